@@ -1,0 +1,50 @@
+# Everything runs from .venv, which is made once and filled again only when a file of requirements changes.
+# PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay -n 0" goes to pytest.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench format clean stale
+
+PY := .venv/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
+SOURCES := $(wildcard sp idp shared run_sp.py run_idp.py tests tools bench)
+# An environment whose interpreter has gone, or was upgraded away, counts as not installed.
+STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
+
+demo: .venv/.runtime-installed ## start both programs with two demo users, and print the address to open
+	@$(PY) -m tools.demo
+
+test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser
+	@tools/system-packages
+	$(PY) -m pytest $(ARGS)
+
+lint: .venv/.dev-installed ## check formatting, lint rules and types
+	$(PY) -m ruff format --check $(SOURCES)
+	$(PY) -m ruff check $(SOURCES)
+	$(PY) -m mypy $(SOURCES)
+
+bench: .venv/.dev-installed ## run the benchmarks, side by side with named peers, as ratios
+	$(PY) -m bench $(ARGS)
+
+format: .venv/.dev-installed ## rewrite the source in the common format
+	$(PY) -m ruff format $(SOURCES)
+	$(PY) -m ruff check --fix $(SOURCES)
+
+clean: ## remove the environment and caches, never the state in instance/
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.runtime-installed: requirements.txt $(STALE)
+	@tools/make-environment
+	@echo "Installing the pinned requirements into .venv (only the first time, and when they change) ..."
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/.dev-installed: requirements-dev.txt .venv/.runtime-installed
+	@echo "Installing what the tests and the linters need into .venv ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+stale:

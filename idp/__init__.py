@@ -1,0 +1,172 @@
+"""Lychgate's identity provider: knows people, and signs them in to services with signed tokens.
+
+`create_app` puts the program together and is the only place that knows all its parts; `prepare` and `create_wsgi`
+are what run_idp.py serves.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from flask_login import LoginManager
+from flask_wtf.csrf import CSRFProtect
+
+from idp import authentication, cli, cli_services, config, cookies, demo, front, housekeeping, logout
+from idp.config import Settings
+from idp.parts import Parts
+from idp.people import PersonDirectory
+from idp.proxies import TrustedProxies
+from idp.services import ServiceRegistry
+from idp.stores import database, sessions
+from idp.stores.registry import SqlRegistry
+from idp.throttling import Throttle
+from shared import web
+from shared.settings import SettingsRefused
+from shared.vault import Vault
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    people: PersonDirectory | None = None,
+    services: ServiceRegistry | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Flask:
+    """Return the program, its database up to date and IDP_CONFIG applied. Raises SettingsRefused.
+
+    *people* and *services* are the two seams; by default both are kept in the program's own database.
+    """
+    app = assemble(settings or config.load(), people=people, services=services, clock=clock)
+    bring_up_to_date(app)
+    return app
+
+
+def prepare(host: str, port: int) -> str:
+    """Check the settings, bring the database up to date, and return the banner. Raises SettingsRefused."""
+    settings = config.load_to_serve(host, port)
+    app = assemble(settings)
+    bring_up_to_date(app)
+    with app.app_context():
+        database.hang_up()
+    return banner(settings)
+
+
+def create_wsgi() -> WSGIApplication:
+    """Return the program for one worker of run_idp.py; `prepare` has run before."""
+    app = assemble(config.load())
+    housekeeping.start(app)
+    return app.wsgi_app
+
+
+def assemble(
+    settings: Settings,
+    *,
+    people: PersonDirectory | None = None,
+    services: ServiceRegistry | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Flask:
+    """Put the parts together, without touching the database."""
+    web.install_log_redaction()
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
+    app.config.from_mapping(flask_settings(settings))
+    database.open_database(app)
+    app.extensions["idp"] = put_together(settings, people, services, clock)
+    app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
+    web.install(app, prefix="", https=settings.https)
+    CSRFProtect(app)
+    recognise_people(app)
+    for module in (authentication, logout, front):
+        app.register_blueprint(module.blueprint)
+    cli.register(app)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    return app
+
+
+def flask_settings(settings: Settings) -> dict[str, object]:
+    """Return what Flask and its extensions want to know."""
+    return {
+        "SECRET_KEY": settings.secret_keys[0],
+        "SECRET_KEY_FALLBACKS": list(settings.secret_keys[1:]),
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SESSION_COOKIE_NAME": cookies.full_name(cookies.FORM, settings.https),
+        "SESSION_COOKIE_PATH": "/",
+        "SESSION_COOKIE_SECURE": settings.https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "WTF_CSRF_SSL_STRICT": False,  # it wants a referrer, which our pages forbid to send
+        "WTF_CSRF_TIME_LIMIT": None,  # a tab that was left open over lunch still works
+        "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if its cookie is there; no other
+        "MAX_CONTENT_LENGTH": 64 * 1024,  # bytes; the largest form is a password
+    }
+
+
+def put_together(
+    settings: Settings,
+    people: PersonDirectory | None,
+    services: ServiceRegistry | None,
+    clock: Callable[[], float],
+) -> Parts:
+    """Return the parts, the two seams filled."""
+    vault = Vault(settings.secret_keys)
+
+    def now() -> datetime:
+        return datetime.fromtimestamp(clock(), UTC)
+
+    return Parts(
+        settings=settings,
+        people=people or _load(settings.people)(),
+        services=services or SqlRegistry(vault, now, lambda: demo.service(settings)),
+        vault=vault,
+        throttle=Throttle(now),
+        now=now,
+    )
+
+
+def recognise_people(app: Flask) -> None:
+    """Let Flask-Login's `current_user` be whoever our own session names; its own cookies are not used."""
+    manager = LoginManager(app)
+    manager.session_protection = None  # "strong" believes X-Forwarded-For
+
+    @manager.request_loader  # type: ignore[untyped-decorator]  # the package ships no types
+    def load_signed_in(_request: object) -> sessions.SignedIn | None:
+        return sessions.find_session(cookies.read(cookies.SESSION))
+
+
+def bring_up_to_date(app: Flask) -> None:
+    """Apply migrations and IDP_CONFIG."""
+    parts: Parts = app.extensions["idp"]
+    with app.app_context():
+        database.bring_up_to_date()
+        if isinstance(parts.services, SqlRegistry):
+            made = parts.services.apply(parts.settings.services, managed=True)
+            cli_services.print_made_keys(made, to_log=True)
+
+
+def banner(settings: Settings) -> str:
+    """Return what the operator reads at the start."""
+    lines = [f"Lychgate identity provider at {settings.external_url}/"]
+    if settings.demo:
+        lines += [
+            "  DEMO: IDP_SECRET_KEY is not set, so secrets were generated into",
+            f"  {settings.instance} and only this machine can reach the program.",
+            "  Set IDP_SECRET_KEY (openssl rand -base64 48) before real people use it.",
+        ]
+    return "\n".join(lines)
+
+
+def _load(target: str) -> Callable[[], PersonDirectory]:
+    module, _, name = target.partition(":")
+    try:
+        found: Callable[[], PersonDirectory] = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SettingsRefused([f"IDP_PEOPLE: {target} cannot be imported: {error}"]) from error
+    return found

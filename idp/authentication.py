@@ -1,0 +1,173 @@
+"""Sign a person in to a service: the Python of authentication.php, function by function.
+
+Already signed in: the token is issued at once. Otherwise the form is shown and processed, and then the token is
+issued. The names below say in brackets which PHP function each one stands for; idp/README.md says what is better
+here, and why.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, request
+from flask_login import current_user
+from werkzeug.exceptions import BadRequest, ServiceUnavailable
+
+from idp import cookies, devices
+from idp.forms import SignInForm
+from idp.issuer import SessionFacts, SignInRequest, generate_token_id, issue, return_address
+from idp.models import writing
+from idp.parts import parts
+from idp.people import DirectoryUnavailable, Person, WrongCredentials
+from idp.services import Service, ServiceUnknown
+from idp.stores import audit, sessions
+from idp.stores.sessions import SignedIn
+from idp.throttling import TooManyAttempts
+from shared.web import allow_form_target, allow_own_script, page
+
+MAX_NONCE = 255  # characters
+MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
+
+blueprint = Blueprint("authentication", __name__)
+
+
+@blueprint.route("/login-token/", methods=["GET", "POST"], strict_slashes=False)
+def process_authorization() -> Response:
+    """Sign the person in to the service that the request names. [processJWTAuthorization]"""
+    service = requested_service()
+    sign_in_request = read_request(service)
+    if request.method == "HEAD":
+        return Response()  # asks whether the address is there; a token is for someone who will use it
+    if request.method == "GET":
+        signed_in = already_signed_in()
+        if signed_in is not None:
+            return send_verified_person(signed_in, service, sign_in_request)
+        return show_form(SignInForm(), service)
+    return process_form(service, sign_in_request)
+
+
+def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
+    """Check what was typed; sign the person in and send them on, or show the form again."""
+    form = SignInForm()
+    if not form.validate_on_submit():
+        return show_form(form, service, status=400)
+    email = form.email.data.strip()  # [getEmailFormField]
+    try:
+        person = check_password(email, form.password.data)  # [getPasswordFormField]
+    except WrongCredentials:
+        return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
+    except TooManyAttempts as refusal:
+        answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {refusal.remedy}")
+        answer.headers["Retry-After"] = str(refusal.retry_after)
+        return answer
+    signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
+    answer = send_verified_person(signed_in, service, sign_in_request)
+    cookies.write(answer, cookies.SESSION, cookie, max_age=max_age)
+    devices.remember(answer, email)
+    return answer
+
+
+def already_signed_in() -> SignedIn | None:
+    """Return who is signed in in this browser. [isUserAlreadyLogged]"""
+    return current_user._get_current_object() if current_user.is_authenticated else None
+
+
+def check_password(email: str, password: str) -> Person:
+    """Return the person, or raise WrongCredentials or TooManyAttempts. [isUserExistsAndPasswordValid]"""
+    attempt = parts().throttle.admit(email, request.remote_addr or "", devices.known_device(email))
+    try:
+        person = parts().people.authenticate(email, password)
+    except WrongCredentials:
+        with writing() as session:
+            audit.record(session, "sign_in_refused", email=email)
+        raise
+    attempt.succeeded()
+    return person
+
+
+def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | None]:
+    """Begin a session of *person*, in place of one that this browser may have had."""
+    before = already_signed_in()
+    if before is not None:
+        sessions.end_session(before, reason="signed in anew")
+    cookie, max_age = sessions.open_session(person, stay=stay and parts().settings.stay_signed_in > 0)
+    signed_in = sessions.find_session(cookie)
+    if signed_in is None:
+        raise DirectoryUnavailable("the directory no longer knows whom it has just let in")
+    return signed_in, cookie, max_age
+
+
+def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request: SignInRequest) -> Response:
+    """Issue the token and send it to the registered address, and to no other. [sendVerifiedUserJWTData]"""
+    person = signed_in.person
+    if not service.admits(person):
+        with writing() as session:
+            audit.record(session, "service_denied", email=person.email, service=service.name)
+        return page("idp/denied.html", 403, service=service, person=person)
+    now, token_id = parts().now(), generate_token_id()
+    with writing() as session:
+        sid = sessions.take_part(session, signed_in, service.name)
+        audit.record(session, "token_issued", email=person.email, service=service.name, token_id=token_id)
+    token = issue(
+        person,
+        service,
+        sign_in_request,
+        SessionFacts(sid, int(signed_in.signed_in_at.timestamp())),
+        key=service.signing_key(now),
+        token_id=token_id,
+        now=int(now.timestamp()),
+        our_address=parts().settings.external_url,
+    )
+    if service.delivery == "form":
+        return deliver_by_form(service, sign_in_request, token)
+    return Response(status=303, headers={"Location": return_address(service, sign_in_request, token=token)})
+
+
+def deliver_by_form(service: Service, sign_in_request: SignInRequest, token: str) -> Response:
+    """Return the page that posts the token, by its script or, without scripts, by its button."""
+    allow_form_target(service.return_url)
+    allow_own_script()
+    action = return_address(service, sign_in_request)
+    return page("idp/deliver.html", service=service, action=action, token=token)
+
+
+def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
+    """Return the page that asks who you are."""
+    allow_form_target(service.return_url)
+    may_stay = parts().settings.stay_signed_in > 0
+    return page("idp/sign_in.html", status, form=form, service=service, problem=problem, may_stay=may_stay)
+
+
+def requested_service() -> Service:
+    """Return the registered service that the request names; it need not, if there is but one."""
+    name = request.args.get("service", "")
+    if name:
+        try:
+            return parts().services.find(name)
+        except ServiceUnknown:
+            abort(404, "No service of this name is registered here.")
+    registered = parts().services.all()
+    if len(registered) != 1:
+        raise BadRequest("The request does not say which service it is for: add service=NAME to the address.")
+    return registered[0]
+
+
+def read_request(service: Service) -> SignInRequest:
+    """Return what the service wants to have back. It only travels beside the token; nobody here follows it."""
+    nonce = request.args.get("nonce", "") if service.nonce else ""
+    if len(nonce) > MAX_NONCE or not _plain(nonce):
+        raise BadRequest(f"The nonce must be at most {MAX_NONCE} printable characters.")
+    echoed = {
+        theirs: value
+        for ours, theirs in service.echo.items()
+        if (value := request.args.get(ours, "")) and len(value) <= MAX_ECHOED and _plain(value)
+    }
+    return SignInRequest(nonce, echoed)
+
+
+def _plain(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+@blueprint.app_errorhandler(DirectoryUnavailable)
+def directory_unavailable(error: DirectoryUnavailable) -> Response:
+    """Say that nobody can be signed in now; the log says why."""
+    raise ServiceUnavailable("The directory of people cannot be reached. Wait a minute and try again.") from error

@@ -1,0 +1,140 @@
+"""The operator's commands for people, and for what they did: flask --app idp users|audit.
+
+Exit status 0 is success, 1 a refusal with its reason, 2 wrong usage. Secrets are read from standard input or a
+prompt, never from the command line, where every process of the machine could read them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask import Flask
+from flask.cli import AppGroup, with_appcontext
+
+from idp.cli_services import keys, services
+from idp.console import pair, read_password, refuse, table
+from idp.parts import parts
+from idp.people import Person
+from idp.stores import audit, sessions
+from idp.stores.directory import PersonRefused, SqlDirectory
+from shared.passwords import PasswordRefused
+
+users = AppGroup("users", help="People of the default directory.")
+
+
+def register(app: Flask) -> None:
+    """Give *app* its commands."""
+    for command in (users, services, keys, show_audit):
+        app.cli.add_command(command)
+
+
+@users.command("add")
+@click.argument("email")
+@click.option("--given-name", default="")
+@click.option("--family-name", default="")
+@click.option("--group", "groups", multiple=True, help="May be given several times.")
+@click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="A further field.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def add_user(
+    email: str,
+    given_name: str,
+    family_name: str,
+    groups: tuple[str, ...],
+    attributes: tuple[str, ...],
+    password_stdin: bool,
+) -> None:
+    """Create a person."""
+    directory = _directory()
+    fields = dict(pair(text) for text in attributes)
+    try:
+        directory.add(
+            email,
+            read_password(password_stdin),
+            given_name=given_name,
+            family_name=family_name,
+            groups=groups,
+            attributes=fields,
+        )
+    except (PersonRefused, PasswordRefused) as refusal:
+        refuse(refusal)
+    click.echo(f"{email} can sign in now.")
+
+
+@users.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def list_users(as_json: bool) -> None:
+    """List everyone."""
+    everyone = [_row(person, disabled) for person, disabled in _directory().all()]
+    table(everyone, as_json, ("email", "name", "groups", "state"))
+
+
+@users.command("disable")
+@click.argument("email")
+def disable_user(email: str) -> None:
+    """Shut a person out: their sessions end here and at the services."""
+    try:
+        person = _directory().set_disabled(email, True)
+    except PersonRefused as refusal:
+        refuse(refusal)
+    ended = sessions.end_sessions_of(person, reason="disabled")
+    click.echo(f"{person.email} is disabled; sessions ended: {ended}.")
+
+
+@users.command("enable")
+@click.argument("email")
+def enable_user(email: str) -> None:
+    """Let a person in again."""
+    try:
+        person = _directory().set_disabled(email, False)
+    except PersonRefused as refusal:
+        refuse(refusal)
+    click.echo(f"{person.email} can sign in again.")
+
+
+@users.command("set-password")
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+def set_password(email: str, password_stdin: bool) -> None:
+    """Give a person a new password; sessions opened with the old one end."""
+    try:
+        person = _directory().set_password(email, read_password(password_stdin))
+    except (PersonRefused, PasswordRefused) as refusal:
+        refuse(refusal)
+    ended = sessions.end_sessions_of(person, reason="password changed")
+    click.echo(f"The password of {person.email} is changed; sessions ended: {ended}.")
+
+
+@click.command("audit")
+@click.option("--email", default="", help="Only this person's entries.")
+@click.option("--count", default=50, show_default=True)
+@click.option("--json", "as_json", is_flag=True)
+@with_appcontext
+def show_audit(email: str, count: int, as_json: bool) -> None:
+    """Show the latest sign-ins, refusals, tokens and sign-outs, newest first."""
+    columns = ("at", "event", "email", "service", "address", "token_id", "detail")
+    rows = [
+        {column: getattr(entry, column) for column in columns} | {"at": entry.at.isoformat(timespec="seconds")}
+        for entry in audit.latest(count, email)
+    ]
+    table(rows, as_json, columns)
+
+
+def _directory() -> SqlDirectory:
+    people = parts().people
+    if not isinstance(people, SqlDirectory):
+        refuse("people are kept in another directory (IDP_PEOPLE) and are managed there")
+    return people
+
+
+def _row(person: Person, disabled: bool) -> dict[str, Any]:
+    return {
+        "id": person.id,
+        "email": person.email,
+        "name": person.name,
+        "given_name": person.given_name,
+        "family_name": person.family_name,
+        "groups": list(person.groups),
+        "attributes": dict(person.attributes),
+        "state": "disabled" if disabled else "enabled",
+    }

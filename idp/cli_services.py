@@ -1,0 +1,121 @@
+"""The operator's commands for services and their keys: flask --app idp services|keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from idp import config
+from idp.console import refuse, table
+from idp.parts import parts
+from idp.services import Service, ServiceUnknown
+from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
+from shared.keys import public_pem
+from shared.settings import SettingsRefused
+
+services = AppGroup("services", help="Services that people are signed in to.")
+keys = AppGroup("keys", help="The keys of services.")
+
+
+@services.command("apply")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def apply_services(file: Path) -> None:
+    """Register what FILE.toml defines, or bring it up to date. Twice is as good as once."""
+    registry = _registry()
+    try:
+        definitions = config.read_services_file(file)
+    except SettingsRefused as refusal:
+        refuse(refusal)
+    managed = registry.managed() & set(definitions)
+    if managed:
+        refuse(f"managed by IDP_CONFIG, to be changed only there: {', '.join(sorted(managed))}")
+    made = registry.apply(definitions)
+    print_made_keys(made)
+    click.echo(f"Services in place: {', '.join(definitions) or 'none'}.")
+
+
+@services.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def list_services(as_json: bool) -> None:
+    """List the registered services."""
+    table([_row(service) for service in parts().services.all()], as_json, ("name", "preset", "algorithm", "return_url"))
+
+
+@services.command("show")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True)
+def show_service(name: str, as_json: bool) -> None:
+    """Show a service, its keys by their fingerprints."""
+    try:
+        row = _row(parts().services.find(name))
+    except ServiceUnknown:
+        refuse(f"there is no service {name}")
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+        return
+    for key, value in row.items():
+        click.echo(f"{key:24} {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@services.command("remove")
+@click.argument("name")
+def remove_service(name: str) -> None:
+    """Forget a service and its keys."""
+    registry = _registry()
+    if name in registry.managed():
+        refuse(f"{name} is managed by IDP_CONFIG, to be changed only there")
+    try:
+        registry.remove(name)
+    except ServiceUnknown:
+        refuse(f"there is no stored service {name}")
+    click.echo(f"{name} is removed.")
+
+
+@keys.command("rotate")
+@click.argument("service")
+@click.option("--sign-after", default=SIGN_AFTER, show_default=True, help="Seconds until the new key signs.")
+@click.option("--accept-after", default=ACCEPT_AFTER, show_default=True, help="Seconds the old one stays good then.")
+def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
+    """Give a service a new key. Until it signs, enter it at the service, or let the service fetch it."""
+    try:
+        material = _registry().rotate(service, sign_after=max(0, sign_after), accept_after=max(0, accept_after))
+    except ServiceUnknown:
+        refuse(f"there is no stored service {service}")
+    except RotationRefused as refusal:
+        refuse(refusal)
+    print_made_keys({service: material})
+    click.echo(f"The new key of {service} signs in {sign_after} seconds; the old one stays good for a while after.")
+
+
+def print_made_keys(made: Mapping[str, str], *, to_log: bool = False) -> None:
+    """Print keys that were generated, once: the secret, or the public half of a private key."""
+    for name, material in made.items():
+        click.echo(f"A key was made for {name}. Enter it at the service; it is not shown again:", err=to_log)
+        click.echo(public_pem(material) if material.startswith("-----BEGIN") else material, err=to_log)
+
+
+def _registry() -> SqlRegistry:
+    registry = parts().services
+    if not isinstance(registry, SqlRegistry):
+        refuse("services are kept elsewhere and are managed there")
+    return registry
+
+
+def _row(service: Service) -> dict[str, Any]:
+    """Return what may be shown of a service: everything but its keys, which are told apart by fingerprints."""
+    row = {f.name: getattr(service, f.name) for f in fields(service) if f.name not in ("keys", "logout_keys")}
+    row["keys"] = [
+        {
+            "fingerprint": entry.key.fingerprint,
+            "signs_from": entry.signs_from.isoformat(timespec="seconds"),
+            "accepted_until": entry.accepted_until and entry.accepted_until.isoformat(timespec="seconds"),
+        }
+        for entry in service.keys
+    ]
+    return row

@@ -1,0 +1,143 @@
+"""Read the settings from the environment, a `.env` file and the services file: all mistakes at once, or none.
+
+The only module that knows where settings come from; everything else gets a frozen `Settings`. Without IDP_SECRET_KEY
+the program is a demo: its secrets are generated into the instance folder, and it finds its gateway there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from idp.services import ServiceDefinition, parse_services
+from shared import demo
+from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
+
+SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
+SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
+PEOPLE = "idp.stores.directory:open_directory"
+STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that an operator decides. Durations are seconds; secrets are not shown by repr."""
+
+    instance: Path
+    secret_keys: tuple[str, ...] = field(repr=False)
+    database_url: str = field(repr=False)
+    external_url: str
+    trusted_proxies: tuple[Network, ...] = ()
+    services: Mapping[str, ServiceDefinition] = field(default_factory=dict)
+    services_file: Path | None = None
+    people: str = PEOPLE
+    session_idle: int = SESSION_IDLE
+    session_lifetime: int = SESSION_LIFETIME
+    stay_signed_in: int = STAY_SIGNED_IN
+    demo: bool = False
+
+    @property
+    def https(self) -> bool:
+        """Tell whether browsers reach this program over https, so that cookies may insist on it."""
+        return self.external_url.startswith("https://")
+
+
+def load() -> Settings:
+    """Return the settings of this process, or raise SettingsRefused with every mistake."""
+    environment = Environment(_values())
+    instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
+    secret_key = environment.secret("IDP_SECRET_KEY")
+    pair = None if secret_key else demo.read(instance)
+    services_file = environment.text("IDP_CONFIG")
+    settings = Settings(
+        instance=instance,
+        secret_keys=(
+            secret_key or (pair.idp_secret_key if pair else ""),
+            *environment.secrets("IDP_SECRET_KEY_FALLBACKS"),
+        ),
+        database_url=_database_url(environment, instance),
+        external_url=environment.origin("IDP_EXTERNAL_URL", pair.idp_url if pair else "http://127.0.0.1:5001"),
+        trusted_proxies=environment.networks("IDP_TRUSTED_PROXIES"),
+        services=_services(environment, services_file),
+        services_file=Path(services_file).resolve() if services_file else None,
+        people=_callable(environment, "IDP_PEOPLE", PEOPLE),
+        session_idle=environment.whole("IDP_SESSION_IDLE", SESSION_IDLE, at_least=60),
+        session_lifetime=environment.whole("IDP_SESSION_LIFETIME", SESSION_LIFETIME, at_least=60),
+        stay_signed_in=environment.whole("IDP_STAY_SIGNED_IN", STAY_SIGNED_IN),
+        demo=pair is not None,
+    )
+    environment.finish()
+    return settings
+
+
+def load_to_serve(host: str, port: int) -> Settings:
+    """Return the settings of a program that is about to listen on *host* and *port*.
+
+    The port becomes part of the default address, which the workers, being other processes, inherit through the
+    environment. A demo tells its gateway where it is, and refuses to be reachable from elsewhere.
+    """
+    if not _values().get("IDP_EXTERNAL_URL", "").strip():
+        os.environ["IDP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
+    settings = load()
+    if settings.demo:
+        if not is_loopback(host):
+            raise SettingsRefused(
+                [f"IDP_SECRET_KEY is not set, so this is a demo, which is not bound to {host}: set one"]
+            )
+        demo.announce(settings.instance, idp_url=settings.external_url)
+    return settings
+
+
+def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
+    """Return the services that the TOML file at *path* defines, or raise SettingsRefused."""
+    return parse_services(read_toml(path, _values().get), str(path))
+
+
+def setting(name: str, default: str = "") -> str:
+    """Return a setting of an integrator's own, such as the address of a directory server."""
+    return Environment(_values()).text(name, default)
+
+
+def _values() -> dict[str, str]:
+    """Return the environment over the `.env` file of the current folder."""
+    written = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
+    return written | dict(os.environ)
+
+
+def _database_url(environment: Environment, instance: Path) -> str:
+    """Return the address of the database; a relative SQLite path is one of the current folder."""
+    url = environment.text("IDP_DATABASE_URL", f"sqlite:///{instance}/idp.sqlite3")
+    if url.startswith("sqlite:///"):
+        return f"sqlite:///{Path(url.removeprefix('sqlite:///')).resolve()}"
+    if not url.startswith("postgresql+psycopg://"):
+        environment.mistake("IDP_DATABASE_URL", "must begin with sqlite:/// or postgresql+psycopg://")
+    return url
+
+
+def _services(environment: Environment, path: str) -> Mapping[str, ServiceDefinition]:
+    if not path:
+        return {}
+    try:
+        return read_services_file(Path(path))
+    except SettingsRefused as refusal:
+        environment.mistakes.extend(refusal.mistakes)
+        return {}
+
+
+def _callable(environment: Environment, name: str, default: str) -> str:
+    text = environment.text(name, default)
+    module, _, function = text.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), function]):
+        environment.mistake(name, "must be module:function")
+        return default
+    return text
+
+
+def demo_pair(settings: Settings) -> Any:
+    """Return today's secrets and addresses of the demo pair: the gateway may have moved since the start."""
+    return demo.read(settings.instance)

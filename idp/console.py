@@ -1,0 +1,45 @@
+"""How the commands speak: tables for people, JSON for programs, refusals with status 1."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+
+def table(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str]) -> None:
+    """Print *rows*: all of them as JSON, or the *columns* as a table."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    texts = [list(columns), *([_text(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in texts) for index in range(len(columns))]
+    for line in texts:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def refuse(reason: object) -> NoReturn:
+    """End with status 1 and the *reason*."""
+    raise click.ClickException(str(reason))
+
+
+def read_password(from_stdin: bool) -> str:
+    """Return a password from the first line of standard input, or from a prompt, typed twice."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return the two sides of NAME=VALUE, or end with status 2."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

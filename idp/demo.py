@@ -1,0 +1,28 @@
+"""The demo's one service: the gateway that was started beside this program, wherever it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from idp.config import Settings, demo_pair
+from idp.services import Service, ServiceKey, parse_service, with_keys
+from shared.demo import SERVICE
+from shared.keys import load_key
+
+
+def service(settings: Settings) -> Service | None:
+    """Return the service `demo`, or None: outside of a demo, and where IDP_CONFIG defines services.
+
+    It is made anew each time it is asked for, so neither the order of start nor the choice of ports matters.
+    """
+    if not settings.demo or settings.services:
+        return None
+    pair = demo_pair(settings)
+    table = {
+        "preset": "lychgate",
+        "display_name": "Lychgate demo",
+        "return_url": f"{pair.sp_url}/sso/login/jwt",
+        "backchannel_logout_url": f"{pair.sp_url}/sso/logout/backchannel",
+    }
+    key = ServiceKey(load_key(pair.token_key, "HS256"), datetime(1970, 1, 1, tzinfo=UTC))
+    return with_keys(parse_service(SERVICE, table).service, [key])

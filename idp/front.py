@@ -1,0 +1,60 @@
+"""The pages that need no sign-in: the list of services, our public keys, and whether we are well."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, g, jsonify
+from flask_login import current_user
+
+from idp.parts import parts
+from idp.stores import database
+from shared.keys import SYMMETRIC
+from shared.web import page
+
+JWKS_SECONDS = 300  # how long caches may keep our public keys; registry.SIGN_AFTER is longer
+
+blueprint = Blueprint("front", __name__)
+
+
+@blueprint.get("/")
+def home() -> Response:
+    """List the services that the person may open; before sign-in, those that are open to everyone."""
+    services = parts().services.all()
+    person = current_user.person if current_user.is_authenticated else None
+    offered = [s for s in services if (s.admits(person) if person else not s.groups)]
+    return page("idp/home.html", services=offered, person=person)
+
+
+@blueprint.get("/.well-known/jwks.json")
+def jwks() -> Response:
+    """Publish the public keys (RFC 7517), those included that sign only soon, and those that signed until lately."""
+    now = parts().now()
+    published = {
+        jwk["kid"]: jwk
+        for service in parts().services.all()
+        if service.algorithm not in SYMMETRIC
+        for jwk in (key.public_jwk() for key in service.live_keys(now).keys)
+    }
+    g.cacheable_seconds = JWKS_SECONDS
+    return jsonify(keys=list(published.values()))
+
+
+def let_caches_keep(response: Response) -> Response:
+    """Let an answer that holds nothing personal be kept, which is the exception here."""
+    seconds = g.get("cacheable_seconds")
+    if seconds is not None:
+        response.headers["Cache-Control"] = f"public, max-age={seconds}"
+        response.headers.pop("Vary", None)
+    return response
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """Tell that the program is alive."""
+    return jsonify(status="ok")
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """Tell whether people can be signed in; 503 names what is missing."""
+    missing = database.missing(parts().services)
+    return jsonify(status="not ready" if missing else "ready", missing=missing), 503 if missing else 200

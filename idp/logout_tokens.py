@@ -1,0 +1,157 @@
+"""Tokens that sign out: check one that a service sends, make one for a service. Pure.
+
+A sign-out token says that it is one, by its type or by an `events` claim, so that neither kind of token can play the
+other's part: with one secret for both directions, everything else about them may be alike. And a token that we made
+ourselves, for a service to read, is never taken back as the service's own word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from idp.issuer import audience_of, issuer_of
+from idp.services import Service
+from shared.claims import Claims
+from shared.errors import (
+    AlgorithmNotAllowed,
+    AudienceMismatch,
+    ClaimInvalid,
+    ClaimMissing,
+    IssuerMismatch,
+    SignatureInvalid,
+    TokenExpired,
+    TokenNotYetValid,
+    TokenTooOld,
+    TokenTypeWrong,
+)
+from shared.keys import SYMMETRIC, KeySet, TokenKey, load_key_set
+from shared.tokens import SIGN_IN_TYPE, SIGN_OUT_TYPE, Opened, open_signed, sign, take_apart
+
+LEEWAY = 60  # seconds that two clocks may differ; logout.php allows as many
+MAX_AGE = 300  # seconds since iat: bounds tokens that never expire, and sets exp some way off
+LIFETIME = 120  # seconds; OpenID Connect Back-Channel Logout 1.0, section 4: at most two minutes
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
+
+
+@dataclass(frozen=True)
+class SignOut:
+    """A service's word that the person with this e-mail address signed out there."""
+
+    service: Service
+    email: str
+
+
+def verify_sign_out(
+    unverified_token: str,
+    services: Sequence[Service],
+    now: datetime,
+    *,
+    our_address: str,
+    we_issued: Callable[[str], bool],
+) -> SignOut:
+    """Return whom the token signs out and which service says so, or raise the Rejection that says why not.
+
+    *we_issued* tells whether a jti is that of a token made here.
+    """
+    service, opened = _open_with_any(unverified_token, services, now)
+    claims = Claims.parse(opened.payload, numeric_token_id=True)
+    _check_type(opened.header, claims, service, we_issued)
+    _check_origin(claims, service, our_address)
+    _check_clock(claims, int(now.timestamp()))
+    return SignOut(service, _email(claims))
+
+
+def make_sign_out(
+    service: Service, *, subject: str, sid: str, key: TokenKey, token_id: str, now: int, our_address: str
+) -> str:
+    """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4)."""
+    claims = {
+        "iss": issuer_of(service, our_address),
+        "aud": audience_of(service),
+        "iat": now,
+        "exp": now + LIFETIME,
+        "jti": token_id,
+        "sub": subject,
+        "sid": sid,
+        "events": {LOGOUT_EVENT: {}},
+    }
+    return sign(claims, key, typ=SIGN_OUT_TYPE, kid=key.algorithm not in SYMMETRIC)
+
+
+def _open_with_any(unverified_token: str, services: Sequence[Service], now: datetime) -> tuple[Service, Opened]:
+    """Return the service whose key fits: which one sent the token is shown by the signature alone."""
+    take_apart(unverified_token)
+    wrong_algorithm: AlgorithmNotAllowed | None = None
+    for service, keys, algorithm in _candidates(services, now):
+        try:
+            return service, open_signed(unverified_token, keys, algorithm)
+        except SignatureInvalid:
+            wrong_algorithm = None
+        except AlgorithmNotAllowed as rejection:
+            wrong_algorithm = rejection
+    raise wrong_algorithm or SignatureInvalid("the signature fits no key of any registered service")
+
+
+def _candidates(services: Sequence[Service], now: datetime) -> Iterator[tuple[Service, KeySet, str]]:
+    for service in services:
+        if service.logout_keys:
+            algorithm = service.logout_algorithm or service.algorithm
+            short = service.allow_short_secret
+            yield service, load_key_set(service.logout_keys, algorithm, allow_short_secret=short), algorithm
+        elif service.algorithm in SYMMETRIC:
+            yield service, service.live_keys(now), service.algorithm
+
+
+def _check_type(header: Mapping[str, Any], claims: Claims, service: Service, we_issued: Callable[[str], bool]) -> None:
+    typ = str(header.get("typ", SIGN_IN_TYPE)).lower().removeprefix("application/")
+    if typ == SIGN_OUT_TYPE or "events" in claims.raw:
+        _check_events(claims)
+        return
+    if typ != SIGN_IN_TYPE.lower() or not service.untyped_logout:
+        raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
+    if claims.token_id is None or we_issued(claims.token_id):
+        raise TokenTypeWrong("this is a sign-in token that was issued here; it signs nobody out")
+
+
+def _check_events(claims: Claims) -> None:
+    events = claims.raw.get("events")
+    if events is not None and not (isinstance(events, dict) and LOGOUT_EVENT in events):
+        raise ClaimInvalid("events must name the back-channel logout event", claim="events")
+    if claims.nonce is not None:
+        raise ClaimInvalid("a sign-out token has no nonce", claim="nonce")  # Back-Channel Logout 1.0, 2.4
+
+
+def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
+    ours = {our_address, issuer_of(service, our_address)}
+    if claims.issuer in ours:
+        raise IssuerMismatch("this token was made here, for the service; it is not the service's own word")
+    if claims.audience and not any(_same_site(audience, ours) for audience in claims.audience):
+        raise AudienceMismatch("this token was made for someone else")
+
+
+def _same_site(audience: str, ours: set[str]) -> bool:
+    """Tell whether *audience* is our name, or an address of ours."""
+    return any(audience == own or audience.startswith(f"{own}/") for own in ours)
+
+
+def _check_clock(claims: Claims, now: int) -> None:
+    if claims.expires_at is not None and now >= claims.expires_at + LEEWAY:
+        raise TokenExpired
+    if claims.not_before is not None and now < claims.not_before - LEEWAY:
+        raise TokenNotYetValid
+    if claims.issued_at is None:
+        raise ClaimMissing("a sign-out token says when it was issued", claim="iat")
+    if now < claims.issued_at - LEEWAY:
+        raise TokenNotYetValid
+    if now > claims.issued_at + MAX_AGE + LEEWAY:
+        raise TokenTooOld
+
+
+def _email(claims: Claims) -> str:
+    email = claims.raw.get("email")
+    if not isinstance(email, str) or not email.strip():
+        raise ClaimMissing("a sign-out token names the person by e-mail", claim="email")
+    return email.strip()

@@ -1,0 +1,165 @@
+"""The tables. Moments are aware datetimes in UTC; secrets are sealed or hashed before they come here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry, relationship
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, also in SQLite, which keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store UTC; a moment without a zone is a mistake of the caller."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment needs a time zone")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return UTC."""
+        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+
+
+class Base(DeclarativeBase):
+    """All tables of the identity provider."""
+
+    registry = registry(type_annotation_map={datetime: Moment, dict[str, Any]: JSON, list[str]: JSON})
+
+
+db = SQLAlchemy(model_class=Base)
+
+
+class PersonRow(Base):
+    """A person of the default directory. `email_key` is the address in small letters: unique, and searched for."""
+
+    __tablename__ = "people"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    given_name: Mapped[str] = mapped_column(String(200), default="")
+    family_name: Mapped[str] = mapped_column(String(200), default="")
+    password_hash: Mapped[str] = mapped_column(String(255))
+    disabled: Mapped[bool] = mapped_column(default=False)
+    groups: Mapped[list[str]] = mapped_column(default=list)
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime]
+
+
+class SessionRow(Base):
+    """A signed-in browser. Only the hash of the cookie's value is here, so a stolen table signs nobody in."""
+
+    __tablename__ = "sessions"
+
+    id_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    person_id: Mapped[str] = mapped_column(String(255), index=True)
+    email: Mapped[str] = mapped_column(String(254))
+    signed_in_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+    remembered: Mapped[bool] = mapped_column(default=False)
+    participations: Mapped[list[ParticipationRow]] = relationship(cascade="all, delete-orphan", passive_deletes=True)
+
+
+class ParticipationRow(Base):
+    """A service that got a token in a session, and the sid by which it knows that session."""
+
+    __tablename__ = "participations"
+
+    session: Mapped[str] = mapped_column(ForeignKey("sessions.id_hash", ondelete="CASCADE"), primary_key=True)
+    service: Mapped[str] = mapped_column(String(60), primary_key=True)
+    sid: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ServiceRow(Base):
+    """A registered service, as the services file would say it. `managed`: IDP_CONFIG says it, and only that."""
+
+    __tablename__ = "services"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    definition: Mapped[dict[str, Any]]
+    managed: Mapped[bool] = mapped_column(default=False)
+    keys_given: Mapped[bool] = mapped_column(default=False)
+    keys: Mapped[list[ServiceKeyRow]] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True, order_by="ServiceKeyRow.position.desc()"
+    )
+
+
+class ServiceKeyRow(Base):
+    """A key of a service, sealed. The highest position is the newest."""
+
+    __tablename__ = "service_keys"
+
+    service: Mapped[str] = mapped_column(ForeignKey("services.name", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    algorithm: Mapped[str] = mapped_column(String(8))
+    signs_from: Mapped[datetime]
+    accepted_until: Mapped[datetime | None]
+
+
+class LogoutDeliveryRow(Base):
+    """A service that is still to be told of a sign-out. `claimed_until` keeps two workers from telling it at once."""
+
+    __tablename__ = "logout_deliveries"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    service: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(255))
+    sid: Mapped[str] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(index=True)
+    claimed_until: Mapped[datetime | None]
+
+
+class CounterRow(Base):
+    """A count of attempts that starts anew when its window ends."""
+
+    __tablename__ = "counters"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    count: Mapped[int]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class AuditRow(Base):
+    """One thing that happened: a sign-in, a refusal, a token issued, a sign-out. Never a token or a password."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_token_id", "token_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    event: Mapped[str] = mapped_column(String(40))
+    email: Mapped[str] = mapped_column(String(254), default="")
+    service: Mapped[str] = mapped_column(String(60), default="")
+    address: Mapped[str] = mapped_column(String(45), default="")
+    token_id: Mapped[str] = mapped_column(String(64), default="")
+    detail: Mapped[str] = mapped_column(String(200), default="")
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """Run a transaction that writes: committed at the end, rolled back if anything is raised.
+
+    It begins as a writer (see shared.schema), because a reader that turns writer in the middle fails in SQLite when
+    another got in between. What was read before is forgotten, so nothing stale is written back.
+    """
+    session: Session = db.session()
+    session.rollback()
+    session.connection(execution_options={"write": True})
+    try:
+        yield session
+        session.commit()
+    except BaseException:
+        session.rollback()
+        raise

@@ -1,0 +1,33 @@
+"""What the views work with, put together once by `create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from flask import current_app
+
+from idp.config import Settings
+from idp.people import PersonDirectory
+from idp.services import ServiceRegistry
+from idp.throttling import Throttle
+from shared.vault import Vault
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The settings, the two seams, the vault, the throttle, and the clock, which tests may turn."""
+
+    settings: Settings
+    people: PersonDirectory
+    services: ServiceRegistry
+    vault: Vault
+    throttle: Throttle
+    now: Callable[[], datetime]  # aware, in UTC
+
+
+def parts() -> Parts:
+    """Return the parts of the application that is answering."""
+    return cast(Parts, current_app.extensions["idp"])

@@ -1,0 +1,75 @@
+"""What each product's documentation asks for, in the names of the services file. SEAM: add your product.
+
+docs/integrating.md tells what to enter on the product's side. A value here is only a default: an entry of the file
+may say otherwise, but for what the product refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# What each product asks for. `echo`: request parameters handed back beside the token. `nonce`: the request's nonce
+# becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
+# `addressed`: iss, aud and nbf are always there, by default our own address and the service's site.
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "ispring": {
+        "claims": {
+            "email": "email",
+            "given_name": "given_name",
+            "family_name": "family_name",
+            "preferred_username": "username",
+        },
+    },
+    "zendesk": {  # refuses an iat older than three minutes, and wants the token posted
+        "delivery": "form",
+        "echo": {"return_to": "return_to"},
+        "claims": {"email": "email", "name": "name"},
+    },
+    "freshworks": {  # OAuth's implicit flow: state comes back, nonce is in the token
+        "algorithm": "RS256",
+        "token_parameter": "id_token",
+        "echo": {"state": "state"},
+        "nonce": True,
+        "claims": {
+            "sub": "id",
+            "email": "email",
+            "given_name": "given_name",
+            "family_name": "family_name",
+        },
+    },
+    "loginradius": {
+        "token_parameter": "jwttoken",
+        "claims": {"sub": "id", "id": "id", "email": "email"},
+    },
+    "metabase": {
+        "echo": {"return_to": "return_to"},
+        "claims": {
+            "email": "email",
+            "first_name": "given_name",
+            "last_name": "family_name",
+            "groups": "groups",
+        },
+    },
+    "lychgate": {
+        "echo": {"return_to": "return_to"},
+        "nonce": True,
+        "session_claims": True,
+        "addressed": True,
+        "claims": {
+            "sub": "id",
+            "email": "email",
+            "given_name": "given_name",
+            "family_name": "family_name",
+            "preferred_username": "username",
+            "groups": "groups",
+        },
+    },
+}
+
+# What a product verifies, where it is not all that we sign with.
+ALGORITHMS_OF: Mapping[str, tuple[str, ...]] = {
+    "zendesk": ("HS256",),
+    "freshworks": ("RS256",),
+    "metabase": ("HS256",),
+}

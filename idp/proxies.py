@@ -1,0 +1,53 @@
+"""Learn a client's address through trusted proxies, and through nobody else.
+
+Only X-Forwarded-For is read, and only if the socket's peer is trusted; from there the list is walked from its end
+past further trusted proxies, so what a client wrote into it itself is never believed. Scheme and host come from
+IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host have nothing to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from shared.settings import Network
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class TrustedProxies:
+    """WSGI middleware that puts the client's address into REMOTE_ADDR."""
+
+    def __init__(self, app: WSGIApplication, trusted: Sequence[Network]) -> None:
+        self._app = app
+        self._trusted = trusted
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Pass the request on."""
+        peer, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
+        environ["REMOTE_ADDR"] = client_address(peer, forwarded_for, self._trusted)
+        return self._app(environ, start_response)
+
+
+def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+    """Return the nearest address that is not a trusted proxy's."""
+    address = peer
+    for earlier in reversed(forwarded_for.split(",")):
+        if not _is_trusted(address, trusted) or not _is_address(earlier.strip()):
+            break
+        address = earlier.strip()
+    return address
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    return _is_address(address) and any(ip_address(address) in network for network in trusted)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

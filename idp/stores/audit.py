@@ -1,0 +1,68 @@
+"""Write down what happened, so that an operator can answer who signed in where, and when.
+
+Every entry is a row and a line of the log. A token is named by its jti, and never stands in either.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from flask import has_request_context, request
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from idp.models import AuditRow, db, writing
+from idp.parts import parts
+
+log = logging.getLogger("lychgate.idp")
+
+
+def record(
+    session: Session, event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = ""
+) -> None:
+    """Add an entry to the transaction of *session* (see models.writing), and write the line."""
+    address = (request.remote_addr or "") if has_request_context() else ""
+    row = AuditRow(
+        at=parts().now(),
+        event=event,
+        email=_printable(email, 254),
+        service=service,
+        address=address[:45],
+        token_id=token_id,
+        detail=_printable(detail, 200),
+    )
+    session.add(row)
+    log.info(
+        "%s email=%s service=%s address=%s jti=%s %s",
+        event,
+        row.email or "-",
+        service or "-",
+        row.address or "-",
+        token_id or "-",
+        row.detail,
+    )
+
+
+def we_issued(token_id: str) -> bool:
+    """Tell whether a token with this id was issued here."""
+    return bool(db.session.scalar(select(exists().where(AuditRow.token_id == token_id))))
+
+
+def latest(count: int, email: str = "") -> Sequence[AuditRow]:
+    """Return the latest entries, newest first, of one person if *email* is given."""
+    query = select(AuditRow).order_by(AuditRow.id.desc()).limit(count)
+    return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
+
+
+def forget_before(moment: datetime, limit: int) -> None:
+    """Delete entries that are older than *moment*."""
+    with writing() as session:
+        old = select(AuditRow.id).where(AuditRow.at < moment).limit(limit)
+        session.execute(delete(AuditRow).where(AuditRow.id.in_(old)))
+
+
+def _printable(text: str, length: int) -> str:
+    """Return *text*, which a stranger may have typed, fit for one line of a log."""
+    return "".join(c if c.isprintable() else "?" for c in text[:length])

@@ -1,0 +1,140 @@
+"""The default directory: people in this program's own database, and what an operator does with them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from idp.models import PersonRow, db, writing
+from idp.people import DirectoryUnavailable, Person, WrongCredentials
+from shared.passwords import check_password, hash_password, needs_rehash
+
+# One @, a dotted domain, printable ASCII: what the strictest service accepts (RFC 5321, section 4.5.3.1, for lengths).
+EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
+MAX_EMAIL = 254
+MAX_NAME = 200
+
+
+class PersonRefused(ValueError):
+    """What an operator asked for cannot be done; the message says why."""
+
+
+class SqlDirectory:
+    """People in the table `people`; passwords hashed by argon2id, and hashed anew when its parameters change."""
+
+    def find(self, email: str) -> Person | None:
+        """Return the person if they exist and are not disabled."""
+        row = self._row(email)
+        return _person(row) if row is not None and not row.disabled else None
+
+    def authenticate(self, email: str, password: str) -> Person:
+        """Return the person, or raise WrongCredentials; for nobody a hash is computed as well."""
+        row = self._row(email)
+        usable = row if row is not None and not row.disabled else None
+        if not check_password(usable.password_hash if usable else None, password) or usable is None:
+            raise WrongCredentials
+        person = _person(usable)
+        if needs_rehash(usable.password_hash):
+            with writing():
+                usable.password_hash = hash_password(password)
+        return person
+
+    def add(
+        self,
+        email: str,
+        password: str,
+        *,
+        given_name: str = "",
+        family_name: str = "",
+        groups: Sequence[str] = (),
+        attributes: Mapping[str, str] | None = None,
+    ) -> Person:
+        """Create a person, or raise PersonRefused; PasswordRefused for a password that is too short or too long."""
+        check_email(email)
+        for text in (given_name, family_name, *groups, *(attributes or {}).values()):
+            check_text(text)
+        row = PersonRow(
+            id=uuid.uuid4().hex,
+            email=email,
+            email_key=key_of(email),
+            given_name=given_name,
+            family_name=family_name,
+            password_hash=hash_password(password),
+            disabled=False,
+            groups=list(dict.fromkeys(groups)),
+            attributes=dict(attributes or {}),
+            created_at=datetime.now(UTC),
+        )
+        person = _person(row)
+        try:
+            with writing() as session:
+                session.add(row)
+        except IntegrityError:
+            raise PersonRefused(f"there is a person with the address {email} already") from None
+        return person
+
+    def set_password(self, email: str, password: str) -> Person:
+        """Give the person a new password."""
+        new_hash = hash_password(password)
+        with writing():
+            row = self._known(email)
+            row.password_hash = new_hash
+            return _person(row)
+
+    def set_disabled(self, email: str, disabled: bool) -> Person:
+        """Shut the person out, or let them in again."""
+        with writing():
+            row = self._known(email)
+            row.disabled = disabled
+            return _person(row)
+
+    def all(self) -> list[tuple[Person, bool]]:
+        """Return everyone by address, each with whether they are disabled."""
+        rows = db.session.scalars(select(PersonRow).order_by(PersonRow.email_key))
+        return [(_person(row), row.disabled) for row in rows]
+
+    def _known(self, email: str) -> PersonRow:
+        row = self._row(email)
+        if row is None:
+            raise PersonRefused(f"there is no person with the address {email}")
+        return row
+
+    def _row(self, email: str) -> PersonRow | None:
+        if "\0" in email or len(email) > MAX_EMAIL:
+            return None
+        try:
+            return db.session.scalar(select(PersonRow).where(PersonRow.email_key == key_of(email)))
+        except OperationalError as error:
+            raise DirectoryUnavailable from error
+
+
+def open_directory() -> SqlDirectory:
+    """Return the directory that this program uses unless IDP_PEOPLE names another function like this one."""
+    return SqlDirectory()
+
+
+def key_of(email: str) -> str:
+    """Return the form in which addresses are compared: without case, and without white space around them."""
+    return email.strip().lower()
+
+
+def check_email(email: str) -> None:
+    """Raise PersonRefused unless every service can take *email*."""
+    if len(email) > MAX_EMAIL or not EMAIL.match(email) or ".." in email:
+        raise PersonRefused("the e-mail address must be printable ASCII with one @ and a dotted domain")
+
+
+def check_text(text: str) -> None:
+    """Raise PersonRefused for control and format characters, which make one name look like another."""
+    if len(text) > MAX_NAME or any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text):
+        raise PersonRefused(f"names and groups have at most {MAX_NAME} characters, none of them invisible")
+
+
+def _person(row: PersonRow) -> Person:
+    return Person(row.id, row.email, row.given_name, row.family_name, tuple(row.groups), row.attributes)

@@ -1,0 +1,108 @@
+"""Sign-outs that services are still to be told of, kept in the database until told or given up.
+
+Any worker may deliver a notice; `claim` gives it to exactly one at a time. A worker that dies with a claim loses it
+after CLAIM_SECONDS, and another goes on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, or_, select, update
+from sqlalchemy.orm import Session
+
+from idp.models import LogoutDeliveryRow, db, writing
+from idp.parts import parts
+from idp.services import ServiceUnknown
+from idp.stores import audit
+
+CLAIM_SECONDS = 30
+RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last one a notice is given up
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What *service* is to be told: the session *sid* of *subject* is over."""
+
+    id: str
+    service: str
+    subject: str
+    sid: str
+    attempts: int
+
+
+def note(session: Session, service: str, subject: str, sid: str) -> list[str]:
+    """Note that *service* must be told, in the transaction of *session*; return the notice's id.
+
+    A service without a back-channel address, or no longer registered, is told nothing: an empty list.
+    """
+    try:
+        if not parts().services.find(service).backchannel_logout_url:
+            return []
+    except ServiceUnknown:
+        return []
+    row = LogoutDeliveryRow(
+        id=uuid.uuid4().hex, service=service, subject=subject, sid=sid, attempts=0, due_at=parts().now()
+    )
+    session.add(row)
+    return [row.id]
+
+
+def due(limit: int = 20) -> list[str]:
+    """Return the ids of notices that are due and that nobody is delivering."""
+    now = parts().now()
+    query = select(LogoutDeliveryRow.id).where(LogoutDeliveryRow.due_at <= now, _free(now))
+    ids = list(db.session.scalars(query.order_by(LogoutDeliveryRow.due_at).limit(limit)))
+    db.session.rollback()
+    return ids
+
+
+def claim(notice_id: str) -> Notice | None:
+    """Return the notice for this worker to deliver; None if another has it or it is done. MUST be atomic."""
+    now = parts().now()
+    with writing() as session:
+        claimed = session.execute(
+            update(LogoutDeliveryRow)
+            .where(LogoutDeliveryRow.id == notice_id, _free(now))
+            .values(claimed_until=now + timedelta(seconds=CLAIM_SECONDS))
+            .returning(
+                LogoutDeliveryRow.id,
+                LogoutDeliveryRow.service,
+                LogoutDeliveryRow.subject,
+                LogoutDeliveryRow.sid,
+                LogoutDeliveryRow.attempts,
+            )
+        ).one_or_none()
+    return None if claimed is None else Notice(*claimed)
+
+
+def delivered(notice: Notice) -> None:
+    """Strike the notice off the list."""
+    with writing() as session:
+        session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
+        audit.record(session, "service_told", service=notice.service)
+
+
+def failed(notice: Notice, why: str) -> bool:
+    """Put the notice off, and return True; or give it up after the last attempt, and return False."""
+    again = notice.attempts < len(RETRY_AFTER)
+    with writing() as session:
+        this = LogoutDeliveryRow.id == notice.id
+        if again:
+            due_at = parts().now() + timedelta(seconds=RETRY_AFTER[notice.attempts])
+            session.execute(
+                update(LogoutDeliveryRow)
+                .where(this)
+                .values(attempts=notice.attempts + 1, due_at=due_at, claimed_until=None)
+            )
+        else:
+            session.execute(delete(LogoutDeliveryRow).where(this))
+        event = "service_not_told" if again else "service_given_up"
+        audit.record(session, event, service=notice.service, detail=why)
+    return again
+
+
+def _free(now: datetime) -> ColumnElement[bool]:
+    return or_(LogoutDeliveryRow.claimed_until.is_(None), LogoutDeliveryRow.claimed_until <= now)

@@ -1,0 +1,173 @@
+"""The default registry: services in the database, their keys sealed, one of them signing at a time.
+
+Rotation never refuses anyone: the new key is published, or handed to the service, before it signs, and the old one
+stays published and accepted for a while after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from idp.models import ServiceKeyRow, ServiceRow, db, writing
+from idp.services import Service, ServiceDefinition, ServiceKey, ServiceUnknown, parse_service, with_keys
+from shared.keys import TokenKey, generate_key, load_key
+from shared.vault import Vault
+
+SIGN_AFTER = 600  # seconds until a new key signs: twice as long as caches keep our published keys
+ACCEPT_AFTER = 86_400  # seconds that the old key stays good after the new one signs
+
+
+class RotationRefused(ValueError):
+    """The keys of this service are kept in a file, where they must be changed."""
+
+
+class SqlRegistry:
+    """Services in the tables `services` and `service_keys`.
+
+    *built_in* returns a service that is there without being stored (the demo's), or None.
+    """
+
+    def __init__(
+        self,
+        vault: Vault,
+        now: Callable[[], datetime],
+        built_in: Callable[[], Service | None] = lambda: None,
+    ) -> None:
+        self._vault = vault
+        self._now = now
+        self._built_in = built_in
+        self._load_key = lru_cache(maxsize=256)(self._open_key)
+
+    def find(self, name: str) -> Service:
+        """Return the service, or raise ServiceUnknown."""
+        row = db.session.get(ServiceRow, name)
+        if row is not None:
+            return self._service(row)
+        built_in = self._built_in()
+        if built_in is None or built_in.name != name:
+            raise ServiceUnknown(name)
+        return built_in
+
+    def all(self) -> Sequence[Service]:
+        """Return every service, ordered by name."""
+        found = {row.name: self._service(row) for row in db.session.scalars(select(ServiceRow))}
+        built_in = self._built_in()
+        if built_in is not None:
+            found.setdefault(built_in.name, built_in)
+        return [found[name] for name in sorted(found)]
+
+    def managed(self) -> set[str]:
+        """Return the names of the services that IDP_CONFIG defines."""
+        return set(db.session.scalars(select(ServiceRow.name).where(ServiceRow.managed)))
+
+    def apply(self, definitions: Mapping[str, ServiceDefinition], *, managed: bool = False) -> dict[str, str]:
+        """Store *definitions*; return the key made for each service that came without and had none.
+
+        The same definitions twice change nothing. With *managed* they are all of IDP_CONFIG: what it no longer
+        defines is removed.
+        """
+        made: dict[str, str] = {}
+        with writing() as session:
+            if managed:
+                for row in session.scalars(select(ServiceRow).where(ServiceRow.managed)):
+                    if row.name not in definitions:
+                        session.delete(row)
+                session.flush()
+            for name, definition in definitions.items():
+                row = session.get(ServiceRow, name) or ServiceRow(name=name)
+                row.definition = dict(definition.table)
+                row.managed = managed
+                row.keys_given = bool(definition.key_materials)
+                session.add(row)
+                material = self._set_keys(row, definition)
+                if material:
+                    made[name] = material
+        return made
+
+    def remove(self, name: str) -> None:
+        """Forget the service and its keys, or raise ServiceUnknown."""
+        with writing() as session:
+            row = session.get(ServiceRow, name)
+            if row is None:
+                raise ServiceUnknown(name)
+            session.delete(row)
+
+    def rotate(self, name: str, *, sign_after: int = SIGN_AFTER, accept_after: int = ACCEPT_AFTER) -> str:
+        """Give the service a new key that signs *sign_after* seconds from now; return its material.
+
+        The older keys are accepted for *accept_after* seconds more, and then dropped at the next rotation.
+        """
+        with writing() as session:
+            row = session.get(ServiceRow, name)
+            if row is None:
+                raise ServiceUnknown(name)
+            if row.keys_given:
+                raise RotationRefused(
+                    f"the keys of {name} stand in the services file: put the new one first there, keep the old one "
+                    "behind it, and apply the file once the service knows both"
+                )
+            algorithm = self._service(row).algorithm
+            now = self._now()
+            signs_from = now + timedelta(seconds=sign_after)
+            self._drop_old_keys(session, row, now)
+            for key in row.keys:
+                key.accepted_until = key.accepted_until or signs_from + timedelta(seconds=accept_after)
+            material = generate_key(algorithm)
+            self._add_key(row, material, algorithm, signs_from)
+            return material
+
+    def _set_keys(self, row: ServiceRow, definition: ServiceDefinition) -> str | None:
+        """Bring the stored keys in line; return the material of a key that was made."""
+        algorithm = definition.service.algorithm
+        row.keys = [key for key in row.keys if key.algorithm == algorithm]
+        if not definition.key_materials:
+            if row.keys:
+                return None
+            material = generate_key(algorithm)
+            self._add_key(row, material, algorithm, self._now())
+            return material
+        stored = [self._vault.open(key.sealed) for key in row.keys]
+        if stored != list(definition.key_materials):
+            row.keys = []
+            db.session.flush()
+            for material in reversed(definition.key_materials):  # the file has the newest first
+                self._add_key(row, material, algorithm, self._now())
+        return None
+
+    def _add_key(self, row: ServiceRow, material: str, algorithm: str, signs_from: datetime) -> None:
+        position = max((key.position for key in row.keys), default=0) + 1
+        row.keys.insert(
+            0,
+            ServiceKeyRow(
+                position=position,
+                sealed=self._vault.seal(material),
+                algorithm=algorithm,
+                signs_from=signs_from,
+                accepted_until=None,
+            ),
+        )
+
+    def _drop_old_keys(self, session: Session, row: ServiceRow, now: datetime) -> None:
+        row.keys = [key for key in row.keys if key.accepted_until is None or key.accepted_until > now]
+        session.flush()
+
+    def _service(self, row: ServiceRow) -> Service:
+        service = parse_service(row.name, row.definition).service
+        keys = [
+            ServiceKey(
+                self._load_key(key.sealed, key.algorithm, service.allow_short_secret),
+                key.signs_from,
+                key.accepted_until,
+            )
+            for key in row.keys
+        ]
+        return with_keys(service, keys)
+
+    def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
+        """Return the key in *sealed*. Kept in memory, because judging a private key takes tens of milliseconds."""
+        return load_key(self._vault.open(sealed), algorithm, allow_short_secret=allow_short_secret)

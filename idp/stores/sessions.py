@@ -1,0 +1,144 @@
+"""Who is signed in, kept on the server.
+
+The browser holds an opaque random id, the database its hash, so neither a stolen table nor a guess signs anyone in.
+A session ends by sign-out, after idling, at its absolute limit, and when the directory no longer knows the person.
+It also remembers which services took part, because they must be told of its end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import g
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from idp.models import ParticipationRow, SessionRow, db, writing
+from idp.parts import parts
+from idp.people import Person
+from idp.stores import audit, outbox
+
+ID_BYTES = 32  # 256 random bits; ASVS 5.0, 7.2.3 asks for 128
+SEEN_EVERY = 60  # seconds: how exact the idle limit is, to spare a write at every request
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A live session and its person; Flask-Login's `current_user` of a signed-in browser."""
+
+    id_hash: str
+    person: Person
+    signed_in_at: datetime
+    is_authenticated = True
+    is_active = True
+    is_anonymous = False
+
+    def get_id(self) -> str:
+        """Return the name of the session, which Flask-Login asks for."""
+        return self.id_hash
+
+
+def open_session(person: Person, *, stay: bool) -> tuple[str, int | None]:
+    """Sign *person* in; return the cookie's value, always a new one, and its age limit.
+
+    None as the limit: the cookie goes when the browser is closed.
+    """
+    settings, now = parts().settings, parts().now()
+    value = secrets.token_urlsafe(ID_BYTES)
+    lifetime = settings.stay_signed_in if stay else settings.session_lifetime
+    with writing() as session:
+        session.add(
+            SessionRow(
+                id_hash=_hash(value),
+                person_id=person.id,
+                email=person.email,
+                signed_in_at=now,
+                seen_at=now,
+                ends_at=now + timedelta(seconds=lifetime),
+                remembered=stay,
+            )
+        )
+        audit.record(session, "signed_in", email=person.email, detail="stay signed in" if stay else "")
+    return value, lifetime if stay else None
+
+
+def find_session(value: str | None) -> SignedIn | None:
+    """Return the live session that the cookie's *value* names, its person asked for anew, or None."""
+    row = db.session.get(SessionRow, _hash(value)) if value else None
+    if row is None or _is_over(row):
+        return None
+    person = parts().people.find(row.email)
+    if person is None or person.id != row.person_id:
+        return None
+    signed_in = SignedIn(row.id_hash, person, row.signed_in_at)
+    _touch(row)
+    return signed_in
+
+
+def take_part(session: Session, signed_in: SignedIn, service: str) -> str:
+    """Note that *service* gets a token in this session; return the sid by which it knows the session."""
+    row = session.get(ParticipationRow, (signed_in.id_hash, service))
+    if row is None:
+        row = ParticipationRow(session=signed_in.id_hash, service=service, sid=secrets.token_urlsafe(16))
+        session.add(row)
+        session.flush()
+    return row.sid
+
+
+def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> list[str]:
+    """End the session; return the notices (see outbox) to the services that took part, but for *asked_by*.
+
+    Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
+    """
+    with writing() as session:
+        row = session.get(SessionRow, signed_in.id_hash)
+        notices = _end(session, [row] if row else [], reason, asked_by)
+    g.pop("_login_user", None)  # what Flask-Login remembers for the rest of this request
+    return notices
+
+
+def end_sessions_of(person: Person, *, reason: str) -> int:
+    """End every session of *person*, and have the services told; return how many there were."""
+    with writing() as session:
+        rows = session.scalars(select(SessionRow).where(SessionRow.person_id == person.id)).all()
+        _end(session, rows, reason)
+        return len(rows)
+
+
+def forget_ended(limit: int) -> None:
+    """Delete sessions that are past their absolute limit."""
+    with writing() as session:
+        over = select(SessionRow.id_hash).where(SessionRow.ends_at <= parts().now()).limit(limit)
+        session.execute(delete(SessionRow).where(SessionRow.id_hash.in_(over)))
+
+
+def _end(session: Session, rows: Sequence[SessionRow], reason: str, asked_by: str = "") -> list[str]:
+    notices = []
+    for row in rows:
+        for part in row.participations:
+            if part.service != asked_by:
+                notices += outbox.note(session, part.service, row.person_id, part.sid)
+        audit.record(session, "signed_out", email=row.email, service=asked_by, detail=reason)
+        session.delete(row)
+    return notices
+
+
+def _is_over(row: SessionRow) -> bool:
+    settings, now = parts().settings, parts().now()
+    idle = settings.stay_signed_in if row.remembered else settings.session_idle
+    return now >= row.ends_at or now >= row.seen_at + timedelta(seconds=idle)
+
+
+def _touch(row: SessionRow) -> None:
+    now, id_hash = parts().now(), row.id_hash
+    if now >= row.seen_at + timedelta(seconds=SEEN_EVERY):
+        with writing() as session:
+            session.execute(update(SessionRow).where(SessionRow.id_hash == id_hash).values(seen_at=now))
+
+
+def _hash(value: str) -> str:
+    return hashlib.sha256(value.encode("utf-8", "surrogateescape")).hexdigest()

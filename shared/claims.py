@@ -1,0 +1,114 @@
+"""The claims of a token, parsed once into known types.
+
+Decides which JSON values may stand for which registered claim (RFC 7519, section 4.1). Leaves to others what the
+values must be: expiry, issuer and the like are settings of a provider, and are checked where the provider is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import ClaimInvalid
+
+# 2286-11-20 in seconds. Any later "date" is in truth milliseconds (13 digits) or a mistake.
+LATEST_TIME = 9_999_999_999
+
+NAMES = {
+    "issued_at": "iat",
+    "expires_at": "exp",
+    "not_before": "nbf",
+    "token_id": "jti",
+    "issuer": "iss",
+    "subject": "sub",
+    "audience": "aud",
+    "nonce": "nonce",
+    "email": "email",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a token says. Times are seconds since 1970, whole or fractional; None where the claim is absent.
+
+    `raw` is the whole payload, for field matching and for showing it to its owner.
+    """
+
+    raw: Mapping[str, Any]
+    issued_at: float | None
+    expires_at: float | None
+    not_before: float | None
+    token_id: str | None
+    issuer: str | None
+    subject: str | None
+    audience: tuple[str, ...]
+    nonce: str | None
+
+    @classmethod
+    def parse(cls, payload: Mapping[str, Any], *, numeric_token_id: bool = False) -> Claims:
+        """Return the claims of *payload*, or raise ClaimInvalid that names the first claim of a wrong type.
+
+        *numeric_token_id* admits a whole number as jti, as old Zendesk samples send it; it is kept as text.
+        """
+        return cls(
+            raw=payload,
+            issued_at=_time(payload, "iat"),
+            expires_at=_time(payload, "exp"),
+            not_before=_time(payload, "nbf"),
+            token_id=_token_id(payload, numeric_token_id),
+            issuer=_text(payload, "iss"),
+            subject=_text(payload, "sub"),
+            audience=_audience(payload),
+            nonce=_text(payload, "nonce"),
+        )
+
+
+def _time(payload: Mapping[str, Any], name: str) -> float | None:
+    value = payload.get(name)
+    if value is None:
+        return _absent(payload, name)
+    if type(value) is not int and type(value) is not float:
+        raise ClaimInvalid(f"{name} must be a number of seconds since 1970, not {_kind(value)}", claim=name)
+    if value > LATEST_TIME:
+        raise ClaimInvalid(f"{name} is too large for seconds since 1970: it looks like milliseconds", claim=name)
+    if not value >= 0:
+        raise ClaimInvalid(f"{name} must not be negative", claim=name)
+    return value
+
+
+def _text(payload: Mapping[str, Any], name: str) -> str | None:
+    value = payload.get(name)
+    if value is None:
+        return _absent(payload, name)
+    if type(value) is not str:
+        raise ClaimInvalid(f"{name} must be text, not {_kind(value)}", claim=name)
+    if not value:
+        raise ClaimInvalid(f"{name} must not be empty", claim=name)
+    return value
+
+
+def _token_id(payload: Mapping[str, Any], numeric: bool) -> str | None:
+    value = payload.get("jti")
+    if numeric and type(value) is int:
+        return str(value)
+    return _text(payload, "jti")
+
+
+def _audience(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    value = payload.get("aud")
+    if type(value) is not list:
+        single = _text(payload, "aud")
+        return () if single is None else (single,)
+    if not value or not all(type(item) is str and item for item in value):
+        raise ClaimInvalid("aud must be text or a list of texts", claim="aud")
+    return tuple(value)
+
+
+def _absent(payload: Mapping[str, Any], name: str) -> None:
+    if name in payload:
+        raise ClaimInvalid(f"{name} must not be null", claim=name)
+
+
+def _kind(value: Any) -> str:
+    return {bool: "true or false", str: "text", list: "a list", dict: "an object"}.get(type(value), "a number")

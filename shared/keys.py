@@ -1,0 +1,238 @@
+"""Keys that sign and verify tokens, and the policy that a key must meet to be one.
+
+A key is judged once, when it is configured; afterwards a `TokenKey` is known to be good. One key has one algorithm,
+which comes from a setting and never from a token (RFC 8725, section 3.1). The policy refuses what libraries accept
+with a warning or in silence: short secrets, RSA keys that are short or factorable, keys of another kind pasted as a
+secret, and sets in which two keys are the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509 import load_pem_x509_certificate
+from joserfc.errors import JoseError, SecurityWarning
+from joserfc.jwk import ECKey, OctKey, RSAKey
+
+ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
+SYMMETRIC = ("HS256", "HS384", "HS512")
+
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2: as many as the hash
+MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
+MAX_RSA_BITS = 8192  # beyond it a verification costs more than it protects
+MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
+CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
+MAX_KEYS = 16  # in a set: an unknown kid may have to be tried against each
+
+# A number whose remainders by these primes are all powers of 65537 was made by the flawed generator of
+# CVE-2017-15361 (ROCA), and can be factored.
+ROCA_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+
+
+class KeyRefused(ValueError):
+    """A key that does not meet the policy. The message says which rule, and never shows the key."""
+
+
+@dataclass(frozen=True)
+class TokenKey:
+    """A key and the one algorithm that it is for.
+
+    `kid` is the name that a JWK gave itself, None for a secret or a PEM. `fingerprint` tells keys apart in lists and
+    logs; for a secret it is derived in a way that helps nobody to guess it. `private` says whether it can sign.
+    """
+
+    algorithm: str
+    kid: str | None
+    fingerprint: str
+    private: bool
+    native: OctKey | RSAKey | ECKey = field(repr=False, compare=False)
+
+    def public_jwk(self) -> dict[str, Any]:
+        """Return the public half as a JWK (RFC 7517) with kid, alg and use; ValueError for a secret."""
+        if isinstance(self.native, OctKey):
+            raise ValueError("a shared secret has no public half")
+        jwk: dict[str, Any] = dict(self.native.as_dict(private=False))
+        return jwk | {"kid": self.kid or self.native.thumbprint(), "alg": self.algorithm, "use": "sig"}
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """The live keys of one provider or service, newest first: all verify, the first signs."""
+
+    keys: tuple[TokenKey, ...]
+
+    def candidates(self, kid: str | None) -> Sequence[TokenKey]:
+        """Return the keys that a token naming *kid* may be signed with.
+
+        The header's kid is the sender's word: it only narrows the choice. A key without a name is always in it.
+        """
+        if kid is None:
+            return self.keys
+        return [key for key in self.keys if key.kid is None or key.kid == kid]
+
+
+def load_key(material: str, algorithm: str, *, allow_short_secret: bool = False) -> TokenKey:
+    """Return the key in *material* for *algorithm*, or raise KeyRefused with the reason.
+
+    For HS the material is the secret's text, used as its UTF-8 bytes; white space around it, such as a newline that
+    was pasted along, is dropped. For RS and ES it is a PEM (public key, private key or certificate) or a JWK in JSON.
+    """
+    if algorithm not in ALGORITHMS:
+        raise KeyRefused(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    material = material.strip()
+    if not material:
+        raise KeyRefused("the key is empty")
+    if algorithm in SYMMETRIC:
+        return _load_secret(material, algorithm, allow_short_secret)
+    return _load_asymmetric(material, algorithm)
+
+
+def load_jwk(jwk: Mapping[str, Any], algorithm: str) -> TokenKey:
+    """Return the public key in *jwk*, one member of a JWKS, for *algorithm*, or raise KeyRefused."""
+    return _load_asymmetric(json.dumps(dict(jwk)), algorithm)
+
+
+def load_key_set(
+    materials: Iterable[str], algorithm: str, *, allow_short_secret: bool = False, signing: bool = False
+) -> KeySet:
+    """Return the set of *materials*, newest first, or raise KeyRefused: bad key, doubled key, doubled kid.
+
+    With *signing* the first key must be able to sign.
+    """
+    return key_set([load_key(m, algorithm, allow_short_secret=allow_short_secret) for m in materials], signing=signing)
+
+
+def key_set(keys: Sequence[TokenKey], *, signing: bool = False) -> KeySet:
+    """Return *keys* as a set, or raise KeyRefused if two are the same, or of different kinds, or too many."""
+    if len(keys) > MAX_KEYS:
+        raise KeyRefused(f"more than {MAX_KEYS} keys")
+    if len({key.algorithm for key in keys}) > 1:
+        raise KeyRefused("all keys of a set must be for the same algorithm")
+    if len({key.fingerprint for key in keys}) < len(keys):
+        raise KeyRefused("the same key is given twice")
+    kids = [key.kid for key in keys if key.kid is not None]
+    if len(set(kids)) < len(kids):
+        raise KeyRefused("two keys have the same kid")
+    if signing and keys and not keys[0].private:
+        raise KeyRefused("the first key must be a private key, for it signs")
+    return KeySet(tuple(keys))
+
+
+def generate_key(algorithm: str) -> str:
+    """Return the material of a new key for *algorithm*: a secret of 64 characters or more, or a private key as PEM."""
+    if algorithm in SYMMETRIC:
+        return secrets.token_urlsafe(max(48, MIN_SECRET_BYTES[algorithm]))
+    private: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    if algorithm in CURVES:
+        curve = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}[algorithm]
+        private = ec.generate_private_key(curve)
+    elif algorithm in ALGORITHMS:
+        private = rsa.generate_private_key(public_exponent=65537, key_size=3072)
+    else:
+        raise KeyRefused(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def public_pem(material: str) -> str:
+    """Return the public key as PEM of *material*, which is a private key as PEM."""
+    key = _import_asymmetric(material)
+    return key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
+def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
+    if "-----BEGIN" in secret or secret.startswith(("ssh-", "ecdsa-")):
+        raise KeyRefused("a PEM or SSH key cannot be a shared secret: choose an RS or ES algorithm for it")
+    if secret.startswith("{") and '"kty"' in secret:
+        raise KeyRefused("a JWK cannot be a shared secret: give the secret's text, or choose an RS or ES algorithm")
+    octets = secret.encode()
+    needed = MIN_SECRET_BYTES[algorithm]
+    if len(octets) < needed and not allow_short:
+        raise KeyRefused(f"the secret has {len(octets)} bytes; {algorithm} needs {needed} (RFC 7518, section 3.2)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SecurityWarning)  # a short secret was allowed by an explicit setting
+        native = OctKey.import_key(octets)
+    slow_hash = hashlib.scrypt(octets, salt=b"lychgate key fingerprint", n=2**12, r=8, p=1, dklen=6)
+    return TokenKey(algorithm, None, slow_hash.hex(), True, native)
+
+
+def _load_asymmetric(material: str, algorithm: str) -> TokenKey:
+    native = _import_asymmetric(material)
+    declared = native.get("alg")
+    if declared is not None and declared != algorithm:
+        raise KeyRefused(f"the JWK is for {declared}, the setting says {algorithm}")
+    if native.get("use") not in (None, "sig"):
+        raise KeyRefused("the JWK is for encryption, not for signatures")
+    operations = native.get("key_ops")
+    if operations is not None and not {"sign", "verify"} & set(operations):
+        raise KeyRefused("the JWK may neither sign nor verify")
+    if isinstance(native, RSAKey):
+        if not algorithm.startswith("RS"):
+            raise KeyRefused(f"{algorithm} needs an EC key, this is an RSA key")
+        _judge_rsa(native)
+    elif algorithm not in CURVES:
+        raise KeyRefused(f"{algorithm} needs an RSA key, this is an EC key")
+    elif native.curve_name != CURVES[algorithm]:
+        raise KeyRefused(f"{algorithm} needs the curve {CURVES[algorithm]}, this key is on {native.curve_name}")
+    return TokenKey(algorithm, native.kid, native.thumbprint()[:12], native.is_private, native)
+
+
+def _import_asymmetric(material: str) -> RSAKey | ECKey:
+    """Return the RSA or EC key in *material* (PEM, certificate or JWK)."""
+    try:
+        value: Any = json.loads(material) if material.startswith("{") else _pem(material)
+        kind = RSAKey if _is_rsa(value) else ECKey
+        return kind.import_key(value)
+    except KeyRefused:
+        raise
+    except (ValueError, TypeError, JoseError, RecursionError, KeyError) as error:
+        raise KeyRefused("this is no RSA or EC key that can be read: give a PEM or a JWK") from error
+
+
+def _pem(material: str) -> bytes:
+    pem = material.replace("\\n", "\n").encode()
+    if b"-----BEGIN CERTIFICATE" in pem:
+        key = load_pem_x509_certificate(pem).public_key()
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    if b"-----BEGIN" not in pem:
+        raise KeyRefused("this is no PEM and no JWK: a shared secret goes with an HS algorithm")
+    return pem
+
+
+def _is_rsa(value: Any) -> bool:
+    if isinstance(value, dict):
+        if value.get("kty") not in ("RSA", "EC"):
+            raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
+        return bool(value["kty"] == "RSA")
+    try:
+        RSAKey.import_key(value)
+    except (ValueError, TypeError, JoseError):
+        return False
+    return True
+
+
+def _judge_rsa(key: RSAKey) -> None:
+    numbers = key.public_key.public_numbers()
+    if not MIN_RSA_BITS <= numbers.n.bit_length() <= MAX_RSA_BITS:
+        raise KeyRefused(
+            f"an RSA key must have {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, this has {numbers.n.bit_length()}"
+        )
+    if numbers.e < MIN_RSA_EXPONENT or numbers.e % 2 == 0:
+        raise KeyRefused(f"the RSA exponent must be odd and at least {MIN_RSA_EXPONENT}")
+    if all(numbers.n % prime in _powers_of_65537(prime) for prime in ROCA_PRIMES):
+        raise KeyRefused("the RSA key comes from a flawed generator and can be factored (CVE-2017-15361)")
+
+
+def _powers_of_65537(prime: int) -> set[int]:
+    powers, power = set(), 1
+    while power not in powers:
+        powers.add(power)
+        power = power * 65537 % prime
+    return powers

@@ -1,0 +1,90 @@
+"""Bring a database up to date, safely when several workers or nodes start at once; open SQLite the durable way."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, event, text
+
+SQLITE_BUSY_MS = 15_000  # a writer waits this long for the others before the request ends as store_unavailable
+LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate
+
+
+def prepare_engine(engine: Engine) -> Engine:
+    """Set the pragmas of each SQLite connection and let SQLAlchemy begin transactions itself; return *engine*.
+
+    WAL lets readers go on while one writes; synchronous=FULL keeps the last commits through a power cut. A connection
+    with the execution option `write` begins IMMEDIATE, so that two writers queue up at the door instead of failing
+    in the middle.
+    """
+    if engine.dialect.name != "sqlite":
+        return engine
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # sqlite3 must not begin transactions behind SQLAlchemy's back
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Any) -> None:
+        write = connection.get_execution_options().get("write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def upgrade(engine: Engine, migrations: Path) -> None:
+    """Apply the migrations in *migrations* that the database lacks."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    with engine.connect() as connection:
+        if _current(connection) == ScriptDirectory.from_config(config).get_current_head():
+            return
+    with _alone(engine), engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def is_up_to_date(engine: Engine, migrations: Path) -> bool:
+    """Tell whether the database has all migrations in *migrations*."""
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    with engine.connect() as connection:
+        return _current(connection) == ScriptDirectory.from_config(config).get_current_head()
+
+
+def _current(connection: Any) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Hold a lock that every other starting worker or node waits for."""
+    if engine.dialect.name == "postgresql":
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": LOCK_KEY})
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": LOCK_KEY})
+        return
+    database = engine.url.database
+    if not database or database == ":memory:":
+        yield
+        return
+    with open(f"{database}.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

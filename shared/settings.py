@@ -1,0 +1,170 @@
+"""Read settings from an environment and from TOML, and report every mistake at once.
+
+Pure over what it is given: each program's `config.py` alone touches the process environment. A reader collects
+mistakes and goes on, so that an operator mends all of them in one round; `finish` then refuses to start.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+Network = IPv4Network | IPv6Network
+
+
+class SettingsRefused(Exception):
+    """The program does not start. `mistakes` has one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = mistakes
+        super().__init__("; ".join(mistakes))
+
+    def __str__(self) -> str:
+        return "\n".join(["The settings have mistakes:", *(f"  - {mistake}" for mistake in self.mistakes)])
+
+
+class Environment:
+    """Settings by name. Each method returns a parsed value, or notes a mistake and returns the default."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+        self.mistakes: list[str] = []
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return the text, without white space around it; an empty one counts as not given."""
+        return self.values.get(name, "").strip() or default
+
+    def whole(self, name: str, default: int, *, at_least: int = 0) -> int:
+        """Return a whole number."""
+        text = self.text(name)
+        if not text:
+            return default
+        if not (text.isascii() and text.isdigit()) or int(text) < at_least:
+            self.mistake(name, f"must be a whole number, {at_least} or more")
+            return default
+        return int(text)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        """Return one of *choices*, the first one by default."""
+        text = self.text(name, choices[0])
+        if text not in choices:
+            self.mistake(name, f"must be one of: {', '.join(c or '(empty)' for c in choices)}")
+            return choices[0]
+        return text
+
+    def origin(self, name: str, default: str) -> str:
+        """Return scheme://host[:port], without anything behind it."""
+        text = self.text(name, default).rstrip("/")
+        if not is_origin(text):
+            self.mistake(name, "must be http://host or https://host, with a port if need be and nothing behind it")
+            return default
+        return text
+
+    def networks(self, name: str) -> tuple[Network, ...]:
+        """Return a comma-separated list of addresses and networks. "Everyone" is refused."""
+        found: list[Network] = []
+        for part in filter(None, (part.strip() for part in self.text(name).split(","))):
+            try:
+                network = ip_network(part)
+            except ValueError:
+                self.mistake(name, f"{part!r} is no address and no network")
+                continue
+            if network.prefixlen == 0:
+                self.mistake(name, f"{part!r} would believe everyone")
+                continue
+            found.append(network)
+        return tuple(found)
+
+    def secret(self, name: str, default: str = "") -> str:
+        """Return a secret key of 32 characters or more; its value is in no message."""
+        text = self.text(name, default)
+        if text and len(text) < 32:
+            self.mistake(name, "must have 32 characters or more; make one with: openssl rand -base64 48")
+        return text
+
+    def secrets(self, name: str) -> tuple[str, ...]:
+        """Return a comma-separated list of secrets."""
+        return tuple(filter(None, (part.strip() for part in self.text(name).split(","))))
+
+    def mistake(self, name: str, why: str) -> None:
+        """Note a mistake in the setting *name*."""
+        self.mistakes.append(f"{name} {why}")
+
+    def finish(self) -> None:
+        """Raise SettingsRefused if there was any mistake."""
+        if self.mistakes:
+            raise SettingsRefused(self.mistakes)
+
+
+def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]:
+    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by what they name.
+
+    *lookup* returns the environment variable of a name, or None. Raises SettingsRefused.
+    """
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsRefused([f"{path}: cannot be read: {error.strerror}"]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused([f"{path}: is not TOML: {error}"]) from error
+    mistakes: list[str] = []
+
+    def resolve(value: Any, where: str) -> Any:
+        if isinstance(value, dict):
+            return {name: resolve(item, f"{where}.{name}" if where else name) for name, item in value.items()}
+        if isinstance(value, list):
+            return [resolve(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        if isinstance(value, str) and value.startswith("env:"):
+            found = lookup(value[4:])
+            if found is None:
+                mistakes.append(f"{path}: {where}: the environment has no {value[4:]}")
+            return found
+        if isinstance(value, str) and value.startswith("file:"):
+            try:
+                return (path.parent / value[5:]).read_text(encoding="utf-8").strip()
+            except (OSError, UnicodeDecodeError):
+                mistakes.append(f"{path}: {where}: the file {value[5:]} cannot be read")
+                return None
+        return value
+
+    resolved: dict[str, Any] = resolve(document, "")
+    if mistakes:
+        raise SettingsRefused(mistakes)
+    return resolved
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether *text* is scheme://host[:port] and no more."""
+    return is_web_address(text) and urlsplit(text)._replace(scheme="", netloc="").geturl() == ""
+
+
+def is_web_address(text: str) -> bool:
+    """Tell whether *text* is an absolute http(s) address in printable ASCII, without user name or fragment."""
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        return False
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and not parts.fragment
+        and port != 0
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether *host* is this machine: localhost, a name below it, 127.0.0.0/8 or ::1."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_network(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

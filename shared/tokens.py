@@ -1,0 +1,186 @@
+"""Sign tokens, and open them: the one place where the text of a token becomes something to believe.
+
+Opening is strict, because everything that a lenient parser accepts has been used in an attack: a token is at most
+8 KiB of three canonical base64url parts, its header and payload are JSON objects without doubled names, and its
+algorithm is the one that was configured. What the header says of keys or addresses is never followed.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from joserfc.jws import JWSRegistry
+
+from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
+from shared.keys import KeySet, TokenKey
+
+MAX_TOKEN_BYTES = 8192  # the wire contract; a token travels in a URL, and servers cut longer ones
+SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
+SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
+ASSERTION_TYPE = "assertion+jwt"  # explicit typing, RFC 8725, section 3.11
+
+_ALPHABET = re.compile(r"[A-Za-z0-9_.-]*\Z", re.ASCII)
+_JWT_LIKE = re.compile(r"eyJ[A-Za-z0-9_-]{4,}(?:\.|%2[eE])[A-Za-z0-9_-]*(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)?")
+_TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token)=[^&\s\"'#]+")
+_TEXT_MEMBERS = ("typ", "kid", "cty")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A token whose signature fits: header, payload and the key that it fits."""
+
+    header: Mapping[str, Any]
+    payload: Mapping[str, Any]
+    key: TokenKey
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """A token taken apart, nothing of it believed."""
+
+    header: Mapping[str, Any]
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+
+def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
+    """Return header and payload of *unverified_token*, or raise the Rejection that says why not.
+
+    Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. Checks no claim. RFC 7515, section 5.2.
+    """
+    parts = take_apart(unverified_token)
+    check_algorithm(parts.header, algorithm)
+    key = verify_signature(parts, keys, algorithm)
+    return Opened(parts.header, read_object(parts.payload, "payload"), key)
+
+
+def take_apart(unverified_token: str) -> Parts:
+    """Return the three parts of a compact JWS (RFC 7515, section 3.1), or raise TokenMalformed."""
+    if len(unverified_token) > MAX_TOKEN_BYTES:
+        raise TokenMalformed(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
+    if not _ALPHABET.match(unverified_token):
+        raise TokenMalformed("the token has characters outside of A-Z a-z 0-9 - _ and the dot")
+    pieces = unverified_token.split(".")
+    if len(pieces) == 5:
+        raise TokenMalformed("the token is encrypted (five parts); a signed one (three parts) is needed")
+    if len(pieces) != 3:
+        raise TokenMalformed(f"a token has three parts divided by dots, this has {len(pieces)}")
+    header, payload, signature = pieces
+    return Parts(
+        header=_read_header(header),
+        payload=_decode(payload, "payload"),
+        signing_input=unverified_token[: len(header) + 1 + len(payload)].encode("ascii"),
+        signature=_decode(signature, "signature"),
+    )
+
+
+def check_algorithm(header: Mapping[str, Any], algorithm: str) -> None:
+    """Raise AlgorithmNotAllowed unless the header names exactly *algorithm* (RFC 8725, section 3.1)."""
+    if header["alg"] != algorithm:
+        raise AlgorithmNotAllowed(f"the token is signed with {header['alg'][:20]}, the setting says {algorithm}")
+
+
+def verify_signature(parts: Parts, keys: KeySet, algorithm: str) -> TokenKey:
+    """Return the key of *keys* that made the signature, or raise SignatureInvalid."""
+    verify = JWSRegistry.algorithms[algorithm].verify
+    candidates = keys.candidates(parts.header.get("kid"))
+    for key in candidates:
+        if key.algorithm == algorithm and verify(parts.signing_input, parts.signature, key.native):
+            return key
+    raise SignatureInvalid(
+        "the signature fits none of the configured keys" if candidates else "no configured key has the token's kid"
+    )
+
+
+def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
+    """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
+
+    UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair
+    (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1 and 8.2).
+    """
+    try:
+        value = _DECODER.decode(octets.decode("utf-8"))
+        if b"\\u" in octets:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        reason = error.args[0] if isinstance(error, _DoubledName) else "is not JSON in UTF-8"
+        raise TokenMalformed(f"the {part} {reason}") from None
+    if type(value) is not dict:
+        raise TokenMalformed(f"the {part} is not a JSON object")
+    return value
+
+
+def sign(claims: Mapping[str, Any], key: TokenKey, *, typ: str = SIGN_IN_TYPE, kid: bool = False) -> str:
+    """Return *claims* as a compact JWS, signed with *key*. With *kid* the header names the key by its public name."""
+    header: dict[str, Any] = {"typ": typ, "alg": key.algorithm}
+    if kid:
+        header["kid"] = key.kid or key.public_jwk()["kid"]
+    signing_input = b".".join(
+        urlsafe_b64encode(json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode()).rstrip(b"=")
+        for part in (header, claims)
+    )
+    signature = JWSRegistry.algorithms[key.algorithm].sign(signing_input, key.native)
+    return (signing_input + b"." + urlsafe_b64encode(signature).rstrip(b"=")).decode("ascii")
+
+
+def redact(text: str) -> str:
+    """Return *text* with everything that looks like a token replaced, for logs."""
+    if "=" in text:
+        text = _TOKEN_PARAMETER.sub(r"\1=[redacted]", text)
+    return _JWT_LIKE.sub("[token redacted]", text) if "eyJ" in text else text
+
+
+@lru_cache(maxsize=256)
+def _read_header(encoded: str) -> Mapping[str, Any]:
+    """Return the header, checked. Cached: every token of one sender has the same few headers."""
+    header = read_object(_decode(encoded, "header"), "header")
+    if type(header.get("alg")) is not str:
+        raise TokenMalformed("the header names no algorithm: it needs a text member alg, in small letters")
+    for name in _TEXT_MEMBERS:
+        if name in header and type(header[name]) is not str:
+            raise TokenMalformed(f"{name} in the header must be text")
+    if "crit" in header or "b64" in header:
+        raise TokenMalformed("the header demands an extension (crit, b64) that is not supported")
+    return header
+
+
+def _decode(part: str, name: str) -> bytes:
+    """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5)."""
+    try:
+        octets = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except binascii.Error:
+        raise TokenMalformed(f"the {name} is not base64url") from None
+    if urlsafe_b64encode(octets).rstrip(b"=") != part.encode("ascii"):
+        raise TokenMalformed(f"the {name} is not canonical base64url")
+    return octets
+
+
+class _DoubledName(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise _DoubledName("has the same name twice")
+    return value
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if number - number == 0 else _refuse(text)  # infinity minus itself is not a number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)

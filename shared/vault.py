@@ -1,0 +1,47 @@
+"""Keep secrets encrypted in a database, with a key that can be changed.
+
+A thief of the database alone reads no provider's or service's key. The first secret seals; all of them open, so a
+secret key is rotated by putting the new one first and the old one among the fallbacks.
+"""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+class VaultLocked(Exception):
+    """What was sealed cannot be opened: the secret key was changed without keeping the old one as a fallback."""
+
+
+class Vault:
+    """Seals and opens text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet)."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(_derive(secret)) for secret in secret_keys])
+
+    def seal(self, text: str) -> str:
+        """Return *text* encrypted and authenticated."""
+        return self._fernet.encrypt(text.encode()).decode("ascii")
+
+    def open(self, sealed: str) -> str:
+        """Return the text, or raise VaultLocked."""
+        try:
+            return self._fernet.decrypt(sealed).decode()
+        except InvalidToken as error:
+            raise VaultLocked("a stored secret was sealed with another secret key") from error
+
+    def reseal(self, sealed: str) -> str:
+        """Return *sealed*, sealed anew with the first key, or raise VaultLocked."""
+        try:
+            return self._fernet.rotate(sealed).decode("ascii")
+        except InvalidToken as error:
+            raise VaultLocked("a stored secret was sealed with another secret key") from error
+
+
+def _derive(secret: str) -> bytes:
+    return urlsafe_b64encode(HKDF(SHA256(), 32, None, b"lychgate vault").derive(secret.encode()))

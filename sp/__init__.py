@@ -1,0 +1,150 @@
+"""The gateway: verifies sign-in tokens, keeps sessions, and stands in front of an application."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from shared import demo, schema, web
+from shared.errors import StoreUnavailable
+from shared.settings import SettingsRefused
+from sp import config as settings
+from sp.config import Config
+from sp.core import Core, build
+from sp.models import db
+from sp.provider_store import ProvidersRefused, ProviderStore
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Return the Flask application of the gateway's own addresses; `sp.gateway.Gateway` stands around it.
+
+    Brings the database up to date and applies the operator's file. Raises SettingsRefused.
+    """
+    config = config or settings.load()
+    web.install_log_redaction()
+    app = Flask(__name__, static_folder=None)
+    app.config.update(
+        SECRET_KEY=config.secret_keys[0],
+        SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
+        SESSION_COOKIE_NAME="__Host-sp_form" if config.https else "sp_form",
+        SESSION_COOKIE_SECURE=config.https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
+        WTF_CSRF_TIME_LIMIT=None,
+        MAX_CONTENT_LENGTH=256 * 1024,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+    )
+    db.init_app(app)
+    with app.app_context():
+        engine = schema.prepare_engine(db.engine)
+    schema.upgrade(engine, MIGRATIONS)
+    core = build(config, engine)
+    app.extensions["lychgate"] = core
+    _apply_settings(core)
+    _install_views(app, core)
+    return app
+
+
+def prepare(host: str, port: int) -> str:
+    """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
+    config = settings.announce(host, port)
+    _protected(config, create_app(config))
+    lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
+    if config.is_demo:
+        lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
+        lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
+    return "\n".join(lines)
+
+
+def create_wsgi() -> WSGIApplication:
+    """Return the gateway in front of the application that SP_APP names, or of the built-in page."""
+    from sp.gateway import Gateway
+
+    config = settings.load()
+    own = create_app(config)
+    return Gateway(_protected(config, own), own)
+
+
+def _protected(config: Config, own: Flask) -> WSGIApplication:
+    """Return the application to protect. Raises SettingsRefused if SP_APP names none."""
+    if not config.app:
+        from sp.welcome import create_welcome_app
+
+        return create_welcome_app(own.extensions["lychgate"])
+    module, _colon, name = config.app.partition(":")
+    try:
+        application: WSGIApplication = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise SettingsRefused([f"SP_APP {config.app}: {error}"]) from error
+    if not callable(application):
+        raise SettingsRefused([f"SP_APP {config.app} cannot be called"])
+    return application
+
+
+def _apply_settings(core: Core) -> None:
+    """Apply what the operator's file says of providers; make the demo's provider if there is no other."""
+    document = core.config.document.get("providers", {})
+    try:
+        if core.config.document:
+            applied = core.providers.apply(document, actor="SP_CONFIG", managed_by_file=True)
+            for name, secret in applied.generated.items():
+                print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
+        if core.config.is_demo and not document:
+            _apply_demo(core.providers, core.config)
+    except ProvidersRefused as error:
+        raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
+
+
+def _apply_demo(providers: ProviderStore, config: Config) -> None:
+    if any(item.provider.name == demo.PROVIDER for item in providers.load()):
+        return
+    pair = demo.read(config.instance)
+    demo_provider = {
+        "display_name": "Demo sign-in",
+        "default": True,
+        "keys": [pair.token_key],
+        "login_url": f"{pair.idp_url}/login-token/",
+        "logout_url": f"{pair.idp_url}/logout",
+        "required_claims": ["iat", "jti", "exp"],
+        "mapping": {"id": ["sub", "email"]},
+    }
+    providers.apply({demo.PROVIDER: demo_provider}, actor="demo")
+
+
+def _install_views(app: Flask, core: Core) -> None:
+    from sp.cli import install_commands
+    from sp.views import account, health, signin, sso
+    from sp.views.people import install_login
+
+    config = core.config
+    web.install(app, prefix=f"{config.prefix}/sso", https=config.https)
+    install_login(app)
+    for module in (sso, signin, account, health):
+        app.register_blueprint(module.views, url_prefix=config.prefix or None)
+    sso.install_errors(app)
+    app.register_error_handler(SQLAlchemyError, lambda error: sso.refuse(StoreUnavailable(type(error).__name__)))
+    install_commands(app)
+    if config.trusted_proxies:
+        app.wsgi_app = _behind_trusted(app.wsgi_app, config)  # type: ignore[method-assign]
+
+
+def _behind_trusted(app: WSGIApplication, config: Config) -> WSGIApplication:
+    """Believe X-Forwarded-For, -Proto and -Host when, and only when, the peer is a proxy that we trust."""
+    fixed = ProxyFix(app, x_for=1, x_proto=1, x_host=1)
+
+    def choose(environ, start_response):  # type: ignore[no-untyped-def]
+        trusted = web.is_trusted_peer(environ.get("REMOTE_ADDR", ""), config.trusted_proxies)
+        return (fixed if trusted else app)(environ, start_response)
+
+    return choose

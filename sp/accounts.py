@@ -1,0 +1,122 @@
+"""Accounts in the database: found, created and changed within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, exists, func, insert, select, text, update
+
+from sp.models import Account, Identity
+from sp.provisioning import COLUMNS, AccountState, Profile, email_key
+
+SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
+
+_account: Any = Account.__table__
+_identity: Any = Identity.__table__
+_STATE = (
+    _account.c.id,
+    _account.c.email,
+    _account.c.is_active,
+    _account.c.is_admin,
+    _account.c.groups,
+    _account.c.attributes,
+    *(_account.c[name] for name in COLUMNS),
+)
+_BY_IDENTITY = select(*_STATE, _identity.c.issued_at).join(_identity, _identity.c.account_id == _account.c.id)
+
+
+def find_by_identity(connection: Connection, provider: str, subject: str) -> AccountState | None:
+    """Return the account that has this id at *provider*, or None."""
+    row = connection.execute(
+        _BY_IDENTITY.where(_identity.c.provider == provider, _identity.c.subject == subject)
+    ).first()
+    return _state(row, has_identity_here=True, synchronised_at=row.issued_at) if row else None
+
+
+def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
+    """Return the account with this address, and whether it has any id at *provider*, or None."""
+    has_identity = exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == provider)
+    row = connection.execute(
+        select(*_STATE, has_identity.label("here")).where(_account.c.email_key == email_key(email))
+    ).first()
+    return _state(row, has_identity_here=row.here) if row else None
+
+
+def active_count(connection: Connection) -> int:
+    """Return the number of active accounts: the seats that are taken."""
+    count: int = connection.execute(
+        select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
+    ).scalar_one()
+    return count
+
+
+def has_free_seat(connection: Connection, limit: int) -> bool:
+    """Tell whether one more account may be active. Holds until the transaction ends: nobody counts meanwhile."""
+    if not limit:
+        return True
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SEAT_LOCK})
+    return active_count(connection) < limit
+
+
+def create(connection: Connection, profile: Profile, now: datetime) -> int:
+    """Insert the account of a first sign-in and return its id."""
+    row = {
+        "email": profile.email,
+        "email_key": email_key(profile.email),
+        "groups": list(profile.groups or ()),
+        "attributes": dict(profile.attributes),
+        "is_active": True,
+        "is_admin": False,
+        "created_at": now,
+        "last_sign_in_at": now,
+        **{name: profile.fields.get(name) for name in COLUMNS},
+    }
+    account_id: int = connection.execute(insert(_account).returning(_account.c.id), row).scalar_one()
+    return account_id
+
+
+def link(connection: Connection, account_id: int, provider: str, subject: str, issued_at: float, now: datetime) -> None:
+    """Record that *account_id* is *subject* at *provider*."""
+    row = {
+        "provider": provider,
+        "subject": subject,
+        "account_id": account_id,
+        "issued_at": issued_at,
+        "created_at": now,
+    }
+    connection.execute(insert(_identity), row)
+
+
+def synchronise(
+    connection: Connection,
+    account: AccountState,
+    changes: Mapping[str, Any],
+    profile: Profile,
+    provider: str,
+    now: datetime,
+) -> None:
+    """Write the columns that changed, and that the account was synchronised with this token."""
+    connection.execute(update(_account).where(_account.c.id == account.id).values(**changes, last_sign_in_at=now))
+    if profile.issued_at > account.synchronised_at:
+        connection.execute(
+            update(_identity)
+            .where(_identity.c.provider == provider, _identity.c.subject == profile.subject)
+            .values(issued_at=profile.issued_at)
+        )
+
+
+def _state(row: Any, *, has_identity_here: bool, synchronised_at: float = 0.0) -> AccountState:
+    return AccountState(
+        id=row.id,
+        email=row.email,
+        is_active=row.is_active,
+        is_admin=row.is_admin,
+        fields={name: getattr(row, name) for name in COLUMNS},
+        groups=tuple(row.groups),
+        attributes=row.attributes,
+        has_identity_here=has_identity_here,
+        synchronised_at=synchronised_at,
+    )

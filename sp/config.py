@@ -1,0 +1,151 @@
+"""The gateway's settings: environment, `.env` file and TOML, parsed once into frozen dataclasses.
+
+The only module that reads the process environment. Every mistake is reported at once, and then nothing starts: a
+gateway that guesses what its operator meant is open in a place where he believes it shut.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from shared import demo
+from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
+from sp.providers import NAME
+
+DEFAULT_PORT = 5000
+HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
+
+
+@dataclass(frozen=True)
+class Config:
+    """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up."""
+
+    instance: Path
+    secret_keys: tuple[str, ...]
+    database_url: str
+    replay_url: str
+    external_url: str
+    trusted_proxies: tuple[Network, ...]
+    app: str
+    identity_headers: str
+    seat_limit: int
+    session_idle: int
+    session_lifetime: int
+    session_cache: int
+    prefix: str
+    document: Mapping[str, Any]
+    is_demo: bool
+
+    @property
+    def https(self) -> bool:
+        """Whether people reach us over https: turns on Secure and __Host- cookies."""
+        return self.external_url.startswith("https:")
+
+
+def load(environ: Mapping[str, str] | None = None) -> Config:
+    """Return the settings, or raise SettingsRefused with every mistake. Generates demo secrets where none are given."""
+    values = _environment() if environ is None else environ
+    env = Environment(values)
+    instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
+    secret_key = env.secret("SP_SECRET_KEY")
+    is_demo = not secret_key
+    try:
+        instance.mkdir(parents=True, exist_ok=True)
+        secret_key = secret_key or demo.read(instance).sp_secret_key
+    except OSError as error:
+        env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
+    config = Config(
+        instance=instance,
+        secret_keys=(secret_key, *env.secrets("SP_SECRET_KEY_FALLBACKS")),
+        database_url=_database_url(env, instance),
+        replay_url=_replay_url(env),
+        external_url=env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}"),
+        trusted_proxies=env.networks("SP_TRUSTED_PROXIES"),
+        app=_app(env),
+        identity_headers=env.choice("SP_IDENTITY_HEADERS", HEADER_SETS),
+        seat_limit=env.whole("SP_SEAT_LIMIT", 0),
+        session_idle=env.whole("SP_SESSION_IDLE", 3600, at_least=1),
+        session_lifetime=env.whole("SP_SESSION_LIFETIME", 43200, at_least=1),
+        session_cache=env.whole("SP_SESSION_CACHE", 5),
+        prefix=_prefix(env),
+        document=_document(env, values),
+        is_demo=is_demo,
+    )
+    env.finish()
+    return config
+
+
+def announce(host: str, port: int) -> Config:
+    """Return the settings for a server that is about to listen on *host* and *port*, or raise SettingsRefused.
+
+    Where no external URL is given it follows the port, for this process and the workers that it starts.
+    """
+    if not _environment().get("SP_EXTERNAL_URL", "").strip():
+        os.environ["SP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
+    config = load()
+    if config.is_demo:
+        if not is_loopback(host):
+            raise SettingsRefused([f"--host {host}: a demo (no SP_SECRET_KEY) listens on this machine only: 127.0.0.1"])
+        demo.announce(config.instance, sp_url=config.external_url)
+    return config
+
+
+def _environment() -> Mapping[str, str]:
+    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    return {**from_file, **os.environ}
+
+
+def _database_url(env: Environment, instance: Path) -> str:
+    url = env.text("SP_DATABASE_URL", f"sqlite:///{instance / 'sp.sqlite3'}")
+    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        env.mistake("SP_DATABASE_URL", "must begin with sqlite:/// or postgresql+psycopg://")
+    return url
+
+
+def _replay_url(env: Environment) -> str:
+    url = env.text("SP_REPLAY_URL")
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        env.mistake("SP_REPLAY_URL", "must be empty or begin with redis://, rediss:// or unix://")
+    return url
+
+
+def _app(env: Environment) -> str:
+    target = env.text("SP_APP")
+    module, _colon, name = target.partition(":")
+    if target and not (all(part.isidentifier() for part in module.split(".")) and name.isidentifier()):
+        env.mistake("SP_APP", "must be module:callable")
+    return target
+
+
+def _prefix(env: Environment) -> str:
+    prefix = "/" + env.text("SP_PREFIX").strip("/")
+    if prefix == "/":
+        return ""
+    if not all(NAME.match(part) for part in prefix[1:].split("/")):
+        env.mistake("SP_PREFIX", "must be a path of small letters, digits, - and _, such as /gate")
+    return prefix
+
+
+def _document(env: Environment, values: Mapping[str, str]) -> Mapping[str, Any]:
+    path = env.text("SP_CONFIG")
+    if not path:
+        return {}
+    try:
+        document = read_toml(Path(path), values.get)
+    except SettingsRefused as refusal:
+        env.mistakes.extend(refusal.mistakes)
+        return {}
+    for name in document.keys() - {"rules", "providers"}:
+        env.mistakes.append(f"{path}: {name} is no part of this file: it has [[rules]] and [providers.*]")
+    return document
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return a TOML file with its `env:` and `file:` texts looked up. Raises SettingsRefused."""
+    return read_toml(path, _environment().get)

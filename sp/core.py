@@ -1,0 +1,77 @@
+"""The gateway's parts, made once for each process and handed to whoever needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from shared import demo
+from shared.vault import Vault
+from sp.config import Config
+from sp.pending import PendingSignIns
+from sp.people import People
+from sp.provider_store import ProviderStore
+from sp.providers import Provider
+from sp.registry import ProviderRegistry
+from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache
+from sp.sessions import SessionStore
+from sp.signin import SignIn
+
+
+@dataclass(frozen=True)
+class Core:
+    """What views, command lines and the gateway work with."""
+
+    config: Config
+    engine: Engine
+    vault: Vault
+    providers: ProviderStore
+    registry: ProviderRegistry
+    replay: ReplayCache
+    sessions: SessionStore
+    sign_in: SignIn
+    pending: PendingSignIns
+    people: People
+
+
+def build(config: Config, engine: Engine) -> Core:
+    """Return the parts, wired together as *config* says."""
+    vault = Vault(config.secret_keys)
+    providers = ProviderStore(engine, vault)
+    replay: ReplayCache = (
+        RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
+    )
+    sessions = SessionStore(
+        engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
+    )
+    return Core(
+        config=config,
+        engine=engine,
+        vault=vault,
+        providers=providers,
+        registry=ProviderRegistry(providers, vault, cache=config.session_cache, adjust=_demo_adjuster(config)),
+        replay=replay,
+        sessions=sessions,
+        sign_in=SignIn(engine, replay, sessions, providers, config.seat_limit),
+        pending=PendingSignIns(config.secret_keys, https=config.https),
+        people=People(engine, sessions, config.seat_limit),
+    )
+
+
+def core() -> Core:
+    """Return the parts of the current application."""
+    found: Core = current_app.extensions["lychgate"]
+    return found
+
+
+def _demo_adjuster(config: Config) -> Callable[[Provider], Provider]:
+    def adjust(provider: Provider) -> Provider:
+        if not config.is_demo or provider.name != demo.PROVIDER:
+            return provider
+        idp_url = demo.read(config.instance).idp_url
+        return replace(provider, login_url=f"{idp_url}/login-token/", logout_url=f"{idp_url}/logout")
+
+    return adjust

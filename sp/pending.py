@@ -1,0 +1,95 @@
+"""The sign-ins that a browser has begun: each with a nonce and the page to return to.
+
+A pending sign-in binds a token to the browser that asked for it, which is what stops login CSRF. It lives in a signed
+cookie of its own, so several tabs do not overwrite each other and an anonymous request costs the database nothing.
+It is no session and is never taken for one: other name, other content, other signature.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.wrappers import Response
+
+LIFETIME = 3600  # seconds: as long as a person may sit before the identity provider's form
+MAX_PENDING = 5  # per browser; the oldest gives way
+MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers refuse requests with larger headers
+NAME = "sp_pending_"
+
+
+@dataclass(frozen=True)
+class Pending:
+    """One sign-in that was begun. `started_at` is in seconds since 1970; `cookie` is the name it is kept under."""
+
+    nonce: str
+    provider: str
+    return_path: str
+    started_at: int
+    cookie: str
+
+    @property
+    def nonce_hash(self) -> bytes:
+        """What may be remembered of the nonce."""
+        return hashlib.sha256(self.nonce.encode()).digest()
+
+
+class PendingSignIns:
+    """Reads and writes the pending cookies of one gateway."""
+
+    def __init__(self, secret_keys: Sequence[str], *, https: bool) -> None:
+        # itsdangerous signs with the last key of its list and verifies with all
+        self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate pending sign-in")
+        self._https = https
+        self._prefix = f"__Host-{NAME}" if https else NAME
+
+    def begin(self, response: Response, cookies: Mapping[str, str], provider: str, return_path: str) -> Pending:
+        """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
+        nonce = secrets.token_urlsafe(24)
+        cookie = self._prefix + hashlib.sha256(nonce.encode()).hexdigest()[:8]
+        pending = Pending(nonce, provider, return_path, int(time.time()), cookie)
+        value = self._serializer.dumps([nonce, provider, return_path, pending.started_at])
+        self._make_room(response, cookies, len(value))
+        self._set(response, cookie, value, LIFETIME)
+        return pending
+
+    def read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
+        """Return what this browser has begun with *provider*, newest first; forged and stale ones are left out."""
+        found = [pending for name in cookies if (pending := self._parse(name, cookies[name])) is not None]
+        return sorted((p for p in found if p.provider == provider), key=lambda p: -p.started_at)
+
+    def finish(self, response: Response, pending: Pending) -> None:
+        """Take *pending* from the browser."""
+        self._set(response, pending.cookie, "", 0)
+
+    def _parse(self, name: str, value: str) -> Pending | None:
+        if not name.startswith(self._prefix):
+            return None
+        try:
+            nonce, provider, return_path, started_at = self._serializer.loads(value)
+        except (BadSignature, ValueError, TypeError):
+            return None
+        if not time.time() - LIFETIME < started_at:
+            return None
+        return Pending(nonce, provider, return_path, started_at, name)
+
+    def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
+        kept = 0
+        mine = {name: value for name, value in cookies.items() if name.startswith(self._prefix)}
+        ages = {name: pending.started_at if (pending := self._parse(name, mine[name])) else 0 for name in mine}
+        for name in sorted(mine, key=lambda name: -ages[name]):
+            kept += 1
+            needed += len(mine[name])
+            if ages[name] == 0 or kept >= MAX_PENDING or needed > MAX_COOKIE_BYTES:
+                self._set(response, name, "", 0)
+
+    def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
+        # Another site posts the token here, and a cross-site post carries no SameSite=Lax cookie. None needs Secure.
+        same_site = "None" if self._https else "Lax"
+        response.set_cookie(
+            name, value, max_age=max_age, path="/", secure=self._https, httponly=True, samesite=same_site
+        )

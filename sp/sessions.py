@@ -1,0 +1,301 @@
+"""Sessions, kept on the server, and the cache in front of them.
+
+The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
+believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import StoreUnavailable
+from sp.models import Account, SessionRecord
+
+BROWSER, API = "browser", "api"
+ID_BYTES = 32
+ID_LENGTH = 43  # 32 bytes as base64url without padding
+MAX_CACHED = 20_000  # sessions a worker keeps at hand; about 40 MB with ordinary profiles
+TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
+
+_session: Any = SessionRecord.__table__
+_account: Any = Account.__table__
+_COLUMNS = (
+    _session.c.public_id,
+    _session.c.kind,
+    _session.c.provider,
+    _session.c.created_at,
+    _session.c.last_seen_at,
+    _session.c.expires_at,
+    _account.c.id,
+    _account.c.email,
+    _account.c.name,
+    _account.c.given_name,
+    _account.c.family_name,
+    _account.c.login,
+    _account.c.groups,
+    _account.c.attributes,
+    _account.c.is_admin,
+    _account.c.is_active,
+)
+_DETAIL = (
+    _session.c.public_id,
+    _session.c.kind,
+    _session.c.provider,
+    _session.c.subject,
+    _session.c.provider_session,
+    _session.c.claims,
+    _session.c.created_at,
+    _session.c.last_seen_at,
+    _session.c.expires_at,
+    _session.c.address,
+    _session.c.user_agent,
+)
+_FIND = select(*_COLUMNS).join(_account, _account.c.id == _session.c.account_id)
+
+
+@dataclass(slots=True)
+class Session:
+    """A live session and the person whose it is, as of the last look into the database.
+
+    `checked_at` (monotonic seconds) and `last_seen_at` (seconds since 1970) move; all else stands.
+    """
+
+    public_id: str
+    kind: str
+    provider: str | None
+    created_at: int
+    last_seen_at: int | None
+    expires_at: int
+    account_id: int
+    email: str
+    name: str | None
+    given_name: str | None
+    family_name: str | None
+    login: str | None
+    groups: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    is_admin: bool
+    id_hash: bytes
+    checked_at: float
+
+    @property
+    def full_name(self) -> str:
+        """The person's name, put together from what is known; empty if nothing is."""
+        return self.name or " ".join(filter(None, (self.given_name, self.family_name)))
+
+
+@dataclass(frozen=True)
+class SessionDetail:
+    """A session as its owner and administrators see it. Times are seconds since 1970."""
+
+    public_id: str
+    kind: str
+    provider: str | None
+    subject: str | None
+    provider_session: str | None
+    claims: Mapping[str, Any]
+    created_at: int
+    last_seen_at: int | None
+    expires_at: int
+    address: str
+    user_agent: str
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """A session about to be opened: `secret` goes to the client, `id_hash` into the database."""
+
+    secret: str
+    id_hash: bytes
+    public_id: str
+
+    @classmethod
+    def generate(cls) -> NewSession:
+        secret = secrets.token_urlsafe(ID_BYTES)
+        return cls(secret, hash_id(secret), secrets.token_hex(8))
+
+
+def hash_id(secret: str) -> bytes:
+    """Return what is stored of a session id. A fast hash is enough: the id has 256 random bits."""
+    return hashlib.sha256(secret.encode("ascii", "replace")).digest()
+
+
+class SessionStore:
+    """Opens, finds and ends sessions. `idle`, `lifetime` and `cache` are seconds."""
+
+    def __init__(self, engine: Engine, *, idle: int, lifetime: int, cache: int) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self.idle, self.lifetime, self._cache_seconds = idle, lifetime, cache
+        self._touch_after = idle // TOUCHES_PER_IDLE_LIMIT
+        self._cache: dict[bytes, Session] = {}
+
+    def find(self, secret: str, kind: str = BROWSER) -> Session | None:
+        """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
+
+        Use counts: it is what the idle limit looks at.
+        """
+        if len(secret) != ID_LENGTH:
+            return None
+        id_hash = hashlib.sha256(secret.encode("ascii", "replace")).digest()
+        session = self._cache.get(id_hash)
+        if session is None or time.monotonic() - session.checked_at >= self._cache_seconds:
+            session = self._look_up(id_hash)
+            if session is None:
+                return None
+        now = int(time.time())
+        last_seen = session.last_seen_at or session.created_at
+        if session.kind != kind or now >= session.expires_at or now - last_seen > self.idle:
+            self._cache.pop(id_hash, None)
+            return None
+        if session.last_seen_at is None or now - session.last_seen_at > self._touch_after:
+            self._touch(session, now)
+        return session
+
+    def open(
+        self,
+        connection: Connection,
+        new: NewSession,
+        *,
+        account_id: int,
+        now: int,
+        kind: str = BROWSER,
+        provider: str | None = None,
+        subject: str | None = None,
+        provider_session: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        address: str = "",
+        user_agent: str = "",
+        return_path: str = "/",
+    ) -> None:
+        """Insert the session *new* within the caller's transaction."""
+        connection.execute(
+            insert(_session),
+            {
+                "id_hash": new.id_hash,
+                "public_id": new.public_id,
+                "kind": kind,
+                "account_id": account_id,
+                "provider": provider,
+                "subject": subject,
+                "provider_session": provider_session,
+                "claims": dict(claims or {}),
+                "created_at": now,
+                "expires_at": now + self.lifetime,
+                "address": address[:45],
+                "user_agent": user_agent[:200],
+                "return_path": return_path,
+            },
+        )
+
+    def detail(self, public_id: str) -> SessionDetail | None:
+        """Return what is kept of one session, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
+        return SessionDetail(*row) if row else None
+
+    def list_of(self, account_id: int) -> list[SessionDetail]:
+        """Return a person's live sessions, newest first."""
+        now = int(time.time())
+        seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
+        query = (
+            select(*_DETAIL)
+            .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self.idle)
+            .order_by(_session.c.created_at.desc())
+        )
+        with self._engine.connect() as connection:
+            return [SessionDetail(*row) for row in connection.execute(query)]
+
+    def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
+        """End the sessions that fit every given condition; return how many. At least one condition is needed."""
+        conditions = [
+            column == value
+            for column, value in (
+                (_session.c.id_hash, id_hash),
+                (_session.c.public_id, public_id),
+                (_session.c.account_id, account_id),
+            )
+            if value is not None
+        ]
+        return self._end(conditions)
+
+    def end_at_provider(self, provider: str, *, subjects: Iterable[str], provider_session: str | None) -> int:
+        """End the sessions that *provider* opened for a person, or for one of its own sessions; return how many."""
+        conditions = [_session.c.provider == provider]
+        either = [_session.c.subject.in_(list(subjects))]
+        if provider_session is not None:
+            either = [_session.c.provider_session == provider_session]
+        return self._end([*conditions, or_(*either)])
+
+    def clean_up(self, connection: Connection, now: int, rows: int) -> None:
+        """Delete up to *rows* sessions that have run out."""
+        gone = select(_session.c.id_hash).where(_session.c.expires_at < now).limit(rows)
+        connection.execute(delete(_session).where(_session.c.id_hash.in_(gone)))
+
+    def forget(self) -> None:
+        """Empty this worker's cache."""
+        self._cache.clear()
+
+    def _end(self, conditions: list[Any]) -> int:
+        if not conditions:
+            raise ValueError("ending every session needs to be asked for by a condition")
+        try:
+            with self._writing.begin() as connection:
+                ended = connection.execute(delete(_session).where(*conditions)).rowcount
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        self.forget()
+        return ended
+
+    def _look_up(self, id_hash: bytes) -> Session | None:
+        checked_at = time.monotonic()
+        try:
+            with self._engine.connect() as connection:
+                row = connection.execute(_FIND.where(_session.c.id_hash == id_hash)).first()
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        if row is None or not row.is_active:
+            self._cache.pop(id_hash, None)
+            return None
+        session = Session(
+            public_id=row.public_id,
+            kind=row.kind,
+            provider=row.provider,
+            created_at=row.created_at,
+            last_seen_at=row.last_seen_at,
+            expires_at=row.expires_at,
+            account_id=row.id,
+            email=row.email,
+            name=row.name,
+            given_name=row.given_name,
+            family_name=row.family_name,
+            login=row.login,
+            groups=tuple(row.groups),
+            attributes=row.attributes,
+            is_admin=row.is_admin,
+            id_hash=id_hash,
+            checked_at=checked_at,
+        )
+        if self._cache_seconds:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[id_hash] = session
+        return session
+
+    def _touch(self, session: Session, now: int) -> None:
+        session.last_seen_at = now
+        try:
+            with self._writing.begin() as connection:
+                connection.execute(
+                    update(_session).where(_session.c.id_hash == session.id_hash).values(last_seen_at=now)
+                )
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error

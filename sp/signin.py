@@ -1,0 +1,331 @@
+"""A sign-in: one transaction with one commit.
+
+Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
+together or not at all. A failure in the middle leaves neither an account nor a spent token.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from shared.errors import CookiesBlocked, EmailConflict, Rejection, StoreUnavailable, TokenReplayed
+from sp import accounts, activity, replay
+from sp.activity import Visitor
+from sp.provider_store import ProviderStore
+from sp.provisioning import Admit, Profile, decide, read_profile
+from sp.registry import Trusted
+from sp.replay import ReplayCache, Trace, token_key
+from sp.sessions import API, BROWSER, NewSession, Session, SessionStore
+from sp.verification import Verified, acceptable_until
+
+RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
+ATTEMPTS = 3  # of a transaction that met another one
+CLEAN_UP_EVERY = 50  # sign-ins of a worker
+KEY_USE_EVERY = 60  # seconds between two notes that a key was used
+
+log = logging.getLogger("lychgate")
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session that was opened: `secret` for the client, once; `return_path` is where the browser goes."""
+
+    secret: str
+    account_id: int
+    email: str
+    created: bool
+    reference: str
+    access_token: str | None = None
+
+
+class SignIn:
+    """Turns verified tokens into sessions."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        replay_cache: ReplayCache,
+        sessions: SessionStore,
+        providers: ProviderStore,
+        seat_limit: int,
+    ) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._replay, self._sessions, self._providers = replay_cache, sessions, providers
+        self._seat_limit = seat_limit
+        self._since_clean_up = 0
+        self._key_noted_at: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    def with_token(
+        self,
+        verified: Verified,
+        trusted: Trusted,
+        visitor: Visitor,
+        *,
+        reference: str,
+        kind: str = BROWSER,
+        return_path: str = "/",
+        pending_hash: bytes | None = None,
+        access_token: bool = False,
+    ) -> SignedIn:
+        """Spend the token and open a session for its person, or raise the Rejection that says why not.
+
+        With *access_token* a second session, for a client without a browser, is opened beside it.
+        """
+        profile = read_profile(verified.claims, trusted.provider)
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                signed_in = self._open(
+                    verified,
+                    trusted,
+                    profile,
+                    visitor,
+                    reference,
+                    kind,
+                    Trace(None, pending_hash, return_path),
+                    access_token,
+                )
+                break
+            except IntegrityError as error:
+                # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
+                if attempt == ATTEMPTS:
+                    raise EmailConflict("another sign-in took this address or id at the same moment") from error
+        self._clean_up_now_and_then()
+        return signed_in
+
+    def _open(
+        self,
+        verified: Verified,
+        trusted: Trusted,
+        profile: Profile,
+        visitor: Visitor,
+        reference: str,
+        kind: str,
+        trace: Trace,
+        access_token: bool,
+    ) -> SignedIn:
+        provider, claims = trusted.provider, verified.claims
+        key = token_key(provider.name, claims.token_id or "")
+        new = NewSession.generate()
+        extra = NewSession.generate() if access_token else None
+        now = datetime.now(UTC)
+        provider_session = claims.raw.get("sid")
+        with self._spending(key) as connection:
+            until = acceptable_until(claims, provider)
+            self._replay.spend(connection, key, until, replace(trace, session_hash=new.id_hash))
+            account_id, email, created = self._provision(connection, profile, trusted, now)
+            for session, session_kind in ((new, kind), (extra, API)):
+                if session is not None:
+                    self._sessions.open(
+                        connection,
+                        session,
+                        account_id=account_id,
+                        now=int(now.timestamp()),
+                        kind=session_kind,
+                        provider=provider.name,
+                        subject=profile.subject,
+                        provider_session=provider_session if isinstance(provider_session, str) else None,
+                        claims=claims.raw,
+                        address=visitor.address,
+                        user_agent=visitor.user_agent,
+                        return_path=trace.return_path or "/",
+                    )
+            activity.record(
+                connection,
+                reference=reference,
+                at=int(now.timestamp()),
+                event=activity.SIGN_IN,
+                visitor=visitor,
+                provider=provider.name,
+                subject=profile.subject,
+                email=email,
+                account_id=account_id,
+                detail="account created" if created else None,
+                token_key=key,
+            )
+            self._note_key_use(connection, trusted.key_ids.get(verified.key.fingerprint), now)
+        return SignedIn(new.secret, account_id, email, created, reference, extra.secret if extra else None)
+
+    def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
+        """Spend a token that nobody here asked for, without opening anything.
+
+        Raises CookiesBlocked if that happened to the person a moment ago and nothing came of it: the browser does
+        not return our cookies, and would be sent round for ever.
+        """
+        provider, claims = trusted.provider, verified.claims
+        profile = read_profile(claims, provider)
+        key = token_key(provider.name, claims.token_id or "")
+        now = int(time.time())
+        with self._spending(key) as connection:
+            self._replay.spend(connection, key, acceptable_until(claims, provider), Trace())
+            if activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW):
+                raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
+            activity.record(
+                connection,
+                reference=reference,
+                at=now,
+                event=activity.RESTART,
+                visitor=visitor,
+                provider=provider.name,
+                subject=profile.subject,
+                email=profile.email,
+                token_key=key,
+            )
+
+    def with_password(
+        self, account_id: int, email: str, visitor: Visitor, *, reference: str, return_path: str
+    ) -> SignedIn:
+        """Open a session for a person whose password was right."""
+        new = NewSession.generate()
+        now = int(time.time())
+        with self._transaction() as connection:
+            self._sessions.open(
+                connection,
+                new,
+                account_id=account_id,
+                now=now,
+                address=visitor.address,
+                user_agent=visitor.user_agent,
+                return_path=return_path,
+            )
+            activity.record(
+                connection,
+                reference=reference,
+                at=now,
+                event=activity.SIGN_IN,
+                visitor=visitor,
+                email=email,
+                account_id=account_id,
+                detail="with a local password",
+            )
+        return SignedIn(new.secret, account_id, email, False, reference)
+
+    def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
+        """Write a sign-out down."""
+        with self._transaction() as connection:
+            activity.record(
+                connection,
+                reference=reference,
+                at=int(time.time()),
+                event=activity.SIGN_OUT,
+                visitor=visitor,
+                provider=session.provider,
+                email=session.email,
+                account_id=session.account_id,
+            )
+
+    def trace(self, key: bytes) -> Trace | None:
+        """Return what a spent token left, or None."""
+        try:
+            with self._engine.connect() as connection:
+                return self._replay.trace(connection, key)
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+    def note_refusal(
+        self,
+        rejection: Rejection,
+        visitor: Visitor,
+        *,
+        reference: str,
+        provider: str | None = None,
+        verified: Verified | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        """Write a refusal down. A log that cannot be written does not turn a refusal into something else."""
+        email = verified.claims.raw.get("email") if verified else None
+        subject = verified.claims.subject if verified else None
+        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, reference, rejection.detail)
+        try:
+            with self._writing.begin() as connection:
+                activity.record(
+                    connection,
+                    reference=reference,
+                    at=int(time.time()),
+                    event=activity.REFUSED,
+                    visitor=visitor,
+                    code=rejection.code,
+                    provider=provider,
+                    subject=subject[:512] if subject else None,
+                    email=email if isinstance(email, str) else None,
+                    detail=rejection.detail,
+                    token_key=key,
+                )
+        except SQLAlchemyError as error:
+            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+
+    def _provision(
+        self, connection: Connection, profile: Profile, trusted: Trusted, now: datetime
+    ) -> tuple[int, str, bool]:
+        """Return id and e-mail of the person's account, and whether it was made just now."""
+        provider = trusted.provider
+        known = accounts.find_by_identity(connection, provider.name, profile.subject)
+        same_email = None
+        if known is None or (provider.update_email and known.email != profile.email):
+            same_email = accounts.find_by_email(connection, profile.email, provider.name)
+        needs_seat = known is None and same_email is None and provider.auto_create
+        free_seat = not needs_seat or accounts.has_free_seat(connection, self._seat_limit)
+        decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
+        if isinstance(decision, Admit):
+            account = decision.account
+            if decision.join:
+                accounts.link(connection, account.id, provider.name, profile.subject, profile.issued_at, now)
+            accounts.synchronise(connection, account, decision.changes, profile, provider.name, now)
+            return account.id, decision.changes.get("email", account.email), False
+        account_id = accounts.create(connection, profile, now)
+        accounts.link(connection, account_id, provider.name, profile.subject, profile.issued_at, now)
+        return account_id, profile.email, True
+
+    @contextmanager
+    def _spending(self, key: bytes) -> Iterator[Connection]:
+        """A transaction that spends *key*; what fails before its commit leaves the token unspent."""
+        with self._transaction() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                if not isinstance(error, TokenReplayed | StoreUnavailable):
+                    self._replay.unspend(key)
+                raise
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._writing.begin() as connection:
+                yield connection
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise _unavailable(error) from error
+
+    def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
+        if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:
+            return
+        self._key_noted_at[key_id] = time.monotonic()
+        self._providers.note_use(connection, key_id, now)
+
+    def _clean_up_now_and_then(self) -> None:
+        with self._lock:
+            self._since_clean_up += 1
+            if self._since_clean_up < CLEAN_UP_EVERY:
+                return
+            self._since_clean_up = 0
+        try:
+            with self._writing.begin() as connection:
+                replay.clean_up(connection, int(time.time()))
+                self._sessions.clean_up(connection, int(time.time()), replay.CLEAN_UP_ROWS)
+        except SQLAlchemyError as error:
+            log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the database did not answer: {type(error).__name__}")

@@ -1,0 +1,49 @@
+"""The signed-in person's own page: profile and sessions, with a way to end each."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+from flask_wtf import FlaskForm
+
+from shared.web import page
+from sp.core import core
+
+views = Blueprint("account", __name__)
+
+
+class EndForm(FlaskForm):  # type: ignore[misc]
+    """Nothing but the protection against a foreign site."""
+
+
+@views.get("/account")
+@login_required
+def show() -> ResponseReturnValue:
+    """Show who is signed in, and where."""
+    session = current_user.session
+    sessions = core().sessions.list_of(session.account_id)
+    return page("sp/account.html", session=session, sessions=sessions, form=EndForm())
+
+
+@views.post("/account/sessions/<public_id>/end")
+@login_required
+def end(public_id: str) -> ResponseReturnValue:
+    """End one of one's own sessions."""
+    if EndForm().validate_on_submit():
+        core().sessions.end(public_id=public_id, account_id=current_user.session.account_id)
+        flash("The session has ended.")
+    return redirect(url_for("account.show"), 303)
+
+
+@views.post("/account/sessions/end-others")
+@login_required
+def end_others() -> ResponseReturnValue:
+    """End every session but this one."""
+    if EndForm().validate_on_submit():
+        mine = current_user.session
+        for other in core().sessions.list_of(mine.account_id):
+            if other.public_id != mine.public_id:
+                core().sessions.end(public_id=other.public_id, account_id=mine.account_id)
+        flash("Your other sessions have ended.")
+    return redirect(url_for("account.show"), 303)

@@ -1,0 +1,42 @@
+"""Alive, and able to serve."""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify
+from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import Rejection
+from shared.schema import is_up_to_date
+from sp.core import core
+from sp.replay import RedisReplayCache
+
+views = Blueprint("health", __name__)
+
+
+@views.get("/healthz")
+def alive() -> ResponseReturnValue:
+    """The process answers."""
+    return jsonify(status="alive")
+
+
+@views.get("/readyz")
+def ready() -> ResponseReturnValue:
+    """What a sign-in needs is there; 503 names what is missing."""
+    from sp import MIGRATIONS
+
+    missing = []
+    try:
+        if not is_up_to_date(core().engine, MIGRATIONS):
+            missing.append("database: its schema is not that of this version")
+    except SQLAlchemyError:
+        missing.append("database: does not answer")
+    replay = core().replay
+    if isinstance(replay, RedisReplayCache):
+        try:
+            replay.ping()
+        except Rejection:
+            missing.append("Redis: does not answer")
+    if missing:
+        return jsonify(status="not ready", missing=missing), 503
+    return jsonify(status="ready")

@@ -1,0 +1,65 @@
+"""Who is asking: Flask-Login over the gateway's own sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, Request, redirect, request, url_for
+from flask_login import LoginManager, UserMixin, current_user
+from werkzeug.exceptions import Forbidden
+from werkzeug.wrappers import Response
+
+from sp.activity import Visitor
+from sp.cookies import read_session_cookie, session_cookie_name
+from sp.core import core
+from sp.sessions import Session
+
+
+class Person(UserMixin):  # type: ignore[misc]
+    """The signed-in person, as Flask-Login wants to see one."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def get_id(self) -> str:
+        """Return the account's id. Flask-Login keeps nothing of it: the session is ours."""
+        return str(self.session.account_id)
+
+
+def install_login(app: Flask) -> None:
+    """Let `current_user` and `login_required` work with our session cookie."""
+    manager = LoginManager(app)
+    manager.session_protection = None  # its "strong" mode believes X-Forwarded-For
+
+    @manager.request_loader
+    def load(_request: Request) -> Person | None:
+        session = browser_session()
+        return Person(session) if session else None
+
+    @manager.unauthorized_handler
+    def send_to_sign_in() -> Response:
+        return redirect(url_for("sso.start", return_to=request.full_path.rstrip("?")), 303)
+
+
+def browser_session() -> Session | None:
+    """Return the live session of this browser, or None. Raises StoreUnavailable."""
+    secret = browser_secret()
+    return core().sessions.find(secret) if secret else None
+
+
+def browser_secret() -> str | None:
+    """Return the session id that this browser sent, believed or not."""
+    header: str = request.environ.get("HTTP_COOKIE", "")
+    return read_session_cookie(header, session_cookie_name(core().config.https))
+
+
+def require_administrator() -> None:
+    """Raise Forbidden unless the person signed in is an administrator."""
+    person: Any = current_user
+    if not person.session.is_admin:
+        raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
+
+
+def visitor() -> Visitor:
+    """Return where this request comes from."""
+    return Visitor(request.remote_addr or "", request.user_agent.string)

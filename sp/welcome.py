@@ -1,0 +1,40 @@
+"""The application that is protected when none is named: it shows who you are, and what the token said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from flask import Flask, render_template, request
+
+from shared import web
+from sp.core import Core
+
+
+def create_welcome_app(core: Core) -> Flask:
+    """Return an application that answers on any path with what the gateway tells applications."""
+    app = Flask(__name__, static_folder=None)
+    web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https)
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+    @app.route("/<path:path>", methods=["GET", "POST"])
+    def welcome(path: str) -> str:
+        """Show the person and the session, or that nobody is signed in (a rule may let anyone in)."""
+        user = request.environ.get("sso.user")
+        detail = core.sessions.detail(user["session"]) if user else None
+        return render_template(
+            "sp/welcome.html",
+            user=user,
+            detail=detail,
+            path=request.full_path.rstrip("?"),
+            prefix=core.config.prefix,
+            claims=json.dumps(detail.claims, indent=2, ensure_ascii=False) if detail and detail.claims else "",
+        )
+
+    app.jinja_env.filters["moment"] = moment
+    return app
+
+
+def moment(seconds: int | None) -> str:
+    """Return seconds since 1970 as a date and time that people read."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if seconds else ""

@@ -1,0 +1,90 @@
+"""Fixtures of the whole suite: the real pair and a real browser.
+
+A missing browser or server skips the tests that need it, with the reason. With CI=true a skip is a failure:
+a suite that quietly tested less must not look the same as one that tested everything.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.support.browser import find_chromium, launch
+from tests.support.pair import Pair, running_pair
+
+BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
+
+StartPair = Callable[..., AbstractContextManager[Pair]]
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair for tests that leave it as they found it, but for sessions and new accounts."""
+    with running_pair(tmp_path_factory.mktemp("pair")) as running:
+        yield running
+
+
+@pytest.fixture
+def own_pair(tmp_path: Path) -> Iterator[Pair]:
+    """A pair for one test alone, which may break it."""
+    with running_pair(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def start_pair(tmp_path: Path) -> StartPair:
+    """Return the function that starts a pair with settings of the test's own; see `running_pair`."""
+    return partial(running_pair, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium, started once in each worker."""
+    with sync_playwright() as playwright:
+        executable = find_chromium(playwright)
+        if executable is None:
+            pytest.skip("no Chromium on this machine; tools/system-packages installs it")
+        running = launch(playwright, executable, tmp_path_factory.mktemp("browser-home"))
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser without a past: no cookies, no cache."""
+    fresh = browser.new_context()
+    fresh.set_default_timeout(BROWSER_WAIT_MS)
+    yield fresh
+    fresh.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    """A tab in that browser."""
+    return context.new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not hasattr(report, "wasxfail"):
+        fail_skipped_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_skipped_in_ci(report)
+    return report
+
+
+def fail_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.outcome == "skipped" and os.environ.get("CI") == "true":
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI=true, where a skip is a failure: {reason}"

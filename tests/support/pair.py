@@ -1,0 +1,151 @@
+"""A real identity provider and a real gateway that know each other, as an administrator would configure them.
+
+Both are set up through their TOML files and command lines, with secrets of their own: the deployed way, not
+the demo's.
+"""
+
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import CompletedProcess
+
+from tests.support.cast import ALICE, BOB, CAROL, MALLORY, Person
+from tests.support.ports import free_port
+from tests.support.programs import RunningProgram, flask_command
+
+PROVIDER = "corporate"  # the identity provider, as the gateway calls it
+SERVICE = "gateway"  # the gateway, as the identity provider calls it
+
+Settings = Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both programs, running, and the key that they share."""
+
+    sp: RunningProgram
+    idp: RunningProgram
+    key: str
+    sp_env: Mapping[str, str]
+    idp_env: Mapping[str, str]
+
+    def sp_command(self, *args: str, typed: str = "", check: bool = True) -> CompletedProcess[str]:
+        """Run `flask --app sp …` on the running gateway's state."""
+        return flask_command("sp", *args, env=self.sp_env, folder=self.sp.folder, typed=typed, check=check)
+
+    def idp_command(self, *args: str, typed: str = "", check: bool = True) -> CompletedProcess[str]:
+        """Run `flask --app idp …` on the running identity provider's state."""
+        return flask_command("idp", *args, env=self.idp_env, folder=self.idp.folder, typed=typed, check=check)
+
+
+@contextmanager
+def running_pair(
+    folder: Path,
+    *,
+    provider: Settings | None = None,
+    service: Settings | None = None,
+    rules: Sequence[Settings] = (),
+    sp_env: Mapping[str, str] | None = None,
+    idp_env: Mapping[str, str] | None = None,
+    sp_args: Sequence[str] = (),
+    people: Sequence[Person] = (ALICE, BOB, MALLORY),
+) -> Iterator[Pair]:
+    """Run a pair in *folder*. The mappings add to, or replace, single settings of its provider and service.
+
+    *people* may sign in at the identity provider; Bob is disabled there. Carol administers the gateway.
+    """
+    key = secrets.token_urlsafe(48)
+    sp_port, idp_port = free_port(), free_port()
+    sp_url, idp_url = f"http://127.0.0.1:{sp_port}", f"http://127.0.0.1:{idp_port}"
+
+    the_provider: dict[str, object] = {
+        "preset": "strict",
+        "display_name": "Corporate sign-in",
+        "default": True,
+        "keys": [key],
+        "login_url": f"{idp_url}/login-token/",
+        "logout_url": f"{idp_url}/logout",
+        "issuer": {"expected": idp_url, "match": True, "required": True},
+        "audience": {"expected": sp_url, "match": True, "required": True},
+    }
+    the_service: dict[str, object] = {
+        "preset": "lychgate",
+        "display_name": "The gate",
+        "return_url": f"{sp_url}/sso/login/jwt",
+        "keys": [key],
+        "issuer": idp_url,
+        "audience": sp_url,
+        "backchannel_logout_url": f"{sp_url}/sso/logout/backchannel",
+    }
+    sp_toml = "".join(table("[rules]", rule) for rule in rules)
+    sp_toml += table(f"providers.{PROVIDER}", the_provider | dict(provider or {}))
+    idp_toml = table(f"services.{SERVICE}", the_service | dict(service or {}))
+
+    full_sp_env = program_environment("SP", folder / "sp", sp_url, sp_toml) | dict(sp_env or {})
+    full_idp_env = program_environment("IDP", folder / "idp", idp_url, idp_toml) | dict(idp_env or {})
+    sp = RunningProgram("run_sp.py", sp_port, folder / "sp", full_sp_env, sp_args)
+    idp = RunningProgram("run_idp.py", idp_port, folder / "idp", full_idp_env)
+    pair = Pair(sp, idp, key, full_sp_env, full_idp_env)
+    try:
+        sp.start(wait=False)
+        idp.start(wait=False)
+        sp.wait_until_healthy()
+        idp.wait_until_healthy()
+        with ThreadPoolExecutor(2) as at_once:
+            for work in [at_once.submit(add_people, pair, people), at_once.submit(add_administrator, pair)]:
+                work.result()
+        yield pair
+        sp.stop()
+        idp.stop()
+    finally:
+        sp.kill()
+        idp.kill()
+
+
+def add_people(pair: Pair, people: Sequence[Person]) -> None:
+    for person in people:
+        groups = [argument for group in person.groups for argument in ("--group", group)]
+        names = ["--given-name", person.given_name, "--family-name", person.family_name]
+        pair.idp_command(
+            "users", "add", person.email, *names, *groups, "--password-stdin", typed=f"{person.password}\n"
+        )
+        if person == BOB:
+            pair.idp_command("users", "disable", BOB.email)
+
+
+def add_administrator(pair: Pair) -> None:
+    pair.sp_command("users", "create-admin", CAROL.email, "--password-stdin", typed=f"{CAROL.password}\n")
+
+
+def program_environment(prefix: str, folder: Path, url: str, toml: str) -> dict[str, str]:
+    """Write the program's TOML file, and return the variables with which it starts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.toml"
+    config.write_text(toml)
+    config.chmod(0o600)
+    return {
+        f"{prefix}_INSTANCE": str(folder),
+        f"{prefix}_SECRET_KEY": secrets.token_urlsafe(48),
+        f"{prefix}_EXTERNAL_URL": url,
+        f"{prefix}_CONFIG": str(config),
+    }
+
+
+def table(name: str, settings: Settings) -> str:
+    """Return a TOML table; sub-tables of one level are written inline."""
+    lines = [f"{key} = {value(setting)}" for key, setting in settings.items()]
+    return "\n".join([f"[{name}]", *lines, "", ""])
+
+
+def value(setting: object) -> str:
+    if isinstance(setting, Mapping):
+        inside = ", ".join(f"{key} = {value(part)}" for key, part in setting.items())
+        return f"{{ {inside} }}"
+    if isinstance(setting, list | tuple):
+        return f"[{', '.join(value(part) for part in setting)}]"
+    # JSON's true, numbers and escaped text are also TOML's.
+    return json.dumps(setting, ensure_ascii=False)

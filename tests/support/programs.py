@@ -1,0 +1,158 @@
+"""The two programs as their users run them: real processes on free ports, with private state.
+
+Nothing is inherited from the developer's own settings: variables named SP_… and IDP_… are dropped, and the
+programs run in a private folder, where no `.env` file lies.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60  # two cores may be busy with other tests
+STOP_SECONDS = 15
+COMMAND_SECONDS = 60
+
+
+class RunningProgram:
+    """A program that runs from `start` to `stop`, or within a `with`, and starts again on the same state."""
+
+    def __init__(
+        self,
+        script: str | Path,
+        port: int,
+        folder: Path,
+        env: Mapping[str, str] | None = None,
+        args: Sequence[str] = (),
+    ) -> None:
+        self.script = ROOT / script
+        self.port = port
+        self.folder = folder
+        self.env = private_environment(env or {})
+        self.args = tuple(args)
+        self.log_file = folder / f"{self.script.stem}-{port}.log"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        if self.process is None:
+            raise RuntimeError(f"{self.script.name} was not started.")
+        return self.process.pid
+
+    @property
+    def log(self) -> str:
+        """Everything it has printed so far, over all its starts."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def start(self, wait: bool = True) -> Self:
+        """Start it, and return when `/healthz` answers 200; raise with its log if it does not."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(self.script), "--port", str(self.port), *self.args],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its own process group, so that `kill` takes the workers too
+            )
+        if wait:
+            try:
+                self.wait_until_healthy()
+            except BaseException:
+                self.kill()
+                raise
+        return self
+
+    def wait_until_healthy(self) -> None:
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                break
+            try:
+                with direct.open(f"{self.url}/healthz", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except (OSError, urllib.error.URLError):
+                time.sleep(0.05)
+        status = (
+            "ended" if self.process is None or self.process.poll() is not None else "never became healthy"
+        )
+        raise RuntimeError(f"{self.script.name} {status}. Its log:\n{self.log}")
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Wait until it ends by itself; return its exit status."""
+        if self.process is None:
+            raise RuntimeError(f"{self.script.name} was not started.")
+        return self.process.wait(seconds)
+
+    def stop(self) -> int | None:
+        """Ask it to finish as an operator does, with SIGTERM; return its exit status."""
+        if self.process is None or self.process.poll() is not None:
+            return self.process.returncode if self.process else None
+        self.process.terminate()
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise RuntimeError(
+                f"{self.script.name} ignored SIGTERM for {STOP_SECONDS} s. Its log:\n{self.log}"
+            ) from None
+
+    def kill(self) -> None:
+        """End it and its workers at once, as a power cut would."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a program under test: the machine's, without our own names, and *extra*."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))
+    }
+    return inherited | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | dict(extra)
+
+
+def flask_command(
+    app: str, *args: str, env: Mapping[str, str], folder: Path, typed: str = "", check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run `flask --app APP ARGS…` as an operator does; with *check*, raise unless it returns 0."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", app, *args],
+        cwd=folder,
+        env=private_environment(env),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+    )
+    if check and done.returncode != 0:
+        raise RuntimeError(
+            f"flask --app {app} {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+    return done
