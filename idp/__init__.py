@@ -19,7 +19,7 @@ from flask_wtf.csrf import CSRFProtect
 from idp import authentication, cli, cli_services, config, cookies, demo, front, housekeeping, logout
 from idp.config import Settings
 from idp.parts import Parts
-from idp.people import PersonDirectory
+from idp.people import DirectoryUnavailable, PersonDirectory
 from idp.proxies import TrustedProxies
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
@@ -81,7 +81,7 @@ def assemble(
     database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
-    web.install(app, prefix="", https=settings.https)
+    web.install(app, prefix="", https=settings.https, role="identity provider")
     CSRFProtect(app)
     recognise_people(app)
     for module in (authentication, logout, front):
@@ -132,13 +132,19 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Let Flask-Login's `current_user` be whoever our own session names; its own cookies are not used."""
+    """Let Flask-Login's `current_user`, which the pages greet, be whoever our own session names.
+
+    Its own cookies are not used. While the directory is away the pages greet nobody; what decides, asks by itself.
+    """
     manager = LoginManager(app)
     manager.session_protection = None  # "strong" believes X-Forwarded-For
 
-    @manager.request_loader  # type: ignore[untyped-decorator]  # the package ships no types
+    @manager.request_loader
     def load_signed_in(_request: object) -> sessions.SignedIn | None:
-        return sessions.find_session(cookies.read(cookies.SESSION))
+        try:
+            return sessions.find_session(cookies.read(cookies.SESSION))
+        except DirectoryUnavailable:
+            return None
 
 
 def bring_up_to_date(app: Flask) -> None:

@@ -7,9 +7,10 @@ here, and why.
 
 from __future__ import annotations
 
+import logging
+
 from flask import Blueprint, Response, abort, request
-from flask_login import current_user
-from werkzeug.exceptions import BadRequest, ServiceUnavailable
+from werkzeug.exceptions import BadRequest
 
 from idp import cookies, devices
 from idp.forms import SignInForm
@@ -26,6 +27,7 @@ from shared.web import allow_form_target, allow_own_script, page
 MAX_NONCE = 255  # characters
 MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
 
+log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
 
 
@@ -67,7 +69,7 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
 
 def already_signed_in() -> SignedIn | None:
     """Return who is signed in in this browser. [isUserAlreadyLogged]"""
-    return current_user._get_current_object() if current_user.is_authenticated else None
+    return sessions.find_session(cookies.read(cookies.SESSION))
 
 
 def check_password(email: str, password: str) -> Person:
@@ -133,6 +135,8 @@ def show_form(form: SignInForm, service: Service, *, status: int = 200, problem:
     """Return the page that asks who you are."""
     allow_form_target(service.return_url)
     may_stay = parts().settings.stay_signed_in > 0
+    first = form.password if problem else form.email
+    first.render_kw = {**first.render_kw, "autofocus": True}
     return page("idp/sign_in.html", status, form=form, service=service, problem=problem, may_stay=may_stay)
 
 
@@ -170,4 +174,6 @@ def _plain(text: str) -> bool:
 @blueprint.app_errorhandler(DirectoryUnavailable)
 def directory_unavailable(error: DirectoryUnavailable) -> Response:
     """Say that nobody can be signed in now; the log says why."""
-    raise ServiceUnavailable("The directory of people cannot be reached. Wait a minute and try again.") from error
+    log.warning("the directory of people is unavailable: %s", error.__cause__ or error)
+    text = "The directory of people cannot be reached. Wait a minute and try again."
+    return page("ui/problem.html", 503, title="Nobody can sign in at the moment", text=text)

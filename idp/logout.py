@@ -8,7 +8,6 @@ that took part told over the back channel.
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
-from flask_login import current_user
 
 from idp import backchannel, cookies
 from idp.logout_tokens import SignOut, verify_sign_out
@@ -88,4 +87,4 @@ def refuse(rejection: Rejection) -> Response:
 
 def signed_in_here() -> SignedIn | None:
     """Return who is signed in in this browser."""
-    return current_user._get_current_object() if current_user.is_authenticated else None
+    return sessions.find_session_to_end(cookies.read(cookies.SESSION))

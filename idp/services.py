@@ -47,7 +47,7 @@ class Service:
     return_url: str
     display_name: str = ""
     delivery: str = "redirect"
-    token_parameter: str = "jwt"  # noqa: S105  # a parameter's name
+    token_parameter: str = "jwt"  # a parameter's name
     algorithm: str = "HS256"
     issuer: str = ""
     audience: str = ""

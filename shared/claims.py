@@ -7,29 +7,15 @@ values must be: expiry, issuer and the like are settings of a provider, and are 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import ClaimInvalid
 
 # 2286-11-20 in seconds. Any later "date" is in truth milliseconds (13 digits) or a mistake.
 LATEST_TIME = 9_999_999_999
 
-NAMES = {
-    "issued_at": "iat",
-    "expires_at": "exp",
-    "not_before": "nbf",
-    "token_id": "jti",
-    "issuer": "iss",
-    "subject": "sub",
-    "audience": "aud",
-    "nonce": "nonce",
-    "email": "email",
-}
 
-
-@dataclass(frozen=True, slots=True)
-class Claims:
+class Claims(NamedTuple):
     """What a token says. Times are seconds since 1970, whole or fractional; None where the claim is absent.
 
     `raw` is the whole payload, for field matching and for showing it to its owner.
@@ -67,7 +53,8 @@ class Claims:
 def _time(payload: Mapping[str, Any], name: str) -> float | None:
     value = payload.get(name)
     if value is None:
-        return _absent(payload, name)
+        _refuse_null(payload, name)
+        return None
     if type(value) is not int and type(value) is not float:
         raise ClaimInvalid(f"{name} must be a number of seconds since 1970, not {_kind(value)}", claim=name)
     if value > LATEST_TIME:
@@ -80,7 +67,8 @@ def _time(payload: Mapping[str, Any], name: str) -> float | None:
 def _text(payload: Mapping[str, Any], name: str) -> str | None:
     value = payload.get(name)
     if value is None:
-        return _absent(payload, name)
+        _refuse_null(payload, name)
+        return None
     if type(value) is not str:
         raise ClaimInvalid(f"{name} must be text, not {_kind(value)}", claim=name)
     if not value:
@@ -105,7 +93,7 @@ def _audience(payload: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _absent(payload: Mapping[str, Any], name: str) -> None:
+def _refuse_null(payload: Mapping[str, Any], name: str) -> None:
     if name in payload:
         raise ClaimInvalid(f"{name} must not be null", claim=name)
 

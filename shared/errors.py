@@ -23,8 +23,9 @@ class Rejection(Exception):
     )
 
     def __init__(self, detail: str = "", *, claim: str | None = None) -> None:
-        self.claim = claim
-        self.detail = detail or self.explanation
+        # What a token or an address says may stand in the detail: it must not end the line of a log.
+        self.claim = claim and _one_line(claim)
+        self.detail = _one_line(detail or self.explanation)
         super().__init__(f"{self.code}: {self.detail}")
 
     @property
@@ -33,8 +34,12 @@ class Rejection(Exception):
 
         RFC 6749 allows printable ASCII without the quote and the backslash, so anything else is replaced.
         """
-        text = self.detail if self.claim is None or self.claim in self.detail else f"{self.claim}: {self.detail}"
+        text = self.detail if not self.claim or self.claim in self.detail else f"{self.claim}: {self.detail}"
         return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" if c == '"' else "?" for c in text)
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 class TokenMissing(Rejection):
@@ -127,7 +132,7 @@ class AudienceMismatch(Rejection):
 class NonceMismatch(Rejection):
     code = "nonce_mismatch"
     explanation = "The token does not belong to a sign-in that this browser has begun."
-    remedy = "Start the sign-in again, here, in this browser."
+    remedy = "Start the sign-in again, here, in this browser, and allow cookies for this site."
 
 
 class Unsolicited(Rejection):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,8 +31,10 @@ MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192  # beyond it a verification costs more than it protects
 MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
+KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three, by the names that PEM files use
 MAX_KEYS = 16  # in a set: an unknown kid may have to be tried against each
 
+PRIMES_BELOW_1000 = math.prod(n for n in range(2, 1000) if all(n % divisor for divisor in range(2, math.isqrt(n) + 1)))
 # A number whose remainders by these primes are all powers of 65537 was made by the flawed generator of
 # CVE-2017-15361 (ROCA), and can be factored.
 ROCA_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
@@ -165,14 +168,13 @@ def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
 
 def _load_asymmetric(material: str, algorithm: str) -> TokenKey:
     native = _import_asymmetric(material)
+    if isinstance(native, ECKey) and native.raw_value.curve.name not in KNOWN_CURVES:
+        raise KeyRefused(f"no algorithm here signs on the curve {native.raw_value.curve.name}")
     declared = native.get("alg")
     if declared is not None and declared != algorithm:
         raise KeyRefused(f"the JWK is for {declared}, the setting says {algorithm}")
     if native.get("use") not in (None, "sig"):
         raise KeyRefused("the JWK is for encryption, not for signatures")
-    operations = native.get("key_ops")
-    if operations is not None and not {"sign", "verify"} & set(operations):
-        raise KeyRefused("the JWK may neither sign nor verify")
     if isinstance(native, RSAKey):
         if not algorithm.startswith("RS"):
             raise KeyRefused(f"{algorithm} needs an EC key, this is an RSA key")
@@ -181,41 +183,54 @@ def _load_asymmetric(material: str, algorithm: str) -> TokenKey:
         raise KeyRefused(f"{algorithm} needs an RSA key, this is an EC key")
     elif native.curve_name != CURVES[algorithm]:
         raise KeyRefused(f"{algorithm} needs the curve {CURVES[algorithm]}, this key is on {native.curve_name}")
-    return TokenKey(algorithm, native.kid, native.thumbprint()[:12], native.is_private, native)
+    return TokenKey(algorithm, native.kid or None, native.thumbprint()[:12], native.is_private, native)
 
 
 def _import_asymmetric(material: str) -> RSAKey | ECKey:
     """Return the RSA or EC key in *material* (PEM, certificate or JWK)."""
     try:
-        value: Any = json.loads(material) if material.startswith("{") else _pem(material)
-        kind = RSAKey if _is_rsa(value) else ECKey
-        return kind.import_key(value)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)  # what it warns of is refused below
+            return _import_jwk(material) if material.startswith("{") else _import_pem(material)
     except KeyRefused:
         raise
     except (ValueError, TypeError, JoseError, RecursionError, KeyError) as error:
         raise KeyRefused("this is no RSA or EC key that can be read: give a PEM or a JWK") from error
 
 
-def _pem(material: str) -> bytes:
+def _import_jwk(material: str) -> RSAKey | ECKey:
+    jwk: Any = json.loads(material, object_pairs_hook=_members)
+    if jwk.get("kty") not in ("RSA", "EC"):
+        raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
+    # A private key is there to sign, and is taken for its public half too; the library would let it only sign.
+    operations = jwk.pop("key_ops", ["sign", "verify"])
+    if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
+        raise KeyRefused("the JWK's key_ops do not allow signatures")
+    return RSAKey.import_key(jwk) if jwk["kty"] == "RSA" else ECKey.import_key(jwk)
+
+
+def _import_pem(material: str) -> RSAKey | ECKey:
     pem = material.replace("\\n", "\n").encode()
-    if b"-----BEGIN CERTIFICATE" in pem:
-        key = load_pem_x509_certificate(pem).public_key()
-        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if b"-----BEGIN" not in pem:
         raise KeyRefused("this is no PEM and no JWK: a shared secret goes with an HS algorithm")
-    return pem
-
-
-def _is_rsa(value: Any) -> bool:
-    if isinstance(value, dict):
-        if value.get("kty") not in ("RSA", "EC"):
-            raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-        return bool(value["kty"] == "RSA")
+    if pem.count(b"-----BEGIN") - pem.count(b"-----BEGIN EC PARAMETERS") > 1:
+        raise KeyRefused("there is more than one PEM in it: give each key as a text of its own")
+    if b"ENCRYPTED" in pem:
+        raise KeyRefused("the key is encrypted with a password: give it without")
+    if b"-----BEGIN CERTIFICATE" in pem:
+        key = load_pem_x509_certificate(pem).public_key()
+        pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     try:
-        RSAKey.import_key(value)
+        return RSAKey.import_key(pem)
     except (ValueError, TypeError, JoseError):
-        return False
-    return True
+        return ECKey.import_key(pem)
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise KeyRefused("the JWK has the same name twice")
+    return members
 
 
 def _judge_rsa(key: RSAKey) -> None:
@@ -226,6 +241,8 @@ def _judge_rsa(key: RSAKey) -> None:
         )
     if numbers.e < MIN_RSA_EXPONENT or numbers.e % 2 == 0:
         raise KeyRefused(f"the RSA exponent must be odd and at least {MIN_RSA_EXPONENT}")
+    if math.gcd(numbers.n, PRIMES_BELOW_1000) != 1:
+        raise KeyRefused("the RSA modulus has a small factor, so the key is none")
     if all(numbers.n % prime in _powers_of_65537(prime) for prime in ROCA_PRIMES):
         raise KeyRefused("the RSA key comes from a flawed generator and can be factored (CVE-2017-15361)")
 

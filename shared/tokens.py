@@ -7,14 +7,13 @@ algorithm is the one that was configured. What the header says of keys or addres
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from base64 import urlsafe_b64encode
+from binascii import a2b_base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from joserfc.jws import JWSRegistry
 
@@ -22,18 +21,28 @@ from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey
 
 MAX_TOKEN_BYTES = 8192  # the wire contract; a token travels in a URL, and servers cut longer ones
+MAX_DEPTH = 32  # of objects and lists within each other: what is parsed here is written out again deeper in the stack
+MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, and what is remembered of them is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
 SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
 ASSERTION_TYPE = "assertion+jwt"  # explicit typing, RFC 8725, section 3.11
 
-_ALPHABET = re.compile(r"[A-Za-z0-9_.-]*\Z", re.ASCII)
-_JWT_LIKE = re.compile(r"eyJ[A-Za-z0-9_-]{4,}(?:\.|%2[eE])[A-Za-z0-9_-]*(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)?")
+_BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+_ALPHABET = _BASE64URL + b"."
+_LAST_CHARACTERS = {0: _BASE64URL, 1: b"", 2: _BASE64URL[::16], 3: _BASE64URL[::4]}  # by length modulo 4
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+# A header begins with {" in base64url, or with { and white space.
+_JWT_LIKE = re.compile(
+    r"(?:eyJ[A-Za-z0-9_-]{4,}(?:\.|%2[eE])[A-Za-z0-9_-]*"
+    r"|(?<![A-Za-z0-9_-])e[yw][A-Za-z0-9_-]{10,}(?:\.|%2[eE])[A-Za-z0-9_-]{10,})"
+    r"(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)?"
+)
 _TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token)=[^&\s\"'#]+")
+_JSON_SPACE = " \t\n\r"  # RFC 8259, section 2
 _TEXT_MEMBERS = ("typ", "kid", "cty")
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A token whose signature fits: header, payload and the key that it fits."""
 
     header: Mapping[str, Any]
@@ -41,8 +50,7 @@ class Opened:
     key: TokenKey
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
+class Parts(NamedTuple):
     """A token taken apart, nothing of it believed."""
 
     header: Mapping[str, Any]
@@ -66,18 +74,19 @@ def take_apart(unverified_token: str) -> Parts:
     """Return the three parts of a compact JWS (RFC 7515, section 3.1), or raise TokenMalformed."""
     if len(unverified_token) > MAX_TOKEN_BYTES:
         raise TokenMalformed(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
-    if not _ALPHABET.match(unverified_token):
+    octets = unverified_token.encode("ascii", "replace")  # "?" stands for any other character, and is refused
+    if octets.translate(None, _ALPHABET):
         raise TokenMalformed("the token has characters outside of A-Z a-z 0-9 - _ and the dot")
-    pieces = unverified_token.split(".")
+    pieces = octets.split(b".")
     if len(pieces) == 5:
         raise TokenMalformed("the token is encrypted (five parts); a signed one (three parts) is needed")
     if len(pieces) != 3:
         raise TokenMalformed(f"a token has three parts divided by dots, this has {len(pieces)}")
     header, payload, signature = pieces
     return Parts(
-        header=_read_header(header),
+        header=_read_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header.__wrapped__(header),
         payload=_decode(payload, "payload"),
-        signing_input=unverified_token[: len(header) + 1 + len(payload)].encode("ascii"),
+        signing_input=octets[: len(header) + 1 + len(payload)],
         signature=_decode(signature, "signature"),
     )
 
@@ -103,15 +112,20 @@ def verify_signature(parts: Parts, keys: KeySet, algorithm: str) -> TokenKey:
 def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
     """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
 
-    UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair
-    (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1 and 8.2).
+    UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair, no more than
+    MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9).
     """
     try:
-        value = _DECODER.decode(octets.decode("utf-8"))
+        text = octets.decode("utf-8").strip(_JSON_SPACE)
+        value, end = _DECODER.raw_decode(text)
+        if end != len(text):
+            raise ValueError(text)
+        if octets.count(b"{") + octets.count(b"[") > MAX_DEPTH:
+            _check_depth(value)
         if b"\\u" in octets:
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
-        reason = error.args[0] if isinstance(error, _DoubledName) else "is not JSON in UTF-8"
+        reason = error.args[0] if isinstance(error, _Unwanted) else "is not JSON in UTF-8"
         raise TokenMalformed(f"the {part} {reason}") from None
     if type(value) is not dict:
         raise TokenMalformed(f"the {part} is not a JSON object")
@@ -135,11 +149,11 @@ def redact(text: str) -> str:
     """Return *text* with everything that looks like a token replaced, for logs."""
     if "=" in text:
         text = _TOKEN_PARAMETER.sub(r"\1=[redacted]", text)
-    return _JWT_LIKE.sub("[token redacted]", text) if "eyJ" in text else text
+    return _JWT_LIKE.sub("[token redacted]", text) if "ey" in text or "ew" in text else text
 
 
 @lru_cache(maxsize=256)
-def _read_header(encoded: str) -> Mapping[str, Any]:
+def _read_header(encoded: bytes) -> Mapping[str, Any]:
     """Return the header, checked. Cached: every token of one sender has the same few headers."""
     header = read_object(_decode(encoded, "header"), "header")
     if type(header.get("alg")) is not str:
@@ -152,25 +166,35 @@ def _read_header(encoded: str) -> Mapping[str, Any]:
     return header
 
 
-def _decode(part: str, name: str) -> bytes:
-    """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5)."""
-    try:
-        octets = urlsafe_b64decode(part + "=" * (-len(part) % 4))
-    except binascii.Error:
-        raise TokenMalformed(f"the {name} is not base64url") from None
-    if urlsafe_b64encode(octets).rstrip(b"=") != part.encode("ascii"):
+def _decode(part: bytes, name: str) -> bytes:
+    """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5).
+
+    The alphabet was checked before. What is left to refuse is a length that no bytes have, and a last character whose
+    unused bits are not zero: a second spelling of the same bytes.
+    """
+    if part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]:
         raise TokenMalformed(f"the {name} is not canonical base64url")
-    return octets
+    return a2b_base64(part.translate(_URL_SAFE) + b"==")
 
 
-class _DoubledName(ValueError):
-    pass
+class _Unwanted(ValueError):
+    """JSON that a parser takes, and we do not. The message goes on from "the payload"."""
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inside = [inner for outer in level for inner in (outer.values() if type(outer) is dict else outer)]
+        level = [inner for inner in inside if type(inner) in (dict, list)]
+        if not level:
+            return
+    raise _Unwanted(f"has more than {MAX_DEPTH} levels")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        raise _DoubledName("has the same name twice")
+        raise _Unwanted("has the same name twice")
     return value
 
 

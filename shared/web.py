@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.resources import files
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
@@ -21,7 +23,6 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from secure import Secure
 from secure.headers import (
-    CacheControl,
     ContentSecurityPolicy,
     CrossOriginOpenerPolicy,
     ReferrerPolicy,
@@ -31,30 +32,46 @@ from secure.headers import (
 )
 from werkzeug.exceptions import HTTPException
 
+from shared.devices import device_name
 from shared.tokens import redact
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
 
+# What a person reads where the framework's own text speaks of URLs, methods and entities.
+_IN_OUR_WORDS = {
+    404: ("There is no such page", "Nothing stands at this address. Check how it is spelled, or go back."),
+    405: ("This address is for something else", "It cannot be opened in this way. Go back and try another one."),
+    413: ("Too much was sent", "What was sent is larger than anything that is expected here."),
+}
+
 log = logging.getLogger("lychgate")
 
 
-def install(app: Flask, *, prefix: str, https: bool) -> None:
-    """Give *app* the common pages, headers and error handlers; its static files stand below *prefix*/static."""
+def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
+    """Give *app* the common pages, headers and error handlers; its static files stand below *prefix*/static.
+
+    *role* stands in the head of each page, so that a person sees which of the two programs asks for a password.
+    """
     app.register_blueprint(_ui(prefix))
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals["site_role"] = role
+    app.jinja_env.filters.update(moment=moment, device=device_name)
     headers = _headers(https)
+    page_headers = [*headers.items(), ("Cache-Control", "no-store"), ("Vary", "Cookie")]
 
     @app.after_request
     def protect(response: Response) -> Response:
+        """Add what every answer carries; an answer that brings one of these headers itself keeps its own."""
         static = request.endpoint is not None and request.endpoint.startswith("ui.")
-        for name, value in headers.items():
-            if name != "Cache-Control" or not static:
-                response.headers.setdefault(name, value)
-        response.headers.setdefault("Content-Security-Policy", _content_security_policy())
-        if not static:
-            response.headers["Cache-Control"] = headers["Cache-Control"]
-            response.vary.add("Cookie")
+        present = {name.lower() for name, _value in response.headers}
+        for name, value in headers.items() if static else page_headers:
+            if name.lower() not in present:
+                response.headers.add(name, value)
+        if "content-security-policy" not in present:
+            targets = tuple(dict.fromkeys(g.get("form_targets", ())))
+            policy = _content_security_policy(targets, g.get("own_script", False))
+            response.headers.add("Content-Security-Policy", policy)
         return response
 
     app.register_error_handler(CSRFError, _form_expired)
@@ -76,6 +93,14 @@ def prefers_json() -> bool:
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Return a rendered page with *status*."""
     return make_response(render_template(template, **values), status)
+
+
+def moment(when: datetime | int | None) -> str:
+    """Return a time, aware or in seconds since 1970, as a date and time that people read; empty for None."""
+    if when is None:
+        return ""
+    aware = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def allow_form_target(address: str) -> None:
@@ -103,14 +128,14 @@ def _ui(prefix: str) -> Blueprint:
         response.cache_control.max_age = 86400
         response.cache_control.public = True
         response.add_etag()
-        return response.make_conditional(request)
+        response.make_conditional(request)
+        return response
 
     return ui
 
 
 def _headers(https: bool) -> dict[str, str]:
     policy = Secure(
-        cache=CacheControl().no_store(),
         coop=CrossOriginOpenerPolicy().same_origin(),
         referrer=ReferrerPolicy().no_referrer(),
         xcto=XContentTypeOptions().nosniff(),
@@ -120,7 +145,8 @@ def _headers(https: bool) -> dict[str, str]:
     return dict(policy.headers)
 
 
-def _content_security_policy() -> str:
+@lru_cache(maxsize=256)
+def _content_security_policy(form_targets: tuple[str, ...], own_script: bool) -> str:
     policy = (
         ContentSecurityPolicy()
         .default_src("'none'")
@@ -129,9 +155,9 @@ def _content_security_policy() -> str:
         .font_src("'self'")
         .base_uri("'none'")
         .frame_ancestors("'none'")
-        .form_action("'self'", *dict.fromkeys(g.get("form_targets", [])))
+        .form_action("'self'", *form_targets)
     )
-    if g.get("own_script"):
+    if own_script:
         policy = policy.script_src("'self'")
     return policy.header_value
 
@@ -145,8 +171,11 @@ def _form_expired(error: CSRFError) -> ResponseReturnValue:
 def _http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if error.response is not None or status < 400:
-        return error.get_response()
-    answer = make_response(_problem(status, error.name.lower().replace(" ", "_"), error.name, error.description, None))
+        return make_response(error.get_response())
+    title, text = error.name, error.description
+    if status in _IN_OUR_WORDS and text == type(error).description:
+        title, text = _IN_OUR_WORDS[status]
+    answer = make_response(_problem(status, error.name.lower().replace(" ", "_"), title, text, None))
     answer.headers.extend((k, v) for k, v in error.get_headers() if k.lower() in ("allow", "retry-after"))
     return answer
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from shared import demo, schema, web
 from shared.errors import StoreUnavailable
@@ -124,27 +123,31 @@ def _apply_demo(providers: ProviderStore, config: Config) -> None:
 
 def _install_views(app: Flask, core: Core) -> None:
     from sp.cli import install_commands
-    from sp.views import account, health, signin, sso
+    from sp.views import (
+        account,
+        activity_page,
+        api,
+        health,
+        jwks,
+        logout_in,
+        metrics,
+        settings,
+        settings_keys,
+        settings_provider,
+        signin,
+        sso,
+        trial,
+        turned_away,
+        users,
+    )
     from sp.views.people import install_login
 
     config = core.config
-    web.install(app, prefix=f"{config.prefix}/sso", https=config.https)
+    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
     install_login(app)
-    for module in (sso, signin, account, health):
+    pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
+    for module in (sso, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     sso.install_errors(app)
     app.register_error_handler(SQLAlchemyError, lambda error: sso.refuse(StoreUnavailable(type(error).__name__)))
     install_commands(app)
-    if config.trusted_proxies:
-        app.wsgi_app = _behind_trusted(app.wsgi_app, config)  # type: ignore[method-assign]
-
-
-def _behind_trusted(app: WSGIApplication, config: Config) -> WSGIApplication:
-    """Believe X-Forwarded-For, -Proto and -Host when, and only when, the peer is a proxy that we trust."""
-    fixed = ProxyFix(app, x_for=1, x_proto=1, x_host=1)
-
-    def choose(environ, start_response):  # type: ignore[no-untyped-def]
-        trusted = web.is_trusted_peer(environ.get("REMOTE_ADDR", ""), config.trusted_proxies)
-        return (fixed if trusted else app)(environ, start_response)
-
-    return choose

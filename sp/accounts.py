@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
 
 from sp.models import Account, Identity
 from sp.provisioning import COLUMNS, AccountState, Profile, email_key
@@ -24,23 +24,32 @@ _STATE = (
     _account.c.attributes,
     *(_account.c[name] for name in COLUMNS),
 )
-_BY_IDENTITY = select(*_STATE, _identity.c.issued_at).join(_identity, _identity.c.account_id == _account.c.id)
+_BY_IDENTITY = (
+    select(*_STATE, _identity.c.issued_at)
+    .join(_identity, _identity.c.account_id == _account.c.id)
+    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
+)
+_BY_EMAIL = select(
+    *_STATE,
+    exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == bindparam("at")).label("here"),
+).where(_account.c.email_key == bindparam("address"))
+_CHANGE = update(_account).where(_account.c.id == bindparam("account"))
+_SYNCHRONISED = (
+    update(_identity)
+    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
+    .values(issued_at=bindparam("newest"))
+)
 
 
 def find_by_identity(connection: Connection, provider: str, subject: str) -> AccountState | None:
     """Return the account that has this id at *provider*, or None."""
-    row = connection.execute(
-        _BY_IDENTITY.where(_identity.c.provider == provider, _identity.c.subject == subject)
-    ).first()
+    row = connection.execute(_BY_IDENTITY, {"at": provider, "who": subject}).first()
     return _state(row, has_identity_here=True, synchronised_at=row.issued_at) if row else None
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
     """Return the account with this address, and whether it has any id at *provider*, or None."""
-    has_identity = exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == provider)
-    row = connection.execute(
-        select(*_STATE, has_identity.label("here")).where(_account.c.email_key == email_key(email))
-    ).first()
+    row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
     return _state(row, has_identity_here=row.here) if row else None
 
 
@@ -99,13 +108,15 @@ def synchronise(
     now: datetime,
 ) -> None:
     """Write the columns that changed, and that the account was synchronised with this token."""
-    connection.execute(update(_account).where(_account.c.id == account.id).values(**changes, last_sign_in_at=now))
+    connection.execute(_CHANGE, {"account": account.id, **changes, "last_sign_in_at": now})
     if profile.issued_at > account.synchronised_at:
-        connection.execute(
-            update(_identity)
-            .where(_identity.c.provider == provider, _identity.c.subject == profile.subject)
-            .values(issued_at=profile.issued_at)
-        )
+        values = {"at": provider, "who": profile.subject, "newest": profile.issued_at}
+        connection.execute(_SYNCHRONISED, values)
+
+
+def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
+    """Write down that somebody came in without a token: with a local password."""
+    connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
 
 
 def _state(row: Any, *, has_identity_here: bool, synchronised_at: float = 0.0) -> AccountState:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
+from sp.counters import counters
 from sp.models import Activity
 
-SIGN_IN, REFUSED, RESTART, SIGN_OUT = "sign_in", "refused", "restart", "sign_out"
+SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 
 _table: Any = Activity.__table__
+_SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
+_RECORD = insert(_table)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,9 @@ def record(
     token_key: bytes | None = None,
 ) -> None:
     """Insert one row within the caller's transaction."""
+    counters.event(event, code)
     connection.execute(
-        insert(_table),
+        _RECORD,
         {
             "reference": reference,
             "at": at,
@@ -48,7 +53,7 @@ def record(
             "code": code,
             "provider": provider,
             "subject": subject,
-            "email": email[:254] if email else None,
+            "email": searched_as(email) if email else None,
             "account_id": account_id,
             "address": visitor.address[:45],
             "user_agent": visitor.user_agent[:200],
@@ -56,6 +61,14 @@ def record(
             "token_key": token_key,
         },
     )
+
+
+def searched_as(email: str) -> str:
+    """Return *email* as the log keeps and finds it: A-Z in small letters, any other letter as it came.
+
+    Folding more would make the address of an attacker look like the one that it imitates.
+    """
+    return email[:254].translate(_SMALL_LETTERS)
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:

@@ -16,15 +16,22 @@ from dotenv import dotenv_values
 
 from shared import demo
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
+from sp.addresses import OwnAddresses
+from sp.policy import Rule
 from sp.providers import NAME
+from sp.rules import RulesRefused, parse_rules
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
+WIDEST_NETWORK = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest private ones
 
 
 @dataclass(frozen=True)
 class Config:
-    """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up."""
+    """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
+
+    `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
+    """
 
     instance: Path
     secret_keys: tuple[str, ...]
@@ -39,8 +46,11 @@ class Config:
     session_lifetime: int
     session_cache: int
     prefix: str
+    rules: tuple[Rule, ...]
     document: Mapping[str, Any]
     is_demo: bool
+    sign_in_on_401: bool = False
+    metrics_folder: Path | None = None
 
     @property
     def https(self) -> bool:
@@ -60,22 +70,27 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         secret_key = secret_key or demo.read(instance).sp_secret_key
     except OSError as error:
         env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
+    prefix, document = _prefix(env), _document(env, values)
+    metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
         instance=instance,
         secret_keys=(secret_key, *env.secrets("SP_SECRET_KEY_FALLBACKS")),
         database_url=_database_url(env, instance),
         replay_url=_replay_url(env),
         external_url=env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}"),
-        trusted_proxies=env.networks("SP_TRUSTED_PROXIES"),
+        trusted_proxies=_trusted_proxies(env),
         app=_app(env),
         identity_headers=env.choice("SP_IDENTITY_HEADERS", HEADER_SETS),
         seat_limit=env.whole("SP_SEAT_LIMIT", 0),
         session_idle=env.whole("SP_SESSION_IDLE", 3600, at_least=1),
         session_lifetime=env.whole("SP_SESSION_LIFETIME", 43200, at_least=1),
         session_cache=env.whole("SP_SESSION_CACHE", 5),
-        prefix=_prefix(env),
-        document=_document(env, values),
+        prefix=prefix,
+        rules=_rules(env, document, prefix),
+        document=document,
         is_demo=is_demo,
+        sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
+        metrics_folder=Path(metrics) if metrics else None,
     )
     env.finish()
     return config
@@ -89,11 +104,20 @@ def announce(host: str, port: int) -> Config:
     if not _environment().get("SP_EXTERNAL_URL", "").strip():
         os.environ["SP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
     config = load()
+    os.environ["SP_METRICS_FOLDER"] = str(_empty_folder(config.instance / f"metrics-{port}"))
     if config.is_demo:
         if not is_loopback(host):
             raise SettingsRefused([f"--host {host}: a demo (no SP_SECRET_KEY) listens on this machine only: 127.0.0.1"])
         demo.announce(config.instance, sp_url=config.external_url)
     return config
+
+
+def _empty_folder(folder: Path) -> Path:
+    """Return *folder*, without the counters of workers that ran before."""
+    folder.mkdir(exist_ok=True)
+    for file in folder.glob("*.counts"):
+        file.unlink(missing_ok=True)
+    return folder
 
 
 def _environment() -> Mapping[str, str]:
@@ -121,6 +145,22 @@ def _app(env: Environment) -> str:
     if target and not (all(part.isidentifier() for part in module.split(".")) and name.isidentifier()):
         env.mistake("SP_APP", "must be module:callable")
     return target
+
+
+def _trusted_proxies(env: Environment) -> tuple[Network, ...]:
+    networks = env.networks("SP_TRUSTED_PROXIES")
+    for network in networks:
+        if network.prefixlen < WIDEST_NETWORK[network.version]:
+            env.mistake("SP_TRUSTED_PROXIES", f"'{network}' would believe half the world: name your own proxies")
+    return networks
+
+
+def _rules(env: Environment, document: Mapping[str, Any], prefix: str) -> tuple[Rule, ...]:
+    try:
+        return parse_rules(document.get("rules", []), OwnAddresses(prefix))
+    except RulesRefused as refusal:
+        env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
+        return ()
 
 
 def _prefix(env: Environment) -> str:

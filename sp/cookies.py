@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from werkzeug.wrappers import Response
 
 NAME = "sp_session"
 SECURE_NAME = "__Host-sp_session"  # browsers take it over https only, from this very host, for every path
 PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
+DEVICE_NAME = "sp_device"
+
+_OURS = re.compile(
+    rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{NAME}|{FORM_NAME}|{DEVICE_NAME}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
+)
 
 
 def session_cookie_name(https: bool) -> str:
@@ -21,18 +28,19 @@ def read_session_cookie(header: str, name: str) -> str | None:
     Two different values count as none: one of them was planted by a neighbouring host. Names are compared exactly,
     for `__Host-x ` with a space is not `__Host-x`, though some parsers say so.
     """
-    if name not in header:
-        return None
     prefix = name + "="
-    found: str | None = None
-    for part in header.split(";"):
-        part = part.lstrip(" \t")
-        if part.startswith(prefix):
-            value = part[len(prefix) :].rstrip(" \t")
-            if found is not None and found != value:
-                return None
-            found = value
-    return found
+    at = header.find(prefix)
+    if at < 0:
+        return None
+    if header.find(prefix, at + 1) < 0 and (at == 0 or header[at - 2 : at] == "; "):
+        end = header.find(";", at)  # there is one, as browsers write it
+        return header[at + len(prefix) : None if end < 0 else end].rstrip(" \t")
+    values = {
+        part[len(prefix) :].rstrip(" \t")
+        for part in (part.lstrip(" \t") for part in header.split(";"))
+        if part.startswith(prefix)
+    }
+    return values.pop() if len(values) == 1 else None
 
 
 def set_session_cookie(response: Response, secret: str, *, https: bool) -> None:
@@ -45,7 +53,24 @@ def clear_session_cookie(response: Response, *, https: bool) -> None:
     response.delete_cookie(session_cookie_name(https), path="/", secure=https, httponly=True, samesite="Lax")
 
 
-def is_ours(name: str) -> bool:
-    """Tell whether a cookie is the gateway's own, which no application needs to see."""
-    bare = name.strip().removeprefix("__Host-")
-    return bare in (NAME, FORM_NAME) or bare.startswith(PENDING_PREFIX)
+def read_device_cookie(header: str, *, https: bool) -> str | None:
+    """Return the value of the cookie by which a browser is known in which someone has signed in before."""
+    return read_session_cookie(header, _device_cookie_name(https))
+
+
+def set_device_cookie(response: Response, value: str, *, max_age: int, https: bool) -> None:
+    """Let the browser be known again for *max_age* seconds, as one in which somebody has signed in."""
+    name = _device_cookie_name(https)
+    response.set_cookie(name, value, max_age=max_age, path="/", secure=https, httponly=True, samesite="Lax")
+
+
+def _device_cookie_name(https: bool) -> str:
+    return f"__Host-{DEVICE_NAME}" if https else DEVICE_NAME
+
+
+def without_ours(header: str) -> str:
+    """Return a Cookie *header* without the gateway's own cookies: no application needs them, and none can leak them.
+
+    A server may have joined two such headers by a comma, so what follows a comma counts as a cookie as well.
+    """
+    return _OURS.sub("", header).strip(" \t;,") if "sp_" in header else header

@@ -9,16 +9,26 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from shared import demo
+from shared.known_devices import Devices
 from shared.vault import Vault
+from sp.assertion_keys import AssertionKeys
 from sp.config import Config
+from sp.counters import counters
+from sp.key_copies import SqlKeyCopies
+from sp.local_signin import LocalSignIn
 from sp.pending import PendingSignIns
 from sp.people import People
+from sp.people_finder import PeopleFinder
+from sp.provider_editing import ProviderEditor
 from sp.provider_store import ProviderStore
 from sp.providers import Provider
 from sp.registry import ProviderRegistry
 from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache
 from sp.sessions import SessionStore
 from sp.signin import SignIn
+from sp.signout import SignOuts
+from sp.throttling import make_throttle
+from sp.trials import Trials
 
 
 @dataclass(frozen=True)
@@ -29,16 +39,24 @@ class Core:
     engine: Engine
     vault: Vault
     providers: ProviderStore
+    editor: ProviderEditor
     registry: ProviderRegistry
     replay: ReplayCache
+    assertions: AssertionKeys
     sessions: SessionStore
     sign_in: SignIn
+    sign_outs: SignOuts
     pending: PendingSignIns
     people: People
+    local: LocalSignIn
+    finder: PeopleFinder
+    trials: Trials
 
 
 def build(config: Config, engine: Engine) -> Core:
     """Return the parts, wired together as *config* says."""
+    if config.metrics_folder:
+        counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)
     providers = ProviderStore(engine, vault)
     replay: ReplayCache = (
@@ -47,17 +65,32 @@ def build(config: Config, engine: Engine) -> Core:
     sessions = SessionStore(
         engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
+    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit)
+    people = People(engine, sessions, config.seat_limit)
+    devices = Devices(config.secret_keys, "lychgate device")
     return Core(
         config=config,
         engine=engine,
         vault=vault,
         providers=providers,
-        registry=ProviderRegistry(providers, vault, cache=config.session_cache, adjust=_demo_adjuster(config)),
+        editor=ProviderEditor(engine, vault),
+        registry=ProviderRegistry(
+            providers,
+            vault,
+            copies=SqlKeyCopies(engine, vault),
+            cache=config.session_cache,
+            adjust=_demo_adjuster(config),
+        ),
         replay=replay,
+        assertions=AssertionKeys(engine, vault),
         sessions=sessions,
-        sign_in=SignIn(engine, replay, sessions, providers, config.seat_limit),
+        sign_in=sign_in,
+        sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),
-        people=People(engine, sessions, config.seat_limit),
+        people=people,
+        local=LocalSignIn(people, make_throttle(engine), devices, sign_in),
+        finder=PeopleFinder(engine),
+        trials=Trials(engine, replay, config.seat_limit),
     )
 
 

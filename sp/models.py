@@ -22,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
@@ -48,6 +49,9 @@ db = SQLAlchemy(model_class=Base)
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+# Compared and ordered by code point everywhere: pages of a list follow one another without a gap.
+KeyText = String(1024).with_variant(String(1024, collation="C"), "postgresql")
+
 
 class ProviderRecord(Base):
     """An identity provider's settings; see sp.providers for what they mean."""
@@ -73,6 +77,15 @@ class ProviderKey(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
+
+
+class KeyCopy(Base):
+    """The keys that a provider's key endpoint last published, sealed: a restart while it is down needs them."""
+
+    __tablename__ = "key_copy"
+
+    provider: Mapped[str] = mapped_column(String(60), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
 
 
 class SettingsRevision(Base):
@@ -104,7 +117,7 @@ class Account(Base):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
-    email_key: Mapped[str] = mapped_column(String(1024), unique=True)
+    email_key: Mapped[str] = mapped_column(KeyText, unique=True)
     name: Mapped[str | None] = mapped_column(Text)
     given_name: Mapped[str | None] = mapped_column(Text)
     family_name: Mapped[str | None] = mapped_column(Text)
@@ -112,7 +125,7 @@ class Account(Base):
     groups: Mapped[list[str]]
     attributes: Mapped[dict[str, Any]]
     is_active: Mapped[bool] = mapped_column(index=True)
-    is_admin: Mapped[bool]
+    is_admin: Mapped[bool] = mapped_column(index=True)
     password_hash: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
@@ -170,13 +183,16 @@ class SessionRecord(Base):
 
 
 class Activity(Base):
-    """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token."""
+    """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
+
+    `email` is kept with A-Z in small letters, as it is searched; see `sp.activity.searched_as`.
+    """
 
     __tablename__ = "activity"
     __table_args__ = (
         Index("activity_of_account", "account_id", "at"),
         Index("activity_of_subject", "provider", "subject", "at"),
-        Index("activity_of_email", "email", "at"),
+        Index("activity_of_email", "email", "id"),
     )
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True)
@@ -192,6 +208,13 @@ class Activity(Base):
     user_agent: Mapped[str] = mapped_column(String(200))
     detail: Mapped[str | None] = mapped_column(Text)
     token_key: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+
+
+_activity: Any = Activity.__table__
+# Only refusals have a code, so these two indexes cost a good sign-in nothing.
+_has_code = text("code IS NOT NULL")
+Index("activity_of_code", _activity.c.code, _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
+Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 
 
 class AssertionKey(Base):
@@ -211,7 +234,7 @@ class Counter(Base):
 
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     count: Mapped[int]
-    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    ends_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Trial(Base):

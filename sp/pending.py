@@ -24,13 +24,18 @@ NAME = "sp_pending_"
 
 @dataclass(frozen=True)
 class Pending:
-    """One sign-in that was begun. `started_at` is in seconds since 1970; `cookie` is the name it is kept under."""
+    """One sign-in that was begun. `started_at` is in seconds since 1970; `cookie` is the name it is kept under.
+
+    A trial has an id and the account of the administrator who began it; it never opens a session.
+    """
 
     nonce: str
     provider: str
     return_path: str
     started_at: int
     cookie: str
+    trial: str = ""
+    trial_by: int = 0
 
     @property
     def nonce_hash(self) -> bytes:
@@ -47,42 +52,60 @@ class PendingSignIns:
         self._https = https
         self._prefix = f"__Host-{NAME}" if https else NAME
 
-    def begin(self, response: Response, cookies: Mapping[str, str], provider: str, return_path: str) -> Pending:
+    def begin(
+        self,
+        response: Response,
+        cookies: Mapping[str, str],
+        provider: str,
+        return_path: str,
+        *,
+        trial: str = "",
+        trial_by: int = 0,
+    ) -> Pending:
         """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
         nonce = secrets.token_urlsafe(24)
         cookie = self._prefix + hashlib.sha256(nonce.encode()).hexdigest()[:8]
-        pending = Pending(nonce, provider, return_path, int(time.time()), cookie)
-        value = self._serializer.dumps([nonce, provider, return_path, pending.started_at])
+        pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by)
+        content = [nonce, provider, return_path, pending.started_at, *([trial, trial_by] if trial else [])]
+        value = self._serializer.dumps(content)
         self._make_room(response, cookies, len(value))
         self._set(response, cookie, value, LIFETIME)
         return pending
 
     def read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
-        """Return what this browser has begun with *provider*, newest first; forged and stale ones are left out."""
-        found = [pending for name in cookies if (pending := self._parse(name, cookies[name])) is not None]
-        return sorted((p for p in found if p.provider == provider), key=lambda p: -p.started_at)
+        """Return what this browser has begun with *provider*, newest first; forged and stale ones are left out.
+
+        Trials are left out, too: a token that one of them asked for signs nobody in.
+        """
+        return [pending for pending in self._read(cookies, provider) if not pending.trial]
+
+    def trials(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
+        """Return the trials that this browser has begun with *provider*, newest first."""
+        return [pending for pending in self._read(cookies, provider) if pending.trial]
 
     def finish(self, response: Response, pending: Pending) -> None:
         """Take *pending* from the browser."""
         self._set(response, pending.cookie, "", 0)
 
+    def _read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
+        found = [pending for name in cookies if (pending := self._parse(name, cookies[name])) is not None]
+        return sorted((p for p in found if p.provider == provider), key=lambda p: -p.started_at)
+
     def _parse(self, name: str, value: str) -> Pending | None:
         if not name.startswith(self._prefix):
             return None
         try:
-            nonce, provider, return_path, started_at = self._serializer.loads(value)
+            nonce, provider, return_path, started_at, *trial = self._serializer.loads(value)
         except (BadSignature, ValueError, TypeError):
             return None
         if not time.time() - LIFETIME < started_at:
             return None
-        return Pending(nonce, provider, return_path, started_at, name)
+        return Pending(nonce, provider, return_path, started_at, name, *trial)
 
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
-        kept = 0
         mine = {name: value for name, value in cookies.items() if name.startswith(self._prefix)}
         ages = {name: pending.started_at if (pending := self._parse(name, mine[name])) else 0 for name in mine}
-        for name in sorted(mine, key=lambda name: -ages[name]):
-            kept += 1
+        for kept, name in enumerate(sorted(mine, key=lambda name: -ages[name]), start=1):
             needed += len(mine[name])
             if ages[name] == 0 or kept >= MAX_PENDING or needed > MAX_COOKIE_BYTES:
                 self._set(response, name, "", 0)

@@ -1,25 +1,54 @@
 """The one decision of the gateway: request facts and identity in; let in, sign in or refuse out.
 
 Pure, so that the three skins (WSGI middleware, nginx, forward-auth) cannot differ in what they decide, and so that it
-can be tried on every path without a server. First the path: whatever has two readings is refused before any rule.
+can be tried on every path without a server.
+
+Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
+path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
+reading that it has: decoded once more, without parameters, in compatible characters. The strictest answer counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import IntEnum
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 from sp.redirects import is_plain_path
 
+# Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
+# path looks like, recognised in one go because it is asked at each request.
+_ONE_READING = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
+_PARAMETERS = re.compile(r";[^/]*")
 
-class Verdict(Enum):
-    """What to do with a request."""
 
-    LET_IN = "let in"
-    SIGN_IN = "sign in"
-    FORBID = "forbid"
-    AMBIGUOUS = "ambiguous path"
+class Verdict(IntEnum):
+    """What to do with a request; of two verdicts on two readings of it, the greater one counts."""
+
+    LET_IN = 0
+    SIGN_IN = 1
+    FORBID = 2
+    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket in a signed-in person's name
+    AMBIGUOUS = 4
+
+    @property
+    def words(self) -> str:
+        """The verdict as people say it."""
+        return self.name.lower().replace("_", " ")
+
+
+class Person(Protocol):
+    """Who is asking, as far as rules care."""
+
+    @property
+    def email(self) -> str: ...
+
+    @property
+    def groups(self) -> Collection[str]: ...
 
 
 @dataclass(frozen=True)
@@ -42,41 +71,108 @@ class Rule:
             return False
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
-    def admits(self, email: str, groups: Collection[str]) -> bool:
+    def judge(self, person: Person | None) -> Verdict:
+        """Return what this rule says of *person*, or of nobody."""
+        if self.allow == "anyone":
+            return Verdict.LET_IN
+        if person is None:
+            return Verdict.SIGN_IN
+        return Verdict.LET_IN if self.admits(person) else Verdict.FORBID
+
+    def admits(self, person: Person) -> bool:
         """Tell whether a signed-in person may pass."""
         if self.allow != "members":
             return True
-        address = email.lower()
+        email = person.email
+        if email.isascii():  # elsewhere "lower" makes other letters of some: the Kelvin sign becomes a k
+            email = email.lower()
         return (
-            address in self.users
-            or address.rpartition("@")[2] in self.email_domains
-            or not self.groups.isdisjoint(groups)
+            email in self.users
+            or email.rpartition("@")[2] in self.email_domains
+            or not self.groups.isdisjoint(person.groups)
         )
 
 
 SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 
-@dataclass(frozen=True)
-class Decision:
-    """A verdict and the rule that it comes from."""
+class Decision(NamedTuple):
+    """A verdict, the rule that it comes from, and the reading of the path that it was found for."""
 
     verdict: Verdict
     rule: Rule
+    reading: str
 
 
-def decide(rules: Collection[Rule], method: str, path: str, person: tuple[str, Collection[str]] | None) -> Decision:
-    """Return what to do with *method* *path* for *person* (e-mail and groups), or for nobody."""
-    if not is_unambiguous(path):
-        return Decision(Verdict.AMBIGUOUS, SIGNED_IN)
-    rule = next((rule for rule in rules if rule.covers(method, path)), SIGNED_IN)
-    if rule.allow == "anyone":
-        return Decision(Verdict.LET_IN, rule)
-    if person is None:
-        return Decision(Verdict.SIGN_IN, rule)
-    return Decision(Verdict.LET_IN if rule.admits(*person) else Verdict.FORBID, rule)
+def decide(
+    rules: Sequence[Rule],
+    method: str,
+    path: str,
+    person: Person | None,
+    *,
+    overrides: Collection[str] = (),
+    foreign_page: bool = False,
+) -> Decision:
+    """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
+
+    *overrides* are methods that headers ask a framework to take instead. *foreign_page*: this is the handshake of a
+    WebSocket that a page of another site opens in somebody's name.
+    """
+    method = method.upper()  # frameworks fold it
+    if _ONE_READING.match(path) and not overrides and not foreign_page:
+        rule = find(rules, method, path)
+        return Decision(rule.judge(person), rule, path)
+    methods = {method, *(name.strip().upper() for name in overrides)}
+    return _decide_with_care(rules, methods, path, person, foreign_page)
+
+
+def _decide_with_care(
+    rules: Sequence[Rule], methods: Collection[str], path: str, person: Person | None, foreign_page: bool
+) -> Decision:
+    found = [
+        Decision(rule.judge(person), rule, reading)
+        for reading in readings(path)
+        for method in sorted(methods)
+        for rule in [find(rules, method, reading)]
+    ]
+    if not found:
+        return Decision(Verdict.AMBIGUOUS, SIGNED_IN, path)
+    if foreign_page:
+        return Decision(Verdict.FOREIGN_PAGE, found[0].rule, path)
+    return max(found, key=lambda decision: decision.verdict)
+
+
+def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
+    """Return the first rule about the request, or the one that holds where there is none."""
+    for rule in rules:
+        if rule.covers(method, path):
+            return rule
+    return SIGNED_IN
 
 
 def is_unambiguous(path: str) -> bool:
-    """Tell whether *path* (decoded once, without query) has one reading only; true for `*` of OPTIONS as well."""
-    return path.startswith("/") and is_plain_path(path)
+    """Tell whether *path* is one that rules are asked about at all."""
+    return _ONE_READING.match(path) is not None or bool(readings(path))
+
+
+def readings(path: str) -> tuple[str, ...]:
+    """Return what an application may read *path* (decoded once, without query) as; nothing if it is ambiguous.
+
+    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop; and with
+    characters such as the full-width letters replaced by those that they are compatible with (NFKC).
+    """
+    found: dict[str, None] = {}
+    waiting = [path]
+    while waiting:
+        reading = waiting.pop(0)
+        if reading in found:
+            continue
+        if not reading.startswith("/") or not is_plain_path(reading):
+            return ()
+        found[reading] = None
+        waiting.append(unquote(reading, errors="replace"))
+        if ";" in reading:
+            waiting.append(_PARAMETERS.sub("", reading))
+        if not reading.isascii():
+            waiting.append(unicodedata.normalize("NFKC", reading))
+    return tuple(found)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from shared.keys import ALGORITHMS, SYMMETRIC
@@ -27,6 +28,7 @@ ACCESS_TOKEN_DELIVERIES = ("none", "fragment", "query")
 MAX_SECONDS = 86400 * 366
 
 Mapping_ = Mapping[str, Any]
+Value = TypeVar("Value")
 FieldMatching = tuple[tuple[str, tuple[str, ...]], ...]
 
 
@@ -97,6 +99,16 @@ class Provider:
         """Whether jti may be a number, as in old Zendesk samples."""
         return self.preset == "zendesk"
 
+    @cached_property
+    def mapped_claims(self) -> tuple[str, ...]:
+        """Every claim that the field matching looks at, once."""
+        return tuple(dict.fromkeys(claim for _field, claims in self.mapping for claim in claims))
+
+    @cached_property
+    def mapped_email(self) -> tuple[str, ...]:
+        """Every claim that may give the e-mail address, and the one of that name."""
+        return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
+
     @property
     def warnings(self) -> list[str]:
         """What an administrator should know about these settings, one sentence each."""
@@ -109,7 +121,9 @@ class Provider:
             settings[name] = list(settings[name])
         for name in ("issuer", "audience"):
             settings[name] = dict(vars(settings[name]))
-        settings["mapping"] = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
+        matching = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
+        unwanted: dict[str, Any] = dict.fromkeys(_PRESET_SETTINGS[self.preset]["mapping"], "")
+        settings["mapping"] = unwanted | matching  # a field that the preset has and this provider has not stays away
         return settings
 
 
@@ -178,7 +192,7 @@ def parse_provider(name: str, settings: Mapping_) -> Provider:
         clock_skew=reader.seconds("clock_skew", 0, 3600),
         expiry_adjustment=reader.seconds("expiry_adjustment", -MAX_SECONDS, MAX_SECONDS),
         max_age=reader.seconds("max_age", 1, MAX_SECONDS),
-        required_claims=reader.texts("required_claims"),
+        required_claims=reader.required_claims(),
         issuer=reader.expectation("issuer"),
         audience=reader.expectation("audience"),
         auto_create=reader.flag("auto_create"),
@@ -210,7 +224,7 @@ class _Reader:
             if name not in known:
                 self.mistakes[name] = "is no setting of a provider"
         defaults = {field.name: field.default for field in fields(Provider)}
-        self.settings = {**defaults, **_PRESET_SETTINGS[self.preset], **settings}
+        self.settings: dict[str, object] = {**defaults, **_PRESET_SETTINGS[self.preset], **settings}
 
     def text(self, name: str, longest: int = 2048) -> str:
         value = self.settings[name]
@@ -224,7 +238,11 @@ class _Reader:
 
     def choice(self, name: str, choices: tuple[str, ...]) -> str:
         value = self.settings[name]
-        return value if value in choices else self._refuse(name, f"must be one of {', '.join(choices)}", choices[0])
+        return (
+            value
+            if isinstance(value, str) and value in choices
+            else self._refuse(name, f"must be one of {', '.join(choices)}", choices[0])
+        )
 
     def choices(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         values = self.texts(name)
@@ -237,6 +255,10 @@ class _Reader:
         if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) and v.strip() for v in values):
             return self._refuse(name, "must be a list of texts", ())
         return tuple(dict.fromkeys(value.strip() for value in values))
+
+    def required_claims(self) -> tuple[str, ...]:
+        """jti is always among them: without it a token could be used twice."""
+        return tuple(dict.fromkeys((*self.texts("required_claims"), "jti")))
 
     def seconds(self, name: str, least: int, most: int) -> int:
         value = self.settings[name]
@@ -266,7 +288,7 @@ class _Reader:
             return value
         if not isinstance(value, dict) or not set(value) <= {"expected", "match", "required"}:
             return self._refuse(name, "must have expected, match and required, and nothing else", Expectation())
-        expectation = Expectation(**value)
+        expectation = Expectation(**{**_PRESET_SETTINGS[self.preset].get(name, {}), **value})
         if not isinstance(expectation.expected, str) or not (
             isinstance(expectation.match, bool) and isinstance(expectation.required, bool)
         ):
@@ -304,7 +326,7 @@ class _Reader:
         if self.mistakes:
             raise ProviderRefused(self.mistakes)
 
-    def _refuse(self, name: str, why: str, instead: Any) -> Any:
+    def _refuse(self, name: str, why: str, instead: Value) -> Value:
         self.mistakes.setdefault(name, why)
         return instead
 

@@ -25,14 +25,18 @@ from sp.providers import Provider
 from sp.verification import find_claim
 
 COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own; any further one is an attribute
-MAX_SUBJECT = 512
+MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
+MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
 MAX_GROUPS = 500
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a token says of a person, in our fields. A claim that is absent leaves no trace here."""
+    """What a token says of a person, in our fields. A claim that is absent leaves no trace here.
+
+    `email_verified` is False only where the token says that the provider has not verified the address.
+    """
 
     subject: str
     email: str
@@ -40,6 +44,7 @@ class Profile:
     groups: tuple[str, ...] | None
     attributes: Mapping[str, Any]
     issued_at: float
+    email_verified: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     """Return the profile that *claims* give under the provider's field matching.
 
     Raises ClaimMissing or ClaimInvalid for an id or e-mail address that is absent or impossible, and EmailNotAllowed
-    for a domain that is not admitted.
+    for a domain that is not admitted. Where several claims may give the id, the first that is there does: a provider
+    should send the same one for everybody, for ids of both kinds share one space.
     """
     values: dict[str, Any] = {}
     source: dict[str, str] = {}
@@ -91,7 +97,7 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     email = _email(_required(values, "email", mapping), source["email"])
     _check_domain(email, provider)
     if source.get("id") == source["email"]:
-        subject = email_key(email)  # an id that is the address is compared as addresses are, without case
+        subject = _lower_ascii(email)  # without case, but an address that only looks like another is another
     else:
         subject = _subject(_required(values, "id", mapping), source["id"])
     return Profile(
@@ -101,6 +107,7 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
         groups=_groups(values["groups"], source["groups"]) if "groups" in values else None,
         attributes={n: v for n, v in values.items() if n not in ("id", "email", "groups", *COLUMNS)},
         issued_at=claims.issued_at or 0.0,
+        email_verified=claims.raw.get("email_verified", True) is True,
     )
 
 
@@ -133,7 +140,9 @@ def decide(
 
 def email_key(email: str) -> str:
     """Return *email* as it is compared: without case, and with look-alike encodings of a letter made one."""
-    return unicodedata.normalize("NFKC", email).casefold()
+    if email.isascii():
+        return email.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
 
 
 def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:
@@ -143,8 +152,10 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
         raise EmailConflict("the address is an administrator's: such an account is never joined by e-mail")
     if account.has_identity_here:
         raise EmailConflict("the account with this address has another id at this provider")
-    if not (profile.email.isascii() and profile.email.lower() == account.email.lower()):
+    if not (profile.email.isascii() and account.email.isascii()):
         raise EmailConflict("the address only looks like that of an account")
+    if not profile.email_verified:
+        raise EmailConflict("the provider says that the address is not verified, and an account has it")
     if not account.is_active:
         raise UserDisabled(f"the account {account.id} is disabled")
 
@@ -178,16 +189,22 @@ def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[
 
 
 def _email(value: Any, claim: str) -> str:
+    """Return an address: one @, no spaces or control characters, also in the form in which it is compared."""
     if not isinstance(value, str):
         raise ClaimInvalid(f"{claim} must be text", claim=claim)
-    local, at, domain = value.partition("@")
-    if not (local and at and domain) or "@" in domain or len(value) > 254 or not _is_plain(value) or " " in value:
+    compared = email_key(value)
+    local, _at, domain = value.partition("@")
+    if not (local and domain) or compared.count("@") != 1 or " " in compared or not _is_plain(value):
         raise ClaimInvalid(f"{claim} is no e-mail address", claim=claim)
+    if len(value) > MAX_EMAIL or len(compared) > MAX_SUBJECT:
+        raise ClaimInvalid(f"{claim} is longer than {MAX_EMAIL} characters", claim=claim)
     return value
 
 
 def _check_domain(email: str, provider: Provider) -> None:
-    if provider.email_domains and email.rpartition("@")[2].lower() not in provider.email_domains:
+    """Only ASCII letters are compared without case: a Kelvin sign in a domain is no k."""
+    domain = _lower_ascii(email.rpartition("@")[2])
+    if provider.email_domains and domain not in provider.email_domains:
         raise EmailNotAllowed("the domain of the address is not among those admitted")
 
 
@@ -210,6 +227,10 @@ def _groups(value: Any, claim: str) -> tuple[str, ...]:
     if not isinstance(items, list) or len(items) > MAX_GROUPS or not all(isinstance(i, str) for i in items):
         raise ClaimInvalid(f"{claim} must be a list of at most {MAX_GROUPS} texts", claim=claim)
     return tuple(dict.fromkeys(_text(item, claim) for item in items if item))
+
+
+def _lower_ascii(text: str) -> str:
+    return text.encode().lower().decode()
 
 
 def _is_plain(text: str) -> bool:

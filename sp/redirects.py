@@ -1,19 +1,24 @@
 """The only judge of return addresses: may a browser be sent there after a sign-in?
 
 An open redirect is found by spelling an address so that the judge and the browser read it differently. So there is
-no parsing and no cleaning here: a path is either plain, in every decoding of it, or it is refused.
+no cleaning here: a path is either plain, in every decoding of it, or it is refused. An absolute address is only ever
+compared with our own origin, and then what goes to the browser is its path.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote, urlencode
 
-MAX_LENGTH = 2048
+MAX_LENGTH = 2048  # characters; the wire contract
 MAX_DECODINGS = 8  # a path that is still changing after so many rounds of percent-decoding is refused
 
 _PLAIN = re.compile(r"/[!-~]*\Z", re.ASCII)  # printable ASCII without the space
-_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters before they look
+_ABSOLUTE = re.compile(r"(https?://[^/?#]+)([/?#].*)?\Z", re.ASCII | re.IGNORECASE)
+_DEFAULT_PORT = re.compile(r"(http:.*):80\Z|(https:.*):443\Z")
 
 
 def is_own_path(address: str) -> bool:
@@ -24,9 +29,12 @@ def is_own_path(address: str) -> bool:
 
 
 def is_plain_path(path: str) -> bool:
-    """Tell whether *path* (no query) has no dot segment, // or backslash or control character, however decoded."""
+    """Tell whether *path* (no query) has no dot segment, // or backslash or control character, however decoded.
+
+    Octets that are no UTF-8 decode to U+FFFD: nothing that a slash or a dot could hide in.
+    """
     for _ in range(MAX_DECODINGS):
-        if "//" in path or "\\" in path or _DOT_SEGMENT.search(path) or not path.isprintable():
+        if "//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path):
             return False
         decoded = unquote(path, errors="replace")
         if decoded == path:
@@ -36,13 +44,18 @@ def is_plain_path(path: str) -> bool:
 
 
 def own_path(address: str | None, external_url: str) -> str | None:
-    """Return *address* as a path of ours, or None. An absolute address of our own origin counts as its path."""
+    """Return *address* as a path of ours, or None. An absolute address of our own origin counts as its path.
+
+    *external_url* is an origin without anything behind it. Origins are compared as browsers compare them: scheme and
+    host without case, and a port that is the scheme's own may be left out.
+    """
     if not address:
         return None
-    if address == external_url:
-        return "/"
-    if address.startswith((f"{external_url}/", f"{external_url}?")):
-        address = "/" + address[len(external_url) :].removeprefix("/")
+    if found := _ABSOLUTE.match(address):
+        origin, rest = found.groups(default="")
+        if _origin(origin) != _own_origin(external_url):
+            return None
+        address = rest if rest.startswith("/") else f"/{rest}"
     return address if is_own_path(address) else None
 
 
@@ -51,3 +64,12 @@ def add_query(address: str, **parameters: str) -> str:
     head, hash_sign, fragment = address.partition("#")
     joint = "&" if "?" in head else "?"
     return f"{head}{joint}{urlencode(parameters)}{hash_sign}{fragment}" if parameters else address
+
+
+def _origin(text: str) -> str:
+    """Return scheme://host[:port] as it is compared. There is no user name to be dropped: it makes another origin."""
+    found = _DEFAULT_PORT.match(text := text.lower())
+    return found[1] or found[2] if found else text
+
+
+_own_origin = lru_cache(maxsize=8)(_origin)

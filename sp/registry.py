@@ -10,15 +10,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, StoreUnavailable
-from shared.keys import KeyRefused, KeySet, load_key_set
+from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid, StoreUnavailable
+from shared.keys import KeyRefused, KeySet, TokenKey, load_key
+from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
+from sp.jwks import KeyCopies, KeyEndpoint
 from sp.provider_store import ProviderStore, StoredProvider
 from sp.providers import Provider
 
+Result = TypeVar("Result")
 log = logging.getLogger("lychgate")
 
 
@@ -30,9 +34,41 @@ class Trusted:
     managed_by_file: bool
     configured: KeySet | None
     key_ids: dict[str, int]
+    endpoint: KeyEndpoint | None = None
+
+    @property
+    def signing_key(self) -> TokenKey | None:
+        """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
+        return next((key for key in self.configured.keys if key.private), None) if self.configured else None
+
+    def with_keys(self, unverified_token: str, attempt: Callable[[KeySet], Result]) -> Result:
+        """Return what *attempt*, which verifies the token, makes of this provider's keys.
+
+        If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
+        keys: its endpoint is looked at once more, at most every few seconds, and with other keys tried again.
+        """
+        keys = self.keys()
+        try:
+            return attempt(keys)
+        except SignatureInvalid:
+            newer = self._newer_keys(unverified_token, keys)
+            if newer is None:
+                raise
+        return attempt(newer)
+
+    def _newer_keys(self, unverified_token: str, tried: KeySet) -> KeySet | None:
+        kid = take_apart(unverified_token).header.get("kid")
+        if self.endpoint is None or any(key.kid == kid for key in tried.keys if key.kid is not None):
+            return None
+        return self.endpoint.newer_than(tried)
 
     def keys(self) -> KeySet:
-        """Return the configured keys, or raise KeyUnavailable if they cannot be opened."""
+        """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
+
+        Raises KeyUnavailable if the configured ones cannot be opened, or the endpoint never answered.
+        """
+        if self.endpoint is not None:
+            return self.endpoint.keys()
         if self.configured is None:
             raise KeyUnavailable(f"the stored keys of {self.provider.name} cannot be opened with this SP_SECRET_KEY")
         return self.configured
@@ -46,10 +82,13 @@ class ProviderRegistry:
         store: ProviderStore,
         vault: Vault,
         *,
+        copies: KeyCopies,
         cache: int,
         adjust: Callable[[Provider], Provider] = lambda provider: provider,
     ) -> None:
         self._store, self._vault, self._cache, self._adjust = store, vault, cache, adjust
+        self._copies = copies
+        self._endpoints: dict[str, KeyEndpoint] = {}
         self._trusted: dict[str, Trusted] = {}
         self._revision = -1
         self._asked_at = float("-inf")
@@ -69,14 +108,19 @@ class ProviderRegistry:
 
         The default is the one marked so, else the only enabled one. Raises ProviderUnknown, ProviderDisabled.
         """
+        trusted = self.find(name)
+        if not trusted.provider.enabled:
+            raise ProviderDisabled(f"the provider {trusted.provider.name} is disabled")
+        return trusted
+
+    def find(self, name: str | None) -> Trusted:
+        """Return the provider *name*, or the default one for None, enabled or not. Raises ProviderUnknown."""
         if name is None:
             return self._default()
         self._refresh()
         trusted = self._trusted.get(name.lower())
         if trusted is None:
             raise ProviderUnknown(f"there is no provider {name[:60]}")
-        if not trusted.provider.enabled:
-            raise ProviderDisabled(f"the provider {trusted.provider.name} is disabled")
         return trusted
 
     def forget(self) -> None:
@@ -91,7 +135,7 @@ class ProviderRegistry:
             raise ProviderUnknown("no identity provider is configured")
         if len(candidates) > 1 and not marked:
             raise ProviderUnknown("several providers are enabled and none is the default: name one in the address")
-        return self.get(candidates[0].provider.name)
+        return candidates[0]
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -110,12 +154,26 @@ class ProviderRegistry:
         self._asked_at = now
 
     def _open(self, stored: StoredProvider) -> Trusted:
+        """Open the keys. One that cannot be opened verifies nothing, and keeps no other one from verifying."""
         provider = stored.provider
-        keys: KeySet | None = None
-        ids: dict[str, int] = {key.fingerprint: key.id for key in stored.keys}
-        try:
-            materials = [self._vault.open(key.sealed) for key in stored.keys]
-            keys = load_key_set(materials, provider.algorithm, allow_short_secret=provider.allow_short_secret)
-        except (VaultLocked, KeyRefused) as error:
-            log.error("provider %s: its keys cannot be used: %s", provider.name, error)
-        return Trusted(provider, stored.managed_by_file, keys, ids)
+        keys = []
+        for kept in stored.keys:
+            try:
+                material = self._vault.open(kept.sealed)
+                keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
+            except (VaultLocked, KeyRefused) as error:
+                log.error("provider %s: the key %s cannot be used: %s", provider.name, kept.fingerprint, error)
+        usable = KeySet(tuple(keys)) if keys or not stored.keys else None
+        ids = {key.fingerprint: key.id for key in stored.keys}
+        return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
+
+    def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
+        """Return the provider's key endpoint: the same one as long as its address is, for it remembers the keys."""
+        known = self._endpoints.get(provider.name)
+        if not provider.jwks_url:
+            self._endpoints.pop(provider.name, None)
+            return None
+        if known is None or (known.url, known.algorithm) != (provider.jwks_url, provider.algorithm):
+            known = KeyEndpoint(provider.name, provider.jwks_url, provider.algorithm, self._copies)
+            self._endpoints[provider.name] = known
+        return known

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import redis
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -23,6 +24,9 @@ CLEAN_UP_ROWS = 100  # at a time: a thousand would hold the writer up for 35 ms
 REDIS_TIMEOUT = 2.0  # seconds
 
 _table: Any = SpentToken.__table__
+_TRACE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
+    _table.c.key == bindparam("wanted")
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,7 @@ class SqlReplayCache:
         """Nothing to do: the transaction is rolled back, and the entry with it."""
 
     def trace(self, connection: Connection, key: bytes) -> Trace | None:
-        columns = (_table.c.session_hash, _table.c.pending_hash, _table.c.return_path)
-        row = connection.execute(select(*columns).where(_table.c.key == key)).first()
+        row = connection.execute(_TRACE, {"wanted": key}).first()
         return Trace(*row) if row else None
 
 
@@ -99,10 +102,8 @@ class RedisReplayCache:
             raise TokenReplayed("the token was used before")
 
     def unspend(self, key: bytes) -> None:
-        try:
+        with suppress(redis.RedisError):  # then it stays spent: the safe side
             self._redis.delete(_redis_name(key))
-        except redis.RedisError:
-            pass  # it stays spent: the safe side
 
     def trace(self, connection: Connection, key: bytes) -> Trace | None:
         try:
@@ -111,10 +112,13 @@ class RedisReplayCache:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
         if value is None:
             return None
-        kept = json.loads(value)
-        for name in ("session_hash", "pending_hash"):
-            kept[name] = bytes.fromhex(kept[name]) if kept[name] else None
-        return Trace(**kept)
+        try:
+            kept = json.loads(value)
+            for name in ("session_hash", "pending_hash"):
+                kept[name] = bytes.fromhex(kept[name]) if kept[name] else None
+            return Trace(**kept)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreUnavailable("Redis holds something else under the name of a spent token") from error
 
     def ping(self) -> None:
         """Raise StoreUnavailable unless Redis answers."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import StoreUnavailable
+from sp.counters import counters
 from sp.models import Account, SessionRecord
+from sp.signout_tokens import SignOut
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32
@@ -58,7 +60,13 @@ _DETAIL = (
     _session.c.address,
     _session.c.user_agent,
 )
-_FIND = select(*_COLUMNS).join(_account, _account.c.id == _session.c.account_id)
+_FIND = (
+    select(*_COLUMNS)
+    .join(_account, _account.c.id == _session.c.account_id)
+    .where(_session.c.id_hash == bindparam("wanted"))
+)
+_OPEN = insert(_session)
+_TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).values(last_seen_at=bindparam("moment"))
 
 
 @dataclass(slots=True)
@@ -178,7 +186,7 @@ class SessionStore:
     ) -> None:
         """Insert the session *new* within the caller's transaction."""
         connection.execute(
-            insert(_session),
+            _OPEN,
             {
                 "id_hash": new.id_hash,
                 "public_id": new.public_id,
@@ -227,18 +235,37 @@ class SessionStore:
         ]
         return self._end(conditions)
 
-    def end_at_provider(self, provider: str, *, subjects: Iterable[str], provider_session: str | None) -> int:
-        """End the sessions that *provider* opened for a person, or for one of its own sessions; return how many."""
-        conditions = [_session.c.provider == provider]
-        either = [_session.c.subject.in_(list(subjects))]
-        if provider_session is not None:
-            either = [_session.c.provider_session == provider_session]
-        return self._end([*conditions, or_(*either)])
+    def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
+        """End, within the caller's transaction, the sessions that a provider's sign-out names; return how many.
+
+        A session whose name at the provider we know ends by that name alone, where the sign-out gives one. With
+        *only*, the hash of a session's id, no other session ends. The caller commits, and then calls `forget`.
+        """
+        person = [_session.c.subject.in_(sign_out.subjects)]
+        if sign_out.sub is not None:
+            person.append(_session.c.claims["sub"].as_string() == sign_out.sub)
+        if sign_out.emails:
+            account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
+            person.append(_session.c.account_id.in_(account_ids))
+        named = or_(*person)
+        if sign_out.sid is not None:
+            named = or_(_session.c.provider_session == sign_out.sid, and_(_session.c.provider_session.is_(None), named))
+        conditions = [_session.c.provider == sign_out.provider, named]
+        if only is not None:
+            conditions.append(_session.c.id_hash == only)
+        return connection.execute(delete(_session).where(*conditions)).rowcount
 
     def clean_up(self, connection: Connection, now: int, rows: int) -> None:
         """Delete up to *rows* sessions that have run out."""
         gone = select(_session.c.id_hash).where(_session.c.expires_at < now).limit(rows)
         connection.execute(delete(_session).where(_session.c.id_hash.in_(gone)))
+
+    def census(self) -> tuple[int, int]:
+        """Return how many sessions have not run out, and how many accounts may sign in."""
+        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time.time()))
+        accounts = select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
+        with self._engine.connect() as connection:
+            return connection.execute(sessions).scalar_one(), connection.execute(accounts).scalar_one()
 
     def forget(self) -> None:
         """Empty this worker's cache."""
@@ -257,9 +284,10 @@ class SessionStore:
 
     def _look_up(self, id_hash: bytes) -> Session | None:
         checked_at = time.monotonic()
+        counters.session_query()
         try:
             with self._engine.connect() as connection:
-                row = connection.execute(_FIND.where(_session.c.id_hash == id_hash)).first()
+                row = connection.execute(_FIND, {"wanted": id_hash}).first()
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
         if row is None or not row.is_active:
@@ -294,8 +322,6 @@ class SessionStore:
         session.last_seen_at = now
         try:
             with self._writing.begin() as connection:
-                connection.execute(
-                    update(_session).where(_session.c.id_hash == session.id_hash).values(last_seen_at=now)
-                )
+                connection.execute(_TOUCH, {"wanted": session.id_hash, "moment": now})
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error

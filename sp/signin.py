@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from shared.errors import CookiesBlocked, EmailConflict, Rejection, StoreUnavailable, TokenReplayed
+from shared.claims import Claims
+from shared.errors import CookiesBlocked, EmailConflict, Rejection, StoreUnavailable
 from sp import accounts, activity, replay
 from sp.activity import Visitor
 from sp.provider_store import ProviderStore
@@ -28,6 +29,7 @@ from sp.sessions import API, BROWSER, NewSession, Session, SessionStore
 from sp.verification import Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
+MAX_PROVIDER_SESSION = 512  # characters
 ATTEMPTS = 3  # of a transaction that met another one
 CLEAN_UP_EVERY = 50  # sign-ins of a worker
 KEY_USE_EVERY = 60  # seconds between two notes that a key was used
@@ -119,10 +121,8 @@ class SignIn:
         new = NewSession.generate()
         extra = NewSession.generate() if access_token else None
         now = datetime.now(UTC)
-        provider_session = claims.raw.get("sid")
-        with self._spending(key) as connection:
-            until = acceptable_until(claims, provider)
-            self._replay.spend(connection, key, until, replace(trace, session_hash=new.id_hash))
+        trace = replace(trace, session_hash=new.id_hash)
+        with self._spending(key, acceptable_until(claims, provider), trace) as connection:
             account_id, email, created = self._provision(connection, profile, trusted, now)
             for session, session_kind in ((new, kind), (extra, API)):
                 if session is not None:
@@ -134,7 +134,7 @@ class SignIn:
                         kind=session_kind,
                         provider=provider.name,
                         subject=profile.subject,
-                        provider_session=provider_session if isinstance(provider_session, str) else None,
+                        provider_session=_provider_session(claims),
                         claims=claims.raw,
                         address=visitor.address,
                         user_agent=visitor.user_agent,
@@ -166,8 +166,7 @@ class SignIn:
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
         now = int(time.time())
-        with self._spending(key) as connection:
-            self._replay.spend(connection, key, acceptable_until(claims, provider), Trace())
+        with self._spending(key, acceptable_until(claims, provider), Trace()) as connection:
             if activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             activity.record(
@@ -264,6 +263,26 @@ class SignIn:
         except SQLAlchemyError as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
 
+    def note_local_refusal(
+        self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str | None
+    ) -> None:
+        """Write a refused local sign-in down."""
+        log.info("refused: local sign-in, reference %s: %s", reference, detail)
+        try:
+            with self._writing.begin() as connection:
+                activity.record(
+                    connection,
+                    reference=reference,
+                    at=int(time.time()),
+                    event=activity.REFUSED,
+                    visitor=visitor,
+                    code=code,
+                    email=email,
+                    detail=f"local sign-in: {detail}",
+                )
+        except SQLAlchemyError as error:
+            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+
     def _provision(
         self, connection: Connection, profile: Profile, trusted: Trusted, now: datetime
     ) -> tuple[int, str, bool]:
@@ -287,14 +306,14 @@ class SignIn:
         return account_id, profile.email, True
 
     @contextmanager
-    def _spending(self, key: bytes) -> Iterator[Connection]:
-        """A transaction that spends *key*; what fails before its commit leaves the token unspent."""
+    def _spending(self, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+        """A transaction that spends *key* first; what fails before its commit leaves the token unspent."""
         with self._transaction() as connection:
+            self._replay.spend(connection, key, until, trace)
             try:
                 yield connection
-            except Exception as error:
-                if not isinstance(error, TokenReplayed | StoreUnavailable):
-                    self._replay.unspend(key)
+            except Exception:
+                self._replay.unspend(key)
                 raise
 
     @contextmanager
@@ -325,6 +344,12 @@ class SignIn:
                 self._sessions.clean_up(connection, int(time.time()), replay.CLEAN_UP_ROWS)
         except SQLAlchemyError as error:
             log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
+
+
+def _provider_session(claims: Claims) -> str | None:
+    """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
+    sid = claims.raw.get("sid")
+    return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from flask import Flask, render_template, request
 
@@ -14,7 +13,7 @@ from sp.core import Core
 def create_welcome_app(core: Core) -> Flask:
     """Return an application that answers on any path with what the gateway tells applications."""
     app = Flask(__name__, static_folder=None)
-    web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https)
+    web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https, role="protected page")
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])
@@ -31,10 +30,4 @@ def create_welcome_app(core: Core) -> Flask:
             claims=json.dumps(detail.claims, indent=2, ensure_ascii=False) if detail and detail.claims else "",
         )
 
-    app.jinja_env.filters["moment"] = moment
     return app
-
-
-def moment(seconds: int | None) -> str:
-    """Return seconds since 1970 as a date and time that people read."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if seconds else ""

@@ -9,16 +9,19 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.support.browser import find_chromium, launch
+from tests.support.browser import Chromium
 from tests.support.pair import Pair, running_pair
+from tests.support.watch import Watch
 
 BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
 
 StartPair = Callable[..., AbstractContextManager[Pair]]
+NewContext = Callable[..., BrowserContext]
 
 
 @pytest.fixture(scope="session")
@@ -42,24 +45,46 @@ def start_pair(tmp_path: Path) -> StartPair:
 
 
 @pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Headless Chromium, started once in each worker."""
+def chromium() -> Iterator[Chromium]:
+    """The machine's Chromium, for a test that starts its own."""
     with sync_playwright() as playwright:
-        executable = find_chromium(playwright)
-        if executable is None:
+        expect.set_options(timeout=BROWSER_WAIT_MS)
+        found = Chromium.find(playwright)
+        if found is None:
             pytest.skip("no Chromium on this machine; tools/system-packages installs it")
-        running = launch(playwright, executable, tmp_path_factory.mktemp("browser-home"))
-        yield running
-        running.close()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Headless Chromium, started once in each worker."""
+    running = chromium.launch(tmp_path_factory.mktemp("browser-home"))
+    yield running
+    running.close()
 
 
 @pytest.fixture
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser without a past: no cookies, no cache."""
-    fresh = browser.new_context()
-    fresh.set_default_timeout(BROWSER_WAIT_MS)
-    yield fresh
-    fresh.close()
+def new_context(browser: Browser) -> Iterator[NewContext]:
+    """Return the function that makes a browser without a past: no cookies, no cache. Each one is watched."""
+    made: list[tuple[BrowserContext, Watch]] = []
+
+    def make(**options: Any) -> BrowserContext:
+        fresh = browser.new_context(**options)
+        fresh.set_default_timeout(BROWSER_WAIT_MS)
+        made.append((fresh, Watch(fresh)))
+        return fresh
+
+    yield make
+    for context, _watch in made:
+        context.close()
+    for _context, watch in made:
+        watch.assert_calm()
+
+
+@pytest.fixture
+def context(new_context: NewContext) -> BrowserContext:
+    """A browser without a past."""
+    return new_context()
 
 
 @pytest.fixture

@@ -90,9 +90,11 @@ class LdapPeople:
             return self._person(reader, entry)
 
     def _entry(self, connection: Connection, email: str) -> Entry | None:
+        """Return the one entry with this address. LDAP overlooks more than case (a NUL, doubled spaces); we do not."""
         wanted = FILTER.format(email=escape_filter_chars(email.strip()))
         found = self._search(connection, self._people, wanted, ATTRIBUTES)
-        return found[0] if len(found) == 1 else None
+        same = [entry for entry in found if email.strip().lower() in map(str.lower, entry.values.get("mail", []))]
+        return same[0] if len(same) == 1 else None
 
     def _person(self, connection: Connection, entry: Entry) -> Person:
         groups: list[Entry] = []

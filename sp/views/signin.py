@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, jsonify, make_response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
 from shared.errors import Rejection
-from shared.keys import KeyRefused
+from shared.known_devices import MAX_AGE
+from shared.throttling import TooManyAttempts
 from shared.tokens import SIGN_OUT_TYPE, sign
-from shared.web import allow_form_target, new_reference, page
-from sp.cookies import clear_session_cookie, set_session_cookie
+from shared.web import allow_form_target, new_reference, page, prefers_json
+from sp.cookies import clear_session_cookie, read_device_cookie, set_device_cookie, set_session_cookie
 from sp.core import core
+from sp.local_signin import WrongPassword
 from sp.providers import Provider
 from sp.redirects import add_query, own_path
 from sp.registry import Trusted
@@ -23,6 +27,8 @@ from sp.sessions import Session
 from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("signin", __name__)
+log = logging.getLogger("lychgate")
+WRONG_PASSWORD = "The e-mail address or the password is wrong. Most people have no password here: use single sign-on."
 SIGN_OUT_LIFETIME = 60  # seconds
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # Back-Channel Logout 1.0, section 2.4
 
@@ -45,34 +51,35 @@ def login() -> ResponseReturnValue:
     return_to = request.args.get("return_to", "")
     form = PasswordForm(email=request.args.get("email", ""), return_to=return_to)
     if "no_sso" in request.args or request.args.get("no_jwt") == "1":
-        return page("sp/login.html", form=form, providers=[], return_to=return_to)
-    try:
-        enabled = [trusted.provider for trusted in core().registry.enabled()]
-    except Rejection:
-        enabled = []  # the local form works when everything else is broken
+        return _login_page(form)
+    enabled = _enabled_providers()
     if len(enabled) == 1:
-        values = {"return_to": return_to} if return_to else {}
-        return redirect(url_for("sso.start", provider_name=enabled[0].name, **values), 303)
-    shown = [provider for provider in enabled if provider.show_on_login]
-    return page("sp/login.html", form=form, providers=shown, return_to=return_to)
+        return redirect(url_for("sso.start", provider_name=enabled[0].name, return_to=return_to or None), 303)
+    return _login_page(form, providers=[provider for provider in enabled if provider.show_on_login])
 
 
 @views.post("/login")
 def password() -> ResponseReturnValue:
     """Sign in with a local password."""
     form = PasswordForm()
-    if form.validate_on_submit():
-        person = core().people.authenticate(form.email.data.strip(), form.password.data)
-        if person is not None:
-            return_path = own_path(form.return_to.data, core().config.external_url) or "/"
-            signed_in = core().sign_in.with_password(
-                person.id, person.email, visitor(), reference=new_reference(), return_path=return_path
-            )
-            response = redirect(return_path, 303)
-            set_session_cookie(response, signed_in.secret, https=core().config.https)
-            return response
-        form.password.errors = ["The e-mail address or the password is wrong, or the account may not sign in here."]
-    return page("sp/login.html", 401, form=form, providers=[], return_to=form.return_to.data or "")
+    if not form.validate_on_submit():
+        expired = "csrf_token" in form.errors
+        return _login_page(form, 400, problem="This form has expired. Please send it again." if expired else "")
+    https, reference = core().config.https, new_reference()
+    email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
+    return_path = own_path(form.return_to.data, core().config.external_url) or "/"
+    try:
+        signed_in = core().local.enter(
+            email, form.password.data, visitor(), device=device, reference=reference, return_path=return_path
+        )
+    except WrongPassword:
+        return _login_page(form, 401, problem=WRONG_PASSWORD)
+    except TooManyAttempts as refusal:
+        return _too_many(refusal, reference)
+    response = redirect(return_path, 303)
+    set_session_cookie(response, signed_in.secret, https=https)
+    set_device_cookie(response, core().local.devices.remember(device, email), max_age=MAX_AGE, https=https)
+    return response
 
 
 @views.get("/logout")
@@ -108,6 +115,33 @@ def sign_out() -> ResponseReturnValue:
     return response
 
 
+def _enabled_providers() -> list[Provider]:
+    """Return the enabled providers; none, if anything at all is the matter with them: the local form remains."""
+    try:
+        return [trusted.provider for trusted in core().registry.enabled()]
+    except Exception:
+        log.exception("the providers cannot be read, so the sign-in page offers the local form only")
+        return []
+
+
+def _login_page(
+    form: PasswordForm, status: int = 200, *, providers: Sequence[Provider] = (), problem: str = ""
+) -> ResponseReturnValue:
+    return_to = form.return_to.data or ""
+    return page("sp/login.html", status, form=form, providers=providers, return_to=return_to, problem=problem)
+
+
+def _too_many(refusal: TooManyAttempts, reference: str) -> ResponseReturnValue:
+    """Answer that passwords are not even looked at for a while (RFC 6585, section 4)."""
+    if prefers_json():
+        body = {"error": refusal.code, "error_description": refusal.description, "reference": reference}
+        answer = make_response(jsonify(body), refusal.status)
+    else:
+        answer = page("sp/refused.html", refusal.status, rejection=refusal, reference=reference, session=None)
+    answer.headers["Retry-After"] = str(refusal.retry_after)
+    return answer
+
+
 def _provider_of(session: Session) -> Trusted | None:
     if session.provider is None:
         return None
@@ -133,10 +167,7 @@ def _logout_address(session: Session, trusted: Trusted) -> str:
     if detail is not None:
         known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
         claims |= {name: value for name, value in known.items() if value}
-    try:
-        key = next((key for key in trusted.keys().keys if key.private), None)
-    except (Rejection, KeyRefused):
-        key = None
+    key = trusted.signing_key
     if key is None:
         return provider.logout_url
     return add_query(provider.logout_url, jwt=sign(claims, key, typ=SIGN_OUT_TYPE))

@@ -14,7 +14,9 @@ from flask.typing import ResponseReturnValue
 from shared.errors import (
     REJECTIONS,
     DeliveryNotAllowed,
+    NonceMismatch,
     Rejection,
+    StoreUnavailable,
     TokenMissing,
     TokenReplayed,
     Unsolicited,
@@ -30,6 +32,7 @@ from sp.registry import Trusted
 from sp.replay import token_key
 from sp.sessions import API, BROWSER, hash_id
 from sp.verification import Verified, check_nonce, verify
+from sp.views import trial
 from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("sso", __name__)
@@ -73,13 +76,16 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Take a token, and open a session by it."""
     g.provider = g.verified = g.token_key = None
     g.wants_json = prefers_json() or "Authorization" in request.headers
+    if not g.wants_json and (report := trial.answer(provider_name, lambda p: _delivery(p).unverified_token)):
+        return report
     trusted = core().registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
     if request.method == "HEAD":
         return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
     delivery = _delivery(provider)
-    verified = verify(delivery.unverified_token, provider, trusted.keys(), time.time())
+    token = delivery.unverified_token
+    verified = trusted.with_keys(token, lambda keys: verify(token, provider, keys, time.time()))
     g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
     if delivery.wants_json:
         return _open_for_client(verified, trusted, delivery)
@@ -95,7 +101,10 @@ def error() -> ResponseReturnValue:
         reference = ""
     if rejection is TokenReplayed and (path := _landing_of(reference)) is not None:
         return redirect(path, 303)
-    session = browser_session()
+    try:
+        session = browser_session()
+    except StoreUnavailable:
+        session = None  # or the page that says so would lead to itself
     return page("sp/refused.html", rejection.status, rejection=rejection, reference=reference, session=session)
 
 
@@ -106,6 +115,18 @@ def install_errors(app: Flask) -> None:
 
 def refuse(rejection: Rejection) -> ResponseReturnValue:
     """Answer a refusal: JSON with the code's status, or the way to the error page; and write it down."""
+    reference = write_down(rejection)
+    provider: Provider | None = g.get("provider")
+    if g.get("wants_json", prefers_json()):
+        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
+        return jsonify(body), rejection.status
+    if provider and provider.error_url and provider.error_url != "/access/jwt/error":
+        return redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
+    return redirect(url_for("sso.error", code=rejection.code, reference=reference), 303)
+
+
+def write_down(rejection: Rejection) -> str:
+    """Write a refusal into the activity log, with what is known of the token, and return its reference."""
     reference = new_reference()
     provider: Provider | None = g.get("provider")
     core().sign_in.note_refusal(
@@ -116,12 +137,7 @@ def refuse(rejection: Rejection) -> ResponseReturnValue:
         verified=g.get("verified"),
         key=g.get("token_key"),
     )
-    if g.get("wants_json", prefers_json()):
-        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
-        return jsonify(body), rejection.status
-    if provider and provider.error_url and provider.error_url != "/access/jwt/error":
-        return redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
-    return redirect(url_for("sso.error", code=rejection.code, reference=reference), 303)
+    return reference
 
 
 def _delivery(provider: Provider) -> Delivery:
@@ -158,35 +174,57 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
 
 
 def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
+    """Sign the browser in, or send it on where the token has signed it in before."""
+    asked = core().pending.read(request.cookies, trusted.provider.name)
+    try:
+        if _is_unasked(verified, asked) and trusted.provider.unsolicited == "restart" and trusted.provider.login_url:
+            return _restart(verified, trusted)
+        return _open_asked_for(verified, trusted, asked)
+    except (TokenReplayed, NonceMismatch, Unsolicited):
+        if (path := _landing(g.token_key, asked)) is not None:
+            return redirect(path, 303)
+        raise
+
+
+def _is_unasked(verified: Verified, asked: list[Pending]) -> bool:
+    """Tell whether this browser has begun no sign-in that the token could answer.
+
+    The back button to the identity provider's form brings a new token with the nonce of a sign-in that is finished,
+    while other tabs may be waiting. So a foreign nonce in a browser that is signed in is taken for that, and opens
+    nothing. In one that is not signed in it is an attack, which check_nonce refuses.
+    """
+    if not asked:
+        return True
+    nonce = verified.claims.nonce
+    return nonce is not None and all(pending.nonce != nonce for pending in asked) and browser_session() is not None
+
+
+def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
+    """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
     provider = trusted.provider
-    asked = core().pending.read(request.cookies, provider.name)
-    if (not asked or browser_secret()) and (path := _landing(g.token_key, asked)) is not None:
-        return redirect(path, 303)
-    if not asked and provider.unsolicited == "restart" and provider.login_url:
-        core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
-        return_path = _wanted_path(verified) or _own_path(provider.return_url) or "/"
-        return redirect(url_for("sso.start", provider_name=provider.name, return_to=return_path), 303)
+    core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+    return_path = _wanted_path(verified) or _own_path(provider.return_url) or "/"
+    return redirect(url_for("sso.start", provider_name=provider.name, return_to=return_path), 303)
+
+
+def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) -> ResponseReturnValue:
+    provider = trusted.provider
     check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
     if not asked and provider.unsolicited != "accept":
         raise Unsolicited("this browser has begun no sign-in")
     pending = _answered(verified, asked)
     return_path = pending.return_path if pending else _wanted_path(verified) or ""
     landing = return_path or _own_path(provider.return_url) or provider.return_url
-    try:
-        signed_in = core().sign_in.with_token(
-            verified,
-            trusted,
-            visitor(),
-            reference=new_reference(),
-            kind=BROWSER,
-            return_path=landing,
-            pending_hash=pending.nonce_hash if pending else None,
-            access_token=provider.access_token_delivery != "none",
-        )
-    except TokenReplayed:
-        if (path := _landing(g.token_key, asked)) is not None:
-            return redirect(path, 303)
-        raise
+    signed_in = core().sign_in.with_token(
+        verified,
+        trusted,
+        visitor(),
+        reference=new_reference(),
+        kind=BROWSER,
+        return_path=landing,
+        pending_hash=pending.nonce_hash if pending else None,
+        access_token=provider.access_token_delivery != "none",
+    )
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
     set_session_cookie(response, signed_in.secret, https=core().config.https)
     if pending:

@@ -1,10 +1,13 @@
 """Finding and starting the browser of the machine; none is downloaded."""
 
+import json
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from playwright.sync_api import Browser, Playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
@@ -19,16 +22,38 @@ ARGUMENTS = (
 )
 
 
-def find_chromium(playwright: Playwright) -> str | None:
-    """Return the path of the machine's Chromium or Chrome, or of one that Playwright installed."""
-    for name in NAMES:
-        if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin"):
-            return found
-    bundled = playwright.chromium.executable_path
-    return bundled if Path(bundled).exists() else None
+@dataclass(frozen=True)
+class Chromium:
+    """The machine's Chromium, not started yet."""
+
+    playwright: Playwright
+    executable: str
+
+    @classmethod
+    def find(cls, playwright: Playwright) -> Self | None:
+        """Return the machine's Chromium or Chrome, or the one that Playwright installed, or None."""
+        for name in NAMES:
+            if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin"):
+                return cls(playwright, found)
+        bundled = playwright.chromium.executable_path
+        return cls(playwright, bundled) if Path(bundled).exists() else None
+
+    def launch(self, home: Path) -> Browser:
+        """Start it, headless, with *home* as its home folder; it crashes where it cannot write to one."""
+        return self.playwright.chromium.launch(
+            executable_path=self.executable, args=list(ARGUMENTS), env=environment(home)
+        )
+
+    def launch_without_cookies_of(self, origin: str, home: Path) -> BrowserContext:
+        """Start it with the person's setting "never keep cookies of this site" for *origin*."""
+        blocked = {"cookies": {f"{origin},*": {"setting": 2}}}  # 2: block
+        preferences = home / "profile" / "Default" / "Preferences"
+        preferences.parent.mkdir(parents=True)
+        preferences.write_text(json.dumps({"profile": {"content_settings": {"exceptions": blocked}}}))
+        return self.playwright.chromium.launch_persistent_context(
+            home / "profile", executable_path=self.executable, args=list(ARGUMENTS), env=environment(home)
+        )
 
 
-def launch(playwright: Playwright, executable: str, home: Path) -> Browser:
-    """Start Chromium, headless, with *home* as its home folder; it crashes where it cannot write to one."""
-    environment: dict[str, str | float | bool] = {**os.environ, "HOME": str(home)}
-    return playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS), env=environment)
+def environment(home: Path) -> dict[str, str | float | bool]:
+    return {**os.environ, "HOME": str(home)}

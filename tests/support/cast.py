@@ -1,5 +1,6 @@
 """The people of every test, always in the same parts."""
 
+import secrets
 from dataclasses import dataclass
 
 
@@ -29,3 +30,8 @@ CAROL = Person("carol@example.com", "keeper-of-keys-7741", "Carol", "Warden", ("
 
 MALLORY = Person("mallory@example.com", "wolf-at-the-gate-666", "Mallory", "Malloch")
 """The attacker: has an account of her own, and wants more."""
+
+
+def stranger() -> Person:
+    """Return somebody of whom nobody has heard yet."""
+    return Person(f"stranger-{secrets.token_hex(4)}@example.com", "no-password-anywhere", "Sam", "Stranger")

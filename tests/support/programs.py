@@ -52,6 +52,11 @@ class RunningProgram:
         return self.process.pid
 
     @property
+    def worker_pids(self) -> list[int]:
+        """The processes that serve requests: the children of the one that was started."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    @property
     def log(self) -> str:
         """Everything it has printed so far, over all its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -89,9 +94,7 @@ class RunningProgram:
                         return
             except (OSError, urllib.error.URLError):
                 time.sleep(0.05)
-        status = (
-            "ended" if self.process is None or self.process.poll() is not None else "never became healthy"
-        )
+        status = "ended" if self.process is None or self.process.poll() is not None else "never became healthy"
         raise RuntimeError(f"{self.script.name} {status}. Its log:\n{self.log}")
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
@@ -131,9 +134,7 @@ class RunningProgram:
 
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a program under test: the machine's, without our own names, and *extra*."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))
-    }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
     return inherited | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | dict(extra)
 
 
@@ -152,7 +153,5 @@ def flask_command(
         timeout=COMMAND_SECONDS,
     )
     if check and done.returncode != 0:
-        raise RuntimeError(
-            f"flask --app {app} {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}"
-        )
+        raise RuntimeError(f"flask --app {app} {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done

@@ -115,9 +115,7 @@ def test_a_taken_port_is_named_and_the_next_free_one_used(start_demo: StartDemo)
     assert f"http://127.0.0.1:{said[1]}/\n" in printed
 
 
-def test_when_one_program_dies_the_other_is_stopped_and_the_log_is_shown(
-    start_demo: StartDemo, tmp_path: Path
-) -> None:
+def test_when_one_program_dies_the_other_is_stopped_and_the_log_is_shown(start_demo: StartDemo, tmp_path: Path) -> None:
     demo = start_demo()
     demo.wait_until_ready()
     os.kill(pid_of("run_idp.py", demo.idp_port), signal.SIGKILL)

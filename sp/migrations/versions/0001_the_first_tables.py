@@ -12,7 +12,11 @@ def upgrade() -> None:
         "account",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=False),
-        sa.Column("email_key", sa.String(length=1024), nullable=False),
+        sa.Column(
+            "email_key",
+            sa.String(length=1024).with_variant(sa.String(length=1024, collation="C"), "postgresql"),
+            nullable=False,
+        ),
         sa.Column("name", sa.Text(), nullable=True),
         sa.Column("given_name", sa.Text(), nullable=True),
         sa.Column("family_name", sa.Text(), nullable=True),
@@ -29,6 +33,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("account", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_account_is_active"), ["is_active"], unique=False)
+        batch_op.create_index(batch_op.f("ix_account_is_admin"), ["is_admin"], unique=False)
 
     op.create_table(
         "activity",
@@ -50,8 +55,22 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("activity", schema=None) as batch_op:
         batch_op.create_index("activity_of_account", ["account_id", "at"], unique=False)
-        batch_op.create_index("activity_of_email", ["email", "at"], unique=False)
+        batch_op.create_index(
+            "activity_of_code",
+            ["code", "id"],
+            unique=False,
+            sqlite_where=sa.text("code IS NOT NULL"),
+            postgresql_where=sa.text("code IS NOT NULL"),
+        )
+        batch_op.create_index("activity_of_email", ["email", "id"], unique=False)
         batch_op.create_index("activity_of_subject", ["provider", "subject", "at"], unique=False)
+        batch_op.create_index(
+            "activity_refused",
+            ["id"],
+            unique=False,
+            sqlite_where=sa.text("code IS NOT NULL"),
+            postgresql_where=sa.text("code IS NOT NULL"),
+        )
         batch_op.create_index(batch_op.f("ix_activity_at"), ["at"], unique=False)
 
     op.create_table(
@@ -65,12 +84,18 @@ def upgrade() -> None:
         "counter",
         sa.Column("key", sa.String(length=200), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
     with op.batch_alter_table("counter", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_counter_expires_at"), ["expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_counter_ends_at"), ["ends_at"], unique=False)
 
+    op.create_table(
+        "key_copy",
+        sa.Column("provider", sa.String(length=60), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("provider"),
+    )
     op.create_table(
         "provider",
         sa.Column("name", sa.String(length=60), nullable=False),
@@ -213,19 +238,27 @@ def downgrade() -> None:
 
     op.drop_table("settings_change")
     op.drop_table("provider")
+    op.drop_table("key_copy")
     with op.batch_alter_table("counter", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_counter_expires_at"))
+        batch_op.drop_index(batch_op.f("ix_counter_ends_at"))
 
     op.drop_table("counter")
     op.drop_table("assertion_key")
     with op.batch_alter_table("activity", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_activity_at"))
+        batch_op.drop_index(
+            "activity_refused", sqlite_where=sa.text("code IS NOT NULL"), postgresql_where=sa.text("code IS NOT NULL")
+        )
         batch_op.drop_index("activity_of_subject")
         batch_op.drop_index("activity_of_email")
+        batch_op.drop_index(
+            "activity_of_code", sqlite_where=sa.text("code IS NOT NULL"), postgresql_where=sa.text("code IS NOT NULL")
+        )
         batch_op.drop_index("activity_of_account")
 
     op.drop_table("activity")
     with op.batch_alter_table("account", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_account_is_admin"))
         batch_op.drop_index(batch_op.f("ix_account_is_active"))
 
     op.drop_table("account")

@@ -1,0 +1,171 @@
+"""What the gateway adds to a protected request, in process: the session honoured, revocable, identity removed and set.
+
+Negative controls first: without a cookie, and with a forged one, the application must not be reached.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask, session
+from flask_login import LoginManager, UserMixin, current_user, login_user
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import event
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from werkzeug.datastructures import Headers
+from werkzeug.test import EnvironBuilder
+
+from bench.timing import Row, per_call
+from sp import config as settings
+from sp import create_app
+from sp.activity import Visitor
+from sp.gateway import Gateway
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+BROWSER = {
+    "Host": "127.0.0.1:5000",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en-GB,en;q=0.5",
+    "Accept-Encoding": "gzip, deflate, br",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Dest": "document",
+}
+
+
+def rows() -> list[Row]:
+    """Measure the gateway, and what Flask's own ways of knowing somebody cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        secret, gateway, queries = _gateway(Path(folder))
+        _turns_strangers_away(gateway)
+        environ = _environ(f"theme=dark; sp_session={secret}")
+        b"".join(gateway(dict(environ), _ignore))  # the first request looks the session up
+        before = queries()
+        times = per_call(
+            {
+                "gateway": lambda: gateway(dict(environ), _ignore),
+                "nothing": lambda: _application(dict(environ), _ignore),
+                "SecureCookieSession": _secure_cookie_session(),
+                "Flask-Login": _flask_login(Path(folder)),
+            }
+        )
+        asked = queries() - before
+    own = times["gateway"] - times["nothing"]
+    cookie, login = times["SecureCookieSession"], times["Flask-Login"]
+    note = f"SecureCookieSession {cookie:.0f} us, Flask-Login with a load {login:.0f} us"
+    return [
+        Row("the gateway's own time per request", own, "us", 10, at_most=True, note=note),
+        Row(
+            "database queries in those requests", asked, "", 2, at_most=True, note="SP_SESSION_CACHE ran out in between"
+        ),
+    ]
+
+
+def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
+    config = settings.load(
+        {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": secrets.token_urlsafe(48), "SP_SESSION_CACHE": "60"}
+    )
+    own = create_app(config)
+    core = own.extensions["lychgate"]
+    count = 0
+
+    @event.listens_for(core.engine, "before_cursor_execute")
+    def note(*_arguments: object) -> None:
+        nonlocal count
+        count += 1
+
+    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12))
+    signed_in = core.sign_in.with_password(person.id, person.email, Visitor(), reference="BENCH", return_path="/")
+    return signed_in.secret, Gateway(_application, own), lambda: count
+
+
+def _environ(cookie: str) -> dict[str, object]:
+    """Return the WSGI environ of a browser's request with this Cookie header."""
+    headers = Headers(list(BROWSER.items()))
+    if cookie:
+        headers.add("Cookie", cookie)
+    environ: dict[str, object] = EnvironBuilder(path="/reports", headers=headers).get_environ()
+    return environ
+
+
+def _application(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"reached"]
+
+
+def _ignore(_status: str, _headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[[bytes], object]:
+    return lambda _octets: None
+
+
+def _turns_strangers_away(gateway: WSGIApplication) -> None:
+    for cookie in ("", f"sp_session={secrets.token_urlsafe(32)}"):
+        if b"reached" in b"".join(gateway(_environ(cookie), _ignore)):
+            raise AssertionError("the application was reached without a session")
+
+
+def _secure_cookie_session() -> Callable[[], object]:
+    """Flask's signed cookie, opened: no revocation, no idle limit."""
+    app = Flask("peer")
+    app.secret_key = secrets.token_urlsafe(48)
+    with app.test_request_context():
+        session["user"], session["at"] = "carol@example.com", int(time.time())
+        response = app.make_response("")
+        app.session_interface.save_session(app, session, response)
+    cookie = response.headers["Set-Cookie"].partition(";")[0]
+    environ = _environ(cookie)
+
+    def open_session() -> object:
+        request = app.request_class(dict(environ))
+        opened = app.session_interface.open_session(app, request)
+        if opened is None or opened["user"] != "carol@example.com":
+            raise AssertionError("the cookie was not believed")
+        return opened
+
+    return open_session
+
+
+def _flask_login(folder: Path) -> Callable[[], object]:
+    """Flask-Login with its user loaded through the ORM at each request, as its documentation shows."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class User(UserMixin, Base):  # type: ignore[misc]
+        __tablename__ = "user"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email: Mapped[str]
+
+    db = SQLAlchemy(model_class=Base)
+    app = Flask("peer")
+    app.config.update(SECRET_KEY="s" * 48, SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder / 'peer.sqlite3'}")
+    db.init_app(app)
+    manager = LoginManager(app)
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load(user_id: str) -> User | None:
+        return db.session.get(User, int(user_id))
+
+    with app.test_request_context():
+        db.create_all()
+        db.session.add(User(id=1, email="carol@example.com"))
+        db.session.commit()
+        login_user(db.session.get(User, 1))
+        response = app.make_response("")
+        app.session_interface.save_session(app, session, response)
+    cookie = response.headers["Set-Cookie"].partition(";")[0]
+    environ = _environ(cookie)
+
+    def load_once() -> object:
+        with app.request_context(dict(environ)):
+            if current_user.email != "carol@example.com":
+                raise AssertionError("nobody was loaded")
+        return None
+
+    return load_once

@@ -1,0 +1,1 @@
+"""What we compare with: the same thing, written as most would write it."""

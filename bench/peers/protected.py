@@ -1,0 +1,110 @@
+"""One Flask page, protected in four ways: not at all, by our gateway, by Flask-Login, by Flask-JWT-Extended.
+
+Each factory is served by granian and gunicorn. The cookie that opens it is written to BENCH_COOKIE at start.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flask import Flask, request
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
+from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def unprotected() -> WSGIApplication:
+    """Return the page as it is."""
+    app = Flask("unprotected")
+
+    @app.get("/reports")
+    def reports() -> str:
+        return f"reached {request.environ.get('REMOTE_USER', '')}"
+
+    return app
+
+
+def ours() -> WSGIApplication:
+    """Return the page behind the gateway, and open a session in it."""
+    from sp import create_app
+    from sp.activity import Visitor
+    from sp.gateway import Gateway
+
+    own = create_app()
+    core = own.extensions["lychgate"]
+    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12))
+    signed_in = core.sign_in.with_password(
+        person.id, person.email, Visitor(), reference=secrets.token_hex(5), return_path="/"
+    )
+    _show(f"sp_session={signed_in.secret}")
+    return Gateway(unprotected(), own)
+
+
+def flask_login() -> WSGIApplication:
+    """Return the page behind Flask-Login with a load through the ORM."""
+
+    class Base(DeclarativeBase):
+        pass
+
+    class User(UserMixin, Base):  # type: ignore[misc]
+        __tablename__ = "user"
+        id: Mapped[int] = mapped_column(primary_key=True)
+        email: Mapped[str]
+
+    db = SQLAlchemy(model_class=Base)
+    app = Flask("flask_login")
+    app.config.update(SECRET_KEY="s" * 48, SQLALCHEMY_DATABASE_URI=f"sqlite:///{_folder() / 'login.sqlite3'}")
+    db.init_app(app)
+    manager = LoginManager(app)
+
+    @manager.user_loader  # type: ignore[untyped-decorator]
+    def load(user_id: str) -> User | None:
+        return db.session.get(User, int(user_id))
+
+    @app.get("/reports")
+    @login_required  # type: ignore[untyped-decorator]
+    def reports() -> str:
+        return f"reached {current_user.email}"
+
+    with app.test_request_context():
+        db.create_all()
+        db.session.add(User(id=1, email="carol@example.com"))
+        db.session.commit()
+        login_user(db.session.get(User, 1))
+        from flask import session
+
+        response = app.make_response("")
+        app.session_interface.save_session(app, session, response)
+    _show(response.headers["Set-Cookie"].partition(";")[0])
+    return app
+
+
+def jwt_extended() -> WSGIApplication:
+    """Return the page behind Flask-JWT-Extended with the token in a cookie, which nobody can revoke."""
+    app = Flask("jwt_extended")
+    app.config.update(JWT_SECRET_KEY="s" * 48, JWT_TOKEN_LOCATION=["cookies"])
+    JWTManager(app)
+
+    @app.get("/reports")
+    @jwt_required()  # type: ignore[untyped-decorator]
+    def reports() -> str:
+        return f"reached {get_jwt_identity()}"
+
+    with app.app_context():
+        _show(f"access_token_cookie={create_access_token('carol@example.com')}")
+    return app
+
+
+def _folder() -> Path:
+    return Path(os.environ["SP_INSTANCE"])
+
+
+def _show(cookie: str) -> None:
+    Path(os.environ["BENCH_COOKIE"]).write_text(cookie)

@@ -1,0 +1,272 @@
+"""Telling services over the back channel: really sent, in parallel, and again if need be."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp import backchannel, housekeeping
+from idp.models import AuditRow, LogoutDeliveryRow, db
+from idp.stores import outbox
+from idp.tests.support import (
+    ALICE,
+    GATE,
+    KEY,
+    OTHER_KEY,
+    Browser,
+    Clock,
+    register,
+    sign_out_token,
+    token_in,
+    unverified,
+    words,
+)
+
+
+class Gateway:
+    """A service's back-channel address that notes what it is told, and answers as it is told to."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.status = 200
+        self.delay = 0.0
+        gateway = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+                time.sleep(gateway.delay)
+                gateway.told.append(parse_qs(body)["logout_token"][0])
+                self.send_response(gateway.status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/sso/logout/backchannel"
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def gateways() -> Iterator[tuple[Gateway, Gateway]]:
+    """Two gateways."""
+    two = Gateway(), Gateway()
+    yield two
+    for gateway in two:
+        gateway.close()
+
+
+@pytest.fixture
+def browser(app: Flask, gateways: tuple[Gateway, Gateway]) -> Browser:
+    """A browser in which Alice has opened both services."""
+    first, second = gateways
+    register(
+        app,
+        gate={**GATE, "backchannel_logout_url": first.url},
+        tower={**GATE, "display_name": "The tower", "keys": [OTHER_KEY], "backchannel_logout_url": second.url},
+        silent={**GATE, "keys": [OTHER_KEY]},
+    )
+    browser = Browser(app)
+    browser.sign_in()
+    browser.get("/login-token/?service=tower")
+    browser.get("/login-token/?service=silent")
+    return browser
+
+
+def waiting(app: Flask) -> list[tuple[str, int]]:
+    with app.app_context():
+        rows = db.session.scalars(select(LogoutDeliveryRow))
+        return sorted((row.service, row.attempts) for row in rows)
+
+
+def test_every_service_that_took_part_is_told(browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask) -> None:
+    answer = browser.submit("/logout")
+    assert "The gate: signed out." in words(answer)
+    assert "The tower: signed out." in words(answer)
+    assert [len(gateway.told) for gateway in gateways] == [1, 1]
+    assert waiting(app) == []
+
+
+def test_the_token_is_that_of_the_specification(
+    browser: Browser, gateways: tuple[Gateway, Gateway], clock: Clock
+) -> None:
+    signed_in = unverified(token_in(browser.get("/login-token/?service=gate")))
+    browser.submit("/logout")
+    token = gateways[0].told[0]
+    jwt = pytest.importorskip("jwt")
+    claims = jwt.decode(token, KEY, algorithms=["HS256"], audience="https://gate.example", issuer="http://idp.example")
+    assert unverified(token, 0)["typ"] == "logout+jwt"
+    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
+    assert (claims["sub"], claims["sid"]) == (signed_in["sub"], signed_in["sid"])
+    assert claims["iat"] == int(clock())
+    assert claims["exp"] - claims["iat"] <= 120
+    assert claims["jti"] != signed_in["jti"]
+    assert "nonce" not in claims
+
+
+def test_each_service_gets_a_sid_and_a_token_of_its_own(browser: Browser, gateways: tuple[Gateway, Gateway]) -> None:
+    browser.submit("/logout")
+    first, second = (unverified(gateway.told[0]) for gateway in gateways)
+    assert first["sid"] != second["sid"]
+    assert first["jti"] != second["jti"]
+
+
+def test_one_that_is_down_does_not_hold_up_the_other_and_is_named_and_retried(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, clock: Clock
+) -> None:
+    up, down = gateways
+    down.status = 500
+    began = time.monotonic()
+    answer = browser.submit("/logout")
+    assert time.monotonic() - began < 2
+    assert len(up.told) == 1
+    assert "The gate: signed out." in words(answer)
+    assert "The tower: could not be told, because it answered 500. It will be tried again." in words(answer)
+    assert waiting(app) == [("tower", 1)]
+
+    with app.app_context():
+        housekeeping.retry_notices()
+    assert len(down.told) == 1  # not due yet
+    clock.turn(outbox.RETRY_AFTER[0] + 1)
+    down.status = 200
+    with app.app_context():
+        housekeeping.retry_notices()
+    assert len(down.told) == 2
+    assert unverified(down.told[1])["iat"] == int(clock())  # a fresh token, not a stale one
+    assert waiting(app) == []
+
+
+@pytest.mark.parametrize("status", [302, 307, 400, 404, 503])
+def test_anything_but_200_and_204_is_a_failure(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, status: int
+) -> None:
+    gateways[1].status = status
+    browser.submit("/logout")
+    assert len(gateways[1].told) == 1  # a redirect is not followed
+    assert waiting(app) == [("tower", 1)]
+
+
+def test_a_service_that_cannot_be_reached_is_a_failure(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask
+) -> None:
+    gateways[1].close()
+    assert "could not be reached" in words(browser.submit("/logout"))
+    assert waiting(app) == [("tower", 1)]
+
+
+def test_nobody_waits_for_a_slow_service(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backchannel, "ANSWER_SECONDS", 0.3)
+    gateways[1].delay = 2.0
+    began = time.monotonic()
+    answer = browser.submit("/logout")
+    assert time.monotonic() - began < 1.5
+    assert "did not answer in time" in words(answer)
+    assert waiting(app) == [("tower", 1)]
+
+
+def test_a_notice_is_given_up_after_the_last_attempt(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, clock: Clock
+) -> None:
+    gateways[1].status = 500
+    browser.submit("/logout")
+    for seconds in outbox.RETRY_AFTER:
+        clock.turn(seconds + 1)
+        with app.app_context():
+            housekeeping.retry_notices()
+    assert len(gateways[1].told) == len(outbox.RETRY_AFTER) + 1
+    assert waiting(app) == []
+    with app.app_context():
+        events = db.session.scalars(select(AuditRow.event).where(AuditRow.service == "tower")).all()
+    assert events.count("service_given_up") == 1
+
+
+def test_two_workers_do_not_deliver_one_notice_twice(
+    app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway]
+) -> None:
+    with app.app_context():
+        from idp.people import Person
+        from idp.stores import sessions
+
+        alice = app.extensions["idp"].people.find(ALICE.email)
+        assert isinstance(alice, Person)
+        sessions.end_sessions_of(alice, reason="test")
+        notice = outbox.due()[0]
+        assert outbox.claim(notice) is not None
+        assert outbox.claim(notice) is None
+        assert notice not in outbox.due()
+
+
+def test_a_claim_of_a_dead_worker_runs_out(app: Flask, browser: Browser, clock: Clock) -> None:
+    app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
+    with app.app_context():
+        notice = outbox.due()[0]
+        outbox.claim(notice)
+        clock.turn(outbox.CLAIM_SECONDS + 1)
+        assert notice in outbox.due()
+
+
+def test_disabling_a_person_signs_them_out_of_the_services(
+    app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway]
+) -> None:
+    assert app.test_cli_runner().invoke(args=["users", "disable", ALICE.email]).exit_code == 0
+    with app.app_context():
+        housekeeping.retry_notices()
+    assert [len(gateway.told) for gateway in gateways] == [1, 1]
+
+
+def test_a_sign_out_that_a_service_asks_for_reaches_the_others_and_not_itself(
+    browser: Browser, gateways: tuple[Gateway, Gateway], clock: Clock
+) -> None:
+    browser.get(f"/logout?jwt={sign_out_token(clock())}")
+    assert [len(gateway.told) for gateway in gateways] == [0, 1]
+
+
+def test_the_housekeeping_thread_delivers_and_outlives_mistakes(
+    app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "EVERY", 0.02)
+    calls = iter([RuntimeError("a mistake")])
+    original = housekeeping.retry_notices
+
+    def stumble_once() -> None:
+        for error in calls:
+            raise error
+        original()
+
+    monkeypatch.setattr(housekeeping, "retry_notices", stumble_once)
+    app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
+    stop = housekeeping.start(app)
+    deadline = time.monotonic() + 5
+    while not all(gateway.told for gateway in gateways) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    stop.set()
+    time.sleep(0.1)
+    assert all(gateway.told for gateway in gateways)
+
+
+def test_the_token_stands_in_no_log(
+    browser: Browser, gateways: tuple[Gateway, Gateway], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    gateways[1].status = 500
+    browser.submit("/logout")
+    for gateway in gateways:
+        assert gateway.told[0].split(".")[1] not in caplog.text

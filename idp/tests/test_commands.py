@@ -1,0 +1,124 @@
+"""The command line, as the wire contract has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from idp.services import parse_services
+from idp.tests.conftest import MakeApp
+from idp.tests.support import ALICE, GATE, KEY, Browser, Cast
+
+
+def run(app: Flask, *args: str, typed: str = "") -> Result:
+    return app.test_cli_runner().invoke(args=args, input=typed)
+
+
+def test_a_person_who_is_added_can_sign_in(app: Flask) -> None:
+    added = run(
+        app, "users", "add", "carol@example.com", "--given-name", "Carol", "--group", "staff", "--group", "admins",
+        "--attribute", "department=Gates", "--password-stdin", typed="keeper-of-keys\n",
+    )  # fmt: skip
+    assert added.exit_code == 0
+    assert Browser(app).sign_in(Cast("carol@example.com", "keeper-of-keys")).status_code == 303
+    listed = json.loads(run(app, "users", "list", "--json").stdout)
+    carol = next(person for person in listed if person["email"] == "carol@example.com")
+    assert carol["groups"] == ["staff", "admins"]
+    assert carol["attributes"] == {"department": "Gates"}
+
+
+@pytest.mark.parametrize(
+    ("args", "typed", "status"),
+    [
+        (["users", "add", ALICE.email, "--password-stdin"], "long enough\n", 1),
+        (["users", "add", "new@example.com", "--password-stdin"], "short\n", 1),
+        (["users", "add", "new@example.com", "--password-stdin"], "", 1),
+        (["users", "add", "no-address", "--password-stdin"], "long enough\n", 1),
+        (["users", "add", "new@example.com", "--attribute", "x", "--password-stdin"], "long enough\n", 2),
+        (["users", "add"], "", 2),
+        (["users", "disable", "nobody@example.com"], "", 1),
+        (["users", "set-password", "nobody@example.com", "--password-stdin"], "long enough\n", 1),
+        (["services", "show", "nothing"], "", 1),
+        (["services", "remove", "nothing"], "", 1),
+        (["services", "apply", "no-such-file.toml"], "", 2),
+        (["keys", "rotate", "nothing"], "", 1),
+        (["keys", "rotate"], "", 2),
+        (["users", "frobnicate"], "", 2),
+    ],
+)
+def test_a_refusal_is_1_and_wrong_usage_is_2(app: Flask, args: list[str], typed: str, status: int) -> None:
+    result = run(app, *args, typed=typed)
+    assert result.exit_code == status, result.output
+    assert result.output
+
+
+def test_disabling_shuts_out_and_enabling_lets_in(app: Flask) -> None:
+    browser = Browser(app)
+    browser.sign_in()
+    assert "sessions ended: 1" in run(app, "users", "disable", ALICE.email).output
+    assert browser.get("/login-token/?service=gate").status_code == 200
+    assert Browser(app).sign_in().status_code == 401
+    run(app, "users", "enable", ALICE.email)
+    assert Browser(app).sign_in().status_code == 303
+
+
+def test_applying_a_file_twice_changes_nothing(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text('[services.learn]\npreset = "ispring"\nreturn_url = "https://learn.example/sso"\nkeys = []\n')
+    first = run(app, "services", "apply", str(file))
+    assert "A key was made for learn" in first.output
+    shown = run(app, "services", "show", "learn", "--json").output
+    second = run(app, "services", "apply", str(file))
+    assert "A key was made" not in second.output
+    assert run(app, "services", "show", "learn", "--json").output == shown
+
+
+def test_a_file_with_mistakes_changes_nothing(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text('[services.a]\npreset = "ispring"\nreturn_url = "https://a.example/"\n[services.b]\npreset = "x"\n')
+    result = run(app, "services", "apply", str(file))
+    assert result.exit_code == 1
+    assert "services.b.preset" in result.output
+    assert run(app, "services", "show", "a").exit_code == 1
+
+
+def test_services_are_listed_shown_and_removed_without_their_keys(app: Flask) -> None:
+    listed = json.loads(run(app, "services", "list", "--json").stdout)
+    assert [service["name"] for service in listed] == ["gate"]
+    shown = run(app, "services", "show", "gate")
+    assert "https://gate.example/sso/login/jwt" in shown.output
+    assert KEY not in shown.output + str(listed)
+    assert run(app, "services", "remove", "gate").exit_code == 0
+    assert json.loads(run(app, "services", "list", "--json").stdout) == []
+
+
+def test_what_idp_config_defines_is_changed_only_there(make_app: MakeApp, tmp_path: Path) -> None:
+    app = make_app(services_file=tmp_path, **{"services": None})
+    definitions = parse_services({"services": {"gate": GATE}}, "")
+    with app.app_context():
+        app.extensions["idp"].services.apply(definitions, managed=True)
+    file = tmp_path / "services.toml"
+    file.write_text('[services.gate]\npreset = "ispring"\nreturn_url = "https://evil.example/"\n')
+    assert run(app, "services", "apply", str(file)).exit_code == 1
+    assert run(app, "services", "remove", "gate").exit_code == 1
+
+
+def test_the_audit_tells_who_did_what(app: Flask) -> None:
+    browser = Browser(app, "192.0.2.77")
+    browser.sign_in(Cast(ALICE.email, "a wrong password"))
+    browser.sign_in()
+    entries = json.loads(run(app, "audit", "--email", ALICE.email, "--json").stdout)
+    assert [entry["event"] for entry in entries] == ["token_issued", "signed_in", "sign_in_refused"]
+    assert entries[0]["service"] == "gate"
+    assert entries[0]["token_id"]
+    assert {entry["address"] for entry in entries} == {"192.0.2.77"}
+
+
+def test_a_table_is_readable_without_json(app: Flask) -> None:
+    lines = run(app, "users", "list").output.splitlines()
+    assert lines[0].split() == ["email", "name", "groups", "state"]
+    assert any("bob@example.com" in line and "disabled" in line for line in lines)

@@ -1,0 +1,59 @@
+"""The schema and the health addresses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from flask import Flask
+from sqlalchemy import text
+
+from idp.models import Base, db
+from idp.tests.conftest import MakeApp
+from idp.tests.support import Browser
+
+
+def test_the_migrations_make_the_tables_of_the_models(app: Flask) -> None:
+    with app.app_context(), db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_a_second_start_finds_its_state(make_app: MakeApp, app: Flask) -> None:
+    again = make_app()
+    assert Browser(again).sign_in().status_code == 303
+
+
+def test_sqlite_keeps_commits_through_a_power_cut(app: Flask) -> None:
+    with app.app_context():
+        assert db.session.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
+        assert db.session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_a_healthy_program_says_so(browser: Browser) -> None:
+    assert browser.get("/healthz").get_json() == {"status": "ok"}
+    assert browser.get("/readyz").get_json() == {"status": "ready", "missing": []}
+
+
+@pytest.mark.parametrize(
+    ("damage", "missing"),
+    [
+        ("DELETE FROM alembic_version", "the database schema is not up to date"),
+        ("DROP TABLE service_keys", "the database cannot be reached"),
+    ],
+)
+def test_readyz_names_what_is_missing(app: Flask, browser: Browser, damage: str, missing: str) -> None:
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text(damage))
+    answer = browser.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.get_json()["missing"] == [missing]
+    assert browser.get("/healthz").status_code == 200
+
+
+def test_state_is_for_its_owner_alone(make_app: MakeApp, tmp_path: Path) -> None:
+    instance = tmp_path / "new"
+    make_app(instance=instance, database_url=f"sqlite:///{instance}/idp.sqlite3")
+    assert instance.stat().st_mode & 0o077 == 0

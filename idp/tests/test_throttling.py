@@ -1,0 +1,114 @@
+"""How many passwords may be tried, and that nobody is locked out by strangers."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from flask import Flask
+
+from idp.tests.support import ALICE, MALLORY, Browser, Cast, Clock, words
+from idp.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, network_of
+
+WRONG = Cast(ALICE.email, "a wrong password")
+
+
+def test_a_thousand_wrong_passwords_from_many_addresses_do_not_keep_alice_out_at_her_own_desk(app: Flask) -> None:
+    desk = Browser(app, "198.51.100.1")
+    desk.sign_in()
+    desk.submit("/logout")
+    answers = [Browser(app, f"10.0.{n // 250}.{n % 250 + 1}").sign_in(WRONG).status_code for n in range(1000)]
+    assert answers.count(401) == PER_ACCOUNT.amount  # the rest was not even looked at
+    assert answers.count(429) == 1000 - PER_ACCOUNT.amount
+    assert desk.sign_in().status_code == 303
+
+
+def test_her_own_desk_is_not_stopped_by_its_neighbours_either(app: Flask) -> None:
+    desk = Browser(app, "198.51.100.1")
+    desk.sign_in()
+    for n in range(PER_ADDRESS.amount + 5):
+        Browser(app, "198.51.100.1").sign_in(Cast(f"nobody{n}@example.com", "a wrong password"))
+    assert Browser(app, "198.51.100.1").sign_in(MALLORY).status_code == 429
+    assert desk.sign_in().status_code == 303
+
+
+def test_one_address_cannot_try_more_than_the_limit(app: Flask) -> None:
+    browser = Browser(app, "203.0.113.9")
+    tried = [
+        browser.sign_in(Cast(f"person{n}@example.com", "a wrong password")).status_code
+        for n in range(PER_ADDRESS.amount + 20)
+    ]
+    assert tried.count(401) == PER_ADDRESS.amount
+    assert tried[-20:] == [429] * 20
+
+
+def test_attempts_at_the_same_moment_are_counted_one_by_one(app: Flask) -> None:
+    browsers = [Browser(app, f"192.0.2.{n}") for n in range(1, 31)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda browser: browser.sign_in(WRONG).status_code, browsers))
+    assert answers.count(401) == PER_ACCOUNT.amount
+
+
+def test_a_known_device_has_a_limit_too(app: Flask) -> None:
+    desk = Browser(app)
+    desk.sign_in()
+    tried = [desk.sign_in(WRONG).status_code for _ in range(PER_DEVICE.amount + 3)]
+    assert tried == [401] * PER_DEVICE.amount + [429] * 3
+
+
+def test_a_device_is_known_for_the_people_who_signed_in_there_alone(app: Flask) -> None:
+    mallorys = Browser(app)
+    mallorys.sign_in(MALLORY)
+    tried = [mallorys.sign_in(WRONG).status_code for _ in range(PER_ACCOUNT.amount + 1)]
+    assert tried[-1] == 429
+    stranger = Browser(app, "203.0.113.50")
+    assert stranger.sign_in(WRONG).status_code == 429  # her attempts were counted on Alice's account, not apart
+
+
+def test_a_forged_device_cookie_is_no_device(app: Flask) -> None:
+    desk = Browser(app)
+    desk.sign_in()
+    forged = Browser(app, "203.0.113.5")
+    forged.plant("idp_device", (desk.cookie("idp_device") or "") + "x")
+    for _ in range(PER_ACCOUNT.amount):
+        forged.sign_in(WRONG)
+    assert forged.sign_in(ALICE).status_code == 429
+
+
+def test_the_refusal_says_when_to_come_back_and_holds_no_longer(app: Flask, clock: Clock) -> None:
+    browser = Browser(app)
+    for _ in range(PER_ACCOUNT.amount):
+        browser.sign_in(WRONG)
+    clock.turn(100)
+    refused = browser.sign_in(ALICE)
+    assert refused.status_code == 429
+    assert "too many wrong passwords" in words(refused)
+    assert int(refused.headers["Retry-After"]) == PER_ACCOUNT.get_expiry() - 100 + 1
+    clock.turn(PER_ACCOUNT.get_expiry() - 99)
+    assert browser.sign_in(ALICE).status_code == 303
+
+
+def test_a_right_password_costs_nothing(app: Flask) -> None:
+    for _ in range(PER_ACCOUNT.amount + 5):
+        assert Browser(app).sign_in(ALICE).status_code == 303
+
+
+def test_an_unknown_account_is_counted_like_a_known_one(app: Flask) -> None:
+    nobody = Cast("nobody@example.com", "a wrong password")
+    tried = [Browser(app, f"10.1.0.{n}").sign_in(nobody).status_code for n in range(1, PER_ACCOUNT.amount + 2)]
+    assert tried == [401] * PER_ACCOUNT.amount + [429]
+
+
+def test_spellings_of_one_address_are_one_account(app: Flask) -> None:
+    spellings = ["alice@example.com", "ALICE@EXAMPLE.COM", "alice@example.com\x00", "ａlice @example.com"]
+    tried = [
+        Browser(app, f"10.2.0.{n}").sign_in(Cast(spellings[n % 4], "a wrong password")).status_code
+        for n in range(1, PER_ACCOUNT.amount + 2)
+    ]
+    assert tried[-1] == 429
+
+
+def test_one_subscriber_is_one_address() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff")
+    assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
+    assert network_of("unix:") == "unknown"

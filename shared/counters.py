@@ -1,0 +1,99 @@
+"""Counters in a database, as the limits library wants to have them: all workers and nodes count together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Any
+
+from limits.storage import Storage
+from sqlalchemy import Connection, case, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+
+INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class SqlStorage(Storage):
+    """Fixed windows in a *table* of key, count and ends_at. Counting is one statement: no two attempts share a number.
+
+    *writing* opens a transaction of its own, for a count stands even if the request it counts comes to nothing.
+    """
+
+    STORAGE_SCHEME = None  # it is given its table and clock in the code, never named by an address
+
+    def __init__(
+        self,
+        table: Any,
+        writing: Callable[[], AbstractContextManager[Connection]],
+        now: Callable[[], datetime],
+    ) -> None:
+        super().__init__()
+        self._table, self._writing, self._now = table, writing, now
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """Name what goes wrong when the database is away."""
+        return SQLAlchemyError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count *amount* more in the window of *key*, begun anew if it is over; return the count."""
+        now, columns = self._now(), self._table.c
+        with self._writing() as connection:
+            new = INSERT[connection.dialect.name](self._table).values(
+                key=key, count=amount, ends_at=now + timedelta(seconds=expiry)
+            )
+            over = columns.ends_at <= now
+            counted = new.on_conflict_do_update(
+                index_elements=[columns.key],
+                set_={
+                    "count": case((over, new.excluded.count), else_=columns.count + new.excluded.count),
+                    "ends_at": case((over, new.excluded.ends_at), else_=columns.ends_at),
+                },
+            ).returning(columns.count)
+            return int(connection.execute(counted).scalar_one())
+
+    def give_back(self, key: str) -> None:
+        """Count one less: the attempt was no failure."""
+        columns = self._table.c
+        with self._writing() as connection:
+            counted = (columns.key == key) & (columns.count > 0)
+            connection.execute(update(self._table).where(counted).values(count=columns.count - 1))
+
+    def get(self, key: str) -> int:
+        """Return the count in the window that is open."""
+        columns = self._table.c
+        with self._writing() as connection:
+            query = select(columns.count).where(columns.key == key, columns.ends_at > self._now())
+            return connection.execute(query).scalar() or 0
+
+    def get_expiry(self, key: str) -> float:
+        """Return when the window ends, in seconds since 1970."""
+        columns = self._table.c
+        with self._writing() as connection:
+            ends_at: datetime | None = connection.execute(select(columns.ends_at).where(columns.key == key)).scalar()
+            return (ends_at or self._now()).timestamp()
+
+    def check(self) -> bool:
+        """Tell whether counting works."""
+        self.get("")
+        return True
+
+    def reset(self) -> int | None:
+        """Forget everything."""
+        with self._writing() as connection:
+            connection.execute(delete(self._table))
+        return None
+
+    def clear(self, key: str) -> None:
+        """Forget one counter."""
+        with self._writing() as connection:
+            connection.execute(delete(self._table).where(self._table.c.key == key))
+
+    def forget_ended(self, limit: int) -> None:
+        """Delete counters whose window is over."""
+        columns = self._table.c
+        with self._writing() as connection:
+            over = select(columns.key).where(columns.ends_at <= self._now()).limit(limit)
+            connection.execute(delete(self._table).where(columns.key.in_(over)))

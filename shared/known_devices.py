@@ -1,0 +1,43 @@
+"""Recognise a browser in which a person has signed in before: a signed cookie, which says no more than that.
+
+It signs nobody in. It only moves the person's attempts to a count of their own (shared/throttling.py).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from shared.throttling import account_key
+
+MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
+MAX_PEOPLE = 5  # on one browser; the one who has not signed in for longest is forgotten
+
+
+class Devices:
+    """Reads and makes the cookie's value. *secret_keys*, newest first, sign it; *salt* tells two programs' apart."""
+
+    def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
+        # itsdangerous signs with the last key of its list and verifies with all
+        self._serializer = URLSafeTimedSerializer(list(reversed(secret_keys)), salt=salt)
+
+    def known(self, value: str | None, email: str) -> str | None:
+        """Return the browser's name if the cookie's *value* says that *email* has signed in from it."""
+        device = self._read(value)
+        return str(device["id"]) if account_key(email) in device["people"] else None
+
+    def remember(self, value: str | None, email: str) -> str:
+        """Return a new value for the cookie, which says that *email* has signed in as well."""
+        device, account = self._read(value), account_key(email)
+        people = [account, *(other for other in device["people"] if other != account)][:MAX_PEOPLE]
+        return str(self._serializer.dumps({"id": device["id"], "people": people}))
+
+    def _read(self, value: str | None) -> dict[str, Any]:
+        try:
+            device: dict[str, Any] = self._serializer.loads(value or "", max_age=MAX_AGE)
+        except BadData:
+            return {"id": secrets.token_urlsafe(16), "people": []}
+        return device

@@ -1,0 +1,94 @@
+"""Limit how many passwords may be tried, without giving a stranger the means to lock anyone out.
+
+Three counts, over all workers: per network address, per account, and, from a browser in which that person has signed
+in before, per browser and account instead of the other two (the "device cookies" of OWASP's authentication advice).
+So an attacker who wears out the first two counts does not stand in the way of the true person at their own desk.
+An attempt is counted before the password is looked at, so a hundred at once are a hundred; a success is given back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+
+from limits import RateLimitItem, RateLimitItemPerMinute
+from limits.strategies import FixedWindowRateLimiter
+
+from shared.counters import SqlStorage
+from shared.errors import RateLimited
+
+# ASVS 5.0, 6.3.1 leaves the numbers to us. A person mistypes a few times; an attacker with these limits tries fewer
+# than 1,000 passwords of one account in a day, and guesses none of 8 characters that is not on every list.
+PER_ADDRESS = RateLimitItemPerMinute(30, 5)
+PER_ACCOUNT = RateLimitItemPerMinute(10, 15)
+PER_DEVICE = RateLimitItemPerMinute(10, 15)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A password that is about to be tried, already counted."""
+
+    storage: SqlStorage
+    keys: tuple[str, ...]
+
+    def succeeded(self) -> None:
+        """Give the counts back."""
+        for key in self.keys:
+            self.storage.give_back(key)
+
+
+class TooManyAttempts(RateLimited):
+    """The password is not even looked at. `retry_after` is in seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__()
+
+
+class Throttle:
+    """Admits attempts to sign in, or raises TooManyAttempts."""
+
+    def __init__(self, storage: SqlStorage, now: Callable[[], datetime]) -> None:
+        self.storage, self._now = storage, now
+        self._limiter = FixedWindowRateLimiter(storage)
+
+    def admit(self, email: str, address: str, device: str | None) -> Attempt:
+        """Count an attempt at *email* from *address*; *device* names a browser that this person has used before."""
+        account = account_key(email)
+        counts: list[tuple[RateLimitItem, tuple[str, ...]]]
+        if device is not None:
+            counts = [(PER_DEVICE, (device, account))]
+        else:
+            counts = [(PER_ADDRESS, (network_of(address),)), (PER_ACCOUNT, (account,))]
+        for item, names in counts:
+            self._count(item, names)
+        return Attempt(self.storage, tuple(item.key_for(*names) for item, names in counts))
+
+    def _count(self, item: RateLimitItem, names: tuple[str, ...]) -> None:
+        if not self._limiter.hit(item, *names):
+            ends_at = self.storage.get_expiry(item.key_for(*names))
+            raise TooManyAttempts(max(1, int(ends_at - self._now().timestamp()) + 1))
+
+
+def account_key(email: str) -> str:
+    """Return a short name for the account that was typed, existing or not, without telling the address.
+
+    Spellings that some directory may take for the same address are one account: no case, no space, nothing invisible.
+    """
+    folded = unicodedata.normalize("NFKC", email).lower()
+    spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CZ")
+    return hashlib.sha256(spelling.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def network_of(address: str) -> str:
+    """Return what one subscriber has: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return "unknown"
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return str(mapped or (parsed if parsed.version == 4 else ip_network(f"{parsed}/64", strict=False)))

@@ -1,0 +1,15 @@
+"""The gateway's command lines. Exit status 0 is success, 1 a finding or a refusal, 2 wrong usage."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from sp.cli.explain import assertion_keys, explain
+from sp.cli.providers import providers
+from sp.cli.users import users
+
+
+def install_commands(app: Flask) -> None:
+    """Add the commands to `flask --app sp`."""
+    for command in (users, providers, explain, assertion_keys):
+        app.cli.add_command(command)

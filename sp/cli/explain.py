@@ -1,0 +1,78 @@
+"""`flask --app sp explain`: which rule decides about a request, and why; and the keys of the identity assertion."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+import click
+from flask.cli import AppGroup
+
+from sp.addresses import OwnAddresses
+from sp.cli.output import as_json, fail, print_table
+from sp.core import core
+from sp.explanation import explain as explanation_of
+from sp.rules import warnings
+
+assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity assertion.")
+
+
+@dataclass(frozen=True)
+class Someone:
+    """A person as far as rules care."""
+
+    email: str
+    groups: tuple[str, ...]
+
+
+@click.command("explain")
+@click.argument("method")
+@click.argument("path")
+@click.option("--user", metavar="EMAIL", help="For this person. Without it, for somebody who is not signed in.")
+@as_json
+def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
+    """Say which rule decides about METHOD PATH, and why. Status 1: the request is refused."""
+    if not path.startswith("/"):
+        raise click.UsageError("PATH begins with /, as in a request")
+    config = core().config
+    found = explanation_of(config.rules, OwnAddresses(config.prefix), method, path, _person(user))
+    if as_json:
+        click.echo(json.dumps({**found.as_json(), "user": user}, ensure_ascii=False))
+    else:
+        click.echo(f"{found.method} {found.path}: {found.verdict}")
+        click.echo(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
+        for reason in found.why:
+            click.echo(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
+        for warning in warnings(config.rules):
+            click.echo(f"note: {warning}", err=True)
+    sys.exit(1 if found.refused else 0)
+
+
+def _person(email: str | None) -> Someone | None:
+    if email is None:
+        return None
+    person = core().people.find(email)
+    if person is None:
+        click.echo(f"note: there is no account {email}; a new one without groups is assumed", err=True)
+        return Someone(email, ())
+    if not person.is_active:
+        fail(f"{person.email} is disabled, and is let in nowhere but where anyone is")
+    return Someone(person.email, tuple(person.groups))
+
+
+@assertion_keys.command("list")
+@as_json
+def list_keys(as_json: bool) -> None:
+    """List the keys, oldest first."""
+    rows = [
+        {"kid": age.kid, "created_at": age.created_at.isoformat(timespec="seconds"), "signs": signs}
+        for age, signs in core().assertions.all()
+    ]
+    print_table(rows, ("kid", "created_at", "signs"), as_json)
+
+
+@assertion_keys.command("rotate")
+def rotate() -> None:
+    """Make a new key. It is published at once and signs an hour later."""
+    click.echo(core().assertions.rotate())

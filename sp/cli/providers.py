@@ -1,0 +1,93 @@
+"""`flask --app sp providers`: the identity providers that the gateway trusts. Keys are named by fingerprint only."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from shared.settings import SettingsRefused
+from sp import config as settings
+from sp.cli.output import as_json, fail, print_table
+from sp.core import core
+from sp.provider_store import ProvidersRefused, StoredProvider
+
+providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
+
+
+@providers.command("apply")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@as_json
+def apply(file: Path, as_json: bool) -> None:
+    """Create or change the providers of a TOML file. Applied twice, it changes nothing."""
+    try:
+        document = settings.read_document(file)
+        applied = core().providers.apply(document.get("providers", {}), actor="command line")
+    except (ProvidersRefused, SettingsRefused) as error:
+        fail("\n".join(error.mistakes))
+    if as_json:
+        click.echo(json.dumps(vars(applied)))
+        return
+    for word in ("created", "changed", "unchanged"):
+        for name in getattr(applied, word):
+            click.echo(f"{name}: {word}")
+    for name, secret in applied.generated.items():
+        click.echo(f"{name}: a key was generated. It is shown once:\n{secret}")
+
+
+@providers.command("list")
+@as_json
+def list_providers(as_json: bool) -> None:
+    """List the providers."""
+    rows = [
+        {
+            "name": item.provider.name,
+            "display_name": item.provider.display_name,
+            "enabled": item.provider.enabled,
+            "default": item.provider.default,
+            "algorithm": item.provider.algorithm,
+            "keys": len(item.keys),
+            "managed_by_file": item.managed_by_file,
+        }
+        for item in core().providers.load()
+    ]
+    print_table(rows, ("name", "display_name", "enabled", "default", "algorithm", "keys"), as_json)
+
+
+@providers.command("show")
+@click.argument("name")
+@as_json
+def show(name: str, as_json: bool) -> None:
+    """Show every setting of a provider. Its keys are named by fingerprint only."""
+    stored = next((item for item in core().providers.load() if item.provider.name == name.lower()), None)
+    if stored is None:
+        fail(f"there is no provider {name}")
+    described = _describe(stored)
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    for setting, value in described.items():
+        click.echo(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
+    for warning in stored.provider.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+@providers.command("remove")
+@click.argument("name")
+def remove(name: str) -> None:
+    """Remove a provider with its keys. Accounts stay."""
+    if not core().providers.remove(name.lower(), actor="command line"):
+        fail(f"there is no provider {name}")
+    click.echo(f"{name}: removed")
+
+
+def _describe(stored: StoredProvider) -> dict[str, Any]:
+    return {
+        "name": stored.provider.name,
+        **stored.provider.as_settings(),
+        "keys": [key.fingerprint for key in stored.keys],
+        "managed_by_file": stored.managed_by_file,
+    }

@@ -1,0 +1,83 @@
+"""`flask --app sp users`: the accounts, for whoever has a shell on the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from shared.errors import Rejection
+from shared.passwords import PasswordRefused
+from sp.cli.output import as_json, fail, print_table, read_password
+from sp.core import core
+from sp.people import Person
+from sp.verification import is_plain_email
+
+users = AppGroup("users", help="Accounts of the gateway.")
+
+
+@users.command("list")
+@as_json
+def list_users(as_json: bool) -> None:
+    """List every account."""
+    rows = [_describe(person) for person in core().people.list()]
+    print_table(rows, ("email", "name", "active", "administrator", "groups"), as_json)
+
+
+@users.command("create-admin")
+@click.argument("email")
+@click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
+def create_admin(email: str, password_stdin: bool) -> None:
+    """Create an administrator, or make the account with this address one."""
+    if not is_plain_email(email):
+        raise click.UsageError(f"{email} is no e-mail address")
+    try:
+        person = core().people.create_administrator(email, read_password())
+    except PasswordRefused as error:
+        fail(str(error))
+    address = f"{core().config.external_url}{core().config.prefix}/login?no_sso"
+    click.echo(f"{person.email} is an administrator. Sign in at {address}")
+
+
+@users.command("disable")
+@click.argument("email")
+def disable(email: str) -> None:
+    """Keep a person out, at once."""
+    core().people.disable(_find(email).id)
+    click.echo(f"{email} is disabled, and every session has ended.")
+
+
+@users.command("enable")
+@click.argument("email")
+def enable(email: str) -> None:
+    """Let a person in again."""
+    try:
+        core().people.enable(_find(email).id)
+    except Rejection as rejection:
+        fail(rejection.explanation)
+    click.echo(f"{email} is enabled.")
+
+
+@users.command("sign-out")
+@click.argument("email")
+def sign_out(email: str) -> None:
+    """End every session of a person."""
+    click.echo(f"{core().people.sign_out(_find(email).id)} sessions of {email} have ended.")
+
+
+def _describe(person: Person) -> dict[str, Any]:
+    return {
+        "email": person.email,
+        "name": person.name,
+        "active": person.is_active,
+        "administrator": person.is_admin,
+        "groups": list(person.groups),
+    }
+
+
+def _find(email: str) -> Person:
+    person = core().people.find(email)
+    if person is None:
+        fail(f"there is no account {email}")
+    return person

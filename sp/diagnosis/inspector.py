@@ -1,0 +1,242 @@
+"""Inspect a token: every check, passed or failed, and what to do about it.
+
+The same checks as at a sign-in, in the same order, but run to the end: a claim is judged though the signature failed,
+and is then marked as unverified. Pure: nothing is spent, looked up or let in, and `near_misses` only words what is
+wrong. Whether the token was spent before, and whose account it leads to, are the caller's to add.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from shared.claims import Claims
+from shared.errors import (
+    AlgorithmNotAllowed,
+    ClaimInvalid,
+    KeyUnavailable,
+    NonceMismatch,
+    Rejection,
+    SignatureInvalid,
+    TokenMalformed,
+)
+from shared.keys import KeySet, TokenKey
+from shared.tokens import Parts, check_algorithm, read_object, take_apart, verify_signature
+from sp.diagnosis import near_misses
+from sp.providers import Provider
+from sp.provisioning import read_profile
+from sp.verification import Case, Check, check_nonce, check_required, check_strict_header, checks_of
+
+Outcome = Literal["passed", "failed", "skipped", "advice"]
+
+# Without these claims a check has nothing to look at: that is no pass.
+LOOKS_AT = {
+    "issuer": ("iss",),
+    "audience": ("aud",),
+    "not_before": ("nbf", "iat"),
+    "expiry": ("exp",),
+    "age": ("iat",),
+    "token_id": ("jti",),
+    "strict_lifetime": ("exp",),
+    "strict_email": ("email",),
+}
+REMEDIES = {
+    "token_type_wrong": "Send a sign-in token: typ JWT or none, and none of the marks of other tokens.",
+    "algorithm_not_allowed": "Set the same algorithm on both sides.",
+    "key_unavailable": "Look at the keys or the key endpoint of this provider: no token can be checked without one.",
+    "claim_missing": "Have the identity provider send it, or take it out of what is required or mapped.",
+    "claim_invalid": "Have the identity provider send another value.",
+    "token_too_old": "A fresh token is made for each sign-in: a stored one is refused, and so is one of a slow clock.",
+    "token_expired": "If this token is an old one, inspect a fresh one.",
+    "issuer_mismatch": "Take the value of iss over into the expected issuer, if it is the right sender's.",
+    "audience_mismatch": "Have the token made for this gateway, or correct the expected audience.",
+    "nonce_mismatch": "The identity provider must put the nonce of the request into the token, or do not require it.",
+    "email_not_allowed": "Add the domain to email_domains, if its people are to come in.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one check. `unverified`: it is about content that no signature vouches for.
+
+    `code` is that of the refusal. `advice` is for what works, and would be better otherwise.
+    """
+
+    check: str
+    outcome: Outcome
+    explanation: str
+    remedy: str = ""
+    code: str = ""
+    unverified: bool = False
+
+
+def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now: float) -> list[Finding]:
+    """Return a finding for every check of a sign-in by *unverified_token*, in the order of a sign-in.
+
+    *keys* is None where the provider's keys cannot be had. *now* is in seconds since 1970.
+    """
+    parts, form = _form(unverified_token)
+    header = parts.header if parts else (near_misses.peek(unverified_token)[0] or {})
+    findings = [form, _algorithm(header, provider), _signature(parts, keys, provider)]
+    verified = findings[-1].outcome == "passed"
+    payload, finding = _payload(parts, unverified_token)
+    about_content = [finding]
+    if payload is None:
+        about_content.append(Finding("claims", "skipped", "there are no claims that could be looked at"))
+    else:
+        about_content += _claims(payload, header, provider, _likely_key(keys, header), now)
+    return findings + [replace(found, unverified=not verified) for found in about_content]
+
+
+def passes(findings: list[Finding]) -> bool:
+    """Tell whether nothing of *findings* failed: the token is good in itself."""
+    return all(finding.outcome != "failed" for finding in findings)
+
+
+def _form(token: str) -> tuple[Parts | None, Finding]:
+    try:
+        return take_apart(token), Finding("form", "passed", "three parts of base64url, and a header in JSON")
+    except TokenMalformed as rejection:
+        return None, _failed("form", rejection, near_misses.explain_form(token))
+
+
+def _algorithm(header: Mapping[str, Any], provider: Provider) -> Finding:
+    if not isinstance(header.get("alg"), str):
+        hints = " ".join(near_misses.explain_header(header))
+        return _failed("algorithm", AlgorithmNotAllowed("the header names no algorithm"), hints)
+    try:
+        check_algorithm(header, provider.algorithm)
+    except AlgorithmNotAllowed as rejection:
+        return _failed("algorithm", rejection)
+    return Finding("algorithm", "passed", f"{provider.algorithm}, as the setting says")
+
+
+def _signature(parts: Parts | None, keys: KeySet | None, provider: Provider) -> Finding:
+    if keys is None or not keys.keys:
+        return _failed("signature", KeyUnavailable(f"there is no key for {provider.algorithm} to check it with"))
+    if parts is None:
+        return Finding("signature", "skipped", "a token of this form has no signature that could be checked")
+    try:
+        key = verify_signature(parts, keys, provider.algorithm)
+    except SignatureInvalid as rejection:
+        return _failed("signature", rejection, near_misses.explain_signature(parts, keys, provider.algorithm))
+    return Finding("signature", "passed", f"made with the key {key.kid or key.fingerprint}")
+
+
+def _payload(parts: Parts | None, token: str) -> tuple[Mapping[str, Any] | None, Finding]:
+    octets = parts.payload if parts else near_misses.peek(token)[1]
+    if octets is None:
+        return None, _failed("payload", TokenMalformed("the payload cannot be read"))
+    try:
+        return read_object(octets, "payload"), Finding("payload", "passed", "a JSON object in UTF-8")
+    except TokenMalformed as rejection:
+        finding = _failed("payload", rejection, near_misses.explain_payload(octets))
+        return near_misses.payload_inside(octets), finding
+
+
+def _claims(
+    payload: Mapping[str, Any], header: Mapping[str, Any], provider: Provider, key: TokenKey | None, now: float
+) -> Iterator[Finding]:
+    claims, bad_types = _parse(payload, provider)
+    yield from bad_types.values() or [Finding("claim_types", "passed", "times are numbers, the other claims are text")]
+    if any(isinstance(value, float) for value in (claims.issued_at, claims.expires_at, claims.not_before)):
+        remedy = "Send whole seconds: services elsewhere refuse fractions."
+        yield Finding("claim_types", "advice", "a time has a fraction, which is allowed", remedy)
+    for check in checks_of(provider):
+        if check is check_required:
+            yield from _required(claims, header, provider, now)
+        elif check is check_strict_header and key is None:
+            yield Finding("strict_header", "skipped", "without a key it is not known which kid the header must name")
+        else:
+            # Only the check of the header looks at the key, and that one was just dealt with.
+            yield _run(check, Case(header, claims, provider, key, now), bad_types)  # type: ignore[arg-type]
+    yield _nonce(claims, provider)
+    yield _profile(claims, provider)
+
+
+def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict[str, Finding]]:
+    """Return the claims that have a right type, and a finding for each that has not, by its name."""
+    readable = dict(payload)
+    findings: dict[str, Finding] = {}
+    while True:
+        try:
+            claims = Claims.parse(readable, numeric_token_id=provider.numeric_token_id)
+        except ClaimInvalid as rejection:
+            name = rejection.claim or ""
+            remedy = near_misses.explain_claim(name, readable.pop(name))
+            findings[name] = _failed("claim_types", rejection, remedy)
+        else:
+            return claims._replace(raw=payload), findings
+
+
+def _required(claims: Claims, header: Mapping[str, Any], provider: Provider, now: float) -> Iterator[Finding]:
+    """Look for each required claim by itself, so that all that are missing are named."""
+    everything_there = True
+    for name in provider.required_claims:
+        alone = replace(provider, required_claims=(name,))
+        try:
+            check_required(Case(header, claims, alone, None, now))  # type: ignore[arg-type]  # needs no key
+        except Rejection as rejection:
+            everything_there = False
+            yield _failed("required", rejection, near_misses.misspelt(name, claims.raw) or REMEDIES[rejection.code])
+    if everything_there:
+        names = ", ".join(name for name in provider.required_claims if name != "nonce")
+        yield Finding("required", "passed", f"every required claim is there: {names}")
+
+
+def _run(check: Check, case: Case, bad_types: Collection[str]) -> Finding:
+    name = check.__name__.removeprefix("check_")
+    try:
+        check(case)
+    except Rejection as rejection:
+        return _failed(name, rejection, _clock_remedy(rejection, case))
+    needed = LOOKS_AT.get(name, ())
+    if needed and not any(claim in case.claims.raw for claim in needed):
+        return Finding(name, "skipped", f"the token has no {' and no '.join(needed)}")
+    if wrong := [claim for claim in needed if claim in bad_types]:
+        return Finding(name, "skipped", f"{' and '.join(wrong)} has a wrong type, so it could not be judged")
+    return Finding(name, "passed", (check.__doc__ or "").strip())
+
+
+def _clock_remedy(rejection: Rejection, case: Case) -> str:
+    issued_at = case.claims.issued_at
+    remedy = REMEDIES.get(rejection.code, "")
+    if rejection.code not in ("token_not_yet_valid", "token_expired", "token_too_old") or issued_at is None:
+        return remedy
+    return f"{near_misses.explain_clock(issued_at - case.now)} {remedy}".strip()
+
+
+def _nonce(claims: Claims, provider: Provider) -> Finding:
+    if claims.nonce is not None:
+        return Finding(
+            "nonce", "skipped", "there is a nonce; only the browser that asked for it can tell if it is its own"
+        )
+    try:
+        check_nonce(claims, provider, frozenset())
+    except NonceMismatch as rejection:
+        return _failed("nonce", rejection)
+    return Finding("nonce", "skipped", "the token has no nonce, and none is required")
+
+
+def _profile(claims: Claims, provider: Provider) -> Finding:
+    """Tell what the field matching makes of the claims, without looking for an account."""
+    try:
+        profile = read_profile(claims, provider)
+    except Rejection as rejection:
+        hint = near_misses.misspelt(rejection.claim or "", claims.raw) if rejection.code == "claim_missing" else ""
+        return _failed("profile", rejection, hint)
+    filled = ["id", "email", *profile.fields, *profile.attributes, *(["groups"] if profile.groups is not None else [])]
+    return Finding("profile", "passed", f"{profile.email}; fields that are filled: {', '.join(filled)}")
+
+
+def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:
+    """Return the key that the header names, else the one that signs: for the one check that wants to know its kid."""
+    if keys is None or not keys.keys:
+        return None
+    return next((key for key in keys.keys if key.kid is not None and key.kid == header.get("kid")), keys.keys[0])
+
+
+def _failed(check: str, rejection: Rejection, remedy: str = "") -> Finding:
+    code = rejection.code
+    return Finding(check, "failed", rejection.detail, remedy or REMEDIES.get(code, rejection.remedy), code)

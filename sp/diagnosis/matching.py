@@ -1,0 +1,48 @@
+"""Which claim fills which field, and what is left over on both sides.
+
+Mistyped field matchings make no error: a field just stays empty. So they are shown. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sp.providers import Provider
+from sp.verification import find_claim
+
+# What the gateway itself reads of a token, whether or not it is matched with a field.
+OWN_CLAIMS = frozenset(
+    {"iss", "aud", "iat", "exp", "nbf", "jti", "nonce", "sid", "return_to", "email_verified", "azp"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Match:
+    """One field: the claims that were looked for, in order, the first that was there, and its value."""
+
+    field: str
+    wanted: tuple[str, ...]
+    claim: str | None
+    value: Any = None
+
+
+def match_fields(claims: Mapping[str, Any], provider: Provider) -> list[Match]:
+    """Return what *claims* give for each field of the provider's field matching."""
+    return [_match(claims, field, wanted) for field, wanted in provider.mapping]
+
+
+def unmatched_claims(claims: Mapping[str, Any], provider: Provider) -> list[str]:
+    """Return the names of claims that fill no field and that the gateway does not need itself."""
+    used = {name for _field, wanted in provider.mapping for name in wanted}
+    used |= {name.partition(".")[0] for name in used}
+    return sorted(set(claims) - used - OWN_CLAIMS)
+
+
+def _match(claims: Mapping[str, Any], field: str, wanted: tuple[str, ...]) -> Match:
+    for name in wanted:
+        value = find_claim(claims, name)
+        if value is not None and value != "":
+            return Match(field, wanted, name, value)
+    return Match(field, wanted, None)

@@ -1,0 +1,189 @@
+"""The keys that an identity provider publishes at an address: fetched with care, and kept.
+
+A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
+thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart. What
+it does publish is believed, even if nothing in it is of use, for a key is withdrawn by no longer publishing it.
+No token has a say in where keys come from; a token can at most make us look again, now and then, at the same address.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.errors import KeyUnavailable, TokenMalformed
+from shared.keys import KeyRefused, KeySet, TokenKey, load_jwk
+from shared.tokens import read_object
+from sp.outbound import ExchangeFailed, exchange
+
+FETCH_SECONDS = 5.0  # for a whole fetch: a person is waiting
+MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
+MAX_KEYS = 50  # of a set: a token without a kid is tried against each
+FRESH = 300  # seconds for which keys are used without looking again
+STALE = 3600  # seconds after which a sign-in waits for the look; before, it goes on with the keys at hand
+RETRY = 30  # seconds between two tries of an address that fails, while there are keys to go on with
+RETRY_WITHOUT_KEYS = 1  # seconds between two tries, while there are none
+UNKNOWN_KEY = 10  # seconds between two looks that tokens with an unknown key can cause
+PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
+
+log = logging.getLogger("lychgate")
+
+
+class KeyCopies(Protocol):
+    """Keeps the last good keys of each provider, for a start during which the address fails. Does its best only."""
+
+    def load(self, provider: str, url: str) -> list[Mapping[str, Any]]:
+        """Return the JWKs saved for *provider* and *url*; none if there are none, or none that can be trusted."""
+
+    def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep *jwks*, in place of what was kept for *provider*."""
+
+
+def fetch(url: str) -> bytes:
+    """Return what *url* publishes, or raise ExchangeFailed."""
+    headers = {"Accept": "application/jwk-set+json, application/json"}
+    answer = exchange(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES, headers=headers)
+    if answer.status != 200:
+        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting names the address itself
+    return answer.body
+
+
+def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
+    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is none.
+
+    A member that is of another kind, broken, weak or private is left out: "Implementations SHOULD ignore JWKs within
+    a JWK Set that use kty values that are not understood by them, that are missing required members, or for which
+    values are out of the supported ranges."
+    """
+    try:
+        members = read_object(octets, "answer").get("keys")
+    except TokenMalformed as rejection:
+        raise ExchangeFailed(rejection.detail) from rejection
+    if not isinstance(members, list):
+        raise ExchangeFailed("the answer is no key set: it has no list named keys")
+    return KeySet(tuple(_usable(members, algorithm))[:MAX_KEYS])
+
+
+class KeyEndpoint:
+    """The keys of one provider at one address. Any number of threads may ask at once."""
+
+    def __init__(
+        self,
+        provider: str,
+        url: str,
+        algorithm: str,
+        copies: KeyCopies,
+        *,
+        fetch: Callable[[str], bytes] = fetch,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.provider, self.url, self.algorithm = provider, url, algorithm
+        self._copies, self._fetch, self._clock = copies, fetch, clock
+        self._lock = threading.Lock()
+        self._under_way: threading.Event | None = None
+        self._keys: KeySet | None = None
+        self._fetched_at = self._tried_at = self._looked_for_unknown_at = float("-inf")
+        self._problem = ""
+
+    def keys(self) -> KeySet:
+        """Return the keys that are valid now. Raises KeyUnavailable if there were never any."""
+        age = self._clock() - self._fetched_at
+        at_hand = self._keys is not None and bool(self._keys.keys)
+        if age >= FRESH or not at_hand:
+            look = self._look(RETRY if at_hand else RETRY_WITHOUT_KEYS)
+            if look is not None and (not at_hand or (age >= STALE and not self._problem)):
+                self._wait(look)
+        keys = self._keys
+        if keys is None:
+            raise KeyUnavailable(f"the keys of {self.provider} cannot be fetched: {self._problem}")
+        if not keys.keys:
+            raise KeyUnavailable(f"{self.provider} publishes no key that could verify {self.algorithm}")
+        return keys
+
+    def newer_than(self, tried: KeySet) -> KeySet | None:
+        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none."""
+        with self._lock:
+            may_look = self._clock() - self._looked_for_unknown_at >= UNKNOWN_KEY
+            if may_look and self._under_way is None and self._keys is tried:
+                self._looked_for_unknown_at = self._clock()
+                look: threading.Event | None = self._begin()
+            else:
+                look = self._under_way
+        if look is not None:
+            self._wait(look)
+        return self._keys if self._keys is not tried else None
+
+    def _look(self, interval: float) -> threading.Event | None:
+        """Return an event that is set when the fetch under way ends, begun now if none was for *interval* seconds."""
+        with self._lock:
+            if self._under_way is None and self._clock() - self._tried_at >= interval:
+                return self._begin()
+            return self._under_way
+
+    def _begin(self) -> threading.Event:
+        self._tried_at = self._clock()
+        self._under_way = done = threading.Event()
+        name = f"keys of {self.provider}"
+        threading.Thread(target=self._refresh, args=(done,), name=name, daemon=True).start()
+        return done
+
+    def _wait(self, look: threading.Event) -> None:
+        if not look.wait(FETCH_SECONDS + 1):
+            self._problem = "it takes too long"  # the look-up of a name can outlast a fetch: nobody else waits for it
+
+    def _refresh(self, done: threading.Event) -> None:
+        try:
+            keys = parse_key_set(self._fetch(self.url), self.algorithm)
+            self._problem, self._fetched_at = "", self._clock()
+            if keys != self._keys:
+                self._keys = keys  # only then another object, by which `newer_than` tells that there is news
+                self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
+        except ExchangeFailed as error:
+            self._problem = str(error)
+            log.warning("the keys of %s at %s cannot be fetched: %s", self.provider, self.url, error)
+            if self._keys is None:
+                self._keys = self._saved()
+        except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
+            self._problem = "an unexpected error, which stands in the log"
+            log.exception("the keys of %s could not be taken over", self.provider)
+        finally:
+            with self._lock:
+                self._under_way = None
+            done.set()
+
+    def _saved(self) -> KeySet | None:
+        keys = tuple(_usable(self._copies.load(self.provider, self.url), self.algorithm))
+        if keys:
+            log.warning("the last good keys of %s are used instead", self.provider)
+        return KeySet(keys) if keys else None
+
+
+def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
+    """Return the keys of *members* that can verify *algorithm*, each once."""
+    found: dict[str, TokenKey] = {}
+    for member in members:
+        try:
+            key = _load(member, algorithm)
+        except KeyRefused as refusal:
+            log.debug("a member of a key set is left out: %s", refusal)
+        else:
+            found.setdefault(f"{key.kid} {key.fingerprint}", key)
+    return list(found.values())
+
+
+def _published(key: TokenKey) -> dict[str, Any]:
+    """Return the key as it was published: one without a name is kept without one."""
+    return {name: value for name, value in key.public_jwk().items() if name != "kid" or key.kid is not None}
+
+
+def _load(member: Any, algorithm: str) -> TokenKey:
+    if not isinstance(member, dict):
+        raise KeyRefused("it is no JSON object")
+    if PRIVATE_MEMBERS & member.keys():
+        raise KeyRefused("it is a private key or a secret, which everybody knows by now")
+    if not isinstance(member.get("kid", ""), str):
+        raise KeyRefused("its kid is no text")
+    return load_jwk(member, algorithm)

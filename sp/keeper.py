@@ -1,0 +1,120 @@
+"""What the three skins of the gateway share: who is asking, what the rules say of it, where a sign-in begins.
+
+A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
+stands here and in `sp.policy`, so that no skin can be more generous than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_from_bytes, urlencode, urlsplit
+
+from sp.addresses import OwnAddresses
+from sp.cookies import read_session_cookie, session_cookie_name
+from sp.navigation import is_websocket
+from sp.policy import Decision, decide
+from sp.proxies import OwnHost, Peers
+from sp.redirects import MAX_LENGTH
+from sp.sessions import API, BROWSER, ID_LENGTH, Session
+
+if TYPE_CHECKING:
+    from sp.core import Core
+
+OVERRIDES = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD")
+_BEARER = "bearer "
+_IN_PATH = "/:@!$&'()*+,;=~-._"
+_IN_QUERY = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
+
+
+class Keeper:
+    """The gateway's knowledge of one worker: settings, rules and sessions."""
+
+    def __init__(self, core: Core) -> None:
+        config = core.config
+        self.config = config
+        self.own = OwnAddresses(config.prefix)
+        self.peers = Peers(config.trusted_proxies)
+        self.host = OwnHost(config.external_url)
+        self._sessions, self._rules = core.sessions, config.rules
+        self._cookie = session_cookie_name(config.https)
+        self._origin = _origin(config.external_url)
+
+    def session(self, environ: Mapping[str, Any]) -> Session | None:
+        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
+        header = environ.get("HTTP_COOKIE")
+        secret = read_session_cookie(header, self._cookie) if header else None
+        session = self._sessions.find(secret) if secret else None
+        if session is None and "HTTP_AUTHORIZATION" in environ:
+            return self._by_access_token(environ["HTTP_AUTHORIZATION"])
+        return session
+
+    def _by_access_token(self, authorization: str) -> Session | None:
+        """Return the session of a client without a browser (RFC 6750, section 2.1), or None."""
+        if authorization[: len(_BEARER)].lower() != _BEARER:
+            return None
+        secret = authorization[len(_BEARER) :].strip()
+        return self._sessions.find(secret, API) if len(secret) == ID_LENGTH else None
+
+    def decide(
+        self, environ: Mapping[str, Any], method: str, path: str, session: Session | None, host: str
+    ) -> Decision:
+        """Return what to do with *method* *path*; *host* is the name that the client used for us."""
+        foreign = (
+            session is not None
+            and is_websocket(environ)
+            and session.kind == BROWSER
+            and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
+        )
+        return decide(self._rules, method, path, session, overrides=_overrides(environ), foreign_page=foreign)
+
+    def _is_own_page(self, origin: str, host: str) -> bool:
+        """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
+        return origin == self._origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
+
+    def sign_in_address(self, asked_for: str) -> str:
+        """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""
+        start = f"{self.config.external_url}{self.config.prefix}/sso/start"
+        if len(asked_for) > MAX_LENGTH:
+            asked_for = asked_for.partition("?")[0]  # too long to be remembered; the page itself may still be
+        return f"{start}?{urlencode({'return_to': asked_for})}"
+
+
+def _overrides(environ: Mapping[str, Any]) -> list[str]:
+    """Return the methods that some frameworks take in place of the request's own."""
+    found = []
+    for name in OVERRIDES:
+        if name in environ:
+            found.append(environ[name])
+    return found
+
+
+def decoded(path: str) -> str:
+    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is no UTF-8 and so no path.
+
+    Overlong encodings of "." and "/" are no UTF-8, and some servers read them all the same.
+    """
+    if path.isascii():
+        return path
+    try:
+        return path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return ""
+
+
+def asked_for(environ: Mapping[str, Any]) -> str:
+    """Return path and query as a browser spells them. After a form's POST the page is asked for with GET."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return with_query(quote_from_bytes(path.encode("latin-1"), safe=_IN_PATH) or "/", environ.get("QUERY_STRING", ""))
+
+
+def with_query(path: str, query: str) -> str:
+    """Return *path* and a raw *query*, its characters that need it percent-encoded."""
+    return f"{path}?{quote_from_bytes(query.encode('latin-1', 'replace'), safe=_IN_QUERY)}" if query else path
+
+
+def _origin(external_url: str) -> str:
+    parts = urlsplit(external_url)
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" if parts.port in (None, standard) else f"{parts.scheme}://{host}:{parts.port}"

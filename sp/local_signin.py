@@ -1,0 +1,58 @@
+"""Sign in with a local password: the way in that needs no identity provider, and no key but our own.
+
+Attempts are counted before the password is looked at, per account and per address, or per device where this person
+has signed in before; shared/throttling.py says why that locks nobody out. Every refusal is a line in the activity
+log; what was typed as the address stands in it only if it can be one, for people type passwords there by mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.known_devices import Devices
+from shared.throttling import Throttle, TooManyAttempts
+from sp.activity import Visitor
+from sp.people import People
+from sp.signin import SignedIn, SignIn
+from sp.throttling import FORGET_AT_ONCE
+from sp.verification import is_plain_email
+
+
+class WrongPassword(Exception):
+    """Address and password do not belong together, or the account may not sign in here: which, nobody is told."""
+
+
+@dataclass(frozen=True)
+class LocalSignIn:
+    """Lets people in by their password."""
+
+    people: People
+    throttle: Throttle
+    devices: Devices
+    sign_in: SignIn
+
+    def enter(
+        self, email: str, password: str, visitor: Visitor, *, device: str | None, reference: str, return_path: str
+    ) -> SignedIn:
+        """Open a session, or raise WrongPassword, TooManyAttempts or StoreUnavailable.
+
+        *device* is the value of the browser's device cookie, believed or not.
+        """
+        try:
+            attempt = self.throttle.admit(email, visitor.address, self.devices.known(device, email))
+        except TooManyAttempts as refusal:
+            self._note(email, visitor, reference, refusal.detail, refusal.code)
+            raise
+        person = self.people.authenticate(email, password)
+        if person is None:
+            self._note(email, visitor, reference, "wrong password, or no active account of this address has one")
+            raise WrongPassword
+        attempt.succeeded()
+        self.throttle.storage.forget_ended(FORGET_AT_ONCE)
+        return self.sign_in.with_password(
+            person.id, person.email, visitor, reference=reference, return_path=return_path
+        )
+
+    def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str | None = None) -> None:
+        typed = email if is_plain_email(email) else None
+        self.sign_in.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)

@@ -1,0 +1,41 @@
+"""Who is asking: a person's browser for a page, or a script or program for data? Pure.
+
+A person is sent to the sign-in; a script that is sent there gets a page in place of its data, or an error from the
+browser that nobody can read, so it is told 401 (complaint of many: "302 for XHR"). Browsers say which it is
+(Sec-Fetch-Mode, Fetch Metadata); older ones are told from scripts by what they accept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
+PAGES = ("document", "iframe", "frame", "embed", "object")
+PAGE_METHODS = ("GET", "HEAD", "POST")  # what links and forms send
+
+
+def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
+    """Tell whether a person navigates. *method* is that of the request asked about, which a proxy may have told us."""
+    if method.upper() not in PAGE_METHODS or is_websocket(environ) or "HTTP_X_REQUESTED_WITH" in environ:
+        return False
+    mode = environ.get("HTTP_SEC_FETCH_MODE")
+    if mode is not None:
+        return mode == "navigate" and environ.get("HTTP_SEC_FETCH_DEST", "document") in PAGES
+    accept = environ.get("HTTP_ACCEPT", "*/*").lower()
+    if "text/html" in accept or "application/xhtml+xml" in accept:
+        return True
+    if "*/*" not in accept or "json" in accept or "HTTP_AUTHORIZATION" in environ:
+        return False
+    return method.upper() != "POST" or environ.get("CONTENT_TYPE", "").lower().startswith(FORM_TYPES)
+
+
+def is_websocket(environ: Mapping[str, Any]) -> bool:
+    """Tell whether this is the handshake of a WebSocket (RFC 6455, 4.1). Proxies drop Upgrade, but not the rest."""
+    return "HTTP_SEC_WEBSOCKET_KEY" in environ or "websocket" in environ.get("HTTP_UPGRADE", "").lower()
+
+
+def wants_json(environ: Mapping[str, Any]) -> bool:
+    """Tell whether an answer is better read by a program."""
+    accept = environ.get("HTTP_ACCEPT", "").lower()
+    return "json" in accept and "text/html" not in accept

@@ -1,0 +1,164 @@
+"""Ask another server something, within bounds: of time, of size, and of whom is talked to.
+
+The time is that of the whole exchange, not of each read, so a server that sends a byte a second does not hold anyone
+up. No redirect is followed and no proxy or other setting of the environment is looked at. Plain http is for this
+machine only, and it is the address really connected to that is judged: a name may lead anywhere by the time it is
+resolved. Written over http.client because the well-known libraries bound single reads, but no whole exchange.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from shared.settings import is_loopback, is_web_address
+
+USER_AGENT = "Lychgate"
+
+
+class ExchangeFailed(Exception):
+    """There is no answer that could be used. The message says why, in one line, and has nothing of the answer in it."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back. `headers` can be asked without regard to case."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def exchange(
+    address: str,
+    *,
+    seconds: float,
+    most_bytes: int,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    http_anywhere: bool = False,
+) -> Answer:
+    """Return the answer to one request, or raise ExchangeFailed.
+
+    *seconds* bound everything from the first connection to the last byte, except the look-up of the name, which is
+    the system's. *http_anywhere* allows plain http beyond this machine, for a program that only looks.
+    """
+    if not is_web_address(address):
+        raise ExchangeFailed("the address is no http or https address")
+    deadline = _Deadline(seconds)
+    parts = urlsplit(address)
+    try:
+        line = _connect(parts.scheme, parts.hostname or "", parts.port, deadline, http_anywhere)
+        try:
+            connection = http.client.HTTPConnection(parts.hostname or "", parts.port or _port(parts.scheme))
+            connection.sock = line  # connected already, so it does not connect by itself
+            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            own = {"User-Agent": USER_AGENT, "Connection": "close"}
+            connection.request(method, target, body=body, headers={**own, **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, _read(response, most_bytes))
+        finally:
+            line.hang_up()
+    except TimeoutError as error:
+        raise ExchangeFailed(f"there was no whole answer within {seconds:g} seconds") from error
+    except ssl.SSLError as error:
+        raise ExchangeFailed(f"https failed: {getattr(error, 'verify_message', '') or error.reason}") from error
+    except OSError as error:
+        raise ExchangeFailed(f"the server cannot be reached: {error.strerror or type(error).__name__}") from error
+    except (http.client.HTTPException, ValueError) as error:
+        raise ExchangeFailed(f"the answer makes no sense: {type(error).__name__}") from error
+
+
+def _connect(scheme: str, host: str, port: int | None, deadline: _Deadline, http_anywhere: bool) -> _Line:
+    problem: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _name, address in socket.getaddrinfo(
+        host, port or _port(scheme), type=socket.SOCK_STREAM
+    ):
+        connected = socket.socket(family, kind, protocol)
+        try:
+            connected.settimeout(deadline.remaining())
+            connected.connect(address)
+            peer = connected.getpeername()[0]
+            if scheme == "https":
+                connected.settimeout(deadline.remaining())  # of the whole handshake
+                return _Line(ssl.create_default_context().wrap_socket(connected, server_hostname=host), deadline)
+            if not http_anywhere and not is_loopback(peer):
+                raise ExchangeFailed(f"{host} leads to {peer}, and plain http is for this machine only")
+            return _Line(connected, deadline)
+        except ssl.SSLError:
+            connected.close()
+            raise
+        except OSError as error:
+            connected.close()
+            problem = error
+        except BaseException:
+            connected.close()
+            raise
+    raise problem
+
+
+def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
+    if response.getheader("Content-Encoding", "identity") != "identity":
+        raise ExchangeFailed("the answer is compressed, though none of that was asked for")
+    body = response.read(most_bytes + 1)
+    if len(body) > most_bytes:
+        raise ExchangeFailed(f"the answer is longer than {most_bytes} bytes")
+    return body
+
+
+class _Deadline:
+    """A moment after which nothing is waited for."""
+
+    def __init__(self, seconds: float) -> None:
+        self._at = time.monotonic() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, or raise TimeoutError."""
+        left = self._at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+class _Line:
+    """What http.client needs of a socket, with the deadline looked at before each single operation."""
+
+    def __init__(self, connected: socket.socket, deadline: _Deadline) -> None:
+        self._socket, self._deadline = connected, deadline
+
+    def sendall(self, octets: Any) -> None:
+        self._socket.settimeout(self._deadline.remaining())
+        self._socket.sendall(octets)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Reading(self._socket, self._deadline))
+
+    def close(self) -> None:
+        """Do nothing: http.client calls this before the answer is read."""
+
+    def hang_up(self) -> None:
+        self._socket.close()
+
+
+class _Reading(io.RawIOBase):
+    def __init__(self, connected: socket.socket, deadline: _Deadline) -> None:
+        self._socket, self._deadline = connected, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._socket.settimeout(self._deadline.remaining())
+        return self._socket.recv_into(buffer)
+
+
+def _port(scheme: str) -> int:
+    return 443 if scheme == "https" else 80

@@ -1,0 +1,77 @@
+"""An application that says 401 by itself: to a person whom nobody knows, its answer is the beginning of a sign-in.
+
+Only the answer's status is looked at. Any other answer passes on as it comes, streamed and with its `close()`; a 401
+is thrown away, and closed, before anything of it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def ask_application(
+    app: WSGIApplication,
+    environ: WSGIEnvironment,
+    start_response: StartResponse,
+    sign_in: Callable[[], Iterable[bytes]],
+) -> Iterable[bytes]:
+    """Return *app*'s answer, or that of *sign_in* where *app* says 401."""
+    statuses: list[str] = []
+
+    def note(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        statuses.append(status)
+        if status.startswith("401"):
+            return _discard
+        return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+    body = app(environ, note)
+    if statuses and not statuses[-1].startswith("401"):
+        return body
+    return _settle(body, statuses, sign_in)
+
+
+def _settle(body: Iterable[bytes], statuses: list[str], sign_in: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
+    """Read on until the application has named its status: it may do so with the first piece of the body."""
+    rest = iter(body)
+    first: list[bytes] = []
+    try:
+        while not statuses:
+            first.append(next(rest))
+    except StopIteration:
+        pass
+    except BaseException:
+        _close(body)
+        raise
+    if statuses and statuses[-1].startswith("401"):
+        _close(body)
+        return sign_in()
+    return _Resumed(chain(first, rest), body)
+
+
+class _Resumed:
+    """A body whose first pieces were read already."""
+
+    def __init__(self, pieces: Iterator[bytes], body: Iterable[bytes]) -> None:
+        self._pieces, self._body = pieces, body
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._pieces
+
+    def close(self) -> None:
+        """Close what the application has returned."""
+        _close(self._body)
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _discard(_data: bytes) -> None:
+    """Throw away what an application writes below its 401."""

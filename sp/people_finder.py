@@ -1,0 +1,126 @@
+"""Finding accounts, for lists and pages that stay fast with a hundred thousand of them.
+
+A page begins behind the last address of the page before it (keyset pagination): the database walks the unique index
+of addresses and stops after one page, wherever in the list that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+
+from sp.models import Account, Identity
+from sp.people import Person, person_of
+from sp.provisioning import email_key
+
+PAGE_ROWS = 50
+MAX_WORDS = 5  # of a search
+
+_account: Any = Account.__table__
+_identity: Any = Identity.__table__
+_NAMES = (_account.c.name, _account.c.given_name, _account.c.family_name, _account.c.login)
+_STATES: dict[str, ColumnElement[bool]] = {
+    "active": _account.c.is_active.is_(True),
+    "disabled": _account.c.is_active.is_(False),
+    "administrators": _account.c.is_admin.is_(True),
+}
+
+
+@dataclass(frozen=True)
+class PeoplePage:
+    """One page of a list, and the key behind which the next one begins; "" if there is none."""
+
+    people: tuple[Person, ...]
+    next: str
+
+
+@dataclass(frozen=True)
+class KnownAs:
+    """Who a person is at a provider."""
+
+    provider: str
+    subject: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class PersonDetail:
+    """Everything that is kept of an account, but for its password."""
+
+    person: Person
+    given_name: str | None
+    family_name: str | None
+    login: str | None
+    attributes: Mapping[str, Any]
+    has_password: bool
+    identities: tuple[KnownAs, ...]
+
+
+class PeopleFinder:
+    """Reads accounts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(self, search: str = "", *, state: str = "", after: str = "") -> PeoplePage:
+        """Return a page of the accounts that fit, by address, behind the address key *after*.
+
+        Every word of *search* must stand somewhere in the address or a name; *state* is "active", "disabled",
+        "administrators" or "" for everybody.
+        """
+        query = select(_account).order_by(_account.c.email_key).limit(PAGE_ROWS + 1)
+        query = query.where(*(_has(word) for word in search.split()[:MAX_WORDS]))
+        if state in _STATES:
+            query = query.where(_STATES[state])
+        if after:
+            query = query.where(_account.c.email_key > after)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        people = tuple(person_of(row) for row in rows[:PAGE_ROWS])
+        return PeoplePage(people, rows[PAGE_ROWS - 1].email_key if len(rows) > PAGE_ROWS else "")
+
+    def detail(self, account_id: int) -> PersonDetail | None:
+        """Return an account, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(_account).where(_account.c.id == account_id)).first()
+            if row is None:
+                return None
+            identities = connection.execute(
+                select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
+                .where(_identity.c.account_id == account_id)
+                .order_by(_identity.c.provider)
+            )
+            return PersonDetail(
+                person_of(row),
+                row.given_name,
+                row.family_name,
+                row.login,
+                row.attributes,
+                row.password_hash is not None,
+                tuple(KnownAs(*identity) for identity in identities),
+            )
+
+    def active(self) -> int:
+        """Return the number of active accounts: the seats that are taken."""
+        with self._engine.connect() as connection:
+            return connection.execute(
+                select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
+            ).scalar_one()
+
+
+def _has(word: str) -> ColumnElement[bool]:
+    """Return the condition that *word* stands in the address or in a name.
+
+    A whole address is looked up in the index of addresses. Names are searched as they are spelled, and with the first
+    letter changed, because SQLite folds the case of ASCII letters only.
+    """
+    key = email_key(word)
+    if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:
+        return and_(_account.c.email_key >= key, _account.c.email_key < key + "\U0010ffff")
+    spellings = {word, word.lower(), word.capitalize(), word.upper()} if not word.isascii() else {word}
+    names = [name.icontains(spelling, autoescape=True) for name in _NAMES for spelling in sorted(spellings)]
+    return or_(_account.c.email_key.contains(key, autoescape=True), *names)

@@ -1,0 +1,284 @@
+"""Changes that an administrator makes on the settings page: one provider at a time, validated whole, audited.
+
+Two administrators who edit at once do not overwrite each other in silence: a change names the version that it was
+made on, and is refused if that is no longer the present one. A provider that the operator's file defines is changed
+in that file only. Keys come in here, are sealed, and go out again once at most, when one was generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from shared.errors import ProviderUnknown
+from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey, generate_key, key_set, load_key, public_pem
+from shared.vault import Vault, VaultLocked
+from sp import audit
+from sp import provider_rows as rows
+from sp.provider_rows import StoredKey, StoredProvider
+from sp.provider_store import differences
+from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
+
+PRIVATE_KEY = (
+    "this is a private key: it belongs at the identity provider alone. Paste its public half, and if the private one "
+    "has been sent around, make a new pair"
+)
+
+
+class ManagedByFile(Exception):
+    """The provider is defined by the operator's file (SP_CONFIG) and is changed there."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody else has changed the provider since the page was opened. `stored` is what it is now."""
+
+    def __init__(self, stored: StoredProvider) -> None:
+        self.stored = stored
+        super().__init__(f"the provider {stored.provider.name} was changed meanwhile")
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key about to be stored. `shown_once` is what the identity provider needs of a generated one, else empty."""
+
+    material: str
+    key: TokenKey
+    shown_once: str = ""
+
+
+@dataclass(frozen=True)
+class JudgedKey:
+    """A stored key, whether it verifies anything, and what is wrong with it, if anything is."""
+
+    stored: StoredKey
+    usable: bool
+    problem: str
+
+
+class ProviderEditor:
+    """Creates, changes and removes providers for *actor*, who is named in the audit trail."""
+
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._vault = vault
+
+    def find(self, name: str) -> StoredProvider:
+        """Return the provider *name* as it is kept, or raise ProviderUnknown."""
+        with self._engine.connect() as connection:
+            return _known(rows.load_one(connection, name), name)
+
+    def create(self, name: str, settings: Mapping[str, Any], material: str, *, actor: str) -> tuple[Provider, str]:
+        """Create a provider; return it with the generated key to be shown once, or "".
+
+        Without *material* a key is generated, unless there is a JWKS endpoint. Raises ProviderRefused with every
+        mistake, by setting.
+        """
+        mistakes: dict[str, str] = {}
+        try:
+            name = parse_name(name)
+        except ProviderRefused as error:
+            mistakes |= error.mistakes
+            name = "new"
+        provider = _parse(name, settings, mistakes)
+        key = self._new_key(provider, material, mistakes) if material or not provider.jwks_url else None
+        with self._writing.begin() as connection:
+            if "name" not in mistakes and rows.load_one(connection, name) is not None:
+                mistakes["name"] = f"there is a provider {name} already"
+            self._check_default(connection, provider, mistakes)
+            if mistakes:
+                raise ProviderRefused(mistakes)
+            rows.write(connection, provider, is_new=True, managed_by_file=False)
+            if key is not None:
+                rows.write_keys(connection, name, (), {key.key.fingerprint: key.material}, self._vault)
+            if provider.default:
+                rows.withdraw_default(connection, except_for=name)
+            rows.bump_revision(connection)
+            audit.record(connection, actor, "provider created", name, differences(provider, None))
+        return provider, key.shown_once if key else ""
+
+    def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
+        """Change the settings of a provider, and add the key *material* if it is not empty; return the provider.
+
+        With a new algorithm the stored keys stay only if they fit it, or else *material* or a JWKS endpoint must take
+        their place. Raises ProviderRefused with every mistake, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        """
+        with self._editing(name, version) as (connection, stored):
+            mistakes: dict[str, str] = {}
+            provider = _parse(name, settings, mistakes)
+            new = self._new_key(provider, material, mistakes) if material else None
+            keys: dict[str, str | None] = {key.fingerprint: None for key in stored.keys}
+            if "keys" not in mistakes and "algorithm" not in mistakes:
+                keys = self._keys_after(provider, stored, new, mistakes)
+            self._check_default(connection, provider, mistakes)
+            if mistakes:
+                raise ProviderRefused(mistakes)
+            changes = differences(provider, stored)
+            before = [key.fingerprint for key in stored.keys]
+            if before != list(keys):
+                changes["keys"] = [before, list(keys)]
+            rows.write(connection, provider, is_new=False, managed_by_file=False)
+            rows.write_keys(connection, name, stored.keys, keys, self._vault)
+            if provider.default:
+                rows.withdraw_default(connection, except_for=name)
+            if changes:
+                audit.record(connection, actor, "provider changed", name, changes)
+        return provider
+
+    def switch(self, name: str, enabled: bool, *, actor: str) -> Provider:
+        """Enable or disable a provider; return it."""
+        with self._editing(name) as (connection, stored):
+            if stored.mistakes:
+                raise ProviderRefused(stored.mistakes)
+            provider = replace(stored.provider, enabled=enabled)
+            if provider != stored.provider:
+                rows.write(connection, provider, is_new=False, managed_by_file=False)
+                audit.record(connection, actor, "provider enabled" if enabled else "provider disabled", name)
+        return provider
+
+    def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
+        """Add a key, generated if *material* is empty, behind the others: it verifies at once, and signs nothing yet.
+
+        The identity provider is given the key after that, so that no sign-in is refused in between. Raises
+        ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        """
+        with self._editing(name, version) as (connection, stored):
+            mistakes: dict[str, str] = {}
+            new = self._new_key(stored.provider, material, mistakes)
+            keys = self._keys_after(stored.provider, stored, new, mistakes) if new else {}
+            if new is None or mistakes:
+                raise ProviderRefused(mistakes)
+            rows.write_keys(connection, name, stored.keys, keys, self._vault)
+            audit.record(connection, actor, "key added", name, {"keys": [None, new.key.fingerprint]})
+        return new
+
+    def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
+        """Remove a key. The last one stays where there is no JWKS endpoint: without it everybody is locked out."""
+        with self._editing(name) as (connection, stored):
+            kept = [key for key in stored.keys if key.fingerprint != fingerprint]
+            if len(kept) == len(stored.keys):
+                return
+            if not kept and not stored.provider.jwks_url:
+                raise ProviderRefused({"keys": "the last key stays: add another one first, or disable the provider"})
+            wanted: dict[str, str | None] = {key.fingerprint: None for key in kept}
+            rows.write_keys(connection, name, stored.keys, wanted, self._vault)
+            audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
+
+    def sign_with(self, name: str, fingerprint: str, *, actor: str) -> None:
+        """Put a key first: it signs what the gateway sends to the provider's logout URL."""
+        with self._editing(name) as (connection, stored):
+            order = sorted((key.fingerprint for key in stored.keys), key=lambda one: one != fingerprint)
+            if not order or order[0] != fingerprint or stored.keys[0].fingerprint == fingerprint:
+                return
+            wanted: dict[str, str | None] = dict.fromkeys(order)
+            rows.write_keys(connection, name, stored.keys, wanted, self._vault)
+            audit.record(connection, actor, "signing key chosen", name, {"keys": [order[1], fingerprint]})
+
+    def remove(self, name: str, *, actor: str) -> None:
+        """Remove a provider with its keys. Accounts stay, and so do their ids there."""
+        with self._editing(name) as (connection, _stored):
+            rows.remove(connection, name)
+            audit.record(connection, actor, "provider removed", name)
+
+    def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
+        """Return the keys of *stored* with what is wrong with each."""
+        return [self._judge(key, stored.provider) for key in stored.keys]
+
+    @contextmanager
+    def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
+        """A transaction in which nobody else changes the provider; it ends with a new revision."""
+        with self._writing.begin() as connection:
+            stored = _known(rows.load_one(connection, name, lock=True), name)
+            if stored.managed_by_file:
+                raise ManagedByFile
+            if version is not None and version != stored.version:
+                raise ChangedMeanwhile(stored)
+            yield connection, stored
+            rows.bump_revision(connection)
+
+    def _new_key(self, provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
+        """Return the key in *material*, or a generated one if that is empty. None, and a mistake, if it is refused."""
+        if "algorithm" in mistakes:
+            return None
+        shown_once = ""
+        if not material:
+            shown_once = material = generate_key(provider.algorithm)
+            if provider.algorithm not in SYMMETRIC:
+                material = public_pem(shown_once)  # the private half is the identity provider's, and is not kept here
+        try:
+            key = load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+            if key.private and provider.algorithm not in SYMMETRIC:
+                raise KeyRefused(PRIVATE_KEY)
+        except KeyRefused as error:
+            mistakes["keys"] = str(error)
+            return None
+        return NewKey(material, key, shown_once)
+
+    def _keys_after(
+        self, provider: Provider, stored: StoredProvider, new: NewKey | None, mistakes: dict[str, str]
+    ) -> dict[str, str | None]:
+        """Return the keys that the provider is to have, newest last, as `write_keys` wants them."""
+        added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
+        try:
+            present = self._load_keys(provider, stored)
+        except (KeyRefused, VaultLocked) as error:
+            if provider.algorithm != stored.provider.algorithm and (new or provider.jwks_url):
+                return added
+            if new is None:
+                mistakes["keys"] = f"the stored keys do not fit: {error}. Enter one that does"
+                return added
+            present = KeySet(())  # a key that cannot be opened must not keep a good one out
+        try:
+            key_set([*present.keys, *([new.key] if new else [])])
+        except KeyRefused as error:
+            mistakes["keys"] = str(error)
+        if not stored.keys and not added and not provider.jwks_url:
+            mistakes["keys"] = "enter a key" + ("" if provider.algorithm in SYMMETRIC else ", or a JWKS endpoint")
+        return {key.fingerprint: None for key in stored.keys} | added
+
+    def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
+        try:
+            material = self._vault.open(key.sealed)
+            load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+        except (VaultLocked, KeyRefused) as error:
+            return JudgedKey(key, False, f"It cannot be used: {error}.")
+        try:
+            load_key(material, provider.algorithm)
+        except KeyRefused as error:
+            return JudgedKey(key, True, f"It is weak: {error}.")
+        return JudgedKey(key, True, "")
+
+    def _load_keys(self, provider: Provider, stored: StoredProvider) -> KeySet:
+        keys = []
+        for key in stored.keys:
+            material = self._vault.open(key.sealed)
+            keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
+        return key_set(keys)
+
+    def _check_default(self, connection: Connection, provider: Provider, mistakes: dict[str, str]) -> None:
+        if not provider.default:
+            return
+        for other in rows.load_all(connection):
+            if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
+                mistakes["default"] = f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
+
+
+def _parse(name: str, settings: Mapping[str, Any], mistakes: dict[str, str]) -> Provider:
+    """Return the provider that *settings* make; with mistakes, one that serves to look for further mistakes."""
+    try:
+        return parse_provider(name, settings)
+    except ProviderRefused as error:
+        mistakes |= error.mistakes
+        algorithm, jwks_url = settings.get("algorithm", "HS256"), settings.get("jwks_url", "")
+        short = settings.get("allow_short_secret") is True
+        return Provider(name, algorithm=algorithm, jwks_url=jwks_url, allow_short_secret=short)
+
+
+def _known(stored: StoredProvider | None, name: str) -> StoredProvider:
+    if stored is None:
+        raise ProviderUnknown(f"there is no provider {name[:60]}")
+    return stored

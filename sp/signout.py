@@ -1,0 +1,54 @@
+"""Signing out at an identity provider's word: the token is spent and the sessions end in one transaction."""
+
+from __future__ import annotations
+
+import time
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import StoreUnavailable
+from sp import activity
+from sp.activity import Visitor
+from sp.replay import ReplayCache, Trace, token_key
+from sp.sessions import SessionStore
+from sp.signout_tokens import SignOut
+
+
+class SignOuts:
+    """Ends sessions as verified sign-out tokens say."""
+
+    def __init__(self, engine: Engine, replay: ReplayCache, sessions: SessionStore) -> None:
+        self._writing = engine.execution_options(write=True)
+        self._replay, self._sessions = replay, sessions
+
+    def apply(self, sign_out: SignOut, visitor: Visitor, *, reference: str, only: bytes | None = None) -> int:
+        """Spend the token, end the sessions that it names, and return how many there were.
+
+        With *only*, the hash of a session's id, no other session ends. Raises TokenReplayed, StoreUnavailable.
+        """
+        key = token_key(sign_out.provider, sign_out.token_id)
+        now = int(time.time())
+        try:
+            with self._writing.begin() as connection:
+                self._replay.spend(connection, key, sign_out.until, Trace())
+                try:
+                    ended = self._sessions.end_at_provider(connection, sign_out, only=only)
+                    activity.record(
+                        connection,
+                        reference=reference,
+                        at=now,
+                        event=activity.SIGN_OUT,
+                        visitor=visitor,
+                        provider=sign_out.provider,
+                        subject=min(sign_out.subjects, default=None),
+                        detail=f"at the identity provider's word; sessions ended: {ended}",
+                        token_key=key,
+                    )
+                except Exception:
+                    self._replay.unspend(key)
+                    raise
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        self._sessions.forget()
+        return ended

@@ -1,0 +1,49 @@
+"""The addresses for clients without a browser: a token is exchanged for an access token, used, and revoked.
+
+They read no cookie and set none, so there is nothing that a foreign site could make a browser do here. The session of
+an access token is of a kind of its own: a browser's cookie never counts as one, nor the other way round.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from sp.identity import describe
+from sp.sessions import Session
+from sp.views.oauth import Revocation, protector, server
+
+views = Blueprint("api", __name__)
+NOT_FOR_CLIENTS = ("session", "is_admin")
+
+
+@views.before_request
+def answer_programs() -> ResponseReturnValue | None:
+    """Answer in JSON whatever happens; refuse doubled parameters (RFC 6749, section 3.2, "MUST NOT")."""
+    g.wants_json = True
+    doubled = [name for name, values in request.form.lists() if len(values) > 1]
+    if doubled:
+        return jsonify(error="invalid_request", error_description="a parameter is given twice"), 400
+    return None
+
+
+@views.post("/sso/token")
+def token() -> ResponseReturnValue:
+    """Exchange a sign-in token for an access token (RFC 7523, section 2.1; answers: RFC 6749, sections 5.1, 5.2)."""
+    answer: ResponseReturnValue = server.create_token_response()
+    return answer
+
+
+@views.post("/sso/revoke")
+def revoke() -> ResponseReturnValue:
+    """End the session of an access token (RFC 7009)."""
+    answer: ResponseReturnValue = server.create_endpoint_response(Revocation.ENDPOINT_NAME)
+    return answer
+
+
+@views.get("/api/userinfo")
+def userinfo() -> ResponseReturnValue:
+    """Tell whose access token this is: the profile that applications get, `sub` being the account's id here."""
+    session: Session = protector.acquire_token()
+    profile = {name: value for name, value in describe(session).items() if name not in NOT_FOR_CLIENTS}
+    return jsonify({"sub": str(session.account_id), "preferred_username": session.login, **profile})

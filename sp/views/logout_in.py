@@ -1,0 +1,116 @@
+"""Sign-out that an identity provider asks for: server to server, and through the browser.
+
+Both take a sign-out token and nothing else. The one through the browser ends the session of that browser only, and
+only if it is the person's whom the token names; neither ever begins a sign-in by itself.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from shared.errors import (
+    AlgorithmNotAllowed,
+    AudienceMismatch,
+    IssuerMismatch,
+    KeyUnavailable,
+    Rejection,
+    SignatureInvalid,
+    TokenMissing,
+    TokenReplayed,
+)
+from shared.keys import KeySet
+from shared.web import new_reference, page
+from sp.cookies import clear_session_cookie
+from sp.core import core
+from sp.providers import Provider
+from sp.signout_tokens import SignOut, verify_sign_out
+from sp.views.people import browser_session, visitor
+
+views = Blueprint("logout_in", __name__)
+NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, IssuerMismatch, AudienceMismatch)
+
+
+@views.post("/sso/logout/backchannel")
+def back_channel() -> ResponseReturnValue:
+    """End sessions at the provider's word (OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8)."""
+    try:
+        sign_out = _verify(request.form.getlist("logout_token"), back_channel=True)
+        core().sign_outs.apply(sign_out, visitor(), reference=new_reference())
+    except Rejection as rejection:
+        reference = _note(rejection)
+        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
+        return jsonify(body), 400
+    return "", 200
+
+
+@views.get("/sso/logout/jwt")
+def front_channel() -> ResponseReturnValue:
+    """End this browser's session, if it is that of the person whom the token names, and say what happened."""
+    if request.method == "HEAD":
+        return "", 200  # looked at, not opened
+    session = browser_session()
+    try:
+        sign_out = _verify(request.args.getlist("jwt"), back_channel=False)
+        only = session.id_hash if session else b""
+        ended = core().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
+    except TokenReplayed as rejection:
+        if session is not None:
+            return _refused(rejection)
+        ended = 0  # the page was loaded again
+    except Rejection as rejection:
+        return _refused(rejection)
+    if session is not None and not ended:
+        return page("sp/sign_out_of_other.html", session=session)
+    response = page("sp/signed_out.html")
+    if session is not None:
+        clear_session_cookie(response, https=core().config.https)
+    return response
+
+
+def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
+    """Return what the one token says. Which provider sent it is shown by the signature alone."""
+    if len(tokens) != 1 or not tokens[0]:
+        raise TokenMissing("exactly one sign-out token is expected")
+    refusals: list[Rejection] = []
+    for trusted in core().registry.enabled():
+        g.provider = provider = trusted.provider
+
+        def attempt(keys: KeySet, provider: Provider = provider) -> SignOut:
+            return verify_sign_out(
+                tokens[0],
+                provider,
+                keys,
+                time.time(),
+                our_address=core().config.external_url,
+                back_channel=back_channel,
+            )
+
+        try:
+            return trusted.with_keys(tokens[0], attempt)
+        except NOT_THIS_PROVIDER as rejection:
+            refusals.append(rejection)
+    g.provider = None
+    raise max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that could have signed it"))
+
+
+def _how_far(rejection: Rejection) -> int:
+    """Tell how far a token came at a provider: the refusal that says most is the one of the provider that meant it."""
+    return (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, AudienceMismatch, IssuerMismatch).index(
+        type(rejection)
+    )
+
+
+def _note(rejection: Rejection) -> str:
+    reference = new_reference()
+    provider: Provider | None = g.get("provider")
+    core().sign_in.note_refusal(
+        rejection, visitor(), reference=reference, provider=provider.name if provider else None
+    )  # fmt: skip
+    return reference
+
+
+def _refused(rejection: Rejection) -> ResponseReturnValue:
+    return page("sp/sign_out_refused.html", rejection.status, rejection=rejection, reference=_note(rejection))

@@ -1,0 +1,183 @@
+"""OAuth 2 for clients without a browser, through Authlib: the grant, the revocation and the bearer token.
+
+Authlib reads requests and words answers; verifying, spending and opening are the same as at any other sign-in. There
+are no registered clients: the identity provider's signature is all that vouches for anyone (RFC 7523, section 2.1),
+and an access token is the opaque id of a session on the server.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NoReturn
+
+from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
+from authlib.oauth2 import OAuth2Error, OAuth2Request
+from authlib.oauth2.rfc6749 import (
+    BaseGrant,
+    InvalidGrantError,
+    InvalidRequestError,
+    OAuth2Payload,
+    TokenEndpointMixin,
+    UnsupportedGrantTypeError,
+)
+from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
+from authlib.oauth2.rfc7009 import RevocationEndpoint
+from flask import abort, g, jsonify, make_response, request
+
+from shared.errors import Rejection, TokenMissing
+from shared.web import new_reference
+from sp.core import core
+from sp.replay import token_key
+from sp.sessions import API, Session
+from sp.verification import verify
+from sp.views.people import visitor
+from sp.views.sso import write_down
+
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+REALM = "lychgate"
+RETRY_SECONDS = 10  # what a client is told to wait when a store or a key cannot be had
+
+
+class Refused(InvalidGrantError):  # type: ignore[misc]  # Authlib ships no types
+    """A token that signs nobody in: invalid_grant, with our code first in the description.
+
+    RFC 6749, section 5.2, has no error for a server that is in trouble, so there the status tells: 503, try again.
+    """
+
+    def __init__(self, rejection: Rejection) -> None:
+        self.reference = write_down(rejection)
+        self.is_temporary = rejection.status == 503
+        super().__init__(f"{rejection.code}: {rejection.description}", status_code=503 if self.is_temporary else 400)
+
+    def get_body(self) -> list[tuple[str, str]]:
+        return [*super().get_body(), ("reference", self.reference)]
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), *([("Retry-After", str(RETRY_SECONDS))] if self.is_temporary else [])]
+
+
+class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
+    """The grant_type is missing or another one. It is not repeated: it may hold anything."""
+
+    def __init__(self, grant_type: str | None) -> None:
+        super().__init__(grant_type)
+        self.error = "unsupported_grant_type" if grant_type else "invalid_request"
+
+    def get_error_description(self) -> str:
+        return f"grant_type must be {JWT_BEARER}"
+
+    def get_body(self) -> list[tuple[str, str]]:
+        return [("error", self.error), ("error_description", self.get_error_description())]
+
+
+class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+    """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider where there are several.
+
+    Nonces, and whether a browser asked, are no matter here: nobody can be signed in against his will without a cookie.
+    """
+
+    GRANT_TYPE = JWT_BEARER
+
+    def validate_token_request(self) -> None:
+        if not request.form.get("assertion"):
+            rejection = TokenMissing("assertion is missing")
+            write_down(rejection)
+            raise InvalidRequestError(f"{rejection.code}: {rejection.description}")
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
+        try:
+            access_token = _open_session(request.form["assertion"], request.form.get("provider") or None)
+        except Rejection as rejection:
+            raise Refused(rejection) from rejection
+        answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": core().sessions.lifetime}
+        return 200, answer, self.TOKEN_RESPONSE_HEADER
+
+
+class Revocation(RevocationEndpoint):  # type: ignore[misc]
+    """Ends the session of an access token, and of nothing else. What is no such token is not told from one."""
+
+    def authenticate_endpoint_client(self, _request: OAuth2Request) -> None:
+        """Nobody is asked for: whoever holds the token may end it."""
+
+    def authenticate_token(self, _request: OAuth2Request, _client: None) -> Session | None:
+        if "token" not in request.form:
+            raise InvalidRequestError("token is missing")
+        return core().sessions.find(request.form["token"], API)
+
+    def revoke_token(self, session: Session, _request: OAuth2Request) -> None:
+        core().sessions.end(id_hash=session.id_hash)
+        core().sign_in.note_sign_out(session, visitor(), reference=new_reference())
+
+
+class FormPayload(OAuth2Payload):  # type: ignore[misc]
+    """The parameters: from the body only, for an address ends up in logs."""
+
+    @property
+    def data(self) -> Any:
+        return request.form
+
+
+class FormRequest(OAuth2Request):  # type: ignore[misc]
+    """The request as Authlib wants it."""
+
+    def __init__(self) -> None:
+        # Not the request's own address: behind a proxy that is http, and https is what SP_EXTERNAL_URL decides.
+        super().__init__(request.method, "https://gateway.invalid/", headers=request.headers)
+        self.payload = FormPayload()
+
+
+class Server(AuthorizationServer):  # type: ignore[misc]
+    """The two endpoints. No clients, no scopes and no tokens of Authlib's own making."""
+
+    def create_oauth2_request(self, _request: Any) -> FormRequest:
+        return FormRequest()
+
+    def get_token_grant(self, oauth_request: FormRequest) -> AssertionGrant:
+        if oauth_request.payload.grant_type != JWT_BEARER:
+            raise GrantTypeRefused(oauth_request.payload.grant_type)
+        return AssertionGrant(oauth_request, self)
+
+
+class SessionValidator(BearerTokenValidator):  # type: ignore[misc]
+    """Takes the id of a session for a client without a browser as a bearer token (RFC 6750, section 2.1)."""
+
+    def authenticate_token(self, token_string: str) -> Session | None:
+        return core().sessions.find(token_string, API)
+
+    def validate_token(self, session: Session | None, scopes: Any, request: Any) -> None:
+        if session is None:
+            raise InvalidTokenError(realm=self.realm)
+
+
+class Protector(ResourceProtector):  # type: ignore[misc]
+    """Refuses with JSON and WWW-Authenticate (RFC 6750, section 3)."""
+
+    def acquire_token(self, scopes: Any = None, **claims: Any) -> Session:
+        try:
+            session: Session = super().acquire_token(scopes, **claims)
+        except InvalidTokenError as error:
+            self.raise_error_response(error)
+        except OAuth2Error:
+            # "If the request lacks any authentication information, [...] SHOULD NOT include an error code"
+            body = {"error": "invalid_token", "error_description": "An access token is needed."}
+            abort(make_response(jsonify(body), 401, {"WWW-Authenticate": f'Bearer realm="{REALM}"'}))
+        return session
+
+    def raise_error_response(self, error: OAuth2Error) -> NoReturn:
+        status, body, headers = error()
+        abort(make_response(jsonify(body), status, headers))
+
+
+def _open_session(unverified_token: str, provider_name: str | None) -> str:
+    """Verify and spend the token, open a session by it, and return the session's secret."""
+    trusted = core().registry.get(provider_name)
+    provider = g.provider = trusted.provider
+    verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time.time()))
+    g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
+    return core().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
+
+
+server = Server()
+server.register_endpoint(Revocation)
+protector = Protector()
+protector.register_token_validator(SessionValidator(realm=REALM))

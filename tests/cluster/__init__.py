@@ -1,0 +1,1 @@
+"""Several processes on shared stores: races, crashes, starts and stops."""

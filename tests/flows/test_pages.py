@@ -1,0 +1,106 @@
+"""What holds for every page that a person can meet, whatever its size and whoever reads it.
+
+The contexts are watched as in every browser test: nothing from another host, no complaint of a Content-Security-Policy.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, Response, ViewportSize
+
+from tests.conftest import NewContext
+from tests.support.cast import ALICE
+from tests.support.journeys import sign_in
+from tests.support.pair import Pair
+from tests.support.tour import tour
+
+pytestmark = pytest.mark.browser
+
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+TELEPHONE: ViewportSize = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10: so narrow must a page still be readable
+PAGES_OF_THE_TOUR = 20
+
+
+def test_every_page_fits_a_telephone_without_scrolling_sideways(new_context: NewContext, pair: Pair) -> None:
+    page = new_context(viewport=TELEPHONE, has_touch=True, is_mobile=True).new_page()
+    widths = {name: page.evaluate("document.documentElement.scrollWidth") for name in tour(page, pair)}
+    assert {name: width for name, width in widths.items() if width > TELEPHONE["width"]} == {}
+    assert len(widths) >= PAGES_OF_THE_TOUR
+
+
+def test_every_page_passes_the_rules_of_accessibility(new_context: NewContext, pair: Pair) -> None:
+    """axe-core: labels, contrast, landmarks, headings, language, names of buttons and links."""
+    page = new_context(viewport=DESKTOP).new_page()
+    axe = Axe()
+    found = {}
+    for name in tour(page, pair):
+        violations = axe.run(page).response["violations"]
+        found.update({(name, rule["id"]): [node["html"] for node in rule["nodes"]] for rule in violations})
+    assert found == {}
+
+
+def test_every_page_names_itself_and_says_once_what_it_is_about(new_context: NewContext, pair: Pair) -> None:
+    page = new_context(viewport=DESKTOP).new_page()
+    for name in tour(page, pair):
+        own_part, _dot, _product = page.title().partition(" · Lychgate")
+        assert own_part.strip(), name
+        assert page.get_by_role("heading", level=1).count() == 1, name
+
+
+def test_every_page_works_with_a_keyboard_the_first_stop_leads_past_the_head(page: Page, pair: Pair) -> None:
+    sign_in(page, pair, ALICE)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert urlsplit(page.url).fragment == "content"
+
+
+def test_every_page_forbids_to_keep_it_to_frame_it_and_to_tell_where_it_was(page: Page, pair: Pair) -> None:
+    answers = record_answers(page)
+    assert len(list(tour(page, pair))) >= PAGES_OF_THE_TOUR
+    pages = [answer for answer in answers if answer.status not in (302, 303)]
+    assert {mistake for answer in pages for mistake in mistakes_of(answer)} == set()
+    assert len(pages) >= PAGES_OF_THE_TOUR
+
+
+def test_no_answer_on_the_way_is_kept_and_none_tells_where_it_was(page: Page, pair: Pair) -> None:
+    """Tokens travel in the addresses of redirects."""
+    answers = record_answers(page)
+    sign_in(page, pair, ALICE, "/reports")
+    on_the_way = [answer for answer in answers if answer.status in (302, 303) and "/sso/" in answer.url]
+    assert len(on_the_way) >= 2
+    assert [answer.url for answer in on_the_way if not (is_unkept(answer) and is_untold(answer))] == []
+
+
+def record_answers(page: Page) -> list[Response]:
+    answers: list[Response] = []
+
+    def note(answer: Response) -> None:
+        if answer.request.is_navigation_request():
+            answers.append(answer)
+
+    page.on("response", note)
+    return answers
+
+
+def mistakes_of(answer: Response) -> Iterator[str]:
+    policy = answer.headers.get("content-security-policy", "")
+    rules = {
+        "is kept": is_unkept(answer),
+        "is told": is_untold(answer),
+        "is sniffed": answer.headers.get("x-content-type-options") == "nosniff",
+        "may be framed": "frame-ancestors 'none'" in policy and answer.headers.get("x-frame-options") == "DENY",
+        "may run scripts": "default-src 'none'" in policy and "script-src" not in policy,
+        "may run what stands in it": bool(policy) and "unsafe" not in policy,
+    }
+    return (f"{answer.url} {mistake}" for mistake, is_right in rules.items() if not is_right)
+
+
+def is_unkept(answer: Response) -> bool:
+    return "no-store" in answer.headers.get("cache-control", "")
+
+
+def is_untold(answer: Response) -> bool:
+    return answer.headers.get("referrer-policy") == "no-referrer"

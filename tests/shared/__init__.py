@@ -1,0 +1,1 @@
+"""What the two programs share, module by module."""

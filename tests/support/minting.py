@@ -1,0 +1,59 @@
+"""Whole tokens with a shared secret, HS256, as a running gateway gets them from identity providers not our own."""
+
+import hmac
+import json
+import os
+import time
+from base64 import b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from tests.support.cast import Person
+from tests.support.forging import forge
+
+
+def mint(claims: Mapping[str, Any], key: str, header: Mapping[str, Any] | None = None) -> str:
+    """Return *claims* as a signed token."""
+    return sign_text(json.dumps(claims), key, header)
+
+
+def sign_text(payload: str, key: str, header: Mapping[str, Any] | None = None) -> str:
+    """Return the JSON text *payload* as a signed token, character for character."""
+    head = header or {"typ": "JWT", "alg": "HS256"}
+    return forge(head, payload.encode(), lambda message: hmac.digest(key.encode(), message, "sha256"))
+
+
+def ispring_token(key: str, email: str) -> str:
+    """Return what the published authentication.php sends: four claims, and PHP's way of writing JSON.
+
+    Its jti is 32 bytes in standard base64, 44 characters with + / and =, and json_encode puts a backslash before "/".
+    """
+    now = int(time.time())
+    token_id = b64encode(b"\xfb\xff\xff" + os.urandom(29)).decode()  # "+///", so that both characters are there
+    claims = {"iat": now, "jti": token_id, "exp": now + 60, "email": email}
+    return sign_text(php_json_encode(claims), key, {"typ": "JWT", "alg": "HS256"})
+
+
+def php_json_encode(value: Any) -> str:
+    """Return *value* as PHP's json_encode writes it: no spaces, and every slash escaped."""
+    return json.dumps(value, separators=(",", ":")).replace("/", "\\/")
+
+
+def profile_claims(person: Person, *, issuer: str, audience: str, **more: Any) -> dict[str, Any]:
+    """Return the claims that our own identity provider sends for *person*; None in *more* leaves a claim out."""
+    now = int(time.time())
+    claims = {
+        "iss": issuer,
+        "aud": audience,
+        "sub": f"hand-made-{person.email}",
+        "iat": now,
+        "nbf": now,
+        "exp": now + 60,
+        "jti": os.urandom(16).hex(),
+        "email": person.email,
+        "given_name": person.given_name,
+        "family_name": person.family_name,
+        "groups": list(person.groups),
+        **more,
+    }
+    return {name: value for name, value in claims.items() if value is not None}

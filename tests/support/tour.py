@@ -1,0 +1,79 @@
+"""A walk past every page that a person can meet, for tests of all pages and for looking at them."""
+
+from collections.abc import Iterator
+
+from playwright.sync_api import Page, expect
+
+from tests.support.cast import ALICE, CAROL, MALLORY
+from tests.support.journeys import open_sign_in_form, sign_in, type_password
+from tests.support.pair import Pair
+
+LONG_PATH = "/courses/seventeen/" + "a-part-that-is-longer-than-a-telephone-is-wide/" * 2
+REFUSALS = ("token_replayed", "cookies_blocked", "user_unknown", "store_unavailable")
+
+
+def tour(page: Page, pair: Pair) -> Iterator[str]:
+    """Go from page to page in a fresh browser; yield the name of each while it is open."""
+    yield from strangers_pages(page, pair)
+    yield from persons_pages(page, pair)
+    yield from administrators_pages(page, pair)
+
+
+def strangers_pages(page: Page, pair: Pair) -> Iterator[str]:
+    """The pages before anyone is known."""
+    page.goto(f"{pair.idp.url}/")
+    yield "idp-services"
+    page.goto(f"{pair.idp.url}/logout")
+    yield "idp-nobody-signed-in"
+    page.goto(f"{pair.idp.url}/no-such-page")
+    yield "idp-not-found"
+    page.goto(f"{pair.idp.url}/logout?jwt=abc")
+    yield "idp-sign-out-refused"
+    page.goto(f"{pair.sp.url}/login?no_sso")
+    yield "sp-local-form"
+    type_password(page, CAROL, "wrong")
+    expect(page.get_by_text("is wrong")).to_be_visible()
+    yield "sp-local-form-wrong"
+    page.goto(f"{pair.sp.url}/logout")
+    yield "sp-signed-out"
+    for code in REFUSALS:
+        page.goto(f"{pair.sp.url}/access/jwt/error?code={code}&reference=K7WQ2MX9PA")
+        yield f"sp-refused-{code}"
+    page.goto(f"{pair.sp.url}/sso/no-such-page")
+    yield "sp-not-found"
+    open_sign_in_form(page, pair, LONG_PATH)
+    yield "idp-sign-in"
+    type_password(page, ALICE, "wrong")
+    expect(page.get_by_role("alert")).to_be_visible()
+    yield "idp-sign-in-wrong"
+
+
+def persons_pages(page: Page, pair: Pair) -> Iterator[str]:
+    """The pages of somebody who is signed in, and the way out."""
+    sign_in(page, pair, ALICE, LONG_PATH)
+    yield "sp-welcome"
+    page.goto(f"{pair.sp.url}/account")
+    yield "sp-account"
+    page.goto(f"{pair.sp.url}/access/jwt/error?code=token_replayed&reference=K7WQ2MX9PA")
+    yield "sp-refused-but-signed-in"
+    page.goto(f"{pair.idp.url}/")
+    yield "idp-services-signed-in"
+    page.goto(f"{pair.idp.url}/logout")
+    yield "idp-sign-out"
+    page.goto(f"{pair.sp.url}/logout")
+    yield "sp-sign-out"
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+    yield "idp-signed-out"
+    sign_in(page, pair, MALLORY)
+    page.goto(f"{pair.sp.url}/logout")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+
+
+def administrators_pages(page: Page, pair: Pair) -> Iterator[str]:
+    """The pages of Carol, who signs in with a local password."""
+    page.goto(f"{pair.sp.url}/login?no_sso")
+    type_password(page, CAROL)
+    expect(page.get_by_role("heading", name="You are in")).to_be_visible()
+    yield "sp-welcome-local"
