@@ -24,7 +24,8 @@ from idp.proxies import TrustedProxies
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
 from idp.stores.registry import SqlRegistry
-from idp.throttling import Throttle
+from idp.stores.resealing import reseal
+from idp.throttling import make_throttle
 from shared import web
 from shared.settings import SettingsRefused
 from shared.vault import Vault
@@ -82,6 +83,7 @@ def assemble(
     app.extensions["idp"] = put_together(settings, people, services, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
     web.install(app, prefix="", https=settings.https, role="identity provider")
+    app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
     CSRFProtect(app)
     recognise_people(app)
     for module in (authentication, logout, front):
@@ -126,7 +128,7 @@ def put_together(
         people=people or _load(settings.people)(),
         services=services or SqlRegistry(vault, now, lambda: demo.service(settings)),
         vault=vault,
-        throttle=Throttle(now),
+        throttle=make_throttle(now),
         now=now,
     )
 
@@ -152,9 +154,12 @@ def bring_up_to_date(app: Flask) -> None:
     parts: Parts = app.extensions["idp"]
     with app.app_context():
         database.bring_up_to_date()
+        if len(parts.settings.secret_keys) > 1:
+            reseal(parts.vault)
         if isinstance(parts.services, SqlRegistry):
             made = parts.services.apply(parts.settings.services, managed=True)
             cli_services.print_made_keys(made, to_log=True)
+            cli_services.print_warnings([definition.service for definition in parts.settings.services.values()])
 
 
 def banner(settings: Settings) -> str:

@@ -8,8 +8,10 @@ here, and why.
 from __future__ import annotations
 
 import logging
+import re
 
-from flask import Blueprint, Response, abort, request
+from flask import Blueprint, Response, abort, redirect, request, url_for
+from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from idp import cookies, devices
@@ -19,11 +21,13 @@ from idp.models import writing
 from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
-from idp.stores import audit, sessions
-from idp.stores.sessions import SignedIn
-from idp.throttling import TooManyAttempts
+from idp.stores import audit, database, sessions
+from idp.stores.sessions import SessionOver, SignedIn
+from shared.throttling import TooManyAttempts
+from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
+ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 MAX_NONCE = 255  # characters
 MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
 
@@ -79,18 +83,22 @@ def check_password(email: str, password: str) -> Person:
         person = parts().people.authenticate(email, password)
     except WrongCredentials:
         with writing() as session:
-            audit.record(session, "sign_in_refused", email=email)
+            audit.record(session, "sign_in_refused", email=typed_address(email))
         raise
     attempt.succeeded()
     return person
 
 
+def typed_address(typed: str) -> str:
+    """Return what was typed as an address if it looks like one: otherwise it may be a password, in the wrong field."""
+    return typed if ADDRESS.fullmatch(typed) else ""
+
+
 def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | None]:
     """Begin a session of *person*, in place of one that this browser may have had."""
-    before = already_signed_in()
-    if before is not None:
-        sessions.end_session(before, reason="signed in anew")
-    cookie, max_age = sessions.open_session(person, stay=stay and parts().settings.stay_signed_in > 0)
+    before = sessions.find_session_to_end(cookies.read(cookies.SESSION))
+    stay = stay and parts().settings.stay_signed_in > 0
+    cookie, max_age = sessions.open_session(person, stay=stay, before=before)
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
         raise DirectoryUnavailable("the directory no longer knows whom it has just let in")
@@ -125,7 +133,7 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
 
 def deliver_by_form(service: Service, sign_in_request: SignInRequest, token: str) -> Response:
     """Return the page that posts the token, by its script or, without scripts, by its button."""
-    allow_form_target(service.return_url)
+    allow_form_targets(service)
     allow_own_script()
     action = return_address(service, sign_in_request)
     return page("idp/deliver.html", service=service, action=action, token=token)
@@ -133,11 +141,17 @@ def deliver_by_form(service: Service, sign_in_request: SignInRequest, token: str
 
 def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
     """Return the page that asks who you are."""
-    allow_form_target(service.return_url)
+    allow_form_targets(service)
     may_stay = parts().settings.stay_signed_in > 0
     first = form.password if problem else form.email
     first.render_kw = {**first.render_kw, "autofocus": True}
     return page("idp/sign_in.html", status, form=form, service=service, problem=problem, may_stay=may_stay)
+
+
+def allow_form_targets(service: Service) -> None:
+    """Let a form of this page end at the service, and at nobody else."""
+    for origin in service.allowed_targets:
+        allow_form_target(origin)
 
 
 def requested_service() -> Service:
@@ -150,7 +164,8 @@ def requested_service() -> Service:
             abort(404, "No service of this name is registered here.")
     registered = parts().services.all()
     if len(registered) != 1:
-        raise BadRequest("The request does not say which service it is for: add service=NAME to the address.")
+        text = "The address that led here does not say which service it is for: it lacks service=NAME."
+        abort(page("ui/problem.html", 400, title="Which service?", text=text))
     return registered[0]
 
 
@@ -171,9 +186,18 @@ def _plain(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
+@blueprint.app_errorhandler(SessionOver)
+def session_over(_error: SessionOver) -> ResponseReturnValue:
+    """Ask again who it is: the person signed out in another tab, or was shut out, while a token was under way."""
+    query = request.query_string.decode("latin-1")
+    return redirect(f"{url_for('authentication.process_authorization')}?{query}", 303)
+
+
 @blueprint.app_errorhandler(DirectoryUnavailable)
-def directory_unavailable(error: DirectoryUnavailable) -> Response:
+@blueprint.app_errorhandler(database.DatabaseDown)
+@blueprint.app_errorhandler(VaultLocked)
+def unavailable(error: Exception) -> Response:
     """Say that nobody can be signed in now; the log says why."""
-    log.warning("the directory of people is unavailable: %s", error.__cause__ or error)
-    text = "The directory of people cannot be reached. Wait a minute and try again."
+    log.warning("nobody can be signed in: %s: %s", type(error).__name__, error.__cause__ or error)
+    text = "Something that is needed for it cannot be reached. Wait a minute and try again."
     return page("ui/problem.html", 503, title="Nobody can sign in at the moment", text=text)

@@ -6,9 +6,6 @@ take the news is told again later, by a thread of whichever worker finds it due 
 
 from __future__ import annotations
 
-import http.client
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -21,14 +18,20 @@ from idp.parts import parts
 from idp.services import Service, ServiceUnknown
 from idp.stores import outbox
 from idp.stores.outbox import Notice
+from shared.outbound import ExchangeFailed, exchange
 
-ANSWER_SECONDS = 2.0  # for one step of one delivery: to connect, or to answer
+ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
+MOST_BYTES = 65_536  # of an answer, which is empty
 DELIVERY_SECONDS = 3.0  # for all deliveries together: how long a person waits for the page
 MAX_AT_ONCE = 16
 
 
 class DeliveryFailed(Exception):
-    """The service did not take the news. The text says why, without the token."""
+    """The service did not take the news. The text says why to the person, `detail` to the operator; no token in it."""
+
+    def __init__(self, problem: str, detail: str = "") -> None:
+        self.detail = detail or problem
+        super().__init__(problem)
 
 
 @dataclass(frozen=True)
@@ -58,22 +61,22 @@ def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
 
 def send(address: str, logout_token: str) -> None:
     """Post the token to *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed."""
-    body = urlencode({"logout_token": logout_token}).encode("ascii")
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"}
-    request = urllib.request.Request(address, body, headers, method="POST")  # noqa: S310  # the address is registered
     try:
-        with _opener().open(request, timeout=ANSWER_SECONDS) as answer:
-            if answer.status not in (200, 204):  # section 2.8
-                raise DeliveryFailed(f"it answered {answer.status}")
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise DeliveryFailed(f"it answered {error.code}") from None
-    except TimeoutError:
-        raise DeliveryFailed("it did not answer in time") from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        timed_out = isinstance(reason, TimeoutError)
-        raise DeliveryFailed("it did not answer in time" if timed_out else "it could not be reached") from None
+        answer = exchange(
+            address,
+            seconds=ANSWER_SECONDS,
+            most_bytes=MOST_BYTES,
+            method="POST",
+            body=urlencode({"logout_token": logout_token}).encode("ascii"),
+            headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"},
+            http_anywhere=True,  # the operator's choice: many a gateway stands beside its identity provider
+        )
+    except ExchangeFailed as failure:
+        late = isinstance(failure.__cause__, TimeoutError)
+        problem = "it did not answer in time" if late else "it could not be reached"
+        raise DeliveryFailed(problem, str(failure)) from None
+    if answer.status not in (200, 204):  # section 2.8
+        raise DeliveryFailed(f"it answered {answer.status}")
 
 
 def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, Any]:
@@ -100,23 +103,11 @@ def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
     if service is None:
         outbox.delivered(notice)  # it is no longer registered: there is nobody left to tell
         return Outcome(notice.service)
-    if not future.done():
-        problem = "it did not answer in time"
-    else:
-        error = future.exception()
-        if error is None:
-            outbox.delivered(notice)
-            return Outcome(service.title)
-        if not isinstance(error, DeliveryFailed):
-            raise error
-        problem = str(error)
-    return Outcome(service.title, problem, outbox.failed(notice, problem))
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow nothing: the address is the one that is registered."""
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(_NoRedirects)
+    in_time = future.done() and not future.cancelled()
+    failure = future.exception() if in_time else DeliveryFailed("it did not answer in time")
+    if failure is None:
+        outbox.delivered(notice)
+        return Outcome(service.title)
+    if not isinstance(failure, DeliveryFailed):
+        raise failure
+    return Outcome(service.title, str(failure), outbox.failed(notice, failure.detail))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from flask.cli import AppGroup
 from idp import config
 from idp.console import refuse, table
 from idp.parts import parts
-from idp.services import Service, ServiceUnknown
+from idp.services import Service, ServiceUnknown, warnings_about
 from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
+from idp.stores.resealing import reseal
 from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
@@ -37,6 +38,7 @@ def apply_services(file: Path) -> None:
         refuse(f"managed by IDP_CONFIG, to be changed only there: {', '.join(sorted(managed))}")
     made = registry.apply(definitions)
     print_made_keys(made)
+    print_warnings(registry.all())
     click.echo(f"Services in place: {', '.join(definitions) or 'none'}.")
 
 
@@ -77,6 +79,21 @@ def remove_service(name: str) -> None:
     click.echo(f"{name} is removed.")
 
 
+@services.command("reseal")
+@click.option("--json", "as_json", is_flag=True)
+def reseal_keys(as_json: bool) -> None:
+    """Seal every stored key with today's IDP_SECRET_KEY, so that the one before can be thrown away."""
+    outcome = reseal(parts().vault)
+    if as_json:
+        click.echo(json.dumps(vars(outcome)))
+    else:
+        click.echo(f"Sealed anew: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
+    if outcome.locked:
+        refuse(f"{outcome.locked} keys were sealed with a key that is not known: add it to IDP_SECRET_KEY_FALLBACKS")
+    if not as_json:
+        click.echo("IDP_SECRET_KEY_FALLBACKS is no longer needed for them; cookies signed with it end with it.")
+
+
 @keys.command("rotate")
 @click.argument("service")
 @click.option("--sign-after", default=SIGN_AFTER, show_default=True, help="Seconds until the new key signs.")
@@ -98,6 +115,12 @@ def print_made_keys(made: Mapping[str, str], *, to_log: bool = False) -> None:
     for name, material in made.items():
         click.echo(f"A key was made for {name}. Enter it at the service; it is not shown again:", err=to_log)
         click.echo(public_pem(material) if material.startswith("-----BEGIN") else material, err=to_log)
+
+
+def print_warnings(registered: Sequence[Service]) -> None:
+    """Print what is allowed and should not last."""
+    for line in warnings_about(registered):
+        click.echo(f"Warning: {line}", err=True)
 
 
 def _registry() -> SqlRegistry:

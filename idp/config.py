@@ -14,13 +14,14 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from idp.services import ServiceDefinition, parse_services
+from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = "idp.stores.directory:open_directory"
+WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
 
 
@@ -62,7 +63,7 @@ def load() -> Settings:
         ),
         database_url=_database_url(environment, instance),
         external_url=environment.origin("IDP_EXTERNAL_URL", pair.idp_url if pair else "http://127.0.0.1:5001"),
-        trusted_proxies=environment.networks("IDP_TRUSTED_PROXIES"),
+        trusted_proxies=_trusted_proxies(environment),
         services=_services(environment, services_file),
         services_file=Path(services_file).resolve() if services_file else None,
         people=_callable(environment, "IDP_PEOPLE", PEOPLE),
@@ -117,6 +118,14 @@ def _database_url(environment: Environment, instance: Path) -> str:
     if not url.startswith("postgresql+psycopg://"):
         environment.mistake("IDP_DATABASE_URL", "must begin with sqlite:/// or postgresql+psycopg://")
     return url
+
+
+def _trusted_proxies(environment: Environment) -> tuple[Network, ...]:
+    networks = environment.networks("IDP_TRUSTED_PROXIES")
+    for network in networks:
+        if network.prefixlen < WIDEST_NETWORK[network.version]:
+            environment.mistake("IDP_TRUSTED_PROXIES", f"'{network}' would believe half the world: name your proxies")
+    return networks
 
 
 def _services(environment: Environment, path: str) -> Mapping[str, ServiceDefinition]:

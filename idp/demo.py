@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from idp.config import Settings, demo_pair
-from idp.services import Service, ServiceKey, parse_service, with_keys
+from idp.services import Service, ServiceKey, with_keys
+from idp.services_file import parse_service
 from shared.demo import SERVICE
 from shared.keys import load_key
 

@@ -1,6 +1,6 @@
 """Recognise a browser in which a person has signed in before: a signed cookie, which says no more than that.
 
-It signs nobody in. It only moves the person's attempts to a count of their own (throttling.py).
+It signs nobody in. It only moves the person's attempts to a count of their own (shared/throttling.py).
 """
 
 from __future__ import annotations

@@ -11,11 +11,10 @@ from flask import Blueprint, Response, request
 
 from idp import backchannel, cookies
 from idp.logout_tokens import SignOut, verify_sign_out
-from idp.models import writing
 from idp.parts import parts
-from idp.stores import audit, sessions
+from idp.stores import audit, sessions, spent
 from idp.stores.sessions import SignedIn
-from shared.errors import Rejection
+from shared.errors import Rejection, TokenReplayed
 from shared.web import page
 
 blueprint = Blueprint("logout", __name__)
@@ -61,10 +60,12 @@ def check_token(unverified_token: str) -> SignOut:
 
 
 def sign_out_person(sign_out: SignOut) -> Response:
-    """End the session if it is that person's, and say so."""
+    """End the session if it is that person's, and say so. A token that was used before ends no further session."""
     signed_in = signed_in_here()
     if signed_in is not None and signed_in.person.email.lower() != sign_out.email.lower():
         return page("idp/other_person.html", 409, sign_out=sign_out, signed_in=signed_in)
+    if not spent.is_first_use(sign_out) and signed_in is not None:
+        return refuse(TokenReplayed("this address has signed someone out before, and does so once"))
     notices = []
     if signed_in is not None:
         notices = sessions.end_session(
@@ -80,8 +81,7 @@ def sign_out_person(sign_out: SignOut) -> Response:
 
 def refuse(rejection: Rejection) -> Response:
     """Explain why the token signs nobody out; 401, as logout.php answers."""
-    with writing() as session:
-        audit.record(session, "sign_out_refused", detail=f"{rejection.code}: {rejection.detail}")
+    audit.note("sign_out_refused", detail=f"{rejection.code}: {rejection.detail}")
     return page("idp/sign_out_refused.html", 401, rejection=rejection, signed_in=signed_in_here())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from idp.issuer import audience_of, issuer_of
@@ -32,6 +33,7 @@ from shared.tokens import SIGN_IN_TYPE, SIGN_OUT_TYPE, Opened, open_signed, sign
 
 LEEWAY = 60  # seconds that two clocks may differ; logout.php allows as many
 MAX_AGE = 300  # seconds since iat: bounds tokens that never expire, and sets exp some way off
+ACCEPTABLE_FOR = 2 * LEEWAY + MAX_AGE  # seconds, at most, from its first use on
 LIFETIME = 120  # seconds; OpenID Connect Back-Channel Logout 1.0, section 4: at most two minutes
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
 
@@ -42,6 +44,7 @@ class SignOut:
 
     service: Service
     email: str
+    token_id: str | None
 
 
 def verify_sign_out(
@@ -61,7 +64,7 @@ def verify_sign_out(
     _check_type(opened.header, claims, service, we_issued)
     _check_origin(claims, service, our_address)
     _check_clock(claims, int(now.timestamp()))
-    return SignOut(service, _email(claims))
+    return SignOut(service, _email(claims), claims.token_id)
 
 
 def make_sign_out(
@@ -99,10 +102,15 @@ def _candidates(services: Sequence[Service], now: datetime) -> Iterator[tuple[Se
     for service in services:
         if service.logout_keys:
             algorithm = service.logout_algorithm or service.algorithm
-            short = service.allow_short_secret
-            yield service, load_key_set(service.logout_keys, algorithm, allow_short_secret=short), algorithm
+            yield service, _logout_keys(service.logout_keys, algorithm, service.allow_short_secret), algorithm
         elif service.algorithm in SYMMETRIC:
             yield service, service.live_keys(now), service.algorithm
+
+
+@lru_cache(maxsize=256)
+def _logout_keys(materials: tuple[str, ...], algorithm: str, allow_short_secret: bool) -> KeySet:
+    """Return the keys; kept in memory, because anyone can send a token and judging a key takes milliseconds."""
+    return load_key_set(materials, algorithm, allow_short_secret=allow_short_secret)
 
 
 def _check_type(header: Mapping[str, Any], claims: Claims, service: Service, we_issued: Callable[[str], bool]) -> None:

@@ -12,7 +12,7 @@ from flask import current_app
 from idp.config import Settings
 from idp.people import PersonDirectory
 from idp.services import ServiceRegistry
-from idp.throttling import Throttle
+from shared.throttling import Throttle
 from shared.vault import Vault
 
 

@@ -8,7 +8,7 @@ IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host have nothing to say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from shared.settings import Network
@@ -35,19 +35,21 @@ def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) ->
     """Return the nearest address that is not a trusted proxy's."""
     address = peer
     for earlier in reversed(forwarded_for.split(",")):
-        if not _is_trusted(address, trusted) or not _is_address(earlier.strip()):
+        if not _is_trusted(address, trusted) or _parse(earlier.strip()) is None:
             break
         address = earlier.strip()
     return address
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    return _is_address(address) and any(ip_address(address) in network for network in trusted)
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in trusted)
 
 
-def _is_address(text: str) -> bool:
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Return the address; an IPv4 one that comes as IPv6 (::ffff:10.0.0.1) as what it is; None if it is none."""
     try:
-        ip_address(text)
+        parsed = ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+    return parsed.ipv4_mapped or parsed if isinstance(parsed, IPv6Address) else parsed

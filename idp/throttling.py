@@ -9,17 +9,9 @@ from collections.abc import Callable
 from datetime import datetime
 
 from idp.stores.counters import storage
-from shared import throttling
-from shared.throttling import PER_ACCOUNT as PER_ACCOUNT
-from shared.throttling import PER_ADDRESS as PER_ADDRESS
-from shared.throttling import PER_DEVICE as PER_DEVICE
-from shared.throttling import TooManyAttempts as TooManyAttempts
-from shared.throttling import account_key as account_key
-from shared.throttling import network_of as network_of
+from shared.throttling import Throttle
 
 
-class Throttle(throttling.Throttle):
-    """The throttle over this program's counters."""
-
-    def __init__(self, now: Callable[[], datetime]) -> None:
-        super().__init__(storage(now), now)
+def make_throttle(now: Callable[[], datetime]) -> Throttle:
+    """Return the throttle over this program's counters; *now* is the clock."""
+    return Throttle(storage(now), now)

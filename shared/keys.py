@@ -15,6 +15,7 @@ import secrets
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -58,12 +59,17 @@ class TokenKey:
     private: bool
     native: OctKey | RSAKey | ECKey = field(repr=False, compare=False)
 
+    @cached_property
+    def public_name(self) -> str:
+        """The kid under which the public half is published: the key's own, else its thumbprint (RFC 7638)."""
+        return self.kid or self.native.thumbprint()
+
     def public_jwk(self) -> dict[str, Any]:
         """Return the public half as a JWK (RFC 7517) with kid, alg and use; ValueError for a secret."""
         if isinstance(self.native, OctKey):
             raise ValueError("a shared secret has no public half")
         jwk: dict[str, Any] = dict(self.native.as_dict(private=False))
-        return jwk | {"kid": self.kid or self.native.thumbprint(), "alg": self.algorithm, "use": "sig"}
+        return jwk | {"kid": self.public_name, "alg": self.algorithm, "use": "sig"}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 SQLITE_BUSY_MS = 15_000  # a writer waits this long for the others before the request ends as store_unavailable
 LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate
@@ -44,6 +44,16 @@ def prepare_engine(engine: Engine) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def lock_for_transaction(connection: Connection, key: int) -> None:
+    """Let nobody else who asks for *key* go on until this transaction ends.
+
+    For what is read, judged and then written, on several nodes at once. On SQLite a transaction with the execution
+    option `write` is alone by itself.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def upgrade(engine: Engine, migrations: Path) -> None:

@@ -38,6 +38,7 @@ _JWT_LIKE = re.compile(
     r"(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)?"
 )
 _TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token)=[^&\s\"'#]+")
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JSON_SPACE = " \t\n\r"  # RFC 8259, section 2
 _TEXT_MEMBERS = ("typ", "kid", "cty")
 
@@ -113,7 +114,8 @@ def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
     """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
 
     UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair, no more than
-    MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9).
+    MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9). No NUL either:
+    no text of a person has one, and PostgreSQL stumbles over it in whatever row it stands.
     """
     try:
         text = octets.decode("utf-8").strip(_JSON_SPACE)
@@ -123,7 +125,7 @@ def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
         if octets.count(b"{") + octets.count(b"[") > MAX_DEPTH:
             _check_depth(value)
         if b"\\u" in octets:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
+            _check_escapes(octets, value)
     except (ValueError, RecursionError) as error:
         reason = error.args[0] if isinstance(error, _Unwanted) else "is not JSON in UTF-8"
         raise TokenMalformed(f"the {part} {reason}") from None
@@ -136,11 +138,8 @@ def sign(claims: Mapping[str, Any], key: TokenKey, *, typ: str = SIGN_IN_TYPE, k
     """Return *claims* as a compact JWS, signed with *key*. With *kid* the header names the key by its public name."""
     header: dict[str, Any] = {"typ": typ, "alg": key.algorithm}
     if kid:
-        header["kid"] = key.kid or key.public_jwk()["kid"]
-    signing_input = b".".join(
-        urlsafe_b64encode(json.dumps(part, separators=(",", ":"), ensure_ascii=False).encode()).rstrip(b"=")
-        for part in (header, claims)
-    )
+        header["kid"] = key.public_name
+    signing_input = b".".join(urlsafe_b64encode(_encode(part).encode()).rstrip(b"=") for part in (header, claims))
     signature = JWSRegistry.algorithms[key.algorithm].sign(signing_input, key.native)
     return (signing_input + b"." + urlsafe_b64encode(signature).rstrip(b"=")).decode("ascii")
 
@@ -191,6 +190,12 @@ def _check_depth(value: Any) -> None:
     raise _Unwanted(f"has more than {MAX_DEPTH} levels")
 
 
+def _check_escapes(octets: bytes, value: Any) -> None:
+    if _NUL.search(octets):
+        raise _Unwanted("has a NUL in it")
+    json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for half of a surrogate pair
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
@@ -207,4 +212,5 @@ def _finite(text: str) -> float:
     return number if number - number == 0 else _refuse(text)  # infinity minus itself is not a number
 
 
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)

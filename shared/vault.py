@@ -22,7 +22,8 @@ class Vault:
     """Seals and opens text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet)."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
-        self._fernet = MultiFernet([Fernet(_derive(secret)) for secret in secret_keys])
+        fernets = [Fernet(_derive(secret)) for secret in secret_keys]
+        self._newest, self._fernet = fernets[0], MultiFernet(fernets)
 
     def seal(self, text: str) -> str:
         """Return *text* encrypted and authenticated."""
@@ -34,6 +35,22 @@ class Vault:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken as error:
             raise VaultLocked("a stored secret was sealed with another secret key") from error
+
+    def opens(self, sealed: str) -> bool:
+        """Tell whether any of the keys opens *sealed*."""
+        try:
+            self.open(sealed)
+        except VaultLocked:
+            return False
+        return True
+
+    def is_newest(self, sealed: str) -> bool:
+        """Tell whether *sealed* was sealed with the first key, so that it needs no other."""
+        try:
+            self._newest.decrypt(sealed)
+        except InvalidToken:
+            return False
+        return True
 
     def reseal(self, sealed: str) -> str:
         """Return *sealed*, sealed anew with the first key, or raise VaultLocked."""

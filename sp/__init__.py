@@ -17,6 +17,7 @@ from sp.config import Config
 from sp.core import Core, build
 from sp.models import db
 from sp.provider_store import ProvidersRefused, ProviderStore
+from sp.resealing import reseal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -50,6 +51,8 @@ def create_app(config: Config | None = None) -> Flask:
     schema.upgrade(engine, MIGRATIONS)
     core = build(config, engine)
     app.extensions["lychgate"] = core
+    if len(config.secret_keys) > 1:
+        reseal(engine, core.vault)
     _apply_settings(core)
     _install_views(app, core)
     return app

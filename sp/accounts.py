@@ -28,11 +28,16 @@ _BY_IDENTITY = (
     select(*_STATE, _identity.c.issued_at)
     .join(_identity, _identity.c.account_id == _account.c.id)
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
+    .with_for_update()
 )
-_BY_EMAIL = select(
-    *_STATE,
-    exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == bindparam("at")).label("here"),
-).where(_account.c.email_key == bindparam("address"))
+_BY_EMAIL = (
+    select(
+        *_STATE,
+        exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == bindparam("at")).label("here"),
+    )
+    .where(_account.c.email_key == bindparam("address"))
+    .with_for_update(of=_account)
+)
 _CHANGE = update(_account).where(_account.c.id == bindparam("account"))
 _SYNCHRONISED = (
     update(_identity)
@@ -42,7 +47,11 @@ _SYNCHRONISED = (
 
 
 def find_by_identity(connection: Connection, provider: str, subject: str) -> AccountState | None:
-    """Return the account that has this id at *provider*, or None."""
+    """Return the account that has this id at *provider*, or None.
+
+    It stays as it is until the transaction ends: an older token that is decided on at the same moment waits, and so
+    does an administrator who disables the account.
+    """
     row = connection.execute(_BY_IDENTITY, {"at": provider, "who": subject}).first()
     return _state(row, has_identity_here=True, synchronised_at=row.issued_at) if row else None
 

@@ -17,7 +17,7 @@ from sp.models import Activity
 PAGE_ROWS = 50
 
 _table: Any = Activity.__table__
-_COLUMNS = (
+_COLUMNS: tuple[Any, ...] = (
     _table.c.id,
     _table.c.reference,
     _table.c.at,

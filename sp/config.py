@@ -7,7 +7,7 @@ gateway that guesses what its operator meant is open in a place where he believe
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from typing import Any
 from dotenv import dotenv_values
 
 from shared import demo
+from shared.keys import KeyRefused, load_key_set
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from sp.addresses import OwnAddresses
 from sp.policy import Rule
-from sp.providers import NAME
+from sp.providers import NAME, ProviderRefused, parse_provider
 from sp.rules import RulesRefused, parse_rules
 
 DEFAULT_PORT = 5000
@@ -183,7 +184,29 @@ def _document(env: Environment, values: Mapping[str, str]) -> Mapping[str, Any]:
         return {}
     for name in document.keys() - {"rules", "providers"}:
         env.mistakes.append(f"{path}: {name} is no part of this file: it has [[rules]] and [providers.*]")
+    env.mistakes.extend(f"{path}: {mistake}" for mistake in _provider_mistakes(document.get("providers", {})))
     return document
+
+
+def _provider_mistakes(tables: object) -> Iterator[str]:
+    """Name what is wrong with providers, so that it is told together with all else; the store checks them again."""
+    if not isinstance(tables, Mapping):
+        yield "providers: write each provider as a table of its own, headed [providers.name]"
+        return
+    for name, settings in tables.items():
+        where = f"providers.{name}"
+        if not isinstance(settings, Mapping):
+            yield f"{where}: must be a table"
+            continue
+        try:
+            provider = parse_provider(name, settings)
+            load_key_set(settings.get("keys", []), provider.algorithm, allow_short_secret=provider.allow_short_secret)
+        except ProviderRefused as refusal:
+            yield from (f"{where}.{setting}: {why}" for setting, why in refusal.mistakes.items())
+        except KeyRefused as refusal:
+            yield f"{where}.keys: {refusal}"
+        except (AttributeError, TypeError):
+            yield f"{where}.keys: must be a list of texts"
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -11,10 +11,10 @@ SECURE_NAME = "__Host-sp_session"  # browsers take it over https only, from this
 PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
+LANDED_NAME = "sp_landed"
+_NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
-_OURS = re.compile(
-    rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{NAME}|{FORM_NAME}|{DEVICE_NAME}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
-)
+_OURS = re.compile(rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)")
 
 
 def session_cookie_name(https: bool) -> str:

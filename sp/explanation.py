@@ -47,10 +47,16 @@ def explain(
         path=path or raw_path,
         verdict=decision.verdict.words,
         rule=number,
-        rule_text=describe(decision.rule) if number else "no rule matches, so any signed-in person may",
+        rule_text=_rule_text(decision) if number is None else describe(decision.rule),
         why=tuple(why),
         refused=decision.verdict >= Verdict.FORBID,
     )
+
+
+def _rule_text(decision: Decision) -> str:
+    if decision.verdict is Verdict.AMBIGUOUS:
+        return "none is asked"
+    return "no rule matches, so any signed-in person may"
 
 
 def describe(rule: Rule) -> str:

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 from shared.errors import KeyUnavailable, TokenMalformed
 from shared.keys import KeyRefused, KeySet, TokenKey, load_jwk
+from shared.outbound import ExchangeFailed, exchange
 from shared.tokens import read_object
-from sp.outbound import ExchangeFailed, exchange
 
 FETCH_SECONDS = 5.0  # for a whole fetch: a person is waiting
 MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it

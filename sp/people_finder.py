@@ -73,7 +73,7 @@ class PeopleFinder:
         "administrators" or "" for everybody.
         """
         query = select(_account).order_by(_account.c.email_key).limit(PAGE_ROWS + 1)
-        query = query.where(*(_has(word) for word in search.split()[:MAX_WORDS]))
+        query = query.where(*(self._has(word) for word in search.split()[:MAX_WORDS]))
         if state in _STATES:
             query = query.where(_STATES[state])
         if after:
@@ -111,16 +111,23 @@ class PeopleFinder:
                 select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
             ).scalar_one()
 
+    def _has(self, word: str) -> ColumnElement[bool]:
+        """Return the condition that *word* stands in the address or in a name.
 
-def _has(word: str) -> ColumnElement[bool]:
-    """Return the condition that *word* stands in the address or in a name.
+        A whole address is looked up in the index of addresses. Names are compared without case: by ILIKE where there
+        is one. SQLite's LIKE folds ASCII letters only, so a name with others is looked for in three spellings.
+        """
+        key = email_key(word)
+        if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:
+            return and_(_account.c.email_key >= key, _account.c.email_key < key + "\U0010ffff")
+        if self._engine.dialect.name == "postgresql":
+            names = [name.ilike(_anywhere(word), escape="/") for name in _NAMES]
+        else:
+            spellings = {word} if word.isascii() else {word, word.lower(), word.capitalize(), word.upper()}
+            names = [name.like(_anywhere(spelling), escape="/") for name in _NAMES for spelling in sorted(spellings)]
+        return or_(_account.c.email_key.like(_anywhere(key), escape="/"), *names)
 
-    A whole address is looked up in the index of addresses. Names are searched as they are spelled, and with the first
-    letter changed, because SQLite folds the case of ASCII letters only.
-    """
-    key = email_key(word)
-    if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:
-        return and_(_account.c.email_key >= key, _account.c.email_key < key + "\U0010ffff")
-    spellings = {word, word.lower(), word.capitalize(), word.upper()} if not word.isascii() else {word}
-    names = [name.icontains(spelling, autoescape=True) for name in _NAMES for spelling in sorted(spellings)]
-    return or_(_account.c.email_key.contains(key, autoescape=True), *names)
+
+def _anywhere(text: str) -> str:
+    """Return the LIKE pattern for *text* standing anywhere; `/` takes the wildcards in it at their word."""
+    return f"%{text.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"

@@ -22,7 +22,7 @@ from sp.redirects import is_plain_path
 
 # Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
 # path looks like, recognised in one go because it is asked at each request.
-_ONE_READING = re.compile(r"(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
+_ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 _PARAMETERS = re.compile(r";[^/]*")
 
 

@@ -9,24 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from shared.errors import ProviderUnknown
-from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey, generate_key, key_set, load_key, public_pem
-from shared.vault import Vault, VaultLocked
+from shared.vault import Vault
 from sp import audit
 from sp import provider_rows as rows
-from sp.provider_rows import StoredKey, StoredProvider
+from sp.provider_keys import JudgedKey, NewKey, judge, keys_after, new_key
+from sp.provider_rows import StoredProvider
 from sp.provider_store import differences
 from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
-
-PRIVATE_KEY = (
-    "this is a private key: it belongs at the identity provider alone. Paste its public half, and if the private one "
-    "has been sent around, make a new pair"
-)
 
 
 class ManagedByFile(Exception):
@@ -39,24 +34,6 @@ class ChangedMeanwhile(Exception):
     def __init__(self, stored: StoredProvider) -> None:
         self.stored = stored
         super().__init__(f"the provider {stored.provider.name} was changed meanwhile")
-
-
-@dataclass(frozen=True)
-class NewKey:
-    """A key about to be stored. `shown_once` is what the identity provider needs of a generated one, else empty."""
-
-    material: str
-    key: TokenKey
-    shown_once: str = ""
-
-
-@dataclass(frozen=True)
-class JudgedKey:
-    """A stored key, whether it verifies anything, and what is wrong with it, if anything is."""
-
-    stored: StoredKey
-    usable: bool
-    problem: str
 
 
 class ProviderEditor:
@@ -85,7 +62,7 @@ class ProviderEditor:
             mistakes |= error.mistakes
             name = "new"
         provider = _parse(name, settings, mistakes)
-        key = self._new_key(provider, material, mistakes) if material or not provider.jwks_url else None
+        key = new_key(provider, material, mistakes) if material or not provider.jwks_url else None
         with self._writing.begin() as connection:
             if "name" not in mistakes and rows.load_one(connection, name) is not None:
                 mistakes["name"] = f"there is a provider {name} already"
@@ -110,10 +87,10 @@ class ProviderEditor:
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
             provider = _parse(name, settings, mistakes)
-            new = self._new_key(provider, material, mistakes) if material else None
+            new = new_key(provider, material, mistakes) if material else None
             keys: dict[str, str | None] = {key.fingerprint: None for key in stored.keys}
             if "keys" not in mistakes and "algorithm" not in mistakes:
-                keys = self._keys_after(provider, stored, new, mistakes)
+                keys = keys_after(self._vault, provider, stored, new, mistakes)
             self._check_default(connection, provider, mistakes)
             if mistakes:
                 raise ProviderRefused(mistakes)
@@ -148,8 +125,8 @@ class ProviderEditor:
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
-            new = self._new_key(stored.provider, material, mistakes)
-            keys = self._keys_after(stored.provider, stored, new, mistakes) if new else {}
+            new = new_key(stored.provider, material, mistakes)
+            keys = keys_after(self._vault, stored.provider, stored, new, mistakes) if new else {}
             if new is None or mistakes:
                 raise ProviderRefused(mistakes)
             rows.write_keys(connection, name, stored.keys, keys, self._vault)
@@ -186,7 +163,7 @@ class ProviderEditor:
 
     def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
         """Return the keys of *stored* with what is wrong with each."""
-        return [self._judge(key, stored.provider) for key in stored.keys]
+        return [judge(self._vault, key, stored.provider) for key in stored.keys]
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
@@ -199,65 +176,6 @@ class ProviderEditor:
                 raise ChangedMeanwhile(stored)
             yield connection, stored
             rows.bump_revision(connection)
-
-    def _new_key(self, provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
-        """Return the key in *material*, or a generated one if that is empty. None, and a mistake, if it is refused."""
-        if "algorithm" in mistakes:
-            return None
-        shown_once = ""
-        if not material:
-            shown_once = material = generate_key(provider.algorithm)
-            if provider.algorithm not in SYMMETRIC:
-                material = public_pem(shown_once)  # the private half is the identity provider's, and is not kept here
-        try:
-            key = load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
-            if key.private and provider.algorithm not in SYMMETRIC:
-                raise KeyRefused(PRIVATE_KEY)
-        except KeyRefused as error:
-            mistakes["keys"] = str(error)
-            return None
-        return NewKey(material, key, shown_once)
-
-    def _keys_after(
-        self, provider: Provider, stored: StoredProvider, new: NewKey | None, mistakes: dict[str, str]
-    ) -> dict[str, str | None]:
-        """Return the keys that the provider is to have, newest last, as `write_keys` wants them."""
-        added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
-        try:
-            present = self._load_keys(provider, stored)
-        except (KeyRefused, VaultLocked) as error:
-            if provider.algorithm != stored.provider.algorithm and (new or provider.jwks_url):
-                return added
-            if new is None:
-                mistakes["keys"] = f"the stored keys do not fit: {error}. Enter one that does"
-                return added
-            present = KeySet(())  # a key that cannot be opened must not keep a good one out
-        try:
-            key_set([*present.keys, *([new.key] if new else [])])
-        except KeyRefused as error:
-            mistakes["keys"] = str(error)
-        if not stored.keys and not added and not provider.jwks_url:
-            mistakes["keys"] = "enter a key" + ("" if provider.algorithm in SYMMETRIC else ", or a JWKS endpoint")
-        return {key.fingerprint: None for key in stored.keys} | added
-
-    def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
-        try:
-            material = self._vault.open(key.sealed)
-            load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
-        except (VaultLocked, KeyRefused) as error:
-            return JudgedKey(key, False, f"It cannot be used: {error}.")
-        try:
-            load_key(material, provider.algorithm)
-        except KeyRefused as error:
-            return JudgedKey(key, True, f"It is weak: {error}.")
-        return JudgedKey(key, True, "")
-
-    def _load_keys(self, provider: Provider, stored: StoredProvider) -> KeySet:
-        keys = []
-        for key in stored.keys:
-            material = self._vault.open(key.sealed)
-            keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
-        return key_set(keys)
 
     def _check_default(self, connection: Connection, provider: Provider, mistakes: dict[str, str]) -> None:
         if not provider.default:

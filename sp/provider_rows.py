@@ -98,7 +98,9 @@ def write_keys(
     now = datetime.now(UTC)
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
-            connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(position=position))
+            # Sealed anew where the material is at hand: the old seal may be of a secret key that was lost.
+            changes = {"position": position} | ({"sealed": vault.seal(material)} if material is not None else {})
+            connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:
             raise ValueError(f"there is no stored key {fingerprint}, and no material for it")
         else:

@@ -6,6 +6,7 @@ twice changes nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,14 +15,17 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
+from shared.schema import lock_for_transaction
 from shared.vault import Vault, VaultLocked
 from sp import audit
 from sp import provider_rows as rows
 from sp.provider_rows import StoredProvider as StoredProvider  # handed out by `load`
 from sp.providers import Provider, ProviderRefused, parse_provider
 
-
+SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
 UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing
+
+log = logging.getLogger("lychgate")
 
 
 class ProvidersRefused(ValueError):
@@ -71,6 +75,7 @@ class ProviderStore:
         wanted, mistakes = _read(document)
         applied = Applied()
         with self._writing.begin() as connection:
+            lock_for_transaction(connection, SETTINGS_LOCK)
             stored = {item.provider.name: item for item in rows.load_all(connection)}
             for provider, keys in wanted:
                 try:
@@ -113,7 +118,15 @@ class ProviderStore:
         applied: Applied,
     ) -> None:
         name = provider.name
-        materials = list(keys) or [self._vault.open(key.sealed) for key in (stored.keys if stored else ())]
+        try:
+            materials = list(keys) or [self._vault.open(key.sealed) for key in (stored.keys if stored else ())]
+        except VaultLocked as locked:
+            if not managed_by_file:
+                raise
+            # The gateway starts all the same, without this provider's keys: local sign-in must remain possible.
+            log.error("provider %s stays as it was: %s", name, locked)
+            applied.unchanged.append(name)
+            return
         if not materials and provider.algorithm in SYMMETRIC:
             applied.generated[name] = generate_key(provider.algorithm)
             materials = [applied.generated[name]]
@@ -125,7 +138,8 @@ class ProviderStore:
         changes = differences(provider, stored)
         if stored is not None and [key.fingerprint for key in stored.keys] != fingerprints:
             changes["keys"] = [[key.fingerprint for key in stored.keys], fingerprints]
-        if stored is not None and not changes and stored.managed_by_file == managed_by_file:
+        resealing = stored is not None and not all(self._vault.opens(key.sealed) for key in stored.keys)
+        if stored is not None and not changes and stored.managed_by_file == managed_by_file and not resealing:
             applied.unchanged.append(name)
             return
         rows.write(connection, provider, is_new=stored is None, managed_by_file=managed_by_file)
@@ -164,9 +178,24 @@ def differences(provider: Provider, stored: StoredProvider | None) -> dict[str, 
     """Return [before, after] of each setting that differs, for the audit trail. There is no secret among them."""
     if stored is None:
         return {"preset": [None, provider.preset], "algorithm": [None, provider.algorithm]}
-    before, after = stored.settings, provider.as_settings()
+    before, after = _flat(stored.settings), _flat(provider.as_settings())
     return {
-        name: [before.get(name), value]
-        for name, value in after.items()
-        if before.get(name, ...) != value and not (name in UNORDERED and set(before.get(name, ())) == set(value))
+        name: [before.get(name), after.get(name)]
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and not _is_reordered(name, before.get(name), after.get(name))
     }
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *settings* with tables taken apart, and without the fields of a mapping that are not wanted."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{part}": inner for part, inner in value.items() if inner != "" or name != "mapping"}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _is_reordered(name: str, before: Any, after: Any) -> bool:
+    return name in UNORDERED and set(before or ()) == set(after or ())

@@ -97,7 +97,7 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     email = _email(_required(values, "email", mapping), source["email"])
     _check_domain(email, provider)
     if source.get("id") == source["email"]:
-        subject = _lower_ascii(email)  # without case, but an address that only looks like another is another
+        subject = address_as_id(email)
     else:
         subject = _subject(_required(values, "id", mapping), source["id"])
     return Profile(
@@ -143,6 +143,14 @@ def email_key(email: str) -> str:
     if email.isascii():
         return email.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
+
+
+def address_as_id(email: str) -> str:
+    """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
+
+    An address that only looks like another one is another person: the Kelvin sign is no k here.
+    """
+    return email.encode().lower().decode()
 
 
 def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:
@@ -203,7 +211,7 @@ def _email(value: Any, claim: str) -> str:
 
 def _check_domain(email: str, provider: Provider) -> None:
     """Only ASCII letters are compared without case: a Kelvin sign in a domain is no k."""
-    domain = _lower_ascii(email.rpartition("@")[2])
+    domain = address_as_id(email).rpartition("@")[2]
     if provider.email_domains and domain not in provider.email_domains:
         raise EmailNotAllowed("the domain of the address is not among those admitted")
 
@@ -227,10 +235,6 @@ def _groups(value: Any, claim: str) -> tuple[str, ...]:
     if not isinstance(items, list) or len(items) > MAX_GROUPS or not all(isinstance(i, str) for i in items):
         raise ClaimInvalid(f"{claim} must be a list of at most {MAX_GROUPS} texts", claim=claim)
     return tuple(dict.fromkeys(_text(item, claim) for item in items if item))
-
-
-def _lower_ascii(text: str) -> str:
-    return text.encode().lower().decode()
 
 
 def _is_plain(text: str) -> bool:

@@ -84,7 +84,11 @@ class SqlReplayCache:
 
 
 class RedisReplayCache:
-    """In Redis (appendonly, noeviction), for gateways on several machines that want it out of the database."""
+    """In Redis (appendonly, noeviction), for gateways on several machines that want it out of the database.
+
+    What Redis has acknowledged survives its death only with `appendfsync always`: with `everysec` it may answer while
+    an earlier write is still on its way to the disk, and forget the last two seconds when it is killed then.
+    """
 
     def __init__(self, url: str) -> None:
         # No retry: after a broken connection it is unknown whether the first try has spent the token.

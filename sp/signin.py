@@ -207,6 +207,7 @@ class SignIn:
                 account_id=account_id,
                 detail="with a local password",
             )
+            accounts.note_sign_in(connection, account_id, datetime.fromtimestamp(now, UTC))
         return SignedIn(new.secret, account_id, email, False, reference)
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:

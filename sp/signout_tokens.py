@@ -25,8 +25,8 @@ from shared.errors import (
 from shared.keys import KeySet
 from shared.tokens import SIGN_OUT_TYPE, open_signed
 from sp.providers import Provider
-from sp.provisioning import email_key
-from sp.verification import MAX_TOKEN_ID_LENGTH, find_claim
+from sp.provisioning import address_as_id, email_key
+from sp.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER, find_claim
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
 
@@ -118,7 +118,7 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
     mapping = dict(provider.mapping)
     id_claims, email_claims = mapping.get("id", ()), mapping.get("email", ())
     subjects = frozenset(
-        email_key(text) if name in email_claims else text for name, text in _texts(claims, id_claims)
+        address_as_id(text) if name in email_claims else text for name, text in _texts(claims, id_claims)
     )  # fmt: skip
     emails = frozenset(email_key(text) for _name, text in _texts(claims, email_claims))
     sid = claims.raw.get("sid")
@@ -126,10 +126,11 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
         raise ClaimInvalid("sid must be text", claim="sid")
     if sid is None and claims.subject is None and not subjects and not emails:
         raise ClaimMissing("the token names nobody: it has neither sub nor sid", claim="sub")
+    last = min(claims.expires_at or 0, (claims.issued_at or 0) + provider.max_age)
     return SignOut(
         provider=provider.name,
         token_id=token_id,
-        until=int(min(claims.expires_at or 0, (claims.issued_at or 0) + provider.max_age)) + provider.clock_skew + 1,
+        until=int(last) + provider.clock_skew + 1 + REMEMBERED_LONGER,
         sid=sid,
         subjects=subjects,
         sub=claims.subject if not id_claims or id_claims[0] != "sub" else None,

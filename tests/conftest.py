@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.support.browser import Chromium
 from tests.support.pair import Pair, running_pair
+from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
 from tests.support.watch import Watch
 
 BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
@@ -42,6 +43,26 @@ def own_pair(tmp_path: Path) -> Iterator[Pair]:
 def start_pair(tmp_path: Path) -> StartPair:
     """Return the function that starts a pair with settings of the test's own; see `running_pair`."""
     return partial(running_pair, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of this worker's own; each test makes itself a database in it."""
+    binaries = find_postgresql()
+    if binaries is None:
+        pytest.skip("no PostgreSQL on this machine; tools/system-packages installs it")
+    with running_postgresql(binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """A Redis server of this worker's own."""
+    binary = find_redis()
+    if binary is None:
+        pytest.skip("no Redis on this machine; tools/system-packages installs it")
+    with running_redis(binary) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

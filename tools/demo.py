@@ -209,8 +209,7 @@ class Program:
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         shown = "\n".join(f"  {line}" for line in lines) or "  (nothing)"
         raise DemoFailed(
-            f"The {self.name} ended with status {self.process.returncode}. "
-            f"Its log, {self.log}, ends with\n{shown}"
+            f"The {self.name} ended with status {self.process.returncode}. Its log, {self.log}, ends with\n{shown}"
         )
 
     def is_healthy(self) -> bool:
@@ -243,9 +242,7 @@ def wait_until_healthy(programs: list[Program], stop: Event) -> None:
         waiting = [program for program in waiting if not program.is_healthy()]
         if waiting and time.monotonic() > deadline:
             program = waiting[0]
-            raise DemoFailed(
-                f"The {program.name} did not answer within {START_SECONDS} seconds; see {program.log}."
-            )
+            raise DemoFailed(f"The {program.name} did not answer within {START_SECONDS} seconds; see {program.log}.")
         if stop.wait(0.1 if waiting else 0):
             raise Stopped
 

@@ -1,2 +1,5 @@
-// Sends the token on. Without scripts the person presses the button instead.
-document.getElementById("deliver").submit();
+// Sends the token on, together with the fragment of the page that was asked for, which no server ever sees.
+// Without scripts the person presses the button instead.
+const form = document.getElementById("deliver");
+form.setAttribute("action", form.getAttribute("action") + location.hash);
+HTMLFormElement.prototype.submit.call(form); // not form.submit: a service may name its parameter so

@@ -1,6 +1,7 @@
 """Write down what happened, so that an operator can answer who signed in where, and when.
 
-Every entry is a row and a line of the log. A token is named by its jti, and never stands in either.
+Every entry is a row and a line of the log. A token is named by its jti, and never stands in either. What a stranger
+can cause as often as he likes is a line only: logs are rotated, and a table that anyone can fill is a way in.
 """
 
 from __future__ import annotations
@@ -23,26 +24,23 @@ def record(
     session: Session, event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = ""
 ) -> None:
     """Add an entry to the transaction of *session* (see models.writing), and write the line."""
-    address = (request.remote_addr or "") if has_request_context() else ""
     row = AuditRow(
         at=parts().now(),
         event=event,
         email=_printable(email, 254),
         service=service,
-        address=address[:45],
+        address=_address(),
         token_id=token_id,
         detail=_printable(detail, 200),
     )
     session.add(row)
-    log.info(
-        "%s email=%s service=%s address=%s jti=%s %s",
-        event,
-        row.email or "-",
-        service or "-",
-        row.address or "-",
-        token_id or "-",
-        row.detail,
-    )
+    note(event, email=row.email, service=service, token_id=token_id, detail=row.detail)
+
+
+def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
+    """Write the line alone."""
+    words = (_printable(word, 254) or "-" for word in (email, service, _address(), token_id))
+    log.info("%s email=%s service=%s address=%s jti=%s %s", event, *words, _printable(detail, 200))
 
 
 def we_issued(token_id: str) -> bool:
@@ -61,6 +59,10 @@ def forget_before(moment: datetime, limit: int) -> None:
     with writing() as session:
         old = select(AuditRow.id).where(AuditRow.at < moment).limit(limit)
         session.execute(delete(AuditRow).where(AuditRow.id.in_(old)))
+
+
+def _address() -> str:
+    return (request.remote_addr or "")[:45] if has_request_context() else ""
 
 
 def _printable(text: str, length: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from idp.models import db
 from idp.services import ServiceRegistry
@@ -13,6 +13,7 @@ from shared.schema import is_up_to_date, prepare_engine, upgrade
 from shared.settings import SettingsRefused
 from shared.vault import VaultLocked
 
+DatabaseDown = OperationalError  # what a database raises that cannot be reached, is locked, or lacks a table
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 

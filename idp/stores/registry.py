@@ -6,19 +6,24 @@ stays published and accepted for a while after.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from idp.models import ServiceKeyRow, ServiceRow, db, writing
-from idp.services import Service, ServiceDefinition, ServiceKey, ServiceUnknown, parse_service, with_keys
+from idp.services import Service, ServiceKey, ServiceUnknown, with_keys
+from idp.services_file import ServiceDefinition, parse_service
 from shared.keys import TokenKey, generate_key, load_key
+from shared.schema import lock_for_transaction
 from shared.vault import Vault
 
 SIGN_AFTER = 600  # seconds until a new key signs: twice as long as caches keep our published keys
+SERVICES_LOCK = 0x73657276  # "serv": nodes that start at once apply the same file one after another
 ACCEPT_AFTER = 86_400  # seconds that the old key stays good after the new one signs
 
 
@@ -42,6 +47,7 @@ class SqlRegistry:
         self._now = now
         self._built_in = built_in
         self._load_key = lru_cache(maxsize=256)(self._open_key)
+        self._parse = lru_cache(maxsize=256)(self._open_definition)
 
     def find(self, name: str) -> Service:
         """Return the service, or raise ServiceUnknown."""
@@ -73,6 +79,7 @@ class SqlRegistry:
         """
         made: dict[str, str] = {}
         with writing() as session:
+            lock_for_transaction(session.connection(), SERVICES_LOCK)
             if managed:
                 for row in session.scalars(select(ServiceRow).where(ServiceRow.managed)):
                     if row.name not in definitions:
@@ -80,7 +87,7 @@ class SqlRegistry:
                 session.flush()
             for name, definition in definitions.items():
                 row = session.get(ServiceRow, name) or ServiceRow(name=name)
-                row.definition = dict(definition.table)
+                row.definition = self._sealed(definition.table)
                 row.managed = managed
                 row.keys_given = bool(definition.key_materials)
                 session.add(row)
@@ -131,7 +138,7 @@ class SqlRegistry:
             material = generate_key(algorithm)
             self._add_key(row, material, algorithm, self._now())
             return material
-        stored = [self._vault.open(key.sealed) for key in row.keys]
+        stored = [self._vault.open(key.sealed) if self._vault.opens(key.sealed) else None for key in row.keys]
         if stored != list(definition.key_materials):
             row.keys = []
             db.session.flush()
@@ -157,7 +164,7 @@ class SqlRegistry:
         session.flush()
 
     def _service(self, row: ServiceRow) -> Service:
-        service = parse_service(row.name, row.definition).service
+        service = self._parse(row.name, json.dumps(row.definition))
         keys = [
             ServiceKey(
                 self._load_key(key.sealed, key.algorithm, service.allow_short_secret),
@@ -167,6 +174,18 @@ class SqlRegistry:
             for key in row.keys
         ]
         return with_keys(service, keys)
+
+    def _sealed(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entry as it is stored: the keys for sign-out requests may be secrets."""
+        given = table.get("logout_keys")
+        return {**table, "logout_keys": [self._vault.seal(key) for key in given]} if given else dict(table)
+
+    def _open_definition(self, name: str, definition: str) -> Service:
+        """Return the service in a stored entry, without its keys. Kept in memory: every request asks for some."""
+        table = json.loads(definition)
+        if "logout_keys" in table:
+            table["logout_keys"] = [self._vault.open(sealed) for sealed in table["logout_keys"]]
+        return parse_service(name, table).service
 
     def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
         """Return the key in *sealed*. Kept in memory, because judging a private key takes tens of milliseconds."""

@@ -42,26 +42,35 @@ class SignedIn:
         return self.id_hash
 
 
-def open_session(person: Person, *, stay: bool) -> tuple[str, int | None]:
+class SessionOver(Exception):
+    """The session has ended since it was looked up, in another tab perhaps."""
+
+
+def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) -> tuple[str, int | None]:
     """Sign *person* in; return the cookie's value, always a new one, and its age limit.
 
-    None as the limit: the cookie goes when the browser is closed.
+    None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
+    was the same person's, the services that took part in it go on under the new one; another person's are told.
     """
     settings, now = parts().settings, parts().now()
     value = secrets.token_urlsafe(ID_BYTES)
     lifetime = settings.stay_signed_in if stay else settings.session_lifetime
     with writing() as session:
-        session.add(
-            SessionRow(
-                id_hash=_hash(value),
-                person_id=person.id,
-                email=person.email,
-                signed_in_at=now,
-                seen_at=now,
-                ends_at=now + timedelta(seconds=lifetime),
-                remembered=stay,
-            )
+        row = SessionRow(
+            id_hash=_hash(value),
+            person_id=person.id,
+            email=person.email,
+            signed_in_at=now,
+            seen_at=now,
+            ends_at=now + timedelta(seconds=lifetime),
+            remembered=stay,
         )
+        session.add(row)
+        session.flush()
+        if before is not None and (old := _locked_row(session, before)) is not None:
+            if old.person_id == person.id:
+                _hand_over(session, old, row)
+            _end(session, [old], "signed in anew")
         audit.record(session, "signed_in", email=person.email, detail="stay signed in" if stay else "")
     return value, lifetime if stay else None
 
@@ -86,7 +95,12 @@ def find_session_to_end(value: str | None) -> SignedIn | None:
 
 
 def take_part(session: Session, signed_in: SignedIn, service: str) -> str:
-    """Note that *service* gets a token in this session; return the sid by which it knows the session."""
+    """Note that *service* gets a token in this session; return the sid by which it knows the session.
+
+    Raises SessionOver: whoever signs out while a token is under way gets none that nobody could be told to end.
+    """
+    if _locked_row(session, signed_in) is None:
+        raise SessionOver
     row = session.get(ParticipationRow, (signed_in.id_hash, service))
     if row is None:
         row = ParticipationRow(session=signed_in.id_hash, service=service, sid=secrets.token_urlsafe(16))
@@ -101,7 +115,7 @@ def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> list
     Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
     """
     with writing() as session:
-        row = session.get(SessionRow, signed_in.id_hash)
+        row = _locked_row(session, signed_in)
         notices = _end(session, [row] if row else [], reason, asked_by)
     g.pop("_login_user", None)  # what Flask-Login remembers of this request; the session is gone
     return notices
@@ -120,6 +134,17 @@ def forget_ended(limit: int) -> None:
     with writing() as session:
         over = select(SessionRow.id_hash).where(SessionRow.ends_at <= parts().now()).limit(limit)
         session.execute(delete(SessionRow).where(SessionRow.id_hash.in_(over)))
+
+
+def _locked_row(session: Session, signed_in: SignedIn) -> SessionRow | None:
+    """Return the row, for this transaction alone, so that nothing is added to a session while it ends."""
+    return session.get(SessionRow, signed_in.id_hash, with_for_update=True, populate_existing=True)
+
+
+def _hand_over(session: Session, old: SessionRow, new: SessionRow) -> None:
+    moved = update(ParticipationRow).where(ParticipationRow.session == old.id_hash).values(session=new.id_hash)
+    session.execute(moved)
+    session.expire(old)
 
 
 def _end(session: Session, rows: Sequence[SessionRow], reason: str, asked_by: str = "") -> list[str]:

@@ -231,7 +231,7 @@ def test_a_directory_that_is_away_is_a_503_and_not_a_wrong_password(make_app: Ma
     register(app, gate=GATE)
     answer = Browser(app).sign_in()
     assert answer.status_code == 503
-    assert "cannot be reached" in words(answer)
+    assert "Nobody can sign in at the moment" in words(answer)
 
 
 def test_the_front_page_lists_what_the_person_may_open(app: Flask, browser: Browser) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask
+from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, network_of
 
 from idp.tests.support import ALICE, MALLORY, Browser, Cast, Clock, words
-from idp.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, network_of
 
 WRONG = Cast(ALICE.email, "a wrong password")
 

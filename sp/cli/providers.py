@@ -14,6 +14,7 @@ from sp import config as settings
 from sp.cli.output import as_json, fail, print_table
 from sp.core import core
 from sp.provider_store import ProvidersRefused, StoredProvider
+from sp.resealing import reseal
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 
@@ -73,6 +74,19 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
     for warning in stored.provider.warnings:
         click.echo(f"warning: {warning}", err=True)
+
+
+@providers.command("reseal")
+@as_json
+def reseal_all(as_json: bool) -> None:
+    """Encrypt every stored key anew with SP_SECRET_KEY, so that older secret keys are no longer needed."""
+    outcome = reseal(core().engine, core().vault)
+    if as_json:
+        click.echo(json.dumps(vars(outcome)))
+    else:
+        click.echo(f"{outcome.anew} stored keys were encrypted anew, {outcome.before} needed nothing.")
+    if outcome.locked:
+        fail(f"{outcome.locked} stored keys were encrypted with a secret key that is not among SP_SECRET_KEY_FALLBACKS")
 
 
 @providers.command("remove")

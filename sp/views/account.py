@@ -8,6 +8,7 @@ from flask_login import current_user, login_required
 from flask_wtf import FlaskForm
 
 from shared.web import page
+from sp.cookies import clear_session_cookie
 from sp.core import core
 
 views = Blueprint("account", __name__)
@@ -31,7 +32,13 @@ def show() -> ResponseReturnValue:
 def end(public_id: str) -> ResponseReturnValue:
     """End one of one's own sessions."""
     if EndForm().validate_on_submit():
-        core().sessions.end(public_id=public_id, account_id=current_user.session.account_id)
+        mine = current_user.session
+        core().sessions.end(public_id=public_id, account_id=mine.account_id)
+        if public_id == mine.public_id:
+            # Not back to a page that asks for a sign-in: the identity provider would sign the person in again at once.
+            response = redirect(url_for("signin.ask_sign_out"), 303)
+            clear_session_cookie(response, https=core().config.https)
+            return response
         flash("The session has ended.")
     return redirect(url_for("account.show"), 303)
 

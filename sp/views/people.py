@@ -9,6 +9,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
+from shared.tokens import redact
 from sp.activity import Visitor
 from sp.cookies import read_session_cookie, session_cookie_name
 from sp.core import core
@@ -28,7 +29,9 @@ class Person(UserMixin):  # type: ignore[misc]
 
 def install_login(app: Flask) -> None:
     """Let `current_user` and `login_required` work with our session cookie."""
-    manager = LoginManager(app)
+    manager = LoginManager()
+    manager.init_app(app, add_context_processor=False)  # it would ask the database who is there for every page,
+    app.jinja_env.globals["current_user"] = current_user  # this asks where a template does
     manager.session_protection = None  # its "strong" mode believes X-Forwarded-For
 
     @manager.request_loader
@@ -61,5 +64,5 @@ def require_administrator() -> None:
 
 
 def visitor() -> Visitor:
-    """Return where this request comes from."""
-    return Visitor(request.remote_addr or "", request.user_agent.string)
+    """Return where this request comes from. What a program says of itself is kept, so a token in it is taken out."""
+    return Visitor(request.remote_addr or "", redact(request.user_agent.string))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sp.provider_editing import JudgedKey
+from sp.provider_keys import JudgedKey
 from sp.provider_rows import StoredProvider
 
 NO_WAY_IN = (

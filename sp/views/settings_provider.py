@@ -50,6 +50,9 @@ def create() -> ResponseReturnValue:
     except ProviderRefused as error:
         return _new_page(form, form.attach(error.mistakes), 400)
     core().registry.forget()
+    if known := core().people.known_at(provider.name):
+        accounts = "One account has an id" if known == 1 else f"{known} accounts have ids"
+        flash(f"{accounts} of an earlier provider of this name, and will be signed in by those ids.", "warning")
     if not key:
         flash(f"The provider {provider.title} was created.")
         return redirect(url_for("provider.show", name=provider.name), 303)

@@ -13,6 +13,7 @@ from flask.typing import ResponseReturnValue
 
 from shared.errors import (
     REJECTIONS,
+    CookiesBlocked,
     DeliveryNotAllowed,
     NonceMismatch,
     Rejection,
@@ -32,7 +33,7 @@ from sp.registry import Trusted
 from sp.replay import token_key
 from sp.sessions import API, BROWSER, hash_id
 from sp.verification import Verified, check_nonce, verify
-from sp.views import trial
+from sp.views import loops, trial
 from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("sso", __name__)
@@ -61,6 +62,7 @@ def start(provider_name: str | None) -> ResponseReturnValue:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path), 303)
     if request.method == "HEAD":
         return "", 200
+    loops.break_circle(provider, return_path)
     response = redirect("/", 303)
     pending = core().pending.begin(response, request.cookies, provider.name, return_path)
     absolute = core().config.external_url + return_path
@@ -105,7 +107,15 @@ def error() -> ResponseReturnValue:
         session = browser_session()
     except StoreUnavailable:
         session = None  # or the page that says so would lead to itself
-    return page("sp/refused.html", rejection.status, rejection=rejection, reference=reference, session=session)
+    causes = loops.causes() if rejection is CookiesBlocked and session is None else []
+    return page(
+        "sp/refused.html",
+        rejection.status,
+        rejection=rejection,
+        reference=reference,
+        session=session,
+        causes=causes,
+    )
 
 
 def install_errors(app: Flask) -> None:
@@ -227,6 +237,7 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
     )
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
     set_session_cookie(response, signed_in.secret, https=core().config.https)
+    loops.note_landing(response, landing)
     if pending:
         core().pending.finish(response, pending)
     return response

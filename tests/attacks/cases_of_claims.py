@@ -99,7 +99,7 @@ JTI = (
     *each_value("jti", INVALID, None, "", 12345, 1.5, True, [], ["a"], {}, {"id": "a"}, "x" * 513),
     Case("a jti of 512 characters", ACCEPTED, edited("jti", lambda jti: f"{jti:a<512}")),
     Case("a jti with plus, slash and padding", ACCEPTED, edited("jti", lambda jti: jti + "+/==")),
-    Case("a jti with a NUL", ACCEPTED, edited("jti", lambda jti: jti + "\0")),
+    Case("a jti with a NUL", "token_malformed", edited("jti", lambda jti: jti + "\0")),
     Case("a jti with a line break", ACCEPTED, edited("jti", lambda jti: jti + "\r\n")),
     Case("a jti with a quote", ACCEPTED, edited("jti", lambda jti: jti + "'--")),
     Case("a jti with an emoji", ACCEPTED, edited("jti", lambda jti: jti + "😀")),
@@ -111,7 +111,7 @@ PARTIES = (
     *each_value(
         "iss", "issuer_mismatch", ISSUER + "/", ISSUER.upper(), ISSUER[:-1], ISSUER + ".evil.example", " " + ISSUER
     ),
-    *each_value("iss", "issuer_mismatch", "https://idp.ехample.com", ISSUER + "\0", "x" * 2000, "null", "line\nbreak"),
+    *each_value("iss", "issuer_mismatch", "https://idp.ехample.com", "x" * 2000, "null", "line\nbreak"),
     *each_value("aud", INVALID, None, "", 1, True, {}, {"aud": AUDIENCE}),
     *each_value("aud", INVALID, [], [AUDIENCE, 1], [AUDIENCE, ""], [[AUDIENCE]], [None]),
     *each_value(
@@ -120,7 +120,7 @@ PARTIES = (
     *each_value("aud", "audience_mismatch", f"{AUDIENCE} https://x.example", f"{AUDIENCE},x", "*", AUDIENCE + "\n"),
     *each_value("aud", "audience_mismatch", ["https://other.example.com"], ["a", "b"]),
     *each_value("aud", ACCEPTED, [AUDIENCE], [AUDIENCE, "https://other.example.com"], [AUDIENCE, AUDIENCE]),
-    *each_value("sub", INVALID, None, "", 7, True, ["alice"], {"id": 7}, "a\0b", "a\nb", "a\u200bb", "x" * 513),
+    *each_value("sub", INVALID, None, "", 7, True, ["alice"], {"id": 7}, "a\nb", "a\u200bb", "x" * 513),
     *each_value("nonce", INVALID, None, "", 7, False, [], {}),
 )
 
@@ -132,7 +132,7 @@ def _type(code: str, *types: str) -> tuple[Case, ...]:
 TYPES = (
     *_type(ACCEPTED, "JWT", "jwt", "Jwt", "jWt"),
     Case("no typ", ACCEPTED, header_without("typ")),
-    *_type(OTHER_TYPE, "", " JWT", "JWT ", "JOSE", "JWS", "JWT+JWT", "JWT\u0000", "ЈWT", "J\nWT", "x" * 300),
+    *_type(OTHER_TYPE, "", " JWT", "JWT ", "JOSE", "JWS", "JWT+JWT", "JWT\u0001", "ЈWT", "J\nWT", "x" * 300),
     *_type(OTHER_TYPE, "at+jwt", "application/jwt", "application/at+jwt", "logout+jwt", "LOGOUT+JWT", "secevent+jwt"),
     *_type(OTHER_TYPE, "assertion+jwt", "dpop+jwt", "id_token"),
     Case("Type instead of typ, as a published page has it", ACCEPTED, header_and('"Type":"JWT"')),
@@ -152,7 +152,7 @@ PROFILES = (
         "email", INVALID, "a b@example.com", " alice@example.com", "alice@example.com ", "alice@exam\u00a0ple.com"
     ),
     *each_value(
-        "email", INVALID, "alice@example.com\0", "alice@example.com\n", "alice\t@example.com", "a@b.c\r\nBcc: x@y.z"
+        "email", INVALID, "alice@example.com\x01", "alice@example.com\n", "alice\t@example.com", "a@b.c\r\nBcc: x@y.z"
     ),
     *each_value("email", INVALID, "al\u200bice@example.com", "al\u202eice@example.com", "al\u2028ice@example.com"),
     *each_value("email", INVALID, "a" * 243 + "@example.com", "ﷺ" * 100 + "@example.com"),
@@ -160,9 +160,9 @@ PROFILES = (
         "email", ACCEPTED, "ALICE@EXAMPLE.COM", "o'hara+tag@example.com", "müller@example.com", "user@localhost"
     ),
     *each_value("email", ACCEPTED, "a" * 242 + "@example.com"),
-    *each_value("given_name", INVALID, True, [], ["Alice"], {}, 1.5, "x" * 1001, "a\0b"),
+    *each_value("given_name", INVALID, True, [], ["Alice"], {}, 1.5, "x" * 1001),
     *each_value("given_name", ACCEPTED, None, "", 7, "x" * 1000, "Алиса", "李", "a\nb"),
-    *each_value("groups", INVALID, 7, True, {}, [1], [None], [["staff"]], ["a\0b"], ["x"] * 501, ["x" * 1001]),
+    *each_value("groups", INVALID, 7, True, {}, [1], [None], [["staff"]], ["x"] * 501, ["x" * 1001]),
     *each_value("groups", ACCEPTED, None, "", "staff", [], ["staff", "staff", ""], ["ж"]),
 )
 

@@ -69,10 +69,10 @@ EVERY_ALGORITHM = (
 
 SPELLINGS_OF_NONE = tuple(
     Case(f"the algorithm {alg!r}, without a signature", NOT_ALLOWED, signed_by(lambda it: lambda _: b"", alg=alg))
-    for alg in ("None", "NONE", "nOnE", "none ", " none", "", "null", "non\u0435", "NoNe\u0000", "HS256none")
+    for alg in ("None", "NONE", "nOnE", "none ", " none", "", "null", "non\u0435", "NoNe\u0001", "HS256none")
 )
 
-_LIKE_HS256 = ("hs256", "Hs256", "HS256 ", " HS256", "HS256\u0000", "HS-256", "ＨＳ256", "../HS256", "HS256\nalg: none")
+_LIKE_HS256 = ("hs256", "Hs256", "HS256 ", " HS256", "HS256\u0001", "HS-256", "ＨＳ256", "../HS256", "HS256\nalg: none")
 _OF_OTHERS = ("HS384", "HS512", "RS256", "ES256", "PS256", "EdDSA", "dir", "A256GCM", "HMACSHA256", "x" * 200)
 OTHER_ALGORITHMS = tuple(
     Case(f"the header says {alg!r}, the signature is right", NOT_ALLOWED, header(alg=alg))
@@ -240,7 +240,7 @@ HEADER_OF_KEYS = (
 )  # fmt: skip
 
 STRANGE_KIDS = (
-    *("m", "", "KEY-1", "key-1\u0000", "k" * 3000, "\U0001f600"),
+    *("m", "", "KEY-1", "key-1\u0001", "k" * 3000, "\U0001f600"),
     *("../../../../dev/null", "/proc/self/environ", "' OR 1=1 --", "{{7*7}}", "LISTENER/kid", "${jndi:LISTENER/}"),
 )
 KID = (

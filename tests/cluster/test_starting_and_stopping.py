@@ -16,6 +16,7 @@ from tests.support.cluster import running_cluster
 from tests.support.pair import PROVIDER, SERVICE, program_environment, table
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram
+from tests.support.stores import PostgreSQL
 
 pytestmark = pytest.mark.cluster
 
@@ -49,6 +50,18 @@ def test_programs_that_start_at_once_on_a_fresh_database_all_serve(script: str, 
             assert httpx.get(f"{program.url}/readyz", trust_env=False).status_code == 200
             assert "Traceback" not in program.log
     assert_sound(tmp_path)
+
+
+@pytest.mark.parametrize("script", SETTINGS)
+def test_nodes_that_start_at_once_on_a_fresh_postgresql_all_serve(
+    script: str, tmp_path: Path, postgresql: PostgreSQL
+) -> None:
+    settings = settings_for(script, tmp_path)
+    settings[f"{SETTINGS[script][0]}_DATABASE_URL"] = postgresql.create_database()
+    with started_at_once(script, tmp_path, settings) as programs:
+        for program in programs:
+            assert httpx.get(f"{program.url}/readyz", trust_env=False).status_code == 200
+            assert "Traceback" not in program.log
 
 
 @pytest.mark.parametrize("script", SETTINGS)

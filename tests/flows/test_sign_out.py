@@ -81,11 +81,11 @@ def test_signing_out_leaves_other_browsers_and_other_people_signed_in(
 def test_a_session_can_be_ended_from_another_browser_of_the_same_person(
     page: Page, pair: Pair, new_context: NewContext
 ) -> None:
-    elsewhere = new_context(user_agent="The lost telephone").new_page()
+    elsewhere = new_context(user_agent="LostTelephone").new_page()
     sign_in(elsewhere, pair, ALICE)
     sign_in(page, pair, ALICE)
     page.goto(f"{pair.sp.url}/account")
-    page.get_by_role("listitem").filter(has_text="The lost telephone").first.get_by_role("button", name="End").click()
+    page.get_by_role("listitem").filter(has_text="LostTelephone").first.get_by_role("button", name="End").click()
     expect(page.get_by_role("status")).to_have_text("The session has ended.")
     elsewhere.context.clear_cookies(name="idp_session")
     open_sign_in_form(elsewhere, pair, "/from-the-telephone")

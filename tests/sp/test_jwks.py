@@ -23,13 +23,13 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from flask import Flask
 
-import sp.outbound
+import shared.outbound
 from shared.errors import KeyUnavailable
 from shared.keys import KeySet, TokenKey, generate_key, load_key, public_pem
+from shared.outbound import ExchangeFailed, exchange
 from shared.tokens import sign
 from sp import jwks
 from sp.jwks import FRESH, RETRY, STALE, UNKNOWN_KEY, KeyEndpoint, parse_key_set
-from sp.outbound import ExchangeFailed, exchange
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 from tests.support.minting import mint
@@ -227,7 +227,7 @@ def test_attack_plain_http_is_judged_by_the_address_that_the_name_led_to(
         judged.append(host)
         return False  # as if 127.0.0.1 were not this machine
 
-    monkeypatch.setattr(sp.outbound, "is_loopback", is_loopback)
+    monkeypatch.setattr(shared.outbound, "is_loopback", is_loopback)
     with pytest.raises(ExchangeFailed, match="for this machine only"):
         jwks.fetch(server.url.replace("127.0.0.1", "localhost"))
     assert judged == ["127.0.0.1"]
@@ -338,7 +338,7 @@ BAD_MEMBERS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD_MEMBERS, ids=str)
+@pytest.mark.parametrize("bad", BAD_MEMBERS, ids=range(len(BAD_MEMBERS)))
 def test_a_bad_member_is_left_out_and_spoils_nothing(bad: Any) -> None:
     found = parse_key_set(key_set(bad, ALICE_KEY.public_jwk()).encode(), "ES256")
     assert kids(found) == kids(KeySet((ALICE_KEY,)))
@@ -493,6 +493,21 @@ def test_many_at_once_wait_for_one_fetch() -> None:
         time.sleep(0.05)
         source.gate.set()
         assert len({id(asked.result()) for asked in asking}) == 1
+    assert source.asked == 1
+
+
+def test_a_fetch_that_takes_long_is_not_joined_by_a_second_one() -> None:
+    source, clock = Source(ALICE_KEY), Clock()
+    source.gate.clear()
+    kept = endpoint(source, clock)
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(kept.keys)]
+        wait_until(lambda: source.asked == 1)
+        clock.now += 3
+        asking.append(pool.submit(kept.keys))
+        time.sleep(0.05)
+        source.gate.set()
+        assert asking[0].result() is asking[1].result()
     assert source.asked == 1
 
 

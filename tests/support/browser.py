@@ -38,10 +38,10 @@ class Chromium:
         bundled = playwright.chromium.executable_path
         return cls(playwright, bundled) if Path(bundled).exists() else None
 
-    def launch(self, home: Path) -> Browser:
+    def launch(self, home: Path, *arguments: str) -> Browser:
         """Start it, headless, with *home* as its home folder; it crashes where it cannot write to one."""
         return self.playwright.chromium.launch(
-            executable_path=self.executable, args=list(ARGUMENTS), env=environment(home)
+            executable_path=self.executable, args=[*ARGUMENTS, *arguments], env=environment(home)
         )
 
     def launch_without_cookies_of(self, origin: str, home: Path) -> BrowserContext:

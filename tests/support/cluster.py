@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from sqlalchemy import create_engine, text
 
+from tests.support.leaks import assert_no_secret_in
 from tests.support.minting import ispring_token
 from tests.support.pair import PROVIDER, program_environment, table
 from tests.support.ports import free_port
@@ -77,6 +78,7 @@ def running_cluster(
         yield Cluster(programs, key, database_url)
         for program in programs:
             program.stop()
+            assert_no_secret_in(program.log, [key])
     finally:
         for program in programs:
             program.kill()

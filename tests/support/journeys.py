@@ -1,9 +1,11 @@
 """What people do in a browser, step by step, in the words that stand on the pages."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.support.cast import Person
 from tests.support.pair import Pair
+
+MOST_STOPS = 30  # on a page: with more, nobody would go on by keyboard
 
 
 def open_sign_in_form(page: Page, pair: Pair, path: str = "/") -> None:
@@ -49,3 +51,13 @@ def sign_out(page: Page, pair: Pair) -> None:
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     assert page.url.startswith(f"{pair.idp.url}/logout?jwt=")
+
+
+def press_tab_until_on(page: Page, wanted: Locator) -> None:
+    """Go through the page by the keyboard until *wanted* has the focus, as someone without a mouse does."""
+    expect(wanted).to_be_visible()
+    for _ in range(MOST_STOPS):
+        page.keyboard.press("Tab")
+        if wanted.evaluate("element => element === document.activeElement"):
+            return
+    raise AssertionError(f"{MOST_STOPS} presses of the tab key do not reach {wanted}")

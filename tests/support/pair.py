@@ -14,6 +14,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 from tests.support.cast import ALICE, BOB, CAROL, MALLORY, Person
+from tests.support.leaks import assert_no_secret_in
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram, flask_command
 
@@ -52,15 +53,20 @@ def running_pair(
     sp_env: Mapping[str, str] | None = None,
     idp_env: Mapping[str, str] | None = None,
     sp_args: Sequence[str] = (),
+    idp_args: Sequence[str] = (),
     people: Sequence[Person] = (ALICE, BOB, MALLORY),
+    ports: tuple[int, int] | None = None,
+    public_urls: tuple[str, str] | None = None,
 ) -> Iterator[Pair]:
     """Run a pair in *folder*. The mappings add to, or replace, single settings of its provider and service.
 
-    *people* may sign in at the identity provider; Bob is disabled there. Carol administers the gateway.
+    *people* may sign in at the identity provider; Bob is disabled there. Carol administers the gateway. *ports* and
+    *public_urls*, of gateway and identity provider, are for a test that puts a proxy in front of them. At the end the
+    logs are searched: whatever a test sends, no program writes a token, a key or a password down.
     """
     key = secrets.token_urlsafe(48)
-    sp_port, idp_port = free_port(), free_port()
-    sp_url, idp_url = f"http://127.0.0.1:{sp_port}", f"http://127.0.0.1:{idp_port}"
+    sp_port, idp_port = ports or (free_port(), free_port())
+    sp_url, idp_url = public_urls or (f"http://127.0.0.1:{sp_port}", f"http://127.0.0.1:{idp_port}")
 
     the_provider: dict[str, object] = {
         "preset": "strict",
@@ -88,8 +94,8 @@ def running_pair(
 
     full_sp_env = program_environment("SP", folder / "sp", sp_url, sp_toml) | dict(sp_env or {})
     full_idp_env = program_environment("IDP", folder / "idp", idp_url, idp_toml) | dict(idp_env or {})
-    sp = RunningProgram("run_sp.py", sp_port, folder / "sp", full_sp_env, sp_args)
-    idp = RunningProgram("run_idp.py", idp_port, folder / "idp", full_idp_env)
+    sp = RunningProgram("run_sp.py", sp_port, folder / "sp", full_sp_env, sp_args, sp_url)
+    idp = RunningProgram("run_idp.py", idp_port, folder / "idp", full_idp_env, idp_args, idp_url)
     pair = Pair(sp, idp, key, full_sp_env, full_idp_env)
     try:
         sp.start(wait=False)
@@ -102,6 +108,7 @@ def running_pair(
         yield pair
         sp.stop()
         idp.stop()
+        assert_no_secret_in(sp.log + idp.log, [key, *(person.password for person in (*people, CAROL))])
     finally:
         sp.kill()
         idp.kill()

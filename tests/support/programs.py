@@ -32,9 +32,11 @@ class RunningProgram:
         folder: Path,
         env: Mapping[str, str] | None = None,
         args: Sequence[str] = (),
+        public_url: str = "",
     ) -> None:
         self.script = ROOT / script
         self.port = port
+        self.public_url = public_url
         self.folder = folder
         self.env = private_environment(env or {})
         self.args = tuple(args)
@@ -43,6 +45,12 @@ class RunningProgram:
 
     @property
     def url(self) -> str:
+        """Where people reach it: through a proxy, if it was given a public address."""
+        return self.public_url or self.own_url
+
+    @property
+    def own_url(self) -> str:
+        """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -89,7 +97,7 @@ class RunningProgram:
             if self.process is None or self.process.poll() is not None:
                 break
             try:
-                with direct.open(f"{self.url}/healthz", timeout=2) as answer:
+                with direct.open(f"{self.own_url}/healthz", timeout=2) as answer:
                     if answer.status == 200:
                         return
             except (OSError, urllib.error.URLError):

@@ -114,6 +114,7 @@ class Redis(Server):
             "port": self.port,
             "dir": str(folder),
             "appendonly": "yes",
+            "appendfsync": "always",  # "everysec" may answer before it writes, while an earlier sync is under way
             "maxmemory-policy": "noeviction",
             "save": "",
         }

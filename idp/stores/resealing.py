@@ -1,0 +1,50 @@
+"""Seal everything in the database anew when IDP_SECRET_KEY has changed, so that the old key can be thrown away.
+
+Done at each start, as long as there are fallback keys, and by `flask --app idp services reseal`, which also says
+whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
+otherwise a node that was not restarted yet meets values that it cannot open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from idp.models import ServiceKeyRow, ServiceRow, writing
+from shared.vault import Vault, VaultLocked
+
+
+@dataclass
+class Resealed:
+    """How many values were sealed anew, were sealed with the newest key before, or cannot be opened by any key."""
+
+    anew: int = 0
+    before: int = 0
+    locked: int = 0
+
+
+def reseal(vault: Vault) -> Resealed:
+    """Seal what was sealed with an older key. A value that no key opens stays as it is: its key may yet be found."""
+    outcome = Resealed()
+    with writing() as session:
+        for key in session.scalars(select(ServiceKeyRow)):
+            key.sealed = _fresh(key.sealed, vault, outcome)
+        for row in session.scalars(select(ServiceRow)):
+            if "logout_keys" in row.definition:
+                fresh = [_fresh(sealed, vault, outcome) for sealed in row.definition["logout_keys"]]
+                row.definition = {**row.definition, "logout_keys": fresh}
+    return outcome
+
+
+def _fresh(sealed: str, vault: Vault, outcome: Resealed) -> str:
+    if vault.is_newest(sealed):
+        outcome.before += 1
+        return sealed
+    try:
+        fresh = vault.reseal(sealed)
+    except VaultLocked:
+        outcome.locked += 1
+        return sealed
+    outcome.anew += 1
+    return fresh

@@ -1,0 +1,22 @@
+"""Remember which sign-out tokens were used, for as long as they could be used again.
+
+They travel in addresses, which browsers keep: going back to one must not sign out whoever has signed in since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from idp.logout_tokens import ACCEPTABLE_FOR, SignOut
+from idp.parts import parts
+
+
+def is_first_use(sign_out: SignOut) -> bool:
+    """Tell whether the token was not used before, and note that it is now. MUST be atomic.
+
+    A service that puts no jti into its tokens cannot have them told apart; each use of one counts as the first.
+    """
+    if sign_out.token_id is None:
+        return True
+    name = hashlib.sha256(f"{sign_out.service.name} {sign_out.token_id}".encode()).hexdigest()
+    return parts().throttle.storage.incr(f"sign-out {name}", ACCEPTABLE_FOR) == 1

@@ -1,0 +1,126 @@
+"""`flask --app sp inspect` and `check-idp`: what is the matter with a token, or with a whole identity provider."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+from flask.cli import with_appcontext
+
+from shared.errors import Rejection
+from shared.keys import KeySet
+from sp.cli.output import as_json, fail, read_password
+from sp.core import core
+from sp.diagnosis.inspector import Finding, inspect, passes
+from sp.registry import Trusted
+from sp.replay import token_key
+from sp.verification import verify
+
+MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped", "advice": "advice "}
+_provider = click.option("--provider", "name", metavar="NAME", help="The provider, if it is not the default one.")
+
+
+@click.command("inspect")
+@_provider
+@click.option("--at", type=float, metavar="SECONDS", help="Judge as of this moment (seconds since 1970), not of now.")
+@click.argument("token")
+@as_json
+@with_appcontext
+def inspect_token(name: str | None, at: float | None, token: str, as_json: bool) -> None:
+    """Run every check on TOKEN, and say what to do about what failed. Nothing is spent.
+
+    TOKEN may be - to read it from standard input, where no list of processes and no history shows it, or a whole
+    address that has it as a parameter.
+    """
+    trusted = _find(name)
+    token = _token_in(sys.stdin.read() if token == "-" else token, trusted.provider.token_parameter)
+    now = time.time() if at is None else at
+    keys = _keys(trusted)
+    findings = inspect(token, trusted.provider, keys, now)
+    if keys is not None and passes(findings):
+        findings.append(_spent(token, trusted, keys, now))
+    _print(findings, as_json, provider=trusted.provider.name)
+
+
+@click.command("check-idp")
+@_provider
+@click.option("--email", required=True, help="A person of the identity provider, for trying.")
+@click.option("--password-stdin", is_flag=True, required=True, help="Read the person's password from standard input.")
+@as_json
+@with_appcontext
+def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool) -> None:
+    """Sign in at the identity provider as a person would, and grade what it sends. Nobody is signed in here."""
+    from sp.diagnosis import conformance  # a browser is nothing that each worker needs
+    from sp.diagnosis.journey import Credentials
+
+    trusted = _find(name)
+    config = core().config
+    suffixes = ("", f"/{trusted.provider.name}") if _is_default(trusted) else (f"/{trusted.provider.name}",)
+    paths = [f"{config.prefix}{path}{suffix}" for path in ("/sso/login/jwt", "/access/jwt") for suffix in suffixes]
+    credentials = Credentials(email, read_password())
+    findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, config.external_url, paths)
+    _print(findings, as_json, provider=trusted.provider.name, grade=conformance.grade(findings))
+
+
+def _find(name: str | None) -> Trusted:
+    """Return the provider, enabled or not, or end with status 1."""
+    try:
+        return core().registry.find(name)
+    except Rejection as rejection:
+        fail(f"{rejection.code}: {rejection.detail}")
+
+
+def _is_default(trusted: Trusted) -> bool:
+    try:
+        return core().registry.find(None).provider.name == trusted.provider.name
+    except Rejection:
+        return False
+
+
+def _keys(trusted: Trusted) -> KeySet | None:
+    try:
+        return trusted.keys()
+    except Rejection as rejection:
+        click.echo(f"{rejection.code}: {rejection.detail}", err=True)
+        return None
+
+
+def _token_in(text: str, parameter: str) -> str:
+    """Return the token in *text*, which may be an address that a browser was sent to."""
+    found = re.search(rf"[?&#]{re.escape(parameter)}=([^&#\s]+)", text.strip())
+    return found.group(1) if found else text.strip()
+
+
+def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
+    """Tell whether a good token was used before, without using it."""
+    try:
+        claims = verify(token, trusted.provider, keys, now).claims
+        trace = core().sign_in.trace(token_key(trusted.provider.name, claims.token_id or ""))
+    except Rejection as rejection:
+        return Finding("unspent", "failed", rejection.detail, rejection.remedy, rejection.code)
+    if trace is None:
+        return Finding("unspent", "passed", "the token was not used before, and still is not")
+    remedy = "Make a new token for each request: a stored one that is sent again is refused."
+    return Finding("unspent", "failed", "the token was used before", remedy, "token_replayed")
+
+
+def _print(findings: Sequence[Finding], as_json: bool, **about: str) -> None:
+    """Print the findings and end: with status 0 if none failed, else with 1."""
+    good = passes(list(findings))
+    if as_json:
+        click.echo(json.dumps({**about, "passed": good, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
+        sys.exit(0 if good else 1)
+    for finding in findings:
+        doubt = " (unverified)" if finding.unverified else ""
+        code = f" [{finding.code}]" if finding.code else ""
+        click.echo(f"{MARKS[finding.outcome]}  {finding.check}: {finding.explanation}{code}{doubt}")
+        if finding.remedy and finding.outcome in ("failed", "advice"):
+            click.echo(f"         -> {finding.remedy}")
+    counts = {outcome: sum(f.outcome == outcome for f in findings) for outcome in ("passed", "failed", "advice")}
+    click.echo(", ".join([*(f"{n}: {v}" for n, v in about.items()), *(f"{v} {n}" for n, v in counts.items())]))
+    sys.exit(0 if good else 1)

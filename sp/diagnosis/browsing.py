@@ -1,0 +1,162 @@
+"""A small browser without scripts: pages, forms, cookies, and every redirect one by one.
+
+For driving a real identity provider as a person would. It follows nothing by itself, so that whoever drives it sees
+each answer, and can stop before a token reaches us.
+"""
+
+from __future__ import annotations
+
+import urllib.request
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.client import HTTPMessage
+from http.cookiejar import CookieJar
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from shared.outbound import exchange
+
+SECONDS = 15.0  # for one page
+MAX_BYTES = 2 * 1024 * 1024  # of one page
+REDIRECTS = (301, 302, 303, 307, 308)
+_NEVER_SENT = ("submit", "button", "reset", "image", "file")
+
+
+@dataclass
+class Form:
+    """A form of a page. `kinds` are the types of its inputs by name; `fields` what it would send as it is."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
+
+    def first(self, *kinds: str) -> str | None:
+        """Return the name of the first input of one of these types, or None."""
+        return next((name for name, kind in self.kinds.items() if kind in kinds), None)
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer: where it came from and where it points. `next` is the address of a redirect, else empty."""
+
+    address: str
+    status: int
+    headers: HTTPMessage
+    next: str
+    forms: tuple[Form, ...]
+    title: str
+
+
+class Browser:
+    """Keeps cookies from page to page. Raises ExchangeFailed where a server does not answer."""
+
+    def __init__(self) -> None:
+        self._cookies = CookieJar()
+
+    @property
+    def cookies(self) -> CookieJar:
+        """Everything that was set so far."""
+        return self._cookies
+
+    def open(self, address: str) -> Page:
+        """Return the page at *address*."""
+        return self._ask(address, "GET", None)
+
+    def submit(self, form: Form, **typed: str) -> Page:
+        """Send *form* with what was *typed* into it."""
+        fields = urlencode({**form.fields, **typed})
+        if form.method == "GET":
+            return self._ask(f"{form.action.partition('?')[0]}?{fields}", "GET", None)
+        return self._ask(form.action, "POST", fields.encode("ascii"))
+
+    def _ask(self, address: str, method: str, body: bytes | None) -> Page:
+        address = address.partition("#")[0]
+        request = urllib.request.Request(address, method=method)  # noqa: S310  only carries the cookies
+        self._cookies.add_cookie_header(request)
+        headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"}
+        if cookie := request.get_header("Cookie"):
+            headers["Cookie"] = cookie
+        if body is not None:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        answer = exchange(
+            address,
+            seconds=SECONDS,
+            most_bytes=MAX_BYTES,
+            method=method,
+            body=body,
+            headers=headers,
+            http_anywhere=True,
+        )
+        self._cookies.extract_cookies(_Carrier(answer.headers), request)  # type: ignore[arg-type]
+        location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
+        reader = _Reader(address)
+        reader.feed(answer.body.decode("utf-8", "replace"))
+        following = urljoin(address, location or reader.refresh)
+        is_redirect = bool(location or reader.refresh)
+        return Page(
+            address, answer.status, answer.headers, following if is_redirect else "", tuple(reader.forms), reader.title
+        )
+
+
+def origin_of(address: str) -> str:
+    """Return scheme://host[:port] of *address*."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+@dataclass(frozen=True)
+class _Carrier:
+    """What a cookie jar wants to see of an answer."""
+
+    headers: HTTPMessage
+
+    def info(self) -> HTTPMessage:
+        return self.headers
+
+
+class _Reader(HTMLParser):
+    """Reads forms, the title, and a refresh without waiting, which is a redirect by other means."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._base = address
+        self.forms: list[Form] = []
+        self.title = self.refresh = ""
+        self._form: Form | None = None
+        self._in_title = False
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            action = urljoin(self._base, values.get("action", ""))
+            self._form = Form(action, "POST" if values.get("method", "").lower() == "post" else "GET")
+            self.forms.append(self._form)
+        elif tag in ("input", "button") and self._form is not None:
+            self._input(self._form, values, default="text" if tag == "input" else "submit")
+        elif tag == "title":
+            self._in_title = True
+        elif tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
+            delay, _semicolon, target = values.get("content", "").partition(";")
+            if delay.strip() == "0" and target.strip().lower().startswith("url="):
+                self.refresh = target.strip()[4:].strip("'\" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._form = None
+        elif tag == "title":
+            self._in_title = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_title:
+            self.title = (self.title + data).strip()[:200]
+
+    def _input(self, form: Form, values: dict[str, Any], default: str) -> None:
+        name, kind = values.get("name", ""), values.get("type", default).lower() or default
+        if not name:
+            return
+        if kind == "submit" and "submit" not in form.kinds.values():
+            form.fields[name] = values.get("value", "")  # the first button is the one that Enter presses
+        elif kind not in _NEVER_SENT and (kind not in ("checkbox", "radio") or "checked" in values):
+            form.fields[name] = values.get("value", "on" if kind == "checkbox" else "")
+        form.kinds.setdefault(name, kind)

@@ -1,0 +1,113 @@
+"""Drive an identity provider through sign-ins as a person would, and look at what it sends.
+
+Three parts: a visit with a wrong password, one that signs in, and, in the browser that is signed in by then, some
+more. Nothing reaches the gateway itself, so nothing is spent and nobody is signed in here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from shared.claims import Claims
+from shared.errors import Rejection
+from shared.keys import KeySet
+from shared.tokens import read_object, take_apart
+from sp.diagnosis import grades
+from sp.diagnosis.browsing import Browser
+from sp.diagnosis.grades import Visit
+from sp.diagnosis.inspector import Finding, inspect
+from sp.diagnosis.journey import Credentials, travel
+from sp.providers import Provider
+from sp.redirects import add_query
+
+VISITS = 4  # in the signed-in browser, to compare what they bring
+RETURN_PATH = "/lychgate-check"
+ELSEWHERE = "https://elsewhere.invalid/stolen"  # a reserved name: RFC 6761, section 6.4
+
+
+def check_idp(
+    provider: Provider, keys: KeySet | None, credentials: Credentials, gateway_url: str, token_paths: Sequence[str]
+) -> list[Finding]:
+    """Return the findings about *provider*. *gateway_url* is ours; tokens belong to one of its *token_paths*."""
+    return list(_check(provider, keys, credentials, gateway_url, token_paths))
+
+
+def grade(findings: Sequence[Finding]) -> str:
+    """Return A, B (there is advice) or F (something failed)."""
+    outcomes = {finding.outcome for finding in findings}
+    return "F" if "failed" in outcomes else "B" if "advice" in outcomes else "A"
+
+
+def _check(
+    provider: Provider, keys: KeySet | None, credentials: Credentials, gateway_url: str, token_paths: Sequence[str]
+) -> Iterator[Finding]:
+    if not provider.login_url:
+        yield Finding(
+            "login_url", "failed", "this provider has no login_url", "Set it: people are sent there to sign in."
+        )
+        return
+    yield grades.transport(provider.login_url)
+    yield _wrong_password(provider, credentials, gateway_url)
+
+    browser = Browser()
+    first = _visit(browser, provider, credentials, gateway_url + RETURN_PATH)
+    yield _signed_in(first)
+    if not first.journey.token:
+        return
+    yield from grades.on_the_way(first.journey)
+    yield from grades.delivery(first.journey, provider, [gateway_url + path for path in token_paths])
+    yield from grades.headers(first.journey)
+    found = inspect(first.journey.token, provider, keys, first.received_at)
+    yield from (replace(finding, check=f"token_{finding.check}") for finding in found)
+    yield from grades.content(first, provider, credentials)
+
+    later = [_visit(browser, provider, None, gateway_url + RETURN_PATH) for _ in range(VISITS)]
+    yield from grades.repeated([first, *later], provider)
+    yield _foreign_return(browser, provider)
+
+
+def _visit(browser: Browser, provider: Provider, credentials: Credentials | None, return_to: str) -> Visit:
+    nonce = secrets.token_urlsafe(24)
+    start = add_query(provider.login_url, return_to=return_to, nonce=nonce)
+    journey = travel(browser, start, provider.token_parameter, credentials)
+    return Visit(journey, nonce, return_to, time.time(), _read(journey.token, provider))
+
+
+def _read(token: str, provider: Provider) -> Claims | None:
+    """Return what *token* says, believing nothing of it."""
+    try:
+        payload = read_object(take_apart(token).payload, "payload")
+        return Claims.parse(payload, numeric_token_id=provider.numeric_token_id)
+    except Rejection:
+        return None
+
+
+def _wrong_password(provider: Provider, credentials: Credentials, gateway_url: str) -> Finding:
+    wrong = replace(credentials, password=secrets.token_urlsafe(16))
+    journey = _visit(Browser(), provider, wrong, gateway_url + RETURN_PATH).journey
+    if journey.token:
+        return Finding("wrong_password", "failed", "a wrong password was answered with a token", "Check the password.")
+    if journey.typed_at is None:
+        return Finding("wrong_password", "skipped", f"it could not be tried: {journey.stuck}")
+    return Finding("wrong_password", "passed", "a wrong password brings no token")
+
+
+def _signed_in(visit: Visit) -> Finding:
+    journey = visit.journey
+    if journey.token:
+        return Finding("sign_in", "passed", f"a token came after {len(journey.pages)} pages")
+    remedy = "Try it in a browser. Pages that work by scripts only cannot be driven from here."
+    return Finding("sign_in", "failed", journey.stuck, remedy)
+
+
+def _foreign_return(browser: Browser, provider: Provider) -> Finding:
+    journey = _visit(browser, provider, None, ELSEWHERE).journey
+    hosts = [urlsplit(page.next).hostname for page in journey.pages] + [urlsplit(journey.target).hostname]
+    if urlsplit(ELSEWHERE).hostname in hosts:
+        remedy = "Send tokens to the registered address only, whatever the request says."
+        return Finding("foreign_return", "failed", "a foreign return_to leads people away, or the token itself", remedy)
+    return Finding("foreign_return", "passed", "a foreign return_to leads nobody away")

@@ -1,0 +1,132 @@
+"""One sign-in at a real identity provider, up to the moment at which its token would reach us.
+
+The token is caught there: nothing is spent, and no session is opened here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlsplit
+
+from shared.outbound import ExchangeFailed
+from sp.diagnosis.browsing import Browser, Form, Page, origin_of
+
+MAX_STEPS = 20  # pages from the first to the token
+WORDS_OF_A_NAME = ("mail", "user", "login", "name", "account", "identifier")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """What a person types."""
+
+    email: str
+    password: str
+
+
+@dataclass
+class Journey:
+    """What happened on the way. `token` is empty if none came; `stuck` then says where it ended.
+
+    `target` is the address that the token was sent to, `parameters` what travelled beside it, `carrier` the answer
+    that it came in. `typed_at` is the number of the page that answered the password, `password_sent_on` the host that
+    it would have made a browser send the password on to.
+    """
+
+    pages: list[Page] = field(default_factory=list)
+    token: str = ""
+    way: str = ""
+    target: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    typed_at: int | None = None
+    password_sent_on: str = ""
+    stuck: str = ""
+
+    @property
+    def carrier(self) -> Page:
+        """The answer with the token, or the last one."""
+        return self.pages[-1]
+
+
+def travel(browser: Browser, start: str, parameter: str, credentials: Credentials | None) -> Journey:
+    """Go from *start* until a token in *parameter* appears. Without *credentials* no form with a password is sent."""
+    journey = Journey()
+    try:
+        page = browser.open(start)
+        for _ in range(MAX_STEPS):
+            if journey.typed_at == len(journey.pages) and page.status in (307, 308):
+                journey.password_sent_on = origin_of(page.next)
+            journey.pages.append(page)
+            if _caught(journey, page, parameter):
+                return journey
+            following = _step(browser, journey, page, credentials)
+            if following is None:
+                return journey
+            page = following
+        journey.stuck = f"no token came within {MAX_STEPS} pages"
+    except ExchangeFailed as error:
+        journey.stuck = (
+            f"{origin_of(journey.carrier.next or journey.carrier.address) if journey.pages else start}: {error}"
+        )
+    return journey
+
+
+def _caught(journey: Journey, page: Page, parameter: str) -> bool:
+    """Look for the token in a redirect, and in a form that would post it."""
+    parts = urlsplit(page.next)
+    for way, text in (("query", parts.query), ("fragment", parts.fragment)):
+        values = dict(parse_qsl(text, keep_blank_values=True))
+        if parameter in values:
+            journey.token, journey.way = values.pop(parameter), way
+            journey.target, journey.parameters = page.next.partition("?")[0].partition("#")[0], values
+            return True
+    for form in page.forms:
+        if form.fields.get(parameter):
+            target = urlsplit(form.action)
+            journey.token, journey.way = form.fields[parameter], "form" if form.method == "POST" else "query"
+            journey.target = form.action.partition("?")[0]
+            rest = {name: value for name, value in form.fields.items() if name != parameter}
+            journey.parameters = {**dict(parse_qsl(target.query)), **rest}
+            return True
+    return False
+
+
+def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
+    """Do what a person would do with *page*; None if there is nothing to be done, and `stuck` says why."""
+    if page.next:
+        return browser.open(page.next)
+    form = next((form for form in page.forms if form.first("password")), None)
+    if form is None:
+        return _go_on(browser, journey, page, credentials)
+    if credentials is None:
+        journey.stuck = "the provider asks for a password again"
+        return None
+    if journey.typed_at is not None:
+        journey.stuck = f"the form came back with status {page.status}: the e-mail address or the password was refused"
+        return None
+    journey.typed_at = len(journey.pages)
+    typed = {form.first("password") or "": credentials.password}
+    if name := _name_field(form):
+        typed[name] = credentials.email
+    return browser.submit(form, **typed)
+
+
+def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
+    """A page without a password: one that asks for the name first, or one whose script would send its only form."""
+    if page.status >= 400:
+        journey.stuck = f"the provider answered {page.status}: {page.title or 'a page without a title'}"
+        return None
+    for form in page.forms:
+        name = _name_field(form)
+        if name and credentials is not None and form.method == "POST":
+            return browser.submit(form, **{name: credentials.email})
+    if len(page.forms) == 1 and not page.forms[0].first("text", "email", "tel", "search"):
+        return browser.submit(page.forms[0])
+    journey.stuck = f"there is no form to sign in with on the page {page.title or page.address.partition('?')[0]!r}"
+    return None
+
+
+def _name_field(form: Form) -> str | None:
+    """Return the input for the e-mail address: by its type, else by its name, else the first one for text."""
+    texts = [name for name, kind in form.kinds.items() if kind == "text"]
+    named = (name for name in texts if any(word in name.lower() for word in WORDS_OF_A_NAME))
+    return form.first("email") or next(named, None) or next(iter(texts), None)

@@ -1,0 +1,131 @@
+"""The report of a trial sign-in: the token judged to the end, and its claims held against the field matching.
+
+Pure but for the keys, which may come from the provider's key endpoint. Whose account the token leads to, and whether
+it was spent before, `sp.trials` adds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from shared.errors import Rejection
+from shared.keys import KeySet
+from sp.diagnosis import near_misses
+from sp.diagnosis.inspector import Finding, inspect
+from sp.diagnosis.matching import match_fields, unmatched_claims
+from sp.registry import Trusted
+from sp.verification import Verified, check_nonce, verify
+
+
+def examine(unverified_token: str, trusted: Trusted, nonce: str, now: float) -> tuple[Verified | None, dict[str, Any]]:
+    """Return the token verified, or None, and the report of every check; *nonce* is what the token should bring.
+
+    `outcome` in the report is the refusal that a sign-in would have met, or None if the token is good in itself.
+    """
+    provider = trusted.provider
+    verified, keys = _verify(unverified_token, trusted, now)
+    findings = inspect(unverified_token, provider, keys, now)
+    if verified is not None:
+        findings = [_judge_nonce(verified, nonce, trusted) if f.check == "nonce" else f for f in findings]
+    payload = verified.claims.raw if verified else _unverified_payload(unverified_token)
+    header = near_misses.peek(unverified_token)[0]
+    return verified, {
+        "verified": verified is not None,
+        "findings": [asdict(finding) for finding in findings],
+        "header": shown(header) if header is not None else "",
+        "claims": shown(payload) if payload is not None else "",
+        "matches": [
+            {"field": match.field, "wanted": match.wanted, "claim": match.claim, "value": shown(match.value)}
+            for match in match_fields(payload or {}, provider)
+        ],
+        "unmatched": unmatched_claims(payload or {}, provider),
+        "outcome": _refused(findings),
+    }
+
+
+def report_without_token(rejection: Rejection) -> dict[str, Any]:
+    """Return the report of a trial to which no token came, or in a way that is not allowed."""
+    finding = Finding("delivery", "failed", rejection.detail, rejection.remedy, rejection.code)
+    return {
+        "verified": False,
+        "findings": [asdict(finding)],
+        "header": "",
+        "claims": "",
+        "matches": [],
+        "unmatched": [],
+        "outcome": _refused([finding]),
+    }
+
+
+def refusal(code: str, detail: str, remedy: str) -> dict[str, Any]:
+    """Return the outcome of a sign-in that would be refused."""
+    return {"what": "refuse", "code": code, "detail": detail, "remedy": remedy, "changes": {}}
+
+
+def shown_pairs(changes: Mapping[str, list[Any]]) -> dict[str, list[str | None]]:
+    """Return [before, after] by field as texts."""
+    return {
+        name: [None if value is None else shown(value) for value in (before, after)]
+        for name, (before, after) in changes.items()
+    }
+
+
+def shown(value: Any) -> str:
+    """Return *value* as text for a page: text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+
+
+def storable(value: Any) -> Any:
+    """Return the report with what no database and no page takes (NUL, halves of surrogate pairs) spelled out."""
+    if isinstance(value, str):
+        return value.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, Mapping):
+        return {storable(name): storable(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
+    return value
+
+
+def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verified | None, KeySet | None]:
+    """Return the token verified as at a sign-in, or None; and the keys it was tried with, if there were any."""
+    tried: list[KeySet] = []
+
+    def attempt(keys: KeySet) -> Verified:
+        tried.append(keys)
+        return verify(unverified_token, trusted.provider, keys, now)
+
+    try:
+        verified = trusted.with_keys(unverified_token, attempt)
+    except Rejection:
+        return None, tried[-1] if tried else None
+    return verified, tried[-1]
+
+
+def _judge_nonce(verified: Verified, nonce: str, trusted: Trusted) -> Finding:
+    try:
+        check_nonce(verified.claims, trusted.provider, frozenset({nonce}))
+    except Rejection as rejection:
+        remedy = "The identity provider must put the nonce of the request into the token, or do not require it."
+        return Finding("nonce", "failed", rejection.detail, remedy, rejection.code)
+    if verified.claims.nonce is None:
+        remedy = "If the identity provider can echo the nonce, have it do so: it binds a token to the browser."
+        return Finding("nonce", "advice", "the token has no nonce, and none is required", remedy)
+    return Finding("nonce", "passed", "the nonce is the one that this browser was given")
+
+
+def _unverified_payload(unverified_token: str) -> Mapping[str, Any] | None:
+    """Return the payload that no signature vouches for, to be shown as such."""
+    return near_misses.payload_inside(near_misses.peek(unverified_token)[1])
+
+
+def _refused(findings: list[Finding]) -> dict[str, Any] | None:
+    failed = next((finding for finding in findings if finding.outcome == "failed"), None)
+    return refusal(failed.code, failed.explanation, failed.remedy) if failed else None

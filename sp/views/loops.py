@@ -1,0 +1,85 @@
+"""Break the circle of a browser that is signed in again and again, and name the cause.
+
+Whoever is signed in comes back with a live session at once. A browser that lands twice on one page within seconds,
+and begins a sign-in for it once more without one, would go round for ever. It tells us by itself: each landing is
+noted in a signed cookie of a few seconds, so that nobody else, behind the same address or not, is taken for it.
+
+A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, and only
+there, the sessions are counted that were opened for one person at its address and never came back.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import request
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.wrappers import Response
+
+from shared.errors import CookiesBlocked
+from sp.cookies import LANDED_NAME
+from sp.core import core
+from sp.providers import Provider
+from sp.views.people import browser_secret, browser_session, visitor
+
+WINDOW = 10  # seconds; a round takes one at most
+ROUNDS = 2  # each has four redirects, and the tenth must be the last (wire contract, section 3)
+MAX_PATH = 200  # characters of a path that are kept to know it again
+
+
+def note_landing(response: Response, return_path: str) -> None:
+    """Note in *response* that the browser was signed in and sent to *return_path*."""
+    landings = [*_landings(), (int(time.time()), return_path[:MAX_PATH])][-ROUNDS:]
+    https = core().config.https
+    response.set_cookie(
+        _name(), _serializer().dumps(landings), max_age=WINDOW, path="/", secure=https, httponly=True, samesite="Lax"
+    )
+
+
+def break_circle(provider: Provider, return_path: str) -> None:
+    """Raise CookiesBlocked if a sign-in for *return_path*, begun now, would be the next round of a circle."""
+    rounds = sum(path == return_path[:MAX_PATH] for _at, path in _landings())
+    if rounds < ROUNDS and provider.unsolicited == "accept" and not request.cookies:
+        here = visitor()
+        since = int(time.time()) - WINDOW
+        rounds = core().sessions.unreturned(here.address, here.user_agent, return_path, since)
+    if rounds >= ROUNDS and browser_session() is None:
+        raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
+
+
+def causes() -> list[str]:
+    """Return what may keep the session from coming back, as far as this request shows it, one sentence each."""
+    config = core().config
+    if config.https and request.scheme != "https":
+        return [
+            f"This site is set up as {config.external_url}, but the request came over http, and over http browsers do "
+            "not return its cookie. If a proxy in front speaks https, it has to say so (X-Forwarded-Proto) and to be "
+            "named in SP_TRUSTED_PROXIES."
+        ]
+    if browser_secret() is not None:
+        return [
+            "The browser did return the cookie, but the session is not known here: the clocks of the servers may "
+            "differ, or they do not share one database."
+        ]
+    return [
+        f"The browser returned no session cookie. It may block cookies for this site, or the site may be reached under "
+        f"another name than {config.external_url}."
+    ]
+
+
+def _landings() -> list[tuple[int, str]]:
+    """Return when and where this browser landed lately. What it made up itself is left out."""
+    try:
+        kept = _serializer().loads(request.cookies.get(_name(), ""))
+    except BadSignature:
+        return []
+    return [(at, path) for at, path in kept if at > time.time() - WINDOW]
+
+
+def _name() -> str:
+    return f"__Host-{LANDED_NAME}" if core().config.https else LANDED_NAME
+
+
+def _serializer() -> URLSafeSerializer:
+    # itsdangerous signs with the last key of its list and verifies with all
+    return URLSafeSerializer(list(reversed(core().config.secret_keys)), salt="lychgate landing")

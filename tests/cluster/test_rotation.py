@@ -1,0 +1,191 @@
+"""Keys change while people keep signing in, ten a second for each kind of key, and nobody is turned away.
+
+The HS key is entered at the gateway as a second one before it signs; RS and ES keys the gateway fetches by itself.
+"""
+
+import http.client
+import re
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import jwt
+import pytest
+
+from tests.conftest import StartPair
+from tests.support.cast import ALICE
+from tests.support.pair import Pair, table
+
+pytestmark = pytest.mark.cluster
+
+ALGORITHMS = {"hs": "HS256", "rs": "RS256", "es": "ES256"}  # by the name of provider and service alike
+PER_SECOND = 10  # sign-ins with each of them
+SIGN_AFTER = {"hs": 6, "rs": 3, "es": 3}  # seconds from the making of a key to its use; in real life ten minutes
+MORE = 1.5  # seconds of sign-ins after the last new key has begun to sign
+Cookies = Mapping[str, str]
+SECRET = re.compile(r"^[A-Za-z0-9_-]{64,}$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """What came of one sign-in, and its token."""
+
+    outcome: str
+    token: str
+
+
+def test_keys_of_every_kind_change_under_steady_sign_ins_and_none_is_refused(
+    start_pair: StartPair, tmp_path: Path
+) -> None:
+    workers = ["--workers", "2"]
+    with start_pair(people=[ALICE], sp_args=workers, idp_args=workers, sp_env={"SP_SESSION_CACHE": "1"}) as pair:
+        old_secret = register(pair, tmp_path)
+        alice = signed_in_cookies(pair)
+        for name in ALGORITHMS:  # the first one of each fetches keys and creates the account
+            assert sign_in(pair, name, alice).outcome == "signed in"
+        with ThreadPoolExecutor(32) as pool:
+            rotations = [
+                pool.submit(rotate_secret, pair, tmp_path, old_secret),
+                *(pool.submit(rotate_key_pair, pair, name) for name in ("rs", "es")),
+            ]
+            done, took = steadily_sign_in(pool, pair, alice, rotations)
+    new_secret = rotations[0].result()
+    for name, of_one in done.items():
+        assert [sign_in.outcome for sign_in in of_one if sign_in.outcome != "signed in"] == [], name
+        assert len(of_one) / took > PER_SECOND / 2, name  # the machine was not too busy to try it in earnest
+    used = {name: {key_of(sign_in.token, (old_secret, new_secret)) for sign_in in done[name]} for name in done}
+    assert {name: len(keys) for name, keys in used.items()} == dict.fromkeys(ALGORITHMS, 2)  # the old and the new
+
+
+def register(pair: Pair, folder: Path) -> str:
+    """Let both programs know each other three times, once for each algorithm; return the HS secret that was made."""
+    services = "".join(
+        table(
+            f"services.{name}",
+            {
+                "preset": "lychgate",
+                "return_url": f"{pair.sp.url}/sso/login/jwt/{name}",
+                "algorithm": algorithm,
+                "keys": [],
+            },
+        )
+        for name, algorithm in ALGORITHMS.items()
+    )
+    (folder / "services.toml").write_text(services)
+    printed = pair.idp_command("services", "apply", str(folder / "services.toml")).stdout
+    secret = SECRET.search(printed)
+    assert secret is not None
+    apply_providers(pair, folder, [secret[0]])
+    return secret[0]
+
+
+def apply_providers(pair: Pair, folder: Path, secrets: list[str]) -> None:
+    """Give the gateway the *secrets*, newest first, and the address where the public keys are."""
+    providers = "".join(
+        table(
+            f"providers.{name}",
+            {
+                "preset": "ispring",
+                "algorithm": algorithm,
+                "login_url": f"{pair.idp.url}/login-token/?service={name}",
+                "unsolicited": "refuse",
+                "require_nonce": True,
+                **({"keys": secrets} if name == "hs" else {"jwks_url": f"{pair.idp.url}/.well-known/jwks.json"}),
+            },
+        )
+        for name, algorithm in ALGORITHMS.items()
+    )
+    (folder / "providers.toml").write_text(providers)
+    pair.sp_command("providers", "apply", str(folder / "providers.toml"))
+
+
+def rotate_secret(pair: Pair, folder: Path, old_secret: str) -> str:
+    """Have a new secret made, and enter it at the gateway as a second one before it signs. Return it."""
+    printed = pair.idp_command("keys", "rotate", "hs", "--sign-after", str(SIGN_AFTER["hs"])).stdout
+    signs_from = time.monotonic() + SIGN_AFTER["hs"]
+    new_secret = SECRET.search(printed)
+    assert new_secret is not None
+    apply_providers(pair, folder, [old_secret, new_secret[0]])
+    assert time.monotonic() < signs_from, "the machine is so busy that the new secret came too late"
+    time.sleep(max(0, signs_from - time.monotonic()))
+    return new_secret[0]
+
+
+def rotate_key_pair(pair: Pair, name: str) -> str:
+    """Have a new key pair made, and do nothing else: the gateway fetches its public half."""
+    pair.idp_command("keys", "rotate", name, "--sign-after", str(SIGN_AFTER[name]))
+    time.sleep(SIGN_AFTER[name])
+    return ""
+
+
+def steadily_sign_in(
+    pool: ThreadPoolExecutor, pair: Pair, alice: Cookies, rotations: Sequence[Future[str]]
+) -> tuple[dict[str, list[SignIn]], float]:
+    """Begin a sign-in with each algorithm every tenth of a second, until well after the last of the *rotations*.
+
+    Return what came of them, and how long it took.
+    """
+    under_way: dict[str, list[Future[SignIn]]] = {name: [] for name in ALGORITHMS}
+    began, number, more = time.monotonic(), 0, int(MORE * PER_SECOND)
+    while more:
+        time.sleep(max(0, began + number / PER_SECOND - time.monotonic()))
+        for name, of_one in under_way.items():
+            of_one.append(pool.submit(sign_in, pair, name, alice))
+        number += 1
+        more -= all(rotation.done() for rotation in rotations)
+    done = {name: [sign_in.result() for sign_in in of_one] for name, of_one in under_way.items()}
+    return done, time.monotonic() - began
+
+
+def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:
+    """Go the whole way in a browser that the gateway does not know, and the identity provider does."""
+    to_provider, pending = get(f"{pair.sp.url}/sso/start/{name}?return_to=/page", {})
+    with_token, _cookies = get(to_provider, alice)
+    landing, cookies = get(with_token, pending)
+    signed_in = landing == "/page" and "sp_session" in cookies
+    return SignIn("signed in" if signed_in else landing, parse_qs(urlsplit(with_token).query)["jwt"][0])
+
+
+def get(address: str, cookies: Cookies) -> tuple[str, Cookies]:
+    """Ask for *address*; return where the answer leads, and the cookies that it sets."""
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=15)
+    try:
+        carried = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        headers = {"Accept": "text/html", "Cookie": carried} if carried else {"Accept": "text/html"}
+        connection.request("GET", f"{parts.path}?{parts.query}", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        given = [line.partition(";")[0].partition("=") for line in answer.headers.get_all("Set-Cookie", [])]
+        return answer.headers.get("Location", f"{answer.status}"), {name: value for name, _, value in given}
+    finally:
+        connection.close()
+
+
+def signed_in_cookies(pair: Pair) -> Cookies:
+    """Sign Alice in at the identity provider; return what her browser holds then."""
+    with httpx.Client(base_url=pair.idp.url, trust_env=False) as browser:
+        form = browser.get("/login-token/?service=hs").text
+        hidden = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', form)
+        assert hidden is not None
+        typed = {"csrf_token": hidden[1], "email": ALICE.email, "password": ALICE.password}
+        assert browser.post("/login-token/?service=hs", data=typed).status_code == 303
+        return {"idp_session": browser.cookies["idp_session"]}
+
+
+def key_of(token: str, secrets: tuple[str, ...]) -> str:
+    """Return the name of the key that signed the token; for a secret, which has none, try by a library not ours."""
+    kid = jwt.get_unverified_header(token).get("kid")
+    if kid is not None:
+        return str(kid)
+    for secret in secrets:
+        try:
+            jwt.decode(token, secret, algorithms=["HS256"], options={"verify_aud": False, "verify_exp": False})
+        except jwt.InvalidSignatureError:
+            continue
+        return secret
+    raise AssertionError("signed by neither secret")

@@ -1,0 +1,1 @@
+"""The gateway in this process: decisions, identity, sessions, forward-auth, sign-out."""

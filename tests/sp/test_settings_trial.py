@@ -1,0 +1,351 @@
+"""A trial sign-in says what would happen, to the end, and opens, creates and changes nothing."""
+
+import json
+import re
+import time
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from tests.sp.conftest import MakeGateway
+from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of
+from tests.support.cast import ALICE, CAROL, Person
+from tests.support.forms import Visitor
+from tests.support.gateway import core_of
+from tests.support.minting import mint, sign_text
+
+TRY = f"{PAGE}/try"
+
+
+@pytest.fixture
+def app(gateway: MakeGateway) -> Flask:
+    return gateway({"corporate": CORPORATE})
+
+
+@pytest.fixture
+def carol(app: Flask) -> Visitor:
+    return administrator_of(app)
+
+
+def begin(carol: Visitor) -> dict[str, str]:
+    """Begin a trial; return what the identity provider is asked."""
+    answer = carol.client.get(TRY)
+    assert answer.status_code == 303
+    assert answer.location.startswith("http://127.0.0.1:1/login-token/?")
+    return {name: values[0] for name, values in parse_qs(urlsplit(answer.location).query).items()}
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    now = int(time.time())
+    alice = {
+        "iat": now,
+        "exp": now + 60,
+        "jti": f"{time.perf_counter_ns()}",
+        "email": ALICE.email,
+        "given_name": "Alice",
+    }
+    return {name: value for name, value in {**alice, **more}.items() if value is not None}
+
+
+def bring(carol: Visitor, token: str, method: str = "GET", address: str = "/sso/login/jwt") -> TestResponse:
+    """Come back from the identity provider with *token*, and look at the report."""
+    answer = (
+        carol.client.get(address, query_string={"jwt": token})
+        if method == "GET"
+        else carol.client.post(address, data={"jwt": token})
+    )
+    assert answer.status_code == 303, answer.text
+    assert answer.location.startswith("/settings/sso/jwt/trial/"), answer.location
+    return carol.open(answer.location)
+
+
+def state(app: Flask) -> list[Any]:
+    """Return everything that a sign-in could change."""
+    with core_of(app).engine.connect() as connection:
+        return [
+            connection.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608
+            for table in ("account", "identity", "session", "provider", "provider_key")
+        ]
+
+
+# It opens nothing
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_trial_opens_no_session_and_changes_no_account(app: Flask, carol: Visitor, method: str) -> None:
+    asked = begin(carol)
+    before = state(app)
+    bring(carol, mint(claims(nonce=asked["nonce"]), KEY), method)
+    assert "This sign-in would succeed. A new account would be created for alice@example.com." in carol.text
+    assert state(app) == before
+    assert CAROL.email in carol.open("/account").text
+
+
+def test_the_token_of_a_trial_is_spent(app: Flask, carol: Visitor) -> None:
+    asked = begin(carol)
+    token = mint(claims(nonce=asked["nonce"]), KEY)
+    bring(carol, token)
+    answer = carol.client.get("/sso/login/jwt", query_string={"jwt": token})
+    assert "error?code=token_replayed" in answer.location
+    assert "sp_session" not in answer.headers.get("Set-Cookie", "")
+
+
+def test_a_token_that_fails_is_not_spent(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(exp=int(time.time()) - 600), KEY))
+    with core_of(app).engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM spent_token")).scalar() == 0
+
+
+def test_a_trial_needs_nothing_of_the_identity_provider_not_even_an_echo(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    assert "This sign-in would succeed" in carol.text
+    assert "If the identity provider can echo the nonce, have it do so" in carol.text
+
+
+def test_a_provider_can_be_tried_before_it_is_enabled(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, "enabled": False}})
+    carol = administrator_of(app)
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    assert "The provider is disabled; enable it when you are content." in carol.text
+    stranger = app.test_client().get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
+    assert "provider_disabled" in stranger.location
+
+
+def test_a_provider_that_is_not_the_default_is_tried_at_its_own_address(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, "default": False}, "main": {**CORPORATE, "keys": [SECOND_KEY]}})
+    carol = administrator_of(app)
+    begin(carol)
+    bring(carol, mint(claims(), KEY), address="/sso/login/jwt/corporate")
+    assert "This sign-in would succeed" in carol.text
+
+
+def test_a_provider_without_an_address_cannot_be_tried_and_the_page_says_why(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, "login_url": ""}}))
+    assert carol.open(TRY).status_code == 409
+    assert "no identity provider URL" in carol.text
+
+
+def test_a_report_is_read_by_the_administrator_who_made_it_only(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    address = bring(carol, mint(claims(), KEY)).request.path
+    core_of(app).people.create_administrator("dave@example.com", "another-keeper-9912")
+    dave = Visitor(app.test_client()).sign_in(Person("dave@example.com", "another-keeper-9912", "Dave", "Doorman"))
+    assert dave.open(address).status_code == 404
+    assert app.test_client().get(address).status_code == 303
+    assert carol.open(address).status_code == 200
+
+
+def test_the_same_form_sent_twice_keeps_the_first_report(app: Flask, carol: Visitor) -> None:
+    asked = begin(carol)
+    assert carol.client._cookies is not None
+    cookies = {cookie.key: cookie.value for cookie in carol.client._cookies.values()}
+    token = mint(claims(nonce=asked["nonce"]), KEY)
+    bring(carol, token)
+    for name, value in cookies.items():
+        carol.client.set_cookie(name, value)
+    bring(carol, token)
+    assert "This sign-in would succeed" in carol.text
+
+
+# An ordinary sign-in is not taken for a trial, nor a trial for a sign-in
+
+
+def test_a_sign_in_that_was_begun_after_the_trial_is_a_sign_in(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    time.sleep(1.01)  # pending sign-ins count whole seconds
+    carol.client.get("/sso/start/corporate?return_to=/wanted")
+    answer = carol.client.get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
+    assert answer.location == "/wanted"
+    assert "sp_session" in answer.headers["Set-Cookie"]
+
+
+def test_the_nonce_tells_which_of_both_a_token_answers(app: Flask, carol: Visitor) -> None:
+    asked = begin(carol)
+    location = carol.client.get("/sso/start/corporate?return_to=/wanted").location
+    nonce = parse_qs(urlsplit(location).query)["nonce"][0]
+    bring(carol, mint(claims(nonce=asked["nonce"]), KEY))
+    answer = carol.client.get("/sso/login/jwt", query_string={"jwt": mint(claims(nonce=nonce), KEY)})
+    assert answer.location == "/wanted"
+
+
+def test_a_trial_in_this_browser_does_not_count_as_a_sign_in_that_was_asked_for(gateway: MakeGateway) -> None:
+    """Login CSRF: a stranger's token must not find a trial to lean on."""
+    app = gateway({"corporate": {**CORPORATE, "unsolicited": "refuse"}})
+    carol = administrator_of(app)
+    begin(carol)
+    answer = carol.client.get("/sso/login/jwt", query_string={"jwt": mint(claims(nonce="mallory"), KEY)})
+    assert "sp_session" not in answer.headers.get("Set-Cookie", "")
+    assert "nonce_mismatch" in carol.open(answer.location).text
+
+
+def test_a_forged_trial_cookie_is_no_trial(app: Flask) -> None:
+    client = app.test_client()
+    client.set_cookie("sp_pending_12345678", "WyJuIiwiY29ycG9yYXRlIiwiLyIsMSwidCIsMV0.forged")
+    answer = client.get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
+    assert answer.location.startswith("/sso/start/corporate")
+
+
+def test_a_link_preview_of_a_trial_spends_nothing(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    token = mint(claims(), KEY)
+    assert carol.client.head("/sso/login/jwt", query_string={"jwt": token}).status_code == 200
+    bring(carol, token)
+    assert "This sign-in would succeed" in carol.text
+
+
+# What the report says
+
+
+def test_every_check_is_listed_with_what_came_of_it(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    for check in ("Form", "Algorithm", "Signature", "Payload", "Types of the claims", "Required", "Expiry", "Age",
+                  "Nonce", "Field matching"):  # fmt: skip
+        assert f"<strong>{check}</strong>" in carol.page.text, check
+
+
+@pytest.mark.parametrize(
+    ("more", "key", "code"),
+    [
+        ({"exp": "tomorrow"}, KEY, "claim_invalid"),
+        ({"exp": int(time.time()) - 100, "iat": int(time.time()) - 200}, KEY, "token_expired"),
+        ({"jti": None}, KEY, "claim_missing"),
+        ({"email": "no address"}, KEY, "claim_invalid"),
+        ({}, SECOND_KEY, "signature_invalid"),
+        ({"nonce": "of somebody else"}, KEY, "nonce_mismatch"),
+        ({"email": CAROL.email}, KEY, "email_conflict"),
+    ],
+)
+def test_a_refusal_is_named_with_its_code_and_what_to_do(
+    app: Flask, carol: Visitor, more: dict[str, Any], key: str, code: str
+) -> None:
+    begin(carol)
+    before = state(app)
+    bring(carol, mint(claims(**more), key))
+    assert f"This sign-in would be refused: {code}" in carol.text
+    assert state(app) == before
+
+
+def test_the_checks_go_on_after_the_first_failure_and_are_marked_unverified(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(jti=None, iat="today"), SECOND_KEY))
+    assert carol.page.text.count('class="check-failed"') >= 3
+    assert "What the token says, unverified" in carol.text
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["x", "a.b.c", "..", "e30.e30.e30", "%00", "{}", "a" * 9000, "eyJhbGciOiJIUzI1NiJ9.bnVsbA.AA"]
+)
+def test_rubbish_makes_a_report_and_no_error(carol: Visitor, rubbish: str) -> None:
+    begin(carol)
+    assert bring(carol, rubbish, "POST").status_code == 200
+    assert "This sign-in would be refused" in carol.text
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"iat": NaN, "x": Infinity}',
+        '{"name": "\\ud800", "email": "\\u0000"}',
+        '{"x": ' + "[" * 2500 + "]" * 2500 + "}",
+        '{"x": ' + "[" * 700 + "]" * 700 + "}",
+        '[{"email": "a@b.c"}]',
+        '{"<script>alert(1)</script>": "<img src=x>", "email": "<i>a</i>@example.com"}',
+    ],
+)
+@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
+def test_strange_claims_make_a_report_and_no_error(carol: Visitor, payload: str, key: str) -> None:
+    begin(carol)
+    page = bring(carol, sign_text(payload, key), "POST")
+    assert page.status_code == 200
+    assert "<script>" not in page.text
+    assert "<img" not in page.text.split("<main")[1]
+
+
+def test_no_token_at_all_makes_a_report(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, "")
+    assert "token_missing" in carol.text
+
+
+def test_a_delivery_that_is_not_allowed_makes_a_report(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, "deliveries": ["form"]}}))
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    assert "delivery_not_allowed" in carol.text
+
+
+def test_claims_that_nobody_maps_and_fields_that_nothing_fills_are_listed(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(shoe_size=43, given_name="Alice"), KEY))
+    assert "Claims that fill no field: shoe_size" in carol.text
+    rows = dict(
+        re.findall(r'<td data-label="Field here">(\w+)</td>\s*<td[^>]*>.*?</td>\s*<td[^>]*>(.*?)</td>', carol.page.text)
+    )
+    assert rows["given_name"] == "Alice"
+    assert "nothing fills this field" in rows["family_name"]
+
+
+def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:
+    core = core_of(app)
+    core.people.create_administrator(ALICE.email, ALICE.password)
+    with core.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE account SET is_admin = false, given_name = 'Al' WHERE email = 'alice@example.com'")
+        )
+    begin(carol)
+    before = state(app)
+    bring(carol, mint(claims(), KEY))
+    assert "would join the account that has the address alice@example.com" in carol.text
+    assert "given_name from Al to Alice" in carol.text
+    assert state(app) == before
+
+
+def test_a_sign_in_to_a_known_account_is_foretold_with_what_it_would_change(app: Flask, carol: Visitor) -> None:
+    client = app.test_client()
+    client.get("/sso/start/corporate")
+    client.get("/sso/login/jwt", query_string={"jwt": mint(claims(groups=["staff"]), KEY)})
+    begin(carol)
+    before = state(app)
+    bring(carol, mint(claims(groups=["staff", "night watch"], given_name="Alicia", iat=int(time.time()) + 1), KEY))
+    assert "It would be a sign-in to the account of alice@example.com" in carol.text
+    assert "given_name from Alice to Alicia" in carol.text
+    assert '"night watch"' in carol.text
+    assert state(app) == before
+
+
+def test_a_full_house_is_foretold(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": CORPORATE}, SP_SEAT_LIMIT="1")
+    carol = administrator_of(app)
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    assert "seat_limit_reached" in carol.text
+
+
+def test_a_trial_is_written_down_as_one_and_without_the_token(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    token = mint(claims(), KEY)
+    bring(carol, token)
+    with core_of(app).engine.connect() as connection:
+        row = connection.execute(text("SELECT event, code, email, detail FROM activity ORDER BY id DESC")).first()
+        report = connection.execute(text("SELECT report FROM trial")).scalar()
+    assert row is not None
+    assert (row[0], row[1], row[2]) == ("trial", None, ALICE.email)
+    assert token.split(".")[2] not in json.dumps([list(row), report])
+
+
+def test_reports_are_kept_for_a_day(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    address = bring(carol, mint(claims(), KEY)).request.path
+    with core_of(app).engine.begin() as connection:
+        connection.execute(text("UPDATE trial SET started_at = started_at - 86500"))
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    assert carol.open(address).status_code == 404
