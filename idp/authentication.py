@@ -8,9 +8,10 @@ here, and why.
 from __future__ import annotations
 
 import logging
+import math
 import re
 
-from flask import Blueprint, Response, abort, redirect, request, url_for
+from flask import Blueprint, Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
@@ -61,7 +62,9 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     except WrongCredentials:
         return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
     except TooManyAttempts as refusal:
-        answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {refusal.remedy}")
+        minutes = math.ceil(refusal.retry_after / 60)
+        wait = f"Wait {minutes} minutes and try again." if minutes > 1 else "Wait a minute and try again."
+        answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {wait}")
         answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
     signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
@@ -102,6 +105,7 @@ def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | No
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
         raise DirectoryUnavailable("the directory no longer knows whom it has just let in")
+    g._login_user = signed_in  # for this answer already: Flask-Login saw the request, which had no such cookie yet
     return signed_in, cookie, max_age
 
 
@@ -127,16 +131,16 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
         our_address=parts().settings.external_url,
     )
     if service.delivery == "form":
-        return deliver_by_form(service, sign_in_request, token)
+        return deliver_by_form(person, service, sign_in_request, token)
     return Response(status=303, headers={"Location": return_address(service, sign_in_request, token=token)})
 
 
-def deliver_by_form(service: Service, sign_in_request: SignInRequest, token: str) -> Response:
+def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
     """Return the page that posts the token, by its script or, without scripts, by its button."""
     allow_form_targets(service)
     allow_own_script()
     action = return_address(service, sign_in_request)
-    return page("idp/deliver.html", service=service, action=action, token=token)
+    return page("idp/deliver.html", person=person, service=service, action=action, token=token)
 
 
 def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
@@ -198,6 +202,7 @@ def session_over(_error: SessionOver) -> ResponseReturnValue:
 @blueprint.app_errorhandler(VaultLocked)
 def unavailable(error: Exception) -> Response:
     """Say that nobody can be signed in now; the log says why."""
-    log.warning("nobody can be signed in: %s: %s", type(error).__name__, error.__cause__ or error)
+    reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
+    log.warning("nobody can be signed in: %s: %s", type(error).__name__, "; ".join(reasons))
     text = "Something that is needed for it cannot be reached. Wait a minute and try again."
     return page("ui/problem.html", 503, title="Nobody can sign in at the moment", text=text)

@@ -16,6 +16,7 @@ from idp.people import Person
 from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey
 from shared.settings import is_loopback
 
+
 class ServiceUnknown(LookupError):
     """No service of this name is registered."""
 

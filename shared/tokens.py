@@ -85,7 +85,7 @@ def take_apart(unverified_token: str) -> Parts:
         raise TokenMalformed(f"a token has three parts divided by dots, this has {len(pieces)}")
     header, payload, signature = pieces
     return Parts(
-        header=_read_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header.__wrapped__(header),
+        header=_remembered_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header(header),
         payload=_decode(payload, "payload"),
         signing_input=octets[: len(header) + 1 + len(payload)],
         signature=_decode(signature, "signature"),
@@ -151,9 +151,8 @@ def redact(text: str) -> str:
     return _JWT_LIKE.sub("[token redacted]", text) if "ey" in text or "ew" in text else text
 
 
-@lru_cache(maxsize=256)
 def _read_header(encoded: bytes) -> Mapping[str, Any]:
-    """Return the header, checked. Cached: every token of one sender has the same few headers."""
+    """Return the header, checked."""
     header = read_object(_decode(encoded, "header"), "header")
     if type(header.get("alg")) is not str:
         raise TokenMalformed("the header names no algorithm: it needs a text member alg, in small letters")
@@ -212,5 +211,6 @@ def _finite(text: str) -> float:
     return number if number - number == 0 else _refuse(text)  # infinity minus itself is not a number
 
 
+_remembered_header = lru_cache(maxsize=256)(_read_header)  # every token of one sender has the same few headers
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse, parse_float=_finite)

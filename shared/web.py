@@ -40,6 +40,7 @@ REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to 
 
 # What a person reads where the framework's own text speaks of URLs, methods and entities.
 _IN_OUR_WORDS = {
+    403: ("Not for this account", "You may not see this page."),
     404: ("There is no such page", "Nothing stands at this address. Check how it is spelled, or go back."),
     405: ("This address is for something else", "It cannot be opened in this way. Go back and try another one."),
     413: ("Too much was sent", "What was sent is larger than anything that is expected here."),
@@ -172,9 +173,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if error.response is not None or status < 400:
         return make_response(error.get_response())
-    title, text = error.name, error.description
-    if status in _IN_OUR_WORDS and text == type(error).description:
-        title, text = _IN_OUR_WORDS[status]
+    title, general = _IN_OUR_WORDS.get(status, (error.name, error.description))
+    text = general if error.description == type(error).description else error.description
     answer = make_response(_problem(status, error.name.lower().replace(" ", "_"), title, text, None))
     answer.headers.extend((k, v) for k, v in error.get_headers() if k.lower() in ("allow", "retry-after"))
     return answer

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
 
+from shared.errors import EmailConflict, SeatLimitReached
 from sp.models import Account, Identity
-from sp.provisioning import COLUMNS, AccountState, Profile, email_key
+from sp.providers import Provider
+from sp.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide, email_key
 
 SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
 
@@ -44,6 +46,32 @@ _SYNCHRONISED = (
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
     .values(issued_at=bindparam("newest"))
 )
+
+
+def provision(
+    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
+) -> tuple[int, str, bool]:
+    """Return id and e-mail of the person's account, and whether it was made just now; or raise why there is none."""
+    known = find_by_identity(connection, provider.name, profile.subject)
+    try:
+        decision = _decide(connection, profile, provider, seat_limit, known)
+    except (EmailConflict, SeatLimitReached):
+        # On PostgreSQL the person's own first sign-in, in another tab, may have ended since the look.
+        if known is not None:
+            raise
+        known = find_by_identity(connection, provider.name, profile.subject)
+        if known is None:
+            raise
+        decision = _decide(connection, profile, provider, seat_limit, known)
+    if isinstance(decision, Create):
+        account_id = create(connection, profile, now)
+        link(connection, account_id, provider.name, profile.subject, profile.issued_at, now)
+        return account_id, profile.email, True
+    account = decision.account
+    if decision.join:
+        link(connection, account.id, provider.name, profile.subject, profile.issued_at, now)
+    synchronise(connection, account, decision.changes, profile, provider.name, now)
+    return account.id, decision.changes.get("email", account.email), False
 
 
 def find_by_identity(connection: Connection, provider: str, subject: str) -> AccountState | None:
@@ -126,6 +154,17 @@ def synchronise(
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
     """Write down that somebody came in without a token: with a local password."""
     connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
+
+
+def _decide(
+    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, known: AccountState | None
+) -> Create | Admit:
+    same_email = None
+    if known is None or (provider.update_email and known.email != profile.email):
+        same_email = find_by_email(connection, profile.email, provider.name)
+    needs_seat = known is None and same_email is None and provider.auto_create
+    free_seat = not needs_seat or has_free_seat(connection, seat_limit)
+    return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
 
 
 def _state(row: Any, *, has_identity_here: bool, synchronised_at: float = 0.0) -> AccountState:

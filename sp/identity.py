@@ -90,13 +90,21 @@ class Sieve:
 def is_identity(key: str) -> bool:
     """Tell whether an environ *key* could pass for identity."""
     if key.startswith("HTTP_"):
-        return _IDENTITY.match(_PUNCTUATION.sub("", key[5:].upper())) is not None
+        return _IDENTITY.match(_folded(key)) is not None
     return key in _OUR_KEYS or key.startswith("sso.")
 
 
 def is_forwarded(key: str) -> bool:
     """Tell whether an environ *key* is a header that only a proxy may set."""
-    return key.startswith("HTTP_") and _FORWARDED.match(_PUNCTUATION.sub("", key[5:].upper())) is not None
+    return key.startswith("HTTP_") and _FORWARDED.match(_folded(key)) is not None
+
+
+def _folded(key: str) -> str:
+    """Return a header's name as the laxest reader takes it; HTTP_REMOTE_USER may be one as well."""
+    name = _PUNCTUATION.sub("", key.upper())
+    while name.startswith("HTTP"):
+        name = name[4:]
+    return name
 
 
 def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str) -> None:

@@ -20,6 +20,7 @@ from shared.outbound import ExchangeFailed, exchange
 from shared.tokens import read_object
 
 FETCH_SECONDS = 5.0  # for a whole fetch: a person is waiting
+PATIENCE = 1.0  # seconds that a sign-in waits for an address that failed before
 MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
 FRESH = 300  # seconds for which keys are used without looking again
@@ -131,8 +132,12 @@ class KeyEndpoint:
         return done
 
     def _wait(self, look: threading.Event) -> None:
-        if not look.wait(FETCH_SECONDS + 1):
-            self._problem = "it takes too long"  # the look-up of a name can outlast a fetch: nobody else waits for it
+        """Wait for a fetch: as long as one may take, but not for long where the last one failed.
+
+        Whoever sends tokens with made-up keys must not tie the threads of a worker to an address that hangs.
+        """
+        if not look.wait(PATIENCE if self._problem else FETCH_SECONDS + 1):
+            self._problem = self._problem or "it takes too long"  # the look-up of a name can outlast a fetch
 
     def _refresh(self, done: threading.Event) -> None:
         try:

@@ -43,12 +43,12 @@ class LocalSignIn:
         except TooManyAttempts as refusal:
             self._note(email, visitor, reference, refusal.detail, refusal.code)
             raise
+        self.throttle.storage.forget_ended(FORGET_AT_ONCE)  # a flood of names that nobody has must not stay
         person = self.people.authenticate(email, password)
         if person is None:
             self._note(email, visitor, reference, "wrong password, or no active account of this address has one")
             raise WrongPassword
         attempt.succeeded()
-        self.throttle.storage.forget_ended(FORGET_AT_ONCE)
         return self.sign_in.with_password(
             person.id, person.email, visitor, reference=reference, return_path=return_path
         )

@@ -20,6 +20,7 @@ LIFETIME = 3600  # seconds: as long as a person may sit before the identity prov
 MAX_PENDING = 5  # per browser; the oldest gives way
 MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers refuse requests with larger headers
 NAME = "sp_pending_"
+TRIAL = "trial_"  # behind NAME
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class PendingSignIns:
     ) -> Pending:
         """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
         nonce = secrets.token_urlsafe(24)
-        cookie = self._prefix + hashlib.sha256(nonce.encode()).hexdigest()[:8]
+        cookie = self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
         pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by)
         content = [nonce, provider, return_path, pending.started_at, *([trial, trial_by] if trial else [])]
         value = self._serializer.dumps(content)
@@ -81,6 +82,8 @@ class PendingSignIns:
 
     def trials(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
         """Return the trials that this browser has begun with *provider*, newest first."""
+        if not any(name.startswith(self._prefix + TRIAL) for name in cookies):
+            return []  # nearly always: a sign-in need not verify its cookies twice
         return [pending for pending in self._read(cookies, provider) if pending.trial]
 
     def finish(self, response: Response, pending: Pending) -> None:

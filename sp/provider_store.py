@@ -7,13 +7,16 @@ twice changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from shared.errors import StoreUnavailable
 from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
 from shared.schema import lock_for_transaction
 from shared.vault import Vault, VaultLocked
@@ -56,13 +59,13 @@ class ProviderStore:
         self._vault = vault
 
     def revision(self) -> int:
-        """Return a number that grows with each change of the settings."""
-        with self._engine.connect() as connection:
+        """Return a number that grows with each change of the settings. Raises StoreUnavailable."""
+        with self._reading() as connection:
             return rows.revision(connection)
 
     def load(self) -> list[StoredProvider]:
-        """Return every provider, by name."""
-        with self._engine.connect() as connection:
+        """Return every provider, by name. Raises StoreUnavailable."""
+        with self._reading() as connection:
             return rows.load_all(connection)
 
     def apply(self, document: Mapping[str, Any], *, actor: str, managed_by_file: bool = False) -> Applied:
@@ -106,6 +109,14 @@ class ProviderStore:
     def note_use(self, connection: Connection, key_id: int, now: datetime) -> None:
         """Record when a key last verified a token, so that a retired one is seen to be unused."""
         rows.note_key_use(connection, key_id, now)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 
     def _put(
         self,
@@ -168,10 +179,11 @@ def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Provider, list[str]]]
         except ProviderRefused as error:
             mistakes += [f"{name}: {setting}: {why}" for setting, why in error.mistakes.items()]
     names = [provider.name for provider, _keys in found]
-    mistakes += [f"{name}: is named twice" for name in {n for n in names if names.count(n) > 1}]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    mistakes += [f"{name}: is named twice" for name in doubled]
     if len(defaults := [provider.name for provider, _keys in found if provider.default]) > 1:
         mistakes.append(f"{', '.join(defaults)}: only one provider can be the default")
-    return found, mistakes
+    return [(provider, keys) for provider, keys in found if provider.name not in doubled], mistakes
 
 
 def differences(provider: Provider, stored: StoredProvider | None) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sqlalchemy.exc import SQLAlchemyError
-
-from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid, StoreUnavailable
+from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid
 from shared.keys import KeyRefused, KeySet, TokenKey, load_key
 from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
@@ -141,13 +139,10 @@ class ProviderRegistry:
         now = time.monotonic()
         if now - self._asked_at < self._cache:
             return
-        try:
-            revision = self._store.revision()
-            if revision != self._revision:
-                self._trusted = {item.provider.name: self._open(item) for item in self._store.load()}
-                self._revision = revision
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        revision = self._store.revision()
+        if revision != self._revision:
+            self._trusted = {item.provider.name: self._open(item) for item in self._store.load()}
+            self._revision = revision
         self._trusted = {
             name: replace(trusted, provider=self._adjust(trusted.provider)) for name, trusted in self._trusted.items()
         }

@@ -260,21 +260,21 @@ class SessionStore:
         gone = select(_session.c.id_hash).where(_session.c.expires_at < now).limit(rows)
         connection.execute(delete(_session).where(_session.c.id_hash.in_(gone)))
 
-    def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> int:
-        """Return how many sessions of one person were opened since then, for this browser and page, and never used.
+    def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> bool:
+        """Tell whether a session was opened since then, for this browser and page, and never used.
 
         Found by the index on `expires_at`: every session lives equally long.
         """
         query = (
-            select(func.count())
+            select(_session.c.account_id)
             .where(_session.c.expires_at >= since + self.lifetime, _session.c.last_seen_at.is_(None))
             .where(_session.c.kind == BROWSER, _session.c.return_path == return_path)
             .where(_session.c.address == address[:45], _session.c.user_agent == user_agent[:200])
-            .group_by(_session.c.account_id)
+            .limit(1)
         )
         try:
             with self._engine.connect() as connection:
-                return max(connection.execute(query).scalars(), default=0)
+                return connection.execute(query).first() is not None
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 

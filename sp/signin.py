@@ -22,7 +22,7 @@ from shared.errors import CookiesBlocked, EmailConflict, Rejection, StoreUnavail
 from sp import accounts, activity, replay
 from sp.activity import Visitor
 from sp.provider_store import ProviderStore
-from sp.provisioning import Admit, Profile, decide, read_profile
+from sp.provisioning import Profile, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
 from sp.sessions import API, BROWSER, NewSession, Session, SessionStore
@@ -123,7 +123,7 @@ class SignIn:
         now = datetime.now(UTC)
         trace = replace(trace, session_hash=new.id_hash)
         with self._spending(key, acceptable_until(claims, provider), trace) as connection:
-            account_id, email, created = self._provision(connection, profile, trusted, now)
+            account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
             for session, session_kind in ((new, kind), (extra, API)):
                 if session is not None:
                     self._sessions.open(
@@ -283,28 +283,6 @@ class SignIn:
                 )
         except SQLAlchemyError as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
-
-    def _provision(
-        self, connection: Connection, profile: Profile, trusted: Trusted, now: datetime
-    ) -> tuple[int, str, bool]:
-        """Return id and e-mail of the person's account, and whether it was made just now."""
-        provider = trusted.provider
-        known = accounts.find_by_identity(connection, provider.name, profile.subject)
-        same_email = None
-        if known is None or (provider.update_email and known.email != profile.email):
-            same_email = accounts.find_by_email(connection, profile.email, provider.name)
-        needs_seat = known is None and same_email is None and provider.auto_create
-        free_seat = not needs_seat or accounts.has_free_seat(connection, self._seat_limit)
-        decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
-        if isinstance(decision, Admit):
-            account = decision.account
-            if decision.join:
-                accounts.link(connection, account.id, provider.name, profile.subject, profile.issued_at, now)
-            accounts.synchronise(connection, account, decision.changes, profile, provider.name, now)
-            return account.id, decision.changes.get("email", account.email), False
-        account_id = accounts.create(connection, profile, now)
-        accounts.link(connection, account_id, provider.name, profile.subject, profile.issued_at, now)
-        return account_id, profile.email, True
 
     @contextmanager
     def _spending(self, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from shared.errors import Rejection, StoreUnavailable
+from shared.errors import Rejection, StoreUnavailable, TokenReplayed
 from sp import accounts, activity
 from sp.activity import Visitor
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
@@ -72,13 +72,25 @@ class Trials:
         try:
             with self._writing.begin() as connection:
                 if verified is not None and report["outcome"] is None:
-                    report["outcome"] = self._rehearse(connection, verified, trusted)
+                    report["outcome"] = self._rehearse(connection, verified, trusted, spend=True)
                 self._keep(connection, ticket, provider.name, report)
                 self._note(connection, ticket, provider.name, report, visitor, reference)
         except IntegrityError:
             pass  # the same form was sent twice, at once
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+
+    def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
+        """Return the report of a token that somebody has at hand. Nothing is spent, kept or written down."""
+        verified, report = examine(unverified_token, trusted, None, time.time())
+        try:
+            with self._engine.connect() as connection:
+                if verified is not None and report["outcome"] is None:
+                    report["outcome"] = self._rehearse(connection, verified, trusted, spend=False)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        shown: dict[str, Any] = storable(report)
+        return shown
 
     def fail(self, ticket: Ticket, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
         """Keep the report of a trial to which no token came, or in a way that is not allowed."""
@@ -95,12 +107,15 @@ class Trials:
             row = connection.execute(query).first()
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
 
-    def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted) -> dict[str, Any]:
-        """Spend the token and return what a sign-in by it would have done."""
+    def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted, *, spend: bool) -> dict[str, Any]:
+        """Return what a sign-in by the token would do; with *spend* it is spent on the way."""
         provider, claims = trusted.provider, verified.claims
         key = token_key(provider.name, claims.token_id or "")
         try:
-            self._replay.spend(connection, key, acceptable_until(claims, provider), Trace())
+            if spend:
+                self._replay.spend(connection, key, acceptable_until(claims, provider), Trace())
+            elif self._replay.trace(connection, key) is not None:
+                raise TokenReplayed("the token was used before")
             profile = read_profile(claims, provider)
             known = accounts.find_by_identity(connection, provider.name, profile.subject)
             same_email = accounts.find_by_email(connection, profile.email, provider.name)

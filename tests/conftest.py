@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.support.browser import Chromium
 from tests.support.pair import Pair, running_pair
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
+from tests.support.tour import RULES
 from tests.support.watch import Watch
 
 BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
@@ -28,7 +29,7 @@ NewContext = Callable[..., BrowserContext]
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A pair for tests that leave it as they found it, but for sessions and new accounts."""
-    with running_pair(tmp_path_factory.mktemp("pair")) as running:
+    with running_pair(tmp_path_factory.mktemp("pair"), rules=RULES) as running:
         yield running
 
 

@@ -35,6 +35,7 @@ PURE_MODULES = (
     "idp/people.py",
     "idp/presets.py",
     "idp/services.py",
+    "idp/services_file.py",
 )
 
 # Frameworks, stores, the network, the clock and the environment: what a pure module is given instead.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,20 @@ from idp.stores.directory import SqlDirectory
 from idp.tests.support import ALICE, BOB, GATE, MALLORY, Browser, Clock, register
 
 MakeApp = Callable[..., Flask]
+DATABASE = "idp.sqlite3"
+SECRET_KEY = "the-secret-key-of-these-tests-only-0123456789"
+
+
+@pytest.fixture(scope="session")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with the cast, and the gate as its one service: made once, for hashing and migrating take a while."""
+    folder = tmp_path_factory.mktemp("furnished")
+    app = create_app(settings_in(folder))
+    add_cast(app)
+    register(app, gate=GATE)
+    with app.app_context():
+        db.engine.dispose()
+    return folder / DATABASE
 
 
 @pytest.fixture
@@ -29,14 +44,9 @@ def make_app(tmp_path: Path, clock: Clock) -> Iterator[MakeApp]:
     made: list[Flask] = []
 
     def make(**changes: object) -> Flask:
-        settings = Settings(
-            instance=tmp_path,
-            secret_keys=("the-secret-key-of-these-tests-only-0123456789",),
-            database_url=f"sqlite:///{tmp_path}/idp.sqlite3",
-            external_url="http://idp.example",
-        )
         values = {name: changes.pop(name) for name in list(changes) if name in ("people", "services")}
-        app = create_app(Settings(**{**vars(settings), **changes}), clock=clock, **values)  # type: ignore[arg-type]
+        settings = Settings(**{**vars(settings_in(tmp_path)), **changes})
+        app = create_app(settings, clock=clock, **values)  # type: ignore[arg-type]
         made.append(app)
         return app
 
@@ -47,18 +57,26 @@ def make_app(tmp_path: Path, clock: Clock) -> Iterator[MakeApp]:
 
 
 @pytest.fixture
-def app(make_app: MakeApp) -> Flask:
+def app(make_app: MakeApp, furnished: Path, tmp_path: Path) -> Flask:
     """The program, with the cast, and the gate as its one service."""
-    app = make_app()
-    add_cast(app)
-    register(app, gate=GATE)
-    return app
+    shutil.copyfile(furnished, tmp_path / DATABASE)
+    return make_app()
 
 
 @pytest.fixture
 def browser(app: Flask) -> Browser:
     """A browser without a past."""
     return Browser(app)
+
+
+def settings_in(folder: Path) -> Settings:
+    """Return the settings of a program that keeps its state in *folder*."""
+    return Settings(
+        instance=folder,
+        secret_keys=(SECRET_KEY,),
+        database_url=f"sqlite:///{folder}/{DATABASE}",
+        external_url="http://idp.example",
+    )
 
 
 def add_cast(app: Flask) -> None:

@@ -15,7 +15,7 @@ from shared.keys import load_key
 from shared.tokens import SIGN_OUT_TYPE, sign
 from werkzeug.test import Client, TestResponse
 
-from idp.services import parse_services
+from idp.services_file import parse_services
 
 KEY = "the-secret-that-gate-and-provider-share-0123456789"
 OTHER_KEY = "a-secret-that-only-the-other-service-knows-98765432"
@@ -62,8 +62,12 @@ class Browser:
     def __init__(self, app: Flask, address: str = "192.0.2.7", scheme: str = "http") -> None:
         self._app = app
         self._client: Client = app.test_client()
-        self._address = address
+        self._address, self._forwarded_for = address, ""
         self._base = f"{scheme}://localhost"
+
+    def move_to(self, address: str, forwarded_for: str = "") -> None:
+        """Come from another network address from now on, with an X-Forwarded-For if one is given."""
+        self._address, self._forwarded_for = address, forwarded_for
 
     def get(self, path: str, **headers: str) -> TestResponse:
         """Ask for a page."""
@@ -103,7 +107,8 @@ class Browser:
 
     @property
     def _environ(self) -> dict[str, str]:
-        return {"REMOTE_ADDR": self._address}
+        forwarded = {"HTTP_X_FORWARDED_FOR": self._forwarded_for} if self._forwarded_for else {}
+        return {"REMOTE_ADDR": self._address, **forwarded}
 
 
 def csrf_token(page: TestResponse) -> str:

@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from flask import Flask
 
-from idp.services import parse_services
+from idp.services_file import parse_services
 from idp.tests.conftest import MakeApp
 from idp.tests.support import ALICE, GATE, KEY, Browser, Cast
 
@@ -122,3 +122,23 @@ def test_a_table_is_readable_without_json(app: Flask) -> None:
     lines = run(app, "users", "list").output.splitlines()
     assert lines[0].split() == ["email", "name", "groups", "state"]
     assert any("bob@example.com" in line and "disabled" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning"),
+    [
+        ('return_url = "http://learn.example/sso"', "learn: tokens travel to http://learn.example in the clear"),
+        (f'return_url = "https://learn.example/sso"\nkeys = ["{KEY}"]', "learn and gate share a secret"),
+        ('return_url = "https://a.example/"\nkeys = ["short"]\nallow_short_secret = true', "can be guessed"),
+        ('return_url = "http://127.0.0.1:5000/sso"', None),
+    ],
+)
+def test_what_is_allowed_and_should_not_last_is_warned_of(
+    app: Flask, tmp_path: Path, changes: str, warning: str | None
+) -> None:
+    file = tmp_path / "services.toml"
+    file.write_text(f'[services.learn]\npreset = "ispring"\n{changes}\n')
+    result = run(app, "services", "apply", str(file))
+    assert result.exit_code == 0
+    assert (warning in result.stderr) if warning else (result.stderr == "")
+    assert KEY not in result.output

@@ -118,18 +118,23 @@ def test_nobody_else_is_found(directory: PersonDirectory, email: str) -> None:
 
 
 def test_nobody_takes_as_long_as_somebody(directory: PersonDirectory) -> None:
-    def seconds(email: str) -> float:
-        best = 9.0
-        for _ in range(5):
-            began = time.perf_counter()
-            with pytest.raises(WrongCredentials):
-                directory.authenticate(email, "a wrong password")
-            best = min(best, time.perf_counter() - began)
-        return best
-
-    known, unknown, disabled = (seconds(e) for e in (ALICE.email, "nobody@example.com", BOB.email))
+    people = (ALICE.email, "nobody@example.com", BOB.email)
+    best = dict.fromkeys(people, 9.0)
+    for _ in range(8):  # in turns, so that a busy machine holds all of them up
+        for email in people:
+            best[email] = min(best[email], seconds_to_refuse(directory, email))
+    known, unknown, disabled = best.values()
     assert unknown > known * 0.5
     assert disabled > known * 0.5
+
+
+def seconds_to_refuse(directory: PersonDirectory, email: str) -> float:
+    """Return how long a wrong password takes: what is computed for it here, or how long another program takes."""
+    clock = time.process_time if isinstance(directory, SqlDirectory | TablePeople) else time.perf_counter
+    began = clock()
+    with pytest.raises(WrongCredentials):
+        directory.authenticate(email, "a wrong password")
+    return clock() - began
 
 
 def test_a_hash_of_other_parameters_is_renewed_at_sign_in(app: Flask) -> None:

@@ -24,6 +24,9 @@ TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
         ("10.0.0.1", "203.0.113.5, nonsense", "10.0.0.1"),
         ("2001:db8::1", "2001:db9::7", "2001:db9::7"),
         ("", "203.0.113.5", ""),
+        ("::ffff:10.0.0.1", "203.0.113.5", "203.0.113.5"),  # a program bound to :: sees IPv4 peers like this
+        ("::ffff:203.0.113.9", "198.51.100.1", "::ffff:203.0.113.9"),
+        ("fe80::1%eth0", "203.0.113.5", "fe80::1%eth0"),
     ],
 )
 def test_the_client_is_the_nearest_address_that_is_no_proxy_of_ours(peer: str, forwarded_for: str, client: str) -> None:

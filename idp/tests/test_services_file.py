@@ -8,7 +8,7 @@ import pytest
 from shared.keys import generate_key, public_pem
 from shared.settings import SettingsRefused
 
-from idp.services import parse_services
+from idp.services_file import parse_services
 from idp.tests.support import GATE
 
 
@@ -52,6 +52,9 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"keys": [GATE["keys"][0], GATE["keys"][0]]}, "twice"),
         ({"keys": "text"}, "keys"),
         ({"retrun_url": "x"}, "retrun_url is unknown"),
+        ({"leads_on_to": ["https://help.example/path"]}, "leads_on_to"),
+        ({"leads_on_to": ["help.example"]}, "leads_on_to"),
+        ({"leads_on_to": ["https://help.example 'unsafe-inline'"]}, "leads_on_to"),
         ({"preset": "freshworks", "algorithm": "HS256"}, "RS256"),
         ({"preset": "zendesk", "algorithm": "RS256", "keys": []}, "HS256"),
     ],

@@ -8,9 +8,10 @@ from sqlalchemy import select
 
 from idp import housekeeping
 from idp.models import AuditRow, SessionRow, db
+from idp.stores import outbox
 from idp.stores.directory import SqlDirectory
 from idp.tests.conftest import MakeApp, add_cast
-from idp.tests.support import ALICE, GATE, Browser, Clock, register, token_in, unverified
+from idp.tests.support import ALICE, GATE, MALLORY, Browser, Clock, register, token_in, unverified
 
 
 def is_signed_in(browser: Browser) -> bool:
@@ -136,3 +137,26 @@ def test_what_is_over_is_forgotten(app: Flask, browser: Browser, clock: Clock) -
         housekeeping.tidy()
         assert db.session.scalars(select(SessionRow)).all() == []
         assert db.session.scalars(select(AuditRow)).all() == []
+
+
+def test_signing_in_anew_in_another_tab_keeps_the_services_of_the_same_person_open(
+    app: Flask, browser: Browser
+) -> None:
+    register(app, gate={**GATE, "backchannel_logout_url": "http://127.0.0.1:9/"})
+    first = unverified(token_in(browser.sign_in()))
+    again = unverified(token_in(browser.sign_in()))
+    assert again["sid"] == first["sid"]
+    with app.app_context():
+        assert outbox.due() == []  # nobody is to be told of anything
+        assert len(db.session.scalars(select(SessionRow)).all()) == 1
+
+
+def test_signing_in_as_somebody_else_has_the_services_of_the_first_told(app: Flask, browser: Browser) -> None:
+    register(app, gate={**GATE, "backchannel_logout_url": "http://127.0.0.1:9/"})
+    first = unverified(token_in(browser.sign_in()))
+    other = unverified(token_in(browser.sign_in(MALLORY)))
+    assert other["sid"] != first["sid"]
+    with app.app_context():
+        notice = outbox.claim(outbox.due()[0])
+        assert notice is not None
+        assert (notice.service, notice.sid, notice.subject) == ("gate", first["sid"], first["sub"])

@@ -65,6 +65,13 @@ def test_without_a_secret_key_it_is_a_demo_with_generated_secrets(tmp_path: Path
     assert json.loads(pair_file.read_text())["idp_url"] == "http://127.0.0.1:5999"
 
 
+@pytest.mark.parametrize("networks", ["0.0.0.0/0", "::/0", "0.0.0.0/1", "128.0.0.0/4", "2000::/3", "somewhere"])
+def test_half_the_world_is_no_proxy_of_ours(networks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDP_TRUSTED_PROXIES", networks)
+    with pytest.raises(SettingsRefused, match="IDP_TRUSTED_PROXIES"):
+        config.load()
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])  # noqa: S104  # it is refused
 def test_a_demo_is_not_bound_to_the_world(host: str) -> None:
     with pytest.raises(SettingsRefused, match="IDP_SECRET_KEY"):

@@ -53,7 +53,9 @@ def test_the_service_may_be_left_out_when_there_is_one(browser: Browser) -> None
 
 def test_the_service_must_be_named_when_there_are_two(app: Flask, browser: Browser) -> None:
     register(app, learn={**GATE, "preset": "ispring", "keys": [OTHER_KEY]})
-    assert browser.get("/login-token/").status_code == 400
+    answer = browser.get("/login-token/")
+    assert answer.status_code == 400
+    assert "it lacks service=NAME" in words(answer)
 
 
 def test_a_service_that_is_not_registered_is_refused(browser: Browser) -> None:
@@ -143,6 +145,7 @@ def test_a_service_with_groups_admits_their_members_alone(app: Flask, browser: B
     assert refused.status_code == 403
     assert MALLORY.email in words(refused)
     assert "Location" not in refused.headers
+    assert "Sign out" in words(refused)
 
 
 def test_a_person_disabled_a_moment_ago_gets_no_token(app: Flask, browser: Browser) -> None:
@@ -163,6 +166,12 @@ def test_the_form_may_lead_to_the_service_and_nowhere_else(browser: Browser) -> 
     policy = browser.get("/login-token/?service=gate").headers["Content-Security-Policy"]
     assert "form-action 'self' https://gate.example" in policy
     assert "script-src" not in policy
+
+
+def test_the_form_may_lead_to_where_the_service_itself_leads_on(app: Flask, browser: Browser) -> None:
+    register(app, gate={**GATE, "leads_on_to": ["https://help.example"]})
+    policy = browser.get("/login-token/?service=gate").headers["Content-Security-Policy"]
+    assert "form-action 'self' https://gate.example https://help.example" in policy
 
 
 def test_password_managers_find_their_fields(browser: Browser) -> None:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, with_appcontext
 
 from sp.addresses import OwnAddresses
 from sp.cli.output import as_json, fail, print_table
@@ -27,6 +27,7 @@ class Someone:
 
 
 @click.command("explain")
+@with_appcontext
 @click.argument("method")
 @click.argument("path")
 @click.option("--user", metavar="EMAIL", help="For this person. Without it, for somebody who is not signed in.")

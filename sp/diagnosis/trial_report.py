@@ -20,15 +20,19 @@ from sp.registry import Trusted
 from sp.verification import Verified, check_nonce, verify
 
 
-def examine(unverified_token: str, trusted: Trusted, nonce: str, now: float) -> tuple[Verified | None, dict[str, Any]]:
-    """Return the token verified, or None, and the report of every check; *nonce* is what the token should bring.
+def examine(
+    unverified_token: str, trusted: Trusted, nonce: str | None, now: float
+) -> tuple[Verified | None, dict[str, Any]]:
+    """Return the token verified, or None, and the report of every check.
+
+    *nonce* is what the token should bring back, None if it is not known.
 
     `outcome` in the report is the refusal that a sign-in would have met, or None if the token is good in itself.
     """
     provider = trusted.provider
     verified, keys = _verify(unverified_token, trusted, now)
     findings = inspect(unverified_token, provider, keys, now)
-    if verified is not None:
+    if verified is not None and nonce is not None:
         findings = [_judge_nonce(verified, nonce, trusted) if f.check == "nonce" else f for f in findings]
     payload = verified.claims.raw if verified else _unverified_payload(unverified_token)
     header = near_misses.peek(unverified_token)[0]

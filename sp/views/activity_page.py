@@ -25,7 +25,7 @@ EVENTS = {
 ANY_REFUSAL = "refused"
 
 
-@views.get("/settings/activity")
+@views.get("/settings/activity", strict_slashes=False)
 def index() -> ResponseReturnValue:
     """Show the log, newest first."""
     reference = request.args.get("reference", "").strip().upper()[:16]

@@ -4,15 +4,15 @@ Whoever is signed in comes back with a live session at once. A browser that land
 and begins a sign-in for it once more without one, would go round for ever. It tells us by itself: each landing is
 noted in a signed cookie of a few seconds, so that nobody else, behind the same address or not, is taken for it.
 
-A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, and only
-there, the sessions are counted that were opened for one person at its address and never came back.
+A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, if a
+session was just opened at its address and never came back, it is given a cookie and asked to come again with it.
 """
 
 from __future__ import annotations
 
 import time
 
-from flask import request
+from flask import redirect, request
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
@@ -20,10 +20,12 @@ from shared.errors import CookiesBlocked
 from sp.cookies import LANDED_NAME
 from sp.core import core
 from sp.providers import Provider
+from sp.redirects import add_query
 from sp.views.people import browser_secret, browser_session, visitor
 
 WINDOW = 10  # seconds; a round takes one at most
 ROUNDS = 2  # each has four redirects, and the tenth must be the last (wire contract, section 3)
+TRIED = "cookie_given"  # parameter of /sso/start
 MAX_PATH = 200  # characters of a path that are kept to know it again
 
 
@@ -36,15 +38,28 @@ def note_landing(response: Response, return_path: str) -> None:
     )
 
 
-def break_circle(provider: Provider, return_path: str) -> None:
-    """Raise CookiesBlocked if a sign-in for *return_path*, begun now, would be the next round of a circle."""
+def break_circle(provider: Provider, return_path: str) -> Response | None:
+    """Raise CookiesBlocked if a sign-in for *return_path*, begun now, would be the next round of a circle.
+
+    Returns an answer where the browser has to show first that it returns cookies, else None.
+    """
     rounds = sum(path == return_path[:MAX_PATH] for _at, path in _landings())
-    if rounds < ROUNDS and provider.unsolicited == "accept" and not request.cookies:
-        here = visitor()
-        since = int(time.time()) - WINDOW
-        rounds = core().sessions.unreturned(here.address, here.user_agent, return_path, since)
     if rounds >= ROUNDS and browser_session() is None:
         raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
+    if provider.unsolicited == "accept" and not request.cookies:
+        return _try_cookies(return_path)
+    return None
+
+
+def _try_cookies(return_path: str) -> Response | None:
+    if TRIED in request.args:
+        raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
+    here = visitor()
+    if not core().sessions.unreturned(here.address, here.user_agent, return_path, int(time.time()) - WINDOW):
+        return None
+    response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
+    note_landing(response, "")
+    return response
 
 
 def causes() -> list[str]:

@@ -19,7 +19,7 @@ CHANGES_ON_FRONT = 5
 CHANGES_ON_PAGE = 50
 
 
-@views.get("/settings/sso/jwt")
+@views.get("/settings/sso/jwt", strict_slashes=False)
 def index() -> ResponseReturnValue:
     """Show every provider with what is most asked for, and its warnings."""
     editor = core().editor

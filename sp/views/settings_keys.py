@@ -75,4 +75,4 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
 
 
 def _back(name: str) -> ResponseReturnValue:
-    return redirect(url_for("provider.show", name=name, _anchor="keys"), 303)
+    return redirect(url_for("provider.show", name=name, _anchor="key-list"), 303)

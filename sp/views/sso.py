@@ -62,7 +62,8 @@ def start(provider_name: str | None) -> ResponseReturnValue:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path), 303)
     if request.method == "HEAD":
         return "", 200
-    loops.break_circle(provider, return_path)
+    if (cookie_test := loops.break_circle(provider, return_path)) is not None:
+        return cookie_test
     response = redirect("/", 303)
     pending = core().pending.begin(response, request.cookies, provider.name, return_path)
     absolute = core().config.external_url + return_path

@@ -16,6 +16,7 @@ from sp.core import core
 from sp.pending import Pending
 from sp.provider_rows import StoredProvider
 from sp.redirects import add_query
+from sp.registry import Trusted
 from sp.trials import Ticket
 from sp.views.administration import administrator, administrators_only
 from sp.views.people import visitor
@@ -35,7 +36,7 @@ CHECK_NAMES = {
 @views.get("/settings/sso/jwt/provider/<name>/try")
 def start(name: str) -> ResponseReturnValue:
     """Go to the identity provider, as a person would who signs in."""
-    provider = core().registry.find(find(name).provider.name).provider
+    provider = _present(name).provider
     if not provider.login_url:
         return page("sp/settings/trial_impossible.html", 409, provider=provider)
     trial = secrets.token_urlsafe(24)
@@ -62,6 +63,15 @@ def show(trial: str) -> ResponseReturnValue:
     return page("sp/settings/trial.html", tried=tried, report=tried.report, stored=stored, names=CHECK_NAMES)
 
 
+@views.post("/settings/sso/jwt/provider/<name>/inspect")
+def inspect(name: str) -> ResponseReturnValue:
+    """Say of a token that was pasted what every check makes of it. It is not spent, not kept and not shown again."""
+    trusted = _present(name)
+    token = request.form.get("token", "").strip()
+    report = core().trials.inspect(token, trusted)
+    return page("sp/settings/inspected.html", provider=trusted.provider, report=report, names=CHECK_NAMES)
+
+
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
     """Take the token that a trial has asked for; None if this browser tries nothing out with the provider.
 
@@ -70,13 +80,11 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     """
     if request.method == "HEAD":
         return None
-    try:
-        trusted = core().registry.find(provider_name)
-    except Rejection:
+    name = _name_of(provider_name)
+    if name is None or not core().pending.trials(request.cookies, name):
         return None
+    trusted = _present(name)
     provider = trusted.provider
-    if not core().pending.trials(request.cookies, provider.name):
-        return None
     token, refusal = "", None
     try:
         token = read_token(provider)
@@ -93,6 +101,22 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     response = redirect(pending.return_path, 303)
     core().pending.finish(response, pending)
     return response
+
+
+def _present(name: str) -> Trusted:
+    """Return the provider as it is at this moment: a trial is about the settings that were saved just now."""
+    core().registry.forget()
+    return core().registry.find(find(name).provider.name)
+
+
+def _name_of(provider_name: str | None) -> str | None:
+    """Return the name of the provider that a token came for, or None if there is no default one."""
+    if provider_name is not None:
+        return provider_name.lower()
+    try:
+        return core().registry.find(None).provider.name
+    except Rejection:
+        return None
 
 
 def _answered_trial(provider: str, unverified_token: str) -> Pending | None:

@@ -23,7 +23,7 @@ MAX_SEARCH = 254
 STATES = {"": "Everybody", "active": "Active", "disabled": "Disabled", "administrators": "Administrators"}
 
 
-@views.get("/settings/users")
+@views.get("/settings/users", strict_slashes=False)
 def index() -> ResponseReturnValue:
     """Find accounts by address or name."""
     search = request.args.get("q", "").strip()[:MAX_SEARCH]

@@ -185,15 +185,15 @@ def see_it_used(page: Page, pair: Pair, sign_ins: SignIns) -> None:
     for _ in range(20):
         sign_ins.wait_for(2)
         page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/learn")
-        if page.locator("#keys").get_by_text("not used yet").count() == 0:
+        if page.locator("#key-list").get_by_text("not used yet").count() == 0:
             return
     raise AssertionError("the new key was never used")
 
 
 def retire_the_first(page: Page, pair: Pair) -> None:
-    page.locator("#keys").get_by_role("button", name="Retire").first.click()
+    page.locator("#key-list").get_by_role("button", name="Retire").first.click()
     expect(page.get_by_text("The key is retired.")).to_be_visible()
-    expect(page.locator("#keys .session-row")).to_have_count(1)
+    expect(page.locator("#key-list .session-row")).to_have_count(1)
 
 
 def disable(page: Page, pair: Pair) -> None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.gateway.gate import Gate, make_gate
 
-RULES = [
+RULES: list[dict[str, Any]] = [
     {"path": "/public/", "methods": ["GET", "HEAD"], "allow": "anyone"},
     {"path": "/exact", "allow": "anyone"},
     {"path": "/admin/", "allow": {"groups": ["admins"]}},

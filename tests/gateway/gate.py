@@ -92,9 +92,9 @@ class Gate:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         *,
-        secret: str | None = None,
-        body: bytes = b"",
-        query: str = "",
+        secret: Any = None,
+        body: Any = b"",
+        query: Any = "",
         **environ: Any,
     ) -> Answer:
         """Send a request as a WSGI server would hand it over. *path* is PATH_INFO, decoded once."""
@@ -128,14 +128,14 @@ class Gate:
         return Answer(status[0], status[1], sent, dict(self.seen[0]) if self.seen else None)
 
 
-def make_gate(folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any = None, **settings: str) -> Gate:
+def make_gate(folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any = None, **settings: Any) -> Gate:
     """Return a gate with these rules and settings. *app* replaces the application that writes down."""
     folder.mkdir(parents=True, exist_ok=True)
     if rules:
         file = folder / "rules.toml"
         file.write_text("".join(table("[rules]", rule) for rule in rules))
         settings = {"SP_CONFIG": str(file), **settings}
-    own = make_gateway(folder, **settings)
+    own = make_gateway(folder, None, **settings)
     gate = Gate(None, core_of(own))
 
     def write_down(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -1,6 +1,7 @@
 """The decision table of the contract, section 5: three skins, one decision."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,7 +15,7 @@ PROXY = {"SP_TRUSTED_PROXIES": "127.0.0.1"}
 
 
 def through(
-    gate: Gate, skin: str, path: str, method: str = "GET", headers: dict[str, str] | None = None, **more: str
+    gate: Gate, skin: str, path: str, method: str = "GET", headers: dict[str, str] | None = None, **more: Any
 ) -> Answer:
     """Ask for *path* through one of the three skins."""
     headers = headers or {}

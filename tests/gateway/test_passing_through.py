@@ -66,7 +66,8 @@ def test_nothing_of_the_body_is_read_before_the_application_reads_it(tmp_path: P
     gate = make_gate(tmp_path, app=app)
     secret = gate.sign_in(ALICE)
     tracemalloc.start()
-    answer = gate.ask("/upload", "PUT", secret=secret, **{"wsgi.input": stream, "CONTENT_LENGTH": str(UPLOAD)})
+    body: dict[str, Any] = {"wsgi.input": stream, "CONTENT_LENGTH": str(UPLOAD)}
+    answer = gate.ask("/upload", "PUT", secret=secret, **body)
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (answer.body, seen, stream.left) == (b"stored", [UPLOAD], 0)
@@ -86,7 +87,8 @@ def test_the_servers_way_to_send_files_is_the_applications_to_use(gate: Gate) ->
     def wrapper(file: Any) -> Any:
         return file
 
-    seen = gate.ask("/page", secret=gate.sign_in(ALICE), **{"wsgi.file_wrapper": wrapper}).seen
+    server: dict[str, Any] = {"wsgi.file_wrapper": wrapper}
+    seen = gate.ask("/page", secret=gate.sign_in(ALICE), **server).seen
     assert seen is not None
     assert seen["wsgi.file_wrapper"] is wrapper
 

@@ -236,13 +236,13 @@ def test_the_parts_of_a_token_are_what_others_make_of_it() -> None:
 
 
 def test_strangers_cannot_fill_the_memory_of_headers() -> None:
-    tokens._read_header.cache_clear()
+    tokens._remembered_header.cache_clear()
     short, long = {**HEADER, "x": "y" * 100}, {**HEADER, "x": "y" * 400}
     assert len(part(short)) <= MAX_REMEMBERED_HEADER < len(part(long))
     for header in (short, long):
         assert take_apart(token(header)).header == header
         assert take_apart(token(header)).header == header
-    assert tokens._read_header.cache_info()[:2] == (1, 1)
+    assert tokens._remembered_header.cache_info()[:2] == (1, 1)
     for _ in range(2):  # a refusal is not remembered, and stays one
         assert refusal(lambda: take_apart(token({"alg": 1})))[0] is TokenMalformed
 

@@ -217,8 +217,10 @@ def test_a_missing_assertion_is_in_the_activity_log(app: Flask, client: FlaskCli
 def test_parameters_in_the_address_or_in_json_do_not_count(client: FlaskClient) -> None:
     token = mint(claims(), KEY)
     in_address = client.post(add_query("/sso/token", grant_type=GRANT, assertion=token))
+    by_halves = client.post(add_query("/sso/token", grant_type=GRANT), data={"assertion": token})
     in_json = client.post("/sso/token", json={"grant_type": GRANT, "assertion": token})
-    assert [answer.get_json()["error"] for answer in (in_address, in_json)] == ["invalid_request"] * 2
+    answers = [answer.get_json()["error"] for answer in (in_address, by_halves, in_json)]
+    assert answers == ["invalid_request"] * 3
     assert exchange(client, token).status_code == 200  # neither has spent it
 
 

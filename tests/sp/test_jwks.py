@@ -511,6 +511,24 @@ def test_a_fetch_that_takes_long_is_not_joined_by_a_second_one() -> None:
     assert source.asked == 1
 
 
+def test_attack_tokens_with_made_up_keys_do_not_tie_threads_to_an_address_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jwks, "PATIENCE", 0.05)
+    source, clock = Source(ALICE_KEY), Clock()
+    kept = endpoint(source, clock)
+    tried = kept.keys()
+    source.down = True
+    assert kept.newer_than(tried) is None  # from now on it is known to fail
+    source.gate.clear()
+    clock.now += UNKNOWN_KEY
+    began = time.monotonic()
+    with ThreadPoolExecutor(16) as pool:
+        assert set(pool.map(lambda _: kept.newer_than(tried), range(64))) == {None}
+    assert time.monotonic() - began < 2
+    source.gate.set()
+
+
 def test_an_unknown_key_causes_one_look_per_interval() -> None:
     source, clock = Source(ALICE_KEY), Clock()
     kept = endpoint(source, clock)

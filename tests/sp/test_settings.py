@@ -43,6 +43,7 @@ POSTS = (
     f"{PAGE}/keys",
     f"{PAGE}/keys/abc/retire",
     f"{PAGE}/keys/abc/sign",
+    f"{PAGE}/inspect",
     "/settings/users/1/disable",
     "/settings/users/1/enable",
     "/settings/users/1/sessions/end",
@@ -108,6 +109,11 @@ def test_an_administrator_who_was_disabled_is_out_at_once(app: Flask, carol: Vis
     assert carol.client.get("/settings/sso/jwt").status_code == 303
 
 
+@pytest.mark.parametrize("address", ["/settings/sso/jwt/", "/settings/users/", "/settings/activity/"])
+def test_a_slash_too_many_does_no_harm(carol: Visitor, address: str) -> None:
+    assert carol.client.get(address).status_code == 200
+
+
 def test_after_signing_in_the_administrator_lands_on_the_page_that_was_asked_for(app: Flask) -> None:
     core_of(app).people.create_administrator(CAROL.email, CAROL.password)
     visitor = Visitor(app.test_client())
@@ -159,6 +165,14 @@ def test_every_setting_is_on_the_page_under_its_own_name_and_explained(carol: Vi
         assert f'<code class="setting-name">{name}</code>' in carol.page.text
     for name in ("issuer-expected", "issuer-match", "issuer-required", "audience-expected", "mapping-0-field"):
         assert name in sent, name
+
+
+@pytest.mark.parametrize("address", ["/settings/sso/jwt/new?preset=strict", PAGE])
+def test_no_two_parts_of_a_page_have_the_same_id(carol: Visitor, address: str) -> None:
+    ids = re.findall(r'\bid="([^"]+)"', carol.open(address).text)
+    assert sorted(ids) == sorted(set(ids))
+    targets = re.findall(r'(?:\bfor="|href="#)([^"]+)"', carol.page.text)
+    assert set(targets) <= set(ids)
 
 
 def test_every_choice_of_a_setting_can_be_chosen() -> None:

@@ -65,11 +65,10 @@ def bring(carol: Visitor, token: str, method: str = "GET", address: str = "/sso/
 
 def state(app: Flask) -> list[Any]:
     """Return everything that a sign-in could change."""
+    tables = {"session": "public_id", "account": "*", "identity": "*", "provider": "*", "provider_key": "*"}
     with core_of(app).engine.connect() as connection:
-        return [
-            connection.execute(text(f"SELECT * FROM {table}")).all()  # noqa: S608
-            for table in ("account", "identity", "session", "provider", "provider_key")
-        ]
+        queries = [text(f"SELECT {columns} FROM {table}") for table, columns in tables.items()]  # noqa: S608
+        return [connection.execute(query).all() for query in queries]
 
 
 # It opens nothing
@@ -183,6 +182,16 @@ def test_a_trial_in_this_browser_does_not_count_as_a_sign_in_that_was_asked_for(
     answer = carol.client.get("/sso/login/jwt", query_string={"jwt": mint(claims(nonce="mallory"), KEY)})
     assert "sp_session" not in answer.headers.get("Set-Cookie", "")
     assert "nonce_mismatch" in carol.open(answer.location).text
+
+
+def test_a_trial_does_not_count_as_asked_for_where_json_is_wanted_either(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, "unsolicited": "refuse"}})
+    carol = administrator_of(app)
+    begin(carol)
+    answer = carol.client.get(
+        "/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)}, headers={"Accept": "application/json"}
+    )
+    assert answer.get_json()["error"] == "unsolicited"
 
 
 def test_a_forged_trial_cookie_is_no_trial(app: Flask) -> None:
@@ -349,3 +358,57 @@ def test_reports_are_kept_for_a_day(app: Flask, carol: Visitor) -> None:
     begin(carol)
     bring(carol, mint(claims(), KEY))
     assert carol.open(address).status_code == 404
+
+
+# A token at hand
+
+
+def inspect(carol: Visitor, token: str) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/inspect").fill(token=token))
+
+
+def test_a_token_at_hand_is_judged_without_being_spent_kept_or_written_down(app: Flask, carol: Visitor) -> None:
+    token = mint(claims(shoe_size=43), KEY)
+    before = state(app)
+    inspect(carol, f"\n {token} ")
+    assert "This sign-in would succeed. A new account would be created for alice@example.com." in carol.text
+    assert "Claims that fill no field: shoe_size" in carol.text
+    assert token not in carol.page.text
+    assert token.split(".")[2] not in carol.page.text
+    assert state(app) == before
+    with core_of(app).engine.connect() as connection:
+        for table in ("spent_token", "trial"):
+            assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0  # noqa: S608
+    inspect(carol, token)
+    assert "This sign-in would succeed" in carol.text
+
+
+def test_a_token_that_was_spent_is_said_to_be_so(app: Flask, carol: Visitor) -> None:
+    token = mint(claims(), KEY)
+    client = app.test_client()
+    client.get("/sso/start/corporate")
+    client.get("/sso/login/jwt", query_string={"jwt": token})
+    inspect(carol, token)
+    assert "This sign-in would be refused: token_replayed" in carol.text
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "x", "a.b.c", "e30.e30.e30", sign_text('{"x": ' + "[" * 2500 + "]" * 2500 + "}", KEY)]
+)
+def test_rubbish_at_hand_makes_a_report_and_no_error(carol: Visitor, rubbish: str) -> None:
+    inspect(carol, rubbish)
+    assert carol.page.status_code == 200
+    assert "This sign-in would be refused" in carol.text
+
+
+def test_a_trial_sees_the_settings_that_were_saved_by_another_worker_a_moment_ago(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": CORPORATE})
+    carol = administrator_of(app)
+    core_of(app).registry._cache = 3600
+    core_of(app).registry.all()
+    core_of(gateway()).providers.apply({"corporate": {**CORPORATE, "required_claims": ["iat", "badge"]}}, actor="test")
+    begin(carol)
+    core_of(app).registry._cache = 3600
+    bring(carol, mint(claims(), KEY))
+    assert "the claim badge is required and missing" in carol.text

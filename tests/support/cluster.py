@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 
 from tests.support.leaks import assert_no_secret_in
 from tests.support.minting import ispring_token
-from tests.support.pair import PROVIDER, program_environment, table
+from tests.support.pair import PROVIDER, Settings, program_environment, table
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram
 
@@ -50,7 +50,12 @@ class Cluster:
 
 @contextmanager
 def running_cluster(
-    folder: Path, *, nodes: int = 1, workers: int = 2, env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    nodes: int = 1,
+    workers: int = 2,
+    env: Mapping[str, str] | None = None,
+    rules: Sequence[Settings] = (),
 ) -> Iterator[Cluster]:
     """Run *nodes* gateways with *workers* each. Without SP_DATABASE_URL in *env* they share an SQLite file."""
     key = secrets.token_urlsafe(48)
@@ -64,7 +69,8 @@ def running_cluster(
     }
     url = f"http://127.0.0.1:{ports[0]}"
     database_url = (env or {}).get("SP_DATABASE_URL") or f"sqlite:///{folder / 'sp.sqlite3'}"
-    settings = program_environment("SP", folder, url, table(f"providers.{PROVIDER}", provider))
+    toml = "".join(table("[rules]", rule) for rule in rules) + table(f"providers.{PROVIDER}", provider)
+    settings = program_environment("SP", folder, url, toml)
     settings |= {"SP_DATABASE_URL": database_url, **(env or {})}
     programs = [
         RunningProgram("run_sp.py", port, folder / f"node-{port}", settings, ["--workers", str(workers)])
@@ -116,8 +122,8 @@ def send(port: int, token: str) -> str:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_SECONDS)
     try:
         connection.request("GET", f"/sso/login/jwt?{urlencode({'jwt': token})}", headers={"Accept": "text/html"})
-        answer = connection.getresponse()
-        answer.read()
+        with connection.getresponse() as answer:
+            answer.read()
     except (OSError, http.client.HTTPException):
         return FAILED
     finally:

@@ -100,8 +100,11 @@ class RunningProgram:
                 with direct.open(f"{self.own_url}/healthz", timeout=2) as answer:
                     if answer.status == 200:
                         return
-            except (OSError, urllib.error.URLError):
-                time.sleep(0.05)
+            except urllib.error.HTTPError as refusal:
+                refusal.close()  # it holds the connection
+            except OSError:
+                pass
+            time.sleep(0.05)
         status = "ended" if self.process is None or self.process.poll() is not None else "never became healthy"
         raise RuntimeError(f"{self.script.name} {status}. Its log:\n{self.log}")
 

@@ -6,10 +6,26 @@ from playwright.sync_api import Page, expect
 
 from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.journeys import open_sign_in_form, sign_in, type_password
-from tests.support.pair import Pair
+from tests.support.pair import PROVIDER, Pair
 
 LONG_PATH = "/courses/seventeen/" + "a-part-that-is-longer-than-a-telephone-is-wide/" * 2
+PUBLIC_PATH, ADMINISTRATORS_PATH = "/public/notice", "/vault/keys"
+RULES = (
+    {"path": PUBLIC_PATH, "allow": "anyone"},
+    {"path": "/vault/", "allow": {"groups": ["admins"]}},
+)
 REFUSALS = ("token_replayed", "cookies_blocked", "user_unknown", "store_unavailable")
+SETTINGS_PAGES = {
+    "providers": "/settings/sso/jwt",
+    "presets": "/settings/sso/jwt/new",
+    "new-provider": "/settings/sso/jwt/new?preset=ispring",
+    "provider-of-the-file": f"/settings/sso/jwt/provider/{PROVIDER}",
+    "provider-to-disable": f"/settings/sso/jwt/provider/{PROVIDER}/disable",
+    "changes": "/settings/sso/jwt/changes",
+    "accounts": "/settings/users",
+    "account-of-somebody": "/settings/users/1",
+    "activity": "/settings/activity",
+}
 
 
 def tour(page: Page, pair: Pair) -> Iterator[str]:
@@ -23,6 +39,8 @@ def strangers_pages(page: Page, pair: Pair) -> Iterator[str]:
     """The pages before anyone is known."""
     page.goto(f"{pair.idp.url}/")
     yield "idp-services"
+    page.goto(f"{pair.sp.url}{PUBLIC_PATH}")
+    yield "sp-welcome-nobody"
     page.goto(f"{pair.idp.url}/logout")
     yield "idp-nobody-signed-in"
     page.goto(f"{pair.idp.url}/no-such-page")
@@ -56,6 +74,10 @@ def persons_pages(page: Page, pair: Pair) -> Iterator[str]:
     yield "sp-account"
     page.goto(f"{pair.sp.url}/access/jwt/error?code=token_replayed&reference=K7WQ2MX9PA")
     yield "sp-refused-but-signed-in"
+    page.goto(f"{pair.sp.url}{ADMINISTRATORS_PATH}")
+    yield "sp-not-allowed"
+    page.goto(f"{pair.sp.url}/settings/users")
+    yield "sp-settings-not-allowed"
     page.goto(f"{pair.idp.url}/")
     yield "idp-services-signed-in"
     page.goto(f"{pair.idp.url}/logout")
@@ -77,3 +99,16 @@ def administrators_pages(page: Page, pair: Pair) -> Iterator[str]:
     type_password(page, CAROL)
     expect(page.get_by_role("heading", name="You are in")).to_be_visible()
     yield "sp-welcome-local"
+    for name, path in SETTINGS_PAGES.items():
+        page.goto(f"{pair.sp.url}{path}")
+        yield f"sp-{name}"
+    page.locator("td a code").first.click()
+    yield "sp-activity-line"
+    page.goto(f"{pair.sp.url}/settings/sso/jwt/new?preset=strict")
+    page.get_by_role("button", name="Create", exact=True).last.click()
+    expect(page.get_by_text("Nothing was saved.")).to_be_visible()
+    yield "sp-new-provider-with-mistakes"
+    page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/{PROVIDER}/try")
+    type_password(page, ALICE)
+    expect(page.get_by_role("heading", name="Trial sign-in")).to_be_visible()
+    yield "sp-trial"

@@ -1,0 +1,41 @@
+"""An application that knows nothing of the gateway: it believes the header Remote-User, as many products can.
+
+    python examples/behind_a_proxy/app.py --port 8000
+
+It stands for a program in any language behind nginx, Caddy or Traefik. It must not be reachable past the proxy. Its
+server is the standard library's, which takes Remote_User for Remote-User as some others do: what reaches it has to be
+clean.
+"""
+
+import argparse
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+from wsgiref.simple_server import make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Say who is there, and everything else that has arrived and looks like identity."""
+    user = environ.get("HTTP_REMOTE_USER", "")
+    who = f"You are <b>{escape(unquote(user))}</b>." if user else "Nobody is signed in."
+    parts = ("REMOTE", "FORWARDED_USER", "FORWARDED_EMAIL", "FORWARDED_GROUPS", "FORWARDED_PREFERRED", "AUTH_REQUEST")
+    told = {name: environ[name] for name in environ if name.startswith("HTTP_") and any(p in name for p in parts)}
+    signed = "with" if environ.get("HTTP_X_LYCHGATE_ASSERTION") else "without"
+    rows = "".join(f"<li>{escape(name)}: {escape(value)}</li>" for name, value in sorted(told.items()))
+    page = (
+        f"<!doctype html><title>Some product</title><h1>Some product</h1><p>{who}</p><ul>{rows}</ul>"
+        f'<p>Came {signed} an assertion. <a href="/logout">Sign out</a></p>'
+    )
+    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Cache-Control", "no-store")])
+    return [page.encode()]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8000)
+    with make_server("127.0.0.1", parser.parse_args().port, application) as server:
+        server.serve_forever()

@@ -1,0 +1,76 @@
+"""A new IDP_SECRET_KEY: what the old one sealed is sealed anew, and the old one can go."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from idp.tests.conftest import SECRET_KEY, MakeApp
+from idp.tests.support import ALICE, GATE, OTHER_KEY, Browser, Clock, register, sign_out_token
+
+NEW_KEY = "another-secret-key-of-these-tests-9876543210"
+LOST_KEY = "a-third-secret-key-that-nobody-remembers-now"
+
+
+@pytest.fixture
+def app(app: Flask) -> Flask:
+    """The program with a second service, whose sign-out requests are signed with a secret of their own."""
+    other = {**GATE, "algorithm": "ES256", "keys": [], "logout_algorithm": "HS256", "logout_keys": [OTHER_KEY]}
+    register(app, tower=other)
+    return app
+
+
+def reseal(app: Flask, *options: str) -> Result:
+    return app.test_cli_runner().invoke(args=["services", "reseal", *options])
+
+
+def test_a_start_with_the_old_key_as_fallback_seals_everything_anew(app: Flask, make_app: MakeApp) -> None:
+    make_app(secret_keys=(NEW_KEY, SECRET_KEY))
+    without_the_old_one = make_app(secret_keys=(NEW_KEY,))
+    assert json.loads(reseal(without_the_old_one, "--json").output) == {"anew": 0, "before": 3, "locked": 0}
+
+
+def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, make_app: MakeApp, clock: Clock) -> None:
+    make_app(secret_keys=(NEW_KEY, SECRET_KEY))
+    fresh = make_app(secret_keys=(NEW_KEY,))
+    assert Browser(fresh).sign_in().status_code == 303
+    assert Browser(fresh).sign_in(ALICE, "tower").status_code == 303
+    assert Browser(fresh).get(f"/logout?jwt={sign_out_token(clock(), OTHER_KEY)}").status_code == 200
+
+
+def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) -> None:
+    result = reseal(app)
+    assert result.exit_code == 0
+    assert result.output.startswith("Sealed anew: 0. Sealed with today's key before: 3.")
+
+
+def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothing(
+    app: Flask, make_app: MakeApp
+) -> None:
+    result = reseal(make_app(secret_keys=(LOST_KEY,)))
+    assert result.exit_code == 1
+    assert "3 keys were sealed with a key that is not known" in result.output
+    assert reseal(make_app()).exit_code == 0
+
+
+def test_without_the_old_key_people_read_that_nobody_can_sign_in_and_the_log_says_why(
+    app: Flask, make_app: MakeApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked = make_app(secret_keys=(LOST_KEY,))
+    answer = Browser(locked).get("/login-token/?service=gate")
+    assert answer.status_code == 503
+    assert "Nobody can sign in at the moment" in answer.text
+    assert "sealed with another secret key" in caplog.text
+    assert Browser(locked).get("/readyz").status_code == 503
+
+
+def test_keys_that_stand_in_a_file_are_sealed_anew_from_the_file_without_the_old_key(
+    app: Flask, make_app: MakeApp
+) -> None:
+    locked = make_app(secret_keys=(LOST_KEY,))
+    locked.test_cli_runner().invoke(args=["services", "remove", "tower"])
+    register(locked, gate=GATE)
+    assert Browser(locked).sign_in().status_code == 303

@@ -1,0 +1,25 @@
+"""What the attacks are aimed at: an application that tells what it was told."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+
+def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Answer with everything in the request that an application might believe."""
+    user = environ.get("sso.user")
+    told = {
+        "reached": True,
+        "method": environ["REQUEST_METHOD"],
+        "path": environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace"),
+        "script_name": environ.get("SCRIPT_NAME", ""),
+        "remote_user": environ.get("REMOTE_USER"),
+        "auth_type": environ.get("AUTH_TYPE"),
+        "user": user and user["email"],
+        "peer": environ.get("REMOTE_ADDR"),
+        "scheme": environ.get("wsgi.url_scheme"),
+        "headers": {key: value for key, value in environ.items() if key.startswith("HTTP_")},
+    }
+    body = json.dumps(told).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
