@@ -6,7 +6,7 @@
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
-SOURCES := $(wildcard sp idp shared run_sp.py run_idp.py tests tools bench)
+SOURCES := $(wildcard sp idp shared run_sp.py run_idp.py tests tools bench examples)
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
 STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)
 

@@ -13,6 +13,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import SQLAlchemyError as DatabaseError
+
+__all__ = ["DatabaseError", "Engine", "is_up_to_date", "lock_for_transaction", "prepare_engine", "upgrade"]
 
 SQLITE_BUSY_MS = 15_000  # a writer waits this long for the others before the request ends as store_unavailable
 LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared import demo, schema, web
 from shared.errors import StoreUnavailable
@@ -152,5 +151,5 @@ def _install_views(app: Flask, core: Core) -> None:
     for module in (sso, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     sso.install_errors(app)
-    app.register_error_handler(SQLAlchemyError, lambda error: sso.refuse(StoreUnavailable(type(error).__name__)))
+    app.register_error_handler(schema.DatabaseError, lambda error: sso.refuse(StoreUnavailable(type(error).__name__)))
     install_commands(app)

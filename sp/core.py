@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from flask import current_app
-from sqlalchemy import Engine
 
 from shared import demo
 from shared.known_devices import Devices
+from shared.schema import Engine
 from shared.vault import Vault
 from sp.assertion_keys import AssertionKeys
 from sp.config import Config

@@ -18,7 +18,7 @@ SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSocket
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
 _TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # octets without space, control characters and #, where readers differ
-_ADDRESS = re.compile(r"(https?)://([^/?#]*)([/?].*)?\Z", re.DOTALL)
+_ADDRESS = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
 _SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
 
 
@@ -45,8 +45,7 @@ def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
     method = _method(_header(environ, "X-Original-Method"))
     address = _header(environ, "X-Original-URL")
     if found := _ADDRESS.match(address):
-        host, target = found[2], found[3] or "/"
-        return _asked(method, _host(host), target if target.startswith("/") else f"/{target}")
+        return _asked(method, _host(found[2]), found[3])
     return _asked(method, own_host, address)
 
 

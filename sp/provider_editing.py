@@ -19,9 +19,11 @@ from shared.vault import Vault
 from sp import audit
 from sp import provider_rows as rows
 from sp.provider_keys import JudgedKey, NewKey, judge, keys_after, new_key
-from sp.provider_rows import StoredProvider
+from sp.provider_rows import StoredKey, StoredProvider
 from sp.provider_store import differences
 from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
+
+MAX_JUDGED = 1000  # keys whose judgement is remembered
 
 
 class ManagedByFile(Exception):
@@ -43,6 +45,7 @@ class ProviderEditor:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._vault = vault
+        self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
 
     def find(self, name: str) -> StoredProvider:
         """Return the provider *name* as it is kept, or raise ProviderUnknown."""
@@ -163,7 +166,17 @@ class ProviderEditor:
 
     def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
         """Return the keys of *stored* with what is wrong with each."""
-        return [judge(self._vault, key, stored.provider) for key in stored.keys]
+        return [self._judge(key, stored.provider) for key in stored.keys]
+
+    def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
+        """Judge a key once: opening one takes longer than the rest of the page."""
+        case = (key.sealed, provider.algorithm, provider.allow_short_secret)
+        if case not in self._judged:
+            if len(self._judged) >= MAX_JUDGED:
+                self._judged.clear()
+            found = judge(self._vault, key, provider)
+            self._judged[case] = found.usable, found.problem
+        return JudgedKey(key, *self._judged[case])
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:

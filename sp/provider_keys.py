@@ -93,10 +93,11 @@ def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
         load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
     except (VaultLocked, KeyRefused) as error:
         return JudgedKey(key, False, f"It cannot be used: {error}.")
-    try:
-        load_key(material, provider.algorithm)
-    except KeyRefused as error:
-        return JudgedKey(key, True, f"It is weak: {error}.")
+    if provider.allow_short_secret:
+        try:
+            load_key(material, provider.algorithm)
+        except KeyRefused as error:
+            return JudgedKey(key, True, f"It is weak: {error}.")
     return JudgedKey(key, True, "")
 
 

@@ -64,6 +64,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/replay.py",
     "sp/sessions.py",
     "sp/trials.py",
+    "sp/signin.py",
     "sp/signout.py",
     "sp/assertion_keys.py",
     "sp/pending.py",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import Rejection
-from shared.schema import is_up_to_date
+from shared.schema import DatabaseError, is_up_to_date
 from sp.core import core
 from sp.replay import RedisReplayCache
 
@@ -29,7 +28,7 @@ def ready() -> ResponseReturnValue:
     try:
         if not is_up_to_date(core().engine, MIGRATIONS):
             missing.append("database: its schema is not that of this version")
-    except SQLAlchemyError:
+    except DatabaseError:
         missing.append("database: does not answer")
     replay = core().replay
     if isinstance(replay, RedisReplayCache):

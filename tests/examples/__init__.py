@@ -1,0 +1,1 @@
+"""The examples, each started as its first lines say, and used in a real browser."""

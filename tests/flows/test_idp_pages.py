@@ -1,56 +1,145 @@
-"""The identity provider's pages that only its own troubles show, and its forms in front of services that are awkward."""
+"""The identity provider's pages that only its troubles show, and its forms in front of awkward services."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.conftest import NewContext, StartPair
 from tests.support.cast import ALICE, MALLORY, stranger
 from tests.support.journeys import type_password
 from tests.support.minting import mint, profile_claims
-from tests.support.pair import SERVICE, Pair, table
+from tests.support.pair import SERVICE, Pair, Settings, running_pair, table
 from tests.support.scripted_server import answer, scripted_server
 
 pytestmark = pytest.mark.browser
 
-DESKTOP, TELEPHONE = {"width": 1280, "height": 800}, {"width": 320, "height": 640}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+TELEPHONE: ViewportSize = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TOO_MANY = 11  # wrong passwords for one account
 PAGES = 9
 
 
+@pytest.fixture(scope="module")
+def busy_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A pair whose identity provider knows more services than the gateway, which cannot be told of sign-outs."""
+    service = {"backchannel_logout_url": "http://127.0.0.1:9/down"}
+    with running_pair(tmp_path_factory.mktemp("busy"), people=[ALICE, MALLORY], service=service) as pair:
+        inner = {"preset": "lychgate", "return_url": "http://127.0.0.1:9/", "keys": [], "groups": ["nobody"]}
+        add_service(pair, "inner", inner)
+        posted = {"preset": "zendesk", "display_name": "Help desk", "return_url": "http://127.0.0.1:9/access/jwt"}
+        add_service(pair, "posted", {**posted, "keys": [], "backchannel_logout_url": "http://127.0.0.1:9/"})
+        yield pair
+
+
 def test_every_page_of_trouble_fits_a_telephone_and_passes_the_rules_of_accessibility(
-    start_pair: StartPair, new_context: NewContext
+    busy_pair: Pair, page: Page
 ) -> None:
-    with start_pair(people=[ALICE, MALLORY], service={"backchannel_logout_url": "http://127.0.0.1:9/down"}) as pair:
-        add_services(pair)
-        page = new_context().new_page()
-        axe, seen = Axe(), []
-        for name in pages_of_trouble(page, pair):
-            seen.append(name)
-            page.set_viewport_size(TELEPHONE)  # type: ignore[arg-type]
-            assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE["width"], name
-            page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
-            assert [rule["id"] for rule in axe.run(page).response["violations"]] == [], name
-            assert page.get_by_role("heading", level=1).count() == 1, name
-        assert len(seen) == PAGES
+    axe, seen = Axe(), []
+    for name in pages_of_trouble(page, busy_pair):
+        seen.append(name)
+        page.set_viewport_size(TELEPHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE["width"], name
+        page.set_viewport_size(DESKTOP)
+        assert [rule["id"] for rule in axe.run(page).response["violations"]] == [], name
+        assert page.get_by_role("heading", level=1).count() == 1, name
+    assert len(seen) == PAGES
 
 
 @pytest.mark.parametrize("delivery", ["redirect", "form"])
-@pytest.mark.parametrize("allowed", [True, False], ids=["that is named", "that is not"])
-def test_a_service_may_lead_on_to_a_further_site(
-    start_pair: StartPair, page: Page, delivery: str, allowed: bool
+def test_a_service_may_lead_on_to_a_further_site_that_it_names(busy_pair: Pair, page: Page, delivery: str) -> None:
+    with service_that_leads_on() as (service, further):
+        settings = {"preset": "lychgate", "delivery": delivery, "return_url": service, "keys": []}
+        add_service(busy_pair, f"by_{delivery}", {**settings, "leads_on_to": [origin(further)]})
+        page.goto(f"{busy_pair.idp.url}/login-token/?service=by_{delivery}")
+        type_password(page, ALICE)
+        expect(page.get_by_role("heading", name="Arrived")).to_be_visible()
+        assert page.url == further
+
+
+def test_a_further_site_that_is_not_named_is_kept_from_the_form_by_the_browser(
+    busy_pair: Pair, browser: Browser
 ) -> None:
-    """Chromium holds form-action against every redirect that follows a form."""
-    page.context.on("console", lambda _message: None)
-    with further_site() as (service, further):
-        settings = {"delivery": delivery, "return_url": f"{service}/sso", "leads_on_to": [further] if allowed else []}
-        with start_pair(people=[ALICE], service=settings) as pair:
-            page.goto(f"{pair.idp.url}/login-token/")
+    """Chromium holds form-action against every redirect that follows a form: this is why it has to be named."""
+    with service_that_leads_on() as (service, _further), browser.new_context() as unwatched:
+        add_service(busy_pair, "by_stealth", {"preset": "lychgate", "return_url": service, "keys": []})
+        page = unwatched.new_page()
+        page.goto(f"{busy_pair.idp.url}/login-token/?service=by_stealth")
+        with page.expect_console_message(lambda message: "form-action" in message.text):
             type_password(page, ALICE)
-            if allowed:
-                expect(page.get_by_role("heading", name="Arrived")).to_be_visible()
-                assert page.url.startswith(further)
+        assert page.url.startswith(busy_pair.idp.url)
+
+
+@pytest.mark.parametrize("parameter", ["submit", "action", "method"])
+def test_a_token_parameter_may_have_a_name_that_browsers_use_themselves(
+    busy_pair: Pair, page: Page, parameter: str
+) -> None:
+    with scripted_server(answer("<h1>Arrived</h1>", Content_Type="text/html")) as service:
+        settings = {"delivery": "form", "token_parameter": parameter, "return_url": service.url, "keys": []}
+        add_service(busy_pair, f"named_{parameter}", {"preset": "lychgate", **settings})
+        page.goto(f"{busy_pair.idp.url}/login-token/?service=named_{parameter}")
+        type_password(page, ALICE)
+        expect(page.get_by_role("heading", name="Arrived")).to_be_visible()
+
+
+def pages_of_trouble(page: Page, pair: Pair) -> Iterator[str]:
+    """Go from page to page; yield the name of each while it is open."""
+    form = f"{pair.idp.url}/login-token/?service={SERVICE}"
+    page.goto(f"{pair.idp.url}/login-token/")
+    expect(page.get_by_role("heading", name="Which service?")).to_be_visible()
+    yield "which service"
+    page.goto(f"{pair.idp.url}/login-token/?service=elsewhere")
+    yield "unknown service"
+    page.goto(form)
+    nobody = stranger()
+    for _ in range(TOO_MANY):
+        type_password(page, nobody)
+    expect(page.get_by_role("alert")).to_contain_text("too many wrong passwords. Wait 15 minutes")
+    yield "throttled"
+    page.context.clear_cookies(name="idp_form")
+    page.get_by_role("button", name="Sign in").click()
+    yield "expired form"
+    page.goto(f"{pair.idp.url}/login-token/?service=inner")
+    type_password(page, MALLORY)
+    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    yield "denied"
+    page.goto(f"{pair.idp.url}/logout?jwt={sign_out_token(pair, ALICE.email)}")
+    expect(page.get_by_role("heading", name="Nobody was signed out")).to_be_visible()
+    yield "another person"
+    page.goto(f"{pair.idp.url}/logout?jwt=abc")
+    yield "refused"
+    page.route("**/deliver.js", lambda route: route.abort())
+    page.goto(f"{pair.idp.url}/login-token/?service=posted")
+    expect(page.get_by_role("button", name="Continue to Help desk")).to_be_visible()
+    yield "delivery without its script"
+    page.goto(f"{pair.idp.url}/logout")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("Not every service could be told.")).to_be_visible()
+    yield "signed out here and not everywhere"
+
+
+def add_service(pair: Pair, name: str, settings: Settings) -> None:
+    file = pair.idp.folder / f"{name}.toml"
+    file.write_text(table(f"services.{name}", settings))
+    pair.idp_command("services", "apply", str(file))
+
+
+def sign_out_token(pair: Pair, email: str) -> str:
+    claims = profile_claims(MALLORY, issuer=pair.sp.url, audience=pair.idp.url, email=email)
+    return mint(claims | {"events": {LOGOUT_EVENT: {}}}, pair.key, {"typ": "logout+jwt", "alg": "HS256"})
+
+
+@contextmanager
+def service_that_leads_on() -> Iterator[tuple[str, str]]:
+    """Run a service that sends people on to a further site of its own; give the addresses of both."""
+    with (
+        scripted_server(answer("<h1>Arrived</h1>", Content_Type="text/html")) as further,
+        scripted_server(answer("", status=303, Location=further.url)) as service,
+    ):
+        yield service.url, further.url
+
+
+def origin(address: str) -> str:
+    return "/".join(address.split("/")[:3])

@@ -4,23 +4,63 @@ The contexts are watched as in every browser test: nothing from another host, no
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, Response, ViewportSize
+from playwright.sync_api import Browser, Page, Response, ViewportSize
 
 from tests.conftest import NewContext
 from tests.support.cast import ALICE
 from tests.support.journeys import sign_in
 from tests.support.pair import Pair
 from tests.support.tour import tour
+from tests.support.watch import Watch
 
 pytestmark = pytest.mark.browser
 
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 TELEPHONE: ViewportSize = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10: so narrow must a page still be readable
-PAGES_OF_THE_TOUR = 20
+PAGES_OF_THE_TOUR = 30
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of one page: its title, its headings of the first level, and the rules of axe-core it breaks."""
+
+    name: str
+    title: str
+    headings: int
+    violations: dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Every page of the tour on a large screen, and every answer on the way."""
+
+    sights: list[Sight]
+    answers: list[Response]
+
+
+@pytest.fixture(scope="module")
+def walk(browser: Browser, pair: Pair) -> Iterator[Walk]:
+    context = browser.new_context(viewport=DESKTOP)
+    watch, page, axe = Watch(context), context.new_page(), Axe()
+    answers = record_answers(page)
+    sights = [
+        Sight(
+            name,
+            page.title(),
+            page.get_by_role("heading", level=1).count(),
+            {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in axe.run(page).response["violations"]},
+        )
+        for name in tour(page, pair)
+    ]
+    assert len(sights) >= PAGES_OF_THE_TOUR
+    yield Walk(sights, answers)
+    context.close()
+    watch.assert_calm()
 
 
 def test_every_page_fits_a_telephone_without_scrolling_sideways(new_context: NewContext, pair: Pair) -> None:
@@ -30,23 +70,16 @@ def test_every_page_fits_a_telephone_without_scrolling_sideways(new_context: New
     assert len(widths) >= PAGES_OF_THE_TOUR
 
 
-def test_every_page_passes_the_rules_of_accessibility(new_context: NewContext, pair: Pair) -> None:
+def test_every_page_passes_the_rules_of_accessibility(walk: Walk) -> None:
     """axe-core: labels, contrast, landmarks, headings, language, names of buttons and links."""
-    page = new_context(viewport=DESKTOP).new_page()
-    axe = Axe()
-    found = {}
-    for name in tour(page, pair):
-        violations = axe.run(page).response["violations"]
-        found.update({(name, rule["id"]): [node["html"] for node in rule["nodes"]] for rule in violations})
-    assert found == {}
+    assert {sight.name: sight.violations for sight in walk.sights if sight.violations} == {}
 
 
-def test_every_page_names_itself_and_says_once_what_it_is_about(new_context: NewContext, pair: Pair) -> None:
-    page = new_context(viewport=DESKTOP).new_page()
-    for name in tour(page, pair):
-        own_part, _dot, _product = page.title().partition(" · Lychgate")
-        assert own_part.strip(), name
-        assert page.get_by_role("heading", level=1).count() == 1, name
+def test_every_page_names_itself_and_says_once_what_it_is_about(walk: Walk) -> None:
+    for sight in walk.sights:
+        own_part, _dot, _product = sight.title.partition(" · Lychgate")
+        assert own_part.strip(), sight.name
+        assert sight.headings == 1, sight.name
 
 
 def test_every_page_works_with_a_keyboard_the_first_stop_leads_past_the_head(page: Page, pair: Pair) -> None:
@@ -57,10 +90,8 @@ def test_every_page_works_with_a_keyboard_the_first_stop_leads_past_the_head(pag
     assert urlsplit(page.url).fragment == "content"
 
 
-def test_every_page_forbids_to_keep_it_to_frame_it_and_to_tell_where_it_was(page: Page, pair: Pair) -> None:
-    answers = record_answers(page)
-    assert len(list(tour(page, pair))) >= PAGES_OF_THE_TOUR
-    pages = [answer for answer in answers if answer.status not in (302, 303)]
+def test_every_page_forbids_to_keep_it_to_frame_it_and_to_tell_where_it_was(walk: Walk) -> None:
+    pages = [answer for answer in walk.answers if answer.status not in (302, 303)]
     assert {mistake for answer in pages for mistake in mistakes_of(answer)} == set()
     assert len(pages) >= PAGES_OF_THE_TOUR
 

@@ -23,6 +23,16 @@ def test_signing_out_at_the_gateway_travels_to_the_identity_provider_whose_page_
     expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate asked.")
 
 
+def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(page: Page, pair: Pair) -> None:
+    sign_in(page, pair, ALICE)
+    page.goto(f"{pair.idp.url}/logout")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here.")
+    expect(page.get_by_role("listitem")).to_have_text(["The gate: signed out."])
+    open_sign_in_form(page, pair, "/afterwards")
+
+
 def test_after_signing_out_both_programs_ask_again(page: Page, pair: Pair) -> None:
     sign_in(page, pair, ALICE)
     sign_out(page, pair)

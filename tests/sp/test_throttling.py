@@ -190,6 +190,16 @@ def test_a_database_that_is_down_is_said_and_not_a_trace(app: Flask) -> None:
     assert browser.client.get(response.headers["Location"]).status_code == 503
 
 
+def test_the_page_that_says_so_does_not_lead_a_signed_in_browser_to_itself(app: Flask) -> None:
+    browser = Browser(app)
+    browser.sign_in()
+    with core_of(app).engine.begin() as connection:
+        connection.execute(text("ALTER TABLE session RENAME TO lost"))
+    page = browser.client.get("/access/jwt/error?code=store_unavailable", **browser.options)
+    assert page.status_code == 503
+    assert "store_unavailable" in text_of(page)
+
+
 # The throttle
 
 

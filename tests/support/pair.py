@@ -16,7 +16,7 @@ from subprocess import CompletedProcess
 from tests.support.cast import ALICE, BOB, CAROL, MALLORY, Person
 from tests.support.leaks import assert_no_secret_in
 from tests.support.ports import free_port
-from tests.support.programs import RunningProgram, flask_command
+from tests.support.programs import RunningProgram, flask_command, flask_commands
 
 PROVIDER = "corporate"  # the identity provider, as the gateway calls it
 SERVICE = "gateway"  # the gateway, as the identity provider calls it
@@ -115,14 +115,16 @@ def running_pair(
 
 
 def add_people(pair: Pair, people: Sequence[Person]) -> None:
+    commands = []
     for person in people:
         groups = [argument for group in person.groups for argument in ("--group", group)]
         names = ["--given-name", person.given_name, "--family-name", person.family_name]
-        pair.idp_command(
-            "users", "add", person.email, *names, *groups, "--password-stdin", typed=f"{person.password}\n"
-        )
+        add = ["users", "add", person.email, *names, *groups, "--password-stdin"]
+        commands.append((add, f"{person.password}\n"))
         if person == BOB:
-            pair.idp_command("users", "disable", BOB.email)
+            commands.append((["users", "disable", BOB.email], ""))
+    if commands:
+        flask_commands("idp", commands, env=pair.idp_env, folder=pair.idp.folder)
 
 
 def add_administrator(pair: Pair) -> None:

@@ -4,6 +4,7 @@ Nothing is inherited from the developer's own settings: variables named SP_… a
 programs run in a private folder, where no `.env` file lies.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -97,7 +98,7 @@ class RunningProgram:
             if self.process is None or self.process.poll() is not None:
                 break
             try:
-                with direct.open(f"{self.own_url}/healthz", timeout=2) as answer:
+                with direct.open(f"{self.own_url}{self.env.get('SP_PREFIX', '')}/healthz", timeout=2) as answer:
                     if answer.status == 200:
                         return
             except urllib.error.HTTPError as refusal:
@@ -166,3 +167,31 @@ def flask_command(
     if check and done.returncode != 0:
         raise RuntimeError(f"flask --app {app} {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
+
+
+# Each command as `flask --app APP` runs it, but one start of Python for all of them: that is what takes the time.
+SEVERAL_COMMANDS = """
+import importlib, json, sys
+runner = importlib.import_module(sys.argv[1]).create_app().test_cli_runner()
+for arguments, typed in json.load(sys.stdin):
+    done = runner.invoke(args=arguments, input=typed)
+    if done.exit_code:
+        sys.exit(f"{arguments}: status {done.exit_code}\\n{done.output}")
+"""
+
+
+def flask_commands(
+    app: str, commands: Sequence[tuple[Sequence[str], str]], *, env: Mapping[str, str], folder: Path
+) -> None:
+    """Run several commands, each with what is typed into it, one after the other; raise unless all return 0."""
+    done = subprocess.run(
+        [sys.executable, "-c", SEVERAL_COMMANDS, app],
+        cwd=folder,
+        env=private_environment(env),
+        input=json.dumps(commands),
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"flask --app {app} …: {done.stdout}{done.stderr}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, private_environment
@@ -91,6 +92,27 @@ def test_it_prints_the_address_and_both_passwords_and_ctrl_c_stops_everything(st
     assert not listens(demo.sp_port)
     assert not listens(demo.idp_port)
     assert "Traceback" not in demo.output
+
+
+@pytest.mark.browser
+def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_and_out_again(
+    start_demo: StartDemo, page: Page
+) -> None:
+    demo = start_demo()
+    password = passwords_in(demo.wait_until_ready())["alice@example.com"]
+    page.goto(f"http://127.0.0.1:{demo.sp_port}/")
+    page.get_by_label("E-mail").fill("alice@example.com")
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    expect(page.get_by_role("heading", name="You are in, Alice Liddell")).to_be_visible()
+    assert page.url == f"http://127.0.0.1:{demo.sp_port}/"
+
+    page.get_by_role("link", name="Sign out").first.click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+    assert page.url.startswith(f"http://127.0.0.1:{demo.idp_port}/logout?jwt=")
+    expect(page.get_by_role("main")).to_contain_text("alice@example.com is signed out here")
+    assert demo.end(signal.SIGINT) == 0
 
 
 def test_a_second_start_prints_the_same_passwords(start_demo: StartDemo, tmp_path: Path) -> None:

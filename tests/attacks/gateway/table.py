@@ -33,19 +33,19 @@ def header_lines() -> Iterator[tuple[str, list[bytes]]]:
     """Yield header lines that claim to be Carol, with a name for each."""
     for name in NAMES:
         yield name, [name.encode() + b": " + NOBODY]
-    name = b"Remote-User"
-    yield "twice", [name + b": " + NOBODY, name + b": " + NOBODY]
+    header = b"Remote-User"
+    yield "twice", [header + b": " + NOBODY, header + b": " + NOBODY]
     yield "two spellings", [b"Remote-User: " + NOBODY, b"Remote_User: " + NOBODY, b"REMOTE-USER: " + NOBODY]
-    yield "space before the colon", [name + b" : " + NOBODY]
-    yield "tab before the colon", [name + b"\t: " + NOBODY]
-    yield "folded", [name + b":\r\n " + NOBODY]
+    yield "space before the colon", [header + b" : " + NOBODY]
+    yield "tab before the colon", [header + b"\t: " + NOBODY]
+    yield "folded", [header + b":\r\n " + NOBODY]
     yield "folded below another", [b"X-Other: 1\r\n Remote-User: " + NOBODY]
     yield "bare line feed", [b"X-Other: 1\nRemote-User: " + NOBODY]
     yield "bare carriage return", [b"X-Other: 1\rRemote-User: " + NOBODY]
     yield "nul in the name", [b"Remote\x00-User: " + NOBODY]
     yield "high octet in the name", [b"Remote\xadUser: " + NOBODY]
-    yield "empty, then full", [name + b":", name + b": " + NOBODY]
-    yield "connection option", [b"Connection: Remote-User", name + b": " + NOBODY]
+    yield "empty, then full", [header + b":", header + b": " + NOBODY]
+    yield "connection option", [b"Connection: Remote-User", header + b": " + NOBODY]
     yield "access token of nobody", [b"Authorization: Bearer " + b"A" * 43]
     yield "basic", [b"Authorization: Basic Y2Fyb2xAZXhhbXBsZS5jb206eA=="]
 

@@ -1,0 +1,55 @@
+"""What docs/integrating.md tells an integrator to write down is taken as it stands."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idp.presets import PRESETS
+from idp.services_file import parse_service
+from shared.errors import REJECTIONS
+from sp.providers import parse_provider
+
+TEXT = (Path(__file__).resolve().parents[1] / "docs" / "integrating.md").read_text(encoding="utf-8")
+EXAMPLES = [tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
+SERVICES = {name: table for example in EXAMPLES for name, table in example.get("services", {}).items()}
+PROVIDERS = {name: table for example in EXAMPLES for name, table in example.get("providers", {}).items()}
+KEY = "what the environment or the file would hold, long enough"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_example_of_a_service_is_taken(name: str) -> None:
+    service = parse_service(name, with_key(SERVICES[name])).service
+    assert service.return_url.startswith("https://")
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_every_example_of_a_provider_is_taken(name: str) -> None:
+    parse_provider(name, with_key(PROVIDERS[name]))
+
+
+def test_there_is_an_example_for_every_preset() -> None:
+    assert {table["preset"] for table in SERVICES.values()} == set(PRESETS)
+
+
+def test_every_code_is_explained() -> None:
+    explained = re.findall(
+        r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", TEXT.partition("## When it does not work")[2], re.MULTILINE
+    )
+    assert set(REJECTIONS) == set(re.findall(r"`([a-z_]+)`", " ".join(explained)))
+
+
+def test_the_pair_of_examples_for_our_own_gateway_fits_together() -> None:
+    gate = parse_service("gate", SERVICES["gate"]).service
+    corporate = parse_provider("corporate", PROVIDERS["corporate"])
+    assert gate.algorithm == corporate.algorithm
+    assert corporate.audience.expected == gate.origin
+    assert corporate.login_url.startswith(f"{corporate.issuer.expected}/")
+    assert gate.delivery in corporate.deliveries
+
+
+def with_key(table: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry with a key in place of the name of one."""
+    return {**table, "keys": [KEY]} if table.get("keys") else table
