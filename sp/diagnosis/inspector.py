@@ -143,14 +143,15 @@ def _claims(
     if any(isinstance(value, float) for value in (claims.issued_at, claims.expires_at, claims.not_before)):
         remedy = "Send whole seconds: services elsewhere refuse fractions."
         yield Finding("claim_types", "advice", "a time has a fraction, which is allowed", remedy)
+    missing: set[str] = set()
     for check in checks_of(provider):
         if check is check_required:
-            yield from _required(claims, header, provider, now)
+            yield from _required(claims, header, provider, now, missing)
         elif check is check_strict_header and key is None:
             yield Finding("strict_header", "skipped", "without a key it is not known which kid the header must name")
         else:
             # Only the check of the header looks at the key, and that one was just dealt with.
-            yield _run(check, Case(header, claims, provider, key, now), bad_types)  # type: ignore[arg-type]
+            yield _run(check, Case(header, claims, provider, key, now), bad_types, missing)  # type: ignore[arg-type]
     yield _nonce(claims, provider)
     yield _profile(claims, provider)
 
@@ -170,26 +171,29 @@ def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict
             return claims._replace(raw=payload), findings
 
 
-def _required(claims: Claims, header: Mapping[str, Any], provider: Provider, now: float) -> Iterator[Finding]:
-    """Look for each required claim by itself, so that all that are missing are named."""
-    everything_there = True
+def _required(
+    claims: Claims, header: Mapping[str, Any], provider: Provider, now: float, missing: set[str]
+) -> Iterator[Finding]:
+    """Look for each required claim by itself, so that all that are missing are named, and added to *missing*."""
     for name in provider.required_claims:
         alone = replace(provider, required_claims=(name,))
         try:
             check_required(Case(header, claims, alone, None, now))  # type: ignore[arg-type]  # needs no key
         except Rejection as rejection:
-            everything_there = False
+            missing.add(name)
             yield _failed("required", rejection, near_misses.misspelt(name, claims.raw) or REMEDIES[rejection.code])
-    if everything_there:
+    if not missing:
         names = ", ".join(name for name in provider.required_claims if name != "nonce")
         yield Finding("required", "passed", f"every required claim is there: {names}")
 
 
-def _run(check: Check, case: Case, bad_types: Collection[str]) -> Finding:
+def _run(check: Check, case: Case, bad_types: Collection[str], missing: Collection[str]) -> Finding:
     name = check.__name__.removeprefix("check_")
     try:
         check(case)
     except Rejection as rejection:
+        if rejection.code == "claim_missing" and (rejection.claim in bad_types or rejection.claim in missing):
+            return Finding(name, "skipped", f"what is the matter with {rejection.claim} was said above")
         return _failed(name, rejection, _clock_remedy(rejection, case))
     needed = LOOKS_AT.get(name, ())
     if needed and not any(claim in case.claims.raw for claim in needed):

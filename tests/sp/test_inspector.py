@@ -105,6 +105,13 @@ def test_a_claim_of_a_wrong_type_is_not_called_missing_as_well() -> None:
     assert next(f for f in findings if f.check == "expiry").outcome == "skipped"
 
 
+@pytest.mark.parametrize("claim", ["iss", "aud", "jti"])
+def test_one_mistake_is_one_failure_even_where_several_checks_look_at_the_claim(claim: str) -> None:
+    assert only_failure(look({**STRICT_CLAIMS, claim: 7}, provider=STRICT)).check == "claim_types"
+    without_it = {name: value for name, value in STRICT_CLAIMS.items() if name != claim}
+    assert only_failure(look(without_it, provider=STRICT)).check == "required"
+
+
 def test_a_missing_key_is_told_and_the_rest_is_still_judged() -> None:
     findings = inspect(mint(CLAIMS, SECRET), PROVIDER, None, NOW)
     assert only_failure(findings).code == "key_unavailable"

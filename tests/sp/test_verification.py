@@ -1,12 +1,13 @@
 """Each check decides to the second and to the letter, and says what it found."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from shared.claims import Claims
-from shared.errors import ClaimInvalid, ClaimMissing, NonceMismatch, Rejection
+from shared.errors import ClaimInvalid, ClaimMissing, NonceMismatch, Rejection, TokenMalformed
 from shared.keys import load_key_set
 from sp.providers import Provider, parse_provider
 from sp.verification import (
@@ -279,6 +280,15 @@ def test_strict_names_the_surplus_members_of_a_header() -> None:
     assert surplus == (None, "the header has members beyond alg, typ and kid: jku, zip")
     assert detail(token({"x" * 300: 1}), strict)[1].endswith("kid: " + "x" * 100)
     assert code(token({"kid": "any"}), strict) == ""  # a secret has no name
+
+
+def test_strict_wants_the_kid_of_a_key_that_has_one() -> None:
+    strict = provider(**STRICT_SETTINGS, algorithm="ES256")
+    key = key_for("ES256")
+    keys = load_key_set([json.dumps(key.jwk(kid="a"))], "ES256")
+    verify(forge({"alg": "ES256", "kid": "a"}, CLAIMS, key.sign), strict, keys, NOW)
+    with pytest.raises(TokenMalformed, match=r"^token_malformed: the header names no kid, though the key has one$"):
+        verify(forge({"alg": "ES256"}, CLAIMS, key.sign), strict, keys, NOW)
 
 
 def test_strict_without_an_expected_audience_takes_azp_for_one_of_the_audience() -> None:
