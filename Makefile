@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay -n 0" goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench format clean stale
+.PHONY: help demo test lint bench mutation format clean stale
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
@@ -28,6 +28,9 @@ lint: .venv/.dev-installed ## check formatting, lint rules and types
 bench: .venv/.dev-installed ## run the benchmarks, side by side with named peers, as ratios
 	$(PY) -m bench $(ARGS)
 
+mutation: .venv/.mutation-installed ## change the heart in small ways and see whether a test notices; takes ten minutes
+	$(PY) -m tools.mutation
+
 format: .venv/.dev-installed ## rewrite the source in the common format
 	$(PY) -m ruff format $(SOURCES)
 	$(PY) -m ruff check --fix $(SOURCES)
@@ -45,6 +48,11 @@ clean: ## remove the environment and caches, never the state in instance/
 .venv/.dev-installed: requirements-dev.txt .venv/.runtime-installed
 	@echo "Installing what the tests and the linters need into .venv ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv/.mutation-installed: requirements-mutation.txt .venv/.dev-installed
+	@echo "Installing what the mutation run needs into .venv ..."
+	@$(PIP) -r requirements-mutation.txt
 	@touch $@
 
 stale:
