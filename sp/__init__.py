@@ -17,6 +17,7 @@ from sp.core import Core, build
 from sp.models import db
 from sp.provider_store import ProvidersRefused, ProviderStore
 from sp.resealing import reseal
+from sp.rules import warnings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -65,6 +66,7 @@ def prepare(host: str, port: int) -> str:
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
+    lines += [f"Note: {warning}." for warning in warnings(config.rules)]
     return "\n".join(lines)
 
 

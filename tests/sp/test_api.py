@@ -123,7 +123,7 @@ STRANGERS_KEY = "another secret, of another house entirely"
     ("token", "provider", "code"),
     [
         (mint(claims(exp=1, iat=1), KEY), None, "token_expired"),
-        (mint(claims(iat=int(time.time()) - 3000), KEY), None, "token_too_old"),
+        (mint(claims(iat=int(time.time()) - 3000, exp=int(time.time()) + 9000), KEY), None, "token_too_old"),
         (mint(claims(iat=int(time.time()) + 3000, exp=int(time.time()) + 9000), KEY), None, "token_not_yet_valid"),
         (mint(claims(), STRANGERS_KEY), None, "signature_invalid"),
         (mint(claims(), KEY, {"alg": "HS512"}), None, "algorithm_not_allowed"),
