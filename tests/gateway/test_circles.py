@@ -151,7 +151,7 @@ def test_a_browser_that_returns_its_cookies_lands(start: Callable[..., Gate], un
     for _ in range(5):
         _redirects, address, text = browser.visit("/page")
         assert (address, text) == ("/page", "reached")
-        browser.visit("/sso/start?return_to=/page")  # signs in anew, by his own will
+        assert browser.visit("/sso/start?return_to=/page")[1] == "/page"  # signs in anew, by his own will
 
 
 def test_who_signs_out_and_in_again_quickly_is_in_no_circle(start: Callable[..., Gate]) -> None:

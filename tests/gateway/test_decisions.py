@@ -129,6 +129,12 @@ def test_an_ambiguous_path_is_refused_before_any_rule(gate: Gate, skin: str, sta
     assert through(gate, skin, path, headers=PAGE, secret=gate.sign_in(CAROL)).status == status
 
 
+@pytest.mark.parametrize("path", ["/public/\xff", "/public/\xc0\xae\xc0\xae/admin/x", "/caf\xe9"])
+def test_a_path_that_is_no_utf8_is_refused(gate: Gate, path: str) -> None:
+    """Overlong dots and slashes are no UTF-8, and some servers read them all the same."""
+    assert gate.ask(headers=PAGE, secret=gate.sign_in(CAROL), PATH_INFO=path).status == 400
+
+
 @every_skin
 def test_without_a_database_nobody_is_let_in(gate: Gate, skin: str) -> None:
     secret = gate.sign_in(ALICE)

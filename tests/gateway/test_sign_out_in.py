@@ -312,6 +312,9 @@ def test_an_events_claim_may_be_left_out_through_the_browser_but_not_be_wrong(ga
 def test_the_token_that_we_send_out_is_not_taken_back(gate: Gate) -> None:
     """Reflection: with one secret for both directions, our own sign-out token comes back as the provider's word."""
     secret = gate.sign_in(ALICE, subject="alice-id")
-    ours = claims(iss=URL, aud=None, email=ALICE.email)
-    assert post(gate, mint(ours, KEY, HEADER)).json["error"] == "issuer_mismatch"
+    other = gate.sign_in(ALICE, subject="alice-id", provider="other")  # for which no issuer is expected
+    for key in (KEY, OTHER_KEY):
+        ours = claims(iss=URL, aud=None, email=ALICE.email)
+        assert post(gate, mint(ours, key, HEADER)).json["error"] == "issuer_mismatch"
     assert alive(gate, secret)
+    assert alive(gate, other)
