@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sp.addresses import OwnAddresses
-from sp.policy import SIGNED_IN, Decision, Person, Rule, Verdict, decide
+from sp.policy import SIGNED_IN, Decision, Person, Policy, Rule, Verdict, is_unambiguous
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def explain(
     raw_path, question, _query = address.partition("?")
     why = ["the query is never looked at"] if question else []
     path = _decode(raw_path)
-    if path and own.include(path) and decide((), method, path, None).verdict is not Verdict.AMBIGUOUS:
+    if path and own.include(path) and is_unambiguous(path):
         why.append("it is the gateway's own address, which decides for itself; no rule is asked")
         return Explanation(method, path, "own address", None, "none", tuple(why), refused=False)
-    decision = decide(rules, method, path, person)
+    decision = Policy(rules).decide(method, path, person)
     why += _reasons(decision, path, person)
     why += _near_misses(rules, method, path, decision.rule)
     number = next((position for position, rule in enumerate(rules, 1) if rule is decision.rule), None)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
 from sp.addresses import FOR_MACHINES, FORWARD, NGINX
-from sp.cookies import without_ours
 from sp.counters import IN_PROCESS, counters
 from sp.identity import Sieve, introduce
 from sp.keeper import Keeper, asked_for, decoded
@@ -91,7 +90,7 @@ class Gateway:
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)
         if "HTTP_COOKIE" in environ:
-            _withhold_cookies(environ)
+            self._withhold_cookies(environ)
         if session is not None:
             introduce(environ, session, self._header_set)
             if session.kind == API:
@@ -133,10 +132,8 @@ class Gateway:
         location = self._keeper.sign_in_address(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])
 
-
-def _withhold_cookies(environ: WSGIEnvironment) -> None:
-    kept = without_ours(environ["HTTP_COOKIE"])
-    if kept:
-        environ["HTTP_COOKIE"] = kept
-    else:
-        del environ["HTTP_COOKIE"]
+    def _withhold_cookies(self, environ: WSGIEnvironment) -> None:
+        if others := self._keeper.cookies.read(environ["HTTP_COOKIE"]).others:
+            environ["HTTP_COOKIE"] = others
+        else:
+            del environ["HTTP_COOKIE"]

@@ -7,24 +7,52 @@ stands here and in `sp.policy`, so that no skin can be more generous than anothe
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
 from sp.addresses import OwnAddresses
-from sp.cookies import read_session_cookie, session_cookie_name
-from sp.navigation import is_websocket
-from sp.policy import Decision, decide
+from sp.cookies import read_session_cookie, session_cookie_name, without_ours
+from sp.navigation import WEBSOCKET, is_websocket
+from sp.policy import Decision, Policy
 from sp.proxies import OwnHost, Peers
 from sp.redirects import MAX_LENGTH
-from sp.sessions import API, BROWSER, ID_LENGTH, Session
+from sp.sessions import API, BROWSER, ID_LENGTH, Session, hash_id
 
 if TYPE_CHECKING:
     from sp.core import Core
 
 OVERRIDES = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD")
+_UNUSUAL = frozenset((*OVERRIDES, *WEBSOCKET))
+MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
+MAX_REMEMBERED_LENGTH = 2048  # characters of each
 _BEARER = "bearer "
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 _IN_QUERY = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
+
+
+class Presented(NamedTuple):
+    """What a Cookie header holds: the hash of the session id that it presents, and the cookies of the application."""
+
+    id_hash: bytes | None
+    others: str
+
+
+class CookieReader:
+    """Reads Cookie headers. A browser sends the same one with each request, so what was found is remembered."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._remembered = lru_cache(MAX_REMEMBERED)(self._read)
+
+    def read(self, header: str) -> Presented:
+        """Return what a Cookie *header* holds."""
+        return self._remembered(header) if len(header) <= MAX_REMEMBERED_LENGTH else self._read(header)
+
+    def _read(self, header: str) -> Presented:
+        secret = read_session_cookie(header, self._name)
+        id_hash = hash_id(secret) if secret is not None and len(secret) == ID_LENGTH else None
+        return Presented(id_hash, without_ours(header))
 
 
 class Keeper:
@@ -36,15 +64,15 @@ class Keeper:
         self.own = OwnAddresses(config.prefix)
         self.peers = Peers(config.trusted_proxies)
         self.host = OwnHost(config.external_url)
-        self._sessions, self._rules = core.sessions, config.rules
-        self._cookie = session_cookie_name(config.https)
+        self.cookies = CookieReader(session_cookie_name(config.https))
+        self._sessions, self._policy = core.sessions, Policy(config.rules)
         self._origin = _origin(config.external_url)
 
     def session(self, environ: Mapping[str, Any]) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
         header = environ.get("HTTP_COOKIE")
-        secret = read_session_cookie(header, self._cookie) if header else None
-        session = self._sessions.find(secret) if secret else None
+        id_hash = self.cookies.read(header).id_hash if header else None
+        session = self._sessions.find_by_hash(id_hash) if id_hash else None
         if session is None and "HTTP_AUTHORIZATION" in environ:
             return self._by_access_token(environ["HTTP_AUTHORIZATION"])
         return session
@@ -60,13 +88,15 @@ class Keeper:
         self, environ: Mapping[str, Any], method: str, path: str, session: Session | None, host: str
     ) -> Decision:
         """Return what to do with *method* *path*; *host* is the name that the client used for us."""
+        if environ.keys().isdisjoint(_UNUSUAL):
+            return self._policy.decide(method, path, session)
         foreign = (
             session is not None
             and is_websocket(environ)
             and session.kind == BROWSER
             and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
         )
-        return decide(self._rules, method, path, session, overrides=_overrides(environ), foreign_page=foreign)
+        return self._policy.decide(method, path, session, overrides=_overrides(environ), foreign_page=foreign)
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""

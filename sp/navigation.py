@@ -12,6 +12,7 @@ from typing import Any
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 PAGES = ("document", "iframe", "frame", "embed", "object")
+WEBSOCKET = ("HTTP_SEC_WEBSOCKET_KEY", "HTTP_UPGRADE")  # a handshake has one of them
 PAGE_METHODS = ("GET", "HEAD", "POST")  # what links and forms send
 
 

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
@@ -23,6 +24,8 @@ from sp.redirects import is_plain_path
 # Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
 # path looks like, recognised in one go because it is asked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
+MAX_REMEMBERED = 4096  # pairs of method and path
+MAX_REMEMBERED_LENGTH = 512  # characters of a path
 _PARAMETERS = re.compile(r";[^/]*")
 
 
@@ -104,42 +107,55 @@ class Decision(NamedTuple):
     reading: str
 
 
-def decide(
-    rules: Sequence[Rule],
-    method: str,
-    path: str,
-    person: Person | None,
-    *,
-    overrides: Collection[str] = (),
-    foreign_page: bool = False,
-) -> Decision:
-    """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
+class Policy:
+    """Decides by *rules*. Which rule an ordinary request meets is remembered: pages are asked for again and again."""
 
-    *overrides* are methods that headers ask a framework to take instead. *foreign_page*: this is the handshake of a
-    WebSocket that a page of another site opens in somebody's name.
-    """
-    method = method.upper()  # frameworks fold it
-    if _ONE_READING.match(path) and not overrides and not foreign_page:
-        rule = find(rules, method, path)
-        return Decision(rule.judge(person), rule, path)
-    methods = {method, *(name.strip().upper() for name in overrides)}
-    return _decide_with_care(rules, methods, path, person, foreign_page)
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
 
+    def decide(
+        self,
+        method: str,
+        path: str,
+        person: Person | None,
+        *,
+        overrides: Collection[str] = (),
+        foreign_page: bool = False,
+    ) -> Decision:
+        """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
 
-def _decide_with_care(
-    rules: Sequence[Rule], methods: Collection[str], path: str, person: Person | None, foreign_page: bool
-) -> Decision:
-    found = [
-        Decision(rule.judge(person), rule, reading)
-        for reading in readings(path)
-        for method in sorted(methods)
-        for rule in [find(rules, method, reading)]
-    ]
-    if not found:
-        return Decision(Verdict.AMBIGUOUS, SIGNED_IN, path)
-    if foreign_page:
-        return Decision(Verdict.FOREIGN_PAGE, found[0].rule, path)
-    return max(found, key=lambda decision: decision.verdict)
+        *overrides* are methods that headers ask a framework to take instead. *foreign_page*: this is the handshake of
+        a WebSocket that a page of another site opens in somebody's name.
+        """
+        if not overrides and not foreign_page and len(path) <= MAX_REMEMBERED_LENGTH:
+            possible = self._of_plain(method, path)
+            if possible:
+                return possible[possible[0].rule.judge(person)]
+        methods = {name.strip().upper() for name in (method, *overrides)}
+        return self._decide_with_care(methods, path, person, foreign_page)
+
+    def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
+        """Return what may come of a path that has only one reading, in the order of verdicts; else nothing."""
+        if not _ONE_READING.match(path):
+            return ()
+        rule = find(self._rules, method.upper(), path)
+        return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
+
+    def _decide_with_care(
+        self, methods: Collection[str], path: str, person: Person | None, foreign_page: bool
+    ) -> Decision:
+        found = [
+            Decision(rule.judge(person), rule, reading)
+            for reading in readings(path)
+            for method in sorted(methods)
+            for rule in [find(self._rules, method, reading)]
+        ]
+        if not found:
+            return Decision(Verdict.AMBIGUOUS, SIGNED_IN, path)
+        if foreign_page:
+            return Decision(Verdict.FOREIGN_PAGE, found[0].rule, path)
+        return max(found, key=lambda decision: decision.verdict)
 
 
 def find(rules: Sequence[Rule], method: str, path: str) -> Rule:

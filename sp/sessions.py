@@ -69,22 +69,22 @@ _OPEN = insert(_session)
 _TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).values(last_seen_at=bindparam("moment"))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Session:
-    """A live session and the person whose it is, as of the last look into the database.
+    """A live session and the person whose it is, as of a look into the database.
 
-    `checked_at` (monotonic seconds) and `last_seen_at` (seconds since 1970) move; all else stands.
+    `full_name` is put together from what is known, and empty if nothing is. `good_until` (monotonic seconds) is when
+    the next look is due.
     """
 
     public_id: str
     kind: str
     provider: str | None
     created_at: int
-    last_seen_at: int | None
     expires_at: int
     account_id: int
     email: str
-    name: str | None
+    full_name: str
     given_name: str | None
     family_name: str | None
     login: str | None
@@ -92,12 +92,7 @@ class Session:
     attributes: Mapping[str, Any]
     is_admin: bool
     id_hash: bytes
-    checked_at: float
-
-    @property
-    def full_name(self) -> str:
-        """The person's name, put together from what is known; empty if nothing is."""
-        return self.name or " ".join(filter(None, (self.given_name, self.family_name)))
+    good_until: float
 
 
 @dataclass(frozen=True)
@@ -151,22 +146,14 @@ class SessionStore:
 
         Use counts: it is what the idle limit looks at.
         """
-        if len(secret) != ID_LENGTH:
-            return None
-        id_hash = hashlib.sha256(secret.encode("ascii", "replace")).digest()
+        return self.find_by_hash(hash_id(secret), kind) if len(secret) == ID_LENGTH else None
+
+    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
+        """Return the live session whose id has this hash, as `find` does."""
         session = self._cache.get(id_hash)
-        if session is None or time.monotonic() - session.checked_at >= self._cache_seconds:
-            session = self._look_up(id_hash)
-            if session is None:
-                return None
-        now = int(time.time())
-        last_seen = session.last_seen_at or session.created_at
-        if session.kind != kind or now >= session.expires_at or now - last_seen > self.idle:
-            self._cache.pop(id_hash, None)
-            return None
-        if session.last_seen_at is None or now - session.last_seen_at > self._touch_after:
-            self._touch(session, now)
-        return session
+        if session is None or time.monotonic() >= session.good_until:
+            session = self._look_up(id_hash, kind)
+        return session if session is not None and session.kind == kind else None
 
     def open(
         self,
@@ -300,27 +287,33 @@ class SessionStore:
         self.forget()
         return ended
 
-    def _look_up(self, id_hash: bytes) -> Session | None:
-        checked_at = time.monotonic()
+    def _look_up(self, id_hash: bytes, kind: str) -> Session | None:
+        """Read a session, note that it is used, and keep it at hand until one of its limits could change that."""
+        asked_at = time.monotonic()
         counters.session_query()
         try:
             with self._engine.connect() as connection:
                 row = connection.execute(_FIND, {"wanted": id_hash}).first()
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
-        if row is None or not row.is_active:
+        now = int(time.time())
+        if row is None or not self._is_alive(row, now) or row.kind != kind:
             self._cache.pop(id_hash, None)
             return None
+        touched_at = row.last_seen_at
+        if touched_at is None or now - touched_at > self._touch_after:
+            self._touch(id_hash, now)
+            touched_at = now
+        limits = (self._cache_seconds, row.expires_at - now, touched_at + self._touch_after + 1 - now)
         session = Session(
             public_id=row.public_id,
             kind=row.kind,
             provider=row.provider,
             created_at=row.created_at,
-            last_seen_at=row.last_seen_at,
             expires_at=row.expires_at,
             account_id=row.id,
             email=row.email,
-            name=row.name,
+            full_name=row.name or " ".join(filter(None, (row.given_name, row.family_name))),
             given_name=row.given_name,
             family_name=row.family_name,
             login=row.login,
@@ -328,7 +321,7 @@ class SessionStore:
             attributes=row.attributes,
             is_admin=row.is_admin,
             id_hash=id_hash,
-            checked_at=checked_at,
+            good_until=asked_at + min(limits),
         )
         if self._cache_seconds:
             if len(self._cache) >= MAX_CACHED:
@@ -336,10 +329,13 @@ class SessionStore:
             self._cache[id_hash] = session
         return session
 
-    def _touch(self, session: Session, now: int) -> None:
-        session.last_seen_at = now
+    def _is_alive(self, row: Any, now: int) -> bool:
+        last_seen = row.last_seen_at or row.created_at
+        return bool(row.is_active and now < row.expires_at and now - last_seen <= self.idle)
+
+    def _touch(self, id_hash: bytes, now: int) -> None:
         try:
             with self._writing.begin() as connection:
-                connection.execute(_TOUCH, {"wanted": session.id_hash, "moment": now})
+                connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error

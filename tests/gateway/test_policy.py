@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sp.policy import Rule, Verdict, decide, readings
+from sp.policy import Policy, Rule, Verdict, readings
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,31 @@ RULES = (
     ],
 )
 def test_a_path_is_judged_in_every_reading_of_it(path: str, verdict: Verdict) -> None:
-    assert decide(RULES, "GET", path, STAFF).verdict is verdict
+    assert Policy(RULES).decide("GET", path, STAFF).verdict is verdict
 
 
 def test_without_a_rule_any_signed_in_person_is_let_in_and_nobody_else() -> None:
-    assert decide((), "GET", "/x", STAFF).verdict is Verdict.LET_IN
-    assert decide((), "GET", "/x", None).verdict is Verdict.SIGN_IN
+    assert Policy(()).decide("GET", "/x", STAFF).verdict is Verdict.LET_IN
+    assert Policy(()).decide("GET", "/x", None).verdict is Verdict.SIGN_IN
 
 
 def test_the_first_rule_decides() -> None:
     rules = (Rule("/a/b/", allow="anyone"), Rule("/a/"))
-    assert decide(rules, "GET", "/a/b/c", None).verdict is Verdict.LET_IN
-    assert decide(rules, "GET", "/a/c", None).verdict is Verdict.SIGN_IN
+    assert Policy(rules).decide("GET", "/a/b/c", None).verdict is Verdict.LET_IN
+    assert Policy(rules).decide("GET", "/a/c", None).verdict is Verdict.SIGN_IN
 
 
 @pytest.mark.parametrize("method", ["get", "Get", "GET"])
 def test_a_method_is_compared_as_frameworks_fold_it(method: str) -> None:
     rules = (Rule("/a/", frozenset({"GET"}), "members", groups=frozenset({"admins"})), Rule("/", allow="anyone"))
-    assert decide(rules, method, "/a/x", None).verdict is Verdict.SIGN_IN
+    assert Policy(rules).decide(method, "/a/x", None).verdict is Verdict.SIGN_IN
 
 
 def test_a_domain_that_only_looks_like_the_one_admitted_is_another() -> None:
     rules = (Rule("/a/", allow="members", email_domains=frozenset({"kelvin.example"})),)
-    assert decide(rules, "GET", "/a/x", Someone("x@KELVIN.example")).verdict is Verdict.LET_IN
-    assert decide(rules, "GET", "/a/x", Someone("x@\u212aelvin.example")).verdict is Verdict.FORBID
-    assert decide(rules, "GET", "/a/x", Someone("x@kelvin.example@evil.example")).verdict is Verdict.FORBID
+    assert Policy(rules).decide("GET", "/a/x", Someone("x@KELVIN.example")).verdict is Verdict.LET_IN
+    assert Policy(rules).decide("GET", "/a/x", Someone("x@\u212aelvin.example")).verdict is Verdict.FORBID
+    assert Policy(rules).decide("GET", "/a/x", Someone("x@kelvin.example@evil.example")).verdict is Verdict.FORBID
 
 
 # What an application, a framework or a server between us and it may make of a path.
@@ -132,11 +132,11 @@ people = st.sampled_from([None, STAFF, Someone("carol@example.com", ("admins",))
 def test_no_spelling_lets_in_what_a_rule_refuses_when_spelled_out(
     path: str, rules: list[Rule], person: Someone | None, method: str
 ) -> None:
-    if decide(rules, method, path, person).verdict is not Verdict.LET_IN:
+    if Policy(rules).decide(method, path, person).verdict is not Verdict.LET_IN:
         return
     for read in READERS:
         plain = read(path)
-        strictest = decide(rules, method, plain, person)
+        strictest = Policy(rules).decide(method, plain, person)
         assert strictest.verdict in (Verdict.LET_IN, Verdict.AMBIGUOUS), (plain, strictest)
         if strictest.verdict is Verdict.AMBIGUOUS:
             assert not plain.startswith("/") or "\ufffd" in plain, plain
