@@ -81,8 +81,9 @@ class Gateway:
     def _answer_for_the_application(
         self, path: str, host: str, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
+        presented = self._keeper.presented(environ)
         try:
-            session = self._keeper.session(environ)
+            session = self._keeper.session(environ, presented)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response)
         decision = self._keeper.decide(environ, environ["REQUEST_METHOD"], decoded(path), session, host)
@@ -90,7 +91,9 @@ class Gateway:
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)
         if "HTTP_COOKIE" in environ:
-            self._withhold_cookies(environ)
+            environ["HTTP_COOKIE"] = presented.others
+            if not presented.others:
+                del environ["HTTP_COOKIE"]
         if session is not None:
             introduce(environ, session, self._header_set)
             if session.kind == API:
@@ -131,9 +134,3 @@ class Gateway:
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
         location = self._keeper.sign_in_address(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])
-
-    def _withhold_cookies(self, environ: WSGIEnvironment) -> None:
-        if others := self._keeper.cookies.read(environ["HTTP_COOKIE"]).others:
-            environ["HTTP_COOKIE"] = others
-        else:
-            del environ["HTTP_COOKIE"]

@@ -38,6 +38,9 @@ class Presented(NamedTuple):
     others: str
 
 
+_NO_COOKIES = Presented(None, "")
+
+
 class CookieReader:
     """Reads Cookie headers. A browser sends the same one with each request, so what was found is remembered."""
 
@@ -64,15 +67,18 @@ class Keeper:
         self.own = OwnAddresses(config.prefix)
         self.peers = Peers(config.trusted_proxies)
         self.host = OwnHost(config.external_url)
-        self.cookies = CookieReader(session_cookie_name(config.https))
+        self._cookies = CookieReader(session_cookie_name(config.https))
         self._sessions, self._policy = core.sessions, Policy(config.rules)
         self._origin = _origin(config.external_url)
 
-    def session(self, environ: Mapping[str, Any]) -> Session | None:
-        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
+    def presented(self, environ: Mapping[str, Any]) -> Presented:
+        """Return what the cookies of a request hold."""
         header = environ.get("HTTP_COOKIE")
-        id_hash = self.cookies.read(header).id_hash if header else None
-        session = self._sessions.find_by_hash(id_hash) if id_hash else None
+        return self._cookies.read(header) if header else _NO_COOKIES
+
+    def session(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
+        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
+        session = self._sessions.find_by_hash(presented.id_hash) if presented.id_hash else None
         if session is None and "HTTP_AUTHORIZATION" in environ:
             return self._by_access_token(environ["HTTP_AUTHORIZATION"])
         return session

@@ -60,7 +60,7 @@ class ForwardAuth:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
             asked = read()
-            session = self._keeper.session(environ)
+            session = self._keeper.session(environ, self._keeper.presented(environ))
             decision = self._keeper.decide(environ, asked.method, asked.path, session, asked.host)
             self._check_route(asked, decision)
             if decision.verdict is Verdict.LET_IN:
