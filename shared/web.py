@@ -30,7 +30,9 @@ from secure.headers import (
     XContentTypeOptions,
     XFrameOptions,
 )
+from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
+from werkzeug.http import parse_accept_header
 
 from shared.devices import device_name
 from shared.tokens import redact
@@ -82,12 +84,21 @@ def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
 
 def new_reference() -> str:
     """Return a reference by which a person's trouble is found in the log."""
-    return "".join(secrets.choice(REFERENCE_ALPHABET) for _ in range(REFERENCE_LENGTH))
+    number, letters = secrets.randbelow(len(REFERENCE_ALPHABET) ** REFERENCE_LENGTH), ""
+    for _ in range(REFERENCE_LENGTH):
+        number, letter = divmod(number, len(REFERENCE_ALPHABET))
+        letters += REFERENCE_ALPHABET[letter]
+    return letters
 
 
 def prefers_json() -> bool:
     """Tell whether the request asks for JSON rather than for a page."""
-    accepted = request.accept_mimetypes
+    return _prefers_json(request.headers.get("Accept", ""))
+
+
+@lru_cache(maxsize=256)
+def _prefers_json(accept: str) -> bool:
+    accepted = parse_accept_header(accept, MIMEAccept)
     return accepted["application/json"] > accepted["text/html"]
 
 

@@ -13,6 +13,7 @@ from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.config import Config
+from sp.cookies import FormSessions
 from sp.core import Core, build
 from sp.models import db
 from sp.provider_store import ProvidersRefused, ProviderStore
@@ -45,6 +46,7 @@ def create_app(config: Config | None = None) -> Flask:
         MAX_CONTENT_LENGTH=256 * 1024,
         SQLALCHEMY_DATABASE_URI=config.database_url,
     )
+    app.session_interface = FormSessions()
     db.init_app(app)
     with app.app_context():
         engine = schema.prepare_engine(db.engine)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import flask
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.wrappers import Response
 
 NAME = "sp_session"
@@ -15,6 +17,21 @@ LANDED_NAME = "sp_landed"
 _NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
 _OURS = re.compile(rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)")
+
+
+class FormSessions(SecureCookieSessionInterface):
+    """Flask's own session, which holds nothing here but the secret of a form. A request without a form costs none."""
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
+        """Return what the browser's cookie holds; nothing is prepared where it has none."""
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
+
+    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
+        """Write the cookie where a form has put something into it."""
+        if session.modified:
+            super().save_session(app, session, response)
 
 
 def session_cookie_name(https: bool) -> str:

@@ -15,6 +15,7 @@ from sp.assertion_keys import AssertionKeys
 from sp.config import Config
 from sp.counters import counters
 from sp.key_copies import SqlKeyCopies
+from sp.landings import Landings
 from sp.local_signin import LocalSignIn
 from sp.pending import PendingSignIns
 from sp.people import People
@@ -47,6 +48,7 @@ class Core:
     sign_in: SignIn
     sign_outs: SignOuts
     pending: PendingSignIns
+    landings: Landings
     people: People
     local: LocalSignIn
     finder: PeopleFinder
@@ -87,6 +89,7 @@ def build(config: Config, engine: Engine) -> Core:
         sign_in=sign_in,
         sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),
+        landings=Landings(config.secret_keys, https=config.https),
         people=people,
         local=LocalSignIn(people, make_throttle(engine), devices, sign_in),
         finder=PeopleFinder(engine),

@@ -13,29 +13,16 @@ from __future__ import annotations
 import time
 
 from flask import redirect, request
-from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
 from shared.errors import CookiesBlocked
-from sp.cookies import LANDED_NAME
 from sp.core import core
+from sp.landings import ROUNDS, WINDOW
 from sp.providers import Provider
 from sp.redirects import add_query
 from sp.views.people import browser_secret, browser_session, visitor
 
-WINDOW = 10  # seconds; a round takes one at most
-ROUNDS = 2  # each has four redirects, and the tenth must be the last (wire contract, section 3)
 TRIED = "cookie_given"  # parameter of /sso/start
-MAX_PATH = 200  # characters of a path that are kept to know it again
-
-
-def note_landing(response: Response, return_path: str) -> None:
-    """Note in *response* that the browser was signed in and sent to *return_path*."""
-    landings = [*_landings(), (int(time.time()), return_path[:MAX_PATH])][-ROUNDS:]
-    https = core().config.https
-    response.set_cookie(
-        _name(), _serializer().dumps(landings), max_age=WINDOW, path="/", secure=https, httponly=True, samesite="Lax"
-    )
 
 
 def break_circle(provider: Provider, return_path: str) -> Response | None:
@@ -43,7 +30,7 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
 
     Returns an answer where the browser has to show first that it returns cookies, else None.
     """
-    rounds = sum(path == return_path[:MAX_PATH] for _at, path in _landings())
+    rounds = core().landings.rounds(request.cookies, return_path)
     if rounds >= ROUNDS and browser_session() is None:
         raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
     if provider.unsolicited == "accept" and not request.cookies:
@@ -58,7 +45,7 @@ def _try_cookies(return_path: str) -> Response | None:
     if not core().sessions.unreturned(here.address, here.user_agent, return_path, int(time.time()) - WINDOW):
         return None
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
-    note_landing(response, "")
+    core().landings.note(response, request.cookies, "")
     return response
 
 
@@ -80,21 +67,3 @@ def causes() -> list[str]:
         f"The browser returned no session cookie. It may block cookies for this site, or the site may be reached under "
         f"another name than {config.external_url}."
     ]
-
-
-def _landings() -> list[tuple[int, str]]:
-    """Return when and where this browser landed lately. What it made up itself is left out."""
-    try:
-        kept = _serializer().loads(request.cookies.get(_name(), ""))
-    except BadSignature:
-        return []
-    return [(at, path) for at, path in kept if at > time.time() - WINDOW]
-
-
-def _name() -> str:
-    return f"__Host-{LANDED_NAME}" if core().config.https else LANDED_NAME
-
-
-def _serializer() -> URLSafeSerializer:
-    # itsdangerous signs with the last key of its list and verifies with all
-    return URLSafeSerializer(list(reversed(core().config.secret_keys)), salt="lychgate landing")

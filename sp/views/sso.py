@@ -238,7 +238,7 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
     )
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
     set_session_cookie(response, signed_in.secret, https=core().config.https)
-    loops.note_landing(response, landing)
+    core().landings.note(response, request.cookies, landing)
     if pending:
         core().pending.finish(response, pending)
     return response

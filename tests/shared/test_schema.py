@@ -1,0 +1,102 @@
+"""Writers of one process queue up at a door of their own; whatever becomes of one, the next one gets through."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from shared import schema
+from shared.schema import DatabaseError, prepare_engine
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    engine = prepare_engine(create_engine(f"sqlite:///{tmp_path / 'some.sqlite3'}"))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE sums (total INTEGER)"))
+        connection.execute(text("INSERT INTO sums VALUES (0)"))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "SQLITE_BUSY_MS", 50)
+
+
+def add_one(engine: Engine) -> None:
+    with engine.execution_options(write=True).begin() as connection:
+        total = connection.execute(text("SELECT total FROM sums")).scalar_one()
+        connection.execute(text("UPDATE sums SET total = :total"), {"total": total + 1})
+
+
+def total(engine: Engine) -> int:
+    with engine.connect() as connection:
+        found: int = connection.execute(text("SELECT total FROM sums")).scalar_one()
+        return found
+
+
+def test_what_is_read_and_then_written_is_lost_by_none_of_many_threads(engine: Engine) -> None:
+    def add_often() -> None:
+        for _ in range(25):
+            add_one(engine)
+
+    threads = [threading.Thread(target=add_often) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert total(engine) == 200
+
+
+def test_a_writer_that_fails_leaves_the_door_open(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), engine.execution_options(write=True).begin():
+        raise ZeroDivisionError
+    add_one(engine)
+    assert total(engine) == 1
+
+
+def test_a_writer_whose_connection_breaks_leaves_the_door_open(engine: Engine) -> None:
+    with engine.execution_options(write=True).connect() as connection:
+        connection.begin()
+        connection.invalidate()
+    add_one(engine)
+    assert total(engine) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_too_long_for_another_process_is_told_so_and_leaves_the_door_open(tmp_path: Path) -> None:
+    engine = prepare_engine(create_engine(f"sqlite:///{tmp_path / 'shared.sqlite3'}"))
+    other = sqlite3.connect(tmp_path / "shared.sqlite3", isolation_level=None)
+    other.execute("CREATE TABLE sums (total INTEGER)")
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseError, match="locked"):
+        add_one(engine)
+    other.execute("INSERT INTO sums VALUES (0)")
+    other.execute("COMMIT")
+    add_one(engine)
+    assert total(engine) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_too_long_for_another_thread_is_told_so(engine: Engine) -> None:
+    with engine.execution_options(write=True).begin():
+        outcome: list[str] = []
+
+        def impatiently() -> None:
+            try:
+                add_one(engine)
+            except DatabaseError as error:
+                outcome.append(str(error))
+
+        thread = threading.Thread(target=impatiently)
+        thread.start()
+        thread.join(10)
+    assert outcome == ["another thread of this process has been writing all the time"]
+    add_one(engine)
+    assert total(engine) == 1
