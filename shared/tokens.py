@@ -85,10 +85,10 @@ def take_apart(unverified_token: str) -> Parts:
         raise TokenMalformed(f"a token has three parts divided by dots, this has {len(pieces)}")
     header, payload, signature = pieces
     return Parts(
-        header=_remembered_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header(header),
-        payload=_decode(payload, "payload"),
-        signing_input=octets[: len(header) + 1 + len(payload)],
-        signature=_decode(signature, "signature"),
+        _remembered_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header(header),
+        _decode(payload, "payload"),
+        octets[: len(header) + 1 + len(payload)],
+        _decode(signature, "signature"),
     )
 
 

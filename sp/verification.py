@@ -29,7 +29,7 @@ from shared.keys import KeySet, TokenKey
 from shared.tokens import SIGN_IN_TYPE, open_signed
 from sp.providers import Provider
 
-FOREIGN_CLAIMS = ("events", "scope", "client_id", "purpose")  # marks of logout, access and other tokens, RFC 8725 3.11
+FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # marks of access and other tokens, RFC 8725 3.11
 STRICT_HEADER = {"alg", "typ", "kid"}
 MAX_TOKEN_ID_LENGTH = 512  # characters
 REMEMBERED_LONGER = 300  # seconds: the clocks of gateways, database and Redis may differ by so much between them
@@ -253,8 +253,8 @@ def is_plain_email(value: Any) -> bool:
 
 def find_claim(raw: Mapping[str, Any], name: str) -> Any:
     """Return the claim *name*, which may reach inside objects by dots, or None."""
-    if name in raw:
-        return raw[name]
+    if name in raw or "." not in name:
+        return raw.get(name)
     value: Any = raw
     for step in name.split("."):
         if not isinstance(value, Mapping) or step not in value:
@@ -274,12 +274,13 @@ def _hint(raw: Mapping[str, Any], name: str) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text within a claim. What is nested is bounded: see shared.tokens.MAX_DEPTH."""
-    if type(value) is str:
-        yield value
-    elif type(value) is dict:
-        yield from _texts(list(value))
-        yield from _texts(list(value.values()))
-    elif type(value) is list:
-        for item in value:
-            yield from _texts(item)
+    """Yield every text within a claim, in no order, names of members included."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            yield value
+        elif type(value) is list:
+            waiting += value
+        elif type(value) is dict:
+            waiting += [*value, *value.values()]
