@@ -66,10 +66,9 @@ HAND_MADE: tuple[tuple[str, str, str], ...] = (
     (VERIFICATION, '{"alg", "typ", "kid"}', '{"alg", "typ", "kid", "jku"}'),
     (VERIFICATION, '{"alg", "typ", "kid"}', '{"alg", "kid"}'),
     (VERIFICATION, '{"alg", "typ", "kid"}', '{"alg", "typ"}'),
-    (VERIFICATION, '("events", "scope", "client_id", "purpose")', '("scope", "client_id", "purpose")'),
-    (VERIFICATION, '("events", "scope", "client_id", "purpose")', '("events", "client_id", "purpose")'),
-    (VERIFICATION, '("events", "scope", "client_id", "purpose")', '("events", "scope", "purpose")'),
-    (VERIFICATION, '("events", "scope", "client_id", "purpose")', '("events", "scope", "client_id")'),
+    (VERIFICATION, '("scope", "client_id", "purpose")', '("client_id", "purpose")'),
+    (VERIFICATION, '("scope", "client_id", "purpose")', '("scope", "purpose")'),
+    (VERIFICATION, '("scope", "client_id", "purpose")', '("scope", "client_id")'),
     *(
         (VERIFICATION, f"    {check},\n", "")
         for check in (
@@ -118,10 +117,13 @@ def copy_source(folder: Path) -> Path:
 def mutmut_survivors(copy: Path) -> Iterator[tuple[str, str]]:
     """Yield the name and the changed line of each mutant of mutmut's that no test noticed."""
     mutmut = [sys.executable, "-m", "mutmut"]
-    subprocess.run([*mutmut, "run"], cwd=copy, check=True)
+    with (copy / "mutmut.log").open("w") as log:  # it paints a wheel that turns
+        subprocess.run([*mutmut, "run"], cwd=copy, check=True, stdout=log)
     results = subprocess.run([*mutmut, "results"], cwd=copy, check=True, capture_output=True, text=True).stdout
     for result in results.splitlines():
         name, _colon, state = result.strip().partition(": ")
+        if state == "timeout":
+            continue  # the tests would have waited for ever: they noticed
         shown = subprocess.run([*mutmut, "show", name], cwd=copy, check=True, capture_output=True, text=True).stdout
         lines = [line[1:] for line in shown.splitlines() if line.startswith("+") and not line.startswith("+++")]
         yield f"{name} ({state})", " ".join(line.strip() for line in lines)

@@ -78,6 +78,7 @@ CASES = among(
     *each_value("email_verified", ACCEPTED, True),
     *each_value("given_name", INVALID, "Al\x01ice", "Al\nice", "Al\x7fice", "Al\x85ice", "Al\u200bice", "Al\u202eice"),
     *each_value("given_name", INVALID, "\ufeffAlice", "Al\xadice", "Al\u2028ice", "Al\u2066ice", "Al\U000e0001ice"),
+    *each_value("given_name", INVALID, "Al\u2029ice"),
     *each_value("given_name", ACCEPTED, "Zoë", "Алиса", "李", "A B", "O\u2019Hara", "Al\xa0ice"),
     *each_value("groups", INVALID, ["staff", "ad\u200bmins"], ["a\nb"], {"a\u200b": 1}, [{"name": ["a\u200b"]}]),
     *each_value("sub", INVALID, "ali\u200bce", "alice\r\n"),

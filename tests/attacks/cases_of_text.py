@@ -122,6 +122,8 @@ BASE64 = (
     Case("the header is padded", MALFORMED, pieces(lambda h, p, s: f"{h}=.{p}.{s}")),
     Case("the payload is padded", MALFORMED, pieces(lambda h, p, s: f"{h}.{p}==.{s}")),
     Case("the signature is padded", MALFORMED, pieces(lambda h, p, s: f"{h}.{p}.{s}=")),
+    Case("an equals sign within the signature", MALFORMED, pieces(lambda h, p, s: f"{h}.{p}.{s[:8]}={s[8:]}")),
+    Case("an equals sign within the payload", MALFORMED, pieces(lambda h, p, s: f"{h}.{p[:8]}={p[8:]}.{s}")),
     Case("plus instead of minus in the signature", MALFORMED, pieces(lambda h, p, s: f"{h}.{p}.+{s[1:]}")),
     Case("slash instead of underscore in the signature", MALFORMED, pieces(lambda h, p, s: f"{h}.{p}./{s[1:]}")),
     Case("unused bits of the header are set", MALFORMED, _with_unused_bits(0)),

@@ -317,6 +317,7 @@ REDACTED = [
     ("they.new.or.few", "they.new.or.few"),
     ("keys: sha256, eyes, newer", "keys: sha256, eyes, newer"),
     ("the module they.renamed_or_so_long_ago", "the module they.renamed_or_so_long_ago"),
+    ("the monkeywrench-handle.renamed_so_long_ago", "the monkeywrench-handle.renamed_so_long_ago"),
     ("a=b", "a=b"),
     ("nothing", "nothing"),
 ]

@@ -312,6 +312,8 @@ def test_strict_looks_into_every_mapped_claim() -> None:
         {"unit": hidden},
         {"organisation.unit": hidden},
         {"tags": [["fine", hidden]]},
+        {"tags": [hidden, ["fine"]]},
+        {"tags": [hidden, {"name": "fine"}]},
         {"tags": {hidden: 1}},
         {"tags": {"fine": {"name": hidden}}},
     ]
