@@ -81,7 +81,7 @@ def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
         nonlocal count
         count += 1
 
-    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12))
+    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12)).person
     signed_in = core.sign_in.with_password(person.id, person.email, Visitor(), reference="BENCH", return_path="/")
     return signed_in.secret, Gateway(_application, own), lambda: count
 

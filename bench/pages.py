@@ -1,11 +1,12 @@
 """The administrators' pages with 100,000 accounts and 1,000,000 lines of activity: milliseconds a page, over Flask.
 
-Not among the parts that run by default, for filling the database takes a minute: python -m bench pages. With
-BENCH_DATABASE_URL=postgresql+psycopg://… the same on a PostgreSQL database, which must be empty.
+Every account has an identity, and one in four a live session. BENCH_DATABASE_URL=postgresql+psycopg://… measures the
+same on a PostgreSQL database, which must be empty.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import statistics
@@ -22,7 +23,7 @@ from bench.timing import Row
 from shared.errors import REJECTIONS
 from sp import config as settings
 from sp import create_app
-from sp.models import Account, Activity
+from sp.models import Account, Activity, Identity, SessionRecord
 
 ACCOUNTS = 100_000
 LINES = 1_000_000
@@ -55,7 +56,7 @@ def rows() -> Iterator[Row]:
             "accounts: a word that nobody has": "/settings/users?q=Zebedee",
             "accounts: the disabled ones": "/settings/users?state=disabled",
             "accounts: the administrators": "/settings/users?state=administrators",
-            "accounts: one person": "/settings/users/4242",
+            "accounts: one person": "/settings/users/4243",
             "activity: the first page": "/settings/activity",
             "activity: from the middle": f"/settings/activity?before={LINES // 2}",
             "activity: by reference": f"/settings/activity/{line}",
@@ -77,7 +78,10 @@ def _fill(app: Flask) -> None:
     codes = [code for code in REJECTIONS if code != "audience_mismatch"]
     with app.extensions["lychgate"].engine.begin() as connection:
         for start in range(0, ACCOUNTS, BATCH):
-            connection.execute(insert(Account), [_account(number, created) for number in range(start, start + BATCH)])
+            numbers = range(start, start + BATCH)
+            connection.execute(insert(Account), [_account(number, created) for number in numbers])
+            connection.execute(insert(Identity), [_identity(number, created) for number in numbers])
+            connection.execute(insert(SessionRecord), [_session(number, now) for number in numbers if number % 4 == 2])
         for start in range(0, LINES, BATCH):
             lines = [_line(number, now - LINES + number, codes) for number in range(start, start + BATCH)]
             connection.execute(insert(Activity), lines)
@@ -99,6 +103,30 @@ def _account(number: int, created: datetime) -> dict[str, object]:
         "is_active": number % 50 != 0,
         "is_admin": False,
         "created_at": created,
+    }
+
+
+def _identity(number: int, created: datetime) -> dict[str, object]:
+    subject = f"id-{number}"
+    return {
+        "provider": "corporate", "subject": subject, "account_id": number + 1, "issued_at": 1.0, "created_at": created,
+    }  # fmt: skip
+
+
+def _session(number: int, now: int) -> dict[str, object]:
+    return {
+        "id_hash": hashlib.sha256(str(number).encode()).digest(),
+        "public_id": f"{number:016}",
+        "kind": "browser",
+        "account_id": number + 1,
+        "provider": "corporate",
+        "subject": f"id-{number}",
+        "claims": {"email": f"person-{number:06}@example.com"},
+        "created_at": now,
+        "expires_at": now + 43_200,
+        "address": "192.0.2.17",
+        "user_agent": "Mozilla/5.0",
+        "return_path": "/",
     }
 
 

@@ -24,6 +24,8 @@ from cryptography.x509 import load_pem_x509_certificate
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+from shared.pasted_keys import what_was_pasted
+
 ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 SYMMETRIC = ("HS256", "HS384", "HS512")
 
@@ -157,10 +159,8 @@ def public_pem(material: str) -> str:
 
 
 def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
-    if "-----BEGIN" in secret or secret.startswith(("ssh-", "ecdsa-")):
-        raise KeyRefused("a PEM or SSH key cannot be a shared secret: choose an RS or ES algorithm for it")
-    if secret.startswith("{") and '"kty"' in secret:
-        raise KeyRefused("a JWK cannot be a shared secret: give the secret's text, or choose an RS or ES algorithm")
+    if why := what_was_pasted(secret):
+        raise KeyRefused(why)
     octets = secret.encode()
     needed = MIN_SECRET_BYTES[algorithm]
     if len(octets) < needed and not allow_short:

@@ -19,7 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
 __all__ = ["DatabaseError", "Engine", "is_up_to_date", "lock_for_transaction", "prepare_engine", "upgrade"]
 
-SQLITE_BUSY_MS = 15_000  # a writer waits this long for the others before the request ends as store_unavailable
+# A writer waits this long for the other threads of its process, and then for other processes, before the request ends
+# as store_unavailable.
+SQLITE_BUSY_MS = 15_000
 LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate
 
 
@@ -48,7 +50,7 @@ def prepare_engine(engine: Engine) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
         write = connection.get_execution_options().get("write", False)
-        if write:
+        if write and "behind_door" not in connection.info:
             if not door.acquire(timeout=SQLITE_BUSY_MS / 1000):
                 raise exc.TimeoutError("another thread of this process has been writing all the time")
             connection.info["behind_door"] = True

@@ -101,7 +101,7 @@ def _apply_settings(core: Core) -> None:
     """Apply what the operator's file says of providers; make the demo's provider if there is no other."""
     document = core.config.document.get("providers", {})
     try:
-        if core.config.document:
+        if core.config.has_file:
             applied = core.providers.apply(document, actor="SP_CONFIG", managed_by_file=True)
             for name, secret in applied.generated.items():
                 print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
@@ -112,12 +112,13 @@ def _apply_settings(core: Core) -> None:
 
 
 def _apply_demo(providers: ProviderStore, config: Config) -> None:
-    if any(item.provider.name == demo.PROVIDER for item in providers.load()):
+    present = [item.provider for item in providers.load()]
+    if any(provider.name == demo.PROVIDER for provider in present):
         return
     pair = demo.read(config.instance)
     demo_provider = {
         "display_name": "Demo sign-in",
-        "default": True,
+        "default": not any(provider.default for provider in present),
         "keys": [pair.token_key],
         "login_url": f"{pair.idp_url}/login-token/",
         "logout_url": f"{pair.idp_url}/logout",
@@ -137,6 +138,7 @@ def _install_views(app: Flask, core: Core) -> None:
         jwks,
         logout_in,
         metrics,
+        refusals,
         settings,
         settings_keys,
         settings_provider,
@@ -152,8 +154,10 @@ def _install_views(app: Flask, core: Core) -> None:
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
     install_login(app)
     pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
-    for module in (sso, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
+    for module in (sso, refusals, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
-    sso.install_errors(app)
-    app.register_error_handler(schema.DatabaseError, lambda error: sso.refuse(StoreUnavailable(type(error).__name__)))
+    refusals.install_errors(app)
+    app.register_error_handler(
+        schema.DatabaseError, lambda error: refusals.refuse(StoreUnavailable(type(error).__name__))
+    )
     install_commands(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -24,10 +25,11 @@ _STATE = (
     _account.c.is_admin,
     _account.c.groups,
     _account.c.attributes,
+    _account.c.synchronised_at,
     *(_account.c[name] for name in COLUMNS),
 )
 _BY_IDENTITY = (
-    select(*_STATE, _identity.c.issued_at)
+    select(*_STATE)
     .join(_identity, _identity.c.account_id == _account.c.id)
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
     .with_for_update()
@@ -41,11 +43,15 @@ _BY_EMAIL = (
     .with_for_update(of=_account)
 )
 _CHANGE = update(_account).where(_account.c.id == bindparam("account"))
-_SYNCHRONISED = (
-    update(_identity)
-    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
-    .values(issued_at=bindparam("newest"))
-)
+
+
+@dataclass(frozen=True)
+class KnownAs:
+    """Who a person is at a provider."""
+
+    provider: str
+    subject: str
+    created_at: datetime
 
 
 def provision(
@@ -70,7 +76,7 @@ def provision(
     account = decision.account
     if decision.join:
         link(connection, account.id, provider.name, profile.subject, profile.issued_at, now)
-    synchronise(connection, account, decision.changes, profile, provider.name, now)
+    synchronise(connection, account, decision.changes, profile, provider, now)
     return account.id, decision.changes.get("email", account.email), False
 
 
@@ -81,11 +87,14 @@ def find_by_identity(connection: Connection, provider: str, subject: str) -> Acc
     does an administrator who disables the account.
     """
     row = connection.execute(_BY_IDENTITY, {"at": provider, "who": subject}).first()
-    return _state(row, has_identity_here=True, synchronised_at=row.issued_at) if row else None
+    return _state(row, has_identity_here=True) if row else None
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
-    """Return the account with this address, and whether it has any id at *provider*, or None."""
+    """Return the account with this address, and whether it has any id at *provider*, or None.
+
+    It stays as it is until the transaction ends, as with `find_by_identity`.
+    """
     row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
     return _state(row, has_identity_here=row.here) if row else None
 
@@ -118,6 +127,7 @@ def create(connection: Connection, profile: Profile, now: datetime) -> int:
         "is_admin": False,
         "created_at": now,
         "last_sign_in_at": now,
+        "synchronised_at": profile.issued_at,
         **{name: profile.fields.get(name) for name in COLUMNS},
     }
     account_id: int = connection.execute(insert(_account).returning(_account.c.id), row).scalar_one()
@@ -125,7 +135,7 @@ def create(connection: Connection, profile: Profile, now: datetime) -> int:
 
 
 def link(connection: Connection, account_id: int, provider: str, subject: str, issued_at: float, now: datetime) -> None:
-    """Record that *account_id* is *subject* at *provider*."""
+    """Record that *account_id* is *subject* at *provider*, as a token issued at *issued_at* says."""
     row = {
         "provider": provider,
         "subject": subject,
@@ -141,14 +151,28 @@ def synchronise(
     account: AccountState,
     changes: Mapping[str, Any],
     profile: Profile,
-    provider: str,
+    provider: Provider,
     now: datetime,
 ) -> None:
-    """Write the columns that changed, and that the account was synchronised with this token."""
-    connection.execute(_CHANGE, {"account": account.id, **changes, "last_sign_in_at": now})
-    if profile.issued_at > account.synchronised_at:
-        values = {"at": provider, "who": profile.subject, "newest": profile.issued_at}
-        connection.execute(_SYNCHRONISED, values)
+    """Write the columns that changed, and that the account was synchronised with this token, if its provider may.
+
+    The account has one clock for all of its providers, in the row that a sign-in locks and writes in any case. The
+    newest of its ids' own times would not do: who waits for that lock reads the other rows as they were before.
+    """
+    may_change = provider.update_profile or provider.update_email
+    newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
+    values = {"account": account.id, **changes, "last_sign_in_at": now, "synchronised_at": newest}
+    connection.execute(_CHANGE, values)
+
+
+def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...]:
+    """Return who an account is at each provider: whoever has such an id there signs in as it."""
+    query = (
+        select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
+        .where(_identity.c.account_id == account_id)
+        .order_by(_identity.c.provider)
+    )
+    return tuple(KnownAs(*row) for row in connection.execute(query))
 
 
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
@@ -167,7 +191,7 @@ def _decide(
     return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
 
 
-def _state(row: Any, *, has_identity_here: bool, synchronised_at: float = 0.0) -> AccountState:
+def _state(row: Any, *, has_identity_here: bool) -> AccountState:
     return AccountState(
         id=row.id,
         email=row.email,
@@ -177,5 +201,5 @@ def _state(row: Any, *, has_identity_here: bool, synchronised_at: float = 0.0) -
         groups=tuple(row.groups),
         attributes=row.attributes,
         has_identity_here=has_identity_here,
-        synchronised_at=synchronised_at,
+        synchronised_at=row.synchronised_at,
     )

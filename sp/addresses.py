@@ -5,7 +5,11 @@ Pure. Rules say nothing about these addresses; each of them decides for itself w
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from urllib.parse import unquote
+
+from sp.redirects import own_path
 
 EXACT = (
     "/login",
@@ -32,13 +36,19 @@ PREFIXES = (
 FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # asked by address as often as by name
 NGINX = "/sso/auth/nginx"
 FORWARD = "/sso/auth/forward"
+ERROR_PAGE = "/access/jwt/error"
+SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of addresses that are steps of a sign-in
 
 
 @dataclass(frozen=True)
 class OwnAddresses:
-    """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it)."""
+    """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it).
+
+    *origin* is SP_EXTERNAL_URL, for whoever has to know an absolute address of ours.
+    """
 
     prefix: str = ""
+    origin: str = ""
 
     @property
     def exact(self) -> frozenset[str]:
@@ -57,6 +67,27 @@ class OwnAddresses:
     def include(self, path: str) -> bool:
         """Tell whether *path* is ours."""
         return path.startswith(self.prefixes) or path in self.exact
+
+    def path_at(self, address: str) -> str | None:
+        """Return the path that *address*, a path or an absolute address, asks for here, or None if it leads elsewhere.
+
+        It is decoded as servers decode it, and has no query.
+        """
+        path = own_path(address, self.origin)
+        if path is None:
+            return None
+        path = re.split(r"[?#]", path, maxsplit=1)[0]
+        while (decoded := unquote(path, errors="replace")) != path:
+            path = decoded
+        return path
+
+    def is_error_page(self, path: str) -> bool:
+        """Tell whether *path* is our own error page. Settings may name it without the prefix, as presets do."""
+        return path in (ERROR_PAGE, *self.at(ERROR_PAGE))
+
+    def is_sign_in(self, path: str) -> bool:
+        """Tell whether *path* is a step of a sign-in, which leads on by itself."""
+        return f"{path}/".startswith(self.at(*SIGN_IN))
 
     def meet(self, rule_path: str) -> str | None:
         """Return an address of ours that the prefix *rule_path* reaches over, or None."""

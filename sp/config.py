@@ -31,6 +31,7 @@ WIDEST_NETWORK = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest private 
 class Config:
     """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
 
+    `has_file` tells a file that defines nothing from no file.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -52,6 +53,7 @@ class Config:
     is_demo: bool
     sign_in_on_401: bool = False
     metrics_folder: Path | None = None
+    has_file: bool = False
 
     @property
     def https(self) -> bool:
@@ -71,14 +73,16 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         secret_key = secret_key or demo.read(instance).sp_secret_key
     except OSError as error:
         env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
-    prefix, document = _prefix(env), _document(env, values)
+    prefix = _prefix(env)
+    external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
+    document = _document(env, values, OwnAddresses(prefix, external_url))
     metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
         instance=instance,
         secret_keys=(secret_key, *env.secrets("SP_SECRET_KEY_FALLBACKS")),
         database_url=_database_url(env, instance),
         replay_url=_replay_url(env),
-        external_url=env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}"),
+        external_url=external_url,
         trusted_proxies=_trusted_proxies(env),
         app=_app(env),
         identity_headers=env.choice("SP_IDENTITY_HEADERS", HEADER_SETS),
@@ -92,6 +96,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         is_demo=is_demo,
         sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
         metrics_folder=Path(metrics) if metrics else None,
+        has_file=bool(env.text("SP_CONFIG")),
     )
     env.finish()
     return config
@@ -173,7 +178,7 @@ def _prefix(env: Environment) -> str:
     return prefix
 
 
-def _document(env: Environment, values: Mapping[str, str]) -> Mapping[str, Any]:
+def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses) -> Mapping[str, Any]:
     path = env.text("SP_CONFIG")
     if not path:
         return {}
@@ -182,13 +187,30 @@ def _document(env: Environment, values: Mapping[str, str]) -> Mapping[str, Any]:
     except SettingsRefused as refusal:
         env.mistakes.extend(refusal.mistakes)
         return {}
-    for name in document.keys() - {"rules", "providers"}:
-        env.mistakes.append(f"{path}: {name} is no part of this file: it has [[rules]] and [providers.*]")
-    env.mistakes.extend(f"{path}: {mistake}" for mistake in _provider_mistakes(document.get("providers", {})))
+    env.mistakes.extend(_document_mistakes(path, document, own))
     return document
 
 
-def _provider_mistakes(tables: object) -> Iterator[str]:
+def read_document(path: Path, own: OwnAddresses) -> dict[str, Any]:
+    """Return a TOML file of the form of SP_CONFIG, with its `env:` and `file:` texts looked up.
+
+    Its rules are left as they are. Raises SettingsRefused with every mistake.
+    """
+    document = read_toml(path, _environment().get)
+    if mistakes := list(_document_mistakes(str(path), document, own)):
+        raise SettingsRefused(mistakes)
+    return document
+
+
+def _document_mistakes(path: str, document: Mapping[str, Any], own: OwnAddresses) -> Iterator[str]:
+    """Name what is no part of such a file, and what is wrong with its providers."""
+    for name in sorted(document.keys() - {"rules", "providers"}):
+        yield f"{path}: {name} is no part of this file: it has [[rules]] and [providers.*]"
+    for mistake in _provider_mistakes(document.get("providers", {}), own):
+        yield f"{path}: {mistake}"
+
+
+def _provider_mistakes(tables: object, own: OwnAddresses) -> Iterator[str]:
     """Name what is wrong with providers, so that it is told together with all else; the store checks them again."""
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a table of its own, headed [providers.name]"
@@ -198,17 +220,18 @@ def _provider_mistakes(tables: object) -> Iterator[str]:
         if not isinstance(settings, Mapping):
             yield f"{where}: must be a table"
             continue
+        algorithm, short = settings.get("algorithm", "HS256"), settings.get("allow_short_secret") is True
         try:
-            provider = parse_provider(name, settings)
-            load_key_set(settings.get("keys", []), provider.algorithm, allow_short_secret=provider.allow_short_secret)
+            parse_provider(name, settings, own)
         except ProviderRefused as refusal:
             yield from (f"{where}.{setting}: {why}" for setting, why in refusal.mistakes.items())
+            if "algorithm" in refusal.mistakes:
+                continue
+        keys = settings.get("keys", [])
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            yield f"{where}.keys: must be a list of texts"
+            continue
+        try:
+            load_key_set(keys, algorithm, allow_short_secret=short)
         except KeyRefused as refusal:
             yield f"{where}.keys: {refusal}"
-        except (AttributeError, TypeError):
-            yield f"{where}.keys: must be a list of texts"
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """Return a TOML file with its `env:` and `file:` texts looked up. Raises SettingsRefused."""
-    return read_toml(path, _environment().get)

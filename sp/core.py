@@ -11,12 +11,14 @@ from shared import demo
 from shared.known_devices import Devices
 from shared.schema import Engine
 from shared.vault import Vault
+from sp.addresses import OwnAddresses
 from sp.assertion_keys import AssertionKeys
 from sp.config import Config
 from sp.counters import counters
 from sp.key_copies import SqlKeyCopies
 from sp.landings import Landings
 from sp.local_signin import LocalSignIn
+from sp.logbook import Logbook
 from sp.pending import PendingSignIns
 from sp.people import People
 from sp.people_finder import PeopleFinder
@@ -25,6 +27,7 @@ from sp.provider_store import ProviderStore
 from sp.providers import Provider
 from sp.registry import ProviderRegistry
 from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache
+from sp.session_finder import SessionFinder
 from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
@@ -39,13 +42,16 @@ class Core:
     config: Config
     engine: Engine
     vault: Vault
+    own: OwnAddresses
     providers: ProviderStore
     editor: ProviderEditor
     registry: ProviderRegistry
     replay: ReplayCache
     assertions: AssertionKeys
     sessions: SessionStore
+    session_finder: SessionFinder
     sign_in: SignIn
+    logbook: Logbook
     sign_outs: SignOuts
     pending: PendingSignIns
     landings: Landings
@@ -60,22 +66,24 @@ def build(config: Config, engine: Engine) -> Core:
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)
-    providers = ProviderStore(engine, vault)
+    own = OwnAddresses(config.prefix, config.external_url)
+    providers = ProviderStore(engine, vault, own)
     replay: ReplayCache = (
         RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
     )
     sessions = SessionStore(
         engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
-    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit)
+    sign_in, logbook = SignIn(engine, replay, sessions, providers, config.seat_limit), Logbook(engine)
     people = People(engine, sessions, config.seat_limit)
     devices = Devices(config.secret_keys, "lychgate device")
     return Core(
         config=config,
         engine=engine,
         vault=vault,
+        own=own,
         providers=providers,
-        editor=ProviderEditor(engine, vault),
+        editor=ProviderEditor(engine, vault, own),
         registry=ProviderRegistry(
             providers,
             vault,
@@ -86,12 +94,14 @@ def build(config: Config, engine: Engine) -> Core:
         replay=replay,
         assertions=AssertionKeys(engine, vault),
         sessions=sessions,
+        session_finder=SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime),
         sign_in=sign_in,
+        logbook=logbook,
         sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),
         landings=Landings(config.secret_keys, https=config.https),
         people=people,
-        local=LocalSignIn(people, make_throttle(engine), devices, sign_in),
+        local=LocalSignIn(people, make_throttle(engine), devices, sign_in, logbook),
         finder=PeopleFinder(engine),
         trials=Trials(engine, replay, config.seat_limit),
     )

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from shared.errors import StoreUnavailable
 from sp.addresses import FOR_MACHINES, FORWARD, NGINX
 from sp.counters import IN_PROCESS, counters
-from sp.identity import Sieve, introduce
+from sp.identity import Sender, Sieve, introduce
 from sp.keeper import Keeper, asked_for, decoded
 from sp.navigation import is_navigation
 from sp.own_401 import ask_application
@@ -65,12 +65,13 @@ class Gateway:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide, and then let the application, our own pages or a refusal answer."""
-        from_proxy = self._peers.include(environ.get("REMOTE_ADDR", ""))
-        self._sieve.clean(environ, from_proxy=from_proxy)
-        environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
-        if from_proxy:
-            self._peers.believe(environ)
         path = environ.get("PATH_INFO") or "/"
+        peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
+        if self._peers.include(peer):
+            self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
+            self._peers.believe(environ)
+        else:
+            self._sieve.clean(environ, Sender.STRANGER)
         host = environ.get("HTTP_HOST", "")
         if not self._host.is_meant_by(host) and path not in self._by_any_name:
             return self._answers.turn_away(foreign_host(host, self._host.external_url), environ, start_response)

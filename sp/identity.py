@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, MutableMapping
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -38,52 +39,70 @@ HEADER_SETS: dict[str, dict[str, str]] = {
 # Names without their punctuation, in capitals. Beside our own sets: what other gateways, clouds, meshes and TLS
 # terminators use, for an application may have been written for one of those.
 _IDENTITY = re.compile(
-    r"REMOTE|XREMOTE|AUTHTYPE|AUTHUSER|AUTHENTICATEDUSER|LOGONUSER|PROXYUSER|XPROXYUSER|IMPERSONATE|XIMPERSONATE"
-    r"|XFORWARDED(?:USER|EMAIL|NAME|FULLNAME|PREFERREDUSERNAME|LOGIN|UID|GROUP|ROLE|TENANT|ACCESSTOKEN|IDTOKEN)"
+    r"REMOTE|XREMOTE|AUTHTYPE|AUTHUSER|AUTHENTICATEDUSER|LOGONUSER|X?PROXY(?:USER|ROLE)|X?IMPERSONATE"
+    r"|XFORWARDED(?!(?:FOR|HOST|PROTO|PROTOCOL|PORT|PREFIX|SERVER|SSL|SCHEME|BY|METHOD|URI|URL|PATH)\Z)"
     r"|XAUTHREQUEST|XAUTHENTICATED|XAUTHENTIK|XAUTH(?:USER|EMAIL|NAME|GROUP|ROLE|SUBJECT|REALNAME)"
     r"|XWEBAUTH|XLYCHGATE|LYCHGATE|SSO|XSSO|OIDC|XOIDC|MELLON|SHIB|EPPN"
     r"|XUSER(?:ID|NAME|EMAIL|GROUPS?|ROLES?|INFO|LOGIN)?\Z|XEMAIL\Z|XGROUPS?\Z|XROLES?\Z|XUSERNAME"
     r"|XGOOGAUTHENTICATED|XGOOGIAP|XAMZNOIDC|XMSCLIENTPRINCIPAL|XMSTOKEN|CFACCESS|XPOMERIUM|XVOUCH|XCONSUMER"
-    r"|XANONYMOUSCONSUMER|XCREDENTIAL|XENDPOINTAPIUSERINFO|TAILSCALEUSER|XTOKENSUBJECT"
-    r"|XSSLCLIENT|SSLCLIENT|XCLIENTCERT|CLIENTCERT|XFORWARDEDCLIENTCERT|XFORWARDEDTLSCLIENTCERT|XARRCLIENTCERT"
+    r"|XANONYMOUSCONSUMER|XCREDENTIAL|XENDPOINTAPIUSERINFO|TAILSCALEUSER|XTOKENSUBJECT|XJWT(?:ASSERTION|PAYLOAD)"
+    r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
+    r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
 )
-# What only a proxy may say: where a request came from and what it was before somebody rewrote it.
+# What only a proxy may say: where a request came from, and what it was before somebody rewrote it.
+_REWRITTEN = re.compile(
+    r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
+)
 _FORWARDED = re.compile(
-    r"XFORWARDED|FORWARDED\Z|VIA\Z|XORIGINAL|XREWRITEURL|XREALIP|XREALHOST|XCLUSTERCLIENTIP|TRUECLIENTIP"
-    r"|XHTTPDESTINATIONURL|XPROTO|XSCHEME|XHOST\Z|XURLSCHEME|FRONTENDHTTPS|X?SCRIPTNAME|X?PATHINFO"
+    r"XFORWARDED|FORWARDED\Z|VIA\Z|XREALIP|XREALHOST|XCLUSTERCLIENTIP|TRUECLIENTIP"
+    r"|XPROTO|XSCHEME|XHOST\Z|XURLSCHEME|FRONTENDHTTPS"
 )
 _PUNCTUATION = re.compile(r"[^A-Z0-9]")
 _OUR_KEYS = ("REMOTE_USER", "REMOTE_IDENT", "AUTH_TYPE", "AUTH_USER", "LOGON_USER")
 _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 _NEEDS_QUOTES = re.compile(r"[^ -$&-~]")
 _MAX_REMEMBERED = 4096  # names
+_MAX_REMEMBERED_LENGTH = 100  # characters of each
+
+
+class Sender(IntEnum):
+    """Who speaks to us, by the socket's peer: the more he is trusted, the more of his headers stay."""
+
+    STRANGER = 0
+    PROXY = 1  # says where the request came from
+    QUESTIONER = 2  # a proxy that asks whether another request may pass, and says in headers which
 
 
 class Sieve:
     """Takes out of a request's environ what could pass for identity; and what only proxies may say, if none says it.
 
+    No proxy says which address a request had before it was rewritten, but for one that asks about it: proxies pass
+    such headers on as clients send them, and applications that believe them serve another page than was judged.
     A name is judged once and then remembered, for each request brings dozens of them. Strangers choose some of them,
     so what is remembered is bounded.
     """
 
     def __init__(self) -> None:
-        self._harmless: dict[bool, set[str]] = {False: set(), True: set()}
+        self._harmless: dict[Sender, set[str]] = {sender: set() for sender in Sender}
 
-    def clean(self, environ: MutableMapping[str, Any], *, from_proxy: bool) -> None:
-        """Remove it from *environ*. *from_proxy*: the socket's peer is a trusted proxy.
+    def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> None:
+        """Remove it from *environ*, which *sender* has sent.
 
         That a stranger forwards for somebody stays to be seen, as environ["lychgate.forwarded"].
         """
-        harmless = self._harmless[from_proxy]
+        harmless = self._harmless[sender]
         if harmless.issuperset(environ):
             return
         for key in [key for key in environ if key not in harmless]:
             if is_identity(key):
                 del environ[key]
-            elif not from_proxy and is_forwarded(key):
+            elif not may_say(sender, key):
                 del environ[key]
-                environ["lychgate.forwarded"] = True
-            elif len(harmless) < _MAX_REMEMBERED:
+                if sender is Sender.STRANGER:
+                    environ["lychgate.forwarded"] = True
+            elif len(key) <= _MAX_REMEMBERED_LENGTH:
+                if len(harmless) >= _MAX_REMEMBERED:
+                    harmless.clear()
                 harmless.add(key)
 
 
@@ -94,9 +113,12 @@ def is_identity(key: str) -> bool:
     return key in _OUR_KEYS or key.startswith("sso.")
 
 
-def is_forwarded(key: str) -> bool:
-    """Tell whether an environ *key* is a header that only a proxy may set."""
-    return key.startswith("HTTP_") and _FORWARDED.match(_folded(key)) is not None
+def may_say(sender: Sender, key: str) -> bool:
+    """Tell whether *sender* may set the header of an environ *key*, as far as forwarding goes."""
+    if sender is Sender.QUESTIONER or not key.startswith("HTTP_"):
+        return True
+    name = _folded(key)
+    return not _REWRITTEN.match(name) and (sender is Sender.PROXY or not _FORWARDED.match(name))
 
 
 def _folded(key: str) -> str:

@@ -106,7 +106,8 @@ class Keeper:
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
-        return origin == self._origin or (bool(host) and urlsplit(origin).netloc.lower() == host.lower())
+        scheme, _colon, _host = self._origin.partition("://")
+        return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
     def sign_in_address(self, asked_for: str) -> str:
         """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""

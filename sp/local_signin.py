@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from shared.known_devices import Devices
 from shared.throttling import Throttle, TooManyAttempts
 from sp.activity import Visitor
+from sp.logbook import Logbook
 from sp.people import People
 from sp.signin import SignedIn, SignIn
 from sp.throttling import FORGET_AT_ONCE
@@ -30,9 +31,18 @@ class LocalSignIn:
     throttle: Throttle
     devices: Devices
     sign_in: SignIn
+    logbook: Logbook
 
     def enter(
-        self, email: str, password: str, visitor: Visitor, *, device: str | None, reference: str, return_path: str
+        self,
+        email: str,
+        password: str,
+        visitor: Visitor,
+        *,
+        device: str | None,
+        reference: str,
+        return_path: str,
+        replacing: bytes | None = None,
     ) -> SignedIn:
         """Open a session, or raise WrongPassword, TooManyAttempts or StoreUnavailable.
 
@@ -50,9 +60,9 @@ class LocalSignIn:
             raise WrongPassword
         attempt.succeeded()
         return self.sign_in.with_password(
-            person.id, person.email, visitor, reference=reference, return_path=return_path
+            person.id, person.email, visitor, reference=reference, return_path=return_path, replacing=replacing
         )
 
     def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str | None = None) -> None:
         typed = email if is_plain_email(email) else None
-        self.sign_in.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)
+        self.logbook.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)

@@ -111,7 +111,10 @@ class SettingsChange(Base):
 
 
 class Account(Base):
-    """A person here. The e-mail is unique in its compared form, `email_key`, and is what applications see."""
+    """A person here. The e-mail is unique in its compared form, `email_key`, and is what applications see.
+
+    `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
+    """
 
     __tablename__ = "account"
 
@@ -129,10 +132,11 @@ class Account(Base):
     password_hash: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]
+    synchronised_at: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
 
 
 class Identity(Base):
-    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the newest token synchronised."""
+    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link."""
 
     __tablename__ = "identity"
     __table_args__ = (UniqueConstraint("provider", "account_id"),)
@@ -161,7 +165,10 @@ class SpentToken(Base):
 
 
 class SessionRecord(Base):
-    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept."""
+    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept.
+
+    `opened_with` is the browser's session whose sign-in handed this access token out, and which it ends with.
+    """
 
     __tablename__ = "session"
     __table_args__ = (Index("session_of_provider", "provider", "subject"),)
@@ -180,6 +187,12 @@ class SessionRecord(Base):
     address: Mapped[str] = mapped_column(String(45))
     user_agent: Mapped[str] = mapped_column(String(200))
     return_path: Mapped[str] = mapped_column(Text)
+    opened_with: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+
+_opened_with: Any = SessionRecord.__table__.c.opened_with
+_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the others cost the index nothing
+Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_where=_is_beside)
 
 
 class Activity(Base):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
-from shared.errors import SeatLimitReached, StoreUnavailable
+from shared.errors import SeatLimitReached
 from shared.passwords import check_password, hash_password, needs_rehash
 from sp import accounts, audit
+from sp.accounts import KnownAs
+from sp.database import must_answer
 from sp.models import Account, Identity
 from sp.provisioning import email_key
 from sp.sessions import SessionStore
@@ -20,11 +22,20 @@ COMMAND_LINE = "command line"
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
+_BY_ADDRESS = select(_account).where(_account.c.email_key == bindparam("address"))
 _ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
 
 
 class LastAdministrator(Exception):
     """The last active administrator is to be disabled: nobody could undo it here."""
+
+
+class ControlledByProviders(Exception):
+    """The account that is to be an administrator's has ids at providers: whoever they vouch for would be one."""
+
+    def __init__(self, identities: Sequence[KnownAs]) -> None:
+        super().__init__(f"{len(identities)} ids at providers sign in as this account")
+        self.identities = identities
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,20 @@ class Person:
     last_sign_in_at: datetime | None
 
 
+@dataclass(frozen=True)
+class Appointed:
+    """An administrator, as made by the command line, and what somebody should be told about it.
+
+    `enabled` tells that the account was disabled before, `kept` who signs in as it, and `beyond_limit` that there are
+    now more active accounts than seats.
+    """
+
+    person: Person
+    enabled: bool
+    kept: tuple[KnownAs, ...]
+    beyond_limit: bool
+
+
 class People:
     """Finds accounts and changes what only administrators and the command line may change."""
 
@@ -51,11 +76,8 @@ class People:
 
     def authenticate(self, email: str, password: str) -> Person | None:
         """Return the active person whose password this is, or None, after the same time whoever is asked for."""
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(select(_account).where(_account.c.email_key == email_key(email))).first()
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with must_answer(), self._engine.connect() as connection:
+            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
         if not check_password(stored_hash, password) or row is None:
             return None
@@ -66,7 +88,7 @@ class People:
     def find(self, email: str) -> Person | None:
         """Return the person with this address, or None."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(_account).where(_account.c.email_key == email_key(email))).first()
+            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
         return person_of(row) if row else None
 
     def list(self) -> list[Person]:
@@ -86,21 +108,31 @@ class People:
         with self._engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
-    def create_administrator(self, email: str, password: str) -> Person:
-        """Create an administrator, or make the account with this address one; the password is set in both cases."""
+    def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
+        """Create an administrator, or make the account with this address one; the password is set in both cases.
+
+        Raises ControlledByProviders if tokens sign in as that account, for their providers would make administrators,
+        unless *keep_identities* says that they are trusted with it. The seat limit is no obstacle: this is the way in
+        when everything else is broken.
+        """
         password_hash = hash_password(password)
         now = datetime.now(UTC)
-        with self._writing.begin() as connection:
-            known = connection.execute(select(_account.c.id).where(_account.c.email_key == email_key(email))).scalar()
-            if known is None:
-                _insert_administrator(connection, email, password_hash, now)
-            else:
-                values = {"is_admin": True, "is_active": True, "password_hash": password_hash}
-                connection.execute(update(_account).where(_account.c.id == known).values(**values))
-            audit.record(connection, COMMAND_LINE, "administrator created", email)
-        person = self.find(email)
-        assert person is not None  # noqa: S101  it was inserted a moment ago
-        return person
+        with must_answer(), self._writing.begin() as connection:
+            # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
+            row = connection.execute(_BY_ADDRESS.with_for_update(), {"address": email_key(email)}).first()
+            kept = accounts.identities_of(connection, row.id) if row else ()
+            if kept and not keep_identities:
+                raise ControlledByProviders(kept)
+            beyond = (row is None or not row.is_active) and not accounts.has_free_seat(connection, self._seat_limit)
+            if row is None:
+                row = _insert_administrator(connection, email, password_hash, now)
+                audit.record(connection, COMMAND_LINE, "administrator created", email)
+                return Appointed(person_of(row), False, (), beyond)
+            query = update(_account).where(_account.c.id == row.id).returning(_account)
+            values = {"is_admin": True, "is_active": True, "password_hash": password_hash}
+            after = connection.execute(query.values(**values)).one()
+            audit.record(connection, COMMAND_LINE, "administrator created", row.email, _raised(row, kept))
+            return Appointed(person_of(after), not row.is_active, kept, beyond)
 
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
         """Keep a person out, at once: the sessions end as well.
@@ -115,9 +147,10 @@ class People:
                 raise LastAdministrator
             query = update(_account).where(_account.c.id == account_id, _account.c.is_active.is_(True))
             email = connection.execute(query.values(is_active=False).returning(_account.c.email)).scalar()
+            self._sessions.end_within(connection, account_id=account_id)
             if email is not None:
                 audit.record(connection, actor, "account disabled", email)
-        self._sessions.end(account_id=account_id)
+        self._sessions.forget()
 
     def enable(self, account_id: int, *, actor: str = COMMAND_LINE) -> None:
         """Let a person in again, or raise SeatLimitReached."""
@@ -131,13 +164,17 @@ class People:
             connection.execute(update(_account).where(_account.c.id == account_id).values(is_active=True))
             audit.record(connection, actor, "account enabled", row.email)
 
-    def sign_out(self, account_id: int, *, actor: str = COMMAND_LINE) -> int:
-        """End every session of a person; return how many there were."""
-        ended = self._sessions.end(account_id=account_id)
-        if ended:
-            with self._writing.begin() as connection:
+    def sign_out(self, account_id: int, *, actor: str = COMMAND_LINE, public_id: str | None = None) -> int:
+        """End every session of a person, or the one with this public name; return how many there were."""
+        with must_answer(), self._writing.begin() as connection:
+            ended = self._sessions.end_within(connection, account_id=account_id, public_id=public_id)
+            if ended:
                 email = connection.execute(select(_account.c.email).where(_account.c.id == account_id)).scalar_one()
-                audit.record(connection, actor, "sessions ended", email, {"sessions": [ended, 0]})
+                if public_id is None:
+                    audit.record(connection, actor, "sessions ended", email, {"sessions": [ended, 0]})
+                else:
+                    audit.record(connection, actor, "session ended", email, {"session": [public_id, None]})
+        self._sessions.forget()
         return ended
 
     def _set(self, account_id: int, **values: Any) -> None:
@@ -145,7 +182,7 @@ class People:
             connection.execute(update(_account).where(_account.c.id == account_id).values(**values))
 
 
-def _insert_administrator(connection: Connection, email: str, password_hash: str, now: datetime) -> None:
+def _insert_administrator(connection: Connection, email: str, password_hash: str, now: datetime) -> Any:
     values = {
         "email": email,
         "email_key": email_key(email),
@@ -156,7 +193,16 @@ def _insert_administrator(connection: Connection, email: str, password_hash: str
         "password_hash": password_hash,
         "created_at": now,
     }
-    connection.execute(insert(_account), values)
+    return connection.execute(insert(_account).returning(_account), values).one()
+
+
+def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
+    """Return what became of an account that was there already, as [before, after]."""
+    flags = {"active": before.is_active, "administrator": before.is_admin}
+    detail: dict[str, Any] = {name: [False, True] for name, was in flags.items() if not was}
+    if kept:
+        detail["ids kept"] = [None, [f"{known.provider}: {known.subject}" for known in kept]]
+    return detail
 
 
 def person_of(row: Any) -> Person:

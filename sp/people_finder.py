@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, or_, select
 
-from sp.models import Account, Identity
+from sp import accounts
+from sp.accounts import KnownAs
+from sp.models import Account
 from sp.people import Person, person_of
 from sp.provisioning import email_key
 
@@ -21,7 +22,6 @@ PAGE_ROWS = 50
 MAX_WORDS = 5  # of a search
 
 _account: Any = Account.__table__
-_identity: Any = Identity.__table__
 _NAMES = (_account.c.name, _account.c.given_name, _account.c.family_name, _account.c.login)
 _STATES: dict[str, ColumnElement[bool]] = {
     "active": _account.c.is_active.is_(True),
@@ -36,15 +36,6 @@ class PeoplePage:
 
     people: tuple[Person, ...]
     next: str
-
-
-@dataclass(frozen=True)
-class KnownAs:
-    """Who a person is at a provider."""
-
-    provider: str
-    subject: str
-    created_at: datetime
 
 
 @dataclass(frozen=True)
@@ -89,11 +80,6 @@ class PeopleFinder:
             row = connection.execute(select(_account).where(_account.c.id == account_id)).first()
             if row is None:
                 return None
-            identities = connection.execute(
-                select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
-                .where(_identity.c.account_id == account_id)
-                .order_by(_identity.c.provider)
-            )
             return PersonDetail(
                 person_of(row),
                 row.given_name,
@@ -101,15 +87,13 @@ class PeopleFinder:
                 row.login,
                 row.attributes,
                 row.password_hash is not None,
-                tuple(KnownAs(*identity) for identity in identities),
+                accounts.identities_of(connection, account_id),
             )
 
     def active(self) -> int:
         """Return the number of active accounts: the seats that are taken."""
         with self._engine.connect() as connection:
-            return connection.execute(
-                select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
-            ).scalar_one()
+            return accounts.active_count(connection)
 
     def _has(self, word: str) -> ColumnElement[bool]:
         """Return the condition that *word* stands in the address or in a name.

@@ -5,7 +5,8 @@ can be tried on every path without a server.
 
 Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
 path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
-reading that it has: decoded once more, without parameters, in compatible characters. The strictest answer counts.
+reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters; and
+HEAD is held against them as GET, too, whose answer it is without the body. The strictest answer counts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sp.redirects import is_plain_path
 # path looks like, recognised in one go because it is asked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
-MAX_REMEMBERED_LENGTH = 512  # characters of a path
+MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
 _PARAMETERS = re.compile(r";[^/]*")
 
 
@@ -128,18 +129,20 @@ class Policy:
         *overrides* are methods that headers ask a framework to take instead. *foreign_page*: this is the handshake of
         a WebSocket that a page of another site opens in somebody's name.
         """
-        if not overrides and not foreign_page and len(path) <= MAX_REMEMBERED_LENGTH:
+        if not overrides and not foreign_page and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
             if possible:
                 return possible[possible[0].rule.judge(person)]
-        methods = {name.strip().upper() for name in (method, *overrides)}
+        methods = [meant for name in (method, *overrides) for meant in _meant_by(name)]
         return self._decide_with_care(methods, path, person, foreign_page)
 
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return what may come of a path that has only one reading, in the order of verdicts; else nothing."""
+        """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
             return ()
-        rule = find(self._rules, method.upper(), path)
+        rule, *others = (find(self._rules, meant, end) for meant in _meant_by(method) for end in (path, _shorn(path)))
+        if any(other is not rule for other in others):
+            return ()
         return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
 
     def _decide_with_care(
@@ -148,7 +151,7 @@ class Policy:
         found = [
             Decision(rule.judge(person), rule, reading)
             for reading in readings(path)
-            for method in sorted(methods)
+            for method in methods
             for rule in [find(self._rules, method, reading)]
         ]
         if not found:
@@ -156,6 +159,17 @@ class Policy:
         if foreign_page:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, path)
         return max(found, key=lambda decision: decision.verdict)
+
+
+def _meant_by(method: str) -> tuple[str, ...]:
+    """Return the methods whose rules hold for *method*, which frameworks fold."""
+    method = method.strip().upper()
+    return ("HEAD", "GET") if method == "HEAD" else (method,)
+
+
+def _shorn(path: str) -> str:
+    """Return *path* without the slash at its end, which many applications leave out of account."""
+    return path.rstrip("/") or "/"
 
 
 def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
@@ -174,8 +188,9 @@ def is_unambiguous(path: str) -> bool:
 def readings(path: str) -> tuple[str, ...]:
     """Return what an application may read *path* (decoded once, without query) as; nothing if it is ambiguous.
 
-    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop; and with
-    characters such as the full-width letters replaced by those that they are compatible with (NFKC).
+    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
+    slash at its end; and with characters such as the full-width letters replaced by those that they are compatible
+    with (NFKC).
     """
     found: dict[str, None] = {}
     waiting = [path]
@@ -186,7 +201,7 @@ def readings(path: str) -> tuple[str, ...]:
         if not reading.startswith("/") or not is_plain_path(reading):
             return ()
         found[reading] = None
-        waiting.append(unquote(reading, errors="replace"))
+        waiting += (unquote(reading, errors="replace"), _shorn(reading))
         if ";" in reading:
             waiting.append(_PARAMETERS.sub("", reading))
         if not reading.isascii():

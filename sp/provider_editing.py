@@ -17,10 +17,11 @@ from sqlalchemy import Connection, Engine
 from shared.errors import ProviderUnknown
 from shared.vault import Vault
 from sp import audit
+from sp import provider_changes as changes
 from sp import provider_rows as rows
+from sp.addresses import OwnAddresses
 from sp.provider_keys import JudgedKey, NewKey, judge, keys_after, new_key
 from sp.provider_rows import StoredKey, StoredProvider
-from sp.provider_store import differences
 from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
 
 MAX_JUDGED = 1000  # keys whose judgement is remembered
@@ -39,12 +40,16 @@ class ChangedMeanwhile(Exception):
 
 
 class ProviderEditor:
-    """Creates, changes and removes providers for *actor*, who is named in the audit trail."""
+    """Creates, changes and removes providers for *actor*, who is named in the audit trail.
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
+    *vault* seals their keys; *own* are the gateway's addresses.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._vault = vault
+        self._own = own
         self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
 
     def find(self, name: str) -> StoredProvider:
@@ -64,7 +69,7 @@ class ProviderEditor:
         except ProviderRefused as error:
             mistakes |= error.mistakes
             name = "new"
-        provider = _parse(name, settings, mistakes)
+        provider = _parse(name, settings, self._own, mistakes)
         key = new_key(provider, material, mistakes) if material or not provider.jwks_url else None
         with self._writing.begin() as connection:
             if "name" not in mistakes and rows.load_one(connection, name) is not None:
@@ -75,10 +80,10 @@ class ProviderEditor:
             rows.write(connection, provider, is_new=True, managed_by_file=False)
             if key is not None:
                 rows.write_keys(connection, name, (), {key.key.fingerprint: key.material}, self._vault)
-            if provider.default:
-                rows.withdraw_default(connection, except_for=name)
+            changes.take_default(connection, provider, actor)
             rows.bump_revision(connection)
-            audit.record(connection, actor, "provider created", name, differences(provider, None))
+            detail = changes.created(provider, [key.key.fingerprint] if key else [])
+            audit.record(connection, actor, "provider created", name, detail)
         return provider, key.shown_once if key else ""
 
     def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
@@ -89,7 +94,7 @@ class ProviderEditor:
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
-            provider = _parse(name, settings, mistakes)
+            provider = _parse(name, settings, self._own, mistakes)
             new = new_key(provider, material, mistakes) if material else None
             keys: dict[str, str | None] = {key.fingerprint: None for key in stored.keys}
             if "keys" not in mistakes and "algorithm" not in mistakes:
@@ -97,16 +102,12 @@ class ProviderEditor:
             self._check_default(connection, provider, mistakes)
             if mistakes:
                 raise ProviderRefused(mistakes)
-            changes = differences(provider, stored)
-            before = [key.fingerprint for key in stored.keys]
-            if before != list(keys):
-                changes["keys"] = [before, list(keys)]
+            detail = changes.changed(provider, stored, list(keys))
             rows.write(connection, provider, is_new=False, managed_by_file=False)
             rows.write_keys(connection, name, stored.keys, keys, self._vault)
-            if provider.default:
-                rows.withdraw_default(connection, except_for=name)
-            if changes:
-                audit.record(connection, actor, "provider changed", name, changes)
+            changes.take_default(connection, provider, actor)
+            if detail:
+                audit.record(connection, actor, "provider changed", name, detail)
         return provider
 
     def switch(self, name: str, enabled: bool, *, actor: str) -> Provider:
@@ -160,9 +161,9 @@ class ProviderEditor:
 
     def remove(self, name: str, *, actor: str) -> None:
         """Remove a provider with its keys. Accounts stay, and so do their ids there."""
-        with self._editing(name) as (connection, _stored):
+        with self._editing(name) as (connection, stored):
             rows.remove(connection, name)
-            audit.record(connection, actor, "provider removed", name)
+            audit.record(connection, actor, "provider removed", name, changes.removed(stored))
 
     def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
         """Return the keys of *stored* with what is wrong with each."""
@@ -191,17 +192,14 @@ class ProviderEditor:
             rows.bump_revision(connection)
 
     def _check_default(self, connection: Connection, provider: Provider, mistakes: dict[str, str]) -> None:
-        if not provider.default:
-            return
-        for other in rows.load_all(connection):
-            if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
-                mistakes["default"] = f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
+        if provider.default and (why := rows.default_of_the_file(rows.load_all(connection), provider)):
+            mistakes["default"] = why
 
 
-def _parse(name: str, settings: Mapping[str, Any], mistakes: dict[str, str]) -> Provider:
+def _parse(name: str, settings: Mapping[str, Any], own: OwnAddresses, mistakes: dict[str, str]) -> Provider:
     """Return the provider that *settings* make; with mistakes, one that serves to look for further mistakes."""
     try:
-        return parse_provider(name, settings)
+        return parse_provider(name, settings, own)
     except ProviderRefused as error:
         mistakes |= error.mistakes
         algorithm, jwks_url = settings.get("algorithm", "HS256"), settings.get("jwks_url", "")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from shared.vault import Vault
 from sp.models import ProviderKey, ProviderRecord, SettingsRevision
 from sp.providers import Provider, ProviderRefused, parse_provider
+
+MANAGED = (
+    "is managed by the file that SP_CONFIG names: change it there and start the gateway again, and what the file no "
+    "longer has is removed"
+)
 
 log = logging.getLogger("lychgate")
 
@@ -56,6 +61,14 @@ class StoredProvider:
         """A short text that differs after every change, by which two people who edit at once are told apart."""
         content = [dict(self.settings), [key.fingerprint for key in self.keys], self.managed_by_file]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def default_of_the_file(everyone: Iterable[StoredProvider], provider: Provider) -> str:
+    """Return why *provider* cannot be made the default by hand: the operator's file names another one. Else ""."""
+    for other in everyone if provider.default else ():
+        if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
+            return f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
+    return ""
 
 
 def load_all(connection: Connection) -> list[StoredProvider]:
@@ -113,12 +126,15 @@ def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:
     connection.execute(update(_key).where(_key.c.id == key_id).values(last_used_at=now))
 
 
-def withdraw_default(connection: Connection, *, except_for: str) -> None:
-    """Only one provider is the default: the one chosen last."""
+def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
+    """Only one provider is the default, the one chosen last: return the names of those that were it until now."""
+    withdrawn = []
     for record in connection.execute(select(_provider).where(_provider.c.name != except_for)).all():
         if record.settings.get("default"):
             settings = {**record.settings, "default": False}
             connection.execute(update(_provider).where(_provider.c.name == record.name).values(settings=settings))
+            withdrawn.append(record.name)
+    return withdrawn
 
 
 def remove(connection: Connection, name: str) -> bool:

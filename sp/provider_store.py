@@ -21,12 +21,14 @@ from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
 from shared.schema import lock_for_transaction
 from shared.vault import Vault, VaultLocked
 from sp import audit
+from sp import provider_changes as changes
 from sp import provider_rows as rows
+from sp.addresses import OwnAddresses
+from sp.provider_rows import MANAGED, default_of_the_file
 from sp.provider_rows import StoredProvider as StoredProvider  # handed out by `load`
 from sp.providers import Provider, ProviderRefused, parse_provider
 
 SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
-UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing
 
 log = logging.getLogger("lychgate")
 
@@ -51,12 +53,16 @@ class Applied:
 
 
 class ProviderStore:
-    """Reads and writes providers. *vault* seals their keys."""
+    """Reads and writes providers. *vault* seals their keys; *own* are the gateway's addresses.
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
+    What the operator's file defines is changed by that file alone, which is applied at each start.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._vault = vault
+        self._own = own
 
     def revision(self) -> int:
         """Return a number that grows with each change of the settings. Raises StoreUnavailable."""
@@ -75,12 +81,15 @@ class ProviderStore:
         *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
         longer names is removed. Raises ProvidersRefused with every mistake in every provider.
         """
-        wanted, mistakes = _read(document)
+        wanted, mistakes = _read(document, self._own)
         applied = Applied()
         with self._writing.begin() as connection:
             lock_for_transaction(connection, SETTINGS_LOCK)
             stored = {item.provider.name: item for item in rows.load_all(connection)}
             for provider, keys in wanted:
+                if not managed_by_file and (found := _mistakes_of_hand(provider, stored)):
+                    mistakes += found
+                    continue
                 try:
                     self._put(connection, provider, keys, stored.get(provider.name), managed_by_file, actor, applied)
                 except (KeyRefused, VaultLocked) as error:
@@ -90,25 +99,34 @@ class ProviderStore:
             names = {provider.name for provider, _keys in wanted}
             if managed_by_file:
                 for name in [n for n, item in stored.items() if item.managed_by_file and n not in names]:
-                    rows.remove(connection, name)
-                    audit.record(connection, actor, "provider removed", name)
+                    self._remove(connection, stored[name], actor)
                     applied.removed.append(name)
-            if applied.created or applied.changed or applied.removed:
+            if applied.created or applied.changed:
                 rows.bump_revision(connection)
         return applied
 
     def remove(self, name: str, *, actor: str) -> bool:
-        """Remove the provider *name* with its keys; tell whether it was there. Accounts and sessions stay."""
+        """Remove the provider *name* with its keys; tell whether it was there. Accounts and sessions stay.
+
+        Raises ProvidersRefused for one that the operator's file defines.
+        """
         with self._writing.begin() as connection:
-            removed = rows.remove(connection, name)
-            if removed:
-                audit.record(connection, actor, "provider removed", name)
-                rows.bump_revision(connection)
-        return removed
+            stored = rows.load_one(connection, name, lock=True)
+            if stored is None:
+                return False
+            if stored.managed_by_file:
+                raise ProvidersRefused([f"{name}: {MANAGED}"])
+            self._remove(connection, stored, actor)
+        return True
 
     def note_use(self, connection: Connection, key_id: int, now: datetime) -> None:
         """Record when a key last verified a token, so that a retired one is seen to be unused."""
         rows.note_key_use(connection, key_id, now)
+
+    def _remove(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
+        rows.remove(connection, stored.provider.name)
+        audit.record(connection, actor, "provider removed", stored.provider.name, changes.removed(stored))
+        rows.bump_revision(connection)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -146,23 +164,29 @@ class ProviderStore:
         key_set = load_key_set(materials, provider.algorithm, allow_short_secret=provider.allow_short_secret)
         fingerprints = [key.fingerprint for key in key_set.keys]
 
-        changes = differences(provider, stored)
-        if stored is not None and [key.fingerprint for key in stored.keys] != fingerprints:
-            changes["keys"] = [[key.fingerprint for key in stored.keys], fingerprints]
+        detail = changes.changed(provider, stored, fingerprints) if stored else changes.created(provider, fingerprints)
         resealing = stored is not None and not all(self._vault.opens(key.sealed) for key in stored.keys)
-        if stored is not None and not changes and stored.managed_by_file == managed_by_file and not resealing:
+        if stored is not None and not detail and stored.managed_by_file == managed_by_file and not resealing:
             applied.unchanged.append(name)
             return
         rows.write(connection, provider, is_new=stored is None, managed_by_file=managed_by_file)
         kept = stored.keys if stored else ()
         rows.write_keys(connection, name, kept, dict(zip(fingerprints, materials, strict=True)), self._vault)
-        if provider.default:
-            rows.withdraw_default(connection, except_for=name)
+        changes.take_default(connection, provider, actor)
         (applied.changed if stored else applied.created).append(name)
-        audit.record(connection, actor, "provider changed" if stored else "provider created", name, changes)
+        audit.record(connection, actor, "provider changed" if stored else "provider created", name, detail)
 
 
-def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
+def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) -> list[str]:
+    """Return what forbids a change by hand of *provider*: the operator's file has the last word."""
+    if (before := stored.get(provider.name)) is not None and before.managed_by_file:
+        return [f"{provider.name}: {MANAGED}"]
+    if why := default_of_the_file(stored.values(), provider):
+        return [f"{provider.name}: default: {why}"]
+    return []
+
+
+def _read(document: Mapping[str, Any], own: OwnAddresses) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
     """Return the providers and key materials of *document*, and the mistakes in it."""
     found: list[tuple[Provider, list[str]]] = []
     mistakes: list[str] = []
@@ -175,7 +199,7 @@ def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Provider, list[str]]]
             mistakes.append(f"{name}: keys: must be a list of texts")
             continue
         try:
-            found.append((parse_provider(name, settings), keys))
+            found.append((parse_provider(name, settings, own), keys))
         except ProviderRefused as error:
             mistakes += [f"{name}: {setting}: {why}" for setting, why in error.mistakes.items()]
     names = [provider.name for provider, _keys in found]
@@ -184,30 +208,3 @@ def _read(document: Mapping[str, Any]) -> tuple[list[tuple[Provider, list[str]]]
     if len(defaults := [provider.name for provider, _keys in found if provider.default]) > 1:
         mistakes.append(f"{', '.join(defaults)}: only one provider can be the default")
     return [(provider, keys) for provider, keys in found if provider.name not in doubled], mistakes
-
-
-def differences(provider: Provider, stored: StoredProvider | None) -> dict[str, Any]:
-    """Return [before, after] of each setting that differs, for the audit trail. There is no secret among them."""
-    if stored is None:
-        return {"preset": [None, provider.preset], "algorithm": [None, provider.algorithm]}
-    before, after = _flat(stored.settings), _flat(provider.as_settings())
-    return {
-        name: [before.get(name), after.get(name)]
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name) and not _is_reordered(name, before.get(name), after.get(name))
-    }
-
-
-def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *settings* with tables taken apart, and without the fields of a mapping that are not wanted."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{part}": inner for part, inner in value.items() if inner != "" or name != "mapping"}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _is_reordered(name: str, before: Any, after: Any) -> bool:
-    return name in UNORDERED and set(before or ()) == set(after or ())

@@ -49,7 +49,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class AccountState:
-    """What is known of an account before the sign-in. `synchronised_at` is the iat of its newest token here."""
+    """What is known of an account before the sign-in.
+
+    `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with.
+    """
 
     id: int
     email: str
@@ -160,7 +163,7 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
         raise EmailConflict("the address is an administrator's: such an account is never joined by e-mail")
     if account.has_identity_here:
         raise EmailConflict("the account with this address has another id at this provider")
-    if not (profile.email.isascii() and account.email.isascii()):
+    if address_as_id(profile.email) != address_as_id(account.email):
         raise EmailConflict("the address only looks like that of an account")
     if not profile.email_verified:
         raise EmailConflict("the provider says that the address is not verified, and an account has it")
@@ -171,7 +174,11 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
 def _changes(
     profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
 ) -> dict[str, Any]:
-    """Return the columns that differ. An older token changes nothing, an absent claim wipes nothing."""
+    """Return the columns that differ. An older token changes nothing, an absent claim wipes nothing.
+
+    Older than the newest of any provider, at which the same person may have got a new name. A token without iat
+    counts as older than every other.
+    """
     if profile.issued_at < account.synchronised_at:
         return {}
     changes: dict[str, Any] = {}

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sp.addresses import OwnAddresses
-from sp.policy import Rule, is_unambiguous
+from sp.policy import Rule, find, is_unambiguous
 
 KEYS = {"path", "methods", "allow", "everything"}
 MEMBERS = ("groups", "users", "email_domains")
 ALLOW_WORDS = ("anyone", "signed-in")
 MAX_RULES = 1000  # they are tried one by one
 
+_WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
 _PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; a literal one of these is very rare in a path
 _DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
@@ -52,11 +53,12 @@ def parse_rules(tables: object, own: OwnAddresses) -> tuple[Rule, ...]:
 
 def warnings(rules: Sequence[Rule]) -> list[str]:
     """Return what an operator may not have meant, one sentence each."""
-    exact = {rule.path for rule in rules}
     return [
         f'the rule for "{rule.path}" says nothing about "{rule.path[:-1]}", without the slash at its end'
         for rule in rules
-        if len(rule.path) > 1 and rule.path.endswith("/") and rule.allow == "members" and rule.path[:-1] not in exact
+        if len(rule.path) > 1
+        and rule.path.endswith("/")
+        and _WIDTH[find(rules, min(rule.methods, default="GET"), rule.path[:-1]).allow] < _WIDTH[rule.allow]
     ]
 
 

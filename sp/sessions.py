@@ -2,6 +2,8 @@
 
 The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
 believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
+
+What ends together with a session is decided in `sp.session_endings`; lists and counts are in `sp.session_finder`.
 """
 
 from __future__ import annotations
@@ -13,17 +15,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
-from shared.errors import StoreUnavailable
 from sp.counters import counters
+from sp.database import must_answer
 from sp.models import Account, SessionRecord
+from sp.session_endings import by_name, by_provider, end_sessions
 from sp.signout_tokens import SignOut
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
+MAX_ADDRESS, MAX_USER_AGENT = 45, 200  # characters that are kept
 MAX_CACHED = 20_000  # sessions a worker keeps at hand; about 40 MB with ordinary profiles
 TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
 
@@ -46,19 +49,6 @@ _COLUMNS = (
     _account.c.attributes,
     _account.c.is_admin,
     _account.c.is_active,
-)
-_DETAIL = (
-    _session.c.public_id,
-    _session.c.kind,
-    _session.c.provider,
-    _session.c.subject,
-    _session.c.provider_session,
-    _session.c.claims,
-    _session.c.created_at,
-    _session.c.last_seen_at,
-    _session.c.expires_at,
-    _session.c.address,
-    _session.c.user_agent,
 )
 _FIND = (
     select(*_COLUMNS)
@@ -93,23 +83,6 @@ class Session:
     is_admin: bool
     id_hash: bytes
     good_until: float
-
-
-@dataclass(frozen=True)
-class SessionDetail:
-    """A session as its owner and administrators see it. Times are seconds since 1970."""
-
-    public_id: str
-    kind: str
-    provider: str | None
-    subject: str | None
-    provider_session: str | None
-    claims: Mapping[str, Any]
-    created_at: int
-    last_seen_at: int | None
-    expires_at: int
-    address: str
-    user_agent: str
 
 
 @dataclass(frozen=True)
@@ -170,8 +143,9 @@ class SessionStore:
         address: str = "",
         user_agent: str = "",
         return_path: str = "/",
+        opened_with: NewSession | None = None,
     ) -> None:
-        """Insert the session *new* within the caller's transaction."""
+        """Insert the session *new* within the caller's transaction; it ends with *opened_with*, if that is given."""
         connection.execute(
             _OPEN,
             {
@@ -185,117 +159,62 @@ class SessionStore:
                 "claims": dict(claims or {}),
                 "created_at": now,
                 "expires_at": now + self.lifetime,
-                "address": address[:45],
-                "user_agent": user_agent[:200],
+                "address": address[:MAX_ADDRESS],
+                "user_agent": user_agent[:MAX_USER_AGENT],
                 "return_path": return_path,
+                "opened_with": opened_with.id_hash if opened_with else None,
             },
         )
 
-    def detail(self, public_id: str) -> SessionDetail | None:
-        """Return what is kept of one session, or None."""
-        with self._engine.connect() as connection:
-            row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
-        return SessionDetail(*row) if row else None
-
-    def list_of(self, account_id: int) -> list[SessionDetail]:
-        """Return a person's live sessions, newest first."""
-        now = int(time.time())
-        seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
-        query = (
-            select(*_DETAIL)
-            .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self.idle)
-            .order_by(_session.c.created_at.desc())
-        )
-        with self._engine.connect() as connection:
-            return [SessionDetail(*row) for row in connection.execute(query)]
-
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
-        """End the sessions that fit every given condition; return how many. At least one condition is needed."""
-        conditions = [
-            column == value
-            for column, value in (
-                (_session.c.id_hash, id_hash),
-                (_session.c.public_id, public_id),
-                (_session.c.account_id, account_id),
-            )
-            if value is not None
-        ]
-        return self._end(conditions)
+        """End the sessions that fit every given condition; return how many. At least one condition is needed.
+
+        Raises StoreUnavailable.
+        """
+        with must_answer(), self._writing.begin() as connection:
+            ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
+        self.forget()
+        return ended
+
+    def end_within(
+        self,
+        connection: Connection,
+        *,
+        id_hash: bytes | None = None,
+        public_id: str | None = None,
+        account_id: int | None = None,
+    ) -> int:
+        """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
+        return end_sessions(connection, by_name(id_hash, public_id, account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
         """End, within the caller's transaction, the sessions that a provider's sign-out names; return how many.
 
-        A session whose name at the provider we know ends by that name alone, where the sign-out gives one. With
-        *only*, the hash of a session's id, no other session ends. The caller commits, and then calls `forget`.
+        With *only*, the hash of a session's id, no other session ends but what was opened with it. The caller
+        commits, and then calls `forget`.
         """
-        person = [_session.c.subject.in_(sign_out.subjects)]
-        if sign_out.sub is not None:
-            person.append(_session.c.claims["sub"].as_string() == sign_out.sub)
-        if sign_out.emails:
-            account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
-            person.append(_session.c.account_id.in_(account_ids))
-        named = or_(*person)
-        if sign_out.sid is not None:
-            named = or_(_session.c.provider_session == sign_out.sid, and_(_session.c.provider_session.is_(None), named))
-        conditions = [_session.c.provider == sign_out.provider, named]
-        if only is not None:
-            conditions.append(_session.c.id_hash == only)
-        return connection.execute(delete(_session).where(*conditions)).rowcount
+        return end_sessions(connection, by_provider(sign_out, only))
 
     def clean_up(self, connection: Connection, now: int, rows: int) -> None:
         """Delete up to *rows* sessions that have run out."""
         gone = select(_session.c.id_hash).where(_session.c.expires_at < now).limit(rows)
         connection.execute(delete(_session).where(_session.c.id_hash.in_(gone)))
 
-    def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> bool:
-        """Tell whether a session was opened since then, for this browser and page, and never used.
-
-        Found by the index on `expires_at`: every session lives equally long.
-        """
-        query = (
-            select(_session.c.account_id)
-            .where(_session.c.expires_at >= since + self.lifetime, _session.c.last_seen_at.is_(None))
-            .where(_session.c.kind == BROWSER, _session.c.return_path == return_path)
-            .where(_session.c.address == address[:45], _session.c.user_agent == user_agent[:200])
-            .limit(1)
-        )
-        try:
-            with self._engine.connect() as connection:
-                return connection.execute(query).first() is not None
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
-
-    def census(self) -> tuple[int, int]:
-        """Return how many sessions have not run out, and how many accounts may sign in."""
-        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time.time()))
-        accounts = select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
-        with self._engine.connect() as connection:
-            return connection.execute(sessions).scalar_one(), connection.execute(accounts).scalar_one()
+    def replace(self, connection: Connection, id_hash: bytes) -> None:
+        """End that session, within the transaction that opens the same browser's next one (ASVS 5.0, 7.2.4)."""
+        self.end_within(connection, id_hash=id_hash)
+        self._cache.pop(id_hash, None)
 
     def forget(self) -> None:
         """Empty this worker's cache."""
         self._cache.clear()
 
-    def _end(self, conditions: list[Any]) -> int:
-        if not conditions:
-            raise ValueError("ending every session needs to be asked for by a condition")
-        try:
-            with self._writing.begin() as connection:
-                ended = connection.execute(delete(_session).where(*conditions)).rowcount
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
-        self.forget()
-        return ended
-
     def _look_up(self, id_hash: bytes, kind: str) -> Session | None:
         """Read a session, note that it is used, and keep it at hand until one of its limits could change that."""
         asked_at = time.monotonic()
         counters.session_query()
-        try:
-            with self._engine.connect() as connection:
-                row = connection.execute(_FIND, {"wanted": id_hash}).first()
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with must_answer(), self._engine.connect() as connection:
+            row = connection.execute(_FIND, {"wanted": id_hash}).first()
         now = int(time.time())
         if row is None or not self._is_alive(row, now) or row.kind != kind:
             self._cache.pop(id_hash, None)
@@ -334,8 +253,5 @@ class SessionStore:
         return bool(row.is_active and now < row.expires_at and now - last_seen <= self.idle)
 
     def _touch(self, id_hash: bytes, now: int) -> None:
-        try:
-            with self._writing.begin() as connection:
-                connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with must_answer(), self._writing.begin() as connection:
+            connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})

@@ -1,7 +1,8 @@
 """A sign-in: one transaction with one commit.
 
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
-together or not at all. A failure in the middle leaves neither an account nor a spent token.
+together or not at all. A failure in the middle leaves neither an account nor a spent token. What signs nobody in is
+written down by `sp.logbook`.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.claims import Claims
-from shared.errors import CookiesBlocked, EmailConflict, Rejection, StoreUnavailable
+from shared.errors import CookiesBlocked, EmailConflict
 from sp import accounts, activity, replay
 from sp.activity import Visitor
+from sp.database import must_answer
 from sp.provider_store import ProviderStore
 from sp.provisioning import Profile, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
-from sp.sessions import API, BROWSER, NewSession, Session, SessionStore
+from sp.sessions import API, BROWSER, NewSession, SessionStore
 from sp.verification import Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
@@ -79,10 +81,12 @@ class SignIn:
         return_path: str = "/",
         pending_hash: bytes | None = None,
         access_token: bool = False,
+        replacing: bytes | None = None,
     ) -> SignedIn:
         """Spend the token and open a session for its person, or raise the Rejection that says why not.
 
-        With *access_token* a second session, for a client without a browser, is opened beside it.
+        With *access_token* a second session, for a client without a browser, is opened beside it, and ends with it.
+        *replacing*, the hash of a session's id, is what the browser has presented: that session ends.
         """
         profile = read_profile(verified.claims, trusted.provider)
         for attempt in range(1, ATTEMPTS + 1):
@@ -96,6 +100,7 @@ class SignIn:
                     kind,
                     Trace(None, pending_hash, return_path),
                     access_token,
+                    replacing,
                 )
                 break
             except IntegrityError as error:
@@ -115,6 +120,7 @@ class SignIn:
         kind: str,
         trace: Trace,
         access_token: bool,
+        replacing: bytes | None,
     ) -> SignedIn:
         provider, claims = trusted.provider, verified.claims
         key = token_key(provider.name, claims.token_id or "")
@@ -124,6 +130,8 @@ class SignIn:
         trace = replace(trace, session_hash=new.id_hash)
         with self._spending(key, acceptable_until(claims, provider), trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
+            if replacing:
+                self._sessions.replace(connection, replacing)
             for session, session_kind in ((new, kind), (extra, API)):
                 if session is not None:
                     self._sessions.open(
@@ -139,6 +147,7 @@ class SignIn:
                         address=visitor.address,
                         user_agent=visitor.user_agent,
                         return_path=trace.return_path or "/",
+                        opened_with=new if session is extra else None,
                     )
             activity.record(
                 connection,
@@ -182,12 +191,21 @@ class SignIn:
             )
 
     def with_password(
-        self, account_id: int, email: str, visitor: Visitor, *, reference: str, return_path: str
+        self,
+        account_id: int,
+        email: str,
+        visitor: Visitor,
+        *,
+        reference: str,
+        return_path: str,
+        replacing: bytes | None = None,
     ) -> SignedIn:
-        """Open a session for a person whose password was right."""
+        """Open a session for a person whose password was right, in place of the one that the browser has presented."""
         new = NewSession.generate()
         now = int(time.time())
-        with self._transaction() as connection:
+        with must_answer(), self._writing.begin() as connection:
+            if replacing:
+                self._sessions.replace(connection, replacing)
             self._sessions.open(
                 connection,
                 new,
@@ -210,100 +228,21 @@ class SignIn:
             accounts.note_sign_in(connection, account_id, datetime.fromtimestamp(now, UTC))
         return SignedIn(new.secret, account_id, email, False, reference)
 
-    def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
-        """Write a sign-out down."""
-        with self._transaction() as connection:
-            activity.record(
-                connection,
-                reference=reference,
-                at=int(time.time()),
-                event=activity.SIGN_OUT,
-                visitor=visitor,
-                provider=session.provider,
-                email=session.email,
-                account_id=session.account_id,
-            )
-
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""
-        try:
-            with self._engine.connect() as connection:
-                return self._replay.trace(connection, key)
-        except SQLAlchemyError as error:
-            raise _unavailable(error) from error
-
-    def note_refusal(
-        self,
-        rejection: Rejection,
-        visitor: Visitor,
-        *,
-        reference: str,
-        provider: str | None = None,
-        verified: Verified | None = None,
-        key: bytes | None = None,
-    ) -> None:
-        """Write a refusal down. A log that cannot be written does not turn a refusal into something else."""
-        email = verified.claims.raw.get("email") if verified else None
-        subject = verified.claims.subject if verified else None
-        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, reference, rejection.detail)
-        try:
-            with self._writing.begin() as connection:
-                activity.record(
-                    connection,
-                    reference=reference,
-                    at=int(time.time()),
-                    event=activity.REFUSED,
-                    visitor=visitor,
-                    code=rejection.code,
-                    provider=provider,
-                    subject=subject[:512] if subject else None,
-                    email=email if isinstance(email, str) else None,
-                    detail=rejection.detail,
-                    token_key=key,
-                )
-        except SQLAlchemyError as error:
-            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
-
-    def note_local_refusal(
-        self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str | None
-    ) -> None:
-        """Write a refused local sign-in down."""
-        log.info("refused: local sign-in, reference %s: %s", reference, detail)
-        try:
-            with self._writing.begin() as connection:
-                activity.record(
-                    connection,
-                    reference=reference,
-                    at=int(time.time()),
-                    event=activity.REFUSED,
-                    visitor=visitor,
-                    code=code,
-                    email=email,
-                    detail=f"local sign-in: {detail}",
-                )
-        except SQLAlchemyError as error:
-            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+        with must_answer(), self._engine.connect() as connection:
+            return self._replay.trace(connection, key)
 
     @contextmanager
     def _spending(self, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
         """A transaction that spends *key* first; what fails before its commit leaves the token unspent."""
-        with self._transaction() as connection:
+        with must_answer(), self._writing.begin() as connection:
             self._replay.spend(connection, key, until, trace)
             try:
                 yield connection
             except Exception:
                 self._replay.unspend(key)
                 raise
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        try:
-            with self._writing.begin() as connection:
-                yield connection
-        except IntegrityError:
-            raise
-        except SQLAlchemyError as error:
-            raise _unavailable(error) from error
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:
@@ -329,7 +268,3 @@ def _provider_session(claims: Claims) -> str | None:
     """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
     sid = claims.raw.get("sid")
     return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
-
-
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"the database did not answer: {type(error).__name__}")

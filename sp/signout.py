@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from shared.errors import StoreUnavailable
 from sp import activity
 from sp.activity import Visitor
+from sp.database import must_answer
 from sp.replay import ReplayCache, Trace, token_key
 from sp.sessions import SessionStore
 from sp.signout_tokens import SignOut
@@ -29,26 +28,23 @@ class SignOuts:
         """
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time.time())
-        try:
-            with self._writing.begin() as connection:
-                self._replay.spend(connection, key, sign_out.until, Trace())
-                try:
-                    ended = self._sessions.end_at_provider(connection, sign_out, only=only)
-                    activity.record(
-                        connection,
-                        reference=reference,
-                        at=now,
-                        event=activity.SIGN_OUT,
-                        visitor=visitor,
-                        provider=sign_out.provider,
-                        subject=min(sign_out.subjects, default=None),
-                        detail=f"at the identity provider's word; sessions ended: {ended}",
-                        token_key=key,
-                    )
-                except Exception:
-                    self._replay.unspend(key)
-                    raise
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with must_answer(), self._writing.begin() as connection:
+            self._replay.spend(connection, key, sign_out.until, Trace())
+            try:
+                ended = self._sessions.end_at_provider(connection, sign_out, only=only)
+                activity.record(
+                    connection,
+                    reference=reference,
+                    at=now,
+                    event=activity.SIGN_OUT,
+                    visitor=visitor,
+                    provider=sign_out.provider,
+                    subject=min(sign_out.subjects, default=None),
+                    detail=f"at the identity provider's word; sessions ended: {ended}",
+                    token_key=key,
+                )
+            except Exception:
+                self._replay.unspend(key)
+                raise
         self._sessions.forget()
         return ended

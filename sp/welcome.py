@@ -20,7 +20,7 @@ def create_welcome_app(core: Core) -> Flask:
     def welcome(path: str) -> str:
         """Show the person and the session, or that nobody is signed in (a rule may let anyone in)."""
         user = request.environ.get("sso.user")
-        detail = core.sessions.detail(user["session"]) if user else None
+        detail = core.session_finder.detail(user["session"]) if user else None
         return render_template(
             "sp/welcome.html",
             user=user,

@@ -41,6 +41,7 @@ def test_every_row_of_the_seeds_has_a_place_and_a_test() -> None:
     for row in rows:
         assert len(row) == 3, row
         assert all(row), row
+        assert re.search(r"\.py::test_\w+`", row[2]), row
 
 
 @pytest.mark.parametrize("document", ["protocol.md", "security.md"])

@@ -39,7 +39,7 @@ def ours() -> WSGIApplication:
 
     own = create_app()
     core = own.extensions["lychgate"]
-    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12))
+    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12)).person
     signed_in = core.sign_in.with_password(
         person.id, person.email, Visitor(), reference=secrets.token_hex(5), return_path="/"
     )

@@ -13,6 +13,7 @@ from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.cli.output import as_json, fail, print_table
 from sp.core import core
+from sp.provider_risks import risks_of
 from sp.provider_store import ProvidersRefused, StoredProvider
 from sp.resealing import reseal
 
@@ -25,10 +26,15 @@ providers = AppGroup("providers", help="Identity providers that the gateway trus
 def apply(file: Path, as_json: bool) -> None:
     """Create or change the providers of a TOML file. Applied twice, it changes nothing."""
     try:
-        document = settings.read_document(file)
+        document = settings.read_document(file, core().own)
         applied = core().providers.apply(document.get("providers", {}), actor="command line")
     except (ProvidersRefused, SettingsRefused) as error:
         fail("\n".join(error.mistakes))
+    if "rules" in document:
+        click.echo(f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only", err=True)
+    for item in core().providers.load():
+        if item.provider.name in (*applied.created, *applied.changed, *applied.unchanged):
+            _warn(item)
     if as_json:
         click.echo(json.dumps(vars(applied)))
         return
@@ -69,11 +75,10 @@ def show(name: str, as_json: bool) -> None:
     described = _describe(stored)
     if as_json:
         click.echo(json.dumps(described, indent=2))
-        return
-    for setting, value in described.items():
-        click.echo(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
-    for warning in stored.provider.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    else:
+        for setting, value in described.items():
+            click.echo(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
+    _warn(stored)
 
 
 @providers.command("reseal")
@@ -93,9 +98,18 @@ def reseal_all(as_json: bool) -> None:
 @click.argument("name")
 def remove(name: str) -> None:
     """Remove a provider with its keys. Accounts stay."""
-    if not core().providers.remove(name.lower(), actor="command line"):
+    try:
+        removed = core().providers.remove(name.lower(), actor="command line")
+    except ProvidersRefused as error:
+        fail("\n".join(error.mistakes))
+    if not removed:
         fail(f"there is no provider {name}")
     click.echo(f"{name}: removed")
+
+
+def _warn(stored: StoredProvider) -> None:
+    for warning in risks_of(stored.provider):
+        click.echo(f"warning: {stored.provider.name}: {warning}", err=True)
 
 
 def _describe(stored: StoredProvider) -> dict[str, Any]:

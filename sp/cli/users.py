@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -9,9 +10,10 @@ from flask.cli import AppGroup
 
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
+from sp.accounts import KnownAs
 from sp.cli.output import as_json, fail, print_table, read_password
 from sp.core import core
-from sp.people import Person
+from sp.people import ControlledByProviders, Person
 from sp.verification import is_plain_email
 
 users = AppGroup("users", help="Accounts of the gateway.")
@@ -28,16 +30,33 @@ def list_users(as_json: bool) -> None:
 @users.command("create-admin")
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
-def create_admin(email: str, password_stdin: bool) -> None:
-    """Create an administrator, or make the account with this address one."""
+@click.option("--keep-identities", is_flag=True, help="Trust the providers that sign people in as this account.")
+def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> None:
+    """Create an administrator, or make the account with this address one.
+
+    An account that providers sign people in to is refused unless you say --keep-identities: whoever they vouch for
+    would be an administrator.
+    """
     if not is_plain_email(email):
         raise click.UsageError(f"{email} is no e-mail address")
     try:
-        person = core().people.create_administrator(email, read_password())
+        appointed = core().people.create_administrator(email, read_password(), keep_identities=keep_identities)
     except PasswordRefused as error:
         fail(str(error))
+    except ControlledByProviders as refusal:
+        fail(
+            f"{email} was not made an administrator, for these ids sign in as it:\n{_list(refusal.identities)}\n"
+            "Take another address, or say --keep-identities if you trust these providers to make administrators."
+        )
+    if appointed.enabled:
+        click.echo("The account was disabled; it is enabled now.", err=True)
+    if appointed.beyond_limit:
+        limit = core().config.seat_limit
+        click.echo(f"More accounts are active now than the {limit} seats of SP_SEAT_LIMIT.", err=True)
+    if appointed.kept:
+        click.echo(f"These ids were kept, and sign in as an administrator:\n{_list(appointed.kept)}", err=True)
     address = f"{core().config.external_url}{core().config.prefix}/login?no_sso"
-    click.echo(f"{person.email} is an administrator. Sign in at {address}")
+    click.echo(f"{appointed.person.email} is an administrator. Sign in at {address}")
 
 
 @users.command("disable")
@@ -63,7 +82,8 @@ def enable(email: str) -> None:
 @click.argument("email")
 def sign_out(email: str) -> None:
     """End every session of a person."""
-    click.echo(f"{core().people.sign_out(_find(email).id)} sessions of {email} have ended.")
+    ended = core().people.sign_out(_find(email).id)
+    click.echo(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
 
 
 def _describe(person: Person) -> dict[str, Any]:
@@ -74,6 +94,10 @@ def _describe(person: Person) -> dict[str, Any]:
         "administrator": person.is_admin,
         "groups": list(person.groups),
     }
+
+
+def _list(identities: Sequence[KnownAs]) -> str:
+    return "\n".join(f"  {known.subject} at {known.provider}" for known in identities)
 
 
 def _find(email: str) -> Person:

@@ -43,7 +43,8 @@ HINTS = {
     "people who sign out here are sent there, with a signed sign-out token. Empty: sign-out ends here.",
     "return_url": "The web address of the page to which users are directed who have gone through the identity "
     "authentication, if no other page was asked for. A path here, or an absolute address.",
-    "error_url": "Where a refused sign-in leads, with code and reference. Empty: our own page, which explains it.",
+    "error_url": "Where a refused sign-in leads, with code and reference: a page that anybody may see, or another "
+    "site. Empty: our own page, which explains it.",
     "token_parameter": "The name of the query parameter or form field that carries the token.",
     "deliveries": "A token in an address is seen by logs and browser histories; a posted form is better.",
     "clock_skew": "How far the two servers' clocks may differ, in seconds. 0 to 3600.",
@@ -57,10 +58,12 @@ HINTS = {
     "auto_lookup": "An unknown id may join the account that has the same e-mail address. Never an administrator's.",
     "update_profile": "The fields matched below follow the token. A claim that is absent wipes nothing.",
     "update_email": "The account's address follows the token, too, unless another account has it.",
-    "email_domains": "Names with spaces between. If any is given, addresses of other domains are refused.",
+    "email_domains": "Names with spaces between, each in full, without a star. If any is given, addresses of other "
+    "domains are refused.",
     "unsolicited": "Sign-ins that begin at the identity provider arrive so, and forged ones as well.",
     "require_nonce": "The token must repeat the nonce that this browser was given. The identity provider must echo it.",
-    "access_token_delivery": "For pages that call an API in the person's name (LoginRadius).",
+    "access_token_delivery": "For a page that calls an API in the person's name (LoginRadius). It goes to the page "
+    "after sign-in that is set above, and to no page that a link asks for.",
     "allow_short_secret": "For an old identity provider only: a secret shorter than the hash can be guessed off line.",
     "mapping": "Which claim fills which field. Several rows of one field: the first claim that is there counts. Dots "
     "reach inside objects. id and email are required; any name beyond those offered becomes an attribute. Clear a "

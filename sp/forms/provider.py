@@ -25,7 +25,8 @@ from wtforms import (
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from shared.keys import ALGORITHMS
-from sp.providers import PRESETS, Provider
+from sp.presets import PRESETS
+from sp.providers import Provider
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}\Z", re.ASCII)
 MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"

@@ -23,7 +23,7 @@ class EndForm(FlaskForm):  # type: ignore[misc]
 def show() -> ResponseReturnValue:
     """Show who is signed in, and where."""
     session = current_user.session
-    sessions = core().sessions.list_of(session.account_id)
+    sessions = core().session_finder.list_of(session.account_id)
     return page("sp/account.html", session=session, sessions=sessions, form=EndForm())
 
 
@@ -49,7 +49,7 @@ def end_others() -> ResponseReturnValue:
     """End every session but this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        for other in core().sessions.list_of(mine.account_id):
+        for other in core().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 core().sessions.end(public_id=other.public_id, account_id=mine.account_id)
         flash("Your other sessions have ended.")

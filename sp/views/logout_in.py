@@ -1,7 +1,8 @@
 """Sign-out that an identity provider asks for: server to server, and through the browser.
 
-Both take a sign-out token and nothing else. The one through the browser ends the session of that browser only, and
-only if it is the person's whom the token names; neither ever begins a sign-in by itself.
+Both take a sign-out token and nothing else. The one through the browser ends the session of that browser only (and the
+access token that came with it), and only if it is the person's whom the token names; neither ever begins a sign-in by
+itself.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from shared.web import new_reference, page
 from sp.cookies import clear_session_cookie
 from sp.core import core
 from sp.providers import Provider
+from sp.sessions import hash_id
 from sp.signout_tokens import SignOut, verify_sign_out
-from sp.views.people import browser_session, visitor
+from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("logout_in", __name__)
 NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, IssuerMismatch, AudienceMismatch)
@@ -51,10 +53,10 @@ def front_channel() -> ResponseReturnValue:
     """End this browser's session, if it is that of the person whom the token names, and say what happened."""
     if request.method == "HEAD":
         return "", 200  # looked at, not opened
-    session = browser_session()
+    secret, session = browser_secret(), browser_session()
     try:
         sign_out = _verify(request.args.getlist("jwt"), back_channel=False)
-        only = session.id_hash if session else b""
+        only = hash_id(secret) if secret else b""  # also of a session that is idle by now: its access token may not be
         ended = core().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
     except TokenReplayed as rejection:
         if session is not None:
@@ -65,7 +67,7 @@ def front_channel() -> ResponseReturnValue:
     if session is not None and not ended:
         return page("sp/sign_out_of_other.html", session=session)
     response = page("sp/signed_out.html")
-    if session is not None:
+    if secret is not None:
         clear_session_cookie(response, https=core().config.https)
     return response
 
@@ -106,7 +108,7 @@ def _how_far(rejection: Rejection) -> int:
 def _note(rejection: Rejection) -> str:
     reference = new_reference()
     provider: Provider | None = g.get("provider")
-    core().sign_in.note_refusal(
+    core().logbook.note_refusal(
         rejection, visitor(), reference=reference, provider=provider.name if provider else None
     )  # fmt: skip
     return reference

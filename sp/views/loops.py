@@ -4,6 +4,9 @@ Whoever is signed in comes back with a live session at once. A browser that land
 and begins a sign-in for it once more without one, would go round for ever. It tells us by itself: each landing is
 noted in a signed cookie of a few seconds, so that nobody else, behind the same address or not, is taken for it.
 
+Whoever was refused and sent to an error page that needs a sign-in itself would go round, too, with or without cookies.
+The address of that page tells it: it has the code and the reference of the refusal, which our own page then shows.
+
 A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, if a
 session was just opened at its address and never came back, it is given a cookie and asked to come again with it.
 """
@@ -11,8 +14,9 @@ session was just opened at its address and never came back, it is given a cookie
 from __future__ import annotations
 
 import time
+from urllib.parse import parse_qs
 
-from flask import redirect, request
+from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from shared.errors import CookiesBlocked
@@ -28,8 +32,11 @@ TRIED = "cookie_given"  # parameter of /sso/start
 def break_circle(provider: Provider, return_path: str) -> Response | None:
     """Raise CookiesBlocked if a sign-in for *return_path*, begun now, would be the next round of a circle.
 
-    Returns an answer where the browser has to show first that it returns cookies, else None.
+    Returns an answer where it is for an error page, or where the browser has to show first that it returns cookies;
+    else None.
     """
+    if (error_page := _after_refusal(provider, return_path)) is not None:
+        return error_page
     rounds = core().landings.rounds(request.cookies, return_path)
     if rounds >= ROUNDS and browser_session() is None:
         raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
@@ -38,11 +45,21 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
     return None
 
 
+def _after_refusal(provider: Provider, return_path: str) -> Response | None:
+    """Return the way to our own error page if the provider's, with a refusal to show, is what a sign-in is for."""
+    page, _mark, query = return_path.partition("?")
+    told = parse_qs(query.partition("#")[0])
+    error_page = core().own.path_at(provider.error_url)
+    if error_page is None or error_page != core().own.path_at(page) or not {"code", "reference"} <= told.keys():
+        return None
+    return redirect(url_for("refusals.error", code=told["code"][-1], reference=told["reference"][-1]), 303)
+
+
 def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
         raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
     here = visitor()
-    if not core().sessions.unreturned(here.address, here.user_agent, return_path, int(time.time()) - WINDOW):
+    if not core().session_finder.unreturned(here.address, here.user_agent, return_path, int(time.time()) - WINDOW):
         return None
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
     core().landings.note(response, request.cookies, "")

@@ -24,7 +24,7 @@ def metrics() -> Response:
     """Tell the counters of all workers, and how many sessions and accounts there are."""
     if not _may_know():
         abort(403, "The counters are told to this machine and to trusted proxies only.")
-    live, active = core().sessions.census()
+    live, active = core().session_finder.census()
     gauges = {
         "lychgate_sessions": ("Sessions that live.", live),
         "lychgate_active_accounts": ("Accounts that may sign in: seats taken.", active),

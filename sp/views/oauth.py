@@ -31,7 +31,7 @@ from sp.replay import token_key
 from sp.sessions import API, Session
 from sp.verification import verify
 from sp.views.people import visitor
-from sp.views.sso import write_down
+from sp.views.refusals import write_down
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 REALM = "lychgate"
@@ -106,7 +106,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
     def revoke_token(self, session: Session, _request: OAuth2Request) -> None:
         core().sessions.end(id_hash=session.id_hash)
-        core().sign_in.note_sign_out(session, visitor(), reference=new_reference())
+        core().logbook.note_sign_out(session, visitor(), reference=new_reference())
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]

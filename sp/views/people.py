@@ -13,7 +13,7 @@ from shared.tokens import redact
 from sp.activity import Visitor
 from sp.cookies import read_session_cookie, session_cookie_name
 from sp.core import core
-from sp.sessions import Session
+from sp.sessions import Session, hash_id
 
 
 class Person(UserMixin):  # type: ignore[misc]
@@ -54,6 +54,12 @@ def browser_secret() -> str | None:
     """Return the session id that this browser sent, believed or not."""
     header: str = request.environ.get("HTTP_COOKIE", "")
     return read_session_cookie(header, session_cookie_name(core().config.https))
+
+
+def presented_session() -> bytes | None:
+    """Return the hash of the session id that this browser sent, or None."""
+    secret = browser_secret()
+    return hash_id(secret) if secret else None
 
 
 def require_administrator() -> None:

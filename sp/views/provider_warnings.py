@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sp.provider_keys import JudgedKey
+from sp.provider_risks import risks_of
 from sp.provider_rows import StoredProvider
 
 NO_WAY_IN = (
@@ -33,7 +34,7 @@ def of_one(stored: StoredProvider, keys: Sequence[JudgedKey]) -> list[str]:
     if stored.mistakes:
         refused = "; ".join(f"{name}: {why}" for name, why in stored.mistakes.items())
         return [f"This provider is out of use, because its stored settings are refused: {refused}. Save it anew."]
-    found = list(provider.warnings)
+    found = risks_of(provider)
     if not provider.jwks_url and not any(key.usable for key in keys):
         found.append("There is no key that can be used: every token is refused. Add one.")
     if provider.default and not provider.enabled:

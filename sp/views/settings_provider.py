@@ -9,12 +9,14 @@ from werkzeug.exceptions import NotFound
 from shared.errors import ProviderUnknown
 from shared.web import page
 from sp import audit
+from sp import provider_rows as rows
 from sp.core import core
 from sp.forms.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.forms.provider import ProviderForm
+from sp.presets import PRESETS
 from sp.provider_editing import ChangedMeanwhile, ManagedByFile
 from sp.provider_rows import StoredProvider
-from sp.providers import PRESETS, ProviderRefused, parse_provider
+from sp.providers import ProviderRefused, parse_provider
 from sp.views import provider_warnings
 from sp.views.administration import administrator, administrators_only
 from sp.views.settings import CHANGES_ON_FRONT, return_address
@@ -22,7 +24,7 @@ from sp.views.settings import CHANGES_ON_FRONT, return_address
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
-MANAGED = "This provider is managed by the file SP_CONFIG. Change it there and start the gateway again."
+MANAGED = f"This provider {rows.MANAGED}."
 
 
 @views.get("/settings/sso/jwt/new")

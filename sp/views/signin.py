@@ -23,8 +23,8 @@ from sp.local_signin import WrongPassword
 from sp.providers import Provider
 from sp.redirects import add_query, own_path
 from sp.registry import Trusted
-from sp.sessions import Session
-from sp.views.people import browser_secret, browser_session, visitor
+from sp.sessions import Session, hash_id
+from sp.views.people import browser_secret, browser_session, presented_session, visitor
 
 views = Blueprint("signin", __name__)
 log = logging.getLogger("lychgate")
@@ -70,7 +70,13 @@ def password() -> ResponseReturnValue:
     return_path = own_path(form.return_to.data, core().config.external_url) or "/"
     try:
         signed_in = core().local.enter(
-            email, form.password.data, visitor(), device=device, reference=reference, return_path=return_path
+            email,
+            form.password.data,
+            visitor(),
+            device=device,
+            reference=reference,
+            return_path=return_path,
+            replacing=presented_session(),
         )
     except WrongPassword:
         return _login_page(form, 401, problem=WRONG_PASSWORD)
@@ -96,21 +102,23 @@ def ask_sign_out() -> ResponseReturnValue:
 
 @views.post("/logout")
 def sign_out() -> ResponseReturnValue:
-    """End the session here, and then at the identity provider."""
+    """End the session here, and then at the identity provider.
+
+    A session that nobody used for too long is ended as well: an access token that was opened with it may be in use.
+    """
     form = SignOutForm()
-    session = browser_session()
+    secret, session = browser_secret(), browser_session()
     if not form.validate_on_submit():
         return page("sp/sign_out.html", 400, form=form, session=session, provider=None)
     response = redirect(url_for("signin.ask_sign_out"), 303)
-    if session is not None:
-        trusted = _provider_of(session)
-        address = _logout_address(session, trusted) if trusted and trusted.provider.logout_url else None
-        core().sessions.end(id_hash=session.id_hash)
-        core().sign_in.note_sign_out(session, visitor(), reference=new_reference())
-        if address:
-            response.location = address
-    elif browser_secret() is None:
+    if secret is None:
         return response
+    trusted = _provider_of(session) if session else None
+    if session and trusted and trusted.provider.logout_url:
+        response.location = _logout_address(session, trusted)
+    core().sessions.end(id_hash=hash_id(secret))
+    if session:
+        core().logbook.note_sign_out(session, visitor(), reference=new_reference())
     clear_session_cookie(response, https=core().config.https)
     return response
 
@@ -163,7 +171,7 @@ def _logout_address(session: Session, trusted: Trusted) -> str:
         "email": session.email,
         "events": {LOGOUT_EVENT: {}},
     }
-    detail = core().sessions.detail(session.public_id)
+    detail = core().session_finder.detail(session.public_id)
     if detail is not None:
         known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
         claims |= {name: value for name, value in known.items() if value}

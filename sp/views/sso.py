@@ -1,29 +1,22 @@
-"""Sign-in by token: begin it, take the token, and say why it was refused."""
+"""Sign-in by token: begin it, and take the token. A refusal is raised, and answered by `sp.views.refusals`."""
 
 from __future__ import annotations
 
-import hmac
-import re
 import time
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Blueprint, Flask, g, jsonify, redirect, request, url_for
+from flask import Blueprint, g, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shared.errors import (
-    REJECTIONS,
-    CookiesBlocked,
     DeliveryNotAllowed,
     NonceMismatch,
-    Rejection,
-    StoreUnavailable,
     TokenMissing,
     TokenReplayed,
     Unsolicited,
 )
-from shared.web import new_reference, page, prefers_json
-from sp import activity
+from shared.web import new_reference, prefers_json
 from sp.cookies import set_session_cookie
 from sp.core import core
 from sp.pending import Pending
@@ -31,13 +24,13 @@ from sp.providers import Provider
 from sp.redirects import add_query, own_path
 from sp.registry import Trusted
 from sp.replay import token_key
-from sp.sessions import API, BROWSER, hash_id
+from sp.sessions import API, BROWSER
 from sp.verification import Verified, check_nonce, verify
 from sp.views import loops, trial
-from sp.views.people import browser_secret, browser_session, visitor
+from sp.views.people import browser_session, presented_session, visitor
+from sp.views.repeats import landing_of_token
 
 views = Blueprint("sso", __name__)
-REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")
 
 
 @dataclass(frozen=True)
@@ -57,16 +50,17 @@ def start(provider_name: str | None) -> ResponseReturnValue:
     trusted = core().registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
-    return_path = _own_path(request.args.get("return_to")) or _own_path(provider.return_url) or "/"
+    landing = _own_path(request.args.get("return_to")) or _return_page(provider)
+    return_path = _own_path(landing) or ""  # "": the provider's return_url, which is on another site
     if not provider.login_url:
-        return redirect(url_for("signin.login", no_sso="", return_to=return_path), 303)
+        return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
     if request.method == "HEAD":
         return "", 200
-    if (cookie_test := loops.break_circle(provider, return_path)) is not None:
+    if (cookie_test := loops.break_circle(provider, landing)) is not None:
         return cookie_test
     response = redirect("/", 303)
     pending = core().pending.begin(response, request.cookies, provider.name, return_path)
-    absolute = core().config.external_url + return_path
+    absolute = core().config.external_url + return_path if return_path else landing
     response.location = add_query(provider.login_url, return_to=absolute, nonce=pending.nonce)
     return response
 
@@ -93,62 +87,6 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     if delivery.wants_json:
         return _open_for_client(verified, trusted, delivery)
     return _open_for_browser(verified, trusted)
-
-
-@views.get("/access/jwt/error")
-def error() -> ResponseReturnValue:
-    """Say what happened, what to do about it, and the reference to quote."""
-    rejection = REJECTIONS.get(request.args.get("code", ""), Rejection)
-    reference = request.args.get("reference", "")
-    if not REFERENCE.match(reference):
-        reference = ""
-    if rejection is TokenReplayed and (path := _landing_of(reference)) is not None:
-        return redirect(path, 303)
-    try:
-        session = browser_session()
-    except StoreUnavailable:
-        session = None  # or the page that says so would lead to itself
-    causes = loops.causes() if rejection is CookiesBlocked and session is None else []
-    return page(
-        "sp/refused.html",
-        rejection.status,
-        rejection=rejection,
-        reference=reference,
-        session=session,
-        causes=causes,
-    )
-
-
-def install_errors(app: Flask) -> None:
-    """Turn every Rejection, wherever it is raised, into the answer that the contract promises."""
-    app.register_error_handler(Rejection, refuse)
-
-
-def refuse(rejection: Rejection) -> ResponseReturnValue:
-    """Answer a refusal: JSON with the code's status, or the way to the error page; and write it down."""
-    reference = write_down(rejection)
-    provider: Provider | None = g.get("provider")
-    if g.get("wants_json", prefers_json()):
-        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
-        return jsonify(body), rejection.status
-    if provider and provider.error_url and provider.error_url != "/access/jwt/error":
-        return redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
-    return redirect(url_for("sso.error", code=rejection.code, reference=reference), 303)
-
-
-def write_down(rejection: Rejection) -> str:
-    """Write a refusal into the activity log, with what is known of the token, and return its reference."""
-    reference = new_reference()
-    provider: Provider | None = g.get("provider")
-    core().sign_in.note_refusal(
-        rejection,
-        visitor(),
-        reference=reference,
-        provider=provider.name if provider else None,
-        verified=g.get("verified"),
-        key=g.get("token_key"),
-    )
-    return reference
 
 
 def _delivery(provider: Provider) -> Delivery:
@@ -192,7 +130,7 @@ def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnVal
             return _restart(verified, trusted)
         return _open_asked_for(verified, trusted, asked)
     except (TokenReplayed, NonceMismatch, Unsolicited):
-        if (path := _landing(g.token_key, asked)) is not None:
+        if (path := landing_of_token(g.token_key, asked)) is not None:
             return redirect(path, 303)
         raise
 
@@ -214,7 +152,7 @@ def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
     provider = trusted.provider
     core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
-    return_path = _wanted_path(verified) or _own_path(provider.return_url) or "/"
+    return_path = _wanted_path(verified) or _own_path(provider.return_url)
     return redirect(url_for("sso.start", provider_name=provider.name, return_to=return_path), 303)
 
 
@@ -224,8 +162,9 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
     if not asked and provider.unsolicited != "accept":
         raise Unsolicited("this browser has begun no sign-in")
     pending = _answered(verified, asked)
-    return_path = pending.return_path if pending else _wanted_path(verified) or ""
-    landing = return_path or _own_path(provider.return_url) or provider.return_url
+    landing = (pending.return_path if pending else "") or _wanted_path(verified) or _return_page(provider)
+    # To no other page: whoever sends the token, or a link, names that one.
+    hands_out = provider.access_token_delivery != "none" and landing == _return_page(provider)
     signed_in = core().sign_in.with_token(
         verified,
         trusted,
@@ -234,7 +173,8 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
         kind=BROWSER,
         return_path=landing,
         pending_hash=pending.nonce_hash if pending else None,
-        access_token=provider.access_token_delivery != "none",
+        access_token=hands_out,
+        replacing=presented_session(),
     )
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
     set_session_cookie(response, signed_in.secret, https=core().config.https)
@@ -253,32 +193,6 @@ def _answered(verified: Verified, asked: list[Pending]) -> Pending | None:
     return next((pending for pending in asked if pending.return_path == wanted), asked[0] if asked else None)
 
 
-def _landing(key: bytes, asked: list[Pending]) -> str | None:
-    """Return where a second use of the token leads this browser, or None if it is not the browser that used it.
-
-    A refresh, a back button and a double click send the token again. The browser that owns the session that the
-    token opened, or the sign-in that it answered, is sent on; that opens nothing.
-    """
-    trace = core().sign_in.trace(key)
-    if trace is None or trace.return_path is None:
-        return None
-    if any(pending.nonce_hash == trace.pending_hash for pending in asked):
-        return trace.return_path
-    secret = browser_secret()
-    if secret and trace.session_hash and hmac.compare_digest(hash_id(secret), trace.session_hash):
-        return trace.return_path if browser_session() else None
-    return None
-
-
-def _landing_of(reference: str) -> str | None:
-    """Return where the token of a refusal leads this browser: a double click may outrun the cookie of the first."""
-    if not reference:
-        return None
-    with core().engine.connect() as connection:
-        key = activity.token_key_of(connection, reference)
-    return _landing(key, []) if key else None
-
-
 def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:
     """Return *landing* with the access token added, where the provider's settings ask for it (seed: LoginRadius)."""
     if access_token is None:
@@ -287,6 +201,11 @@ def _with_access_token(landing: str, provider: Provider, access_token: str | Non
     if provider.access_token_delivery == "query":
         return add_query(landing, **values)
     return f"{landing.partition('#')[0]}#{urlencode(values)}"
+
+
+def _return_page(provider: Provider) -> str:
+    """Return the provider's own page after sign-in: a path of ours, or an address on another site."""
+    return _own_path(provider.return_url) or provider.return_url or "/"
 
 
 def _wanted_path(verified: Verified) -> str | None:

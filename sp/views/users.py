@@ -78,13 +78,13 @@ def enable(account_id: int) -> ResponseReturnValue:
 def end_sessions(account_id: int) -> ResponseReturnValue:
     """End every session of a person, or the one that the form names."""
     detail = _find(account_id)
-    public_id = request.form.get("session")
+    public_id, actor = request.form.get("session"), administrator().email
     if public_id:
-        core().sessions.end(public_id=public_id, account_id=account_id)
+        core().people.sign_out(account_id, actor=actor, public_id=public_id)
         flash("The session has ended.")
     else:
-        ended = core().people.sign_out(account_id, actor=administrator().email)
-        flash(f"{ended} {'session' if ended == 1 else 'sessions'} of {detail.person.email} have ended.")
+        ended = core().people.sign_out(account_id, actor=actor)
+        flash(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {detail.person.email}.")
     return _back(account_id)
 
 
@@ -102,7 +102,7 @@ def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
         status,
         detail=detail,
         person=detail.person,
-        sessions=core().sessions.list_of(detail.person.id),
+        sessions=core().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
         latest=activity_log.of_account(engine, detail.person.id, limit=LATEST),
         events=EVENTS,

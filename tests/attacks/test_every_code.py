@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 
 from shared.errors import REJECTIONS
 from sp.models import Account
-from sp.views import sso
+from sp.views.refusals import REFERENCE
 from tests.attacks.case import AUDIENCE, ISSUER
 from tests.support.cast import ALICE, BOB
 from tests.support.forging import ORDERS, encode, forge, key_for
@@ -162,7 +162,7 @@ def test_a_program_is_told_the_code_with_its_status_and_a_reference(app: Flask, 
     answer = REQUESTS[code](Sender(app, as_json=True))
     assert answer.json is not None
     assert (answer.status_code, answer.json["error"]) == (REJECTIONS[code].status, code)
-    assert sso.REFERENCE.match(answer.json["reference"])
+    assert REFERENCE.match(answer.json["reference"])
     assert answer.json["error_description"].isascii()
     assert "Set-Cookie" not in answer.headers
 

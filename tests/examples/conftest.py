@@ -88,7 +88,6 @@ def introduce(name: str, url: str, pair: Pair, folder: Path) -> dict[str, str]:
     key = secrets.token_urlsafe(48)
     provider = {
         "preset": "strict",
-        "unsolicited": "restart",
         "default": True,
         "keys": [key],
         "login_url": f"{pair.idp.url}/login-token/?service={name}",

@@ -1,12 +1,14 @@
 """Redirect loops: a browser that is signed in again and again ends on a page that names the cause, and nobody else."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from werkzeug.wrappers import Response
 
+from sp.landings import Landings
 from tests.gateway.gate import HOST, Gate
 from tests.support.cast import ALICE, CAROL
 from tests.support.minting import ispring_token
@@ -20,13 +22,16 @@ PAGE = {"Accept": "text/html", "User-Agent": "Browser/1.0"}
 def start(make: Callable[..., Gate]) -> Callable[..., Gate]:
     """Return the function that makes a gate whose provider has these settings."""
 
-    def started(unsolicited: str, **settings: str) -> Gate:
-        gate = make((), **settings)
+    def started(
+        unsolicited: str, trust: Mapping[str, Any] | None = None, rules: Sequence[Any] = (), app: Any = None, **env: str
+    ) -> Gate:
+        gate = make(rules, app=app, **env)
         provider = {
             "default": True,
             "keys": [KEY],
             "login_url": "http://127.0.0.1:9/login",
             "unsolicited": unsolicited,
+            **(trust or {}),
         }
         gate.core.providers.apply({"corporate": provider}, actor="test")
         return gate
@@ -46,14 +51,22 @@ class Browser:
         self.gate, self.email, self.forgets, self.base = gate, email, forgets, base
         self.address = address or "127.0.0.1"
         self.cookies: dict[str, str] = {}
+        self.elsewhere: dict[str, str] = {}  # where pages of another site lead
 
-    def visit(self, path: str, most: int = 20) -> tuple[int, str, str]:
-        """Open *path*; return the number of redirects, the address of the last page and its text."""
+    def visit(self, path: str, most: int = 20, stop: str = "no address") -> tuple[int, str, str]:
+        """Open *path*; return the number of redirects, the address of the last page and its text.
+
+        An address that begins with *stop* is not opened any more.
+        """
         address = path
         for redirects in range(most):
             if address.startswith("http://127.0.0.1:9/login"):
                 address = f"/sso/login/jwt?jwt={ispring_token(KEY, self.email)}"
-                redirects += 0
+                continue
+            if address.startswith(stop):
+                return redirects, address, ""
+            if (leads := self.elsewhere.get(address.partition("?")[0])) is not None:
+                address = leads
                 continue
             parts = urlsplit(address)
             answer = self.gate.ask(
@@ -191,3 +204,115 @@ def test_a_cookie_that_somebody_made_up_counts_for_nothing(start: Callable[..., 
     browser = Browser(gate, ALICE.email)
     browser.cookies["sp_landed"] = f"WyIveCJd.{int(time.time())}"
     assert browser.visit("/page")[2] == "reached"
+
+
+# A refusal that leads to the error page of the provider's settings
+
+SHUT: dict[str, Any] = {"auto_create": False, "error_url": "/oops"}
+UNASKED = ["restart", "accept", "refuse"]
+
+
+def refusal(address: str) -> str:
+    """Return the code that our own error page shows."""
+    parts = urlsplit(address)
+    assert parts.path == "/access/jwt/error", address
+    return parse_qs(parts.query)["code"][0]
+
+
+@pytest.mark.parametrize("forgets", [(), ("sp_landed",)])
+@pytest.mark.parametrize("unsolicited", UNASKED)
+def test_an_error_page_that_needs_a_sign_in_ends_on_our_own_with_the_same_refusal(
+    start: Callable[..., Gate], unsolicited: str, forgets: tuple[str, ...]
+) -> None:
+    redirects, address, text = Browser(start(unsolicited, SHUT), ALICE.email, forgets).visit("/page")
+    assert refusal(address) == "user_unknown"
+    assert parse_qs(urlsplit(address).query)["reference"][0] in text
+    assert redirects <= 10
+
+
+@pytest.mark.parametrize("unsolicited", UNASKED)
+def test_an_error_page_that_needs_a_sign_in_does_not_send_a_browser_without_cookies_round(
+    start: Callable[..., Gate], unsolicited: str
+) -> None:
+    redirects, address, _text = Browser(start(unsolicited, SHUT), ALICE.email, ("sp_",)).visit("/page")
+    assert refusal(address) in ("user_unknown", "cookies_blocked", "unsolicited")
+    assert redirects <= 10
+
+
+def back_to_the_page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """An application whose error page, which anybody may see, sends people where they came from."""
+    start_response("302 Found", [("Location", "/page")])
+    return [b""]
+
+
+PUBLIC_ERROR_PAGE = [{"path": "/oops", "allow": "anyone"}]
+
+
+@pytest.mark.parametrize("unsolicited", UNASKED)
+@pytest.mark.parametrize("error_url", ["/oops", f"{BASE}/oops"])
+def test_the_second_refusal_within_seconds_is_shown_on_our_own_page(
+    start: Callable[..., Gate], unsolicited: str, error_url: str
+) -> None:
+    gate = start(unsolicited, {**SHUT, "error_url": error_url}, PUBLIC_ERROR_PAGE, back_to_the_page)
+    redirects, address, _text = Browser(gate, ALICE.email).visit("/page")
+    assert refusal(address) == "user_unknown"
+    assert redirects <= 10
+
+
+def test_an_error_page_on_another_site_that_sends_people_back_ends_on_our_own(start: Callable[..., Gate]) -> None:
+    gate = start("restart", {**SHUT, "error_url": "https://elsewhere.example/oops"})
+    browser = Browser(gate, ALICE.email)
+    browser.elsewhere = {"https://elsewhere.example/oops": "/page"}
+    redirects, address, _text = browser.visit("/page")
+    assert refusal(address) == "user_unknown"
+    assert redirects <= 10
+
+
+def test_the_first_refusal_leads_to_the_error_page_of_the_settings_and_so_does_one_some_time_later(
+    start: Callable[..., Gate],
+) -> None:
+    browser = Browser(start("restart", SHUT, PUBLIC_ERROR_PAGE), ALICE.email)
+    for _ in range(3):
+        _redirects, address, text = browser.visit("/page")
+        assert (urlsplit(address).path, text) == ("/oops", "reached")
+        assert parse_qs(urlsplit(address).query)["code"] == ["user_unknown"]
+        browser.cookies.pop("sp_landed")  # ten seconds have passed
+
+
+def test_a_browser_that_blocks_cookies_is_never_sent_to_an_error_page_of_ours(start: Callable[..., Gate]) -> None:
+    gate = start("restart", {"error_url": "/oops"}, PUBLIC_ERROR_PAGE)
+    for forgets in (("sp_",), ("sp_session",)):
+        assert refusal(Browser(gate, ALICE.email, forgets).visit("/page")[1]) == "cookies_blocked"
+    elsewhere = start("restart", {"error_url": "https://elsewhere.example/oops"})
+    browser = Browser(elsewhere, CAROL.email, ("sp_",))
+    address = browser.visit("/page", stop="https://elsewhere.example/")[1]
+    assert address.startswith("https://elsewhere.example/oops?code=cookies_blocked&")
+
+
+def test_a_refusal_does_not_drive_out_where_the_browser_has_landed() -> None:
+    landings = Landings(["k" * 48], https=False)
+    cookies: dict[str, str] = {}
+
+    def note(path: str | None) -> None:
+        response = Response()
+        if path is None:
+            landings.note_refusal(response, cookies)
+        else:
+            landings.note(response, cookies, path)
+        cookies["sp_landed"] = response.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+
+    for path in ("/page", None, None, None, "/page"):
+        note(path)
+    assert landings.rounds(cookies, "/page") == 2
+    assert landings.was_refused(cookies)
+    for path in ("/a", "/b", "/c"):
+        note(path)
+    assert landings.was_refused(cookies)
+    assert landings.rounds(cookies, "/page") == 0
+
+
+@pytest.mark.parametrize(("https", "words"), [(True, {"SameSite=None", "Secure"}), (False, {"SameSite=Lax"})])
+def test_what_was_landed_on_is_known_to_a_token_that_another_site_posts(https: bool, words: set[str]) -> None:
+    response = Response()
+    Landings(["k" * 48], https=https).note(response, {}, "/page")
+    assert words <= set(response.headers["Set-Cookie"].split("; "))

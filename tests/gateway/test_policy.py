@@ -80,6 +80,24 @@ def test_a_method_is_compared_as_frameworks_fold_it(method: str) -> None:
     assert Policy(rules).decide(method, "/a/x", None).verdict is Verdict.SIGN_IN
 
 
+def test_a_head_gets_in_only_where_a_get_does() -> None:
+    """Frameworks answer HEAD by running the handler of GET; a rule for GET alone would leave it to a wider one."""
+    rules = (Rule("/a/", frozenset({"GET"}), "members", groups=frozenset({"admins"})), Rule("/", allow="anyone"))
+    assert Policy(rules).decide("HEAD", "/a/x", STAFF).verdict is Verdict.FORBID
+    assert Policy(rules).decide("POST", "/a/x", STAFF).verdict is Verdict.LET_IN
+    public = (Rule("/a/", frozenset({"GET"}), "anyone"),)
+    assert Policy(public).decide("HEAD", "/a/x", None).verdict is Verdict.SIGN_IN  # and a rule lets in whom it names
+
+
+def test_a_slash_at_the_end_leads_past_no_exact_rule() -> None:
+    rules = (Rule("/secret", allow="members", groups=frozenset({"admins"})), Rule("/", allow="anyone"))
+    for path in ("/secret", "/secret/", "/secret;x/", "/%73ecret/"):
+        assert Policy(rules).decide("GET", path, STAFF).verdict is Verdict.FORBID
+    assert Policy(rules).decide("GET", "/secret/x", STAFF).verdict is Verdict.LET_IN
+    public = (Rule("/open", allow="anyone"),)
+    assert Policy(public).decide("GET", "/open/", None).verdict is Verdict.SIGN_IN
+
+
 def test_a_domain_that_only_looks_like_the_one_admitted_is_another() -> None:
     rules = (Rule("/a/", allow="members", email_domains=frozenset({"kelvin.example"})),)
     assert Policy(rules).decide("GET", "/a/x", Someone("x@KELVIN.example")).verdict is Verdict.LET_IN
@@ -128,7 +146,7 @@ people = st.sampled_from([None, STAFF, Someone("carol@example.com", ("admins",))
 
 
 @settings(max_examples=3000, deadline=None)
-@given(path=paths, rules=rules, person=people, method=st.sampled_from(["GET", "POST", "get"]))
+@given(path=paths, rules=rules, person=people, method=st.sampled_from(["GET", "POST", "get", "HEAD"]))
 def test_no_spelling_lets_in_what_a_rule_refuses_when_spelled_out(
     path: str, rules: list[Rule], person: Someone | None, method: str
 ) -> None:
@@ -136,7 +154,7 @@ def test_no_spelling_lets_in_what_a_rule_refuses_when_spelled_out(
         return
     for read in READERS:
         plain = read(path)
-        strictest = Policy(rules).decide(method, plain, person)
+        strictest = Policy(rules).decide("GET" if method == "HEAD" else method, plain, person)
         assert strictest.verdict in (Verdict.LET_IN, Verdict.AMBIGUOUS), (plain, strictest)
         if strictest.verdict is Verdict.AMBIGUOUS:
             assert not plain.startswith("/") or "\ufffd" in plain, plain

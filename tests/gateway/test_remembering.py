@@ -55,3 +55,10 @@ def test_what_is_remembered_of_a_path_depends_on_method_and_person(monkeypatch: 
             assert decide("POST", "/a/x", Carol()).verdict is Verdict.LET_IN
             assert decide("GET", "/a/../b", Carol()).verdict is Verdict.AMBIGUOUS
             assert decide("GET", "/a/x", None, overrides=["POST"]).verdict is Verdict.SIGN_IN
+
+
+def test_long_methods_that_strangers_invent_do_not_pile_up() -> None:
+    policy_of_none = Policy(())
+    for number in range(100):
+        assert policy_of_none.decide(f"{'A' * 200_000}{number}", "/x", None).verdict is Verdict.SIGN_IN
+    assert policy_of_none._of_plain.cache_info().currsize == 0

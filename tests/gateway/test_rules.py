@@ -132,8 +132,13 @@ def test_with_a_prefix_the_gateways_own_addresses_are_below_it() -> None:
 
 
 def test_a_rule_that_stops_before_the_slash_is_pointed_out() -> None:
-    rules = parse_rules([GOOD], OwnAddresses())
-    assert warnings(rules) == ['the rule for "/reports/" says nothing about "/reports", without the slash at its end']
+    signed_in: dict[str, Any] = {"path": "/area/", "allow": "signed-in"}
+    everyone: dict[str, Any] = {"path": "/", "allow": "anyone", "everything": True}
+    of_reports = 'the rule for "/reports/" says nothing about "/reports", without the slash at its end'
+    of_area = 'the rule for "/area/" says nothing about "/area", without the slash at its end'
+    assert warnings(parse_rules([GOOD], OwnAddresses())) == [of_reports]
+    assert warnings(parse_rules([GOOD, {**GOOD, "path": "/reports"}, signed_in], OwnAddresses())) == []
+    assert warnings(parse_rules([signed_in, everyone], OwnAddresses())) == [of_area]
 
 
 def test_at_start_all_mistakes_are_told_at_once_and_nothing_starts(tmp_path: Path) -> None:

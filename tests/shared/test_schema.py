@@ -100,3 +100,13 @@ def test_who_waits_too_long_for_another_thread_is_told_so(engine: Engine) -> Non
     assert outcome == ["another thread of this process has been writing all the time"]
     add_one(engine)
     assert total(engine) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+def test_one_connection_may_write_in_two_transactions(engine: Engine) -> None:
+    with engine.execution_options(write=True).connect() as connection:
+        for _ in range(2):
+            with connection.begin():
+                connection.execute(text("UPDATE sums SET total = total + 1"))
+    add_one(engine)
+    assert total(engine) == 3

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
+from shared.settings import SettingsRefused
+from sp import audit
 from tests.sp.conftest import MakeGateway
 from tests.support.cast import ALICE, CAROL
 from tests.support.fake_idp import fake_idp
@@ -204,12 +207,188 @@ def test_no_command_prints_a_key(app: Flask) -> None:
         assert KEY not in done.output
 
 
+GOOD_FILE = f"""
+[providers.fresh]
+keys = ["{KEY[5:] * 2}"]
+login_url = "http://127.0.0.1:1/"
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    made = tmp_path / "providers.toml"
+    made.write_text(GOOD_FILE)
+    return made
+
+
+def test_a_file_is_applied_and_twice_changes_nothing(app: Flask, file: Path) -> None:
+    first, second = (run(app, "providers", "apply", str(file)) for _ in range(2))
+    assert (first.exit_code, first.stdout, first.stderr) == (0, "fresh: created\n", "")
+    assert (second.exit_code, second.stdout) == (0, "fresh: unchanged\n")
+
+
+def test_a_table_that_nobody_knows_is_refused_as_sp_config_refuses_it(
+    app: Flask, file: Path, gateway: MakeGateway
+) -> None:
+    file.write_text(GOOD_FILE + "max_age = -1\n[provider.typo]\nmax_age = 60\n[another]\n")
+    done = run(app, "providers", "apply", str(file))
+    assert done.exit_code == 1
+    lines = done.stderr.splitlines()
+    assert lines == [
+        f"{file}: another is no part of this file: it has [[rules]] and [providers.*]",
+        f"{file}: provider is no part of this file: it has [[rules]] and [providers.*]",
+        f"{file}: providers.fresh.max_age: must be a whole number of seconds, 1 to {86400 * 366}",
+    ]
+    with pytest.raises(SettingsRefused) as refused:
+        gateway(SP_CONFIG=str(file))
+    assert refused.value.mistakes == lines
+    assert run(app, "providers", "show", "fresh").exit_code == 1
+
+
+@pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of texts")])
+def test_a_key_that_is_refused_is_named_together_with_the_settings(app: Flask, file: Path, keys: str, why: str) -> None:
+    file.write_text(f"[providers.fresh]\nkeys = {keys}\nmax_age = -1\n")
+    done = run(app, "providers", "apply", str(file))
+    assert done.exit_code == 1
+    age, key = done.stderr.splitlines()
+    assert "providers.fresh.max_age: must be a whole number" in age
+    assert f"providers.fresh.keys: {why}" in key
+
+
+@pytest.mark.parametrize("content", ["providers = 3", "[[providers]]\nname = 'x'", "[providers]\nx = 3"])
+def test_providers_that_are_no_tables_are_refused(app: Flask, file: Path, content: str) -> None:
+    file.write_text(content)
+    done = run(app, "providers", "apply", str(file))
+    assert done.exit_code == 1
+    assert "table" in done.stderr
+
+
+def test_rules_in_an_applied_file_are_said_to_be_read_from_sp_config_only(app: Flask, file: Path) -> None:
+    file.write_text(GOOD_FILE + '[[rules]]\npath = "/x"\nallow = "anyone"\n')
+    done = run(app, "providers", "apply", str(file))
+    assert (done.exit_code, done.stdout) == (0, "fresh: created\n")
+    assert done.stderr == f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only\n"
+
+
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_risks_are_said_when_a_provider_is_applied_and_shown(app: Flask, file: Path, more: list[str]) -> None:
+    file.write_text(GOOD_FILE + 'deliveries = ["header"]\nexpiry_adjustment = -3600\nupdate_email = true\n')
+    for args in (["apply", str(file)], ["apply", str(file)], ["show", "fresh"]):
+        done = run(app, "providers", *args, *more)
+        assert done.exit_code == 0
+        warnings = done.stderr.splitlines()
+        assert all(line.startswith("warning: fresh: ") for line in warnings)
+        assert len(warnings) == 3
+        assert not more or json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ('email_domains = ["*.example.com"]', "must be a domain without a star"),
+        ('email_domains = ["not a domain/"]', "is no domain"),
+        ('required_claims = ["iat", "has space"]', "no white space"),
+        ('token_parameter = "return_to"', "has a meaning of its own"),
+        ('mapping = { id = "jti" }', "is about the token"),
+        ('error_url = "/sso/start/fresh"', "is an address of the gateway itself"),
+    ],
+)
+def test_a_setting_that_would_refuse_everybody_is_refused_itself(
+    app: Flask, file: Path, setting: str, words: str
+) -> None:
+    file.write_text(GOOD_FILE + setting)
+    done = run(app, "providers", "apply", str(file))
+    assert done.exit_code == 1
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("args", [["remove", "FRESH"], ["apply", "{file}"]])
+def test_a_provider_of_the_operators_file_is_changed_there_only(
+    gateway: MakeGateway, file: Path, args: list[str]
+) -> None:
+    app = gateway(SP_CONFIG=str(file))
+    before = core_of(app).providers.load()
+    done = run(app, "providers", *(arg.format(file=file) for arg in args))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.startswith("fresh: is managed by the file that SP_CONFIG names: change it there and start")
+    assert core_of(app).providers.load() == before
+
+
 def test_the_first_administrator_is_made_by_command_line(app: Flask) -> None:
     done = run(app, "users", "create-admin", CAROL.email, "--password-stdin", typed=f"{CAROL.password}\n")
     assert done.exit_code == 0
     assert "/login?no_sso" in done.output
     assert CAROL.password not in done.output
     assert core_of(app).people.authenticate(CAROL.email, CAROL.password)
+
+
+def create_admin(app: Flask, email: str, *options: str) -> Result:
+    return run(app, "users", "create-admin", email, "--password-stdin", *options, typed=f"{CAROL.password}\n")
+
+
+def sign_in(app: Flask, email: str) -> int:
+    """Sign somebody in by a token of the provider; return the status."""
+    headers = {"Authorization": f"Bearer {mint(claims(email=email), KEY)}"}
+    return app.test_client().get("/sso/login/jwt", headers=headers).status_code
+
+
+def flags(app: Flask, email: str) -> tuple[bool, bool] | None:
+    """Return whether an account is active and an administrator's."""
+    person = core_of(app).people.find(email)
+    return (person.is_active, person.is_admin) if person else None
+
+
+def test_attack_a_provider_that_controls_an_account_becomes_an_administrator_with_it(app: Flask) -> None:
+    assert sign_in(app, ALICE.email) == 200
+    done = create_admin(app, ALICE.email)
+    assert done.exit_code == 1
+    assert f"{ALICE.email} at corporate" in done.stderr
+    assert "--keep-identities" in done.stderr
+    assert flags(app, ALICE.email) == (True, False)
+    assert core_of(app).people.authenticate(ALICE.email, CAROL.password) is None
+    assert audit.recent(core_of(app).engine, subject=ALICE.email) == []
+
+
+def test_whoever_trusts_the_providers_keeps_the_ids_and_is_told_which(app: Flask) -> None:
+    sign_in(app, ALICE.email)
+    done = create_admin(app, ALICE.email.upper(), "--keep-identities")
+    assert done.exit_code == 0
+    assert f"{ALICE.email} at corporate" in done.stderr
+    assert f"{ALICE.email} is an administrator." in done.stdout
+    assert flags(app, ALICE.email) == (True, True)
+    (line,) = audit.recent(core_of(app).engine, subject=ALICE.email)
+    assert line.detail == {"administrator": [False, True], "ids kept": [None, [f"corporate: {ALICE.email}"]]}
+
+
+def test_an_administrator_without_ids_gets_a_new_password_with_no_further_words(app: Flask) -> None:
+    for _ in range(2):
+        done = create_admin(app, CAROL.email)
+        assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_an_account_that_was_disabled_is_enabled_and_that_is_said(app: Flask) -> None:
+    create_admin(app, CAROL.email)
+    run(app, "users", "disable", CAROL.email)
+    done = create_admin(app, CAROL.email)
+    assert done.exit_code == 0
+    assert "was disabled; it is enabled now" in done.stderr
+    assert "SP_SEAT_LIMIT" not in done.stderr
+    assert flags(app, CAROL.email) == (True, True)
+    line = audit.recent(core_of(app).engine, subject=CAROL.email)[0]
+    assert line.detail == {"active": [False, True]}
+
+
+def test_an_administrator_is_made_beyond_the_seat_limit_and_that_is_said(gateway: MakeGateway) -> None:
+    app = gateway(PROVIDERS, SP_SEAT_LIMIT="1")
+    first = create_admin(app, CAROL.email)
+    assert (first.exit_code, first.stderr) == (0, "")
+    for _ in range(2):
+        done = create_admin(app, "dave@example.com")
+        assert done.exit_code == 0
+        assert "More accounts are active now than the 1 seats of SP_SEAT_LIMIT" in done.stderr
+        run(app, "users", "disable", "dave@example.com")  # the next one enables it, beyond the limit
+    again = create_admin(app, CAROL.email)
+    assert (again.exit_code, again.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("email", "password", "status"), [("nobody", "long enough", 2), (CAROL.email, "short", 1)])

@@ -1,16 +1,18 @@
 """Providers from a file: applied whole or not at all, twice without a change, with every key sealed."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from shared.keys import load_key_set
+from shared.settings import SettingsRefused
 from sp.core import Core
 from sp.models import ProviderKey, ProviderRecord, SettingsChange
 from sp.provider_store import Applied, ProvidersRefused
-from sp.providers import parse_provider
+from sp.providers import ProviderRefused, parse_provider
 from tests.sp.conftest import MakeGateway
 from tests.support.forging import key_for
 from tests.support.gateway import core_of
@@ -224,6 +226,134 @@ def test_who_changed_what_is_written_down_and_never_a_secret(core: Core) -> None
     assert set(changed) == {"max_age", "keys"}
     assert SECRET not in str(found)
     assert NEWER not in str(found)
+
+
+def test_a_creation_tells_what_is_not_the_presets_and_which_keys(core: Core) -> None:
+    apply(core, {"a": {"keys": [SECRET]}})
+    settings = {
+        "preset": "loginradius",
+        "algorithm": "HS512",
+        "keys": [NEWER * 2, SECRET * 2],
+        "max_age": 60,
+        "auto_create": False,
+        "login_url": "https://idp.example.com/",
+        "issuer": {"expected": "https://idp.example.com"},
+        "mapping": {"department": "dept", "groups": ""},
+    }
+    apply(core, {"b": settings})
+    plain, other = (change[3] for change in changes(core))
+    fingerprint = load_key_set([SECRET], "HS256").keys[0].fingerprint
+    assert plain == {"preset": [None, "ispring"], "algorithm": [None, "HS256"], "keys": [None, [fingerprint]]}
+    assert other == {
+        "preset": [None, "loginradius"],
+        "algorithm": [None, "HS512"],
+        "max_age": [None, 60],
+        "login_url": [None, "https://idp.example.com/"],
+        "issuer.expected": [None, "https://idp.example.com"],
+        "mapping.department": [None, "dept"],
+        "mapping.groups": [None, ""],
+        "keys": [None, [key.fingerprint for key in core.providers.load()[1].keys]],
+    }
+
+
+@pytest.mark.parametrize("way", ["by hand", "on the page", "by the file"])
+def test_a_removal_tells_every_setting_that_there_was_and_no_key(core: Core, way: str) -> None:
+    apply(core, {"a": {"keys": [SECRET], "max_age": 60, "deliveries": ["form"]}}, managed_by_file=way == "by the file")
+    fingerprint = core.providers.load()[0].keys[0].fingerprint
+    if way == "by hand":
+        core.providers.remove("a", actor="carol@example.com")
+    elif way == "on the page":
+        core.editor.remove("a", actor="carol@example.com")
+    else:
+        core.providers.apply({}, actor="carol@example.com", managed_by_file=True)
+    actor, action, subject, detail = changes(core)[-1]
+    assert (actor, action, subject) == ("carol@example.com", "provider removed", "a")
+    assert {name: detail[name] for name in ("preset", "max_age", "deliveries", "mapping.id", "keys")} == {
+        "preset": ["ispring", None],
+        "max_age": [60, None],
+        "deliveries": [["form"], None],
+        "mapping.id": ["email", None],
+        "keys": [[fingerprint], None],
+    }
+    assert all(after is None for _before, after in detail.values())
+    assert len(detail) > 30
+    assert SECRET not in str(changes(core))
+
+
+def test_who_loses_the_default_to_another_provider_has_a_line_of_its_own(core: Core) -> None:
+    apply(core, {"a": {"keys": [SECRET], "default": True}})
+    apply(core, {"b": {"keys": [NEWER], "default": True}})
+    assert ("test", "provider changed", "a", {"default": [True, False]}) in changes(core)
+
+
+# --- The operator's own file has the last word ---
+
+MINE: Document = {"a": {"keys": [SECRET], "default": True}}
+
+
+@pytest.mark.parametrize("settings", [MINE["a"], {}, {"max_age": 60}, {"keys": [NEWER]}])
+def test_a_provider_of_the_file_is_changed_by_nobody_else(core: Core, settings: Mapping[str, Any]) -> None:
+    apply(core, MINE, managed_by_file=True)
+    before = core.providers.load(), core.providers.revision(), changes(core)
+    (mistake,) = refused(core, {"a": settings, "b": {"keys": [NEWER]}})
+    assert mistake.startswith("a: is managed by the file that SP_CONFIG names: change it there")
+    assert (core.providers.load(), core.providers.revision(), changes(core)) == before
+
+
+def test_a_provider_of_the_file_is_removed_by_nobody_else(core: Core) -> None:
+    apply(core, MINE, managed_by_file=True)
+    before = core.providers.load(), core.providers.revision(), changes(core)
+    with pytest.raises(ProvidersRefused, match="a: is managed by the file that SP_CONFIG names: change it there"):
+        core.providers.remove("a", actor="test")
+    assert (core.providers.load(), core.providers.revision(), changes(core)) == before
+
+
+def test_the_default_of_the_file_is_taken_by_nobody_else(core: Core) -> None:
+    apply(core, MINE, managed_by_file=True)
+    assert refused(core, {"b": {"keys": [NEWER], "default": True}}) == [
+        "b: default: a is the default, by the file SP_CONFIG: change it there"
+    ]
+    assert apply(core, {"b": {"keys": [NEWER]}}).created == ["b"]
+
+
+def test_the_file_itself_changes_takes_over_and_removes_what_it_names(core: Core) -> None:
+    apply(core, {"b": {"keys": [NEWER], "default": True}})
+    assert apply(core, {**MINE, "b": {"max_age": 60}}, managed_by_file=True).changed == ["b"]
+    assert [(item.provider.name, item.managed_by_file) for item in core.providers.load()] == [("a", True), ("b", True)]
+    assert apply(core, {"b": {}}, managed_by_file=True).removed == ["a"]
+    assert apply(core, {}, managed_by_file=True).removed == ["b"]
+
+
+@pytest.mark.parametrize("left", ["", '[[rules]]\npath = "/x"\nallow = "anyone"\n'])
+def test_a_provider_that_left_the_file_is_removed_at_the_next_start(
+    gateway: MakeGateway, tmp_path: Path, left: str
+) -> None:
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'[providers.a]\nkeys = ["{SECRET}"]\n')
+    core = core_of(gateway({"b": {"keys": [NEWER]}}, SP_CONFIG=str(file)))
+    assert names(core) == ["a", "b"]
+    assert names(core_of(gateway())) == ["a", "b"]  # a start without the file is no start with an empty one
+    file.write_text(left)
+    assert names(core_of(gateway(SP_CONFIG=str(file)))) == ["b"]
+
+
+def test_an_error_page_that_would_send_people_round_is_refused_wherever_it_is_saved(
+    gateway: MakeGateway, tmp_path: Path
+) -> None:
+    bad = {"error_url": "/gate/sso/start/loop2"}
+    core = core_of(gateway(SP_PREFIX="/gate"))
+    assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is an address of the gateway")
+    with pytest.raises(ProviderRefused) as refusal:
+        core.editor.create("a", bad, SECRET, actor="test")
+    assert set(refusal.value.mistakes) == {"error_url"}
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'[providers.a]\nkeys = ["{SECRET}"]\nerror_url = "/gate/sso/start/loop2"\n[typo]\n')
+    with pytest.raises(SettingsRefused) as start:
+        gateway(SP_PREFIX="/gate", SP_CONFIG=str(file))
+    assert [mistake.partition(": ")[2].partition(" is")[0] for mistake in start.value.mistakes] == [
+        "typo",
+        "providers.a.error_url:",
+    ]
 
 
 def test_removing_takes_the_keys_along_and_tells_whether_there_was_anything(core: Core) -> None:

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
-from sp.providers import Expectation, Provider, ProviderRefused, parse_name, parse_provider
+from sp.addresses import OwnAddresses
+from sp.provider_risks import risks_of
+from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
+from sp.setting_reader import Expectation
 
 CONTRACT: dict[str, Any] = {  # the example of the wire contract, setting by setting
     "preset": "ispring",
@@ -110,6 +113,7 @@ def test_strict_requires_everything() -> None:
     assert provider.issuer.required
     assert provider.audience.required
     assert provider.require_nonce
+    assert provider.unsolicited == "restart"  # what nobody asked for opens nothing there either
     assert provider.strict
 
 
@@ -177,26 +181,39 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "logout_url": ("//h", "http://h:99999/"),
     "return_url": ("x", "//evil", "/a//b", "/../a", "javascript:x", 7),
     "error_url": ("x", "//evil"),
-    "token_parameter": ("", "1a", "a b", "a&b", "a=b", "ä", 7, "a" * 61),
+    "token_parameter": (
+        *("", "1a", "a b", "a&b", "a=b", "ä", 7, "a" * 61),
+        *("return_to", "nonce", "code", "reference"),
+    ),
     "deliveries": ([], ["cookie"], "form", ["form", 1], [""], None, {"form": True}),
     "clock_skew": (-1, 3601, "30", 1.5, True, None),
     "expiry_adjustment": (86400 * 366 + 1, -86400 * 366 - 1, "1"),
     "max_age": (0, -1, 86400 * 366 + 1, False),
-    "required_claims": ("iat", [], ["jti"], ["email"], [1], [" "], None),
+    "required_claims": (
+        *("iat", [], ["jti"], ["email"], [1], [" "], None),
+        *(["iat", "has space"], ["iat", "a\tb"], ["iat", "a\0b"], ["iat", "a\u00a0b"], ["iat", "x" * 101]),
+    ),
     "issuer": ("x", {"expected": 7}, {"match": "yes"}, {"required": 1}, {"wanted": "x"}, ["x"], None),
     "audience": ({"expected": None}, {"expected": "x", "other": 1}),
     "auto_create": ("no",),
     "auto_lookup": (1,),
     "update_profile": (None,),
     "update_email": ("",),
-    "email_domains": ("example.com", [7], [""], None),
+    "email_domains": (
+        *("example.com", [7], [""], None),
+        *(["*.example.com"], ["not a domain/"], ["a@b.example"], ["example..com"], ["example.com."], [".example.com"]),
+        *(["-a.example"], ["a-.example"], ["a_b.example"], ["https://example.com"], ["a.example,b.example"], ["@"]),
+        *(["x" * 64 + ".example"], [".".join(["x" * 63] * 4)], ["a\u00a0b.example"]),
+    ),
     "unsolicited": ("maybe", None, True),
     "require_nonce": (1,),
     "access_token_delivery": ("cookie", None),
     "allow_short_secret": ("yes",),
     "mapping": (
         *("sub", ["sub"], None, {"id": ""}, {"email": []}, {"id": 7}, {"id": ["a", 7]}),
-        *({"Id": "a"}, {"a-b": "c"}, {"": "c"}, {"x": "a" * 101}),
+        *({"Id": "a"}, {"a-b": "c"}, {"": "c"}, {"x": "a" * 101}, {"x": "has space"}, {"x": ["a", "b\nc"]}),
+        *({"id": claim} for claim in ("jti", "iat", "exp", "nbf", "nonce", "iss", "aud", "sid", "auth_time", " jti ")),
+        {"id": ["sub", "jti"]},
     ),
     "secret": ("x",),
     "name": ("other",),
@@ -217,6 +234,92 @@ def test_every_mistake_is_named_at_once() -> None:
     assert set(mistakes(**wrong)) == set(wrong)
     with pytest.raises(ProviderRefused, match=r"max_age: must be a whole number of seconds, 1 to \d+"):
         parse_provider("corporate", wrong)
+
+
+def test_every_mistake_within_one_setting_is_named() -> None:
+    found = mistakes(
+        email_domains=["*.example.com", "fine.example", "not a domain/"],
+        required_claims=["iat", "has space", "so has this"],
+        mapping={"id": "jti", "A": "b", "c": "d e"},
+    )
+    assert found["email_domains"] == (
+        "'*.example.com' must be a domain without a star; domains below it are named one by one; "
+        "'not a domain/' is no domain: write what stands behind the @ of an address"
+    )
+    assert found["required_claims"] == (
+        "'has space', 'so has this': the name of a claim has 1 to 100 characters and no white space"
+    )
+    assert found["mapping"].count(";") == 2
+    assert "id must name a person, and 'jti' is about the token" in found["mapping"]
+
+
+def test_what_is_admitted_as_a_domain_and_as_a_claim() -> None:
+    domains = ["@Example.com", "sub.example.com", "a-b.example", "xn--mller-kva.example", "müller.example", "intranet"]
+    claims = ["iat", "https://example.com/claims/staff", "org.unit", "Kürzel", "custom:id", "a,b"]
+    provider = parse_provider("corporate", {"email_domains": domains, "required_claims": claims})
+    assert provider.email_domains == ("example.com", *domains[1:])
+    assert provider.required_claims == (*claims, "jti")
+    assert parse_provider("c", {"mapping": {"id": ["subject", "jti2"]}}).mapped_claims[0] == "subject"
+
+
+OWN = OwnAddresses("", "https://gate.example")
+PREFIXED = OwnAddresses("/gate", "https://gate.example")
+
+
+@pytest.mark.parametrize(
+    ("own", "address"),
+    [
+        (OWN, "/sso/start/loop2"),
+        (OWN, "/sso/start?return_to=/x"),
+        (OWN, "/%73so/start"),
+        (OWN, "/%2573so/start"),
+        (OWN, "/login"),
+        (OWN, "/account#here"),
+        (OWN, "/settings/sso/jwt/new"),
+        (OWN, "/access/jwt"),
+        (OWN, "/access/jwt/error/"),
+        (OWN, "https://gate.example/sso/start"),
+        (OWN, "HTTPS://GATE.example:443/sso/start"),
+        (PREFIXED, "/gate/sso/start"),
+        (PREFIXED, "/gate/anything"),
+    ],
+)
+def test_attack_an_error_page_that_would_send_people_round_is_refused_when_it_is_saved(
+    own: OwnAddresses, address: str
+) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        parse_provider("corporate", {"error_url": address, "max_age": -1}, own)
+    assert set(refused.value.mistakes) == {"error_url", "max_age"}
+    assert "is an address of the gateway itself" in refused.value.mistakes["error_url"]
+    assert parse_provider("corporate", {"error_url": address}).error_url == address  # what is stored stays readable
+
+
+@pytest.mark.parametrize(
+    ("own", "address"),
+    [
+        (OWN, ""),
+        (OWN, "/oops"),
+        (OWN, "/access/jwt/error"),
+        (OWN, "https://gate.example/access/jwt/error?lang=en"),
+        (OWN, "/ssoup"),
+        (OWN, "https://other.example/sso/start"),
+        (PREFIXED, "/access/jwt/error"),
+        (PREFIXED, "/gate/access/jwt/error"),
+        (PREFIXED, "/sso/start"),
+    ],
+)
+def test_an_error_page_of_the_application_or_elsewhere_is_taken(own: OwnAddresses, address: str) -> None:
+    assert parse_provider("corporate", {"error_url": address}, own).error_url == address
+
+
+@pytest.mark.parametrize(
+    "address", ["/sso/start", "/sso/start/corporate?x=1", "/access/jwt", "https://gate.example/sso/start"]
+)
+def test_attack_a_page_after_sign_in_that_begins_the_next_one_is_refused_when_it_is_saved(address: str) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        parse_provider("corporate", {"return_url": address}, OWN)
+    assert set(refused.value.mistakes) == {"return_url"}
+    assert parse_provider("corporate", {"return_url": "/account"}, OWN).return_url == "/account"
 
 
 def test_a_key_set_address_goes_with_asymmetric_algorithms_over_https() -> None:
@@ -259,17 +362,40 @@ def test_a_mapping_without_id_or_email_cannot_be_configured() -> None:
         ({"preset": "strict"}, "no expected value is set"),
         ({"preset": "strict", "issuer": {"expected": "x"}}, "no expected value is set"),
         ({"deliveries": ["query"]}, "in the address only"),
+        ({"deliveries": ["header"]}, "from the Authorization header only"),
+        ({"expiry_adjustment": -300}, "shortened by 300 seconds"),
+        ({"expiry_adjustment": -3600}, "no token may be older than 300"),
+        ({"update_email": True}, "known by their e-mail address"),
+        ({"update_email": True, "mapping": {"id": "mail", "email": ["email", "mail"]}}, "known by their e-mail"),
     ],
 )
 def test_what_an_administrator_should_know_is_said(settings: dict[str, Any], warning: str) -> None:
     calm = {"login_url": "https://idp.example.com/"}
-    assert parse_provider("corporate", calm).warnings == []
-    found = parse_provider("corporate", calm | settings).warnings
+    assert risks_of(parse_provider("corporate", calm)) == []
+    found = risks_of(parse_provider("corporate", calm | settings))
     assert [text for text in found if re.search(warning, text)], found
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"deliveries": ["header", "form"]},
+        {"expiry_adjustment": -299},
+        {"expiry_adjustment": 3600},
+        {"update_email": True, "mapping": {"id": ["sub", "email"]}},
+    ],
+)
+def test_what_is_no_risk_is_no_warning(settings: dict[str, Any]) -> None:
+    assert risks_of(parse_provider("corporate", {"login_url": "https://idp.example.com/", **settings})) == []
+
+
+def test_tokens_from_the_header_only_are_no_risk_where_no_browser_is_sent_away() -> None:
+    (warning,) = risks_of(parse_provider("corporate", {"deliveries": ["header"]}))
+    assert "There is no login URL" in warning
+
+
 def test_a_provider_on_this_machine_needs_no_https() -> None:
-    assert parse_provider("corporate", {"login_url": "http://127.0.0.1:5001/login-token/"}).warnings == []
+    assert risks_of(parse_provider("corporate", {"login_url": "http://127.0.0.1:5001/login-token/"})) == []
 
 
 def test_a_provider_without_a_display_name_is_called_by_its_name() -> None:

@@ -344,6 +344,28 @@ def test_an_account_is_not_joined_where_that_could_be_turned_against_somebody(
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours", "joins"),
+    [
+        ("jürgen@example.com", "jürgen@example.com", True),
+        ("JüRGEN@example.com", "jürgen@Example.com", True),
+        ("alice@пример.рф", "alice@пример.рф", True),
+        ("JÜRGEN@example.com", "jürgen@example.com", False),
+        ("ju\u0308rgen@example.com", "jürgen@example.com", False),
+        ("straße@example.com", "strasse@example.com", False),
+        ("ali\u212ae@example.com", "alike@example.com", False),
+        ("ａlice@example.com", "alice@example.com", False),
+        ("alice@example.com", "ａlice@example.com", False),
+    ],
+)
+def test_the_same_address_is_joined_in_any_alphabet_and_a_look_alike_in_none(
+    theirs: str, ours: str, joins: bool
+) -> None:
+    decided = outcome(provider(), profile(email=theirs), same_email=account(email=ours))
+    assert email_key(theirs) == email_key(ours)  # or the account would not even be found
+    assert (isinstance(decided, Admit), decided is EmailConflict) == (joins, not joins)
+
+
+@pytest.mark.parametrize(
     ("settings", "state", "claims", "detail"),
     [
         ({"auto_lookup": False}, {}, {}, "an account has this address, and the provider's settings join none"),

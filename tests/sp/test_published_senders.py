@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-from tests.support.gateway import make_gateway
+from tests.support.gateway import URL, make_gateway
 from tests.support.minting import mint
 
 KEY = "the shared secret of a sample, forty-eight characters long"
@@ -63,6 +63,49 @@ def test_zendesks_token_is_refused_without_each_of_its_claims(client: FlaskClien
     assert "code=claim_missing" in post_zendesk(client, zendesk_claims(**{claim: None}))
 
 
+# The bare preset: nothing set but the key and where the form is
+
+LOGIN_URL = "https://shop.example/zendesk-sign-in"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> FlaskClient:
+    """A browser at a gateway whose provider has the preset zendesk, a key and a login URL, and no more."""
+    return make_gateway(
+        tmp_path, {"zendesk": {"preset": "zendesk", "keys": [KEY], "login_url": LOGIN_URL}}
+    ).test_client()
+
+
+def ask(client: FlaskClient, page: str) -> None:
+    """Begin a sign-in for *page*, as whoever opens it is made to."""
+    location = client.get("/sso/start", query_string={"return_to": page}).location
+    assert location.startswith(LOGIN_URL)
+    assert parse_qs(urlsplit(location).query)["return_to"] == [URL + page]
+
+
+def is_signed_in(client: FlaskClient) -> bool:
+    return client.get("/account").status_code == 200
+
+
+def test_zendesks_unmodified_form_signs_in_whoever_was_sent_away_for_it(bare: FlaskClient) -> None:
+    ask(bare, "/hc/articles/42")
+    assert post_zendesk(bare, zendesk_claims()) == "/hc/articles/42"
+    assert is_signed_in(bare)
+
+
+def test_zendesks_unmodified_form_that_nobody_asked_for_begins_the_sign_in_again_and_then_signs_in(
+    bare: FlaskClient,
+) -> None:
+    unasked = zendesk_claims()
+    again = post_zendesk(bare, unasked)
+    assert urlsplit(again).path == "/sso/start/zendesk"
+    assert not is_signed_in(bare)
+    assert bare.get(again).location.startswith(LOGIN_URL)
+    assert "code=token_replayed" in post_zendesk(bare, unasked)  # it was spent, though it opened nothing
+    assert post_zendesk(bare, zendesk_claims()) == "/hc/articles/42"
+    assert is_signed_in(bare)
+
+
 def loginradius_claims(email: str) -> dict[str, Any]:
     now = int(time.time())
     return {"iat": now, "exp": now + 60, "jti": uuid.uuid4().hex, "id": "4711", "sub": "4711", "email": email}
@@ -87,6 +130,17 @@ def test_loginradius_sends_an_unknown_person_to_the_error_page(client: FlaskClie
     address = urlsplit(answer.location)
     assert address.path == "/access/jwt/error"
     assert parse_qs(address.query)["code"] == ["user_unknown"]
+
+
+def test_loginradius_error_page_is_ours_wherever_the_prefix_moves_it_and_however_often_one_comes(
+    tmp_path: Path,
+) -> None:
+    client = make_gateway(tmp_path, PROVIDERS, SP_PREFIX="/gate").test_client()
+    for _ in range(3):
+        token = mint(loginradius_claims("nobody@example.com"), KEY)
+        answer = client.get("/gate/access/jwt/loginradius", query_string={"jwttoken": token})
+        assert urlsplit(answer.location).path == "/gate/access/jwt/error"
+        assert client.get(answer.location).status_code == 403
 
 
 @pytest.mark.parametrize(("provider", "ends", "code"), [("patient", -120, None), ("hasty", 60, "token_expired")])

@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
 
 from shared.errors import StoreUnavailable
 from sp.models import Account, SessionRecord
+from sp.session_finder import SessionFinder
 from sp.sessions import API, BROWSER, MAX_CACHED, NewSession, Session, SessionStore, hash_id
 from tests.support.cast import ALICE, BOB
 from tests.support.gateway import core_of, make_gateway
@@ -18,7 +20,7 @@ IDLE, LIFETIME = 600, 7200
 
 
 class Clock:
-    """What `time` says inside of sp.sessions; it stands still until it is moved."""
+    """What `time` says to the modules of sessions; it stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -32,7 +34,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("sp.sessions.time", clock)
+    for module in ("sp.sessions", "sp.session_finder"):
+        monkeypatch.setattr(f"{module}.time", clock)
     return clock
 
 
@@ -54,10 +57,14 @@ def store(engine: Engine, cache: int = 0) -> SessionStore:
     return SessionStore(engine, idle=IDLE, lifetime=LIFETIME, cache=cache)
 
 
-def opened(engine: Engine, clock: Clock, account_id: int = 1, kind: str = BROWSER) -> NewSession:
-    new = NewSession.generate()
+def opened(
+    engine: Engine, clock: Clock, account_id: int = 1, kind: str = BROWSER, opened_with: NewSession | None = None
+) -> NewSession:
+    new, now, claims = NewSession.generate(), int(clock.now), {"a": "ü"}
     with engine.begin() as connection:
-        store(engine).open(connection, new, account_id=account_id, now=int(clock.now), kind=kind, claims={"a": "ü"})
+        store(engine).open(
+            connection, new, account_id=account_id, now=now, kind=kind, claims=claims, opened_with=opened_with
+        )
     return new
 
 
@@ -199,6 +206,30 @@ def test_a_session_is_ended_by_its_hash_its_name_or_its_account(engine: Engine, 
     assert sessions.end(account_id=1) == 0
 
 
+@pytest.mark.parametrize("how", ["id_hash", "public_id", "account_id"])
+def test_what_was_opened_with_a_session_ends_with_it_and_nothing_else_does(
+    engine: Engine, clock: Clock, how: str
+) -> None:
+    sessions = store(engine, 60)
+    browser, other = opened(engine, clock), opened(engine, clock, account_id=2)
+    token = opened(engine, clock, kind=API, opened_with=browser)
+    others_token = opened(engine, clock, account_id=2, kind=API, opened_with=other)
+    assert sessions.find(token.secret, API)
+    names: dict[str, Any] = {"id_hash": browser.id_hash, "public_id": browser.public_id, "account_id": 1}
+    assert sessions.end(**{how: names[how]}) == 2
+    assert sessions.find(browser.secret) is None
+    assert sessions.find(token.secret, API) is None
+    assert sessions.find(other.secret)
+    assert sessions.find(others_token.secret, API)
+
+
+def test_a_session_goes_on_when_what_was_opened_with_it_ends(engine: Engine, clock: Clock) -> None:
+    sessions, browser = store(engine), opened(engine, clock)
+    token = opened(engine, clock, kind=API, opened_with=browser)
+    assert sessions.end(id_hash=token.id_hash) == 1
+    assert sessions.find(browser.secret)
+
+
 def test_ending_every_session_needs_to_be_asked_for(engine: Engine) -> None:
     with pytest.raises(ValueError, match="needs to be asked for"):
         store(engine).end()
@@ -259,15 +290,15 @@ def test_a_store_that_cannot_answer_is_no_missing_session(engine: Engine, clock:
 
 
 def test_a_person_sees_the_live_sessions_only_newest_first(engine: Engine, clock: Clock) -> None:
-    sessions = store(engine)
+    finder = SessionFinder(engine, idle=IDLE, lifetime=LIFETIME)
     first = opened(engine, clock)
     clock.now += IDLE + 1  # the first one is idle by now
     second = opened(engine, clock)
     clock.now += 5
     third = opened(engine, clock)
     opened(engine, clock, account_id=2)
-    assert [detail.public_id for detail in sessions.list_of(1)] == [third.public_id, second.public_id]
-    detail = sessions.detail(first.public_id)
+    assert [detail.public_id for detail in finder.list_of(1)] == [third.public_id, second.public_id]
+    detail = finder.detail(first.public_id)
     assert detail is not None
     assert detail.claims == {"a": "ü"}
-    assert sessions.detail("unknown") is None
+    assert finder.detail("unknown") is None

@@ -12,8 +12,9 @@ from sqlalchemy import text
 
 from sp.forms.hints import GROUPS, HINTS, PRESET_WORDS
 from sp.forms.provider import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
+from sp.presets import PRESETS
 from sp.provider_rows import load_one
-from sp.providers import ACCESS_TOKEN_DELIVERIES, DELIVERIES, PRESETS, UNSOLICITED, Provider, parse_provider
+from sp.providers import ACCESS_TOKEN_DELIVERIES, DELIVERIES, UNSOLICITED, Provider, parse_provider
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
 from tests.support.cast import ALICE, CAROL, Person
@@ -400,6 +401,32 @@ def test_a_mistake_saves_nothing_of_the_rest(app: Flask, carol: Visitor) -> None
     assert stored(app) == before
 
 
+def test_settings_that_would_refuse_everybody_are_refused_all_at_once(app: Flask, carol: Visitor) -> None:
+    before = stored(app)
+    carol.open(PAGE)
+    form = carol.form(PAGE).fill(
+        email_domains="*.example.com fine.example not/a/domain",
+        token_parameter="return_to",
+        error_url="/sso/start/corporate",
+        return_url="/sso/start",
+    )
+    form.fields["mapping-0-claim"] = "jti"
+    assert form.fields["mapping-0-field"] == "id"
+    answer = carol.send(form)
+    assert answer.status_code == 400
+    assert "There are 5 mistakes" in carol.text
+    for words in (
+        "'*.example.com' must be a domain without a star",
+        "'not/a/domain' is no domain",
+        "return_to has a meaning of its own",
+        "is an address of the gateway itself",
+        "is a step of a sign-in",
+        "'jti' is about the token",
+    ):
+        assert words in carol.text
+    assert stored(app) == before
+
+
 def test_a_default_provider_takes_that_from_the_one_before(app: Flask, carol: Visitor) -> None:
     carol.send(begin_provider(carol).fill(default=["y"]))
     assert stored(app, "second").provider.default
@@ -577,6 +604,9 @@ def test_no_provider_takes_the_default_from_the_file(managed: Flask) -> None:
         ({"keys": ["short"], "allow_short_secret": True}, "It is weak: the secret has 5 bytes"),
         ({"enabled": False}, "the default provider, and it is disabled"),
         ({"deliveries": ["query"]}, "Tokens come in the address only"),
+        ({"deliveries": ["header"]}, "Tokens are taken from the Authorization header only"),
+        ({"expiry_adjustment": -3600}, "exp is shortened by 3600 seconds"),
+        ({"update_email": True}, "People are known by their e-mail address"),
     ],
 )
 def test_what_is_risky_is_said(gateway: MakeGateway, settings: dict[str, Any], words: str) -> None:
@@ -660,6 +690,21 @@ def test_every_change_is_written_down_with_who_when_and_what(app: Flask, carol: 
         assert "Provider changed: corporate max_age 300 120" in carol.text.replace("from ", "").replace("to ", "")
         assert CAROL.email in carol.text
         assert re.search(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", carol.text)
+
+
+def test_what_was_created_and_removed_is_written_down(app: Flask, carol: Visitor) -> None:
+    carol.send(begin_provider(carol).fill(keys=SECOND_KEY, max_age="120"))
+    carol.open("/settings/sso/jwt/provider/second/remove")
+    carol.send(carol.form("/settings/sso/jwt/provider/second/remove").fill(confirmed="second"))
+    (_, _, _, made), (action, _, _, last) = changes(app)[-2:]
+    assert action == "provider removed"
+    assert made["max_age"] == [None, 120]
+    assert last["max_age"] == [120, None]
+    (fingerprint,) = made["keys"][1]
+    assert last["keys"] == [[fingerprint], None]
+    carol.open("/settings/sso/jwt/changes")
+    assert fingerprint in carol.text
+    assert SECOND_KEY not in json.dumps(changes(app)) + carol.text
 
 
 def test_what_was_tried_and_refused_is_no_change(app: Flask, carol: Visitor) -> None:

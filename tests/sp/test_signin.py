@@ -44,6 +44,7 @@ KEY = key_for("HS256")
 PROVIDERS: dict[str, Mapping[str, Any]] = {
     "corporate": {"keys": [KEY.secret], "default": True, "mapping": {"id": "sub", "department": "department"}},
     "partner": {"keys": [KEY.secret], "mapping": {"id": "sub"}},
+    "silent": {"keys": [KEY.secret], "mapping": {"id": "sub"}, "update_profile": False},
     "closed": {"keys": [KEY.secret], "mapping": {"id": "sub"}, "auto_create": False},
 }
 TABLES = (Account, Identity, SessionRecord, SpentToken, Activity)
@@ -148,6 +149,24 @@ def test_a_sign_in_spends_creates_opens_and_notes_in_one_transaction_with_one_co
     session = gate.core.sessions.find(signed_in.secret)
     assert session is not None
     assert session.attributes == {"department": "it"}
+
+
+@pytest.mark.parametrize("access_token", [False, True])
+def test_a_sign_in_of_a_known_person_is_five_statements_and_one_more_with_an_access_token(
+    gate: Gate, access_token: bool
+) -> None:
+    gate.sign_in()
+    verified, trusted = gate.verified(gate.claims()), gate.core.registry.get("corporate")
+    seen: list[str] = []
+    event.listen(gate.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
+    gate.core.sign_in.with_token(verified, trusted, WHO, reference="r", access_token=access_token)
+    assert [statement.split()[0] for statement in seen] == [
+        "INSERT",  # the token is spent
+        "SELECT",  # the account
+        "UPDATE",
+        *["INSERT"] * (2 if access_token else 1),  # sessions
+        "INSERT",  # the activity log
+    ]
 
 
 def test_a_kill_at_any_statement_leaves_neither_an_account_nor_a_spent_token(gate: Gate) -> None:
@@ -398,6 +417,25 @@ def test_an_older_token_that_is_overtaken_by_a_newer_one_does_not_overwrite_it(m
     assert fast.rows()["session"] == 3
 
 
+def test_an_older_token_that_waits_for_a_newer_one_of_another_provider_does_not_overwrite_it(
+    make_gate: MakeGate,
+) -> None:
+    """The older one has asked for the account before the newer one has written it, and reads it afterwards."""
+    slow, waits = make_gate(), make_gate()
+    now = int(time.time())
+    slow.sign_in(iat=now - 30, given_name="First")
+    slow.sign_in("partner", iat=now - 20, given_name="Second")
+    newer = slow.claims(iat=now, given_name="Newer")
+    with slowed_after_look_up(slow, 0.5) as waiting:
+        thread = threading.Thread(target=lambda: slow.sign_in("partner", given=newer), name="slow")
+        thread.start()
+        assert waiting.wait(10)
+        waits.sign_in(iat=now - 10, given_name="Older")
+        thread.join(10)
+    assert waits.account().given_name == "Newer"
+    assert waits.rows()["session"] == 4
+
+
 def test_an_account_that_is_disabled_during_a_sign_in_has_no_session_afterwards(make_gate: MakeGate) -> None:
     slow, administrator = make_gate(), make_gate()
     slow.sign_in()
@@ -422,6 +460,62 @@ def test_an_account_is_joined_by_address_and_keeps_what_the_provider_does_not_sa
     assert gate.rows()["identity"] == 2
     with pytest.raises(EmailConflict):
         gate.sign_in("partner", sub="a-78")
+
+
+def test_an_older_token_of_another_provider_does_not_overwrite_newer_data_when_it_joins(gate: Gate) -> None:
+    now = int(time.time())
+    gate.sign_in(iat=now, given_name="NEW")
+    gate.sign_in("partner", sub="a-77", iat=now - 200, given_name="OLD", family_name="Old")
+    assert (gate.account().given_name, gate.account().family_name) == ("NEW", None)
+    assert gate.rows()["identity"] == 2
+    gate.sign_in("partner", sub="a-77", iat=now - 100, given_name="OLD")  # nor later, when it is linked
+    assert gate.account().given_name == "NEW"
+    gate.sign_in("partner", sub="a-77", iat=now + 1, given_name="NEWER")
+    assert gate.account().given_name == "NEWER"
+
+
+def test_an_older_token_of_another_provider_that_is_linked_already_does_not_overwrite_newer_data(gate: Gate) -> None:
+    now = int(time.time())
+    gate.sign_in(iat=now - 250, given_name="First")
+    gate.sign_in("partner", iat=now - 240, given_name="Second")
+    gate.sign_in(iat=now, given_name="NEW")
+    gate.sign_in("partner", iat=now - 200, given_name="OLD")
+    assert gate.account().given_name == "NEW"
+
+
+def test_an_older_token_does_not_turn_the_clock_back(gate: Gate) -> None:
+    now = int(time.time())
+    gate.sign_in(iat=now, given_name="NEW")
+    gate.sign_in("partner", iat=now - 200)
+    gate.sign_in(iat=now - 100, given_name="OLD")
+    assert gate.account().given_name == "NEW"
+
+
+def test_a_provider_that_changes_nothing_keeps_no_other_from_it(gate: Gate) -> None:
+    now = int(time.time())
+    gate.sign_in(iat=now - 200, given_name="First")
+    gate.sign_in("silent", iat=now, given_name="Unheard")
+    gate.sign_in(iat=now - 100, given_name="Second")
+    assert gate.account().given_name == "Second"
+
+
+@pytest.mark.parametrize(("first", "then"), [("jürgen@example.com", "jürgen@EXAMPLE.com"), ("пётр@example.com",) * 2])
+def test_an_account_is_joined_by_an_address_with_other_letters_than_ascii(gate: Gate, first: str, then: str) -> None:
+    gate.sign_in(sub="one", email=first)
+    assert not gate.sign_in("partner", sub="two", email=then).created
+    assert (gate.rows()["account"], gate.rows()["identity"]) == (1, 2)
+
+
+def test_attack_a_look_alike_of_an_address_with_other_letters_than_ascii_joins_nothing(gate: Gate) -> None:
+    gate.sign_in(sub="one", email="jürgen@example.com")
+    for look_alike in (
+        "ju\u0308rgen@example.com",
+        "jürgen@example\uff0ecom",
+        "JÜRGEN@example.com",
+        "ｊürgen@example.com",
+    ):
+        with pytest.raises(EmailConflict, match="only looks like"):
+            gate.sign_in("partner", sub="two", email=look_alike)
 
 
 def test_the_same_jti_of_two_providers_is_two_tokens(gate: Gate) -> None:
@@ -458,6 +552,10 @@ def test_an_access_token_is_a_second_session_that_is_no_browsers(gate: Gate) -> 
     assert gate.core.sessions.find(signed_in.access_token) is None
     assert gate.core.sessions.find(signed_in.access_token, API)
     assert gate.rows() == ONE_SIGN_IN | {"session": 2}
+    session = gate.core.sessions.find(signed_in.secret)
+    assert session is not None
+    assert gate.core.sessions.end(id_hash=session.id_hash) == 2
+    assert gate.core.sessions.find(signed_in.access_token, API) is None
 
 
 def test_the_key_that_verified_is_seen_to_be_in_use(gate: Gate) -> None:
@@ -500,13 +598,13 @@ def test_a_second_restart_within_a_minute_means_that_cookies_are_blocked(gate: G
 def test_a_refusal_that_cannot_be_written_down_is_still_a_refusal(gate: Gate) -> None:
     with gate.engine.begin() as connection:
         connection.execute(text("ALTER TABLE activity RENAME TO elsewhere"))
-    gate.core.sign_in.note_refusal(UserUnknown("nobody"), WHO, reference="r")
+    gate.core.logbook.note_refusal(UserUnknown("nobody"), WHO, reference="r")
 
 
 def test_a_refusal_is_written_down_with_what_is_known_and_without_the_token(gate: Gate) -> None:
     verified = gate.verified(gate.claims(sub="x" * 600, email="y" * 300))
     token = forge({"alg": "HS256"}, verified.claims.raw, KEY.sign)
-    gate.core.sign_in.note_refusal(
+    gate.core.logbook.note_refusal(
         UserUnknown(f"no account for {token}"),
         WHO,
         reference="r",

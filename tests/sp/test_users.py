@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import insert, text
+from sqlalchemy.exc import OperationalError
 
-from shared.errors import SeatLimitReached
+from shared.errors import SeatLimitReached, StoreUnavailable
+from sp import audit
 from sp.models import Account, Identity
 from sp.people import LastAdministrator
 from sp.people_finder import PAGE_ROWS
@@ -316,7 +318,7 @@ def test_the_command_line_may_disable_anybody(app: Flask, carol: Visitor) -> Non
 def test_all_sessions_of_a_person_are_ended(app: Flask, carol: Visitor) -> None:
     here, there = alice_in(app), alice_in(app)
     act(carol, id_of(app, ALICE.email), "sessions/end")
-    assert "2 sessions of alice@example.com have ended" in carol.text
+    assert "2 sessions have ended for alice@example.com" in carol.text
     assert [client.get("/account").status_code for client in (here, there)] == [303, 303]
     assert carol.open("/account").status_code == 200
 
@@ -324,16 +326,16 @@ def test_all_sessions_of_a_person_are_ended(app: Flask, carol: Visitor) -> None:
 def test_one_session_is_ended_and_the_other_goes_on(app: Flask, carol: Visitor) -> None:
     here, there = alice_in(app), alice_in(app)
     number = id_of(app, ALICE.email)
-    newest, oldest = core_of(app).sessions.list_of(number)
+    newest, oldest = core_of(app).session_finder.list_of(number)
     act(carol, number, "sessions/end", session=oldest.public_id)
-    left = core_of(app).sessions.list_of(number)
+    left = core_of(app).session_finder.list_of(number)
     assert [session.public_id for session in left] == [newest.public_id]
     assert sorted(client.get("/account").status_code for client in (here, there)) == [200, 303]
 
 
 def test_a_session_of_somebody_else_is_not_ended_on_this_page(app: Flask, carol: Visitor) -> None:
     alice = alice_in(app)
-    (session,) = core_of(app).sessions.list_of(id_of(app, ALICE.email))
+    (session,) = core_of(app).session_finder.list_of(id_of(app, ALICE.email))
     other = account(app, MALLORY.email)
     token = (carol.open(f"{USERS}/{other}"), carol.form(f"{USERS}/{other}/disable"))[1].fields["csrf_token"]
     carol.client.post(f"{USERS}/{other}/sessions/end", data={"csrf_token": token, "session": session.public_id})
@@ -341,7 +343,7 @@ def test_a_session_of_somebody_else_is_not_ended_on_this_page(app: Flask, carol:
 
 
 def test_nobody_ends_the_session_of_somebody_else_on_the_own_page(app: Flask, carol: Visitor) -> None:
-    (carols,) = core_of(app).sessions.list_of(id_of(app, CAROL.email))
+    (carols,) = core_of(app).session_finder.list_of(id_of(app, CAROL.email))
     alice = Visitor(alice_in(app))
     alice.open("/account")
     form = next(form for form in forms_of(alice.page) if "/sessions/" in form.action)
@@ -367,6 +369,40 @@ def test_who_disabled_enabled_or_signed_out_whom_is_written_down(app: Flask, car
             ("account enabled", CAROL.email),
         ]
     assert "Account disabled: alice@example.com" in (carol.open(f"{USERS}/{number}"), carol.text)[1]
+
+
+def test_who_ended_which_session_of_whom_is_written_down(app: Flask, carol: Visitor) -> None:
+    alice_in(app)
+    number = id_of(app, ALICE.email)
+    (session,) = core_of(app).session_finder.list_of(number)
+    before = datetime.now(UTC)
+    act(carol, number, "sessions/end", session=session.public_id)
+    (line,) = audit.recent(core_of(app).engine, subject=ALICE.email)
+    assert (line.action, line.actor) == ("session ended", CAROL.email)
+    assert line.detail == {"session": [session.public_id, None]}
+    assert before <= line.at <= datetime.now(UTC)
+    assert f"Session ended: {ALICE.email}" in (carol.open(f"{USERS}/{number}"), carol.text)[1]
+
+
+def test_a_session_that_is_not_there_leaves_no_line(app: Flask, carol: Visitor) -> None:
+    number = account(app, MALLORY.email)
+    (carols,) = core_of(app).session_finder.list_of(id_of(app, CAROL.email))
+    for public_id in ("0" * 16, carols.public_id):
+        assert core_of(app).people.sign_out(number, public_id=public_id) == 0
+    assert audit.recent(core_of(app).engine, subject=MALLORY.email) == []
+
+
+def test_no_session_ends_without_its_line(app: Flask, carol: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: object) -> None:
+        raise OperationalError("statement", {}, Exception("the database went away"))
+
+    alice, number = alice_in(app), id_of(app, ALICE.email)
+    (session,) = core_of(app).session_finder.list_of(number)
+    monkeypatch.setattr("sp.people.audit.record", fails)
+    for public_id in (session.public_id, None):
+        with pytest.raises(StoreUnavailable):
+            core_of(app).people.sign_out(number, public_id=public_id)
+    assert alice.get("/account").status_code == 200
 
 
 def test_what_changes_nothing_is_not_written_down(app: Flask, carol: Visitor) -> None:

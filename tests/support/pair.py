@@ -70,7 +70,6 @@ def running_pair(
 
     the_provider: dict[str, object] = {
         "preset": "strict",
-        "unsolicited": "restart",  # the default of the other presets: a sign-in may begin at the identity provider
         "display_name": "Corporate sign-in",
         "default": True,
         "keys": [key],

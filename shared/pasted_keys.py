@@ -1,0 +1,112 @@
+"""Tell what else a text is that was given as a shared secret: a key of a key pair, in one of the forms it comes in.
+
+Pure. A public key is known to everybody, so whoever takes one for an HMAC secret lets everybody sign; a private key
+has no business there either. Such texts are recognised by what they hold, not by their first letters alone, and an
+ordinary secret, random base64 and hexadecimal among them, is none of this and costs microseconds to look at.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+import warnings
+from base64 import b64decode
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_private_key, load_der_public_key
+from cryptography.x509 import load_der_x509_certificate
+
+PEM = "a PEM or SSH key cannot be a shared secret: choose an RS or ES algorithm for it"
+JWK = "a JWK cannot be a shared secret: give the secret's text, or choose an RS or ES algorithm"
+
+_ARMOUR = re.compile(r"----[ -]?BEGIN|BEGIN [A-Z0-9 ]*(?:PUBLIC KEY|PRIVATE KEY|CERTIFICATE)|PuTTY-User-Key-File")
+_SSH = re.compile(r"\A(?:ssh-|ecdsa-|sk-ssh-|sk-ecdsa-)|\b(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+\s+AAAA")
+_SSH_BLOB = re.compile(rb"\x00\x00\x00.(?:ssh-|ecdsa-|sk-)", re.DOTALL)  # RFC 4253, section 6.6: length and name
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}\Z")
+_HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2}){16,}\Z")
+_MEMBERS_OF_KEYS = {"kty", "keys"}
+_SEQUENCE = 0x30  # with what every key and certificate begins in DER
+MAX_WRAPPERS = 3  # forms in one another that are looked through: a JWK that holds a PEM, all of it in base64
+
+
+def what_was_pasted(text: str, wrappers: int = MAX_WRAPPERS) -> str:
+    """Return why *text* cannot be a shared secret, or "" if it is no key of another kind."""
+    text = text.strip()
+    if _ARMOUR.search(text) or _SSH.search(text):
+        return PEM
+    if text.startswith(("{", "[", '"')):
+        return _in_json(text, wrappers)
+    for octets in _decoded(text):
+        if _is_der_key(octets) or _SSH_BLOB.match(octets):
+            return PEM
+        if wrappers and octets.isascii() and (found := what_was_pasted(octets.decode(), wrappers - 1)):
+            return found
+    return ""
+
+
+def _in_json(text: str, wrappers: int) -> str:
+    try:
+        waiting = [json.loads(text)]
+    except RecursionError:
+        return JWK
+    except ValueError:
+        return JWK if '"kty"' in text else ""  # one that was cut off
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if not _MEMBERS_OF_KEYS.isdisjoint(value):
+                return JWK
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+        elif isinstance(value, str) and wrappers and (found := what_was_pasted(value, wrappers - 1)):
+            return found
+    return ""
+
+
+def _decoded(text: str) -> Iterator[bytes]:
+    """Yield what *text* is in base64, base64url and hexadecimal, with line breaks and without padding."""
+    compact = re.sub(r"\s|\\n|\\r", "", text).rstrip("=").translate(str.maketrans("-_", "+/"))
+    if _HEXADECIMAL.match(compact):
+        yield binascii.unhexlify(compact)
+    if _BASE64.match(compact) and len(compact) % 4 != 1:
+        yield b64decode(compact + "=" * (-len(compact) % 4))
+
+
+def _is_der_key(octets: bytes) -> bool:
+    """Tell whether *octets* begin with a public key, a private key or a certificate in DER."""
+    octets = _first_element(octets)
+    if not octets:
+        return False
+    loaders: tuple[Callable[[bytes], Any], ...] = (
+        load_der_public_key,
+        lambda der: load_der_private_key(der, None),
+        load_der_x509_certificate,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of keys that are old or odd: they are refused all the same
+        return any(_loads(loader, octets) for loader in loaders)
+
+
+def _loads(loader: Callable[[bytes], Any], octets: bytes) -> bool:
+    try:
+        loader(octets)
+    except (TypeError, UnsupportedAlgorithm):
+        return True  # a key with a password, or of an algorithm that is not known here
+    except ValueError:
+        return False
+    return True
+
+
+def _first_element(octets: bytes) -> bytes:
+    """Return the sequence with which *octets* begin, if it is there in full (X.690, section 8.1.3), else nothing."""
+    if len(octets) < 2 or octets[0] != _SEQUENCE:
+        return b""
+    length, header = octets[1], 2
+    if length > 0x80:
+        header += length - 0x80
+        length = int.from_bytes(octets[2:header])
+    return octets[: header + length] if header + length <= len(octets) else b""

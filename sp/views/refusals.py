@@ -1,0 +1,90 @@
+"""What becomes of a refusal: a line in the activity log, and JSON, the provider's error page, or our own."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Blueprint, Flask, g, jsonify, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from shared.errors import REJECTIONS, CookiesBlocked, Rejection, StoreUnavailable, TokenReplayed
+from shared.web import new_reference, page, prefers_json
+from sp.core import core
+from sp.providers import Provider
+from sp.redirects import add_query
+from sp.views import loops
+from sp.views.people import browser_session, visitor
+from sp.views.repeats import landing_of_refusal
+
+views = Blueprint("refusals", __name__)
+REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")
+
+
+@views.get("/access/jwt/error")
+def error() -> ResponseReturnValue:
+    """Say what happened, what to do about it, and the reference to quote."""
+    rejection = REJECTIONS.get(request.args.get("code", ""), Rejection)
+    reference = request.args.get("reference", "")
+    if not REFERENCE.match(reference):
+        reference = ""
+    if rejection is TokenReplayed and (path := landing_of_refusal(reference)) is not None:
+        return redirect(path, 303)
+    try:
+        session = browser_session()
+    except StoreUnavailable:
+        session = None  # or the page that says so would lead to itself
+    causes = loops.causes() if rejection is CookiesBlocked and session is None else []
+    return page(
+        "sp/refused.html",
+        rejection.status,
+        rejection=rejection,
+        reference=reference,
+        session=session,
+        causes=causes,
+    )
+
+
+def install_errors(app: Flask) -> None:
+    """Turn every Rejection, wherever it is raised, into the answer that the contract promises."""
+    app.register_error_handler(Rejection, refuse)
+
+
+def refuse(rejection: Rejection) -> ResponseReturnValue:
+    """Answer a refusal: JSON with the code's status, or the way to the error page; and write it down."""
+    reference = write_down(rejection)
+    if g.get("wants_json", prefers_json()):
+        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
+        return jsonify(body), rejection.status
+    provider: Provider | None = g.get("provider")
+    if provider is None or not _leads_on(provider, rejection):
+        return redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
+    response = redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
+    core().landings.note_refusal(response, request.cookies)
+    return response
+
+
+def _leads_on(provider: Provider, rejection: Rejection) -> bool:
+    """Tell whether the browser goes to the provider's own error page.
+
+    That page may send it on, and round in a circle. So a browser that was there a moment ago sees ours, and one that
+    blocks cookies, which could not show that it was there, sees no page behind the gateway.
+    """
+    if not provider.error_url or core().landings.was_refused(request.cookies):
+        return False
+    path = core().own.path_at(provider.error_url)
+    return path is None or not (core().own.is_error_page(path) or isinstance(rejection, CookiesBlocked))
+
+
+def write_down(rejection: Rejection) -> str:
+    """Write a refusal into the activity log, with what is known of the token, and return its reference."""
+    reference = new_reference()
+    provider: Provider | None = g.get("provider")
+    core().logbook.note_refusal(
+        rejection,
+        visitor(),
+        reference=reference,
+        provider=provider.name if provider else None,
+        verified=g.get("verified"),
+        key=g.get("token_key"),
+    )
+    return reference

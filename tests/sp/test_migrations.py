@@ -1,0 +1,97 @@
+"""The schema that the migrations make is the one that the models describe, and what was there before is still there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, text
+
+from shared.schema import prepare_engine
+from sp.models import Base
+from tests.support.stores import PostgreSQL
+
+MIGRATIONS = Path(__file__).parents[2] / "sp" / "migrations"
+ACCOUNT = (
+    "INSERT INTO account (id, email, email_key, groups, attributes, is_active, is_admin, created_at) VALUES"
+    " (:id, :email, :email, '[]', '{}', true, false, '2026-01-01 00:00:00')"
+)
+IDENTITY = (
+    "INSERT INTO identity (provider, subject, account_id, issued_at, created_at) VALUES"
+    " (:provider, 'a', :account, :at, '2026-01-01 00:00:00')"
+)
+SESSION = (
+    "INSERT INTO session (id_hash, public_id, kind, account_id, claims, created_at, expires_at, address, user_agent,"
+    " return_path) VALUES (:hash, :name, 'browser', 1, '{}', 1, 2, '', '', '/')"
+)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    url = f"sqlite:///{tmp_path / 'sp.sqlite3'}"
+    if request.param == "postgresql":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.create_database()
+    engine = prepare_engine(create_engine(url))
+    yield engine
+    engine.dispose()
+
+
+def migrate(engine: Engine, revision: str, *, back: bool = False) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        (command.downgrade if back else command.upgrade)(config, revision)
+
+
+def put(engine: Engine, statement: str, **values: object) -> None:
+    with engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+def all_of(engine: Engine, query: str) -> list[tuple[object, ...]]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def test_models_and_migrated_schema_agree(engine: Engine) -> None:
+    migrate(engine, "head")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_each_account_takes_over_the_newest_time_of_its_ids_and_gives_it_back(engine: Engine) -> None:
+    migrate(engine, "0001")
+    for number in (1, 2):
+        put(engine, ACCOUNT, id=number, email=f"{number}@example.com")
+    for provider, at in (("corporate", 100.5), ("partner", 300.25), ("campus", 200.0)):
+        put(engine, IDENTITY, provider=provider, account=1, at=at)
+    migrate(engine, "head")
+    clocks = "SELECT id, synchronised_at FROM account ORDER BY id"
+    assert all_of(engine, clocks) == [(1, 300.25), (2, 0.0)]
+    migrate(engine, "0001", back=True)
+    assert all_of(engine, "SELECT DISTINCT issued_at FROM identity") == [(300.25,)]
+
+
+def test_nobody_is_signed_out_by_a_migration_there_and_back(engine: Engine) -> None:
+    migrate(engine, "0001")
+    put(engine, ACCOUNT, id=1, email="a@example.com")
+    put(engine, SESSION, hash=b"h" * 32, name="one")
+    migrate(engine, "head")
+    assert all_of(engine, "SELECT public_id, opened_with FROM session") == [("one", None)]
+    migrate(engine, "0001", back=True)
+    assert all_of(engine, "SELECT public_id FROM session") == [("one",)]
+    migrate(engine, "head")
+
+
+def test_a_node_of_the_version_before_goes_on_until_it_is_restarted(engine: Engine) -> None:
+    """Nodes are restarted one by one: the old ones write rows that know nothing of the new columns."""
+    migrate(engine, "head")
+    put(engine, ACCOUNT, id=1, email="a@example.com")
+    put(engine, IDENTITY, provider="corporate", account=1, at=1.0)
+    put(engine, SESSION, hash=b"h" * 32, name="one")
+    assert all_of(engine, "SELECT synchronised_at FROM account") == [(0.0,)]
