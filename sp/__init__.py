@@ -16,9 +16,9 @@ from sp.config import Config
 from sp.cookies import FormSessions
 from sp.core import Core, build
 from sp.models import db
-from sp.provider_store import ProvidersRefused, ProviderStore
-from sp.resealing import reseal
 from sp.rules import warnings
+from sp.stores.provider_store import ProvidersRefused, ProviderStore
+from sp.stores.resealing import reseal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication

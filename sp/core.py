@@ -12,27 +12,27 @@ from shared.known_devices import Devices
 from shared.schema import Engine
 from shared.vault import Vault
 from sp.addresses import OwnAddresses
-from sp.assertion_keys import AssertionKeys
 from sp.config import Config
 from sp.counters import counters
-from sp.key_copies import SqlKeyCopies
 from sp.landings import Landings
 from sp.local_signin import LocalSignIn
-from sp.logbook import Logbook
 from sp.pending import PendingSignIns
-from sp.people import People
-from sp.people_finder import PeopleFinder
-from sp.provider_editing import ProviderEditor
-from sp.provider_store import ProviderStore
 from sp.providers import Provider
 from sp.registry import ProviderRegistry
 from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache
-from sp.session_finder import SessionFinder
 from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
-from sp.throttling import make_throttle
-from sp.trials import Trials
+from sp.stores.assertion_keys import AssertionKeys
+from sp.stores.key_copies import SqlKeyCopies
+from sp.stores.logbook import Logbook
+from sp.stores.people import People
+from sp.stores.people_finder import PeopleFinder
+from sp.stores.provider_editing import ProviderEditor
+from sp.stores.provider_store import ProviderStore
+from sp.stores.session_finder import SessionFinder
+from sp.stores.throttling import make_throttle
+from sp.stores.trials import Trials
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from shared.known_devices import Devices
 from shared.throttling import Throttle, TooManyAttempts
-from sp.activity import Visitor
-from sp.logbook import Logbook
-from sp.people import People
 from sp.signin import SignedIn, SignIn
-from sp.throttling import FORGET_AT_ONCE
+from sp.stores.activity import Visitor
+from sp.stores.logbook import Logbook
+from sp.stores.people import People
+from sp.stores.throttling import FORGET_AT_ONCE
 from sp.verification import is_plain_email
 
 

@@ -198,7 +198,7 @@ Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_w
 class Activity(Base):
     """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
 
-    `email` is kept with A-Z in small letters, as it is searched; see `sp.activity.searched_as`.
+    `email` is kept with A-Z in small letters, as it is searched; see `sp.stores.activity.searched_as`.
     """
 
     __tablename__ = "activity"

@@ -1,6 +1,6 @@
 """Which keys a provider is to have after a change, and what is wrong with those that it has.
 
-Decides; `sp.provider_editing` writes. What a key must be to be one at all is the policy of `shared.keys`.
+Decides; `sp.stores.provider_editing` writes. What a key must be to be one at all is the policy of `shared.keys`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey, generate_key, key_set, load_key, public_pem
 from shared.vault import Vault, VaultLocked
-from sp.provider_rows import StoredKey, StoredProvider
 from sp.providers import Provider
+from sp.stores.provider_rows import StoredKey, StoredProvider
 
 PRIVATE_KEY = (
     "this is a private key: it belongs at the identity provider alone. Paste its public half, and if the private one "

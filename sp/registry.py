@@ -17,8 +17,8 @@ from shared.keys import KeyRefused, KeySet, TokenKey, load_key
 from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
 from sp.jwks import KeyCopies, KeyEndpoint
-from sp.provider_store import ProviderStore, StoredProvider
 from sp.providers import Provider
+from sp.stores.provider_store import ProviderStore, StoredProvider
 
 Result = TypeVar("Result")
 log = logging.getLogger("lychgate")

@@ -3,7 +3,8 @@
 The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
 believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
 
-What ends together with a session is decided in `sp.session_endings`; lists and counts are in `sp.session_finder`.
+What ends together with a session is decided in `sp.stores.session_endings`; lists and counts are in
+`sp.stores.session_finder`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
 from sp.counters import counters
-from sp.database import must_answer
 from sp.models import Account, SessionRecord
-from sp.session_endings import by_name, by_provider, end_sessions
 from sp.signout_tokens import SignOut
+from sp.stores.database import must_answer
+from sp.stores.session_endings import by_name, by_provider, end_sessions
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32

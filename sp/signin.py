@@ -2,7 +2,7 @@
 
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
 together or not at all. A failure in the middle leaves neither an account nor a spent token. What signs nobody in is
-written down by `sp.logbook`.
+written down by `sp.stores.logbook`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.claims import Claims
 from shared.errors import CookiesBlocked, EmailConflict
-from sp import accounts, activity, replay
-from sp.activity import Visitor
-from sp.database import must_answer
-from sp.provider_store import ProviderStore
+from sp import replay
 from sp.provisioning import Profile, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
 from sp.sessions import API, BROWSER, NewSession, SessionStore
+from sp.stores import accounts, activity
+from sp.stores.activity import Visitor
+from sp.stores.database import must_answer
+from sp.stores.provider_store import ProviderStore
 from sp.verification import Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop

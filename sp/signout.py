@@ -6,12 +6,12 @@ import time
 
 from sqlalchemy import Engine
 
-from sp import activity
-from sp.activity import Visitor
-from sp.database import must_answer
 from sp.replay import ReplayCache, Trace, token_key
 from sp.sessions import SessionStore
 from sp.signout_tokens import SignOut
+from sp.stores import activity
+from sp.stores.activity import Visitor
+from sp.stores.database import must_answer
 
 
 class SignOuts:

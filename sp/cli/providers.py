@@ -14,8 +14,8 @@ from sp import config as settings
 from sp.cli.output import as_json, fail, print_table
 from sp.core import core
 from sp.provider_risks import risks_of
-from sp.provider_store import ProvidersRefused, StoredProvider
-from sp.resealing import reseal
+from sp.stores.provider_store import ProvidersRefused, StoredProvider
+from sp.stores.resealing import reseal
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 

@@ -10,10 +10,10 @@ from flask.cli import AppGroup
 
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
-from sp.accounts import KnownAs
 from sp.cli.output import as_json, fail, print_table, read_password
 from sp.core import core
-from sp.people import ControlledByProviders, Person
+from sp.stores.accounts import KnownAs
+from sp.stores.people import ControlledByProviders, Person
 from sp.verification import is_plain_email
 
 users = AppGroup("users", help="Accounts of the gateway.")

@@ -1,7 +1,7 @@
 """The report of a trial sign-in: the token judged to the end, and its claims held against the field matching.
 
 Pure but for the keys, which may come from the provider's key endpoint. Whose account the token leads to, and whether
-it was spent before, `sp.trials` adds.
+it was spent before, `sp.stores.trials` adds.
 """
 
 from __future__ import annotations

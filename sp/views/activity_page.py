@@ -8,8 +8,8 @@ from werkzeug.exceptions import NotFound
 
 from shared.errors import REJECTIONS
 from shared.web import page
-from sp import activity_log
 from sp.core import core
+from sp.stores import activity_log
 from sp.views.administration import administrators_only
 
 views = Blueprint("activity", __name__)

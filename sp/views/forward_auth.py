@@ -27,8 +27,8 @@ from sp.turned_away import Answers, store_down, why
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from sp.assertion_keys import AssertionKeys
     from sp.sessions import Session
+    from sp.stores.assertion_keys import AssertionKeys
 
 CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')
 _RAW = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')

@@ -10,10 +10,10 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from shared.tokens import redact
-from sp.activity import Visitor
 from sp.cookies import read_session_cookie, session_cookie_name
 from sp.core import core
 from sp.sessions import Session, hash_id
+from sp.stores.activity import Visitor
 
 
 class Person(UserMixin):  # type: ignore[misc]

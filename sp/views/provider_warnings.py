@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sp.provider_keys import JudgedKey
 from sp.provider_risks import risks_of
-from sp.provider_rows import StoredProvider
+from sp.stores.provider_rows import StoredProvider
 
 NO_WAY_IN = (
     "No administrator has a local password. If the identity provider fails, nobody can come in to mend it. "

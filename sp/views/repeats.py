@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 
-from sp import activity
 from sp.core import core
 from sp.pending import Pending
 from sp.sessions import hash_id
+from sp.stores import activity
 from sp.views.people import browser_secret, browser_session
 
 

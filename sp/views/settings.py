@@ -6,9 +6,9 @@ from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from shared.web import page
-from sp import audit
 from sp.core import core
 from sp.providers import Provider
+from sp.stores import audit
 from sp.views import provider_warnings
 from sp.views.administration import administrators_only
 

@@ -11,8 +11,8 @@ from flask.typing import ResponseReturnValue
 
 from shared.web import page
 from sp.core import core
-from sp.provider_editing import ChangedMeanwhile, ManagedByFile
 from sp.providers import ProviderRefused
+from sp.stores.provider_editing import ChangedMeanwhile, ManagedByFile
 from sp.views.administration import administrator, administrators_only
 from sp.views.settings_provider import MANAGED, find
 

@@ -8,15 +8,15 @@ from werkzeug.exceptions import NotFound
 
 from shared.errors import ProviderUnknown
 from shared.web import page
-from sp import audit
-from sp import provider_rows as rows
 from sp.core import core
 from sp.forms.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.forms.provider import ProviderForm
 from sp.presets import PRESETS
-from sp.provider_editing import ChangedMeanwhile, ManagedByFile
-from sp.provider_rows import StoredProvider
 from sp.providers import ProviderRefused, parse_provider
+from sp.stores import audit
+from sp.stores import provider_rows as rows
+from sp.stores.provider_editing import ChangedMeanwhile, ManagedByFile
+from sp.stores.provider_rows import StoredProvider
 from sp.views import provider_warnings
 from sp.views.administration import administrator, administrators_only
 from sp.views.settings import CHANGES_ON_FRONT, return_address

@@ -14,10 +14,10 @@ from shared.tokens import read_object, take_apart
 from shared.web import new_reference, page
 from sp.core import core
 from sp.pending import Pending
-from sp.provider_rows import StoredProvider
 from sp.redirects import add_query
 from sp.registry import Trusted
-from sp.trials import Ticket
+from sp.stores.provider_rows import StoredProvider
+from sp.stores.trials import Ticket
 from sp.views.administration import administrator, administrators_only
 from sp.views.people import visitor
 from sp.views.settings_provider import find

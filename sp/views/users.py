@@ -8,10 +8,10 @@ from werkzeug.exceptions import NotFound
 
 from shared.errors import SeatLimitReached
 from shared.web import page
-from sp import activity_log, audit
 from sp.core import core
-from sp.people import LastAdministrator
-from sp.people_finder import PersonDetail
+from sp.stores import activity_log, audit
+from sp.stores.people import LastAdministrator
+from sp.stores.people_finder import PersonDetail
 from sp.views.activity_page import EVENTS
 from sp.views.administration import administrator, administrators_only
 

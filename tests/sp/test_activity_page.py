@@ -9,9 +9,9 @@ from flask import Flask
 from sqlalchemy import text
 
 from shared.errors import REJECTIONS
-from sp import activity
-from sp.activity import Visitor as From
-from sp.activity_log import PAGE_ROWS
+from sp.stores import activity
+from sp.stores.activity import Visitor as From
+from sp.stores.activity_log import PAGE_ROWS
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY, administrator_of
 from tests.support.cast import ALICE, CAROL

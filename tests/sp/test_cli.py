@@ -12,7 +12,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from shared.settings import SettingsRefused
-from sp import audit
+from sp.stores import audit
 from tests.sp.conftest import MakeGateway
 from tests.support.cast import ALICE, CAROL
 from tests.support.fake_idp import fake_idp

@@ -11,8 +11,8 @@ from shared.keys import load_key_set
 from shared.settings import SettingsRefused
 from sp.core import Core
 from sp.models import ProviderKey, ProviderRecord, SettingsChange
-from sp.provider_store import Applied, ProvidersRefused
 from sp.providers import ProviderRefused, parse_provider
+from sp.stores.provider_store import Applied, ProvidersRefused
 from tests.sp.conftest import MakeGateway
 from tests.support.forging import key_for
 from tests.support.gateway import core_of

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, func, insert, select, text
 
 from shared.errors import StoreUnavailable
 from sp.models import Account, SessionRecord
-from sp.session_finder import SessionFinder
 from sp.sessions import API, BROWSER, MAX_CACHED, NewSession, Session, SessionStore, hash_id
+from sp.stores.session_finder import SessionFinder
 from tests.support.cast import ALICE, BOB
 from tests.support.gateway import core_of, make_gateway
 
@@ -34,7 +34,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("sp.sessions", "sp.session_finder"):
+    for module in ("sp.sessions", "sp.stores.session_finder"):
         monkeypatch.setattr(f"{module}.time", clock)
     return clock
 

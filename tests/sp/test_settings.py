@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sp.forms.hints import GROUPS, HINTS, PRESET_WORDS
 from sp.forms.provider import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
 from sp.presets import PRESETS
-from sp.provider_rows import load_one
 from sp.providers import ACCESS_TOKEN_DELIVERIES, DELIVERIES, UNSOLICITED, Provider, parse_provider
+from sp.stores.provider_rows import load_one
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
 from tests.support.cast import ALICE, CAROL, Person

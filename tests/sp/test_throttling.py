@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from shared.known_devices import MAX_AGE, MAX_PEOPLE, Devices
 from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE
-from sp.throttling import make_throttle
+from sp.stores.throttling import make_throttle
 from tests.sp.conftest import MakeGateway
 from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.forms import forms_of, text_of

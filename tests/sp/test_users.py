@@ -11,11 +11,11 @@ from sqlalchemy import insert, text
 from sqlalchemy.exc import OperationalError
 
 from shared.errors import SeatLimitReached, StoreUnavailable
-from sp import audit
 from sp.models import Account, Identity
-from sp.people import LastAdministrator
-from sp.people_finder import PAGE_ROWS
 from sp.provisioning import email_key
+from sp.stores import audit
+from sp.stores.people import LastAdministrator
+from sp.stores.people_finder import PAGE_ROWS
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
 from tests.support.cast import ALICE, CAROL, MALLORY
@@ -398,7 +398,7 @@ def test_no_session_ends_without_its_line(app: Flask, carol: Visitor, monkeypatc
 
     alice, number = alice_in(app), id_of(app, ALICE.email)
     (session,) = core_of(app).session_finder.list_of(number)
-    monkeypatch.setattr("sp.people.audit.record", fails)
+    monkeypatch.setattr("sp.stores.people.audit.record", fails)
     for public_id in (session.public_id, None):
         with pytest.raises(StoreUnavailable):
             core_of(app).people.sign_out(number, public_id=public_id)

@@ -17,13 +17,13 @@ from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import Rejection, StoreUnavailable, TokenReplayed
-from sp import accounts, activity
-from sp.activity import Visitor
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.models import Trial
 from sp.provisioning import COLUMNS, Admit, decide, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
+from sp.stores import accounts, activity
+from sp.stores.activity import Visitor
 from sp.verification import Verified, acceptable_until
 
 KEPT = 86400  # seconds that a report can be looked at

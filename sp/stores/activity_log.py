@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from sp.activity import searched_as
 from sp.models import Activity
+from sp.stores.activity import searched_as
 
 PAGE_ROWS = 50
 

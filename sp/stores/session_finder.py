@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from sp import accounts
-from sp.database import must_answer
 from sp.models import SessionRecord
 from sp.sessions import BROWSER, MAX_ADDRESS, MAX_USER_AGENT
+from sp.stores import accounts
+from sp.stores.database import must_answer
 
 _session: Any = SessionRecord.__table__
 _DETAIL = (

@@ -1,7 +1,7 @@
 """The rows of a provider and its keys: read and written within the caller's transaction.
 
-Who may change what, and whether it makes sense, is decided by `sp.provider_store` (files, command line) and
-`sp.provider_editing` (settings page).
+Who may change what, and whether it makes sense, is decided by `sp.stores.provider_store` (files, command line) and
+`sp.stores.provider_editing` (settings page).
 """
 
 from __future__ import annotations

@@ -14,11 +14,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import Rejection
-from sp import activity
-from sp.activity import Visitor
-from sp.database import must_answer
 from sp.provisioning import MAX_SUBJECT
 from sp.sessions import Session
+from sp.stores import activity
+from sp.stores.activity import Visitor
+from sp.stores.database import must_answer
 from sp.verification import Verified
 
 log = logging.getLogger("lychgate")

@@ -16,13 +16,13 @@ from sqlalchemy import Connection, Engine
 
 from shared.errors import ProviderUnknown
 from shared.vault import Vault
-from sp import audit
-from sp import provider_changes as changes
-from sp import provider_rows as rows
 from sp.addresses import OwnAddresses
 from sp.provider_keys import JudgedKey, NewKey, judge, keys_after, new_key
-from sp.provider_rows import StoredKey, StoredProvider
 from sp.providers import Provider, ProviderRefused, parse_name, parse_provider
+from sp.stores import audit
+from sp.stores import provider_changes as changes
+from sp.stores import provider_rows as rows
+from sp.stores.provider_rows import StoredKey, StoredProvider
 
 MAX_JUDGED = 1000  # keys whose judgement is remembered
 

@@ -11,12 +11,12 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select, upda
 
 from shared.errors import SeatLimitReached
 from shared.passwords import check_password, hash_password, needs_rehash
-from sp import accounts, audit
-from sp.accounts import KnownAs
-from sp.database import must_answer
 from sp.models import Account, Identity
 from sp.provisioning import email_key
 from sp.sessions import SessionStore
+from sp.stores import accounts, audit
+from sp.stores.accounts import KnownAs
+from sp.stores.database import must_answer
 
 COMMAND_LINE = "command line"
 

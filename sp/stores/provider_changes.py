@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from sp import audit
-from sp import provider_rows as rows
-from sp.provider_rows import StoredProvider
 from sp.providers import Provider, parse_provider
+from sp.stores import audit
+from sp.stores import provider_rows as rows
+from sp.stores.provider_rows import StoredProvider
 
 ALWAYS_TOLD = ("preset", "algorithm")
 UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing

@@ -12,11 +12,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, or_, select
 
-from sp import accounts
-from sp.accounts import KnownAs
 from sp.models import Account
-from sp.people import Person, person_of
 from sp.provisioning import email_key
+from sp.stores import accounts
+from sp.stores.accounts import KnownAs
+from sp.stores.people import Person, person_of
 
 PAGE_ROWS = 50
 MAX_WORDS = 5  # of a search

@@ -20,13 +20,13 @@ from shared.errors import StoreUnavailable
 from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
 from shared.schema import lock_for_transaction
 from shared.vault import Vault, VaultLocked
-from sp import audit
-from sp import provider_changes as changes
-from sp import provider_rows as rows
 from sp.addresses import OwnAddresses
-from sp.provider_rows import MANAGED, default_of_the_file
-from sp.provider_rows import StoredProvider as StoredProvider  # handed out by `load`
 from sp.providers import Provider, ProviderRefused, parse_provider
+from sp.stores import audit
+from sp.stores import provider_changes as changes
+from sp.stores import provider_rows as rows
+from sp.stores.provider_rows import MANAGED, default_of_the_file
+from sp.stores.provider_rows import StoredProvider as StoredProvider  # handed out by `load`
 
 SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
 
