@@ -7,8 +7,6 @@ written down by `sp.stores.logbook`.
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from shared.claims import Claims
 from shared.errors import CookiesBlocked, EmailConflict
-from sp import replay
 from sp.provisioning import Profile, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
@@ -28,16 +25,14 @@ from sp.sessions import API, BROWSER, NewSession, SessionStore
 from sp.stores import accounts, activity
 from sp.stores.activity import Visitor
 from sp.stores.database import must_answer
+from sp.stores.housekeeping import Housekeeping
 from sp.stores.provider_store import ProviderStore
 from sp.verification import Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
 MAX_PROVIDER_SESSION = 512  # characters
 ATTEMPTS = 3  # of a transaction that met another one
-CLEAN_UP_EVERY = 50  # sign-ins of a worker
 KEY_USE_EVERY = 60  # seconds between two notes that a key was used
-
-log = logging.getLogger("lychgate")
 
 
 @dataclass(frozen=True)
@@ -67,9 +62,8 @@ class SignIn:
         self._writing = engine.execution_options(write=True)
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
-        self._since_clean_up = 0
+        self._housekeeping = Housekeeping(engine, sessions)
         self._key_noted_at: dict[int, float] = {}
-        self._lock = threading.Lock()
 
     def with_token(
         self,
@@ -108,7 +102,7 @@ class SignIn:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this address or id at the same moment") from error
-        self._clean_up_now_and_then()
+        self._housekeeping.note_sign_in()
         return signed_in
 
     def _open(
@@ -250,19 +244,6 @@ class SignIn:
             return
         self._key_noted_at[key_id] = time.monotonic()
         self._providers.note_use(connection, key_id, now)
-
-    def _clean_up_now_and_then(self) -> None:
-        with self._lock:
-            self._since_clean_up += 1
-            if self._since_clean_up < CLEAN_UP_EVERY:
-                return
-            self._since_clean_up = 0
-        try:
-            with self._writing.begin() as connection:
-                replay.clean_up(connection, int(time.time()))
-                self._sessions.clean_up(connection, int(time.time()), replay.CLEAN_UP_ROWS)
-        except SQLAlchemyError as error:
-            log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
 
 
 def _provider_session(claims: Claims) -> str | None:

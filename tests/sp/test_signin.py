@@ -32,8 +32,9 @@ from shared.errors import (
 from sp.core import Core
 from sp.models import Account, Activity, Identity, ProviderKey, SessionRecord, SpentToken
 from sp.sessions import API
-from sp.signin import CLEAN_UP_EVERY, SignedIn
+from sp.signin import SignedIn
 from sp.stores.activity import Visitor
+from sp.stores.housekeeping import CLEAN_UP_EVERY
 from sp.verification import Verified, acceptable_until, verify
 from tests.support.cast import ALICE, MALLORY
 from tests.support.forging import forge, key_for
