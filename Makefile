@@ -1,5 +1,5 @@
 # Everything runs from .venv, which is made once and filled again only when a file of requirements changes.
-# PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay -n 0" goes to pytest.
+# PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay" goes to pytest.
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint bench mutation format clean stale
@@ -7,6 +7,8 @@
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
 SOURCES := $(wildcard sp idp shared run_sp.py run_idp.py tests tools bench examples)
+# Two workers for two cores; an idle one takes waiting tests over, so servers and browsers are not waited for.
+WORKERS := -n 2 --dist worksteal
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
 STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)
 
@@ -18,7 +20,7 @@ demo: .venv/.runtime-installed ## start both programs with two demo users, and p
 
 test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser
 	@tools/system-packages
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest $(WORKERS) $(ARGS)
 
 lint: .venv/.dev-installed ## check formatting, lint rules and types
 	$(PY) -m ruff format --check $(SOURCES)

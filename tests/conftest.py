@@ -4,31 +4,37 @@ A missing browser or server skips the tests that need it, with the reason. With 
 a suite that quietly tested less must not look the same as one that tested everything.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from tests.support.browser import Chromium
 from tests.support.pair import Pair, running_pair
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
-from tests.support.tour import RULES
-from tests.support.watch import Watch
+
+if TYPE_CHECKING:  # Playwright is imported by the fixtures that use it: a unit test starts without it
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+    from tests.support.browser import Chromium
+    from tests.support.watch import Watch
 
 BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
 
 StartPair = Callable[..., AbstractContextManager[Pair]]
-NewContext = Callable[..., BrowserContext]
+NewContext = Callable[..., "BrowserContext"]
 
 
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A pair for tests that leave it as they found it, but for sessions and new accounts."""
+    from tests.support.tour import RULES
+
     with running_pair(tmp_path_factory.mktemp("pair"), rules=RULES) as running:
         yield running
 
@@ -69,6 +75,10 @@ def redis_server() -> Iterator[Redis]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Chromium]:
     """The machine's Chromium, for a test that starts its own."""
+    from playwright.sync_api import expect, sync_playwright
+
+    from tests.support.browser import Chromium
+
     with sync_playwright() as playwright:
         expect.set_options(timeout=BROWSER_WAIT_MS)
         found = Chromium.find(playwright)
@@ -88,6 +98,8 @@ def browser(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def new_context(browser: Browser) -> Iterator[NewContext]:
     """Return the function that makes a browser without a past: no cookies, no cache. Each one is watched."""
+    from tests.support.watch import Watch
+
     made: list[tuple[BrowserContext, Watch]] = []
 
     def make(**options: Any) -> BrowserContext:
