@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from shared import demo
 from shared.keys import KeyRefused, load_key_set
+from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from sp.addresses import OwnAddresses
 from sp.policy import Rule
@@ -24,6 +25,27 @@ from sp.rules import RulesRefused, parse_rules
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
+NAMES = SettingNames(
+    "SP_",
+    frozenset(
+        {
+            "SP_APP",
+            "SP_CONFIG",
+            "SP_EXTERNAL_URL",
+            "SP_IDENTITY_HEADERS",
+            "SP_INSTANCE",
+            "SP_METRICS_FOLDER",  # from run_sp.py to its workers
+            "SP_PREFIX",
+            "SP_SEAT_LIMIT",
+            "SP_SESSION_CACHE",
+            "SP_SESSION_IDLE",
+            "SP_SESSION_LIFETIME",
+            "SP_SIGN_IN_ON_401",
+            "SP_TRUSTED_PROXIES",
+        }
+    ),
+    secret=frozenset({"SP_DATABASE_URL", "SP_REPLAY_URL", "SP_SECRET_KEY", "SP_SECRET_KEY_FALLBACKS"}),
+)
 WIDEST_NETWORK = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest private ones
 
 
@@ -64,18 +86,20 @@ class Config:
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """Return the settings, or raise SettingsRefused with every mistake. Generates demo secrets where none are given."""
     values = _environment() if environ is None else environ
-    env = Environment(values)
+    env = NAMES.environment(values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
-    is_demo = not secret_key
+    is_demo = not secret_key and not env.mistakes  # a key that cannot be read must not leave a demo's secrets behind
     try:
         instance.mkdir(parents=True, exist_ok=True)
-        secret_key = secret_key or demo.read(instance).sp_secret_key
+        secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
     except OSError as error:
         env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
     prefix = _prefix(env)
     external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
-    document = _document(env, values, OwnAddresses(prefix, external_url))
+    asked_for: set[str] = set()
+    document = _document(env, values, OwnAddresses(prefix, external_url), asked_for)
+    env.mistakes.extend(NAMES.unknown(values, asked_for))
     metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
         instance=instance,
@@ -178,12 +202,18 @@ def _prefix(env: Environment) -> str:
     return prefix
 
 
-def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses) -> Mapping[str, Any]:
+def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses, asked_for: set[str]) -> Mapping[str, Any]:
+    """Return the file of SP_CONFIG, and add the names of what it has looked up to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
         return {}
+
+    def look_up(name: str) -> str | None:
+        asked_for.add(name)
+        return values.get(name)
+
     try:
-        document = read_toml(Path(path), values.get)
+        document = read_toml(Path(path), look_up)
     except SettingsRefused as refusal:
         env.mistakes.extend(refusal.mistakes)
         return {}
