@@ -36,7 +36,9 @@ def create_app(config: Config | None = None) -> Flask:
 
     Brings the database up to date and applies the operator's file. Raises SettingsRefused.
     """
-    config = config or settings.load()
+    if config is None:
+        config = settings.load()
+        _warn_of_demo(config)
     web.install_log_redaction()
     app = Flask(__name__, static_folder=None)
     app.config.update(
@@ -77,6 +79,17 @@ def prepare(host: str, port: int) -> str:
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
     lines += [f"Note: {warning}." for warning in warnings(config.rules)]
     return "\n".join(lines)
+
+
+def _warn_of_demo(config: Config) -> None:
+    """Say it in the log of the server that the gateway runs in, which prints no banner of ours."""
+    if config.is_demo:
+        log.warning(
+            "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "
+            "before anyone else uses this; until then its address is taken to be %s",
+            config.instance,
+            config.external_url,
+        )
 
 
 def _warn_of_clocks(core: Core) -> None:

@@ -34,6 +34,7 @@ NAMES = SettingNames(
             "SP_EXTERNAL_URL",
             "SP_IDENTITY_HEADERS",
             "SP_INSTANCE",
+            "SP_JWKS_MAX_STALE",
             "SP_METRICS_FOLDER",  # from run_sp.py to its workers
             "SP_PREFIX",
             "SP_SEAT_LIMIT",
@@ -54,6 +55,7 @@ class Config:
     """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
 
     `has_file` tells a file that defines nothing from no file.
+    `url_is_guess` tells that a demo was not told its external URL, and may be at another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -69,6 +71,7 @@ class Config:
     session_idle: int
     session_lifetime: int
     session_cache: int
+    jwks_max_stale: int
     prefix: str
     rules: tuple[Rule, ...]
     document: Mapping[str, Any]
@@ -76,6 +79,7 @@ class Config:
     sign_in_on_401: bool = False
     metrics_folder: Path | None = None
     has_file: bool = False
+    url_is_guess: bool = False
 
     @property
     def https(self) -> bool:
@@ -114,6 +118,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         session_idle=env.whole("SP_SESSION_IDLE", 3600, at_least=1),
         session_lifetime=env.whole("SP_SESSION_LIFETIME", 43200, at_least=1),
         session_cache=env.whole("SP_SESSION_CACHE", 5),
+        jwks_max_stale=env.whole("SP_JWKS_MAX_STALE", 86_400, at_least=300),
         prefix=prefix,
         rules=_rules(env, document, prefix),
         document=document,
@@ -121,6 +126,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
         metrics_folder=Path(metrics) if metrics else None,
         has_file=bool(env.text("SP_CONFIG")),
+        url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
     )
     env.finish()
     return config

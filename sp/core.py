@@ -90,6 +90,7 @@ def build(config: Config, engine: Engine) -> Core:
             vault,
             copies=SqlKeyCopies(engine, vault),
             cache=config.session_cache,
+            jwks_max_stale=config.jwks_max_stale,
             adjust=_demo_adjuster(config),
         ),
         replay=replay,
