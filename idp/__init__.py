@@ -7,6 +7,7 @@ are what run_idp.py serves.
 from __future__ import annotations
 
 import importlib
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -33,6 +34,8 @@ from shared.vault import Vault
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+log = logging.getLogger("lychgate.idp")
+
 
 def create_app(
     settings: Settings | None = None,
@@ -56,6 +59,8 @@ def prepare(host: str, port: int) -> str:
     app = assemble(settings)
     bring_up_to_date(app)
     with app.app_context():
+        for warning in database.warnings():
+            log.warning("%s", warning)
         database.hang_up()
     return banner(settings)
 

@@ -16,11 +16,40 @@ from dotenv import dotenv_values
 
 from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
+from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = "idp.stores.directory:open_directory"
+NAMES = SettingNames(
+    "IDP_",
+    frozenset(
+        {
+            "IDP_CONFIG",
+            "IDP_EXTERNAL_URL",
+            "IDP_INSTANCE",
+            "IDP_LDAP_BIND_DN",  # these four: examples/ldap_people.py
+            "IDP_LDAP_GROUPS",
+            "IDP_LDAP_PEOPLE",
+            "IDP_LDAP_URL",
+            "IDP_PEOPLE",
+            "IDP_SESSION_IDLE",
+            "IDP_SESSION_LIFETIME",
+            "IDP_STAY_SIGNED_IN",
+            "IDP_TRUSTED_PROXIES",
+        }
+    ),
+    secret=frozenset(
+        {
+            "IDP_DATABASE_URL",
+            "IDP_LDAP_BIND_PASSWORD",
+            "IDP_PEOPLE_DATABASE_URL",  # examples/sql_people.py
+            "IDP_SECRET_KEY",
+            "IDP_SECRET_KEY_FALLBACKS",
+        }
+    ),
+)
 WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
 
@@ -50,11 +79,15 @@ class Settings:
 
 def load() -> Settings:
     """Return the settings of this process, or raise SettingsRefused with every mistake."""
-    environment = Environment(_values())
+    values = _values()
+    environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
-    pair = None if secret_key else demo.read(instance)
+    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside a key that is not readable
     services_file = environment.text("IDP_CONFIG")
+    asked_for: set[str] = set()
+    services = _services(environment, services_file, values, asked_for)
+    environment.mistakes.extend(NAMES.unknown(values, asked_for))
     settings = Settings(
         instance=instance,
         secret_keys=(
@@ -64,7 +97,7 @@ def load() -> Settings:
         database_url=_database_url(environment, instance),
         external_url=environment.origin("IDP_EXTERNAL_URL", pair.idp_url if pair else "http://127.0.0.1:5001"),
         trusted_proxies=_trusted_proxies(environment),
-        services=_services(environment, services_file),
+        services=services,
         services_file=Path(services_file).resolve() if services_file else None,
         people=_callable(environment, "IDP_PEOPLE", PEOPLE),
         session_idle=environment.whole("IDP_SESSION_IDLE", SESSION_IDLE, at_least=60),
@@ -100,8 +133,13 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 
 
 def setting(name: str, default: str = "") -> str:
-    """Return a setting of an integrator's own, such as the address of a directory server."""
-    return Environment(_values()).text(name, default)
+    """Return a setting of an integrator's own, such as the address of a directory server.
+
+    A name that begins with IDP_ belongs into NAMES above. Raises SettingsRefused if its file cannot be read.
+    """
+    environment = NAMES.environment(_values())
+    environment.finish()
+    return environment.text(name, default)
 
 
 def _values() -> dict[str, str]:
@@ -128,11 +166,19 @@ def _trusted_proxies(environment: Environment) -> tuple[Network, ...]:
     return networks
 
 
-def _services(environment: Environment, path: str) -> Mapping[str, ServiceDefinition]:
+def _services(
+    environment: Environment, path: str, values: Mapping[str, str], asked_for: set[str]
+) -> Mapping[str, ServiceDefinition]:
+    """Return the services of IDP_CONFIG, and add the names of what it has looked up to *asked_for*."""
     if not path:
         return {}
+
+    def look_up(name: str) -> str | None:
+        asked_for.add(name)
+        return values.get(name)
+
     try:
-        return read_services_file(Path(path))
+        return parse_services(read_toml(Path(path), look_up), path)
     except SettingsRefused as refusal:
         environment.mistakes.extend(refusal.mistakes)
         return {}

@@ -55,6 +55,8 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Tell whether people can be signed in; 503 names what is missing."""
+    """Tell whether people can be signed in; 503 names what is missing, `warnings` what will be missed soon."""
     missing = database.missing(parts().services)
-    return jsonify(status="not ready" if missing else "ready", missing=missing), 503 if missing else 200
+    if missing:
+        return jsonify(status="not ready", missing=missing), 503
+    return jsonify(status="ready", missing=missing, warnings=database.warnings()), 200

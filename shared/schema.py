@@ -17,7 +17,17 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, exc, text
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
-__all__ = ["DatabaseError", "Engine", "is_up_to_date", "lock_for_transaction", "prepare_engine", "upgrade"]
+from shared.clocks import complaint, seconds_ahead
+
+__all__ = [
+    "DatabaseError",
+    "Engine",
+    "clock_complaint",
+    "is_up_to_date",
+    "lock_for_transaction",
+    "prepare_engine",
+    "upgrade",
+]
 
 # A writer waits this long for the other threads of its process, and then for other processes, before the request ends
 # as store_unavailable.
@@ -97,6 +107,16 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     with engine.connect() as connection:
         return _current(connection) == ScriptDirectory.from_config(config).get_current_head()
+
+
+def clock_complaint(engine: Engine) -> str | None:
+    """Return what to say of the clock of a database on another machine; None if it is right. Raises DatabaseError."""
+    if engine.dialect.name != "postgresql":
+        return None
+    now = text("SELECT extract(epoch FROM clock_timestamp())")
+    with engine.connect() as connection:
+        connection.execute(now)  # so that what the connection itself takes is not counted
+        return complaint("the database", seconds_ahead(lambda: float(connection.execute(now).scalar_one())))
 
 
 def _current(connection: Any) -> str | None:

@@ -6,6 +6,7 @@ mistakes and goes on, so that an operator mends all of them in one round; `finis
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+LEAST_SECRET = 32  # characters
 Network = IPv4Network | IPv6Network
 
 
@@ -31,7 +33,7 @@ class Environment:
     """Settings by name. Each method returns a parsed value, or notes a mistake and returns the default."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
-        self.values = values
+        self.values = dict(values)
         self.mistakes: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
@@ -82,13 +84,16 @@ class Environment:
     def secret(self, name: str, default: str = "") -> str:
         """Return a secret key of 32 characters or more; its value is in no message."""
         text = self.text(name, default)
-        if text and len(text) < 32:
-            self.mistake(name, "must have 32 characters or more; make one with: openssl rand -base64 48")
+        if text and len(text) < LEAST_SECRET:
+            self.mistake(name, f"must have {LEAST_SECRET} characters or more; make one with: openssl rand -base64 48")
         return text
 
     def secrets(self, name: str) -> tuple[str, ...]:
-        """Return a comma-separated list of secrets."""
-        return tuple(filter(None, (part.strip() for part in self.text(name).split(","))))
+        """Return secrets, separated by commas or line ends, each of 32 characters or more."""
+        found = tuple(filter(None, (part.strip() for part in re.split(r"[,\n]", self.text(name)))))
+        if any(len(secret) < LEAST_SECRET for secret in found):
+            self.mistake(name, f"must have {LEAST_SECRET} characters or more in each key, as the main one")
+        return found
 
     def mistake(self, name: str, why: str) -> None:
         """Note a mistake in the setting *name*."""

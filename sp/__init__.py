@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +21,14 @@ from sp.core import Core, build
 from sp.models import db
 from sp.rules import warnings
 from sp.stores.provider_store import ProvidersRefused, ProviderStore
+from sp.stores.redis_replay import RedisReplayCache
 from sp.stores.resealing import reseal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+log = logging.getLogger("lychgate")
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -31,7 +36,9 @@ def create_app(config: Config | None = None) -> Flask:
 
     Brings the database up to date and applies the operator's file. Raises SettingsRefused.
     """
-    config = config or settings.load()
+    if config is None:
+        config = settings.load()
+        _warn_of_demo(config)
     web.install_log_redaction()
     app = Flask(__name__, static_folder=None)
     app.config.update(
@@ -63,13 +70,37 @@ def create_app(config: Config | None = None) -> Flask:
 def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
     config = settings.announce(host, port)
-    _protected(config, create_app(config))
+    app = create_app(config)
+    _protected(config, app)
+    _warn_of_clocks(app.extensions["lychgate"])
     lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
     lines += [f"Note: {warning}." for warning in warnings(config.rules)]
     return "\n".join(lines)
+
+
+def _warn_of_demo(config: Config) -> None:
+    """Say it in the log of the server that the gateway runs in, which prints no banner of ours."""
+    if config.is_demo:
+        log.warning(
+            "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "
+            "before anyone else uses this; until then its address is taken to be %s",
+            config.instance,
+            config.external_url,
+        )
+
+
+def _warn_of_clocks(core: Core) -> None:
+    """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
+    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.engine)]
+    if isinstance(core.replay, RedisReplayCache):
+        ask.append(core.replay.clock_complaint)
+    for complaint in ask:
+        with suppress(schema.DatabaseError, StoreUnavailable):
+            if said := complaint():
+                log.warning("%s", said)
 
 
 def create_wsgi() -> WSGIApplication:

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from shared import demo
 from shared.keys import KeyRefused, load_key_set
+from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from sp.addresses import OwnAddresses
 from sp.policy import Rule
@@ -24,6 +25,28 @@ from sp.rules import RulesRefused, parse_rules
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
+NAMES = SettingNames(
+    "SP_",
+    frozenset(
+        {
+            "SP_APP",
+            "SP_CONFIG",
+            "SP_EXTERNAL_URL",
+            "SP_IDENTITY_HEADERS",
+            "SP_INSTANCE",
+            "SP_JWKS_MAX_STALE",
+            "SP_METRICS_FOLDER",  # from run_sp.py to its workers
+            "SP_PREFIX",
+            "SP_SEAT_LIMIT",
+            "SP_SESSION_CACHE",
+            "SP_SESSION_IDLE",
+            "SP_SESSION_LIFETIME",
+            "SP_SIGN_IN_ON_401",
+            "SP_TRUSTED_PROXIES",
+        }
+    ),
+    secret=frozenset({"SP_DATABASE_URL", "SP_REPLAY_URL", "SP_SECRET_KEY", "SP_SECRET_KEY_FALLBACKS"}),
+)
 WIDEST_NETWORK = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest private ones
 
 
@@ -32,6 +55,7 @@ class Config:
     """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
 
     `has_file` tells a file that defines nothing from no file.
+    `url_is_guess` tells that a demo was not told its external URL, and may be at another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -47,6 +71,7 @@ class Config:
     session_idle: int
     session_lifetime: int
     session_cache: int
+    jwks_max_stale: int
     prefix: str
     rules: tuple[Rule, ...]
     document: Mapping[str, Any]
@@ -54,6 +79,7 @@ class Config:
     sign_in_on_401: bool = False
     metrics_folder: Path | None = None
     has_file: bool = False
+    url_is_guess: bool = False
 
     @property
     def https(self) -> bool:
@@ -64,18 +90,20 @@ class Config:
 def load(environ: Mapping[str, str] | None = None) -> Config:
     """Return the settings, or raise SettingsRefused with every mistake. Generates demo secrets where none are given."""
     values = _environment() if environ is None else environ
-    env = Environment(values)
+    env = NAMES.environment(values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
-    is_demo = not secret_key
+    is_demo = not secret_key and not env.mistakes  # a key that cannot be read must not leave a demo's secrets behind
     try:
         instance.mkdir(parents=True, exist_ok=True)
-        secret_key = secret_key or demo.read(instance).sp_secret_key
+        secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
     except OSError as error:
         env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
     prefix = _prefix(env)
     external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
-    document = _document(env, values, OwnAddresses(prefix, external_url))
+    asked_for: set[str] = set()
+    document = _document(env, values, OwnAddresses(prefix, external_url), asked_for)
+    env.mistakes.extend(NAMES.unknown(values, asked_for))
     metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
         instance=instance,
@@ -90,6 +118,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         session_idle=env.whole("SP_SESSION_IDLE", 3600, at_least=1),
         session_lifetime=env.whole("SP_SESSION_LIFETIME", 43200, at_least=1),
         session_cache=env.whole("SP_SESSION_CACHE", 5),
+        jwks_max_stale=env.whole("SP_JWKS_MAX_STALE", 86_400, at_least=300),
         prefix=prefix,
         rules=_rules(env, document, prefix),
         document=document,
@@ -97,6 +126,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
         metrics_folder=Path(metrics) if metrics else None,
         has_file=bool(env.text("SP_CONFIG")),
+        url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
     )
     env.finish()
     return config
@@ -178,12 +208,18 @@ def _prefix(env: Environment) -> str:
     return prefix
 
 
-def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses) -> Mapping[str, Any]:
+def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses, asked_for: set[str]) -> Mapping[str, Any]:
+    """Return the file of SP_CONFIG, and add the names of what it has looked up to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
         return {}
+
+    def look_up(name: str) -> str | None:
+        asked_for.add(name)
+        return values.get(name)
+
     try:
-        document = read_toml(Path(path), values.get)
+        document = read_toml(Path(path), look_up)
     except SettingsRefused as refusal:
         env.mistakes.extend(refusal.mistakes)
         return {}

@@ -19,7 +19,7 @@ from sp.local_signin import LocalSignIn
 from sp.pending import PendingSignIns
 from sp.providers import Provider
 from sp.registry import ProviderRegistry
-from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache
+from sp.replay import ReplayCache, SqlReplayCache
 from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
@@ -30,6 +30,7 @@ from sp.stores.people import People
 from sp.stores.people_finder import PeopleFinder
 from sp.stores.provider_editing import ProviderEditor
 from sp.stores.provider_store import ProviderStore
+from sp.stores.redis_replay import RedisReplayCache
 from sp.stores.session_finder import SessionFinder
 from sp.stores.throttling import make_throttle
 from sp.stores.trials import Trials
@@ -89,6 +90,7 @@ def build(config: Config, engine: Engine) -> Core:
             vault,
             copies=SqlKeyCopies(engine, vault),
             cache=config.session_cache,
+            jwks_max_stale=config.jwks_max_stale,
             adjust=_demo_adjuster(config),
         ),
         replay=replay,

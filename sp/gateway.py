@@ -74,7 +74,7 @@ class Gateway:
             self._sieve.clean(environ, Sender.STRANGER)
         host = environ.get("HTTP_HOST", "")
         if not self._host.is_meant_by(host) and path not in self._by_any_name:
-            return self._answers.turn_away(foreign_host(host, self._host.external_url), environ, start_response)
+            return self._answers.turn_away(foreign_host(host, self._host), environ, start_response)
         if path.startswith(self._own_prefixes) or path in self._own_exact:
             return self._answer_for_ourselves(path, environ, start_response)
         return self._answer_for_the_application(path, host, environ, start_response)

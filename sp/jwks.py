@@ -1,8 +1,9 @@
 """The keys that an identity provider publishes at an address: fetched with care, and kept.
 
 A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
-thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart. What
-it does publish is believed, even if nothing in it is of use, for a key is withdrawn by no longer publishing it.
+thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart, for at
+most a day. What it does publish is believed, even if nothing in it is of use, for a key is withdrawn by no longer
+publishing it. So who has stolen a key and can cut us off from the address does not keep it in force for longer.
 No token has a say in where keys come from; a token can at most make us look again, now and then, at the same address.
 """
 
@@ -25,6 +26,8 @@ MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of i
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
 FRESH = 300  # seconds for which keys are used without looking again
 STALE = 3600  # seconds after which a sign-in waits for the look; before, it goes on with the keys at hand
+MAX_STALE = 86_400  # seconds for which the last good keys go on while the address fails; SP_JWKS_MAX_STALE
+SAVES = 24  # of keys that do not change, within that time, so that a restart knows when they were last published
 RETRY = 30  # seconds between two tries of an address that fails, while there are keys to go on with
 RETRY_WITHOUT_KEYS = 1  # seconds between two tries, while there are none
 UNKNOWN_KEY = 10  # seconds between two looks that tokens with an unknown key can cause
@@ -36,11 +39,14 @@ log = logging.getLogger("lychgate")
 class KeyCopies(Protocol):
     """Keeps the last good keys of each provider, for a start during which the address fails. Does its best only."""
 
-    def load(self, provider: str, url: str) -> list[Mapping[str, Any]]:
-        """Return the JWKs saved for *provider* and *url*; none if there are none, or none that can be trusted."""
+    def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
+        """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.
+
+        None if there are none, or none that can be trusted.
+        """
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Keep *jwks*, in place of what was kept for *provider*."""
+        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
 
 
 def fetch(url: str) -> bytes:
@@ -78,31 +84,44 @@ class KeyEndpoint:
         algorithm: str,
         copies: KeyCopies,
         *,
+        max_stale: float = MAX_STALE,
         fetch: Callable[[str], bytes] = fetch,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.provider, self.url, self.algorithm = provider, url, algorithm
-        self._copies, self._fetch, self._clock = copies, fetch, clock
+        self._copies, self._fetch, self._max_stale = copies, fetch, max_stale
+        self._clock, self._wall_clock = clock, wall_clock
         self._lock = threading.Lock()
         self._under_way: threading.Event | None = None
         self._keys: KeySet | None = None
-        self._fetched_at = self._tried_at = self._looked_for_unknown_at = float("-inf")
+        self._fetched_at = self._tried_at = self._looked_for_unknown_at = self._saved_at = float("-inf")
+        self._confirmed_at = float("-inf")  # when the address last published the keys, here or before a restart
         self._problem = ""
 
     def keys(self) -> KeySet:
-        """Return the keys that are valid now. Raises KeyUnavailable if there were never any."""
+        """Return the keys that are valid now. Raises KeyUnavailable if there are none, or none for too long."""
         age = self._clock() - self._fetched_at
-        at_hand = self._keys is not None and bool(self._keys.keys)
-        if age >= FRESH or not at_hand:
-            look = self._look(RETRY if at_hand else RETRY_WITHOUT_KEYS)
-            if look is not None and (not at_hand or (age >= STALE and not self._problem)):
+        usable = self._can_go_on()
+        if age >= FRESH or not usable:
+            look = self._look(RETRY if usable else RETRY_WITHOUT_KEYS)
+            if look is not None and (not usable or (age >= STALE and not self._problem)):
                 self._wait(look)
         keys = self._keys
         if keys is None:
             raise KeyUnavailable(f"the keys of {self.provider} cannot be fetched: {self._problem}")
+        if self._is_too_old():
+            raise KeyUnavailable(f"the keys of {self.provider} were last fetched too long ago: {self._problem}")
         if not keys.keys:
             raise KeyUnavailable(f"{self.provider} publishes no key that could verify {self.algorithm}")
         return keys
+
+    def _can_go_on(self) -> bool:
+        """Tell whether there are keys to verify with, whatever the address says next."""
+        return self._keys is not None and bool(self._keys.keys) and not self._is_too_old()
+
+    def _is_too_old(self) -> bool:
+        return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet) -> KeySet | None:
         """Return other keys than *tried*, looking once more if that was not done lately; None if there are none."""
@@ -143,8 +162,12 @@ class KeyEndpoint:
         try:
             keys = parse_key_set(self._fetch(self.url), self.algorithm)
             self._problem, self._fetched_at = "", self._clock()
-            if keys != self._keys:
+            self._confirmed_at = self._fetched_at
+            is_news = keys != self._keys
+            if is_news:
                 self._keys = keys  # only then another object, by which `newer_than` tells that there is news
+            if is_news or self._fetched_at - self._saved_at >= self._max_stale / SAVES:
+                self._saved_at = self._fetched_at
                 self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
         except ExchangeFailed as error:
             self._problem = str(error)
@@ -160,10 +183,14 @@ class KeyEndpoint:
             done.set()
 
     def _saved(self) -> KeySet | None:
-        keys = tuple(_usable(self._copies.load(self.provider, self.url), self.algorithm))
-        if keys:
-            log.warning("the last good keys of %s are used instead", self.provider)
-        return KeySet(keys) if keys else None
+        jwks, at = self._copies.load(self.provider, self.url)
+        keys = tuple(_usable(jwks, self.algorithm))
+        if not keys:
+            return None
+        # A time in the future is as doubtful as one in the past: the clock was wrong, then or now.
+        self._confirmed_at = self._clock() - abs(self._wall_clock() - at)
+        log.warning("the last good keys of %s are used instead", self.provider)
+        return KeySet(keys)
 
 
 def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:

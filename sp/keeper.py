@@ -66,7 +66,7 @@ class Keeper:
         self.config = config
         self.own = OwnAddresses(config.prefix)
         self.peers = Peers(config.trusted_proxies)
-        self.host = OwnHost(config.external_url)
+        self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
         self._cookies = CookieReader(session_cookie_name(config.https))
         self._sessions, self._policy = core.sessions, Policy(config.rules)
         self._origin = _origin(config.external_url)

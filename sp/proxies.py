@@ -67,14 +67,16 @@ class OwnHost:
     """The name that people reach us by, from SP_EXTERNAL_URL.
 
     Ports are not compared: cookies do not respect them either, and half of all proxies pass the name alone. Where the
-    name is this machine's own, its other names will do.
+    name is this machine's own, its other names will do. Only where the URL is a guess (*is_guess*), a request for
+    another port shows that the guess is wrong.
     """
 
-    def __init__(self, external_url: str) -> None:
-        self.external_url = external_url
+    def __init__(self, external_url: str, *, is_guess: bool = False) -> None:
+        self.external_url, self.is_guess = external_url, is_guess
         parts = urlsplit(external_url)
         self.netloc = parts.netloc
         self._name = (parts.hostname or "").rstrip(".")
+        self._port = parts.port or 80  # compared for a guess only, which is http
 
     def is_meant_by(self, host: str) -> bool:
         """Tell whether a Host header means us."""
@@ -83,6 +85,8 @@ class OwnHost:
     def _is_same(self, host: str) -> bool:
         found = _HOST.match(host)
         if found is None:
+            return False
+        if self.is_guess and int(found[2] or 80) != self._port:
             return False
         name = found[1].strip("[]").lower().rstrip(".")
         return name == self._name or (is_loopback(name) and is_loopback(self._name))

@@ -82,10 +82,11 @@ class ProviderRegistry:
         *,
         copies: KeyCopies,
         cache: int,
+        jwks_max_stale: int,
         adjust: Callable[[Provider], Provider] = lambda provider: provider,
     ) -> None:
         self._store, self._vault, self._cache, self._adjust = store, vault, cache, adjust
-        self._copies = copies
+        self._copies, self._jwks_max_stale = copies, jwks_max_stale
         self._endpoints: dict[str, KeyEndpoint] = {}
         self._trusted: dict[str, Trusted] = {}
         self._revision = -1
@@ -169,6 +170,12 @@ class ProviderRegistry:
             self._endpoints.pop(provider.name, None)
             return None
         if known is None or (known.url, known.algorithm) != (provider.jwks_url, provider.algorithm):
-            known = KeyEndpoint(provider.name, provider.jwks_url, provider.algorithm, self._copies)
+            known = KeyEndpoint(
+                provider.name,
+                provider.jwks_url,
+                provider.algorithm,
+                self._copies,
+                max_stale=self._jwks_max_stale,
+            )
             self._endpoints[provider.name] = known
         return known

@@ -1,15 +1,14 @@
 """A sign-in: one transaction with one commit.
 
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
-together or not at all. A failure in the middle leaves neither an account nor a spent token. What signs nobody in is
-written down by `sp.stores.logbook`.
+together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent
+tokens, the token is spent there first and spent back after a failure; docs/decisions/0008 has the order and why.
+What signs nobody in is written down by `sp.stores.logbook`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -123,7 +122,8 @@ class SignIn:
         extra = NewSession.generate() if access_token else None
         now = datetime.now(UTC)
         trace = replace(trace, session_hash=new.id_hash)
-        with self._spending(key, acceptable_until(claims, provider), trace) as connection:
+        until = acceptable_until(claims, provider)
+        with must_answer(), self._replay.spending(self._writing, key, until, trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
             if replacing:
                 self._sessions.replace(connection, replacing)
@@ -169,8 +169,8 @@ class SignIn:
         provider, claims = trusted.provider, verified.claims
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
-        now = int(time.time())
-        with self._spending(key, acceptable_until(claims, provider), Trace()) as connection:
+        now, until = int(time.time()), acceptable_until(claims, provider)
+        with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
             if activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             activity.record(
@@ -225,19 +225,8 @@ class SignIn:
 
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""
-        with must_answer(), self._engine.connect() as connection:
-            return self._replay.trace(connection, key)
-
-    @contextmanager
-    def _spending(self, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
-        """A transaction that spends *key* first; what fails before its commit leaves the token unspent."""
-        with must_answer(), self._writing.begin() as connection:
-            self._replay.spend(connection, key, until, trace)
-            try:
-                yield connection
-            except Exception:
-                self._replay.unspend(key)
-                raise
+        with must_answer():
+            return self._replay.trace(self._engine, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:

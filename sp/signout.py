@@ -28,23 +28,18 @@ class SignOuts:
         """
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time.time())
-        with must_answer(), self._writing.begin() as connection:
-            self._replay.spend(connection, key, sign_out.until, Trace())
-            try:
-                ended = self._sessions.end_at_provider(connection, sign_out, only=only)
-                activity.record(
-                    connection,
-                    reference=reference,
-                    at=now,
-                    event=activity.SIGN_OUT,
-                    visitor=visitor,
-                    provider=sign_out.provider,
-                    subject=min(sign_out.subjects, default=None),
-                    detail=f"at the identity provider's word; sessions ended: {ended}",
-                    token_key=key,
-                )
-            except Exception:
-                self._replay.unspend(key)
-                raise
+        with must_answer(), self._replay.spending(self._writing, key, sign_out.until, Trace()) as connection:
+            ended = self._sessions.end_at_provider(connection, sign_out, only=only)
+            activity.record(
+                connection,
+                reference=reference,
+                at=now,
+                event=activity.SIGN_OUT,
+                visitor=visitor,
+                provider=sign_out.provider,
+                subject=min(sign_out.subjects, default=None),
+                detail=f"at the identity provider's word; sessions ended: {ended}",
+                token_key=key,
+            )
         self._sessions.forget()
         return ended

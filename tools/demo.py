@@ -115,7 +115,7 @@ def demo_environment() -> dict[str, str]:
         raise DemoFailed("SP_INSTANCE and IDP_INSTANCE differ; a demo keeps both programs in one folder.")
     folder = folders.pop() if folders else ROOT / "instance"
     environment.update(dict.fromkeys(names, str(folder)))
-    for name in ("SP_SECRET_KEY", "IDP_SECRET_KEY"):
+    for name in ("SP_SECRET_KEY", "SP_SECRET_KEY_FILE", "IDP_SECRET_KEY", "IDP_SECRET_KEY_FILE"):
         if environment.pop(name, None):
             say(f"{name} is set, which belongs to a real deployment; the demo starts without it.")
     return environment

@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from idp.models import db
 from idp.services import ServiceRegistry
-from shared.schema import is_up_to_date, prepare_engine, upgrade
+from shared.schema import clock_complaint, is_up_to_date, prepare_engine, upgrade
 from shared.settings import SettingsRefused
 from shared.vault import VaultLocked
 
@@ -50,3 +50,12 @@ def missing(registry: ServiceRegistry) -> list[str]:
     except VaultLocked:
         return ["the keys of the services were sealed with another IDP_SECRET_KEY"]
     return []
+
+
+def warnings() -> list[str]:
+    """Return what will stop people soon: a clock that differs from the database's."""
+    try:
+        said = clock_complaint(db.engine)
+    except SQLAlchemyError:
+        return []  # `missing` reports it
+    return [said] if said else []

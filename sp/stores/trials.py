@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
-from shared.errors import Rejection, StoreUnavailable, TokenReplayed
+from shared.errors import Rejection, TokenReplayed
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.models import Trial
+from sp.providers import Provider
 from sp.provisioning import COLUMNS, Admit, decide, read_profile
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, token_key
 from sp.stores import accounts, activity
 from sp.stores.activity import Visitor
+from sp.stores.database import must_answer
 from sp.verification import Verified, acceptable_until
 
 KEPT = 86400  # seconds that a report can be looked at
@@ -67,28 +70,26 @@ class Trials:
         """Judge the token of a trial, spend it if it is good, and keep the report. Raises StoreUnavailable."""
         if self.find(ticket.id, ticket.account_id) is not None:
             return  # the same form was sent twice: the first report is the true one
-        provider = trusted.provider
         verified, report = examine(unverified_token, trusted, ticket.nonce, time.time())
-        try:
-            with self._writing.begin() as connection:
+        provider = trusted.provider.name
+        with must_answer():
+            try:
                 if verified is not None and report["outcome"] is None:
-                    report["outcome"] = self._rehearse(connection, verified, trusted, spend=True)
-                self._keep(connection, ticket, provider.name, report)
-                self._note(connection, ticket, provider.name, report, visitor, reference)
-        except IntegrityError:
-            pass  # the same form was sent twice, at once
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+                    with self._spending(verified, trusted.provider) as connection:
+                        report["outcome"] = self._rehearse(connection, verified, trusted)
+                        self._file(connection, ticket, provider, report, visitor, reference)
+                    return
+            except TokenReplayed as rejection:
+                report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
+            with self._writing.begin() as connection:
+                self._file(connection, ticket, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
         """Return the report of a token that somebody has at hand. Nothing is spent, kept or written down."""
         verified, report = examine(unverified_token, trusted, None, time.time())
-        try:
-            with self._engine.connect() as connection:
-                if verified is not None and report["outcome"] is None:
-                    report["outcome"] = self._rehearse(connection, verified, trusted, spend=False)
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        if verified is not None and report["outcome"] is None:
+            with must_answer():
+                report["outcome"] = self._look_up(verified, trusted)
         shown: dict[str, Any] = storable(report)
         return shown
 
@@ -97,8 +98,7 @@ class Trials:
         report = report_without_token(rejection)
         if self.find(ticket.id, ticket.account_id) is None:
             with self._writing.begin() as connection:
-                self._keep(connection, ticket, provider, report)
-                self._note(connection, ticket, provider, report, visitor, reference)
+                self._file(connection, ticket, provider, report, visitor, reference)
 
     def find(self, trial_id: str, account_id: int) -> Tried | None:
         """Return the trial, if this administrator has made it."""
@@ -107,22 +107,28 @@ class Trials:
             row = connection.execute(query).first()
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
 
-    def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted, *, spend: bool) -> dict[str, Any]:
-        """Return what a sign-in by the token would do; with *spend* it is spent on the way."""
+    def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
+        key = token_key(provider.name, verified.claims.token_id or "")
+        return self._replay.spending(self._writing, key, acceptable_until(verified.claims, provider), Trace())
+
+    def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
+        """Return what a sign-in by the token would do, and spend nothing."""
+        key = token_key(trusted.provider.name, verified.claims.token_id or "")
+        if self._replay.trace(self._engine, key) is not None:
+            used = TokenReplayed("the token was used before")
+            return refusal(used.code, used.detail, used.remedy)
+        with self._engine.connect() as connection:
+            return self._rehearse(connection, verified, trusted)
+
+    def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted) -> dict[str, Any]:
+        """Return what a sign-in by the token would do to the accounts."""
         provider, claims = trusted.provider, verified.claims
-        key = token_key(provider.name, claims.token_id or "")
         try:
-            if spend:
-                self._replay.spend(connection, key, acceptable_until(claims, provider), Trace())
-            elif self._replay.trace(connection, key) is not None:
-                raise TokenReplayed("the token was used before")
             profile = read_profile(claims, provider)
             known = accounts.find_by_identity(connection, provider.name, profile.subject)
             same_email = accounts.find_by_email(connection, profile.email, provider.name)
             free_seat = accounts.has_free_seat(connection, self._seat_limit)
             decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
-        except StoreUnavailable:
-            raise
         except Rejection as rejection:
             return refusal(rejection.code, rejection.detail, rejection.remedy)
         person = {"id": profile.subject, "email": profile.email}
@@ -143,6 +149,20 @@ class Trials:
             "account_id": decision.account.id,
             "changes": shown_pairs(changes),
         }
+
+    def _file(
+        self,
+        connection: Connection,
+        ticket: Ticket,
+        provider: str,
+        report: dict[str, Any],
+        visitor: Visitor,
+        reference: str,
+    ) -> None:
+        """Keep the report and a line of it, unless there is one. Only these are undone then: a token stays spent."""
+        with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
+            self._keep(connection, ticket, provider, report)
+            self._note(connection, ticket, provider, report, visitor, reference)
 
     def _keep(self, connection: Connection, ticket: Ticket, provider: str, report: dict[str, Any]) -> None:
         old = select(_trial.c.id).where(_trial.c.started_at < int(time.time()) - KEPT).limit(CLEAN_UP_ROWS)

@@ -6,9 +6,9 @@ from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
 from shared.errors import Rejection
-from shared.schema import DatabaseError, is_up_to_date
+from shared.schema import DatabaseError, clock_complaint, is_up_to_date
 from sp.core import core
-from sp.replay import RedisReplayCache
+from sp.stores.redis_replay import RedisReplayCache
 
 views = Blueprint("health", __name__)
 
@@ -21,21 +21,25 @@ def alive() -> ResponseReturnValue:
 
 @views.get("/readyz")
 def ready() -> ResponseReturnValue:
-    """What a sign-in needs is there; 503 names what is missing."""
+    """What a sign-in needs is there; 503 names what is missing, `warnings` what will be missed soon."""
     from sp import MIGRATIONS
 
-    missing = []
+    missing, warnings = [], []
     try:
         if not is_up_to_date(core().engine, MIGRATIONS):
             missing.append("database: its schema is not that of this version")
+        warnings.append(clock_complaint(core().engine))
     except DatabaseError:
         missing.append("database: does not answer")
     replay = core().replay
     if isinstance(replay, RedisReplayCache):
         try:
-            replay.ping()
+            warnings.append(replay.clock_complaint())
         except Rejection:
             missing.append("Redis: does not answer")
     if missing:
         return jsonify(status="not ready", missing=missing), 503
+    # A wrong clock is no reason to refuse: if the store's is wrong, every node would stop for nothing.
+    if said := [warning for warning in warnings if warning]:
+        return jsonify(status="ready", warnings=said)
     return jsonify(status="ready")

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 from flask import Flask
+from sqlalchemy import select, update
 
 import shared.outbound
 from shared.errors import KeyUnavailable
@@ -30,6 +31,7 @@ from shared.outbound import ExchangeFailed, exchange
 from shared.tokens import sign
 from sp import jwks
 from sp.jwks import FRESH, RETRY, STALE, UNKNOWN_KEY, KeyEndpoint, parse_key_set
+from sp.models import KeyCopy
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 from tests.support.minting import mint
@@ -75,13 +77,15 @@ class Copies:
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[str, Sequence[Mapping[str, Any]]]] = {}
+        self.at, self.saves, self.clock = 0.0, 0, Clock()
 
-    def load(self, provider: str, url: str) -> list[Mapping[str, Any]]:
+    def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         kept_url, kept = self.kept.get(provider, ("", ()))
-        return list(kept) if kept_url == url else []
+        return (list(kept) if kept_url == url else []), self.at
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
         self.kept[provider] = (url, jwks)
+        self.at, self.saves = self.clock(), self.saves + 1
 
 
 class Source:
@@ -101,7 +105,9 @@ class Source:
 
 
 def endpoint(source: Source, clock: Clock, copies: Copies | None = None) -> KeyEndpoint:
-    return KeyEndpoint("corporate", "https://idp", "ES256", copies or Copies(), fetch=source, clock=clock)
+    copies = copies or Copies()
+    copies.clock = clock  # one clock for all
+    return KeyEndpoint("corporate", "https://idp", "ES256", copies, fetch=source, clock=clock, wall_clock=clock)
 
 
 def kids(keys: KeySet) -> set[str]:
@@ -418,7 +424,7 @@ def test_the_last_good_keys_are_kept_while_the_endpoint_is_down() -> None:
     kept = endpoint(source, clock)
     first = kept.keys()
     source.down = True
-    for _ in range(100):
+    for _ in range(20):
         clock.now += STALE
         assert kept.keys() is first
     source.down, source.text = False, published(SECOND_KEY)
@@ -572,6 +578,68 @@ def test_a_restart_while_the_endpoint_is_down_goes_on_with_the_last_good_keys() 
     assert endpoint(source, clock, copies).keys() == first
 
 
+def look_until(kept: KeyEndpoint, source: Source, asked: int) -> None:
+    """Ask for the keys, and wait until the look that this may cause is over."""
+    kept.keys()
+    deadline = time.monotonic() + 10
+    while (source.asked < asked or kept._under_way) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert source.asked == asked
+
+
+def test_attack_keys_of_an_address_that_is_cut_off_are_believed_for_a_day_and_no_longer() -> None:
+    """Who has a key that was withdrawn, and keeps us from hearing of that, does not keep it in force for ever."""
+    source, clock = Source(ALICE_KEY), Clock()
+    kept = endpoint(source, clock)
+    first = kept.keys()
+    source.down = True
+    clock.now += jwks.MAX_STALE - 1
+    assert kept.keys() == first
+    clock.now += 1
+    for _ in range(2):
+        with pytest.raises(KeyUnavailable, match="last fetched too long ago: it is down"):
+            kept.keys()
+    source.down = False
+    clock.now += jwks.RETRY_WITHOUT_KEYS
+    assert kept.keys() == first
+
+
+def test_attack_a_restart_makes_the_last_good_keys_no_younger() -> None:
+    source, clock, copies = Source(ALICE_KEY), Clock(), Copies()
+    first = endpoint(source, clock, copies).keys()
+    source.down = True
+    clock.now += jwks.MAX_STALE - 1
+    restarted = endpoint(source, clock, copies)
+    assert restarted.keys() == first
+    clock.now += 1
+    with pytest.raises(KeyUnavailable, match="too long ago"):
+        restarted.keys()
+    with pytest.raises(KeyUnavailable, match="too long ago"):
+        endpoint(source, clock, copies).keys()
+
+
+def test_keys_that_were_kept_by_a_clock_far_ahead_are_not_believed_for_ever() -> None:
+    source, clock, copies = Source(ALICE_KEY), Clock(), Copies()
+    endpoint(source, clock, copies).keys()
+    copies.at += jwks.MAX_STALE
+    source.down = True
+    with pytest.raises(KeyUnavailable):
+        endpoint(source, clock, copies).keys()
+
+
+def test_keys_that_do_not_change_are_kept_again_now_and_then_so_that_a_restart_finds_them_young() -> None:
+    source, clock, copies = Source(ALICE_KEY), Clock(), Copies()
+    kept = endpoint(source, clock, copies)
+    first, hours = kept.keys(), 48
+    for hour in range(1, hours + 1):
+        for quarter in range(4):
+            clock.now += 900
+            look_until(kept, source, (hour - 1) * 4 + quarter + 2)
+    assert hours <= copies.saves <= hours + 1
+    source.down = True
+    assert endpoint(source, clock, copies).keys() == first
+
+
 def test_a_key_without_a_name_stays_without_one_in_the_copy() -> None:
     source, clock, copies = Source(), Clock(), Copies()
     source.text = key_set({name: v for name, v in ALICE_KEY.public_jwk().items() if name != "kid"})
@@ -706,6 +774,28 @@ def test_a_gateway_that_restarts_during_an_outage_locks_nobody_out(
     restarted = gateway()
     assert try_in(restarted, signed(ALICE_KEY)) == 200
     assert try_in(restarted, signed(SECOND_KEY)) == "signature_invalid"
+
+
+def test_attack_a_restart_after_a_day_of_outage_believes_no_kept_key(
+    gateway: MakeGateway, server: ScriptedServer
+) -> None:
+    app = gateway(provider(server.url))
+    assert try_in(app, signed(ALICE_KEY)) == 200
+    server.script = answer("", 503)
+    make_kept_keys_older(app, by=301)
+    assert try_in(gateway(SP_JWKS_MAX_STALE="300"), signed(ALICE_KEY)) == "key_unavailable"
+    assert try_in(gateway(), signed(ALICE_KEY)) == 200  # a day, unless set otherwise
+    make_kept_keys_older(app, by=jwks.MAX_STALE)
+    assert try_in(gateway(), signed(ALICE_KEY)) == "key_unavailable"
+
+
+def make_kept_keys_older(app: Flask, by: int) -> None:
+    """Set the time at which the kept keys were fetched back by so many seconds."""
+    core = core_of(app)
+    with core.engine.execution_options(write=True).begin() as connection:
+        kept = json.loads(core.vault.open(connection.execute(select(KeyCopy.sealed)).scalar_one()))
+        sealed = core.vault.seal(json.dumps({**kept, "at": kept["at"] - by}))
+        connection.execute(update(KeyCopy).values(sealed=sealed))
 
 
 def test_kept_keys_are_not_used_for_another_address(gateway: MakeGateway, server: ScriptedServer) -> None:

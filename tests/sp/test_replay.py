@@ -6,16 +6,18 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 
+from shared import schema
 from shared.errors import StoreUnavailable, TokenReplayed
 from sp.models import SpentToken
-from sp.replay import CLEAN_UP_ROWS, RedisReplayCache, ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.replay import CLEAN_UP_ROWS, ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.stores.redis_replay import RedisReplayCache
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
 
@@ -34,13 +36,18 @@ class Ledger:
         with self.engine.execution_options(write=True).begin() as connection:
             yield connection
 
-    def spend(self, key: bytes, trace: Trace = TRACE, seconds: int = SOON) -> None:
-        with self.transaction() as connection:
-            self.cache.spend(connection, key, int(time.time()) + seconds, trace)
+    def spending(
+        self, key: bytes, trace: Trace = TRACE, until: int | None = None
+    ) -> AbstractContextManager[Connection]:
+        writing = self.engine.execution_options(write=True)
+        return self.cache.spending(writing, key, until or int(time.time()) + SOON, trace)
+
+    def spend(self, key: bytes, trace: Trace = TRACE, until: int | None = None) -> None:
+        with self.spending(key, trace, until):
+            pass
 
     def trace(self, key: bytes) -> Trace | None:
-        with self.engine.connect() as connection:
-            return self.cache.trace(connection, key)
+        return self.cache.trace(self.engine, key)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
@@ -122,9 +129,7 @@ def test_a_token_whose_sign_in_failed_can_be_spent_again(ledger: Ledger) -> None
     key = new_key()
 
     def fail_in_the_middle() -> None:
-        with ledger.transaction() as connection:
-            ledger.cache.spend(connection, key, int(time.time()) + SOON, TRACE)
-            ledger.cache.unspend(key)  # as sp.signin does, before it lets the error through
+        with ledger.spending(key):
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -145,8 +150,7 @@ def test_a_token_that_is_being_spent_elsewhere_is_waited_for_and_then_refused(le
             outcome.append("replayed")
 
     thread = threading.Thread(target=second)
-    with ledger.transaction() as connection:
-        ledger.cache.spend(connection, key, int(time.time()) + SOON, TRACE)
+    with ledger.spending(key):
         thread.start()
         time.sleep(0.1)
     thread.join(30)
@@ -191,11 +195,10 @@ def test_the_key_is_provider_and_jti_and_nothing_else() -> None:
 @pytest.mark.parametrize("ledger", ["sqlite", "postgresql"], indirect=True)
 def test_rows_live_exactly_until_their_second_and_go_a_hundred_at_a_time(ledger: Ledger) -> None:
     now = int(time.time())
-    with ledger.transaction() as connection:
-        for number in range(CLEAN_UP_ROWS + 5):
-            ledger.cache.spend(connection, number.to_bytes(16), now - 1, Trace())
-        for number, until in enumerate((now, now + 1), start=1000):
-            ledger.cache.spend(connection, number.to_bytes(16), until, Trace())
+    for number in range(CLEAN_UP_ROWS + 5):
+        ledger.spend(number.to_bytes(16), Trace(), now - 1)
+    for number, until in enumerate((now, now + 1), start=1000):
+        ledger.spend(number.to_bytes(16), Trace(), until)
     with ledger.transaction() as connection:
         assert [clean_up(connection, now) for _ in range(3)] == [CLEAN_UP_ROWS, 5, 0]
         left = connection.execute(select(SpentToken.expires_at).order_by(SpentToken.expires_at)).scalars().all()
@@ -212,78 +215,174 @@ def test_sqlite_keeps_the_last_commits_through_a_power_cut(ledger: Ledger) -> No
 # --- Redis ---
 
 
-def test_redis_forgets_a_token_in_the_second_that_it_is_given(redis_server: Redis) -> None:
-    cache = RedisReplayCache(redis_server.url)
+@pytest.fixture
+def in_redis(redis_server: Redis, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
+    """Return the function that makes a ledger in Redis, with a clock or at an address of a test's choice."""
+    engine = schema.prepare_engine(create_engine(f"sqlite:///{tmp_path / 'empty.sqlite3'}"))
+
+    def make(url: str = redis_server.url, clock: Callable[[], float] = time.time) -> Ledger:
+        return Ledger(engine, RedisReplayCache(url, clock=clock), redis_server)
+
+    yield make
+    engine.dispose()
+
+
+def expiry(server: Redis, key: bytes) -> int:
+    """Return when Redis forgets *key*: seconds since 1970, by its own clock; -2 if it does not have it."""
+    with redis.Redis.from_url(server.url) as client:
+        return int(str(client.execute_command("EXPIRETIME", f"lychgate:spent:{key.hex()}")))
+
+
+def test_redis_forgets_a_token_in_the_second_that_it_is_given(
+    redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
     key, until = new_key(), int(time.time()) + SOON
-    cache.spend(no_connection(), key, until, TRACE)
-    with redis.Redis.from_url(redis_server.url) as client:
-        assert client.execute_command("EXPIRETIME", f"lychgate:spent:{key.hex()}") == until
+    in_redis().spend(key, TRACE, until)
+    assert 0 <= expiry(redis_server, key) - until <= 1  # a second may begin in between
 
 
-def test_a_redis_that_is_down_refuses_soon_and_never_lets_in(redis_server: Redis) -> None:
-    cache = RedisReplayCache("redis://127.0.0.1:1/0")
+@pytest.mark.parametrize("minutes", [-20, -6, 6, 20])
+def test_attack_a_token_is_spent_once_however_far_redis_clock_is_from_ours(
+    minutes: int, redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
+    """`SET NX EXAT` with a moment that has passed by Redis' clock answers OK and keeps nothing."""
+    ledger = in_redis(clock=lambda: time.time() - minutes * 60)  # so Redis' clock is ahead by that
+    key, until = new_key(), int(time.time()) - minutes * 60 + 60
+    ledger.spend(key, TRACE, until)
+    assert 58 <= expiry(redis_server, key) - time.time() <= 61
+    with pytest.raises(TokenReplayed):
+        ledger.spend(key, TRACE, until)
+
+
+def test_a_token_that_runs_out_in_this_second_is_remembered_for_one_more(
+    redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
+    now = int(time.time())
+    ledger = in_redis(clock=lambda: now)
+    for until in (now, now - 1):
+        key = new_key()
+        ledger.spend(key, TRACE, until)
+        assert expiry(redis_server, key) >= now
+
+
+def test_a_failure_of_one_request_never_forgets_what_another_has_spent_since(
+    redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
+    """Its DELETE may wait in the queue of a Redis that hangs, and arrive after another request's SET."""
+    ledger, key = in_redis(), new_key()
+    other = Ledger(create_engine("sqlite://"), RedisReplayCache(redis_server.url))
+
+    def fail_late() -> None:
+        with ledger.spending(key, Trace()):
+            with redis.Redis.from_url(redis_server.url) as client:
+                client.delete(f"lychgate:spent:{key.hex()}")
+            other.spend(key, Trace())
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail_late()
+    with pytest.raises(TokenReplayed):
+        ledger.spend(key)
+
+
+def test_a_commit_whose_outcome_is_unknown_leaves_the_token_spent(in_redis: Callable[..., Ledger]) -> None:
+    ledger, key = in_redis(), new_key()
+
+    def break_off(_connection: Connection) -> None:
+        raise OSError("the connection broke")
+
+    event.listen(ledger.engine, "commit", break_off)
+    with pytest.raises(OSError, match="broke"):
+        ledger.spend(key)
+    event.remove(ledger.engine, "commit", break_off)
+    with pytest.raises(TokenReplayed):
+        ledger.spend(key)
+
+
+def test_redis_is_asked_before_the_transaction_begins_and_after_it_has_ended(in_redis: Callable[..., Ledger]) -> None:
+    ledger, key = in_redis(), new_key()
+    order: list[str] = []
+    commands = ledger.cache._redis.execute_command  # type: ignore[attr-defined]
+
+    def note(*arguments: object, **options: object) -> object:
+        order.append(str(arguments[0]))
+        return commands(*arguments, **options)
+
+    ledger.cache._redis.execute_command = note  # type: ignore[attr-defined]
+    for name in ("begin", "commit", "rollback"):
+        event.listen(ledger.engine, name, lambda _connection, name=name: order.append(name))
+    ledger.spend(key)
+    with pytest.raises(LookupError), ledger.spending(new_key()):
+        raise LookupError
+    assert order == ["SET", "begin", "commit", "SET", "begin", "rollback", "EVAL"]
+
+
+def test_a_redis_that_is_down_refuses_soon_and_never_lets_in(
+    redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
+    ledger = in_redis("redis://127.0.0.1:1/0")
     started = time.monotonic()
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
-        cache.spend(no_connection(), new_key(), 1, TRACE)
+        ledger.spend(new_key())
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
-        cache.trace(no_connection(), new_key())
+        ledger.trace(new_key())
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
-        cache.ping()
-    cache.unspend(new_key())  # says nothing: the token stays as it was
-    assert time.monotonic() - started < 10
-    RedisReplayCache(redis_server.url).ping()
+        RedisReplayCache("redis://127.0.0.1:1/0").clock_complaint()
+    assert time.monotonic() - started < 5
+    RedisReplayCache(redis_server.url).clock_complaint()
 
 
-def test_a_redis_that_does_not_answer_in_time_is_down() -> None:
+def test_a_redis_that_does_not_answer_in_time_is_down_and_the_next_do_not_wait_for_it(
+    in_redis: Callable[..., Ledger],
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        cache = RedisReplayCache(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
-        with pytest.raises(StoreUnavailable):
-            cache.spend(no_connection(), new_key(), 1, TRACE)
+        ledger = in_redis(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            ledger.spend(new_key())
+        started = time.monotonic()
+        for _ in range(20):
+            with pytest.raises(StoreUnavailable, match="a moment ago"):
+                ledger.spend(new_key())
+        assert time.monotonic() - started < 1
 
 
-def test_a_connection_that_breaks_after_the_order_leaves_a_doubt_and_a_doubt_refuses(redis_server: Redis) -> None:
+def test_a_connection_that_breaks_after_the_order_leaves_a_doubt_and_a_doubt_refuses(
+    redis_server: Redis, in_redis: Callable[..., Ledger]
+) -> None:
     """The token may be spent or not. Asking again would say "used before" to its rightful owner, so nobody asks."""
     key = new_key()
-    with breaking_after(b"SET", redis_server.port) as (port, orders):
-        cache = RedisReplayCache(f"redis://127.0.0.1:{port}/0")
-        with pytest.raises(StoreUnavailable):
-            cache.spend(no_connection(), key, int(time.time()) + SOON, TRACE)
+    with breaking_after(b"SET", redis_server.port) as (port, orders), pytest.raises(StoreUnavailable):
+        in_redis(f"redis://127.0.0.1:{port}/0").spend(key)
     assert len(orders) == 1
     with pytest.raises(TokenReplayed):
-        RedisReplayCache(redis_server.url).spend(no_connection(), key, int(time.time()) + SOON, TRACE)
+        in_redis().spend(key)
 
 
-FOREIGN = (b"", b"x", b"[]", b"{}", b'{"session_hash": 1}', b'{"session_hash": "zz", "pending_hash": null}')
+FOREIGN = (b"", b"x", b"1", b"[]", b"{}", b'{"session_hash": 1}', b'{"session_hash": "zz", "pending_hash": null}')
 
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_a_foreign_value_in_the_place_of_a_token_is_a_store_that_cannot_be_asked(
-    redis_server: Redis, value: bytes
+    redis_server: Redis, in_redis: Callable[..., Ledger], value: bytes
 ) -> None:
     key = new_key()
     with redis.Redis.from_url(redis_server.url) as client:
         client.set(f"lychgate:spent:{key.hex()}", value)
-    cache = RedisReplayCache(redis_server.url)
     with pytest.raises(StoreUnavailable):
-        cache.trace(no_connection(), key)
+        in_redis().trace(key)
     with pytest.raises(TokenReplayed):
-        cache.spend(no_connection(), key, int(time.time()) + SOON, TRACE)
+        in_redis().spend(key)
 
 
-def test_a_redis_that_may_not_write_refuses(redis_server: Redis) -> None:
+def test_a_redis_that_may_not_write_refuses(redis_server: Redis, in_redis: Callable[..., Ledger]) -> None:
     """Full (noeviction), a replica, or without its disk: it answers, but remembers nothing."""
     with redis.Redis.from_url(redis_server.url) as client:
         client.config_set("maxmemory", "1")
         try:
             with pytest.raises(StoreUnavailable):
-                RedisReplayCache(redis_server.url).spend(no_connection(), new_key(), int(time.time()) + SOON, TRACE)
+                in_redis().spend(new_key())
         finally:
             client.config_set("maxmemory", "0")
-
-
-def no_connection() -> Connection:
-    """Redis needs none of the database."""
-    return None  # type: ignore[return-value]
 
 
 def run_at_once(calls: list[Callable[[], None]]) -> None:

@@ -57,6 +57,17 @@ class Server:
             self.process.kill()
             self.process.wait()
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it accept connections and answer nothing, as when its disk or its machine hangs."""
+        if self.process is None:
+            raise RuntimeError("it was not started")
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
     def answers(self) -> bool:
         """Tell whether it can be talked to."""
         raise NotImplementedError

@@ -1,0 +1,34 @@
+"""Compare our clock with a store's. A difference is named to the operator before it refuses people.
+
+Nothing is decided by a store's clock: tokens are checked, and remembered, by the clock of the machine that takes them.
+But clocks that differ mean that one of them is wrong, and a gateway whose clock is wrong by more than a provider's
+`clock_skew` refuses good tokens.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+WORTH_SAYING = 5  # seconds: NTP keeps clocks within a tenth of one
+
+
+def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time.time) -> float:
+    """Return by how many seconds the clock that *ask* reads is ahead of *clock*; less than 0 if it is behind.
+
+    The answer was read some time between question and arrival, so a slow network makes no difference.
+    """
+    before = clock()
+    theirs = ask()
+    after = clock()
+    if theirs > after:
+        return theirs - after
+    return min(0.0, theirs - before)
+
+
+def complaint(name: str, ahead: float) -> str | None:
+    """Return what to say of a store's clock that is *ahead* by so many seconds; None if that is nothing."""
+    if abs(ahead) <= WORTH_SAYING:
+        return None
+    direction = "ahead of" if ahead > 0 else "behind"
+    return f"clock: {name} is {abs(ahead):.0f} seconds {direction} this machine; set both by NTP"

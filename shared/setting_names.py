@@ -1,0 +1,83 @@
+"""Which settings a program has, and which of them may stand in a file of their own because they are secret.
+
+A variable that begins with the program's prefix and is not among its settings is a mistake: without SP_TRUSTED_PROXIES
+the gateway believes no proxy, and without SP_SECRET_KEY it is a demo, so neither may be mistyped in silence. Kubernetes
+sets such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from shared.settings import Environment
+
+FILE = "_FILE"  # behind the name of a secret: the path of a file that holds it
+IN_FILE = "file:"  # in front of a path, in place of a secret
+MAX_BYTES = 65_536  # of such a file
+
+
+@dataclass(frozen=True)
+class SettingNames:
+    """The settings of one program: all of them, and those that are secret. Each name begins with *prefix*."""
+
+    prefix: str
+    plain: frozenset[str]
+    secret: frozenset[str]
+
+    def environment(self, values: Mapping[str, str]) -> Environment:
+        """Return *values* with each secret in its place; one that cannot be had is noted as a mistake."""
+        environment = Environment(values)
+        for name in sorted(self.secret):
+            try:
+                environment.values[name] = _secret(name, values)
+            except ValueError as why:
+                environment.values[name] = ""
+                environment.mistake(name, str(why))
+        return environment
+
+    def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
+        """Return a mistake for each name in *values* that is no setting, and that no file has *asked_for*."""
+        known = self.plain | self.secret | {name + FILE for name in self.secret}
+        return [
+            f"{name} is not a setting of this program{_hint(name, known)}"
+            for name in sorted(values)
+            if name.startswith(self.prefix) and name not in known and name not in asked_for
+        ]
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    nearest = get_close_matches(name, sorted(known), n=1)
+    return f": did you mean {nearest[0]}?" if nearest else ""
+
+
+def _secret(name: str, values: Mapping[str, str]) -> str:
+    """Return the secret *name* of *values*, read from its file if it is in one. Raises ValueError with the reason."""
+    given, path = values.get(name, "").strip(), values.get(name + FILE, "").strip()
+    if given and path:
+        raise ValueError(f"and {name}{FILE} are both set: keep one of them")
+    if given.startswith(IN_FILE):
+        path = given.removeprefix(IN_FILE)
+    elif not path:
+        return given
+    return _content(path)
+
+
+def _content(path: str) -> str:
+    """Return what the file at *path* holds, without white space around it."""
+    try:
+        with Path(path).open("rb") as file:
+            octets = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"cannot be read from the file {path}: {error.strerror}") from error
+    if len(octets) > MAX_BYTES:
+        raise ValueError(f"cannot be read from the file {path}: it has more than {MAX_BYTES} bytes")
+    try:
+        content = octets.decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"cannot be read from the file {path}: it is not UTF-8 text") from error
+    if not content or "\0" in content:
+        raise ValueError(f"cannot be read from the file {path}: it {'holds a NUL' if content else 'is empty'}")
+    return content
