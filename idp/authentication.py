@@ -17,7 +17,14 @@ from werkzeug.exceptions import BadRequest
 
 from idp import cookies, devices
 from idp.forms import SignInForm
-from idp.issuer import SessionFacts, SignInRequest, generate_token_id, issue, return_address
+from idp.issuer import (
+    SessionFacts,
+    SignInRequest,
+    generate_token_id,
+    issue,
+    naming_claims,
+    return_address,
+)
 from idp.models import writing
 from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
@@ -118,7 +125,7 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
         return page("idp/denied.html", 403, service=service, person=person)
     now, token_id = parts().now(), generate_token_id()
     with writing() as session:
-        sid = sessions.take_part(session, signed_in, service.name)
+        sid = sessions.take_part(session, signed_in, service.name, naming_claims(person, service))
         audit.record(session, "token_issued", email=person.email, service=service.name, token_id=token_id)
     token = issue(
         person,
