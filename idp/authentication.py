@@ -66,6 +66,7 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     email = form.email.data.strip()  # [getEmailFormField]
     try:
         person = check_password(email, form.password.data)  # [getPasswordFormField]
+        signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     except WrongCredentials:
         return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
     except TooManyAttempts as refusal:
@@ -74,7 +75,6 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
         answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {wait}")
         answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
-    signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     answer = send_verified_person(signed_in, service, sign_in_request)
     cookies.write(answer, cookies.SESSION, cookie, max_age=max_age)
     devices.remember(answer, email)

@@ -22,7 +22,7 @@ from idp.models import ParticipationRow, SessionRow, db, writing
 from idp.parts import parts
 from idp.people import Person
 from idp.services import ServiceUnknown
-from idp.stores import audit, outbox
+from idp.stores import audit, directory, outbox
 
 ID_BYTES = 32  # 256 random bits; ASVS 5.0, 7.2.3 asks for 128
 SEEN_EVERY = 60  # seconds: how exact the idle limit is, to spare a write at every request
@@ -62,11 +62,14 @@ def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) 
 
     None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
     was the same person's, the services that took part in it go on under the new one; another person's are told.
+    Raises WrongCredentials if the person's password was changed since it was checked.
     """
     settings, now = parts().settings, parts().now()
     value = secrets.token_urlsafe(ID_BYTES)
     lifetime = settings.stay_signed_in if stay else settings.session_lifetime
     with writing() as session:
+        if person.credential:
+            directory.confirm(session, person)
         row = SessionRow(
             id_hash=_hash(value),
             person_id=person.id,

@@ -38,6 +38,11 @@ def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None
     return [column == value for column, value in named if value is not None]
 
 
+def by_password(account_id: int) -> Conditions:
+    """Return the conditions for the sessions of an account that were opened with its local password."""
+    return [_session.c.account_id == account_id, _session.c.provider.is_(None)]
+
+
 def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     """Return the conditions for the sessions that a provider's sign-out names.
 
