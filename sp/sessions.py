@@ -22,7 +22,7 @@ from sp.counters import counters
 from sp.models import Account, SessionRecord
 from sp.signout_tokens import SignOut
 from sp.stores.database import must_answer
-from sp.stores.session_endings import by_name, by_password, by_provider, end_sessions
+from sp.stores.session_endings import by_name, by_provider, end_sessions
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32
@@ -187,10 +187,6 @@ class SessionStore:
     ) -> int:
         """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
         return end_sessions(connection, by_name(id_hash, public_id, account_id))
-
-    def end_of_password(self, connection: Connection, account_id: int) -> int:
-        """End the sessions that a local password opened, as `end_within` does."""
-        return end_sessions(connection, by_password(account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
         """End the sessions that a provider's sign-out names, as `end_within` does; return how many.

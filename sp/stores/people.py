@@ -17,6 +17,7 @@ from sp.sessions import SessionStore
 from sp.stores import accounts, audit
 from sp.stores.accounts import KnownAs
 from sp.stores.database import must_answer
+from sp.stores.session_endings import by_password, end_sessions
 
 COMMAND_LINE = "command line"
 
@@ -146,7 +147,7 @@ class People:
             query = update(_account).where(_account.c.id == row.id).returning(_account)
             values = {"is_admin": True, "is_active": True, "password_hash": password_hash}
             after = connection.execute(query.values(**values)).one()
-            self._sessions.end_of_password(connection, row.id)
+            end_sessions(connection, by_password(row.id))
             audit.record(connection, COMMAND_LINE, "administrator created", row.email, _raised(row, kept))
         self._sessions.forget()
         return Appointed(person_of(after), not row.is_active, kept, beyond)
