@@ -81,8 +81,10 @@ def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
         nonlocal count
         count += 1
 
-    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12)).person
-    signed_in = core.sign_in.with_password(person.id, person.email, Visitor(), reference="BENCH", return_path="/")
+    email, password = "carol@example.com", secrets.token_urlsafe(12)
+    core.people.create_administrator(email, password)
+    proven = core.people.authenticate(email, password)
+    signed_in = core.sign_in.with_password(proven, Visitor(), reference="BENCH", return_path="/")
     return signed_in.secret, Gateway(_application, own), lambda: count
 
 

@@ -17,7 +17,14 @@ from werkzeug.exceptions import BadRequest
 
 from idp import cookies, devices
 from idp.forms import SignInForm
-from idp.issuer import SessionFacts, SignInRequest, generate_token_id, issue, return_address
+from idp.issuer import (
+    SessionFacts,
+    SignInRequest,
+    generate_token_id,
+    issue,
+    naming_claims,
+    return_address,
+)
 from idp.models import writing
 from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
@@ -59,6 +66,7 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     email = form.email.data.strip()  # [getEmailFormField]
     try:
         person = check_password(email, form.password.data)  # [getPasswordFormField]
+        signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     except WrongCredentials:
         return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
     except TooManyAttempts as refusal:
@@ -67,7 +75,6 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
         answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {wait}")
         answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
-    signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     answer = send_verified_person(signed_in, service, sign_in_request)
     cookies.write(answer, cookies.SESSION, cookie, max_age=max_age)
     devices.remember(answer, email)
@@ -118,7 +125,7 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
         return page("idp/denied.html", 403, service=service, person=person)
     now, token_id = parts().now(), generate_token_id()
     with writing() as session:
-        sid = sessions.take_part(session, signed_in, service.name)
+        sid = sessions.take_part(session, signed_in, service.name, naming_claims(person, service))
         audit.record(session, "token_issued", email=person.email, service=service.name, token_id=token_id)
     token = issue(
         person,

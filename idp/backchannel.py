@@ -6,6 +6,7 @@ take the news is told again later, by a thread of whichever worker finds it due 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ from idp.parts import parts
 from idp.services import Service, ServiceUnknown
 from idp.stores import outbox
 from idp.stores.outbox import Notice
+from idp.stores.sessions import Ended
 from shared.outbound import ExchangeFailed, exchange
 
 ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
-MOST_BYTES = 65_536  # of an answer, which is empty
+MOST_BYTES = 65_536  # of an answer, which is empty, or a small object that counts sessions
+MOST_BYTES_READ = 1024  # of an answer that is understood
+MOST_SESSIONS = 1_000_000  # more in one answer are not believed
 DELIVERY_SECONDS = 3.0  # for all deliveries together: how long a person waits for the page
 MAX_AT_ONCE = 16
 
@@ -36,11 +40,41 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of telling one service: told, or why not and whether it is tried again."""
+    """What is known of one service: how many sessions it says it ended, or why it is not told, and if that is retried.
+
+    `ended` is None where the service does not say. Being told is not the same as being signed out there.
+    """
 
     title: str
     problem: str = ""
     again: bool = False
+    ended: int | None = None
+
+    @property
+    def told(self) -> bool:
+        """Tell whether the service took the news."""
+        return not self.problem
+
+    @property
+    def certain(self) -> bool:
+        """Tell whether the service says that it ended something."""
+        return self.told and bool(self.ended)
+
+    def __str__(self) -> str:
+        if self.problem:
+            retried = " It will be tried again." if self.again else ""
+            return f"{self.title}: could not be told, because {self.problem}.{retried}"
+        if self.ended is None:
+            return f"{self.title}: told. It does not say which sessions it ended."
+        if self.ended == 0:
+            return f"{self.title}: told. It found no session to end."
+        return f"{self.title}: told. It ended {self.ended} session{'' if self.ended == 1 else 's'}."
+
+
+def tell(ended: Ended) -> list[Outcome]:
+    """Tell the services of sessions that ended; return what is known of each, by the services' titles."""
+    outcomes = [*deliver(ended.notices), *(_untold(name) for name in ended.untold)]
+    return sorted(outcomes, key=lambda outcome: outcome.title)
 
 
 def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
@@ -59,8 +93,11 @@ def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 
-def send(address: str, logout_token: str) -> None:
-    """Post the token to *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed."""
+def send(address: str, logout_token: str) -> int | None:
+    """Post the token to *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
+
+    Returns how many sessions the service says it ended, or None if it does not say.
+    """
     try:
         answer = exchange(
             address,
@@ -77,6 +114,19 @@ def send(address: str, logout_token: str) -> None:
         raise DeliveryFailed(problem, str(failure)) from None
     if answer.status not in (200, 204):  # section 2.8
         raise DeliveryFailed(f"it answered {answer.status}")
+    return sessions_ended(answer.body)
+
+
+def sessions_ended(body: bytes) -> int | None:
+    """Return the count in `{"sessions_ended": 2}`, as our gateway answers; None for whatever else a service says."""
+    if len(body) > MOST_BYTES_READ:
+        return None
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    count = said.get("sessions_ended") if isinstance(said, dict) else None
+    return count if type(count) is int and 0 <= count <= MOST_SESSIONS else None
 
 
 def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, Any]:
@@ -90,6 +140,7 @@ def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, An
         service,
         subject=notice.subject,
         sid=notice.sid,
+        named=notice.claims,
         key=service.signing_key(now),
         token_id=generate_token_id(),
         now=int(now.timestamp()),
@@ -101,13 +152,23 @@ def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, An
 def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
     """Write down what came of a delivery."""
     if service is None:
-        outbox.delivered(notice)  # it is no longer registered: there is nobody left to tell
-        return Outcome(notice.service)
+        outcome = _untold(notice.service)
+        outbox.dropped(notice, outcome.problem)
+        return outcome
     in_time = future.done() and not future.cancelled()
     failure = future.exception() if in_time else DeliveryFailed("it did not answer in time")
     if failure is None:
-        outbox.delivered(notice)
-        return Outcome(service.title)
+        ended = future.result()
+        outbox.delivered(notice, f"sessions ended: {'unknown' if ended is None else ended}")
+        return Outcome(service.title, ended=ended)
     if not isinstance(failure, DeliveryFailed):
         raise failure
     return Outcome(service.title, str(failure), outbox.failed(notice, failure.detail))
+
+
+def _untold(name: str) -> Outcome:
+    """Return the outcome for a service that has no address at which it could be told."""
+    try:
+        return Outcome(parts().services.find(name).title, "it has no address for sign-outs")
+    except ServiceUnknown:
+        return Outcome(name, "it was removed from the services here")

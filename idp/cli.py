@@ -12,6 +12,7 @@ import click
 from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
+from idp import backchannel
 from idp.cli_services import keys, services
 from idp.console import pair, read_password, refuse, table
 from idp.parts import parts
@@ -78,7 +79,8 @@ def disable_user(email: str) -> None:
     except PersonRefused as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="disabled")
-    click.echo(f"{person.email} is disabled; sessions ended: {ended}.")
+    click.echo(f"{person.email} is disabled; sessions ended: {ended.sessions}.")
+    _tell_services(ended)
 
 
 @users.command("enable")
@@ -102,7 +104,8 @@ def set_password(email: str, password_stdin: bool) -> None:
     except (PersonRefused, PasswordRefused) as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="password changed")
-    click.echo(f"The password of {person.email} is changed; sessions ended: {ended}.")
+    click.echo(f"The password of {person.email} is changed; sessions ended: {ended.sessions}.")
+    _tell_services(ended)
 
 
 @click.command("audit")
@@ -118,6 +121,12 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
         for entry in audit.latest(count, email)
     ]
     table(rows, as_json, columns)
+
+
+def _tell_services(ended: sessions.Ended) -> None:
+    """Tell the services at once, and print what is known of each; the program that runs retries what failed."""
+    for outcome in backchannel.tell(ended):
+        click.echo(str(outcome))
 
 
 def _directory() -> SqlDirectory:

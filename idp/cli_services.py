@@ -21,6 +21,10 @@ from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
 services = AppGroup("services", help="Services that people are signed in to.")
+BESIDE_FILE = (
+    "Note: IDP_CONFIG is set. What was applied now is kept beside what that file defines, and stays at the next start, "
+    "unless IDP_CONFIG defines a service of the same name by then: that one takes its place."
+)
 keys = AppGroup("keys", help="The keys of services.")
 
 
@@ -35,8 +39,14 @@ def apply_services(file: Path) -> None:
         refuse(refusal)
     managed = registry.managed() & set(definitions)
     if managed:
-        refuse(f"managed by IDP_CONFIG, to be changed only there: {', '.join(sorted(managed))}")
+        names = ", ".join(sorted(managed))
+        refuse(
+            f"Nothing was applied: IDP_CONFIG defines {names}. Change that file and start again, or take them out of "
+            f"{file}."
+        )
     made = registry.apply(definitions)
+    if parts().settings.services_file is not None:
+        click.echo(BESIDE_FILE, err=True)
     print_made_keys(made)
     print_warnings(registry.all())
     click.echo(f"Services in place: {', '.join(definitions) or 'none'}.")

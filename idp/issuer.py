@@ -76,6 +76,11 @@ def mapped_claims(person: Person, service: Service) -> dict[str, Any]:
     return {claim: value for claim, value in values.items() if value is not None}
 
 
+def naming_claims(person: Person, service: Service) -> dict[str, str]:
+    """Return the claims by which *service* may know *person*: all that it is sent, but for lists such as groups."""
+    return {claim: value for claim, value in mapped_claims(person, service).items() if isinstance(value, str)}
+
+
 def issuer_of(service: Service, our_address: str) -> str:
     """Return the name under which we sign for *service*."""
     return service.issuer or our_address

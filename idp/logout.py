@@ -41,8 +41,7 @@ def sign_out_here() -> Response:
     signed_in = signed_in_here()
     if signed_in is None:
         return page("idp/sign_out.html", signed_in=None)
-    notices = sessions.end_session(signed_in, reason="signed out here")
-    outcomes = backchannel.deliver(notices)
+    outcomes = backchannel.tell(sessions.end_session(signed_in, reason="signed out here"))
     answer = page("idp/signed_out.html", email=signed_in.person.email, outcomes=outcomes, service=None)
     cookies.clear(answer, cookies.SESSION)
     return answer
@@ -66,12 +65,10 @@ def sign_out_person(sign_out: SignOut) -> Response:
         return page("idp/other_person.html", 409, sign_out=sign_out, signed_in=signed_in)
     if not spent.is_first_use(sign_out) and signed_in is not None:
         return refuse(TokenReplayed("this address has signed someone out before, and does so once"))
-    notices = []
+    outcomes = []
     if signed_in is not None:
-        notices = sessions.end_session(
-            signed_in, reason=f"asked by {sign_out.service.name}", asked_by=sign_out.service.name
-        )
-    outcomes = backchannel.deliver(notices)
+        service = sign_out.service.name
+        outcomes = backchannel.tell(sessions.end_session(signed_in, reason=f"asked by {service}", asked_by=service))
     answer = page(
         "idp/signed_out.html", email=sign_out.email, outcomes=outcomes, service=sign_out.service
     )  # the template escapes the address: the token's word is not ours

@@ -68,17 +68,30 @@ def verify_sign_out(
 
 
 def make_sign_out(
-    service: Service, *, subject: str, sid: str, key: TokenKey, token_id: str, now: int, our_address: str
+    service: Service,
+    *,
+    subject: str,
+    sid: str,
+    named: Mapping[str, str],
+    key: TokenKey,
+    token_id: str,
+    now: int,
+    our_address: str,
 ) -> str:
-    """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4)."""
+    """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
+
+    *named* are the claims by which the service knows the person: `sub` and `sid` mean nothing to one whose sign-in
+    tokens had neither. Without *sid*, every session of the person is meant.
+    """
     claims = {
+        "sub": subject,
+        **named,
         "iss": issuer_of(service, our_address),
         "aud": audience_of(service),
         "iat": now,
         "exp": now + LIFETIME,
         "jti": token_id,
-        "sub": subject,
-        "sid": sid,
+        **({"sid": sid} if sid else {}),
         "events": {LOGOUT_EVENT: {}},
     }
     return sign(claims, key, typ=SIGN_OUT_TYPE, kid=key.algorithm not in SYMMETRIC)

@@ -71,13 +71,17 @@ class SessionRow(Base):
 
 
 class ParticipationRow(Base):
-    """A service that got a token in a session, and the sid by which it knows that session."""
+    """A service that got a token in a session, and the sid by which it knows that session.
+
+    `claims` named the person in the latest of those tokens, and name them again when the session ends.
+    """
 
     __tablename__ = "participations"
 
     session: Mapped[str] = mapped_column(ForeignKey("sessions.id_hash", ondelete="CASCADE"), primary_key=True)
     service: Mapped[str] = mapped_column(String(60), primary_key=True)
     sid: Mapped[str] = mapped_column(String(64), unique=True)
+    claims: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
 
 
 class ServiceRow(Base):
@@ -108,7 +112,10 @@ class ServiceKeyRow(Base):
 
 
 class LogoutDeliveryRow(Base):
-    """A service that is still to be told of a sign-out. `claimed_until` keeps two workers from telling it at once."""
+    """A service that is still to be told of a sign-out. `claimed_until` keeps two workers from telling it at once.
+
+    An empty `sid` stands for every session of the person.
+    """
 
     __tablename__ = "logout_deliveries"
 
@@ -116,6 +123,7 @@ class LogoutDeliveryRow(Base):
     service: Mapped[str] = mapped_column(String(60))
     subject: Mapped[str] = mapped_column(String(255))
     sid: Mapped[str] = mapped_column(String(64))
+    claims: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(index=True)
     claimed_until: Mapped[datetime | None]

@@ -26,7 +26,8 @@ class Person:
     """Someone whom the directory vouches for.
 
     `id` never changes and is never given to another person; services recognise people by it. `attributes` are
-    further fields that a service's claims mapping may name, such as department.
+    further fields that a service's claims mapping may name, such as department. `credential` is for the default
+    directory: what the password was held against, so that a session is not opened with one that was changed meanwhile.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Person:
     family_name: str = ""
     groups: tuple[str, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    credential: str = field(default="", repr=False, compare=False)
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 # `addressed`: iss, aud and nbf are always there, by default our own address and the service's site.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ispring": {
+        "untyped_logout": True,  # its sign-out requests carry no type
         "claims": {
             "email": "email",
             "given_name": "given_name",

@@ -29,6 +29,7 @@ from sp.stores.logbook import Logbook
 from sp.stores.people import People
 from sp.stores.people_finder import PeopleFinder
 from sp.stores.provider_editing import ProviderEditor
+from sp.stores.provider_sessions import ProviderSessions
 from sp.stores.provider_store import ProviderStore
 from sp.stores.redis_replay import RedisReplayCache
 from sp.stores.session_finder import SessionFinder
@@ -51,6 +52,7 @@ class Core:
     assertions: AssertionKeys
     sessions: SessionStore
     session_finder: SessionFinder
+    provider_sessions: ProviderSessions
     sign_in: SignIn
     logbook: Logbook
     sign_outs: SignOuts
@@ -97,6 +99,7 @@ def build(config: Config, engine: Engine) -> Core:
         assertions=AssertionKeys(engine, vault),
         sessions=sessions,
         session_finder=SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime),
+        provider_sessions=ProviderSessions(engine, sessions),
         sign_in=sign_in,
         logbook=logbook,
         sign_outs=SignOuts(engine, replay, sessions),

@@ -14,7 +14,7 @@ from shared.throttling import Throttle, TooManyAttempts
 from sp.signin import SignedIn, SignIn
 from sp.stores.activity import Visitor
 from sp.stores.logbook import Logbook
-from sp.stores.people import People
+from sp.stores.people import PasswordChanged, People
 from sp.stores.throttling import FORGET_AT_ONCE
 from sp.verification import is_plain_email
 
@@ -54,14 +54,18 @@ class LocalSignIn:
             self._note(email, visitor, reference, refusal.detail, refusal.code)
             raise
         self.throttle.storage.forget_ended(FORGET_AT_ONCE)  # a flood of names that nobody has must not stay
-        person = self.people.authenticate(email, password)
-        if person is None:
+        proven = self.people.authenticate(email, password)
+        if proven is None:
             self._note(email, visitor, reference, "wrong password, or no active account of this address has one")
             raise WrongPassword
         attempt.succeeded()
-        return self.sign_in.with_password(
-            person.id, person.email, visitor, reference=reference, return_path=return_path, replacing=replacing
-        )
+        try:
+            return self.sign_in.with_password(
+                proven, visitor, reference=reference, return_path=return_path, replacing=replacing
+            )
+        except PasswordChanged as change:
+            self._note(email, visitor, reference, "the password was changed a moment ago")
+            raise WrongPassword from change
 
     def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str | None = None) -> None:
         typed = email if is_plain_email(email) else None

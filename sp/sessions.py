@@ -189,10 +189,9 @@ class SessionStore:
         return end_sessions(connection, by_name(id_hash, public_id, account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
-        """End, within the caller's transaction, the sessions that a provider's sign-out names; return how many.
+        """End the sessions that a provider's sign-out names, as `end_within` does; return how many.
 
-        With *only*, the hash of a session's id, no other session ends but what was opened with it. The caller
-        commits, and then calls `forget`.
+        With *only*, the hash of a session's id, no other session ends but what was opened with it.
         """
         return end_sessions(connection, by_provider(sign_out, only))
 

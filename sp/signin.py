@@ -25,6 +25,7 @@ from sp.stores import accounts, activity
 from sp.stores.activity import Visitor
 from sp.stores.database import must_answer
 from sp.stores.housekeeping import Housekeeping
+from sp.stores.people import Proven, confirm
 from sp.stores.provider_store import ProviderStore
 from sp.verification import Verified, acceptable_until
 
@@ -186,19 +187,17 @@ class SignIn:
             )
 
     def with_password(
-        self,
-        account_id: int,
-        email: str,
-        visitor: Visitor,
-        *,
-        reference: str,
-        return_path: str,
-        replacing: bytes | None = None,
+        self, proven: Proven, visitor: Visitor, *, reference: str, return_path: str, replacing: bytes | None = None
     ) -> SignedIn:
-        """Open a session for a person whose password was right, in place of the one that the browser has presented."""
+        """Open a session for a person whose password was right, in place of the one that the browser has presented.
+
+        Raises PasswordChanged if the password is another one by now.
+        """
+        account_id, email = proven.person.id, proven.person.email
         new = NewSession.generate()
         now = int(time.time())
         with must_answer(), self._writing.begin() as connection:
+            confirm(connection, proven)
             if replacing:
                 self._sessions.replace(connection, replacing)
             self._sessions.open(

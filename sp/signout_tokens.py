@@ -7,7 +7,7 @@ back as the provider's own word.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,9 @@ class SignOut:
     """A provider's word that somebody signed out there.
 
     The person is named by `subjects` (mapped ids), by `sub` where that is not what ids are mapped from, or by
-    `emails` (as compared) where there is no id; `sid` names one session of the provider. `until` is the second after
-    which the token is refused in any case.
+    `emails` (as compared) where the token lacks the claim that ids are mapped from first; `names` are the token's ids
+    by claim, and a session whose sign-in gave another value for one of them is another person's. `sid` names one
+    session of the provider. `until` is the second after which the token is refused in any case.
     """
 
     provider: str
@@ -47,6 +48,7 @@ class SignOut:
     subjects: frozenset[str]
     sub: str | None
     emails: frozenset[str]
+    names: tuple[tuple[str, str], ...]
 
 
 def verify_sign_out(
@@ -121,6 +123,7 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
         address_as_id(text) if name in email_claims else text for name, text in _texts(claims, id_claims)
     )  # fmt: skip
     emails = frozenset(email_key(text) for _name, text in _texts(claims, email_claims))
+    names = tuple(_texts(claims, [name for name in dict.fromkeys(("sub", *id_claims)) if name not in email_claims]))
     sid = claims.raw.get("sid")
     if sid is not None and (not isinstance(sid, str) or not sid):
         raise ClaimInvalid("sid must be text", claim="sid")
@@ -134,11 +137,12 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
         sid=sid,
         subjects=subjects,
         sub=claims.subject if not id_claims or id_claims[0] != "sub" else None,
-        emails=emails if claims.subject is None and not subjects else frozenset(),
+        emails=frozenset() if any(_texts(claims, id_claims[:1])) else emails,
+        names=names,
     )
 
 
-def _texts(claims: Claims, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _texts(claims: Claims, names: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in names:
         value = find_claim(claims.raw, name)
         if type(value) is int:

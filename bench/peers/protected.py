@@ -39,10 +39,10 @@ def ours() -> WSGIApplication:
 
     own = create_app()
     core = own.extensions["lychgate"]
-    person = core.people.create_administrator("carol@example.com", secrets.token_urlsafe(12)).person
-    signed_in = core.sign_in.with_password(
-        person.id, person.email, Visitor(), reference=secrets.token_hex(5), return_path="/"
-    )
+    email, password = "carol@example.com", secrets.token_urlsafe(12)
+    core.people.create_administrator(email, password)
+    proven = core.people.authenticate(email, password)
+    signed_in = core.sign_in.with_password(proven, Visitor(), reference=secrets.token_hex(5), return_path="/")
     _show(f"sp_session={signed_in.secret}")
     return Gateway(unprotected(), own)
 

@@ -48,6 +48,12 @@ def we_issued(token_id: str) -> bool:
     return bool(db.session.scalar(select(exists().where(AuditRow.token_id == token_id))))
 
 
+def services_of(email: str) -> set[str]:
+    """Return the names of the services for which a token for this person was issued, as far back as we remember."""
+    query = select(AuditRow.service).distinct().where(AuditRow.event == "token_issued", AuditRow.email == email)
+    return set(db.session.scalars(query))
+
+
 def latest(count: int, email: str = "") -> Sequence[AuditRow]:
     """Return the latest entries, newest first, of one person if *email* is given."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(count)

@@ -6,10 +6,12 @@ import re
 import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.orm import Session
 
 from idp.models import PersonRow, db, writing
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
@@ -39,11 +41,13 @@ class SqlDirectory:
         usable = row if row is not None and not row.disabled else None
         if not check_password(usable.password_hash if usable else None, password) or usable is None:
             raise WrongCredentials
-        person = _person(usable)
-        if needs_rehash(usable.password_hash):
-            with writing():
-                usable.password_hash = hash_password(password)
-        return person
+        person, stored_hash = _person(usable), usable.password_hash
+        if not needs_rehash(stored_hash):
+            return replace(person, credential=stored_hash)
+        new_hash = hash_password(password)
+        if self._rehash(person, stored_hash, new_hash):
+            return replace(person, credential=new_hash)
+        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
 
     def add(
         self,
@@ -99,6 +103,15 @@ class SqlDirectory:
         rows = db.session.scalars(select(PersonRow).order_by(PersonRow.email_key))
         return [(_person(row), row.disabled) for row in rows]
 
+    def _rehash(self, person: Person, old_hash: str, new_hash: str) -> bool:
+        """Put *new_hash* in place of *old_hash*, and tell whether that was still there."""
+        still = (PersonRow.id == person.id, PersonRow.password_hash == old_hash)
+        with writing() as session:
+            found = session.execute(
+                update(PersonRow).where(*still).values(password_hash=new_hash).returning(PersonRow.id)
+            )
+            return found.first() is not None
+
     def _known(self, email: str) -> PersonRow:
         row = self._row(email)
         if row is None:
@@ -117,6 +130,17 @@ class SqlDirectory:
 def open_directory() -> SqlDirectory:
     """Return the directory that this program uses unless IDP_PEOPLE names another function like this one."""
     return SqlDirectory()
+
+
+def confirm(session: Session, person: Person) -> None:
+    """Raise WrongCredentials unless the password is still the one that was checked, and the person not disabled.
+
+    The row stays locked until the transaction of *session* ends: a change of the password waits, and then ends the
+    session that this transaction opens.
+    """
+    row = session.get(PersonRow, person.id, with_for_update=True, populate_existing=True)
+    if row is None or row.disabled or row.password_hash != person.credential:
+        raise WrongCredentials
 
 
 def key_of(email: str) -> str:

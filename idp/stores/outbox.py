@@ -7,6 +7,7 @@ after CLAIM_SECONDS, and another goes on.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,30 +25,40 @@ RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last one a n
 
 @dataclass(frozen=True)
 class Notice:
-    """What *service* is to be told: the session *sid* of *subject* is over."""
+    """What *service* is to be told: the session *sid* of *subject* is over; with no *sid*, all of their sessions.
+
+    *claims* name the person as the service's sign-in tokens did.
+    """
 
     id: str
     service: str
     subject: str
     sid: str
+    claims: Mapping[str, str]
     attempts: int
 
 
-def note(session: Session, service: str, subject: str, sid: str) -> list[str]:
+def note(session: Session, service: str, subject: str, sid: str, claims: Mapping[str, str]) -> str | None:
     """Note that *service* must be told, in the transaction of *session*; return the notice's id.
 
-    A service without a back-channel address, or no longer registered, is told nothing: an empty list.
+    None: the service has no back-channel address, or was removed, and cannot be told.
     """
     try:
         if not parts().services.find(service).backchannel_logout_url:
-            return []
+            return None
     except ServiceUnknown:
-        return []
+        return None
     row = LogoutDeliveryRow(
-        id=uuid.uuid4().hex, service=service, subject=subject, sid=sid, attempts=0, due_at=parts().now()
+        id=uuid.uuid4().hex,
+        service=service,
+        subject=subject,
+        sid=sid,
+        claims=dict(claims),
+        attempts=0,
+        due_at=parts().now(),
     )
     session.add(row)
-    return [row.id]
+    return row.id
 
 
 def due(limit: int = 20) -> list[str]:
@@ -72,17 +83,25 @@ def claim(notice_id: str) -> Notice | None:
                 LogoutDeliveryRow.service,
                 LogoutDeliveryRow.subject,
                 LogoutDeliveryRow.sid,
+                LogoutDeliveryRow.claims,
                 LogoutDeliveryRow.attempts,
             )
         ).one_or_none()
     return None if claimed is None else Notice(*claimed)
 
 
-def delivered(notice: Notice) -> None:
-    """Strike the notice off the list."""
+def delivered(notice: Notice, answer: str) -> None:
+    """Strike the notice off the list; *answer* says what is known of it."""
     with writing() as session:
         session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
-        audit.record(session, "service_told", service=notice.service)
+        audit.record(session, "service_told", service=notice.service, detail=answer)
+
+
+def dropped(notice: Notice, why: str) -> None:
+    """Strike off a notice that cannot be delivered: the service was removed."""
+    with writing() as session:
+        session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
+        audit.record(session, "service_given_up", service=notice.service, detail=why)
 
 
 def failed(notice: Notice, why: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,10 +17,12 @@ from flask import g
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from idp.issuer import naming_claims
 from idp.models import ParticipationRow, SessionRow, db, writing
 from idp.parts import parts
 from idp.people import Person
-from idp.stores import audit, outbox
+from idp.services import ServiceUnknown
+from idp.stores import audit, directory, outbox
 
 ID_BYTES = 32  # 256 random bits; ASVS 5.0, 7.2.3 asks for 128
 SEEN_EVERY = 60  # seconds: how exact the idle limit is, to spare a write at every request
@@ -42,6 +44,15 @@ class SignedIn:
         return self.id_hash
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How many sessions ended, the notices (see outbox) to services, and the names of those that cannot be told."""
+
+    sessions: int
+    notices: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
+
+
 class SessionOver(Exception):
     """The session has ended since it was looked up, in another tab perhaps."""
 
@@ -51,11 +62,14 @@ def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) 
 
     None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
     was the same person's, the services that took part in it go on under the new one; another person's are told.
+    Raises WrongCredentials if the person's password was changed since it was checked.
     """
     settings, now = parts().settings, parts().now()
     value = secrets.token_urlsafe(ID_BYTES)
     lifetime = settings.stay_signed_in if stay else settings.session_lifetime
     with writing() as session:
+        if person.credential:
+            directory.confirm(session, person)
         row = SessionRow(
             id_hash=_hash(value),
             person_id=person.id,
@@ -94,8 +108,10 @@ def find_session_to_end(value: str | None) -> SignedIn | None:
     return SignedIn(row.id_hash, Person(row.person_id, row.email), row.signed_in_at) if row else None
 
 
-def take_part(session: Session, signed_in: SignedIn, service: str) -> str:
+def take_part(session: Session, signed_in: SignedIn, service: str, claims: Mapping[str, str]) -> str:
     """Note that *service* gets a token in this session; return the sid by which it knows the session.
+
+    *claims* name the person in that token, and in the one that ends the session.
 
     Raises SessionOver: whoever signs out while a token is under way gets none that nobody could be told to end.
     """
@@ -105,28 +121,39 @@ def take_part(session: Session, signed_in: SignedIn, service: str) -> str:
     if row is None:
         row = ParticipationRow(session=signed_in.id_hash, service=service, sid=secrets.token_urlsafe(16))
         session.add(row)
-        session.flush()
+    if row.claims != claims:
+        row.claims = dict(claims)
+    session.flush()
     return row.sid
 
 
-def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> list[str]:
-    """End the session; return the notices (see outbox) to the services that took part, but for *asked_by*.
+def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> Ended:
+    """End the session; every service that took part is to be told, but for *asked_by*.
 
     Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
     """
     with writing() as session:
         row = _locked_row(session, signed_in)
-        notices = _end(session, [row] if row else [], reason, asked_by)
+        ended = _end(session, [row] if row else [], reason, asked_by)
     g.pop("_login_user", None)  # what Flask-Login remembers of this request; the session is gone
-    return notices
+    return ended
 
 
-def end_sessions_of(person: Person, *, reason: str) -> int:
-    """End every session of *person*, and have the services told; return how many there were."""
+def end_sessions_of(person: Person, *, reason: str) -> Ended:
+    """End every session of *person*, here and at every service that ever got a token for them.
+
+    A service may keep its session longer than we keep ours, so it is told of the person, not of single sessions.
+    """
     with writing() as session:
         rows = session.scalars(select(SessionRow).where(SessionRow.person_id == person.id)).all()
-        _end(session, rows, reason)
-        return len(rows)
+        known = [(part.service, part.claims) for row in rows for part in row.participations]
+        for row in rows:
+            _forget(session, row, reason)
+        services = {service for service, _claims in known}
+        known += [(service, _claims_at(service, person)) for service in audit.services_of(person.email) - services]
+        distinct = {(service, tuple(sorted(claims.items()))) for service, claims in known}
+        told = [(service, "", dict(claims)) for service, claims in sorted(distinct)]
+        return Ended(len(rows), *_note(session, person.id, told))
 
 
 def forget_ended(limit: int) -> None:
@@ -147,15 +174,42 @@ def _hand_over(session: Session, old: SessionRow, new: SessionRow) -> None:
     session.expire(old)
 
 
-def _end(session: Session, rows: Sequence[SessionRow], reason: str, asked_by: str = "") -> list[str]:
-    notices = []
+def _end(session: Session, rows: Sequence[SessionRow], reason: str, asked_by: str = "") -> Ended:
+    notices: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()
     for row in rows:
-        for part in row.participations:
-            if part.service != asked_by:
-                notices += outbox.note(session, part.service, row.person_id, part.sid)
-        audit.record(session, "signed_out", email=row.email, service=asked_by, detail=reason)
-        session.delete(row)
-    return notices
+        told = [(part.service, part.sid, part.claims) for part in row.participations if part.service != asked_by]
+        more, without = _note(session, row.person_id, told)
+        notices, untold = notices + more, untold + without
+        _forget(session, row, reason, asked_by)
+    return Ended(len(rows), notices, untold)
+
+
+def _forget(session: Session, row: SessionRow, reason: str, asked_by: str = "") -> None:
+    audit.record(session, "signed_out", email=row.email, service=asked_by, detail=reason)
+    session.delete(row)
+
+
+def _note(
+    session: Session, person_id: str, told: Iterable[tuple[str, str, Mapping[str, str]]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the notices to the services in *told* (name, sid, claims), and the names of those that get none."""
+    notices, untold = [], []
+    for service, sid, claims in told:
+        notice = outbox.note(session, service, person_id, sid, claims)
+        if notice is None:
+            untold.append(service)
+        else:
+            notices.append(notice)
+    return tuple(notices), tuple(untold)
+
+
+def _claims_at(service: str, person: Person) -> dict[str, str]:
+    """Return the claims by which *service* would know the person now."""
+    try:
+        return naming_claims(person, parts().services.find(service))
+    except ServiceUnknown:
+        return {}
 
 
 def _live_row(value: str | None) -> SessionRow | None:

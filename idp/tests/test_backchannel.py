@@ -11,11 +11,13 @@ from urllib.parse import parse_qs
 
 import pytest
 from flask import Flask
+from shared.keys import generate_key
 from sqlalchemy import select
 
 from idp import backchannel, housekeeping
-from idp.models import AuditRow, LogoutDeliveryRow, db
-from idp.stores import outbox
+from idp.models import AuditRow, LogoutDeliveryRow, SessionRow, db
+from idp.presets import PRESETS
+from idp.stores import outbox, sessions
 from idp.tests.support import (
     ALICE,
     GATE,
@@ -38,6 +40,7 @@ class Gateway:
         self.told: list[str] = []
         self.status = 200
         self.delay = 0.0
+        self.body = b""
         gateway = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,8 +50,9 @@ class Gateway:
                 gateway.told.append(parse_qs(body)["logout_token"][0])
                 self.send_response(gateway.status)
                 self.send_header("Location", "/elsewhere")
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(gateway.body)))
                 self.end_headers()
+                self.wfile.write(gateway.body)
 
             def log_message(self, *args: Any) -> None:
                 pass
@@ -97,8 +101,8 @@ def waiting(app: Flask) -> list[tuple[str, int]]:
 
 def test_every_service_that_took_part_is_told(browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask) -> None:
     answer = browser.submit("/logout")
-    assert "The gate: signed out." in words(answer)
-    assert "The tower: signed out." in words(answer)
+    assert "The gate: told. It does not say which sessions it ended." in words(answer)
+    assert "The tower: told. It does not say which sessions it ended." in words(answer)
     assert [len(gateway.told) for gateway in gateways] == [1, 1]
     assert waiting(app) == []
 
@@ -136,7 +140,7 @@ def test_one_that_is_down_does_not_hold_up_the_other_and_is_named_and_retried(
     answer = browser.submit("/logout")
     assert time.monotonic() - began < 2
     assert len(up.told) == 1
-    assert "The gate: signed out." in words(answer)
+    assert "The gate: told." in words(answer)
     assert "The tower: could not be told, because it answered 500. It will be tried again." in words(answer)
     assert waiting(app) == [("tower", 1)]
 
@@ -203,7 +207,6 @@ def test_two_workers_do_not_deliver_one_notice_twice(
 ) -> None:
     with app.app_context():
         from idp.people import Person
-        from idp.stores import sessions
 
         alice = app.extensions["idp"].people.find(ALICE.email)
         assert isinstance(alice, Person)
@@ -215,8 +218,9 @@ def test_two_workers_do_not_deliver_one_notice_twice(
 
 
 def test_a_claim_of_a_dead_worker_runs_out(app: Flask, browser: Browser, clock: Clock) -> None:
-    app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
     with app.app_context():
+        alice = app.extensions["idp"].people.find(ALICE.email)
+        sessions.end_sessions_of(alice, reason="test")
         notice = outbox.due()[0]
         outbox.claim(notice)
         clock.turn(outbox.CLAIM_SECONDS + 1)
@@ -226,10 +230,115 @@ def test_a_claim_of_a_dead_worker_runs_out(app: Flask, browser: Browser, clock: 
 def test_disabling_a_person_signs_them_out_of_the_services(
     app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway]
 ) -> None:
-    assert app.test_cli_runner().invoke(args=["users", "disable", ALICE.email]).exit_code == 0
+    gateways[0].body = b'{"sessions_ended":2}'
+    done = app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
+    assert done.exit_code == 0
+    assert [len(gateway.told) for gateway in gateways] == [1, 1]  # at once, not when the next clean-up comes
+    assert "The gate: told. It ended 2 sessions.\n" in done.output
+    assert "The tower: told. It does not say which sessions it ended.\n" in done.output
+
+
+def test_a_person_who_is_disabled_is_named_to_a_service_whose_session_outlives_ours(
+    app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway], clock: Clock
+) -> None:
+    clock.turn(400 * 86_400)
     with app.app_context():
-        housekeeping.retry_notices()
+        sessions.forget_ended(100)
+        assert db.session.scalars(select(SessionRow)).all() == []
+    app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
+    said = unverified(gateways[0].told[0])
+    assert said["email"] == ALICE.email
+    assert "sid" not in said  # whatever sessions there are
+
+
+def test_one_sign_out_names_one_session_only(app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway]) -> None:
+    elsewhere = Browser(app)
+    elsewhere.sign_in()
+    browser.submit("/logout")
     assert [len(gateway.told) for gateway in gateways] == [1, 1]
+    assert unverified(gateways[0].told[0])["sid"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_service_is_told_by_the_claims_that_name_the_person_in_its_sign_in_tokens(
+    app: Flask, gateways: tuple[Gateway, Gateway], preset: str
+) -> None:
+    key = generate_key("RS256") if preset == "freshworks" else KEY
+    table = {"preset": preset, "return_url": "https://gate.example/sso", "keys": [key]}
+    register(app, gate={**table, "backchannel_logout_url": gateways[0].url, "claims": {"employee": "department"}})
+    browser = Browser(app)
+    signed_in = unverified(token_in(browser.sign_in(), PRESETS[preset].get("token_parameter", "jwt")))
+    browser.submit("/logout")
+    said = unverified(gateways[0].told[0])
+    names = {"email", "sub", "id", "name", "preferred_username", "employee"} & set(signed_in)
+    assert {"email", "employee"} <= names
+    assert {name: said[name] for name in names} == {name: signed_in[name] for name in names}
+    assert said["sid"]
+    assert said["sub"]
+
+
+def test_a_sub_of_the_services_own_mapping_is_kept(app: Flask, gateways: tuple[Gateway, Gateway]) -> None:
+    register(app, gate={**GATE, "backchannel_logout_url": gateways[0].url, "claims": {"sub": "email"}})
+    browser = Browser(app)
+    browser.sign_in()
+    browser.submit("/logout")
+    assert unverified(gateways[0].told[0])["sub"] == ALICE.email
+
+
+def test_an_address_that_a_service_is_never_sent_is_not_in_its_sign_out_either(
+    app: Flask, gateways: tuple[Gateway, Gateway]
+) -> None:
+    register(app, gate={**GATE, "backchannel_logout_url": gateways[0].url, "claims": {"email": ""}})
+    browser = Browser(app)
+    browser.sign_in()
+    browser.submit("/logout")
+    assert "email" not in unverified(gateways[0].told[0])
+
+
+def test_a_service_without_an_address_for_sign_outs_is_named_as_not_told(
+    browser: Browser, gateways: tuple[Gateway, Gateway]
+) -> None:
+    answer = browser.submit("/logout")
+    assert "could not be told, because it has no address for sign-outs" in words(answer)
+    assert "sign out there yourself" in words(answer)
+
+
+def test_a_service_that_is_no_longer_registered_does_not_count_as_told(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask
+) -> None:
+    app.test_cli_runner().invoke(args=["services", "remove", "tower"])
+    assert "tower: could not be told, because it was removed from the services here." in words(
+        browser.submit("/logout")
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"sessions_ended": 0}', "told. It found no session to end."),
+        (b'{"sessions_ended": 1}', "told. It ended 1 session."),
+        (b'{"sessions_ended": 2}', "told. It ended 2 sessions."),
+        (b'{"sessions_ended": -1}', "told. It does not say"),
+        (b'{"sessions_ended": 1.5}', "told. It does not say"),
+        (b'{"sessions_ended": true}', "told. It does not say"),
+        (b'{"sessions_ended": "2"}', "told. It does not say"),
+        (b'{"sessions_ended": 99999999999999999999}', "told. It does not say"),
+        (b'{"sessions_ended": ' + b"9" * 900 + b"}", "told. It does not say"),
+        (b"[" * 1000, "told. It does not say"),
+        (b"2", "told. It does not say"),
+        (b"\xff\xfe", "told. It does not say"),
+        (b'{"sessions_ended": 2}' + b" " * 2000, "told. It does not say"),
+        (b'{"sessions_ended": 2, "html": "<script>alert(1)</script>"}', "told. It ended 2 sessions."),
+    ],
+)
+def test_attack_a_service_cannot_say_more_than_a_small_count(
+    browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, body: bytes, said: str
+) -> None:
+    gateways[1].body = body
+    answer = browser.submit("/logout")
+    assert f"The tower: {said}" in words(answer)
+    assert "<script>" not in answer.text
+    assert waiting(app) == []
 
 
 def test_a_sign_out_that_a_service_asks_for_reaches_the_others_and_not_itself(
@@ -252,7 +361,8 @@ def test_the_housekeeping_thread_delivers_and_outlives_mistakes(
         original()
 
     monkeypatch.setattr(housekeeping, "retry_notices", stumble_once)
-    app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
+    with app.app_context():
+        sessions.end_sessions_of(app.extensions["idp"].people.find(ALICE.email), reason="test")
     stop = housekeeping.start(app)
     deadline = time.monotonic() + 5
     while not all(gateway.told for gateway in gateways) and time.monotonic() < deadline:

@@ -103,8 +103,34 @@ def test_what_idp_config_defines_is_changed_only_there(make_app: MakeApp, tmp_pa
         app.extensions["idp"].services.apply(definitions, managed=True)
     file = tmp_path / "services.toml"
     file.write_text('[services.gate]\npreset = "ispring"\nreturn_url = "https://evil.example/"\n')
-    assert run(app, "services", "apply", str(file)).exit_code == 1
+    done = run(app, "services", "apply", str(file))
+    assert done.exit_code == 1
+    assert "Nothing was applied: IDP_CONFIG defines gate." in done.output
     assert run(app, "services", "remove", "gate").exit_code == 1
+
+
+def test_applying_a_file_beside_idp_config_says_what_happens_at_the_next_start(
+    make_app: MakeApp, tmp_path: Path
+) -> None:
+    file = tmp_path / "more.toml"
+    file.write_text('[services.tower]\npreset = "ispring"\nreturn_url = "https://tower.example/"\n')
+    definitions = parse_services({"services": {"gate": GATE}}, "")
+    app = make_app(services_file=tmp_path / "services.toml", **{"services": None})
+    with app.app_context():
+        app.extensions["idp"].services.apply(definitions, managed=True)
+    done = run(app, "services", "apply", str(file))
+    assert done.exit_code == 0
+    assert "Note: IDP_CONFIG is set." in done.output
+    assert "stays at the next start" in done.output
+    with app.app_context():
+        app.extensions["idp"].services.apply(definitions, managed=True)  # as the next start does
+        assert [service.name for service in app.extensions["idp"].services.all()] == ["gate", "tower"]
+
+
+def test_applying_a_file_without_idp_config_has_no_note(app: Flask, tmp_path: Path) -> None:
+    file = tmp_path / "more.toml"
+    file.write_text('[services.tower]\npreset = "ispring"\nreturn_url = "https://tower.example/"\n')
+    assert "IDP_CONFIG" not in run(app, "services", "apply", str(file)).output
 
 
 def test_the_audit_tells_who_did_what(app: Flask) -> None:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from flask import Flask
-from sqlalchemy import text
+from shared.schema import prepare_engine
+from sqlalchemy import Engine, create_engine, select, text
 
-from idp.models import Base, db
+from idp import models
+from idp.models import Base, ParticipationRow, db
 from idp.tests.conftest import MakeApp
-from idp.tests.support import Browser
+from idp.tests.support import ALICE, Browser
 
 
 def test_the_migrations_make_the_tables_of_the_models(app: Flask) -> None:
@@ -57,3 +61,24 @@ def test_state_is_for_its_owner_alone(make_app: MakeApp, tmp_path: Path) -> None
     instance = tmp_path / "new"
     make_app(instance=instance, database_url=f"sqlite:///{instance}/idp.sqlite3")
     assert instance.stat().st_mode & 0o077 == 0
+
+
+def test_a_session_that_is_open_during_the_upgrade_is_named_by_its_address_when_it_ends(tmp_path: Path) -> None:
+    engine = prepare_engine(create_engine(f"sqlite:///{tmp_path / 'old.sqlite3'}"))
+    migrate(engine, "0001")
+    with engine.begin() as connection:
+        signed_in = "INSERT INTO sessions VALUES ('s', 'id', :email, '2026-01-01', '2026-01-01', '2026-01-02', false)"
+        connection.execute(text(signed_in), {"email": ALICE.email})
+        connection.execute(text("INSERT INTO participations VALUES ('s', 'gate', 'sid')"))
+    migrate(engine, "head")
+    with engine.connect() as connection:
+        assert connection.execute(select(ParticipationRow.claims)).scalar_one() == {"email": ALICE.email}
+    engine.dispose()
+
+
+def migrate(engine: Engine, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(models.__file__).with_name("migrations")))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)

@@ -155,6 +155,39 @@ def test_an_untyped_token_is_taken_from_a_service_that_says_so(app: Flask, brows
     assert not is_signed_in(browser)
 
 
+def test_an_untyped_request_of_ispring_is_taken_and_a_sign_in_token_of_ours_is_not(
+    app: Flask, browser: Browser, clock: Clock
+) -> None:
+    register(app, gate={**GATE, "preset": "ispring"})
+    ours = token_in(browser.get("/login-token/?service=gate"))
+    assert browser.get(f"/logout?jwt={ours}").status_code == 401
+    assert is_signed_in(browser)
+    theirs = sign_out_token(clock(), typ="JWT", events=None, iss=None, jti="made-by-ispring")
+    answer = browser.get(f"/logout?jwt={theirs}")
+    assert answer.status_code == 200
+    assert f"{ALICE.email} is signed out here, as The gate asked." in words(answer)
+    assert not is_signed_in(browser)
+
+
+def test_attack_a_sign_in_token_for_another_service_with_the_same_secret_signs_nobody_out(
+    app: Flask, browser: Browser
+) -> None:
+    register(app, gate={**GATE, "preset": "ispring"}, tower={**GATE, "preset": "ispring"})
+    for service in ("gate", "tower"):
+        token = token_in(browser.get(f"/login-token/?service={service}"))
+        assert browser.get(f"/logout?jwt={token}").status_code == 401
+    assert is_signed_in(browser)
+
+
+def test_the_preset_of_ispring_can_be_told_to_refuse_untyped_requests(
+    app: Flask, browser: Browser, clock: Clock
+) -> None:
+    register(app, gate={**GATE, "preset": "ispring", "untyped_logout": False})
+    theirs = sign_out_token(clock(), typ="JWT", events=None, iss=None, jti="made-by-ispring")
+    assert "token_type_wrong" in words(browser.get(f"/logout?jwt={theirs}"))
+    assert is_signed_in(browser)
+
+
 def test_a_service_with_public_keys_signs_out_with_keys_of_its_own(app: Flask, browser: Browser, clock: Clock) -> None:
     from shared.keys import generate_key, public_pem
 

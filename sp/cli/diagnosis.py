@@ -12,9 +12,11 @@ from dataclasses import asdict
 import click
 from flask.cli import with_appcontext
 
+from shared import demo
 from shared.errors import Rejection
 from shared.keys import KeySet
 from sp.cli.output import as_json, fail, read_password
+from sp.config import Config
 from sp.core import core
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.registry import Trusted
@@ -63,8 +65,13 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
     suffixes = ("", f"/{trusted.provider.name}") if _is_default(trusted) else (f"/{trusted.provider.name}",)
     paths = [f"{config.prefix}{path}{suffix}" for path in ("/sso/login/jwt", "/access/jwt") for suffix in suffixes]
     credentials = Credentials(email, read_password())
-    findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, config.external_url, paths)
+    findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, _own_url(config), paths)
     _print(findings, as_json, provider=trusted.provider.name, grade=conformance.grade(findings))
+
+
+def _own_url(config: Config) -> str:
+    """Return where the gateway is reached: a demo that runs says so itself, for its port may be any."""
+    return demo.read(config.instance).sp_url if config.is_demo else config.external_url
 
 
 def _find(name: str | None) -> Trusted:

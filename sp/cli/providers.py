@@ -19,6 +19,11 @@ from sp.stores.resealing import reseal
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 
+BESIDE_FILE = (
+    "note: SP_CONFIG is set. What was applied now is kept beside what that file defines, and stays at the next start, "
+    "unless SP_CONFIG defines a provider of the same name by then: that one takes its place."
+)
+
 
 @providers.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -30,6 +35,8 @@ def apply(file: Path, as_json: bool) -> None:
         applied = core().providers.apply(document.get("providers", {}), actor="command line")
     except (ProvidersRefused, SettingsRefused) as error:
         fail("\n".join(error.mistakes))
+    if core().config.has_file:
+        click.echo(BESIDE_FILE, err=True)
     if "rules" in document:
         click.echo(f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only", err=True)
     for item in core().providers.load():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from sp.sessions import SessionStore
 from sp.stores import accounts, audit
 from sp.stores.accounts import KnownAs
 from sp.stores.database import must_answer
+from sp.stores.session_endings import by_password, end_sessions
 
 COMMAND_LINE = "command line"
 
@@ -28,6 +29,10 @@ _ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _accou
 
 class LastAdministrator(Exception):
     """The last active administrator is to be disabled: nobody could undo it here."""
+
+
+class PasswordChanged(Exception):
+    """The password was changed, or the account disabled, between the check of the password and the session."""
 
 
 class ControlledByProviders(Exception):
@@ -53,6 +58,14 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Proven:
+    """A person whose password was right, and the hash that it was held against: see `confirm`."""
+
+    person: Person
+    stored_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Appointed:
     """An administrator, as made by the command line, and what somebody should be told about it.
 
@@ -74,16 +87,19 @@ class People:
         self._writing = engine.execution_options(write=True)
         self._sessions, self._seat_limit = sessions, seat_limit
 
-    def authenticate(self, email: str, password: str) -> Person | None:
-        """Return the active person whose password this is, or None, after the same time whoever is asked for."""
+    def authenticate(self, email: str, password: str) -> Proven | None:
+        """Return the active person whose password this is, or None, after the same time for every address."""
         with must_answer(), self._engine.connect() as connection:
             row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
         if not check_password(stored_hash, password) or row is None:
             return None
-        if needs_rehash(row.password_hash):
-            self._set(row.id, password_hash=hash_password(password))
-        return person_of(row)
+        if not needs_rehash(row.password_hash):
+            return Proven(person_of(row), row.password_hash)
+        new_hash = hash_password(password)
+        if self._rehash(row, new_hash):
+            return Proven(person_of(row), new_hash)
+        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
 
     def find(self, email: str) -> Person | None:
         """Return the person with this address, or None."""
@@ -112,8 +128,8 @@ class People:
         """Create an administrator, or make the account with this address one; the password is set in both cases.
 
         Raises ControlledByProviders if tokens sign in as that account, for their providers would make administrators,
-        unless *keep_identities* says that they are trusted with it. The seat limit is no obstacle: this is the way in
-        when everything else is broken.
+        unless *keep_identities* says that they are trusted with it. Sessions that were opened with the password before
+        end. The seat limit is no obstacle: this is the way in when everything else is broken.
         """
         password_hash = hash_password(password)
         now = datetime.now(UTC)
@@ -131,8 +147,10 @@ class People:
             query = update(_account).where(_account.c.id == row.id).returning(_account)
             values = {"is_admin": True, "is_active": True, "password_hash": password_hash}
             after = connection.execute(query.values(**values)).one()
+            end_sessions(connection, by_password(row.id))
             audit.record(connection, COMMAND_LINE, "administrator created", row.email, _raised(row, kept))
-            return Appointed(person_of(after), not row.is_active, kept, beyond)
+        self._sessions.forget()
+        return Appointed(person_of(after), not row.is_active, kept, beyond)
 
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
         """Keep a person out, at once: the sessions end as well.
@@ -177,9 +195,24 @@ class People:
         self._sessions.forget()
         return ended
 
-    def _set(self, account_id: int, **values: Any) -> None:
-        with self._writing.begin() as connection:
-            connection.execute(update(_account).where(_account.c.id == account_id).values(**values))
+    def _rehash(self, row: Any, new_hash: str) -> bool:
+        """Put *new_hash* in place of the row's, and tell whether that was still there."""
+        still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
+        with must_answer(), self._writing.begin() as connection:
+            changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))
+        return bool(changed.rowcount)
+
+
+def confirm(connection: Connection, proven: Proven) -> None:
+    """Raise PasswordChanged unless the password is still the one that was checked, and the account active.
+
+    The row stays locked until the caller's transaction ends: a change of the password waits, and then ends the session
+    that this transaction opens.
+    """
+    query = select(_account.c.password_hash, _account.c.is_active).where(_account.c.id == proven.person.id)
+    row = connection.execute(query.with_for_update()).first()
+    if row is None or not row.is_active or row.password_hash != proven.stored_hash:
+        raise PasswordChanged
 
 
 def _insert_administrator(connection: Connection, email: str, password_hash: str, now: datetime) -> Any:

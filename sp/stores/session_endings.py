@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, or_, select
 
 from sp.models import Account, SessionRecord
 from sp.signout_tokens import SignOut
@@ -38,6 +38,11 @@ def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None
     return [column == value for column, value in named if value is not None]
 
 
+def by_password(account_id: int) -> Conditions:
+    """Return the conditions for the sessions of an account that were opened with its local password."""
+    return [_session.c.account_id == account_id, _session.c.provider.is_(None)]
+
+
 def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     """Return the conditions for the sessions that a provider's sign-out names.
 
@@ -49,9 +54,17 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
         person.append(_session.c.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
         account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
-        person.append(_session.c.account_id.in_(account_ids))
+        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
+        person.append(and_(_session.c.account_id.in_(account_ids), *map(_does_not_contradict, sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
         named = or_(_session.c.provider_session == sign_out.sid, and_(_session.c.provider_session.is_(None), named))
     conditions = [_session.c.provider == sign_out.provider, named]
     return conditions if only is None else [*conditions, _session.c.id_hash == only]
+
+
+def _does_not_contradict(name: tuple[str, str]) -> ColumnElement[bool]:
+    """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
+    claim, value = name
+    said = cast(_session.c.claims[claim].as_string(), Text)  # a number is compared as its digits
+    return or_(said.is_(None), said == value)

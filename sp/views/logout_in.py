@@ -37,15 +37,18 @@ NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, Issu
 
 @views.post("/sso/logout/backchannel")
 def back_channel() -> ResponseReturnValue:
-    """End sessions at the provider's word (OpenID Connect Back-Channel Logout 1.0, sections 2.5 to 2.8)."""
+    """End sessions at the provider's word, and say how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
+
+    A provider that hears "0" knows that its person may still be signed in here, and need not tell them otherwise.
+    """
     try:
         sign_out = _verify(request.form.getlist("logout_token"), back_channel=True)
-        core().sign_outs.apply(sign_out, visitor(), reference=new_reference())
+        ended = core().sign_outs.apply(sign_out, visitor(), reference=new_reference())
     except Rejection as rejection:
         reference = _note(rejection)
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
         return jsonify(body), 400
-    return "", 200
+    return jsonify(sessions_ended=ended), 200
 
 
 @views.get("/sso/logout/jwt")

@@ -48,9 +48,14 @@ def add(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
 def retire(name: str, fingerprint: str) -> ResponseReturnValue:
-    """Remove a key: tokens that are signed with it are refused from now on."""
+    """Remove a key: tokens that are signed with it are refused from now on. Ask first if it was ever used."""
+    stored = find(name)
+    key = next((key for key in stored.keys if key.fingerprint == fingerprint), None)
+    if key is not None and key.last_used_at is not None and not request.form.get("confirmed"):
+        kept = [other for other in stored.keys if other is not key]
+        return page("sp/settings/retire.html", provider=stored.provider, key=key, kept=kept)
     try:
-        core().editor.retire_key(find(name).provider.name, fingerprint, actor=administrator().email)
+        core().editor.retire_key(stored.provider.name, fingerprint, actor=administrator().email)
     except ProviderRefused as error:
         flash(f"The key was not retired: {error.mistakes['keys']}.", "danger")
     except ManagedByFile:

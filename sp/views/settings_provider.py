@@ -107,8 +107,21 @@ def disable(name: str) -> ResponseReturnValue:
     """Stop letting people in through a provider; ask first if that may lock the administrators out."""
     stored = find(name)
     if request.method == "GET" or (not request.form.get("confirmed") and not core().people.administrator_can_enter()):
-        return page("sp/settings/disable.html", stored=stored, no_way_in=not core().people.administrator_can_enter())
+        return page(
+            "sp/settings/disable.html",
+            stored=stored,
+            no_way_in=not core().people.administrator_can_enter(),
+            open_sessions=core().provider_sessions.count(stored.provider.name),
+        )
     return _switch(name, False)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/sessions/end")
+def end_sessions(name: str) -> ResponseReturnValue:
+    """End every session that a provider has opened; also for one that is managed by the file."""
+    ended = core().provider_sessions.end(find(name).provider.name, actor=administrator().email)
+    flash(f"{ended} session{'' if ended == 1 else 's'} ended.")
+    return redirect(url_for("provider.show", name=name), 303)
 
 
 @views.route("/settings/sso/jwt/provider/<name>/remove", methods=["GET", "POST"])
@@ -118,7 +131,13 @@ def remove(name: str) -> ResponseReturnValue:
     provider = stored.provider
     if request.method == "GET" or request.form.get("confirmed") != provider.name or stored.managed_by_file:
         known = core().people.known_at(provider.name)
-        return page("sp/settings/remove.html", stored=stored, known=known, mistaken=request.method == "POST")
+        return page(
+            "sp/settings/remove.html",
+            stored=stored,
+            known=known,
+            mistaken=request.method == "POST",
+            open_sessions=core().provider_sessions.count(provider.name),
+        )
     core().editor.remove(provider.name, actor=administrator().email)
     core().registry.forget()
     flash(f"The provider {provider.title} was removed.")
@@ -152,6 +171,7 @@ def provider_page(
         mistakes=mistakes or [],
         conflict=conflict,
         keys=keys,
+        open_sessions=0 if stored.provider.enabled else core().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
         return_address=return_address(stored.provider),
         changes=audit.recent(core().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),

@@ -31,5 +31,5 @@ def test_with_public_keys_alone_a_sign_in_and_the_sign_outs_of_both_sides_work(
         sign_in(page, pair, ALICE, "/again")
         page.goto(f"{pair.idp.url}/logout")
         page.get_by_role("button", name="Sign out").click()
-        expect(page.get_by_text("The gate: signed out.")).to_be_visible()
+        expect(page.get_by_text("The gate: told. It ended 1 session.")).to_be_visible()
         open_sign_in_form(page, pair, "/once-more")

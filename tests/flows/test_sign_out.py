@@ -29,7 +29,7 @@ def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(pa
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here.")
-    expect(page.get_by_role("listitem")).to_have_text(["The gate: signed out."])
+    expect(page.get_by_role("listitem")).to_have_text(["The gate: told. It ended 1 session."])
     open_sign_in_form(page, pair, "/afterwards")
 
 

@@ -197,7 +197,7 @@ def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(pa
     page.get_by_role("link", name="Sign out").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
-    expect(page.get_by_text("The gate: signed out.")).to_be_visible()
+    expect(page.get_by_text("The gate: told. It ended 1 session.")).to_be_visible()
     assert SESSION in names(page)  # the browser still has the cookie; it opens nothing any more
     open_sign_in_form(page, sites, "/once-more")
 

@@ -65,7 +65,7 @@ def test_a_sign_out_ends_every_session_of_that_person_at_that_provider(gate: Gat
     ended = [gate.sign_in(ALICE, subject="alice-id"), gate.sign_in(ALICE, subject="alice-id", provider_session="s1")]
     kept = [gate.sign_in(ALICE, subject="alice-id", provider="other"), gate.sign_in(CAROL, subject="carol-id")]
     answer = post(gate, mint(claims(), KEY, HEADER))
-    assert (answer.status, answer.body) == (200, b"")
+    assert (answer.status, answer.json) == (200, {"sessions_ended": 2})
     assert "no-store" in (answer.header("Cache-Control") or "")
     assert [alive(gate, secret) for secret in (*ended, *kept)] == [False, False, True, True]
 
@@ -107,8 +107,51 @@ def test_a_person_may_be_named_by_address_without_case(gate: Gate) -> None:
     assert not alive(gate, ended)
 
 
-def test_a_token_that_ends_nothing_is_heeded_all_the_same(gate: Gate) -> None:
-    assert post(gate, mint(claims(sub="nobody"), KEY, HEADER)).status == 200
+def test_a_token_that_ends_nothing_is_heeded_and_says_that_it_ended_nothing(gate: Gate) -> None:
+    answer = post(gate, mint(claims(sub="nobody"), KEY, HEADER))
+    assert (answer.status, answer.json) == (200, {"sessions_ended": 0})
+
+
+NUMBERED = {**PROVIDERS["corporate"], "mapping": {"id": ["employee", "email"], "email": "email"}}
+
+
+def test_an_address_names_the_person_where_the_claim_that_ids_are_made_of_is_missing(
+    make: Callable[..., Gate],
+) -> None:
+    gate = make()
+    gate.core.providers.apply({**PROVIDERS, "corporate": NUMBERED}, actor="test")
+    ended = gate.sign_in(ALICE, subject="4711", claims={"employee": 4711, "email": ALICE.email})
+    kept = [
+        gate.sign_in(ALICE, subject="4711", provider="other", claims={"email": ALICE.email}),
+        gate.sign_in(CAROL, subject="4712", claims={"employee": 4712, "email": CAROL.email}),
+    ]
+    answer = post(gate, mint(claims(email=ALICE.email.upper(), sid="unknown-here"), KEY, HEADER))
+    assert answer.json == {"sessions_ended": 1}
+    assert [alive(gate, secret) for secret in (ended, *kept)] == [False, True, True]
+
+
+def test_attack_a_person_who_gets_the_address_of_another_does_not_sign_that_person_out(
+    make: Callable[..., Gate],
+) -> None:
+    gate = make()
+    gate.core.providers.apply({"corporate": NUMBERED}, actor="test")
+    secret = gate.sign_in(ALICE, subject="4711", claims={"employee": 4711, "sub": "alice-id", "email": ALICE.email})
+    for names in ({"employee": "666"}, {"sub": "mallory-id"}, {"sub": "mallory-id", "employee": "666"}):
+        same_address = claims(**{"sub": None, **names, "email": ALICE.email})
+        assert post(gate, mint(same_address, KEY, HEADER)).json == {"sessions_ended": 0}
+    assert alive(gate, secret)
+    assert post(gate, mint(claims(email=ALICE.email), KEY, HEADER)).json == {"sessions_ended": 1}
+    assert not alive(gate, secret)
+
+
+@pytest.mark.parametrize("typ", [None, "JWT", "at+jwt"])
+def test_attack_a_token_that_is_not_typed_signs_nobody_out_by_an_address(gate: Gate, typ: str | None) -> None:
+    secret = gate.sign_in(ALICE, subject=ALICE.email, claims={"email": ALICE.email})
+    header = {"alg": "HS256"} | ({"typ": typ} if typ else {})
+    token = mint(claims(sub=None, email=ALICE.email), KEY, header)
+    assert post(gate, token).json["error"] == "token_type_wrong"
+    assert front(gate, token, secret).status == 401
+    assert alive(gate, secret)
 
 
 @pytest.mark.parametrize("typ", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])

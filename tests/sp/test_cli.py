@@ -11,6 +11,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
+from shared import demo
 from shared.settings import SettingsRefused
 from sp.stores import audit
 from tests.sp.conftest import MakeGateway
@@ -180,6 +181,22 @@ def test_check_idp_grades_and_ends_with_0_or_1(app: Flask) -> None:
         assert connection.execute(text("SELECT count(*) FROM session")).scalar() == 0
 
 
+def test_check_idp_expects_tokens_at_the_address_where_the_demo_really_runs(gateway: MakeGateway) -> None:
+    app = gateway(SP_SECRET_KEY="", SP_EXTERNAL_URL="")
+    demo.announce(core_of(app).config.instance, sp_url="http://127.0.0.1:5777")
+    with fake_idp("http://127.0.0.1:5777/sso/login/jwt/corporate", KEY) as (_idp, server):
+        settings = {
+            **PROVIDERS["corporate"],
+            "default": False,
+            "login_url": server.url,
+            "deliveries": ["query", "form"],
+        }
+        core_of(app).providers.apply({"corporate": settings}, actor="test")
+        args = ("check-idp", "--provider", "corporate", "--email", ALICE.email, "--password-stdin", "--json")
+        done = run(app, *args, typed=f"{ALICE.password}\n")
+    assert (done.exit_code, report(done)["passed"]) == (0, True), done.output
+
+
 def test_the_address_of_a_provider_that_is_not_the_default_one_has_its_name(app: Flask) -> None:
     with fake_idp(f"{URL}/sso/login/jwt", KEY[::-1]) as (idp, server):
         settings = {**PROVIDERS["resting"], "login_url": server.url}
@@ -243,6 +260,19 @@ def test_a_table_that_nobody_knows_is_refused_as_sp_config_refuses_it(
         gateway(SP_CONFIG=str(file))
     assert refused.value.mistakes == lines
     assert run(app, "providers", "show", "fresh").exit_code == 1
+
+
+def test_applying_a_file_beside_sp_config_says_what_happens_at_the_next_start(
+    gateway: MakeGateway, file: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own.toml"
+    own.write_text(f'[providers.corporate]\nkeys = ["{KEY}"]\n')
+    done = run(gateway(SP_CONFIG=str(own)), "providers", "apply", str(file))
+    assert done.exit_code == 0
+    assert done.stderr.startswith("note: SP_CONFIG is set.")
+    assert "stays at the next start" in done.stderr
+    kept = core_of(gateway(SP_CONFIG=str(own))).providers.load()
+    assert [item.provider.name for item in kept] == ["corporate", "fresh"]
 
 
 @pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of texts")])

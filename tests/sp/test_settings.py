@@ -44,6 +44,7 @@ POSTS = (
     f"{PAGE}/keys",
     f"{PAGE}/keys/abc/retire",
     f"{PAGE}/keys/abc/sign",
+    f"{PAGE}/sessions/end",
     f"{PAGE}/inspect",
     "/settings/users/1/disable",
     "/settings/users/1/enable",

@@ -46,6 +46,8 @@ def generate(carol: Visitor) -> str:
 def retire(carol: Visitor, fingerprint: str) -> None:
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
+    if "Retire a key that is used?" in carol.text:
+        carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
 
 
 # Changing a key
@@ -110,6 +112,38 @@ def test_the_list_shows_which_key_is_used(app: Flask, carol: Visitor) -> None:
     assert carol.text.count("not used yet") == 1
     assert stored(app).keys[0].last_used_at is None
     assert stored(app).keys[1].last_used_at is not None
+
+
+def test_a_key_that_was_used_is_not_taken_away_without_a_question(app: Flask, carol: Visitor) -> None:
+    assert signs_in(app, KEY)
+    generate(carol)
+    used, unused = (key.fingerprint for key in stored(app).keys)
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{used}/retire"))
+    assert "Retire a key that is used?" in carol.text
+    assert "No key that stays was ever used." in carol.text
+    assert f"{unused} , never used" in carol.text
+    assert len(stored(app).keys) == 2
+    assert signs_in(app, KEY)
+    carol.send(carol.form(f"{PAGE}/keys/{used}/retire"))
+    assert [key.fingerprint for key in stored(app).keys] == [unused]
+
+
+def test_beside_a_key_that_is_used_the_question_says_when(app: Flask, carol: Visitor) -> None:
+    assert signs_in(app, KEY)
+    assert signs_in(app, generate(carol))
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
+    assert "No key that stays was ever used." not in carol.text
+    assert "last used" in carol.text
+
+
+def test_a_key_that_was_never_used_goes_at_once(app: Flask, carol: Visitor) -> None:
+    generate(carol)
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[1].fingerprint}/retire"))
+    assert "The key is retired." in carol.text
+    assert usable_keys(app) == [KEY]
 
 
 # What is refused
