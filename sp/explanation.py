@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 from sp.addresses import OwnAddresses
 from sp.policy import SIGNED_IN, Decision, Person, Policy, Rule, Verdict, is_unambiguous
+from sp.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ def explain(
     if path and own.include(path) and is_unambiguous(path):
         why.append("it is the gateway's own address, which decides for itself; no rule is asked")
         return Explanation(method, path, "own address", None, "none", tuple(why), refused=False)
-    decision = Policy(rules).decide(method, path, person)
+    spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
+    spellings = () if spelling == path else (spelling,)
+    decision = Policy(rules).decide(method, path, person, spellings=spellings)
     why += _reasons(decision, path, person)
     why += _near_misses(rules, method, path, decision.rule)
     number = next((position for position, rule in enumerate(rules, 1) if rule is decision.rule), None)

@@ -24,6 +24,7 @@ from sp.navigation import is_navigation
 from sp.own_401 import ask_application
 from sp.policy import SIGNED_IN, Verdict, is_unambiguous
 from sp.sessions import API
+from sp.spelling import other_spellings
 from sp.turned_away import Answers, foreign_host, store_down, why
 from sp.views.forward_auth import ForwardAuth
 
@@ -87,7 +88,9 @@ class Gateway:
             session = self._keeper.session(environ, presented)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response)
-        decision = self._keeper.decide(environ, environ["REQUEST_METHOD"], decoded(path), session, host)
+        decoded_path = decoded(path)
+        spellings = other_spellings(environ, decoded_path)
+        decision = self._keeper.decide(environ, environ["REQUEST_METHOD"], decoded_path, session, host, spellings)
         self._count(decision.verdict)
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)

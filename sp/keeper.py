@@ -6,7 +6,7 @@ stands here and in `sp.policy`, so that no skin can be more generous than anothe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
@@ -91,18 +91,29 @@ class Keeper:
         return self._sessions.find(secret, API) if len(secret) == ID_LENGTH else None
 
     def decide(
-        self, environ: Mapping[str, Any], method: str, path: str, session: Session | None, host: str
+        self,
+        environ: Mapping[str, Any],
+        method: str,
+        path: str,
+        session: Session | None,
+        host: str,
+        spellings: Collection[str] = (),
     ) -> Decision:
-        """Return what to do with *method* *path*; *host* is the name that the client used for us."""
+        """Return what to do with *method* *path*, which the request line may have spelled in other ways.
+
+        *host* is the name that the client used for us.
+        """
         if environ.keys().isdisjoint(_UNUSUAL):
-            return self._policy.decide(method, path, session)
+            return self._policy.decide(method, path, session, spellings=spellings)
         foreign = (
             session is not None
             and is_websocket(environ)
             and session.kind == BROWSER
             and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
         )
-        return self._policy.decide(method, path, session, overrides=_overrides(environ), foreign_page=foreign)
+        return self._policy.decide(
+            method, path, session, spellings=spellings, overrides=_overrides(environ), foreign_page=foreign
+        )
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""

@@ -31,6 +31,7 @@ PURE_MODULES = (
     "sp/verification.py",
     "sp/provisioning.py",
     "sp/policy.py",
+    "sp/spelling.py",
     "sp/redirects.py",
     "sp/diagnosis/inspector.py",
     "sp/diagnosis/matching.py",
