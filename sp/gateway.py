@@ -90,7 +90,8 @@ class Gateway:
             return self._answers.turn_away(store_down(), environ, start_response)
         decoded_path = decoded(path)
         spellings = other_spellings(environ, decoded_path)
-        decision = self._keeper.decide(environ, environ["REQUEST_METHOD"], decoded_path, session, host, spellings)
+        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
         self._count(decision.verdict)
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)

@@ -114,6 +114,7 @@ class Policy:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
+        self._methods = frozenset(method for rule in rules for method in rule.methods)
         self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
 
     def decide(
@@ -137,7 +138,8 @@ class Policy:
             if possible:
                 return possible[possible[0].rule.judge(person)]
         methods = [meant for name in (method, *overrides) for meant in _meant_by(name)]
-        return self._decide_with_care(methods, (path, *spellings), person, foreign_page)
+        different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
+        return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
         """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
@@ -149,7 +151,7 @@ class Policy:
         return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
 
     def _decide_with_care(
-        self, methods: Collection[str], spellings: Sequence[str], person: Person | None, foreign_page: bool
+        self, methods: Sequence[str], spellings: Sequence[str], person: Person | None, foreign_page: bool
     ) -> Decision:
         found: list[Decision] = []
         for spelling in spellings:

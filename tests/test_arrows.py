@@ -30,6 +30,7 @@ PURE_MODULES = (
     "sp/provider_risks.py",
     "sp/verification.py",
     "sp/provisioning.py",
+    "sp/overrides.py",
     "sp/policy.py",
     "sp/spelling.py",
     "sp/redirects.py",

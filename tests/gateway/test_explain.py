@@ -43,6 +43,7 @@ def explain(gate: Gate) -> Callable[..., Result]:
         (["GET", "/public/../x"], 1, ["ambiguous", "refused before any rule"]),
         (["GET", "/public/%ff"], 1, ["ambiguous"]),
         (["GET", "/public/x?y=/../"], 0, ["let in", "the query is never looked at"]),
+        (["GET", "/public/x?_method=DELETE"], 0, ["sign in", "the query names the method DELETE"]),
         (["GET", "/login"], 0, ["own address", "no rule is asked"]),
         (["get", "/public/x"], 0, ["let in"]),
         (["GET", "/page", "--user", "new@example.com"], 0, ["let in"]),
