@@ -6,17 +6,20 @@
 Safe when it is the outermost layer and the WSGI server hands over what the client sent: identity is removed from the
 request in every spelling before anything else, and then put into environ keys that no header can reach. The
 application is never called before the decision is made. PATH_INFO and SCRIPT_NAME stay as they came; bodies, streams,
-`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched.
+`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched. Of its answer only a
+cookie under one of our names is taken out.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
 from sp.addresses import FOR_MACHINES, FORWARD, NGINX
+from sp.cookie_guard import guarded
 from sp.counters import IN_PROCESS, counters
 from sp.identity import Sender, Sieve, introduce
 from sp.keeper import Keeper, asked_for, decoded
@@ -105,8 +108,9 @@ class Gateway:
                 del environ["HTTP_AUTHORIZATION"]  # our access token; the application has no use for it
         elif self._sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
             asked = dict(environ)
-            return ask_application(self.app, environ, start_response, lambda: self._sign_in(asked, start_response))
-        return self.app(environ, start_response)
+            sign_in = partial(self._sign_in, asked, start_response)
+            return ask_application(self.app, environ, guarded(start_response), sign_in)
+        return self.app(environ, guarded(start_response))
 
     def _answer_for_ourselves(
         self, path: str, environ: WSGIEnvironment, start_response: StartResponse

@@ -106,6 +106,8 @@ class Keeper:
         """
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(_UNUSUAL):
+            if not spellings and not methods:  # nearly always
+                return self._policy.decide(method, path, session)
             return self._policy.decide(method, path, session, spellings=spellings, overrides=methods)
         foreign = (
             session is not None

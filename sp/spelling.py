@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-_TARGETS = ("RAW_URI", "REQUEST_URI")
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")  # RFC 9112, section 3.2.2
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _OCTET = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
@@ -28,15 +27,11 @@ def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
 
     Servers that say nothing are believed in their PATH_INFO.
     """
-    found: tuple[str, ...] = ()
-    for key in _TARGETS:
-        target = environ.get(key)
-        if target is None or target == path or target.partition("?")[0] == path:
-            continue
-        spelling = _below_mount(_path_of(target), environ)
-        if spelling != path and spelling not in found:
-            found = (*found, spelling)
-    return found
+    targets = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
+    if targets == (path, path):
+        return ()
+    told = (target for target in targets if target != path and target.partition("?")[0] != path)
+    return tuple({_below_mount(_path_of(target), environ) for target in told} - {path})
 
 
 def spelled(raw_path: str) -> str:
