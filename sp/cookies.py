@@ -17,6 +17,11 @@ LANDED_NAME = "sp_landed"
 _NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
 _OURS = re.compile(rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)")
+# A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
+# a cookie without a name is sent back as its bare value. Behind a comma, semicolon, quote or line end stands another
+# cookie for readers that split there; a cookie of another name has nothing of the kind in it.
+_ONE_OF_OURS = rf"(?:__Host-)?((?:{_NAMES}|{PENDING_PREFIX}[^\s\"=;,]*))[\"\s]*"
+_SET = re.compile(rf"\A[\s=\"]*{_ONE_OF_OURS}(?:[=;]|\Z)|[;,\"\s]{_ONE_OF_OURS}=", re.IGNORECASE)
 
 
 class FormSessions(SecureCookieSessionInterface):
@@ -91,3 +96,9 @@ def without_ours(header: str) -> str:
     A server may have joined two such headers by a comma, so what follows a comma counts as a cookie as well.
     """
     return _OURS.sub("", header).strip(" \t;,") if "sp_" in header else header
+
+
+def ours_set_by(header: str) -> str:
+    """Return the name of a cookie of ours that a Set-Cookie *header* sets, in any reading of it; else an empty text."""
+    found = _SET.search(header) if "sp_" in header.lower() else None
+    return (found[1] or found[2]) if found else ""

@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sp.addresses import OwnAddresses
+from sp.overrides import in_query
 from sp.policy import SIGNED_IN, Decision, Person, Policy, Rule, Verdict, is_unambiguous
+from sp.spelling import spelled
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,17 @@ def explain(
     rules: Sequence[Rule], own: OwnAddresses, method: str, address: str, person: Person | None
 ) -> Explanation:  # fmt: skip
     """Return what happens to *method* *address*, as it stands in a request line, for *person* or for nobody."""
-    raw_path, question, _query = address.partition("?")
-    why = ["the query is never looked at"] if question else []
+    raw_path, question, query = address.partition("?")
+    methods = in_query(query)
+    why = ["the query is never looked at"] if question and not methods else []
     path = _decode(raw_path)
     if path and own.include(path) and is_unambiguous(path):
         why.append("it is the gateway's own address, which decides for itself; no rule is asked")
         return Explanation(method, path, "own address", None, "none", tuple(why), refused=False)
-    decision = Policy(rules).decide(method, path, person)
+    spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
+    spellings = () if spelling == path else (spelling,)
+    decision = Policy(rules).decide(method, path, person, spellings=spellings, overrides=methods)
+    why += [f"the query names the method {name}, so rules for that one count as well" for name in methods]
     why += _reasons(decision, path, person)
     why += _near_misses(rules, method, path, decision.rule)
     number = next((position for position, rule in enumerate(rules, 1) if rule is decision.rule), None)

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from sp.proxies import is_host
+from sp.spelling import spelled
 
 SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSockets
 
@@ -28,13 +29,17 @@ class Misreported(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The request asked about. `path` is decoded once, and empty if it is no UTF-8; `raw_path` and `query` are raw."""
+    """The request asked about. `path` is decoded once, and empty if it is no UTF-8; `raw_path` and `query` are raw.
+
+    `spellings` are the raw path as rules are asked about it, if that is another than `path`.
+    """
 
     method: str
     host: str
     path: str
     raw_path: str
     query: str
+    spellings: tuple[str, ...] = ()
 
 
 def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
@@ -83,7 +88,8 @@ def _asked(method: str, host: str, target: str) -> Asked:
     if _SECOND.search(target):
         raise Misreported("there are two addresses")
     raw_path, _question, query = target.partition("?")
-    return Asked(method, host, _decode(raw_path), raw_path, query)
+    path, spelling = _decode(raw_path), spelled(raw_path)
+    return Asked(method, host, path, raw_path, query, () if spelling == path else (spelling,))
 
 
 def _decode(raw_path: str) -> str:

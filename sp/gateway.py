@@ -6,17 +6,20 @@
 Safe when it is the outermost layer and the WSGI server hands over what the client sent: identity is removed from the
 request in every spelling before anything else, and then put into environ keys that no header can reach. The
 application is never called before the decision is made. PATH_INFO and SCRIPT_NAME stay as they came; bodies, streams,
-`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched.
+`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched. Of its answer only a
+cookie under one of our names is taken out.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
 from sp.addresses import FOR_MACHINES, FORWARD, NGINX
+from sp.cookie_guard import guarded
 from sp.counters import IN_PROCESS, counters
 from sp.identity import Sender, Sieve, introduce
 from sp.keeper import Keeper, asked_for, decoded
@@ -24,6 +27,7 @@ from sp.navigation import is_navigation
 from sp.own_401 import ask_application
 from sp.policy import SIGNED_IN, Verdict, is_unambiguous
 from sp.sessions import API
+from sp.spelling import other_spellings
 from sp.turned_away import Answers, foreign_host, store_down, why
 from sp.views.forward_auth import ForwardAuth
 
@@ -87,7 +91,10 @@ class Gateway:
             session = self._keeper.session(environ, presented)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response)
-        decision = self._keeper.decide(environ, environ["REQUEST_METHOD"], decoded(path), session, host)
+        decoded_path = decoded(path)
+        spellings = other_spellings(environ, decoded_path)
+        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
         self._count(decision.verdict)
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)
@@ -101,8 +108,9 @@ class Gateway:
                 del environ["HTTP_AUTHORIZATION"]  # our access token; the application has no use for it
         elif self._sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
             asked = dict(environ)
-            return ask_application(self.app, environ, start_response, lambda: self._sign_in(asked, start_response))
-        return self.app(environ, start_response)
+            sign_in = partial(self._sign_in, asked, start_response)
+            return ask_application(self.app, environ, guarded(start_response), sign_in)
+        return self.app(environ, guarded(start_response))
 
     def _answer_for_ourselves(
         self, path: str, environ: WSGIEnvironment, start_response: StartResponse

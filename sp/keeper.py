@@ -6,11 +6,12 @@ stands here and in `sp.policy`, so that no skin can be more generous than anothe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
+from sp import overrides
 from sp.addresses import OwnAddresses
 from sp.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.navigation import WEBSOCKET, is_websocket
@@ -22,8 +23,7 @@ from sp.sessions import API, BROWSER, ID_LENGTH, Session, hash_id
 if TYPE_CHECKING:
     from sp.core import Core
 
-OVERRIDES = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD")
-_UNUSUAL = frozenset((*OVERRIDES, *WEBSOCKET))
+_UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
 _BEARER = "bearer "
@@ -91,18 +91,38 @@ class Keeper:
         return self._sessions.find(secret, API) if len(secret) == ID_LENGTH else None
 
     def decide(
-        self, environ: Mapping[str, Any], method: str, path: str, session: Session | None, host: str
+        self,
+        environ: Mapping[str, Any],
+        method: str,
+        path: str,
+        session: Session | None,
+        host: str,
+        spellings: Collection[str] = (),
+        query: str = "",
     ) -> Decision:
-        """Return what to do with *method* *path*; *host* is the name that the client used for us."""
+        """Return what to do with *method* *path*, which the request line may have spelled in other ways.
+
+        *host* is the name that the client used for us. Of the raw *query* only what names another method is looked at.
+        """
+        methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(_UNUSUAL):
-            return self._policy.decide(method, path, session)
+            if not spellings and not methods:  # nearly always
+                return self._policy.decide(method, path, session)
+            return self._policy.decide(method, path, session, spellings=spellings, overrides=methods)
         foreign = (
             session is not None
             and is_websocket(environ)
             and session.kind == BROWSER
             and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
         )
-        return self._policy.decide(method, path, session, overrides=_overrides(environ), foreign_page=foreign)
+        return self._policy.decide(
+            method,
+            path,
+            session,
+            spellings=spellings,
+            overrides=[*overrides.in_headers(environ), *methods],
+            foreign_page=foreign,
+        )
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
@@ -115,15 +135,6 @@ class Keeper:
         if len(asked_for) > MAX_LENGTH:
             asked_for = asked_for.partition("?")[0]  # too long to be remembered; the page itself may still be
         return f"{start}?{urlencode({'return_to': asked_for})}"
-
-
-def _overrides(environ: Mapping[str, Any]) -> list[str]:
-    """Return the methods that some frameworks take in place of the request's own."""
-    found = []
-    for name in OVERRIDES:
-        if name in environ:
-            found.append(environ[name])
-    return found
 
 
 def decoded(path: str) -> str:

@@ -5,8 +5,9 @@ can be tried on every path without a server.
 
 Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
 path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
-reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters; and
-HEAD is held against them as GET, too, whose answer it is without the body. The strictest answer counts.
+reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters, and
+as the request line spelled it (`sp.spelling`). HEAD is held against them as GET, too, whose answer it is without the
+body. The strictest answer counts.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class Policy:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
+        self._methods = frozenset(method for rule in rules for method in rule.methods)
         self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
 
     def decide(
@@ -121,20 +123,23 @@ class Policy:
         path: str,
         person: Person | None,
         *,
+        spellings: Collection[str] = (),
         overrides: Collection[str] = (),
         foreign_page: bool = False,
     ) -> Decision:
         """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
 
-        *overrides* are methods that headers ask a framework to take instead. *foreign_page*: this is the handshake of
-        a WebSocket that a page of another site opens in somebody's name.
+        *spellings* of the path are those of the request line that differ from it (`sp.spelling`). *overrides* are
+        methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a WebSocket
+        that a page of another site opens in somebody's name.
         """
-        if not overrides and not foreign_page and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
+        if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
             if possible:
                 return possible[possible[0].rule.judge(person)]
         methods = [meant for name in (method, *overrides) for meant in _meant_by(name)]
-        return self._decide_with_care(methods, path, person, foreign_page)
+        different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
+        return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
         """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
@@ -146,18 +151,16 @@ class Policy:
         return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
 
     def _decide_with_care(
-        self, methods: Collection[str], path: str, person: Person | None, foreign_page: bool
+        self, methods: Sequence[str], spellings: Sequence[str], person: Person | None, foreign_page: bool
     ) -> Decision:
-        found = [
-            Decision(rule.judge(person), rule, reading)
-            for reading in readings(path)
-            for method in methods
-            for rule in [find(self._rules, method, reading)]
-        ]
-        if not found:
-            return Decision(Verdict.AMBIGUOUS, SIGNED_IN, path)
+        found: list[Decision] = []
+        for spelling in spellings:
+            if not (possible := readings(spelling)):
+                return Decision(Verdict.AMBIGUOUS, SIGNED_IN, spelling)
+            rules = ((find(self._rules, method, reading), reading) for reading in possible for method in methods)
+            found += (Decision(rule.judge(person), rule, reading) for rule, reading in rules)
         if foreign_page:
-            return Decision(Verdict.FOREIGN_PAGE, found[0].rule, path)
+            return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
 

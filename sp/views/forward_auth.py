@@ -61,7 +61,9 @@ class ForwardAuth:
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
             asked = read()
             session = self._keeper.session(environ, self._keeper.presented(environ))
-            decision = self._keeper.decide(environ, asked.method, asked.path, session, asked.host)
+            decision = self._keeper.decide(
+                environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
+            )
             self._check_route(asked, decision)
             if decision.verdict is Verdict.LET_IN:
                 self._count[skin](decision.verdict)

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from sp.policy import Policy, Rule, Verdict
 from tests.gateway.gate import HOST, PAGE, SCRIPT, Answer, Gate
 from tests.support.cast import ALICE, BOB, CAROL
 
@@ -175,6 +176,50 @@ def test_a_rule_is_for_its_methods_only(gate: Gate, skin: str) -> None:
 def test_a_method_that_a_header_puts_in_the_others_place_counts_as_well(gate: Gate, skin: str) -> None:
     headers = {**PAGE, "X-HTTP-Method-Override": "DELETE"}
     assert through(gate, skin, "/public/page", headers=headers).status in (302, 401)
+
+
+@every_skin
+@pytest.mark.parametrize("header", ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"])
+@pytest.mark.parametrize(
+    "value",
+    ["GET, DELETE", "DELETE,GET", "get,delete", "GET;DELETE", "GET\tDELETE", '"DELETE"', ",DELETE,", "HEAD,DELETE"],
+)
+def test_attack_a_list_of_methods_hides_none_of_them(gate: Gate, skin: str, header: str, value: str) -> None:
+    assert through(gate, skin, "/public/page", headers={**PAGE, header: value}).status in (302, 401)
+    assert through(gate, skin, "/public/page", headers={**PAGE, header: "GET, head"}).status == 200
+
+
+@every_skin
+@pytest.mark.parametrize(
+    "query",
+    ["_method=DELETE", "a=b&_method=delete", "_method=GET&_method=DELETE", "_method=GET,DELETE", "a;_method=DELETE",
+     "%5fmethod=DELETE", "_%6Dethod=%44ELETE", "_method[]=DELETE", ".method=DELETE", "+_method=DELETE",
+     "%20.method%5B0%5D=DELETE"],
+)  # fmt: skip
+def test_attack_the_query_names_another_method(gate: Gate, skin: str, query: str) -> None:
+    assert through(gate, skin, f"/public/page?{query}", headers=PAGE).status in (302, 401)
+
+
+@every_skin
+@pytest.mark.parametrize(
+    "query", ["_method=GET", "_method=", "method=DELETE", "a=_method", "x_method=DELETE", "a=%26_method=D"]
+)
+def test_a_query_that_names_no_other_method_changes_nothing(gate: Gate, skin: str, query: str) -> None:
+    assert through(gate, skin, f"/public/page?{query}", headers=PAGE).status == 200
+
+
+def test_attack_thousands_of_methods_cost_no_more_than_one_that_no_rule_names() -> None:
+    asked: list[str] = []
+
+    class Counting(Rule):
+        def covers(self, method: str, path: str) -> bool:
+            asked.append(method)
+            return super().covers(method, path)
+
+    rules = (Counting("/a/", frozenset({"GET", "PUT"}), "anyone"), Counting("/b/"))
+    names = [f"M{number}" for number in range(4000)]
+    assert Policy(rules).decide("GET", "/a/x", None, overrides=names).verdict is Verdict.SIGN_IN
+    assert len(asked) < 20
 
 
 @every_skin

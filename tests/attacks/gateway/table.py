@@ -102,6 +102,19 @@ PATHS = [
     b"/public/" + b"a/../" * 50 + b"../admin/x",
     b"/page",
     b"/public/page",
+    b"/public%2fx",
+    b"/public%2F",
+    b"/public%2fx?/public/",
+    b"/public%252fx",
+    b"/public%5cx",
+    b"/public%3bx/y",
+    b"/public%3fx",
+    b"/%70ublic/x",
+    b"/%70ublic%2fx",
+    b"http://127.0.0.1/public%2fx",
+    b"http://evil.example/public%2fx",
+    b"/%2fpublic/x",
+    b"/x%2f..%2fpublic/y",
 ]
 PATH_HEADERS: list[list[bytes]] = [
     [],
@@ -170,7 +183,7 @@ def check(reply: Reply, who: str | None, spoken: str = "") -> None:
     assert seen <= {who}, (spoken, told)
     assert told["auth_type"] in (None, "jwt-sso"), (spoken, told)
     assert CAROL.email not in repr({k: v for k, v in told["headers"].items() if is_claim(k)}), (spoken, told)
-    for path in as_applications_read(told["path"]):
+    for path in as_applications_read(told["path"]) | as_raw_routers_read(told["raw"]):
         allowed = may_see(path, next(iter(seen), None))
         assert allowed, (spoken, path, told)
 
@@ -185,6 +198,13 @@ def as_applications_read(path: str) -> set[str]:
     once = {path, unquote(path), unquote(unquote(path))}
     without = {re.sub(r";[^/]*", "", reading) for reading in once}
     return {posixpath.normpath(reading.replace("\\", "/")) + "/" for reading in once | without}
+
+
+def as_raw_routers_read(target: str | None) -> set[str]:
+    """Return the path by which an application decides that routes what the request line said, before it decodes."""
+    if target is None:
+        return set()
+    return {re.sub(r"\A[a-z]+://[^/?#]*", "", target, flags=re.IGNORECASE).partition("?")[0] or "/"}
 
 
 def may_see(path: str, who: str | None) -> bool:

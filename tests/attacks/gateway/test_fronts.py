@@ -87,7 +87,7 @@ def check(reply: Reply, who: str | None, spoken: str) -> None:
     assert believed(reply) <= true, (spoken, reply.told)
     claims = {k: v for k, v in reply.told["headers"].items() if table.is_claim(k) and k not in UNNAMED}
     assert CAROL.email not in repr(claims), (spoken, reply.told)
-    for path in table.as_applications_read(reply.told["path"]):
+    for path in table.as_applications_read(reply.told["path"]) | table.as_raw_routers_read(reply.told["raw"]):
         assert table.may_see(path, who), (spoken, path, reply.told)
 
 

@@ -12,6 +12,7 @@ def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         "reached": True,
         "method": environ["REQUEST_METHOD"],
         "path": environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace"),
+        "raw": environ.get("RAW_URI") or environ.get("REQUEST_URI"),
         "script_name": environ.get("SCRIPT_NAME", ""),
         "remote_user": environ.get("REMOTE_USER"),
         "auth_type": environ.get("AUTH_TYPE"),

@@ -1,0 +1,44 @@
+"""The methods that a request names beside the one of its request line. Pure.
+
+Forms can send GET and POST only, so some frameworks take another method from a header or from `_method`. A rule for
+some methods would then decide about a method that is never run. So each method that is named anywhere counts: in every
+item of a list, for readers take the first or the last of it, and in the query. What stands in a form's body is not
+read here, as no body is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+HEADERS = ("HTTP_X_HTTP_METHOD_OVERRIDE", "HTTP_X_METHOD_OVERRIDE", "HTTP_X_HTTP_METHOD")
+FIELD = "_method"  # Rails, Laravel, Symfony, WordPress, Express
+
+_NAME = re.compile(r"[^\s,;|\"']+")
+
+
+def in_headers(environ: Mapping[str, Any]) -> list[str]:
+    """Return the methods that headers name. Servers join several headers of one name by a comma."""
+    return [name for header in HEADERS if header in environ for name in _NAME.findall(environ[header])]
+
+
+def in_query(query: str) -> list[str]:
+    """Return the methods that a raw *query* names; nearly always none."""
+    readable = unquote_plus(query) if "%" in query else query
+    if "method" not in readable.lower():
+        return []
+    return [name for value in _values(query) for name in _NAME.findall(value)]
+
+
+def _values(query: str) -> Iterator[str]:
+    for pair in re.split("[&;]", query):
+        name, _equals, value = pair.partition("=")
+        if _is_field(unquote_plus(name)):
+            yield unquote_plus(value)
+
+
+def _is_field(name: str) -> bool:
+    """Tell whether some framework takes *name* for the field: PHP drops spaces before it and reads a dot as _."""
+    return name.strip().replace(".", "_").partition("[")[0].lower() == FIELD

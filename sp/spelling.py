@@ -1,0 +1,71 @@
+"""The path as the request line spells it, where it is known: one more reading that the rules must allow. Pure.
+
+PATH_INFO is decoded, and `/public%2fx` looks like `/public/x` in it. An application that routes the raw path sees one
+segment there, and serves another page than the one that the rule was asked about. gunicorn says what it received in
+RAW_URI, others in REQUEST_URI; no header reaches these keys. A proxy that asks about a request always says it.
+
+Only octets that an address cannot hold in plain are decoded: a rule for `/café/` has no other spelling to be met in.
+Letters and slashes that somebody took the trouble to encode stay as they are, so no rule that names them is met.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")  # RFC 9112, section 3.2.2
+_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
+_OCTET = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
+# RFC 3986, section 3.3: what a path may hold without an escape.
+_PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/")
+
+
+def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
+    """Return what the server says of the raw path, as far as it differs from *path* (decoded once).
+
+    Servers that say nothing are believed in their PATH_INFO.
+    """
+    targets = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
+    if targets == (path, path):
+        return ()
+    told = (target for target in targets if target != path and target.partition("?")[0] != path)
+    return tuple({_below_mount(_path_of(target), environ) for target in told} - {path})
+
+
+def spelled(raw_path: str) -> str:
+    """Return *raw_path* (octets as latin-1) as text; of its escapes those remain that it could do without."""
+    try:
+        octets = raw_path.encode("latin-1")
+    except UnicodeError:
+        return ""  # no server hands over anything but octets; what is no path is refused
+    return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
+
+
+def _path_of(target: str) -> str:
+    """Return the path of a request *target*, which may be a whole address."""
+    if found := _ABSOLUTE.match(target):
+        target = target[found.end() :]
+        target = target if target.startswith("/") else f"/{target}"
+    return target.partition("?")[0]
+
+
+def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
+    """Return *raw_path* without the SCRIPT_NAME that PATH_INFO lacks; as it is where it lacks it as well.
+
+    Rules are about the path that the application sees, and it may be mounted below another one.
+    """
+    mount = environ.get("SCRIPT_NAME", "")
+    if mount and _decoded(raw_path) == mount + environ.get("PATH_INFO", ""):
+        raw_path = "".join(_OCTET.findall(raw_path)[len(mount) :]) or "/"
+    return spelled(raw_path)
+
+
+def _decoded(raw_path: str) -> str:
+    return unquote_to_bytes(raw_path.encode("latin-1", "replace")).decode("latin-1")
+
+
+def _decode_what_needs_it(escape: re.Match[bytes]) -> bytes:
+    octet = int(escape[1], 16)
+    return escape[0] if octet in _PLAIN else bytes((octet,))
