@@ -1,0 +1,81 @@
+"""A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it.
+
+It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
+A slow question alone is not a fault. What counts is that none at all is answered: then one request a second is let
+through, as a test, and the first answer ends the trouble. An error is an answer too: whoever sends one does not hang.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import count
+
+STALL = 1.0  # seconds without any answer, after which the store is thought to hang
+STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES questions are out, so that the other threads stay free
+TEST_EVERY = 1.0  # seconds between two requests that are let through to a store in trouble
+PLACES = 12  # questions out at once, of the 16 threads of a worker (shared/serving.py): four can always answer
+
+
+class StoreHangs(Exception):
+    """The store has not answered for a while, and this request does not wait for it."""
+
+
+class Breaker:
+    """Watches one store, for all threads of a process. *clock* gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float], places: int = PLACES) -> None:
+        self._clock, self._places = clock, places
+        self._lock = threading.Lock()
+        self._tickets = count()
+        self._out: dict[int, float] = {}  # when each question was asked, oldest first
+        self._answered_at = self._tested_at = float("-inf")
+        self._failed = False  # a question was given up, and none was answered since it was asked
+
+    def admit(self) -> None:
+        """Let this request ask the store, or raise StoreHangs. Call it before the first question."""
+        with self._lock:
+            now = self._clock()
+            if self._is_full(now) or (self._in_trouble(now) and now - self._tested_at < TEST_EVERY):
+                raise StoreHangs
+            if self._in_trouble(now):
+                self._tested_at = now
+
+    def check(self) -> None:
+        """Raise StoreHangs if there is trouble: for a request that was admitted and waits for a free connection."""
+        with self._lock:
+            now = self._clock()
+            if self._is_full(now) or self._in_trouble(now):
+                raise StoreHangs
+
+    def asked(self) -> int:
+        """Note a question to the store; return its ticket, for `answered` or `gave_up`."""
+        with self._lock:
+            ticket = next(self._tickets)
+            self._out[ticket] = self._clock()
+            return ticket
+
+    def answered(self, ticket: int) -> None:
+        """Note that an answer came, or an error that the store sent."""
+        with self._lock:
+            del self._out[ticket]
+            self._answered_at = self._clock()
+            self._failed = False
+
+    def gave_up(self, ticket: int) -> None:
+        """Note that no answer came in time. If others were answered meanwhile, it is not the store that hangs."""
+        with self._lock:
+            if self._out.pop(ticket) >= self._answered_at:
+                self._failed = True
+                self._tested_at = self._clock()
+
+    def _in_trouble(self, now: float) -> bool:
+        return self._failed or self._stalled(now) >= STALL
+
+    def _is_full(self, now: float) -> bool:
+        return len(self._out) >= self._places and self._stalled(now) >= STALL_WHEN_FULL
+
+    def _stalled(self, now: float) -> float:
+        """Return for how many seconds questions have been out without any answer."""
+        oldest = next(iter(self._out.values()), now)
+        return now - max(oldest, self._answered_at)
