@@ -28,6 +28,7 @@ from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
 from shared import web
+from shared.schema import engine_options
 from shared.settings import SettingsRefused
 from shared.vault import Vault
 
@@ -104,6 +105,7 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "SECRET_KEY": settings.secret_keys[0],
         "SECRET_KEY_FALLBACKS": list(settings.secret_keys[1:]),
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url, "IDP_DATABASE_URL"),
         "SESSION_COOKIE_NAME": cookies.full_name(cookies.FORM, settings.https),
         "SESSION_COOKIE_PATH": "/",
         "SESSION_COOKIE_SECURE": settings.https,
@@ -157,8 +159,7 @@ def recognise_people(app: Flask) -> None:
 def bring_up_to_date(app: Flask) -> None:
     """Apply migrations and IDP_CONFIG."""
     parts: Parts = app.extensions["idp"]
-    with app.app_context():
-        database.bring_up_to_date()
+    with app.app_context(), database.starting():
         if len(parts.settings.secret_keys) > 1:
             reseal(parts.vault)
         if isinstance(parts.services, SqlRegistry):

@@ -13,6 +13,7 @@ import re
 
 from flask import Blueprint, Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_login import AnonymousUserMixin
 from werkzeug.exceptions import BadRequest
 
 from idp import cookies, devices
@@ -206,10 +207,12 @@ def session_over(_error: SessionOver) -> ResponseReturnValue:
 
 @blueprint.app_errorhandler(DirectoryUnavailable)
 @blueprint.app_errorhandler(database.DatabaseDown)
+@blueprint.app_errorhandler(database.TransactionEnded)
 @blueprint.app_errorhandler(VaultLocked)
 def unavailable(error: Exception) -> Response:
     """Say that nobody can be signed in now; the log says why."""
     reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
     log.warning("nobody can be signed in: %s: %s", type(error).__name__, "; ".join(reasons))
+    g._login_user = AnonymousUserMixin()  # the page greets nobody: who it is would have to be asked of what is away
     text = "Something that is needed for it cannot be reached. Wait a minute and try again."
     return page("ui/problem.html", 503, title="Nobody can sign in at the moment", text=text)

@@ -14,7 +14,7 @@ from flask import Flask
 
 from idp import backchannel
 from idp.parts import parts
-from idp.stores import audit, outbox, sessions
+from idp.stores import audit, database, outbox, sessions
 
 EVERY = 2.0  # seconds between two looks at the outbox
 TIDY_EVERY = 150  # looks between two clean-ups: five minutes
@@ -52,5 +52,7 @@ def _run(app: Flask, stop: threading.Event) -> None:
                 retry_notices()
                 if looks % TIDY_EVERY == 0:
                     tidy()
+            except database.DatabaseDown as error:
+                log.warning("housekeeping waits for the database: %s", error.orig)
             except Exception:  # the thread must outlive a mistake, or notices would never be retried
                 log.exception("housekeeping failed")

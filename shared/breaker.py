@@ -1,64 +1,100 @@
-"""Remember for some seconds that a store hangs, so that one caller waits for it and the others are refused at once.
+"""A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it.
 
-A store that hangs costs each caller its whole timeout, and the threads of a worker are few. The first callers to time
-out open the breaker. While it is open nobody asks the store; after *rest* seconds one caller asks again, alone. Its
-answer closes the breaker for all; if it times out as well, the rest begins again.
+It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
+A slow question alone is not a fault. What counts is that none at all is answered: then one request a second is let
+through, as a test, and the first answer ends the trouble. An error is an answer too: whoever sends one does not hang.
 """
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
-from shared.errors import StoreUnavailable
+STALL = 1.0  # seconds without any answer, after which the store is thought to hang
+STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES questions are out, so that the other threads stay free
+TEST_EVERY = 1.0  # seconds between two requests that are let through to a store in trouble
+PLACES = 12  # questions out at once, of the 16 threads of a worker (shared/serving.py): four can always answer
+
+
+class StoreHangs(Exception):
+    """The store has not answered for a while, and this request does not wait for it."""
 
 
 class Breaker:
-    """Stands before the store *name*. *hangs* are the exceptions that mean: it did not answer in time.
+    """Watches one store, for all threads of a process. *clock* gives monotonic seconds."""
 
-    Every caller needs a timeout, the probe too: the breaker itself interrupts nothing. Any number of threads may ask.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        hangs: tuple[type[Exception], ...],
-        *,
-        rest: float = 2.0,  # seconds
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._name, self._hangs, self._rest, self._clock = name, hangs, rest, clock
+    def __init__(self, clock: Callable[[], float], places: int = PLACES) -> None:
+        self._clock, self._places = clock, places
         self._lock = threading.Lock()
-        self._ask_again_at: float | None = None  # None: closed
-        self._probing = False
+        self._tickets = count()
+        self._out: dict[int, float] = {}  # when each question was asked, oldest first
+        self._answered_at = self._tested_at = float("-inf")
+        self._failed = False  # a question was given up, and none was answered since it was asked
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
-        """Ask the store within this, or get StoreUnavailable at once because it hung a moment ago."""
-        is_probe = self._admit()
-        hung = False
+    def asking(self, hangs: tuple[type[Exception], ...]) -> Iterator[None]:
+        """Ask one question within this. *hangs* are the exceptions that mean: it was not answered in time.
+
+        Raises StoreHangs at once, and asks nothing, while the store is in trouble.
+        """
+        self.admit()
+        ticket = self.asked()
         try:
             yield
-        except self._hangs:
-            hung = True
+        except hangs:
+            self.gave_up(ticket)
             raise
-        finally:
-            self._note(hung, is_probe)
+        except BaseException:
+            self.answered(ticket)
+            raise
+        self.answered(ticket)
 
-    def _admit(self) -> bool:
-        """Return whether this caller is the probe. Raises StoreUnavailable for the others while it is open."""
+    def admit(self) -> None:
+        """Let this request ask the store, or raise StoreHangs. Call it before the first question."""
         with self._lock:
-            if self._ask_again_at is None:
-                return False
-            if self._probing or self._clock() < self._ask_again_at:
-                raise StoreUnavailable(f"{self._name} did not answer a moment ago, and is asked again soon")
-            self._probing = True
-            return True
+            now = self._clock()
+            if self._is_full(now) or (self._in_trouble(now) and now - self._tested_at < TEST_EVERY):
+                raise StoreHangs
+            if self._in_trouble(now):
+                self._tested_at = now
 
-    def _note(self, hung: bool, is_probe: bool) -> None:
+    def check(self) -> None:
+        """Raise StoreHangs if there is trouble: for a request that was admitted and waits for a free connection."""
         with self._lock:
-            self._ask_again_at = self._clock() + self._rest if hung else None
-            if is_probe:
-                self._probing = False
+            now = self._clock()
+            if self._is_full(now) or self._in_trouble(now):
+                raise StoreHangs
+
+    def asked(self) -> int:
+        """Note a question to the store; return its ticket, for `answered` or `gave_up`."""
+        with self._lock:
+            ticket = next(self._tickets)
+            self._out[ticket] = self._clock()
+            return ticket
+
+    def answered(self, ticket: int) -> None:
+        """Note that an answer came, or an error that the store sent."""
+        with self._lock:
+            del self._out[ticket]
+            self._answered_at = self._clock()
+            self._failed = False
+
+    def gave_up(self, ticket: int) -> None:
+        """Note that no answer came in time. If others were answered meanwhile, it is not the store that hangs."""
+        with self._lock:
+            if self._out.pop(ticket) >= self._answered_at:
+                self._failed = True
+                self._tested_at = self._clock()
+
+    def _in_trouble(self, now: float) -> bool:
+        return self._failed or self._stalled(now) >= STALL
+
+    def _is_full(self, now: float) -> bool:
+        return len(self._out) >= self._places and self._stalled(now) >= STALL_WHEN_FULL
+
+    def _stalled(self, now: float) -> float:
+        """Return for how many seconds questions have been out without any answer."""
+        oldest = next(iter(self._out.values()), now)
+        return now - max(oldest, self._answered_at)

@@ -1,82 +1,73 @@
-"""Bring a database up to date, safely when several workers or nodes start at once; open SQLite the durable way."""
+"""Open a database with a bound on every wait, and bring it up to date, safely when several nodes start at once.
+
+What each kind of database needs is in shared/postgresql.py and shared/sqlite.py.
+"""
 
 from __future__ import annotations
 
 import fcntl
-import sqlite3
-import threading
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, event, exc, text
+from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
 from shared.clocks import complaint, seconds_ahead
+from shared.errors import StoreUnavailable
+from shared.settings import SettingsRefused
 
-__all__ = [
-    "DatabaseError",
-    "Engine",
-    "clock_complaint",
-    "is_up_to_date",
-    "lock_for_transaction",
-    "prepare_engine",
-    "upgrade",
-]
+__all__ = ["DatabaseError", "Engine"]
 
-# A writer waits this long for the other threads of its process, and then for other processes, before the request ends
-# as store_unavailable.
-SQLITE_BUSY_MS = 15_000
 LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate
 
 
-def prepare_engine(engine: Engine) -> Engine:
-    """Set the pragmas of each SQLite connection and let SQLAlchemy begin transactions itself; return *engine*.
+def engine_options(url: str, setting: str = "") -> dict[str, Any]:
+    """Return the options with which the engine for *url* is to be created: its pool and network limits.
 
-    WAL lets readers go on while one writes; synchronous=FULL keeps the last commits through a power cut. A connection
-    with the execution option `write` begins IMMEDIATE, so that two writers queue up at the door instead of failing
-    in the middle. The threads of a process queue up at a door of their own first: before SQLite's they would sleep
-    for ever longer times, and the unlucky one among eight for half a second.
+    Raises SettingsRefused, with the name of the *setting* that holds the URL, if it cannot be read.
     """
-    if engine.dialect.name != "sqlite":
-        return engine
-    door = threading.Lock()
+    try:
+        parsed = make_url(url)
+    except (ValueError, DatabaseError):  # its text may be a part of the password
+        why = "is not the URL of a database: write / @ : # ? % in a name or password as %2F %40 %3A %23 %3F %25"
+        raise SettingsRefused([f"{setting} {why}"]) from None
+    found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
+    return found
 
-    @event.listens_for(engine, "connect")
-    def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # sqlite3 must not begin transactions behind SQLAlchemy's back
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={SQLITE_BUSY_MS}")
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.close()
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Any) -> None:
-        write = connection.get_execution_options().get("write", False)
-        if write and "behind_door" not in connection.info:
-            if not door.acquire(timeout=SQLITE_BUSY_MS / 1000):
-                raise exc.TimeoutError("another thread of this process has been writing all the time")
-            connection.info["behind_door"] = True
-        statement = "BEGIN IMMEDIATE" if write else "BEGIN"
-        try:
-            connection.connection.dbapi_connection.execute(statement)
-        except sqlite3.Error as error:
-            raise exc.OperationalError(statement, None, error) from error
-
-    @event.listens_for(engine, "checkin")
-    def leave(_connection: Any, record: Any) -> None:
-        """Open the door again, whatever became of the transaction and its connection."""
-        if record.info.pop("behind_door", False):
-            door.release()
-
+def prepare_engine(engine: Engine) -> Engine:
+    """Bound every wait of *engine*, and open SQLite the durable way; return *engine*."""
+    _module(engine.dialect.name).prepare(engine)
     return engine
+
+
+def make_engine(url: str) -> Engine:
+    """Return an engine for *url*, prepared."""
+    return prepare_engine(create_engine(url, **engine_options(url)))
+
+
+@contextmanager
+def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
+    """Bring the database up to date, and then be patient with it while a program starts.
+
+    Raises SettingsRefused, with *setting* and the reason, if the database cannot be used.
+    """
+    try:
+        upgrade(engine, migrations)
+        with _module(engine.dialect.name).patient(engine):
+            yield
+    except (DatabaseError, StoreUnavailable) as error:
+        cause = error.__cause__ if isinstance(error, StoreUnavailable) else error
+        lines = str(getattr(cause, "orig", None) or cause).splitlines()
+        raise SettingsRefused([f"{setting}: the database cannot be used: {lines[0] if lines else error}"]) from error
 
 
 def lock_for_transaction(connection: Connection, key: int) -> None:
@@ -96,7 +87,8 @@ def upgrade(engine: Engine, migrations: Path) -> None:
     with engine.connect() as connection:
         if _current(connection) == ScriptDirectory.from_config(config).get_current_head():
             return
-    with _alone(engine), engine.connect() as connection:
+    patient = _module(engine.dialect.name).patient(engine, migrating=True)
+    with patient, _alone(engine), engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
@@ -117,6 +109,10 @@ def clock_complaint(engine: Engine) -> str | None:
     with engine.connect() as connection:
         connection.execute(now)  # so that what the connection itself takes is not counted
         return complaint("the database", seconds_ahead(lambda: float(connection.execute(now).scalar_one())))
+
+
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(f"shared.{kind}")  # the driver of the other one is not loaded
 
 
 def _current(connection: Any) -> str | None:

@@ -11,19 +11,30 @@ import tomllib
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
+
+import click
 
 LEAST_SECRET = 32  # characters
 Network = IPv4Network | IPv6Network
 
 
-class SettingsRefused(Exception):
-    """The program does not start. `mistakes` has one line for each."""
+class SettingsRefused(click.ClickException):
+    """The program does not start. `mistakes` has one line for each.
+
+    A command line prints them and ends with status 2, as `flask` does with click's own exceptions.
+    """
+
+    exit_code = 2
 
     def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = mistakes
         super().__init__("; ".join(mistakes))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the mistakes."""
+        click.echo(str(self), file=file, err=file is None)
 
     def __str__(self) -> str:
         return "\n".join(["The settings have mistakes:", *(f"  - {mistake}" for mistake in self.mistakes)])

@@ -52,17 +52,18 @@ def create_app(config: Config | None = None) -> Flask:
         WTF_CSRF_TIME_LIMIT=None,
         MAX_CONTENT_LENGTH=256 * 1024,
         SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
     )
     app.session_interface = FormSessions()
     db.init_app(app)
     with app.app_context():
         engine = schema.prepare_engine(db.engine)
-    schema.upgrade(engine, MIGRATIONS)
     core = build(config, engine)
     app.extensions["lychgate"] = core
-    if len(config.secret_keys) > 1:
-        reseal(engine, core.vault)
-    _apply_settings(core)
+    with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
+        if len(config.secret_keys) > 1:
+            reseal(engine, core.vault)
+        _apply_settings(core)
     _install_views(app, core)
     return app
 

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("shared", "sp", "idp")
 
 PURE_MODULES = (
+    "shared/breaker.py",
     "shared/claims.py",
     "shared/errors.py",
     "shared/keys.py",
@@ -58,6 +59,8 @@ CLOCK_READINGS = {"time.time", "datetime.now", "datetime.utcnow", "datetime.toda
 # Models, stores and migrations. A name that ends in "/" covers the folder.
 SQLALCHEMY_LIVES_IN = (
     "shared/schema.py",
+    "shared/postgresql.py",
+    "shared/sqlite.py",
     "shared/counters.py",
     "sp/models.py",
     "sp/stores/",

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import InternalError, OperationalError, SQLAlchemyError
 
 from idp.models import db
 from idp.services import ServiceRegistry
-from shared.schema import clock_complaint, is_up_to_date, prepare_engine, upgrade
-from shared.settings import SettingsRefused
+from shared import schema
 from shared.vault import VaultLocked
 
 DatabaseDown = OperationalError  # what a database raises that cannot be reached, is locked, or lacks a table
+TransactionEnded = InternalError  # what PostgreSQL raises where a transaction was left open for too long
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
@@ -21,16 +22,12 @@ def open_database(app: Flask) -> None:
     """Give *app* its engine. Nothing is connected yet."""
     db.init_app(app)
     with app.app_context():
-        prepare_engine(db.engine)
+        schema.prepare_engine(db.engine)
 
 
-def bring_up_to_date() -> None:
-    """Apply the migrations that the database lacks, or raise SettingsRefused."""
-    try:
-        upgrade(db.engine, MIGRATIONS)
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        raise SettingsRefused([f"IDP_DATABASE_URL: the database cannot be used: {reason}"]) from error
+def starting() -> AbstractContextManager[None]:
+    """Apply the migrations that the database lacks, or raise SettingsRefused; so does what then goes wrong in it."""
+    return schema.starting(db.engine, "IDP_DATABASE_URL", MIGRATIONS)
 
 
 def hang_up() -> None:
@@ -42,7 +39,7 @@ def hang_up() -> None:
 def missing(registry: ServiceRegistry) -> list[str]:
     """Return what is missing before people can be signed in."""
     try:
-        if not is_up_to_date(db.engine, MIGRATIONS):
+        if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]
         registry.all()
     except SQLAlchemyError:
@@ -55,7 +52,7 @@ def missing(registry: ServiceRegistry) -> list[str]:
 def warnings() -> list[str]:
     """Return what will stop people soon: a clock that differs from the database's."""
     try:
-        said = clock_complaint(db.engine)
+        said = schema.clock_complaint(db.engine)
     except SQLAlchemyError:
         return []  # `missing` reports it
     return [said] if said else []

@@ -20,7 +20,7 @@ from typing import Any
 import redis
 from sqlalchemy import Connection, Engine
 
-from shared.breaker import Breaker
+from shared.breaker import Breaker, StoreHangs
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from sp.replay import Trace
@@ -36,7 +36,7 @@ class RedisReplayCache:
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
         # No retry: after a broken connection it is unknown whether the first try has spent the token.
         self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None)
-        self._breaker = Breaker("Redis", (redis.TimeoutError,))
+        self._breaker = Breaker(time.monotonic)
         self._clock = clock
 
     @contextmanager
@@ -100,8 +100,10 @@ class RedisReplayCache:
     @contextmanager
     def _asking(self) -> Iterator[None]:
         try:
-            with self._breaker.asking():
+            with self._breaker.asking((redis.TimeoutError,)):
                 yield
+        except StoreHangs as error:
+            raise StoreUnavailable("Redis did not answer a moment ago, and is asked again soon") from error
         except redis.RedisError as error:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
 

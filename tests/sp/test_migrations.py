@@ -8,9 +8,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, text
 
-from shared.schema import prepare_engine
+from shared.schema import make_engine
 from sp.models import Base
 from tests.support.stores import PostgreSQL
 
@@ -35,7 +35,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
         url = server.create_database()
-    engine = prepare_engine(create_engine(url))
+    engine = make_engine(url)
     yield engine
     engine.dispose()
 

@@ -60,13 +60,30 @@ class Server:
     @contextmanager
     def hanging(self) -> Iterator[None]:
         """Let it accept connections and answer nothing, as when its disk or its machine hangs."""
-        if self.process is None:
-            raise RuntimeError("it was not started")
-        self.process.send_signal(signal.SIGSTOP)
+        self.freeze()
         try:
             yield
         finally:
+            self.thaw()
+
+    def freeze(self) -> None:
+        """Stop it and its processes without ending anything: its connections stay open, and nothing is answered."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)  # first, so that no further ones are made
+            for pid in self._children():
+                os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        if self.process is not None:
+            for pid in self._children():
+                os.kill(pid, signal.SIGCONT)
             self.process.send_signal(signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
     def answers(self) -> bool:
         """Tell whether it can be talked to."""

@@ -1,0 +1,206 @@
+"""PostgreSQL with a bound on every wait, so that a server that hangs costs an answer and not a thread.
+
+The server's own limits end statements that are slow, and locks that others hold. They do not help when the server
+itself stops (a frozen machine, a full disk, SIGSTOP): the kernel still acknowledges what we send, so TCP sees nothing
+wrong either. So each wait for the server has a limit on our side, after which the connection is closed; and the
+breaker keeps other requests from waiting for the same thing. docs/deploying.md lists the numbers.
+"""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import psycopg
+from sqlalchemy import URL, Engine, event, exc
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from shared.breaker import PLACES, Breaker, StoreHangs
+
+CONNECT_SECONDS = 2.5  # for everything: names, all the hosts of the URL, encryption, authentication
+POOL_SECONDS = 2.0  # for a connection that other threads have
+POOL_LOOK = 0.05  # seconds between two looks at the breaker while waiting for one
+NETWORK = {
+    "connect_timeout": 2,  # seconds for one host; psycopg takes no less
+    "tcp_user_timeout": 5_000,  # ms that sent data may stay unacknowledged
+    "keepalives_idle": 30,  # seconds; three lost probes, 5 seconds apart, end an idle connection
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+_SET_LIMITS = (
+    "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
+    " set_config('idle_in_transaction_session_timeout', %s, false)"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a connection waits for an answer, and how long the server goes on with it; 0 is without end."""
+
+    answer: float  # seconds for one exchange with the server
+    statement: int  # ms
+    lock: int  # ms
+    idle_in_transaction: int  # ms
+
+
+# The server's own limits end first: that spares the connection. A process that was frozen in a transaction gives its
+# locks back after half a minute.
+SERVING = Limits(answer=2.5, statement=2_000, lock=1_500, idle_in_transaction=30_000)
+STARTING = Limits(answer=65.0, statement=60_000, lock=60_000, idle_in_transaction=0)  # nodes wait for one another
+MIGRATING = Limits(answer=0, statement=0, lock=0, idle_in_transaction=0)
+
+
+class Pool(QueuePool):
+    """At most PLACES connections; whoever asks for one while the server hangs is refused at once."""
+
+    breaker: Breaker
+    limits = SERVING
+
+    def connect(self) -> PoolProxiedConnection:
+        """Return a connection. Raises OperationalError if there is none in time."""
+        try:
+            self.breaker.admit()
+            ends_at = time.monotonic() + POOL_SECONDS
+            while True:
+                try:
+                    return super().connect()
+                except exc.TimeoutError:
+                    if time.monotonic() > ends_at:
+                        raise _unanswered("all connections are in use") from None
+                self.breaker.check()
+        except StoreHangs:
+            raise _unanswered("PostgreSQL hangs") from None
+
+    def recreate(self) -> Pool:
+        """Return a pool like this one, with the same breaker and limits."""
+        fresh = cast(Pool, super().recreate())
+        fresh.breaker, fresh.limits = self.breaker, self.limits
+        return fresh
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection that waits for an answer as long as its limits say, and is closed if none comes."""
+
+    breaker: Breaker
+    limits = SERVING
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Do one exchange with the server."""
+        if self.limits is not SERVING:
+            return super().wait(gen, interval, self.limits.answer or None)
+        ticket = self.breaker.asked()
+        try:
+            answer = super().wait(gen, interval, SERVING.answer)
+        except psycopg.errors._WaitTimeout:
+            self.breaker.gave_up(ticket)
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"PostgreSQL did not answer within {SERVING.answer} seconds") from None
+        except BaseException:
+            self.breaker.answered(ticket)
+            raise
+        self.breaker.answered(ticket)
+        return answer
+
+    def take(self, limits: Limits) -> None:
+        """Set the limits, here and at the server. Not by start-up options: PgBouncer refuses those."""
+        self.limits = limits
+        values = (limits.statement, limits.lock, limits.idle_in_transaction)
+        self.autocommit = True
+        self.execute(_SET_LIMITS, [str(value) for value in values])
+        self.autocommit = False
+
+
+def options(url: URL) -> dict[str, Any]:
+    """Return the options of the engine for *url*. What the URL itself says of the network stands."""
+    return {
+        "poolclass": Pool,
+        "pool_size": PLACES,
+        "max_overflow": 0,
+        "pool_timeout": POOL_LOOK,
+        "pool_use_lifo": True,
+        "connect_args": {name: value for name, value in NETWORK.items() if name not in url.query},
+    }
+
+
+def prepare(engine: Engine) -> None:
+    """Bound every wait of *engine*, which was made with `options`."""
+    breaker = _pool(engine).breaker = Breaker(time.monotonic)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> BoundedConnection:
+        ticket = breaker.asked()
+        try:
+            connection = _connect_in_time(parameters)
+        except psycopg.errors.ConnectionTimeout:
+            breaker.gave_up(ticket)
+            raise
+        except BaseException:
+            breaker.answered(ticket)
+            raise
+        breaker.answered(ticket)
+        connection.breaker = breaker
+        return connection
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: BoundedConnection, _record: Any) -> None:
+        connection.take(_pool(engine).limits)
+
+    @event.listens_for(engine, "checkout")
+    def leave_stale(connection: BoundedConnection, _record: Any, _proxy: Any) -> None:
+        """Take another connection in place of one that the server has closed: it has something to read."""
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        if poll.poll(0):
+            raise exc.DisconnectionError("the server has closed the connection")
+
+
+@contextmanager
+def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
+    """Let the connections of *engine* wait longer for a while, before it serves anybody."""
+    _pool(engine).limits = MIGRATING if migrating else STARTING
+    engine.dispose()
+    try:
+        yield
+    finally:
+        _pool(engine).limits = SERVING
+        engine.dispose()
+
+
+def _pool(engine: Engine) -> Pool:
+    return cast(Pool, engine.pool)
+
+
+def _connect_in_time(parameters: dict[str, Any]) -> BoundedConnection:
+    """Connect, in a thread, because a resolver that hangs cannot be interrupted. Raises ConnectionTimeout."""
+    result: queue.SimpleQueue[BoundedConnection | BaseException] = queue.SimpleQueue()
+    given_up = threading.Event()
+
+    def connect() -> None:
+        try:
+            connection = BoundedConnection.connect(**parameters)
+        except BaseException as error:
+            result.put(error)
+            return
+        result.put(connection)
+        if given_up.is_set():
+            connection.close()
+
+    threading.Thread(target=connect, name="connecting to PostgreSQL", daemon=True).start()
+    try:
+        found = result.get(timeout=CONNECT_SECONDS)
+    except queue.Empty:
+        given_up.set()
+        raise psycopg.errors.ConnectionTimeout(f"no connection within {CONNECT_SECONDS} seconds") from None
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
+def _unanswered(why: str) -> exc.OperationalError:
+    return exc.OperationalError(None, None, psycopg.OperationalError(why))
