@@ -59,4 +59,5 @@ def readyz() -> tuple[Response, int]:
     missing = database.missing(parts().services)
     if missing:
         return jsonify(status="not ready", missing=missing), 503
-    return jsonify(status="ready", missing=missing, warnings=database.warnings()), 200
+    warnings = database.warnings()
+    return jsonify(status="ready", missing=missing, **({"warnings": warnings} if warnings else {})), 200

@@ -16,37 +16,15 @@ from dotenv import dotenv_values
 
 from shared import demo
 from shared.keys import KeyRefused, load_key_set
-from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from sp.addresses import OwnAddresses
+from sp.known_settings import NAMES
 from sp.policy import Rule
 from sp.providers import NAME, ProviderRefused, parse_provider
 from sp.rules import RulesRefused, parse_rules
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
-NAMES = SettingNames(
-    "SP_",
-    frozenset(
-        {
-            "SP_APP",
-            "SP_CONFIG",
-            "SP_EXTERNAL_URL",
-            "SP_IDENTITY_HEADERS",
-            "SP_INSTANCE",
-            "SP_JWKS_MAX_STALE",
-            "SP_METRICS_FOLDER",  # from run_sp.py to its workers
-            "SP_PREFIX",
-            "SP_SEAT_LIMIT",
-            "SP_SESSION_CACHE",
-            "SP_SESSION_IDLE",
-            "SP_SESSION_LIFETIME",
-            "SP_SIGN_IN_ON_401",
-            "SP_TRUSTED_PROXIES",
-        }
-    ),
-    secret=frozenset({"SP_DATABASE_URL", "SP_REPLAY_URL", "SP_SECRET_KEY", "SP_SECRET_KEY_FALLBACKS"}),
-)
 WIDEST_NETWORK = {4: 8, 6: 7}  # 10.0.0.0/8 and fc00::/7 are the widest private ones
 
 

@@ -39,7 +39,7 @@ def ready() -> ResponseReturnValue:
             missing.append("Redis: does not answer")
     if missing:
         return jsonify(status="not ready", missing=missing), 503
-    # A wrong clock is no reason to refuse: if the store's is wrong, every node would stop for nothing.
+    # A clock that differs does not make it 503: if the store's is wrong, every node would stop for nothing.
     if said := [warning for warning in warnings if warning]:
         return jsonify(status="ready", warnings=said)
     return jsonify(status="ready")

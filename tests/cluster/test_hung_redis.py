@@ -27,7 +27,7 @@ UNAVAILABLE = re.compile(r"303 /access/jwt/error\?code=store_unavailable&referen
 def test_attack_a_hung_redis_holds_up_neither_local_sign_ins_nor_healthz_and_mends_by_itself(
     tmp_path: Path, redis_server: Redis
 ) -> None:
-    """On SQLite, whose one writer must not wait for Redis, and with one worker, so that there is no other to help."""
+    """On SQLite, whose one writer must not wait for Redis, and with one worker, so that no other can help."""
     one = running_cluster(tmp_path, workers=1, env={"SP_REPLAY_URL": redis_server.url})
     with one as cluster, httpx.Client() as browser:
         make_administrator(cluster)

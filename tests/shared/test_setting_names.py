@@ -10,6 +10,7 @@ from idp import config as idp_config
 from shared.setting_names import FILE, MAX_BYTES, SettingNames
 from shared.settings import SettingsRefused
 from sp import config as sp_config
+from sp.known_settings import NAMES as SP_NAMES
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-key-for-these-tests-0123456789"
@@ -168,7 +169,7 @@ def test_a_name_that_the_settings_file_asks_for_is_known(load: Load, prefix: str
 @pytest.mark.parametrize(
     ("names", "files"),
     [
-        (sp_config.NAMES, ["sp/config.py"]),
+        (SP_NAMES, ["sp/known_settings.py", "sp/config.py"]),
         (idp_config.NAMES, ["idp/config.py", "idp/examples/ldap_people.py", "idp/examples/sql_people.py"]),
     ],
 )
