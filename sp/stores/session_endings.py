@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select
 
 from sp.models import Account, SessionRecord
 from sp.signout_tokens import SignOut
@@ -66,5 +66,6 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
 def _does_not_contradict(name: tuple[str, str]) -> ColumnElement[bool]:
     """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
     claim, value = name
-    said = cast(_session.c.claims[claim].as_string(), Text)  # a number is compared as its digits
-    return or_(said.is_(None), said == value)
+    places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
+    said = func.coalesce(*(cast(_session.c.claims[place].as_string(), Text) for place in places), None)
+    return or_(said.is_(None), said == value)  # a number is compared as its digits

@@ -144,6 +144,19 @@ def test_attack_a_person_who_gets_the_address_of_another_does_not_sign_that_pers
     assert not alive(gate, secret)
 
 
+def test_attack_ids_inside_an_object_contradict_too(make: Callable[..., Gate]) -> None:
+    gate = make()
+    nested = {**NUMBERED, "mapping": {"id": ["employee", "staff.number"], "email": "email"}}
+    gate.core.providers.apply({"corporate": nested}, actor="test")
+    said = {"employee": "x", "staff": {"number": 4711}, "email": ALICE.email}
+    secret = gate.sign_in(ALICE, subject="x", claims=said)
+    other = claims(sub=None, email=ALICE.email, staff={"number": "666"})
+    assert post(gate, mint(other, KEY, HEADER)).json == {"sessions_ended": 0}
+    same = claims(sub=None, email=ALICE.email, staff={"number": "4711"})
+    assert post(gate, mint(same, KEY, HEADER)).json == {"sessions_ended": 1}
+    assert not alive(gate, secret)
+
+
 @pytest.mark.parametrize("typ", [None, "JWT", "at+jwt"])
 def test_attack_a_token_that_is_not_typed_signs_nobody_out_by_an_address(gate: Gate, typ: str | None) -> None:
     secret = gate.sign_in(ALICE, subject=ALICE.email, claims={"email": ALICE.email})
