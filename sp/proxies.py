@@ -88,7 +88,7 @@ class OwnHost:
             return False
         if self.is_guess and int(found[2] or 80) != self._port:
             return False
-        name = found[1].strip("[]").lower().rstrip(".")
+        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the name's root, more are no name
         return name == self._name or (is_loopback(name) and is_loopback(self._name))
 
 

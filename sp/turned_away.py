@@ -54,25 +54,25 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:
     return TurnedAway(400, "path_ambiguous", "This address can be read in two ways", text)
 
 
-def foreign_host(host: str, own: OwnHost) -> TurnedAway:
+def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
     """The request came for another name than ours, or for a port that shows that we do not know ours."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
-        return _unknown_port(host, own.external_url)
+        return _unknown_port(host, own.external_url, status)
     text = (
         f'The request came for "{host[:100]}". Sign-in works under one name only, because browsers give cookies back '
         "to the name that set them. If this is the name that people should use, it has to be set as SP_EXTERNAL_URL; "
         "if a proxy stands in front, it has to pass the Host header on."
     )
-    return TurnedAway(400, "host_foreign", "This site is reached under another name", text, link=own.external_url)
+    return TurnedAway(status, "host_foreign", "This site is reached under another name", text, link=own.external_url)
 
 
-def _unknown_port(host: str, guess: str) -> TurnedAway:
+def _unknown_port(host: str, guess: str, status: int) -> TurnedAway:
     """A demo inside another server cannot know that server's port. A redirect to the wrong one helps nobody."""
     text = (
         f'The request came for "{host[:100]}", but this demo of the gateway has no settings and takes {guess} for its '
         f"address. Start it again with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real people."
     )
-    return TurnedAway(400, "host_foreign", "The gateway does not know its own address", text)
+    return TurnedAway(status, "host_foreign", "The gateway does not know its own address", text)
 
 
 def store_down() -> TurnedAway:
