@@ -10,8 +10,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
 from shared.errors import (
+    CookiesBlocked,
     DeliveryNotAllowed,
     NonceMismatch,
+    TokenMalformed,
     TokenMissing,
     TokenReplayed,
     Unsolicited,
@@ -96,18 +98,19 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
 
 
 def _delivery(provider: Provider) -> Delivery:
-    """Return the token and how it came. Raises TokenMissing or DeliveryNotAllowed."""
+    """Return the one token and how it came. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
+    name = provider.token_parameter
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
-    found = {
-        "header": credentials.strip() if scheme.lower() == "bearer" else "",
-        "form": request.form.get(provider.token_parameter, ""),
-        "query": request.args.get(provider.token_parameter, ""),
-    }
-    for way, unverified_token in found.items():
-        if unverified_token:
-            if way not in provider.deliveries:
-                raise DeliveryNotAllowed(f"the token came by {way}; allowed: {', '.join(provider.deliveries)}")
-            return Delivery(unverified_token, way, way == "header" or prefers_json())
+    sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
+    sent += [("form", value) for value in request.form.getlist(name)]
+    sent += [("query", value) for value in request.args.getlist(name)]
+    found = [(way, unverified_token) for way, unverified_token in sent if unverified_token]
+    if len(found) > 1:
+        raise TokenMalformed(f"the request has {len(found)} tokens: {', '.join(way for way, _token in found[:5])}")
+    for way, unverified_token in found:
+        if way not in provider.deliveries:
+            raise DeliveryNotAllowed(f"the token came by {way}; allowed: {', '.join(provider.deliveries)}")
+        return Delivery(unverified_token, way, way == "header" or prefers_json())
     raise TokenMissing(f"there is no token: it is expected as {provider.token_parameter}")
 
 
@@ -157,7 +160,10 @@ def _is_unasked(verified: Verified, asked: list[Pending]) -> bool:
 def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
     provider = trusted.provider
-    core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+    try:
+        core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+    except CookiesBlocked as blocked:
+        raise loops.https_needed() or blocked from blocked
     return_path = _wanted_path(verified) or path_of_ours(provider.return_url)
     again = url_for("sso.start", provider_name=provider.name, return_to=return_path, restarted="1")
     return redirect(again, 303)
