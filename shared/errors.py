@@ -88,7 +88,7 @@ class KeyUnavailable(Rejection):
 class ClaimMissing(Rejection):
     code = "claim_missing"
     explanation = "The token lacks a piece of information that is required here."
-    remedy = "Your administrator must have the identity provider send it, or no longer require it."
+    remedy = "Your administrator finds by the reference which one, and must have the identity provider send it."
 
 
 class ClaimInvalid(Rejection):
@@ -212,6 +212,19 @@ class CookiesBlocked(Rejection):
     remedy = (
         "Allow cookies for this site and start again. If cookies are allowed, the site may be reached under another "
         "name, or over http where https is configured: ask your administrator."
+    )
+
+
+class HttpsNeeded(CookiesBlocked):
+    """The same code, where the request itself shows that the browser is not to blame."""
+
+    explanation = (
+        "Your identity provider posts its token from another site, and this site is reached over plain http. With such "
+        "a post browsers send our cookie over https only: this needs https here."
+    )
+    remedy = (
+        "Your administrator must serve this site over https and set SP_EXTERNAL_URL to the https address, or have the "
+        "identity provider send its token by a redirect."
     )
 
 

@@ -170,6 +170,7 @@ def _install_views(app: Flask, core: Core) -> None:
         jwks,
         logout_in,
         metrics,
+        questions,
         refusals,
         settings,
         settings_keys,
@@ -186,7 +187,7 @@ def _install_views(app: Flask, core: Core) -> None:
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
     install_login(app)
     pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
-    for module in (sso, refusals, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
+    for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

@@ -18,6 +18,7 @@ from sp.landings import Landings
 from sp.local_signin import LocalSignIn
 from sp.pending import PendingSignIns
 from sp.providers import Provider
+from sp.questions import Questions
 from sp.registry import ProviderRegistry
 from sp.replay import ReplayCache, SqlReplayCache
 from sp.sessions import SessionStore
@@ -57,6 +58,7 @@ class Core:
     logbook: Logbook
     sign_outs: SignOuts
     pending: PendingSignIns
+    questions: Questions
     landings: Landings
     people: People
     local: LocalSignIn
@@ -104,6 +106,7 @@ def build(config: Config, engine: Engine) -> Core:
         logbook=logbook,
         sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),
+        questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
         people=people,
         local=LocalSignIn(people, make_throttle(engine), devices, sign_in, logbook),

@@ -20,7 +20,7 @@ from sp.policy import Verdict
 
 IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
 CODES = ("none", *REJECTIONS, "other")
-EVENTS = ("sign_in", "refused", "restart", "sign_out", "trial", "other")
+EVENTS = ("sign_in", "refused", "restart", "held", "sign_out", "trial", "other")
 _SLOTS = (
     *(("decision", skin, verdict.words) for skin in (IN_PROCESS, NGINX, FORWARD) for verdict in Verdict),
     *(("event", event, code) for event in EVENTS for code in CODES),

@@ -136,13 +136,18 @@ class Account(Base):
 
 
 class Identity(Base):
-    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link."""
+    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link.
+
+    `claim` is where the id came from, for a sub that is spelled like somebody's address is another id; "email" for an
+    address. It is empty where an older version has written the row, until its person signs in.
+    """
 
     __tablename__ = "identity"
     __table_args__ = (UniqueConstraint("provider", "account_id"),)
 
     provider: Mapped[str] = mapped_column(String(60), primary_key=True)
     subject: Mapped[str] = mapped_column(String(512), primary_key=True)
+    claim: Mapped[str] = mapped_column(String(100), primary_key=True, server_default=text("''"))
     account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
     issued_at: Mapped[float] = mapped_column(Float(53))
     created_at: Mapped[datetime]

@@ -31,6 +31,25 @@ def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
     return method.upper() != "POST" or environ.get("CONTENT_TYPE", "").lower().startswith(FORM_TYPES)
 
 
+def is_of_a_window(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a whole window asks, and not an image, a script or a frame within a page (Fetch Metadata).
+
+    Browsers that do not say count as a window: all of them say it over https since 2023, and over plain http, other
+    than to this machine, none does.
+    """
+    dest, mode = environ.get("HTTP_SEC_FETCH_DEST", "document"), environ.get("HTTP_SEC_FETCH_MODE", "navigate")
+    return bool(dest == "document" and mode == "navigate")
+
+
+def is_from_elsewhere(environ: Mapping[str, Any]) -> bool:
+    """Tell whether a page of another origin had a part in this request, as far as the browser says (Fetch Metadata).
+
+    Redirects count: a foreign link to a page of ours is foreign at each step that it leads to. What a person types or
+    opens from outside of the browser is not.
+    """
+    return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
+
+
 def is_websocket(environ: Mapping[str, Any]) -> bool:
     """Tell whether this is the handshake of a WebSocket (RFC 6455, 4.1). Proxies drop Upgrade, but not the rest."""
     return "HTTP_SEC_WEBSOCKET_KEY" in environ or "websocket" in environ.get("HTTP_UPGRADE", "").lower()

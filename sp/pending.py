@@ -21,13 +21,15 @@ MAX_PENDING = 5  # per browser; the oldest gives way
 MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers refuse requests with larger headers
 NAME = "sp_pending_"
 TRIAL = "trial_"  # behind NAME
+ELSEWHERE = -1  # in the place of a trial's account: a node of the version before reads an ordinary sign-in
 
 
 @dataclass(frozen=True)
 class Pending:
     """One sign-in that was begun. `started_at` is in seconds since 1970; `cookie` is the name it is kept under.
 
-    A trial has an id and the account of the administrator who began it; it never opens a session.
+    A trial has an id and the account of the administrator who began it; it never opens a session. `elsewhere` tells
+    that the person did not begin it on a page of this site: it may be the work of a foreign one.
     """
 
     nonce: str
@@ -37,6 +39,7 @@ class Pending:
     cookie: str
     trial: str = ""
     trial_by: int = 0
+    elsewhere: bool = False
 
     @property
     def nonce_hash(self) -> bytes:
@@ -62,12 +65,14 @@ class PendingSignIns:
         *,
         trial: str = "",
         trial_by: int = 0,
+        elsewhere: bool = False,
     ) -> Pending:
         """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
         nonce = secrets.token_urlsafe(24)
         cookie = self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
-        pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by)
-        content = [nonce, provider, return_path, pending.started_at, *([trial, trial_by] if trial else [])]
+        pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by, elsewhere)
+        origin = [trial, trial_by] if trial else ["", ELSEWHERE] if elsewhere else []
+        content = [nonce, provider, return_path, pending.started_at, *origin]
         value = self._serializer.dumps(content)
         self._make_room(response, cookies, len(value))
         self._set(response, cookie, value, LIFETIME)
@@ -103,6 +108,8 @@ class PendingSignIns:
             return None
         if not time.time() - LIFETIME < started_at:
             return None
+        if trial == ["", ELSEWHERE]:
+            return Pending(nonce, provider, return_path, started_at, name, elsewhere=True)
         return Pending(nonce, provider, return_path, started_at, name, *trial)
 
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:

@@ -26,6 +26,12 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
         yield "A secret that is shorter than its hash is allowed: it can be guessed off line. Use a longer one."
     if provider.unsolicited == "accept":
         yield "Sign-ins that nobody asked for are accepted: a stranger can sign people in to his own account."
+    elif provider.login_url and not (provider.require_nonce or "nonce" in provider.required_claims):
+        yield (
+            "A nonce is not required: while a person's own sign-in is under way, a foreign page can bring a token of "
+            "another account in its place. If the identity provider sends the nonce back (a trial sign-in tells), "
+            "require it."
+        )
     if provider.strict and not (provider.issuer.expected and provider.audience.expected):
         yield "Issuer and audience are required, but no expected value is set for both."
     if "query" in provider.deliveries and "form" not in provider.deliveries:

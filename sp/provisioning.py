@@ -28,6 +28,7 @@ COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own;
 MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
 MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
+ADDRESS = "email"  # where an id came from that is an e-mail address
 MAX_GROUPS = 500
 
 
@@ -35,10 +36,12 @@ MAX_GROUPS = 500
 class Profile:
     """What a token says of a person, in our fields. A claim that is absent leaves no trace here.
 
+    `subject_claim` is the claim that gave the id, ADDRESS for one that gives addresses: ids of two claims are two ids.
     `email_verified` is False only where the token says that the provider has not verified the address.
     """
 
     subject: str
+    subject_claim: str
     email: str
     fields: Mapping[str, str]
     groups: tuple[str, ...] | None
@@ -51,7 +54,8 @@ class Profile:
 class AccountState:
     """What is known of an account before the sign-in.
 
-    `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with.
+    `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
+    is the claim of the id by which it was found, "" where that is not known yet.
     """
 
     id: int
@@ -62,6 +66,7 @@ class AccountState:
     groups: tuple[str, ...]
     attributes: Mapping[str, Any]
     has_identity_here: bool = False
+    identity_claim: str | None = None
     synchronised_at: float = 0.0
 
 
@@ -85,15 +90,15 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     """Return the profile that *claims* give under the provider's field matching.
 
     Raises ClaimMissing or ClaimInvalid for an id or e-mail address that is absent or impossible, and EmailNotAllowed
-    for a domain that is not admitted. Where several claims may give the id, the first that is there does: a provider
-    should send the same one for everybody, for ids of both kinds share one space.
+    for a domain that is not admitted. Where several claims may give the id, the first that is there does, and it must
+    not be blank.
     """
     values: dict[str, Any] = {}
     source: dict[str, str] = {}
     for name, claim_names in provider.mapping:
         for claim in claim_names:
             value = find_claim(claims.raw, claim)
-            if value is not None and value != "":
+            if value is not None and (value != "" or name == "id"):
                 values[name], source[name] = value, claim
                 break
     mapping = dict(provider.mapping)
@@ -105,6 +110,7 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
         subject = _subject(_required(values, "id", mapping), source["id"])
     return Profile(
         subject=subject,
+        subject_claim=ADDRESS if source["id"] in mapping["email"] else source["id"],
         email=email,
         fields={name: _text(values[name], source[name]) for name in COLUMNS if name in values},
         groups=_groups(values["groups"], source["groups"]) if "groups" in values else None,
@@ -227,6 +233,8 @@ def _subject(value: Any, claim: str) -> str:
     text = str(value) if type(value) is int else value
     if not isinstance(text, str) or len(text) > MAX_SUBJECT or not _is_plain(text):
         raise ClaimInvalid(f"{claim} must be a text or whole number of at most {MAX_SUBJECT} characters", claim=claim)
+    if not text.strip():
+        raise ClaimInvalid(f"{claim} must not be blank", claim=claim)
     return text
 
 

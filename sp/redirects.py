@@ -18,7 +18,8 @@ _PLAIN = re.compile(r"/[!-~]*\Z", re.ASCII)  # printable ASCII without the space
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters before they look
 _ABSOLUTE = re.compile(r"(https?://[^/?#]+)([/?#].*)?\Z", re.ASCII | re.IGNORECASE)
-_DEFAULT_PORT = re.compile(r"(http:.*):80\Z|(https:.*):443\Z")
+_HOST = r"(?:\[[^\]/]+\]|[^:/]+)"  # an IPv6 address has its colons in brackets
+_DEFAULT_PORT = re.compile(rf"(http://{_HOST}):80\Z|(https://{_HOST}):443\Z")
 
 
 def is_own_path(address: str) -> bool:

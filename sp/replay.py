@@ -61,6 +61,11 @@ def token_key(provider: str, token_id: str) -> bytes:
     return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
+def answer_key(key: bytes) -> bytes:
+    """Return what is spent when the question about a spent token is answered: the answer counts once as well."""
+    return hashlib.sha256(b"answer\0" + key).digest()[:16]
+
+
 class SqlReplayCache:
     """In the gateway's database, within the sign-in's own transaction: both are committed, or neither is."""
 

@@ -130,9 +130,12 @@ class Reader:
         return value if PARAMETER.match(value) else self.refuse(name, "must be a plain parameter name", "jwt")
 
     def expectation(self, name: str) -> Expectation:
+        """A text alone is the expected value. A member that is left out has the preset's value."""
         value = self.settings[name]
         if isinstance(value, Expectation):
             return value
+        if isinstance(value, str):
+            value = {"expected": value.strip()}
         if not isinstance(value, dict) or not set(value) <= {"expected", "match", "required"}:
             return self.refuse(name, "must have expected, match and required, and nothing else", NOTHING_EXPECTED)
         expectation = Expectation(**{**PRESET_SETTINGS[self.preset].get(name, {}), **value})

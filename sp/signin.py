@@ -18,8 +18,9 @@ from sqlalchemy.exc import IntegrityError
 from shared.claims import Claims
 from shared.errors import CookiesBlocked, EmailConflict
 from sp.provisioning import Profile, read_profile
+from sp.questions import LIFETIME as QUESTION_LIFETIME
 from sp.registry import Trusted
-from sp.replay import ReplayCache, Trace, token_key
+from sp.replay import ReplayCache, Trace, answer_key, token_key
 from sp.sessions import API, BROWSER, NewSession, SessionStore
 from sp.stores import accounts, activity
 from sp.stores.activity import Visitor
@@ -27,7 +28,7 @@ from sp.stores.database import must_answer
 from sp.stores.housekeeping import Housekeeping
 from sp.stores.people import Proven, confirm
 from sp.stores.provider_store import ProviderStore
-from sp.verification import Verified, acceptable_until
+from sp.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
 MAX_PROVIDER_SESSION = 512  # characters
@@ -77,26 +78,20 @@ class SignIn:
         pending_hash: bytes | None = None,
         access_token: bool = False,
         replacing: bytes | None = None,
+        answered: bool = False,
     ) -> SignedIn:
         """Spend the token and open a session for its person, or raise the Rejection that says why not.
+
+        *answered* tells that `hold` has spent the token, and the person has said yes: then the answer is spent.
 
         With *access_token* a second session, for a client without a browser, is opened beside it, and ends with it.
         *replacing*, the hash of a session's id, is what the browser has presented: that session ends.
         """
         profile = read_profile(verified.claims, trusted.provider)
+        how = (kind, Trace(None, pending_hash, return_path), access_token, replacing, answered)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                signed_in = self._open(
-                    verified,
-                    trusted,
-                    profile,
-                    visitor,
-                    reference,
-                    kind,
-                    Trace(None, pending_hash, return_path),
-                    access_token,
-                    replacing,
-                )
+                signed_in = self._open(verified, trusted, profile, visitor, reference, *how)
                 break
             except IntegrityError as error:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
@@ -116,6 +111,7 @@ class SignIn:
         trace: Trace,
         access_token: bool,
         replacing: bytes | None,
+        answered: bool,
     ) -> SignedIn:
         provider, claims = trusted.provider, verified.claims
         key = token_key(provider.name, claims.token_id or "")
@@ -123,8 +119,10 @@ class SignIn:
         extra = NewSession.generate() if access_token else None
         now = datetime.now(UTC)
         trace = replace(trace, session_hash=new.id_hash)
-        until = acceptable_until(claims, provider)
-        with must_answer(), self._replay.spending(self._writing, key, until, trace) as connection:
+        spent, until = key, acceptable_until(claims, provider)
+        if answered:
+            spent, until = answer_key(key), int(now.timestamp()) + QUESTION_LIFETIME + REMEMBERED_LONGER
+        with must_answer(), self._replay.spending(self._writing, spent, until, trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
             if replacing:
                 self._sessions.replace(connection, replacing)
@@ -167,18 +165,30 @@ class SignIn:
         Raises CookiesBlocked if that happened to the person a moment ago and nothing came of it: the browser does
         not return our cookies, and would be sent round for ever.
         """
+        self._set_aside(verified, trusted, visitor, reference, activity.RESTART, Trace())
+
+    def hold(
+        self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
+    ) -> None:
+        """Spend a token whose person is asked first, without opening anything; `with_token` follows the answer."""
+        self._set_aside(verified, trusted, visitor, reference, activity.HELD, Trace(pending_hash=pending_hash))
+
+    def _set_aside(
+        self, verified: Verified, trusted: Trusted, visitor: Visitor, reference: str, event: str, trace: Trace
+    ) -> None:
         provider, claims = trusted.provider, verified.claims
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
         now, until = int(time.time()), acceptable_until(claims, provider)
-        with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
-            if activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW):
+        with must_answer(), self._replay.spending(self._writing, key, until, trace) as connection:
+            again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)
+            if again and event == activity.RESTART:
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             activity.record(
                 connection,
                 reference=reference,
                 at=now,
-                event=activity.RESTART,
+                event=event,
                 visitor=visitor,
                 provider=provider.name,
                 subject=profile.subject,

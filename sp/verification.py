@@ -168,6 +168,12 @@ def check_strict_header(case: Case) -> None:
         raise TokenMalformed("the header names no kid, though the key has one")
 
 
+def check_strict_audience(case: Case) -> None:
+    """Strict: the token is made for one recipient, us: any other could send it on to us (RFC 7519, section 4.1.3)."""
+    if len(case.claims.audience) > 1:
+        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients: the token must be for us alone")
+
+
 def check_strict_lifetime(case: Case) -> None:
     """Strict: the token is not made to live longer than max_age."""
     issued_at, expires_at = case.claims.issued_at, case.claims.expires_at
@@ -226,6 +232,7 @@ STRICT_CHECKS: tuple[Check, ...] = (
     *CHECKS,
     check_strict_header,
     check_strict_foreign,
+    check_strict_audience,
     check_strict_lifetime,
     check_strict_email,
     check_strict_text,

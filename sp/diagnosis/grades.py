@@ -105,7 +105,8 @@ def content(visit: Visit, provider: Provider, credentials: Credentials) -> Itera
     yield _whose(claims, provider, credentials)
     yield from _times(visit, claims)
     if claims.nonce == visit.nonce:
-        yield Finding("nonce", "passed", "the nonce of the request comes back in the token")
+        may_require = "" if provider.require_nonce else "You can require it (require_nonce)."
+        yield Finding("nonce", "passed", "the nonce of the request comes back in the token", may_require)
     elif claims.nonce is not None:
         yield Finding("nonce", "failed", "the nonce in the token is not that of the request", code="nonce_mismatch")
     else:

@@ -38,9 +38,11 @@ LOOKS_AT = {
     "expiry": ("exp",),
     "age": ("iat",),
     "token_id": ("jti",),
+    "strict_audience": ("aud",),
     "strict_lifetime": ("exp",),
     "strict_email": ("email",),
 }
+NO_WAY_WITHOUT_JTI = "Have the identity provider send it. No setting can do without: the token could be used twice."
 REMEDIES = {
     "token_type_wrong": "Send a sign-in token: typ JWT or none, and none of the marks of other tokens.",
     "algorithm_not_allowed": "Set the same algorithm on both sides.",
@@ -181,7 +183,8 @@ def _required(
             check_required(Case(header, claims, alone, None, now))  # type: ignore[arg-type]  # needs no key
         except Rejection as rejection:
             missing.add(name)
-            yield _failed("required", rejection, near_misses.misspelt(name, claims.raw) or REMEDIES[rejection.code])
+            remedy = NO_WAY_WITHOUT_JTI if name == "jti" else REMEDIES[rejection.code]
+            yield _failed("required", rejection, near_misses.misspelt(name, claims.raw) or remedy)
     if not missing:
         names = ", ".join(name for name in provider.required_claims if name != "nonce")
         yield Finding("required", "passed", f"every required claim is there: {names}")

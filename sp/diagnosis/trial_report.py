@@ -122,7 +122,8 @@ def _judge_nonce(verified: Verified, nonce: str, trusted: Trusted) -> Finding:
     if verified.claims.nonce is None:
         remedy = "If the identity provider can echo the nonce, have it do so: it binds a token to the browser."
         return Finding("nonce", "advice", "the token has no nonce, and none is required", remedy)
-    return Finding("nonce", "passed", "the nonce is the one that this browser was given")
+    may_require = "" if trusted.provider.require_nonce else "It comes back, so you can require it (require_nonce)."
+    return Finding("nonce", "passed", "the nonce is the one that this browser was given", may_require)
 
 
 def _unverified_payload(unverified_token: str) -> Mapping[str, Any] | None:

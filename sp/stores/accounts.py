@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, text
 from shared.errors import EmailConflict, SeatLimitReached
 from sp.models import Account, Identity
 from sp.providers import Provider
-from sp.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide, email_key
+from sp.provisioning import COLUMNS, AccountState, Admit, Create, Profile, address_as_id, decide, email_key
 
 SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
 
@@ -29,9 +29,11 @@ _STATE = (
     *(_account.c[name] for name in COLUMNS),
 )
 _BY_IDENTITY = (
-    select(*_STATE)
+    select(*_STATE, _identity.c.claim)
     .join(_identity, _identity.c.account_id == _account.c.id)
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
+    .where(_identity.c.claim.in_((bindparam("claim"), "")))
+    .order_by(_identity.c.claim.desc())
     .with_for_update()
 )
 _BY_EMAIL = (
@@ -41,6 +43,11 @@ _BY_EMAIL = (
     )
     .where(_account.c.email_key == bindparam("address"))
     .with_for_update(of=_account)
+)
+_SETTLE = (
+    update(_identity)
+    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"), _identity.c.claim == "")
+    .values(claim=bindparam("from_claim"))
 )
 _CHANGE = update(_account).where(_account.c.id == bindparam("account"))
 
@@ -58,36 +65,47 @@ def provision(
     connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
 ) -> tuple[int, str, bool]:
     """Return id and e-mail of the person's account, and whether it was made just now; or raise why there is none."""
-    known = find_by_identity(connection, provider.name, profile.subject)
+    known = find_by_identity(connection, provider.name, profile)
     try:
         decision = _decide(connection, profile, provider, seat_limit, known)
     except (EmailConflict, SeatLimitReached):
         # On PostgreSQL the person's own first sign-in, in another tab, may have ended since the look.
         if known is not None:
             raise
-        known = find_by_identity(connection, provider.name, profile.subject)
+        known = find_by_identity(connection, provider.name, profile)
         if known is None:
             raise
         decision = _decide(connection, profile, provider, seat_limit, known)
     if isinstance(decision, Create):
         account_id = create(connection, profile, now)
-        link(connection, account_id, provider.name, profile.subject, profile.issued_at, now)
+        link(connection, account_id, provider.name, profile, now)
         return account_id, profile.email, True
     account = decision.account
     if decision.join:
-        link(connection, account.id, provider.name, profile.subject, profile.issued_at, now)
+        link(connection, account.id, provider.name, profile, now)
+    if account.identity_claim == "":
+        known_as = {"at": provider.name, "who": profile.subject, "from_claim": profile.subject_claim}
+        connection.execute(_SETTLE, known_as)
     synchronise(connection, account, decision.changes, profile, provider, now)
     return account.id, decision.changes.get("email", account.email), False
 
 
-def find_by_identity(connection: Connection, provider: str, subject: str) -> AccountState | None:
-    """Return the account that has this id at *provider*, or None.
+def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
+    """Return the account that has the profile's id, from the same claim, at *provider*, or None.
 
     It stays as it is until the transaction ends: an older token that is decided on at the same moment waits, and so
     does an administrator who disables the account.
     """
-    row = connection.execute(_BY_IDENTITY, {"at": provider, "who": subject}).first()
-    return _state(row, has_identity_here=True) if row else None
+    wanted = {"at": provider, "who": profile.subject, "claim": profile.subject_claim}
+    for row in connection.execute(_BY_IDENTITY, wanted):
+        if row.claim or _may_be(row.email, profile):
+            return _state(row, has_identity_here=True, identity_claim=row.claim)
+    return None
+
+
+def _may_be(email: str, profile: Profile) -> bool:
+    """Tell whether an id whose claim is not known is the profile's: one that may be an address needs that address."""
+    return "@" not in profile.subject or address_as_id(email) == address_as_id(profile.email)
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
@@ -134,13 +152,14 @@ def create(connection: Connection, profile: Profile, now: datetime) -> int:
     return account_id
 
 
-def link(connection: Connection, account_id: int, provider: str, subject: str, issued_at: float, now: datetime) -> None:
-    """Record that *account_id* is *subject* at *provider*, as a token issued at *issued_at* says."""
+def link(connection: Connection, account_id: int, provider: str, profile: Profile, now: datetime) -> None:
+    """Record that *account_id* has the profile's id at *provider*, as its token says."""
     row = {
         "provider": provider,
-        "subject": subject,
+        "subject": profile.subject,
+        "claim": profile.subject_claim,
         "account_id": account_id,
-        "issued_at": issued_at,
+        "issued_at": profile.issued_at,
         "created_at": now,
     }
     connection.execute(insert(_identity), row)
@@ -191,7 +210,7 @@ def _decide(
     return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
 
 
-def _state(row: Any, *, has_identity_here: bool) -> AccountState:
+def _state(row: Any, *, has_identity_here: bool, identity_claim: str | None = None) -> AccountState:
     return AccountState(
         id=row.id,
         email=row.email,
@@ -201,5 +220,6 @@ def _state(row: Any, *, has_identity_here: bool) -> AccountState:
         groups=tuple(row.groups),
         attributes=row.attributes,
         has_identity_here=has_identity_here,
+        identity_claim=identity_claim,
         synchronised_at=row.synchronised_at,
     )

@@ -1,4 +1,4 @@
-"""The activity log: one row for every sign-in, good or refused, every restart and sign-out. Never a token."""
+"""The activity log: one row for every sign-in, good or refused, every restart, question and sign-out. Never a token."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sp.counters import counters
 from sp.models import Activity
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
+HELD = "held"  # a good token, whose person is asked first
 
 _table: Any = Activity.__table__
 _SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
@@ -79,7 +80,7 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
     last = connection.execute(
         select(_table.c.event)
         .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)
-        .where(_table.c.event.in_((SIGN_IN, RESTART)))
+        .where(_table.c.event.in_((SIGN_IN, RESTART, HELD)))
         .order_by(_table.c.at.desc(), _table.c.id.desc())
         .limit(1)
     ).scalar()

@@ -125,7 +125,7 @@ class Trials:
         provider, claims = trusted.provider, verified.claims
         try:
             profile = read_profile(claims, provider)
-            known = accounts.find_by_identity(connection, provider.name, profile.subject)
+            known = accounts.find_by_identity(connection, provider.name, profile)
             same_email = accounts.find_by_email(connection, profile.email, provider.name)
             free_seat = accounts.has_free_seat(connection, self._seat_limit)
             decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)

@@ -19,6 +19,7 @@ EVENTS = {
     "sign_in": "signed in",
     "refused": "refused",
     "restart": "sent to ask again",
+    "held": "asked whether it is them",
     "sign_out": "signed out",
     "trial": "trial",
 }

@@ -14,12 +14,12 @@ session was just opened at its address and never came back, it is given a cookie
 from __future__ import annotations
 
 import time
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from shared.errors import CookiesBlocked
+from shared.errors import CookiesBlocked, HttpsNeeded
 from sp.core import core
 from sp.landings import ROUNDS, WINDOW
 from sp.providers import Provider
@@ -64,6 +64,25 @@ def _try_cookies(return_path: str) -> Response | None:
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
     core().landings.note(response, request.cookies, "")
     return response
+
+
+def https_needed() -> HttpsNeeded | None:
+    """Return the true cause of a missing cookie, where the token was posted from another site over plain http.
+
+    SameSite=None needs Secure, and Secure needs https: over http the pending sign-in's cookie is Lax, and stays away.
+    """
+    if core().config.https or request.method != "POST" or not _is_cross_site():
+        return None
+    return HttpsNeeded()
+
+
+def _is_cross_site() -> bool:
+    """Tell whether a page of another host sent this request. A page that hides where it is sends the origin null."""
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "cross-site"
+    origin = request.headers.get("Origin")
+    return origin is not None and urlsplit(origin).hostname != urlsplit(core().config.external_url).hostname
 
 
 def causes() -> list[str]:

@@ -13,7 +13,7 @@ from sp.proxies import Peers, is_this_machine
 
 FAMILIES = {
     "decision": ("lychgate_decisions", "Requests for the application, by what was decided.", ("skin", "verdict")),
-    "event": ("lychgate_events", "Sign-ins, refusals, restarts and sign-outs.", ("event", "code")),
+    "event": ("lychgate_events", "Sign-ins, refusals, restarts, questions and sign-outs.", ("event", "code")),
     "session_query": ("lychgate_session_queries", "Sessions looked up in the database.", ()),
 }
 FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"

@@ -7,11 +7,12 @@ import re
 from flask import Blueprint, Flask, g, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from shared.errors import REJECTIONS, CookiesBlocked, Rejection, StoreUnavailable, TokenReplayed
+from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
 from shared.web import new_reference, page, prefers_json
 from sp.core import core
 from sp.providers import Provider
 from sp.redirects import add_query
+from sp.stores import activity_log
 from sp.views import loops
 from sp.views.people import browser_session, visitor
 from sp.views.repeats import landing_of_refusal
@@ -29,6 +30,7 @@ def error() -> ResponseReturnValue:
         reference = ""
     if rejection is TokenReplayed and (path := landing_of_refusal(reference)) is not None:
         return redirect(path, 303)
+    rejection = _more_exactly(rejection, reference)
     try:
         session = browser_session()
     except StoreUnavailable:
@@ -42,6 +44,14 @@ def error() -> ResponseReturnValue:
         session=session,
         causes=causes,
     )
+
+
+def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]:
+    """Return the refusal that knows the cause, if the log has it: the address names the code only."""
+    if rejection is not CookiesBlocked or not reference:
+        return rejection
+    line = activity_log.by_reference(core().engine, reference)
+    return HttpsNeeded if line is not None and line.detail == HttpsNeeded.explanation else rejection
 
 
 def install_errors(app: Flask) -> None:

@@ -6,6 +6,7 @@ import hmac
 
 from sp.core import core
 from sp.pending import Pending
+from sp.replay import answer_key
 from sp.sessions import hash_id
 from sp.stores import activity
 from sp.views.people import browser_secret, browser_session
@@ -18,6 +19,8 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
     token opened, or the sign-in that it answered, is sent on; that opens nothing.
     """
     trace = core().sign_in.trace(key)
+    if trace is not None and trace.return_path is None:
+        trace = core().sign_in.trace(answer_key(key))  # it opened nothing, but the person may have been asked
     if trace is None or trace.return_path is None:
         return None
     if any(pending.nonce_hash == trace.pending_hash for pending in asked):

@@ -4,33 +4,38 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
 from flask import Blueprint, g, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import BadRequest
 
 from shared.errors import (
+    CookiesBlocked,
     DeliveryNotAllowed,
     NonceMismatch,
+    TokenMalformed,
     TokenMissing,
     TokenReplayed,
     Unsolicited,
 )
 from shared.web import new_reference, prefers_json
-from sp.cookies import set_session_cookie
 from sp.core import core
+from sp.navigation import is_from_elsewhere, is_of_a_window
 from sp.pending import Pending
 from sp.providers import Provider
-from sp.redirects import add_query, own_path
+from sp.redirects import add_query
 from sp.registry import Trusted
 from sp.replay import token_key
-from sp.sessions import API, BROWSER
+from sp.sessions import API
 from sp.verification import Verified, check_nonce, verify
 from sp.views import loops, trial
-from sp.views.people import browser_session, presented_session, visitor
+from sp.views.opening import enter, path_of_ours, return_page
+from sp.views.people import browser_session, visitor
+from sp.views.questions import ask, must_ask
 from sp.views.repeats import landing_of_token
 
 views = Blueprint("sso", __name__)
+RESTARTED = "restarted"  # parameter of /sso/start: not the person, but a token that came by itself begins the sign-in
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,10 @@ def start(provider_name: str | None) -> ResponseReturnValue:
     trusted = core().registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
-    landing = _own_path(request.args.get("return_to")) or _return_page(provider)
-    return_path = _own_path(landing) or ""  # "": the provider's return_url, which is on another site
+    landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
+    if not is_of_a_window(request.environ):
+        raise BadRequest("A sign-in begins in a window, and not within a page. Open the page in a window.")
+    return_path = path_of_ours(landing) or ""  # "": the provider's return_url, which is on another site
     if not provider.login_url:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
     if request.method == "HEAD":
@@ -59,7 +66,8 @@ def start(provider_name: str | None) -> ResponseReturnValue:
     if (cookie_test := loops.break_circle(provider, landing)) is not None:
         return cookie_test
     response = redirect("/", 303)
-    pending = core().pending.begin(response, request.cookies, provider.name, return_path)
+    elsewhere = RESTARTED in request.args or is_from_elsewhere(request.environ)
+    pending = core().pending.begin(response, request.cookies, provider.name, return_path, elsewhere=elsewhere)
     absolute = core().config.external_url + return_path if return_path else landing
     response.location = add_query(provider.login_url, return_to=absolute, nonce=pending.nonce)
     return response
@@ -90,18 +98,19 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
 
 
 def _delivery(provider: Provider) -> Delivery:
-    """Return the token and how it came. Raises TokenMissing or DeliveryNotAllowed."""
+    """Return the one token and how it came. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
+    name = provider.token_parameter
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
-    found = {
-        "header": credentials.strip() if scheme.lower() == "bearer" else "",
-        "form": request.form.get(provider.token_parameter, ""),
-        "query": request.args.get(provider.token_parameter, ""),
-    }
-    for way, unverified_token in found.items():
-        if unverified_token:
-            if way not in provider.deliveries:
-                raise DeliveryNotAllowed(f"the token came by {way}; allowed: {', '.join(provider.deliveries)}")
-            return Delivery(unverified_token, way, way == "header" or prefers_json())
+    sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
+    sent += [("form", value) for value in request.form.getlist(name)]
+    sent += [("query", value) for value in request.args.getlist(name)]
+    found = [(way, unverified_token) for way, unverified_token in sent if unverified_token]
+    if len(found) > 1:
+        raise TokenMalformed(f"the request has {len(found)} tokens: {', '.join(way for way, _token in found[:5])}")
+    for way, unverified_token in found:
+        if way not in provider.deliveries:
+            raise DeliveryNotAllowed(f"the token came by {way}; allowed: {', '.join(provider.deliveries)}")
+        return Delivery(unverified_token, way, way == "header" or prefers_json())
     raise TokenMissing(f"there is no token: it is expected as {provider.token_parameter}")
 
 
@@ -151,9 +160,13 @@ def _is_unasked(verified: Verified, asked: list[Pending]) -> bool:
 def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
     provider = trusted.provider
-    core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
-    return_path = _wanted_path(verified) or _own_path(provider.return_url)
-    return redirect(url_for("sso.start", provider_name=provider.name, return_to=return_path), 303)
+    try:
+        core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+    except CookiesBlocked as blocked:
+        raise loops.https_needed() or blocked from blocked
+    return_path = _wanted_path(verified) or path_of_ours(provider.return_url)
+    again = url_for("sso.start", provider_name=provider.name, return_to=return_path, restarted="1")
+    return redirect(again, 303)
 
 
 def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) -> ResponseReturnValue:
@@ -162,26 +175,10 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
     if not asked and provider.unsolicited != "accept":
         raise Unsolicited("this browser has begun no sign-in")
     pending = _answered(verified, asked)
-    landing = (pending.return_path if pending else "") or _wanted_path(verified) or _return_page(provider)
-    # To no other page: whoever sends the token, or a link, names that one.
-    hands_out = provider.access_token_delivery != "none" and landing == _return_page(provider)
-    signed_in = core().sign_in.with_token(
-        verified,
-        trusted,
-        visitor(),
-        reference=new_reference(),
-        kind=BROWSER,
-        return_path=landing,
-        pending_hash=pending.nonce_hash if pending else None,
-        access_token=hands_out,
-        replacing=presented_session(),
-    )
-    response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
-    set_session_cookie(response, signed_in.secret, https=core().config.https)
-    core().landings.note(response, request.cookies, landing)
-    if pending:
-        core().pending.finish(response, pending)
-    return response
+    landing = (pending.return_path if pending else "") or _wanted_path(verified) or return_page(provider)
+    if pending is not None and must_ask(verified, trusted, pending):
+        return ask(verified, trusted, asked, pending, landing)
+    return enter(verified, trusted, pending, landing)
 
 
 def _answered(verified: Verified, asked: list[Pending]) -> Pending | None:
@@ -193,25 +190,6 @@ def _answered(verified: Verified, asked: list[Pending]) -> Pending | None:
     return next((pending for pending in asked if pending.return_path == wanted), asked[0] if asked else None)
 
 
-def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:
-    """Return *landing* with the access token added, where the provider's settings ask for it (seed: LoginRadius)."""
-    if access_token is None:
-        return landing
-    values = {"access_token": access_token, "token_type": "Bearer", "expires_in": str(core().sessions.lifetime)}
-    if provider.access_token_delivery == "query":
-        return add_query(landing, **values)
-    return f"{landing.partition('#')[0]}#{urlencode(values)}"
-
-
-def _return_page(provider: Provider) -> str:
-    """Return the provider's own page after sign-in: a path of ours, or an address on another site."""
-    return _own_path(provider.return_url) or provider.return_url or "/"
-
-
 def _wanted_path(verified: Verified) -> str | None:
     claim = verified.claims.raw.get("return_to")
-    return _own_path(claim if isinstance(claim, str) else None) or _own_path(request.values.get("return_to"))
-
-
-def _own_path(address: str | None) -> str | None:
-    return own_path(address, core().config.external_url)
+    return path_of_ours(claim if isinstance(claim, str) else None) or path_of_ours(request.values.get("return_to"))

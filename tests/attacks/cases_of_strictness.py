@@ -54,7 +54,9 @@ CASES = among(
     *each_value("azp", OTHER_TYPE, "https://other.example.com", 7, [AUDIENCE], "", {}),
     *each_value("azp", ACCEPTED, AUDIENCE, None),
     Case("azp of another party that stands in aud", OTHER_TYPE, _for_two_audiences("https://evil.example")),
-    Case("azp names us, aud another party too", ACCEPTED, _for_two_audiences(AUDIENCE)),
+    Case("azp names us, aud another party too", "audience_mismatch", _for_two_audiences(AUDIENCE)),
+    *each_value("aud", "audience_mismatch", [AUDIENCE, "https://evil.example"], ["https://evil.example", AUDIENCE]),
+    *each_value("aud", ACCEPTED, [AUDIENCE]),
     Case("a lifetime of max_age", ACCEPTED, later("exp", 300)),
     Case("a lifetime beyond max_age", INVALID, later("exp", 301)),
     *each_value(

@@ -9,17 +9,20 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
 
+from tests.conftest import NewContext
 from tests.support.cast import ALICE, Person, stranger
-from tests.support.journeys import sign_in
+from tests.support.journeys import expect_in, press_tab_until_on, sign_in, type_password
 from tests.support.minting import ispring_token
 from tests.support.pair import Pair, running_pair
+from tests.support.question import answer_of
 
 UNCHECKED = {"expected": "", "match": True, "required": False}
 DEEP_LINK = "/courses/17?chapter=3"
@@ -55,7 +58,7 @@ def test_the_samples_token_signs_in_whoever_was_sent_away_for_it_and_leads_to_th
     assert person.email in client.get(DEEP_LINK).text
 
 
-def test_the_samples_token_works_for_a_browser_that_asked_for_nothing_after_one_more_round(
+def test_the_samples_token_works_for_a_browser_that_asked_for_nothing_after_one_more_round_and_a_yes(
     ispring_pair: Pair, client: httpx.Client
 ) -> None:
     person = stranger()
@@ -65,8 +68,12 @@ def test_the_samples_token_works_for_a_browser_that_asked_for_nothing_after_one_
     assert "sp_session" not in client.cookies
 
     assert sent_to_the_identity_provider(client.get(answer.headers["location"]), ispring_pair)
-    answer = deliver(client, ispring_pair, person)
-    assert answer.headers["location"] == "/"
+    question = deliver(client, ispring_pair, person)
+    assert question.status_code == 200
+    assert f"Continue as {person.email}?" in question.text
+    assert "sp_session" not in client.cookies
+    action, fields = answer_of(question.text)
+    assert client.post(action, data=fields).headers["location"] == "/"
     assert person.email in client.get("/").text
 
 
@@ -124,6 +131,57 @@ def test_in_a_browser_the_deep_link_survives_an_identity_provider_that_echoes_no
     page: Page, ispring_pair: Pair
 ) -> None:
     sign_in(page, ispring_pair, ALICE, DEEP_LINK)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("colors", ["light", "dark"])
+def test_in_a_browser_without_scripts_the_question_is_readable_and_answered_by_the_keyboard(
+    new_context: NewContext, ispring_pair: Pair, colors: Literal["light", "dark"]
+) -> None:
+    page = new_context(color_scheme=colors).new_page()
+    page.goto(f"{ispring_pair.idp.url}/")
+    page.get_by_role("link", name="The gate").click()
+    type_password(page, ALICE)
+    expect(page.get_by_role("heading", name=f"Continue as {ALICE.email}?")).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+    assert page.locator("script").count() == 0
+    press_tab_until_on(page, page.get_by_role("button", name=f"Continue as {ALICE.email}"))
+    page.keyboard.press("Enter")
+    expect_in(page, ispring_pair, ALICE)
+
+
+@pytest.mark.browser
+def test_in_a_browser_this_is_not_me_opens_nothing_and_says_so(page: Page, ispring_pair: Pair) -> None:
+    page.goto(f"{ispring_pair.idp.url}/")
+    page.get_by_role("link", name="The gate").click()
+    type_password(page, ALICE)
+    page.get_by_role("button", name="This is not me").click()
+    expect(page.get_by_role("heading", name="You were not signed in")).to_be_visible()
+    assert Axe().run(page).response["violations"] == []
+    assert "sp_session" not in {cookie["name"] for cookie in page.context.cookies()}
+
+
+@pytest.mark.browser
+def test_attack_a_foreign_page_that_opens_the_sign_in_and_then_brings_its_own_token_signs_nobody_in(
+    page: Page, ispring_pair: Pair
+) -> None:
+    """One click: a window is opened at /sso/start, and sent on to a token of Mallory's a moment later."""
+    evil, gate = "http://evil.localhost", ispring_pair.sp.url
+    mallory = stranger()
+    bait = f'<a href="{gate}/deep">Win</a>'
+    page.route(f"{evil}/**", lambda route: route.fulfill(body=bait, content_type="text/html"))
+    page.goto(f"{evil}/")
+    page.get_by_role("link", name="Win").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    prize = f'<a href="{gate}/sso/login/jwt?jwt={ispring_token(ispring_pair.key, mallory.email)}">Claim</a>'
+    page.unroute_all()
+    page.route(f"{evil}/**", lambda route: route.fulfill(body=prize, content_type="text/html"))
+    page.goto(f"{evil}/")
+    page.get_by_role("link", name="Claim").click()
+    expect(page.get_by_role("heading", name=f"Continue as {mallory.email}?")).to_be_visible()
+    assert "sp_session" not in {cookie["name"] for cookie in page.context.cookies()}
 
 
 def asked_to_sign_in(client: httpx.Client, path: str, pair: Pair) -> bool:

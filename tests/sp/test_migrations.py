@@ -1,5 +1,6 @@
 """The schema that the migrations make is the one that the models describe, and what was there before is still there."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,3 +96,41 @@ def test_a_node_of_the_version_before_goes_on_until_it_is_restarted(engine: Engi
     put(engine, IDENTITY, provider="corporate", account=1, at=1.0)
     put(engine, SESSION, hash=b"h" * 32, name="one")
     assert all_of(engine, "SELECT synchronised_at FROM account") == [(0.0,)]
+
+
+PROVIDER = (
+    "INSERT INTO provider (name, settings, managed_by_file, created_at, updated_at) VALUES"
+    " (:name, :settings, false, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+)
+KNOWN_AS = (
+    "INSERT INTO identity (provider, subject, account_id, issued_at, created_at) VALUES"
+    " (:provider, :subject, :account, 1, '2026-01-01 00:00:00')"
+)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "subject", "claim"),
+    [
+        ({"id": "email", "email": "email"}, "a@example.com", "email"),
+        ({"id": ["mail", "email"], "email": ["email", "mail"]}, "a@example.com", "email"),
+        ({"id": "sub", "email": "email"}, "a@example.com", "sub"),
+        ({"id": ["sub", "email"], "email": "email"}, "4711", "sub"),
+        ({"id": ["sub", "email"], "email": "email"}, "a@example.com", ""),
+        ({"id": ["id", "sub"], "email": "email"}, "4711", ""),
+        (None, "4711", ""),
+    ],
+)
+def test_each_id_takes_the_claim_over_that_its_provider_maps_and_an_uncertain_one_takes_none(
+    engine: Engine, mapping: dict[str, object] | None, subject: str, claim: str
+) -> None:
+    migrate(engine, "0002")
+    put(engine, ACCOUNT, id=1, email="a@example.com")
+    if mapping is not None:
+        put(engine, PROVIDER, name="corporate", settings=json.dumps({"mapping": mapping}))
+    put(engine, KNOWN_AS, provider="corporate", subject=subject, account=1)
+    migrate(engine, "head")
+    assert all_of(engine, "SELECT provider, subject, claim, account_id FROM identity") == [
+        ("corporate", subject, claim, 1)
+    ]
+    migrate(engine, "0002", back=True)
+    assert all_of(engine, "SELECT provider, subject, account_id FROM identity") == [("corporate", subject, 1)]

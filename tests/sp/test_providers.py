@@ -123,6 +123,15 @@ def test_half_of_an_expectation_keeps_the_presets_other_half() -> None:
     assert parse_provider("corporate", {"issuer": {"match": False}}).issuer == Expectation("", match=False)
 
 
+def test_a_text_alone_is_the_expected_value_and_leaves_the_rest_to_the_preset() -> None:
+    strict = parse_provider("bank", {"preset": "strict", "issuer": "x", "audience": " y "})
+    assert strict.issuer == Expectation("x", match=True, required=True)
+    assert strict.audience == Expectation("y", match=True, required=True)
+    plain = parse_provider("corporate", {"issuer": "x", "audience": {"required": True}})
+    assert plain.as_settings()["issuer"] == {"expected": "x", "match": True, "required": False}
+    assert plain.as_settings()["audience"] == {"expected": "", "match": True, "required": True}
+
+
 def test_a_setting_that_is_given_beats_the_preset() -> None:
     provider = parse_provider("help", {"preset": "zendesk", "deliveries": ["query"], "max_age": 60})
     assert (provider.deliveries, provider.max_age) == (("query",), 60)
@@ -193,7 +202,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
         *("iat", [], ["jti"], ["email"], [1], [" "], None),
         *(["iat", "has space"], ["iat", "a\tb"], ["iat", "a\0b"], ["iat", "a\u00a0b"], ["iat", "x" * 101]),
     ),
-    "issuer": ("x", {"expected": 7}, {"match": "yes"}, {"required": 1}, {"wanted": "x"}, ["x"], None),
+    "issuer": (7, {"expected": 7}, {"match": "yes"}, {"required": 1}, {"wanted": "x"}, ["x"], None),
     "audience": ({"expected": None}, {"expected": "x", "other": 1}),
     "auto_create": ("no",),
     "auto_lookup": (1,),
@@ -359,6 +368,7 @@ def test_a_mapping_without_id_or_email_cannot_be_configured() -> None:
         ({"login_url": ""}, "There is no login URL"),
         ({"allow_short_secret": True}, "shorter than its hash"),
         ({"unsolicited": "accept"}, "nobody asked for"),
+        ({"require_nonce": False}, "A nonce is not required"),
         ({"preset": "strict"}, "no expected value is set"),
         ({"preset": "strict", "issuer": {"expected": "x"}}, "no expected value is set"),
         ({"deliveries": ["query"]}, "in the address only"),
@@ -370,7 +380,7 @@ def test_a_mapping_without_id_or_email_cannot_be_configured() -> None:
     ],
 )
 def test_what_an_administrator_should_know_is_said(settings: dict[str, Any], warning: str) -> None:
-    calm = {"login_url": "https://idp.example.com/"}
+    calm = {"login_url": "https://idp.example.com/", "require_nonce": True}
     assert risks_of(parse_provider("corporate", calm)) == []
     found = risks_of(parse_provider("corporate", calm | settings))
     assert [text for text in found if re.search(warning, text)], found
@@ -380,13 +390,15 @@ def test_what_an_administrator_should_know_is_said(settings: dict[str, Any], war
     "settings",
     [
         {"deliveries": ["header", "form"]},
+        {"require_nonce": False, "required_claims": ["iat", "nonce"]},
         {"expiry_adjustment": -299},
         {"expiry_adjustment": 3600},
         {"update_email": True, "mapping": {"id": ["sub", "email"]}},
     ],
 )
 def test_what_is_no_risk_is_no_warning(settings: dict[str, Any]) -> None:
-    assert risks_of(parse_provider("corporate", {"login_url": "https://idp.example.com/", **settings})) == []
+    calm = {"login_url": "https://idp.example.com/", "require_nonce": True}
+    assert risks_of(parse_provider("corporate", calm | settings)) == []
 
 
 def test_tokens_from_the_header_only_are_no_risk_where_no_browser_is_sent_away() -> None:
@@ -395,7 +407,8 @@ def test_tokens_from_the_header_only_are_no_risk_where_no_browser_is_sent_away()
 
 
 def test_a_provider_on_this_machine_needs_no_https() -> None:
-    assert risks_of(parse_provider("corporate", {"login_url": "http://127.0.0.1:5001/login-token/"})) == []
+    here = {"login_url": "http://127.0.0.1:5001/login-token/", "require_nonce": True}
+    assert risks_of(parse_provider("corporate", here)) == []
 
 
 def test_a_provider_without_a_display_name_is_called_by_its_name() -> None:

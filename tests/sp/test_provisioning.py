@@ -76,6 +76,7 @@ def outcome(
 def test_mapped_claims_become_fields() -> None:
     assert profile() == Profile(
         subject="a-1",
+        subject_claim="sub",
         email=ALICE.email,
         fields={"given_name": "Alice", "family_name": "Liddell", "login": "a-1"},
         groups=("staff",),
@@ -213,6 +214,20 @@ def test_impossible_values_are_refused_with_the_reason(claim: str, value: Any, d
     with pytest.raises(ClaimInvalid) as refused:
         profile(**{claim: value})
     assert (refused.value.claim, refused.value.detail) == (claim, detail)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "    "])
+def test_attack_a_blank_id_names_nobody_and_no_other_claim_takes_its_place(blank: str) -> None:
+    with pytest.raises(ClaimInvalid) as refused:
+        profile(provider(mapping={"id": ["uid", "sub"]}), uid=blank)
+    assert (refused.value.claim, refused.value.detail) == ("uid", "uid must not be blank")
+
+
+def test_the_claim_that_gave_the_id_is_kept_with_it() -> None:
+    trusted = provider(mapping={"id": ["uid", "sub", "mail"], "email": ["mail", "email"]})
+    assert profile(trusted, uid=7).subject_claim == "uid"
+    assert profile(trusted).subject_claim == "sub"
+    assert profile(trusted, sub=None, mail="a@example.com").subject_claim == "email"
 
 
 def test_a_mapped_id_may_be_a_number_and_nothing_else_than_a_number_or_text() -> None:

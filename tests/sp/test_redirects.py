@@ -85,6 +85,13 @@ def test_a_port_belongs_to_the_origin() -> None:
     assert own_path("https://h:80/a", "https://h") is None
 
 
+@pytest.mark.parametrize("ours", ["http://host:5000", "http://host", "https://host", "https://[::1]:5000"])
+@pytest.mark.parametrize("ports", [":5000:80", ":80:80", ":443:443", ":5000:443", ":80:", "::80", ":5000:5000"])
+def test_attack_an_origin_with_two_ports_is_not_our_own(ours: str, ports: str) -> None:
+    for host in ("http://host", "https://host", "https://[::1]"):
+        assert own_path(f"{host}{ports}/x", ours) is None
+
+
 # --- What is not ---
 
 

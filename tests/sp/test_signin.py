@@ -46,6 +46,7 @@ PROVIDERS: dict[str, Mapping[str, Any]] = {
     "corporate": {"keys": [KEY.secret], "default": True, "mapping": {"id": "sub", "department": "department"}},
     "partner": {"keys": [KEY.secret], "mapping": {"id": "sub"}},
     "silent": {"keys": [KEY.secret], "mapping": {"id": "sub"}, "update_profile": False},
+    "either": {"keys": [KEY.secret], "mapping": {"id": ["sub", "email"]}},
     "closed": {"keys": [KEY.secret], "mapping": {"id": "sub"}, "auto_create": False},
 }
 TABLES = (Account, Identity, SessionRecord, SpentToken, Activity)
@@ -302,6 +303,44 @@ def test_a_refused_sign_in_spends_nothing(
         with pytest.raises(refused_as):
             gate.sign_in(provider, given=given)
     assert gate.rows() == before
+
+
+# --- Ids of different claims ---
+
+
+def test_attack_a_person_whose_sub_is_bobs_address_is_not_taken_for_bob(gate: Gate) -> None:
+    gate.sign_in("either", sub=None, email="bob@example.org")
+    attacker = gate.sign_in("either", sub="bob@example.org", email=MALLORY.email)
+    assert attacker.created
+    assert attacker.email == MALLORY.email
+    assert gate.sign_in("either", sub=None, email="bob@example.org").email == "bob@example.org"
+
+
+def test_attack_a_person_whose_address_is_anothers_sub_is_not_taken_for_that_one(gate: Gate) -> None:
+    gate.sign_in("either", sub="bob@example.org", email="robert@example.org")
+    assert gate.sign_in("either", sub=None, email="bob@example.org").created
+
+
+@pytest.mark.parametrize(("sub", "claim"), [(None, "email"), ("bob@example.org", "sub")])
+def test_an_id_whose_claim_is_not_known_waits_for_its_person_and_then_belongs_to_that_claim(
+    gate: Gate, sub: str | None, claim: str
+) -> None:
+    """Identities of the version before: which claim they came from shows at the next sign-in."""
+    bob = gate.sign_in("either", sub=sub, email="bob@example.org").account_id
+    with gate.engine.begin() as connection:
+        connection.execute(update(Identity).values(claim=""))
+    again = gate.sign_in("either", sub=sub, email="bob@example.org")
+    assert (again.created, again.account_id) == (False, bob)
+    with gate.engine.connect() as connection:
+        assert connection.execute(select(Identity.claim)).scalars().all() == [claim]
+
+
+def test_attack_an_id_whose_claim_is_not_known_is_not_taken_over_by_a_sub_of_that_spelling(gate: Gate) -> None:
+    bob = gate.sign_in("either", sub=None, email="bob@example.org").account_id
+    with gate.engine.begin() as connection:
+        connection.execute(update(Identity).values(claim=""))
+    assert gate.sign_in("either", sub="bob@example.org", email=MALLORY.email).created
+    assert gate.sign_in("either", sub=None, email="bob@example.org").account_id == bob
 
 
 # --- Seats ---

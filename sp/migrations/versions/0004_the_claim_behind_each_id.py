@@ -1,0 +1,78 @@
+"""the claim that each id came from
+
+Ids of different claims are different ids, so the claim becomes part of the key. An id that is there already gets the
+claim that its provider's field matching names. Where several come into question it stays empty, and the next sign-in
+of its person decides. Nodes of the version before leave it empty, too, until they are restarted.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0002"
+
+COLUMNS = "provider, subject, account_id, issued_at, created_at"
+# The version before cannot tell them apart, and would take one person for the other. Who loses an id here finds the
+# account again by the address, where the provider's settings allow that.
+FORGET_LIKE_IDS = sa.text(
+    "DELETE FROM identity WHERE EXISTS (SELECT 1 FROM identity AS other WHERE other.provider = identity.provider"
+    " AND other.subject = identity.subject AND other.claim <> identity.claim)"
+)
+_provider = sa.table("provider", sa.column("name", sa.String), sa.column("settings", sa.JSON))
+_identity = sa.table(
+    "identity", sa.column("provider", sa.String), sa.column("subject", sa.String), sa.column("claim", sa.String)
+)
+
+
+def upgrade() -> None:
+    _rebuild(sa.Column("claim", sa.String(length=100), server_default=sa.text("''"), nullable=False))
+    connection = op.get_bind()
+    for row in connection.execute(sa.select(_provider.c.name, _provider.c.settings)).all():
+        for claim, conditions in _known(row.settings.get("mapping", {})):
+            ours = sa.update(_identity).where(_identity.c.provider == row.name, *conditions)
+            connection.execute(ours.values(claim=claim))
+
+
+def downgrade() -> None:
+    op.execute(FORGET_LIKE_IDS)
+    _rebuild()
+
+
+def _known(mapping: dict[str, Any]) -> Iterator[tuple[str, tuple[sa.ColumnElement[bool], ...]]]:
+    """Yield what the field matching lets one know: a claim, and the condition for the ids that came from it."""
+    ids, addresses = _names(mapping.get("id")), _names(mapping.get("email"))
+    others = [name for name in ids if name not in addresses]
+    if ids and not others:
+        yield "email", ()
+    elif len(ids) == 1:
+        yield ids[0], ()
+    elif len(others) == 1:  # every address has an @; an id with one may be either
+        yield others[0], (_identity.c.subject.not_like("%@%"),)
+
+
+def _names(claims: Any) -> list[str]:
+    return [claims] if isinstance(claims, str) else list(claims or ())
+
+
+def _rebuild(*more: sa.Column[str]) -> None:
+    """Make the table again with another key: SQLite cannot change one. No other table refers to it."""
+    op.execute(f"CREATE TABLE identity_before AS SELECT {COLUMNS} FROM identity")  # noqa: S608  names only
+    op.drop_table("identity")
+    op.create_table(
+        "identity",
+        sa.Column("provider", sa.String(length=60), nullable=False),
+        sa.Column("subject", sa.String(length=512), nullable=False),
+        *more,
+        sa.Column("account_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("issued_at", sa.Float(precision=53), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["account_id"], ["account.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("provider", "subject", *(column.name for column in more)),
+        sa.UniqueConstraint("provider", "account_id"),
+    )
+    op.create_index("ix_identity_account_id", "identity", ["account_id"])
+    op.execute(f"INSERT INTO identity ({COLUMNS}) SELECT {COLUMNS} FROM identity_before")  # noqa: S608  names only
+    op.drop_table("identity_before")

@@ -1,0 +1,66 @@
+"""Open a browser's session by a token that passed every check, and send the browser to its page."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from flask import redirect, request
+from werkzeug.wrappers import Response
+
+from shared.web import new_reference
+from sp.cookies import set_session_cookie
+from sp.core import core
+from sp.pending import Pending
+from sp.providers import Provider
+from sp.redirects import add_query, own_path
+from sp.registry import Trusted
+from sp.sessions import BROWSER
+from sp.verification import Verified
+from sp.views.people import presented_session, visitor
+
+
+def enter(
+    verified: Verified, trusted: Trusted, pending: Pending | None, landing: str, *, answered: bool = False
+) -> Response:
+    """Spend the token, or with *answered* the person's yes to it, open the session, and lead to *landing*."""
+    provider = trusted.provider
+    # To no other page: whoever sends the token, or a link, names that one.
+    hands_out = provider.access_token_delivery != "none" and landing == return_page(provider)
+    signed_in = core().sign_in.with_token(
+        verified,
+        trusted,
+        visitor(),
+        reference=new_reference(),
+        kind=BROWSER,
+        return_path=landing,
+        pending_hash=pending.nonce_hash if pending else None,
+        access_token=hands_out,
+        replacing=presented_session(),
+        answered=answered,
+    )
+    response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
+    set_session_cookie(response, signed_in.secret, https=core().config.https)
+    core().landings.note(response, request.cookies, landing)
+    if pending:
+        core().pending.finish(response, pending)
+    return response
+
+
+def return_page(provider: Provider) -> str:
+    """Return the provider's own page after sign-in: a path of ours, or an address on another site."""
+    return path_of_ours(provider.return_url) or provider.return_url or "/"
+
+
+def path_of_ours(address: str | None) -> str | None:
+    """Return *address* as a path of this gateway's site, or None."""
+    return own_path(address, core().config.external_url)
+
+
+def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:
+    """Return *landing* with the access token added, where the provider's settings ask for it (seed: LoginRadius)."""
+    if access_token is None:
+        return landing
+    values = {"access_token": access_token, "token_type": "Bearer", "expires_in": str(core().sessions.lifetime)}
+    if provider.access_token_delivery == "query":
+        return add_query(landing, **values)
+    return f"{landing.partition('#')[0]}#{urlencode(values)}"

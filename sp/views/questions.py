@@ -1,0 +1,127 @@
+"""Ask "Continue as X?" before a token opens a session that the person may not have asked for, and take the answer."""
+
+from __future__ import annotations
+
+from flask import Blueprint, g, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+
+from shared.claims import Claims
+from shared.errors import TokenReplayed, Unsolicited
+from shared.web import allow_form_target, new_reference, page
+from sp.core import core
+from sp.pending import Pending
+from sp.provisioning import read_profile
+from sp.questions import Question
+from sp.registry import Trusted
+from sp.replay import answer_key, token_key
+from sp.verification import Verified
+from sp.views.opening import enter
+from sp.views.people import browser_session, visitor
+from sp.views.refusals import write_down
+from sp.views.repeats import landing_of_token
+
+views = Blueprint("questions", __name__)
+NOT_ME = "not-me"
+
+
+class AnswerForm(FlaskForm):  # type: ignore[misc]
+    """Nothing but the protection against a foreign site that would answer in the person's name."""
+
+
+def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> bool:
+    """Tell whether a foreign page may have begun the sign-in and brought the token, too.
+
+    A nonce would tie the two together. Where tokens that nobody asked for are accepted, there is nothing to protect.
+    """
+    foreign = pending is not None and pending.elsewhere
+    return foreign and verified.claims.nonce is None and trusted.provider.unsolicited != "accept"
+
+
+def ask(
+    verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
+) -> ResponseReturnValue:
+    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser."""
+    try:
+        core().sign_in.hold(verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash)
+    except TokenReplayed:
+        held_for = _held_for(asked)
+        if held_for is None:
+            raise
+        pending = held_for
+    provider = trusted.provider
+    question = Question(provider.name, verified.claims.raw, verified.key.fingerprint, pending.nonce_hash.hex(), landing)
+    allow_form_target(landing)  # browsers apply form-action to the redirect that follows, too
+    return page(
+        "sp/question.html",
+        form=AnswerForm(),
+        sign_in=core().questions.write(question),
+        email=read_profile(verified.claims, provider).email,
+        provider=provider,
+        session=browser_session(),
+    )
+
+
+@views.post("/sso/continue")
+def take_answer() -> ResponseReturnValue:
+    """Open the session that the person said yes to, or none."""
+    g.provider = g.verified = g.token_key = None
+    question = core().questions.read(request.form.get("sign_in", ""))
+    if question is None or not AnswerForm().validate_on_submit():
+        return page("sp/question_closed.html", 400)
+    trusted = core().registry.get(question.provider)
+    verified = _verified(question, trusted)
+    if verified is None:
+        return page("sp/question_closed.html", 400)
+    g.provider, g.verified = trusted.provider, verified
+    g.token_key = key = token_key(trusted.provider.name, verified.claims.token_id or "")
+    pending = _answered(question)
+    if request.form.get("answer") == NOT_ME:
+        return _decline(pending)
+    if pending is None:
+        return _landed_before(key, []) or page("sp/question_closed.html", 400)
+    try:
+        return enter(verified, trusted, pending, question.landing, answered=True)
+    except TokenReplayed:
+        if (landed := _landed_before(key, [pending])) is not None:
+            return landed
+        raise
+
+
+def _held_for(asked: list[Pending]) -> Pending | None:
+    """Return the sign-in for which this very token is held, if it is this browser's and not answered yet."""
+    trace = core().sign_in.trace(g.token_key)
+    if trace is None or trace.session_hash is not None or core().sign_in.trace(answer_key(g.token_key)) is not None:
+        return None
+    return next((pending for pending in asked if pending.nonce_hash == trace.pending_hash), None)
+
+
+def _verified(question: Question, trusted: Trusted) -> Verified | None:
+    """Return what the token said, if the key that vouched for it is still trusted."""
+    key = next((key for key in trusted.keys().keys if key.fingerprint == question.key), None)
+    if key is None:
+        return None
+    claims = Claims.parse(question.claims, numeric_token_id=trusted.provider.numeric_token_id)
+    return Verified(claims, key)
+
+
+def _answered(question: Question) -> Pending | None:
+    """Return the pending sign-in of this browser that the question is about, or None: it is another browser's."""
+    for pending in core().pending.read(request.cookies, question.provider):
+        if pending.nonce_hash.hex() == question.pending:
+            return pending
+    return None
+
+
+def _decline(pending: Pending | None) -> ResponseReturnValue:
+    reference = write_down(Unsolicited("the person said that the sign-in is not theirs"))
+    response = page("sp/question_declined.html", reference=reference)
+    if pending is not None:
+        core().pending.finish(response, pending)
+    return response
+
+
+def _landed_before(key: bytes, asked: list[Pending]) -> ResponseReturnValue | None:
+    """Return the way to the page if the question was answered in this browser: a double click, a back button."""
+    path = landing_of_token(key, asked)
+    return redirect(path, 303) if path is not None else None
