@@ -26,7 +26,7 @@ from idp.stores import database, sessions
 from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
-from shared import web
+from shared import logs, web
 from shared.settings import SettingsRefused
 from shared.vault import Vault
 
@@ -75,7 +75,7 @@ def assemble(
     clock: Callable[[], float] = time.time,
 ) -> Flask:
     """Put the parts together, without touching the database."""
-    web.install_log_redaction()
+    logs.install_log_redaction()
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
     app.config.from_mapping(flask_settings(settings))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from shared import demo, schema, web
+from shared import demo, logs, schema, web
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp import config as settings
@@ -32,7 +32,7 @@ def create_app(config: Config | None = None) -> Flask:
     Brings the database up to date and applies the operator's file. Raises SettingsRefused.
     """
     config = config or settings.load()
-    web.install_log_redaction()
+    logs.install_log_redaction()
     app = Flask(__name__, static_folder=None)
     app.config.update(
         SECRET_KEY=config.secret_keys[0],

@@ -21,6 +21,7 @@ PURE_MODULES = (
     "shared/keys.py",
     "shared/mistaken_keys.py",
     "shared/pasted_keys.py",
+    "shared/printable.py",
     "shared/settings.py",
     "shared/tokens.py",
     "sp/addresses.py",
