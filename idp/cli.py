@@ -13,7 +13,7 @@ from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
 from idp.cli_services import keys, services
-from idp.console import pair, read_password, refuse, table
+from idp.console import pair, read_password, refuse, say, table
 from idp.parts import parts
 from idp.people import Person
 from idp.stores import audit, sessions
@@ -58,7 +58,7 @@ def add_user(
         )
     except (PersonRefused, PasswordRefused) as refusal:
         refuse(refusal)
-    click.echo(f"{email} can sign in now.")
+    say(f"{email} can sign in now.")
 
 
 @users.command("list")
@@ -78,7 +78,7 @@ def disable_user(email: str) -> None:
     except PersonRefused as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="disabled")
-    click.echo(f"{person.email} is disabled; sessions ended: {ended}.")
+    say(f"{person.email} is disabled; sessions ended: {ended}.")
 
 
 @users.command("enable")
@@ -89,7 +89,7 @@ def enable_user(email: str) -> None:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
         refuse(refusal)
-    click.echo(f"{person.email} can sign in again.")
+    say(f"{person.email} can sign in again.")
 
 
 @users.command("set-password")
@@ -102,7 +102,7 @@ def set_password(email: str, password_stdin: bool) -> None:
     except (PersonRefused, PasswordRefused) as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="password changed")
-    click.echo(f"The password of {person.email} is changed; sessions ended: {ended}.")
+    say(f"The password of {person.email} is changed; sessions ended: {ended}.")
 
 
 @click.command("audit")

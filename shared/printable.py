@@ -7,13 +7,21 @@ other format characters show a text in another order than the one it has. All of
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from typing import Any
+
+_MORE_SPACE = re.compile(r"(?<=\s)\s")
 
 
 def printable(text: str) -> str:
     r"""Return *text* with each character that does not print written as an escape, such as \n or \u202e."""
     return text if text.isprintable() else "".join(c if _prints(c) else _escape(c) for c in text)
+
+
+def printable_cell(text: str) -> str:
+    r"""Return *text* for a cell of a table whose columns stand two spaces apart: a second space in a row is \x20."""
+    return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
 
 
 def printable_json(value: Any, indent: int | None = None) -> str:
