@@ -7,6 +7,7 @@ are what run_idp.py serves.
 from __future__ import annotations
 
 import importlib
+import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,11 +28,14 @@ from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
 from shared import logs, web
+from shared.private_files import exposures, make_private_folder
 from shared.settings import SettingsRefused
 from shared.vault import Vault
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger("lychgate.idp")
 
 
 def create_app(
@@ -57,6 +61,8 @@ def prepare(host: str, port: int) -> str:
     bring_up_to_date(app)
     with app.app_context():
         database.hang_up()
+    for exposure in exposures(settings.instance, settings.database_url):
+        log.warning("%s", exposure)
     return banner(settings)
 
 
@@ -76,7 +82,7 @@ def assemble(
 ) -> Flask:
     """Put the parts together, without touching the database."""
     logs.install_log_redaction()
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(settings.instance)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
     app.config.from_mapping(flask_settings(settings))
     database.open_database(app)

@@ -6,7 +6,7 @@ import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, event, exc, text
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
+
+from shared.private_files import make_private_file
 
 __all__ = ["DatabaseError", "Engine", "is_up_to_date", "lock_for_transaction", "prepare_engine", "upgrade"]
 
@@ -35,6 +37,7 @@ def prepare_engine(engine: Engine) -> Engine:
     """
     if engine.dialect.name != "sqlite":
         return engine
+    _keep_private(engine)
     door = threading.Lock()
 
     @event.listens_for(engine, "connect")
@@ -67,6 +70,18 @@ def prepare_engine(engine: Engine) -> Engine:
             door.release()
 
     return engine
+
+
+def _keep_private(engine: Engine) -> None:
+    """Let the database be made for its owner alone; SQLite gives its other files (-wal, -shm) the same mode."""
+    database = engine.url.database
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+
+    @event.listens_for(engine, "do_connect")
+    def make(*_connecting: Any) -> None:
+        with suppress(OSError):  # SQLite says itself what it cannot open
+            make_private_file(database)
 
 
 def lock_for_transaction(connection: Connection, key: int) -> None:
@@ -118,6 +133,7 @@ def _alone(engine: Engine) -> Iterator[None]:
     if not database or database == ":memory:":
         yield
         return
+    make_private_file(f"{database}.lock")
     with open(f"{database}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -13,6 +13,7 @@ import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
 
 from shared.logs import install_log_redaction
+from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
 
 MAX_REQUEST_LINE = 16_384  # bytes: a token of 8 KiB travels in it, and gunicorn's own most is 8,190
@@ -47,6 +48,7 @@ def main(program: str, default_port: int) -> None:
     parser.add_argument("--port", type=int, default=default_port)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from flask import Flask
 
 from shared import demo, logs, schema, web
 from shared.errors import StoreUnavailable
+from shared.private_files import exposures
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.config import Config
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+log = logging.getLogger("lychgate")
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -64,6 +68,8 @@ def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
     config = settings.announce(host, port)
     _protected(config, create_app(config))
+    for exposure in exposures(config.instance, config.database_url):
+        log.warning("%s", exposure)
     lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
