@@ -198,7 +198,7 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 
 
 def _problem(status: int, code: str, title: str, text: str | None, reference: str | None) -> ResponseReturnValue:
-    if prefers_json():
+    if g.get("wants_json", prefers_json()):
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status
     return page("ui/problem.html", status, title=title, text=text, reference=reference)

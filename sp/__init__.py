@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from shared import demo, logs, schema, web
+from shared import demo, logs, request_limits, schema, web
 from shared.errors import StoreUnavailable
 from shared.private_files import exposures
 from shared.settings import SettingsRefused
@@ -38,6 +38,7 @@ def create_app(config: Config | None = None) -> Flask:
     config = config or settings.load()
     logs.install_log_redaction()
     app = Flask(__name__, static_folder=None)
+    request_limits.install(app)
     app.config.update(
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
@@ -47,7 +48,6 @@ def create_app(config: Config | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
         WTF_CSRF_TIME_LIMIT=None,
-        MAX_CONTENT_LENGTH=256 * 1024,
         SQLALCHEMY_DATABASE_URI=config.database_url,
     )
     app.session_interface = FormSessions()
