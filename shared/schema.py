@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,10 +109,16 @@ def upgrade(engine: Engine, migrations: Path) -> None:
 
 def is_up_to_date(engine: Engine, migrations: Path) -> bool:
     """Tell whether the database has all migrations in *migrations*."""
+    with engine.connect() as connection:
+        return _current(connection) == _head(migrations)
+
+
+@lru_cache
+def _head(migrations: Path) -> str | None:
+    """Return the newest migration. The files are read once: they belong to the code that is running."""
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    with engine.connect() as connection:
-        return _current(connection) == ScriptDirectory.from_config(config).get_current_head()
+    return ScriptDirectory.from_config(config).get_current_head()
 
 
 def _current(connection: Any) -> str | None:

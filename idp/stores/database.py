@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from idp.models import db
 from idp.services import ServiceRegistry
+from shared.disk import write_trouble
 from shared.schema import is_up_to_date, prepare_engine, upgrade
 from shared.settings import SettingsRefused
 from shared.vault import VaultLocked
@@ -45,6 +46,8 @@ def missing(registry: ServiceRegistry) -> list[str]:
         if not is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]
         registry.all()
+        if trouble := write_trouble(db.engine):
+            return [f"the database cannot be written to: {trouble}"]
     except SQLAlchemyError:
         return ["the database cannot be reached"]
     except VaultLocked:
