@@ -87,7 +87,7 @@ def reseal_keys(as_json: bool) -> None:
     if as_json:
         say_json(vars(outcome))
     else:
-        say(f"Sealed anew: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
+        say(f"Sealed again: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
     if outcome.locked:
         refuse(f"{outcome.locked} keys were sealed with a key that is not known: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:

@@ -89,7 +89,7 @@ def reseal_all(as_json: bool) -> None:
     if as_json:
         print_json(vars(outcome))
     else:
-        say(f"{outcome.anew} stored keys were encrypted anew, {outcome.before} needed nothing.")
+        say(f"{outcome.anew} stored keys were encrypted again, {outcome.before} needed nothing.")
     if outcome.locked:
         fail(f"{outcome.locked} stored keys were encrypted with a secret key that is not among SP_SECRET_KEY_FALLBACKS")
 
