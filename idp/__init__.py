@@ -27,7 +27,8 @@ from idp.stores import database, sessions
 from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
-from shared import web
+from shared import logs, request_limits, web
+from shared.private_files import exposures, make_private_folder
 from shared.schema import engine_options
 from shared.settings import SettingsRefused
 from shared.vault import Vault
@@ -63,6 +64,8 @@ def prepare(host: str, port: int) -> str:
         for warning in database.warnings():
             log.warning("%s", warning)
         database.hang_up()
+    for exposure in exposures(settings.instance, settings.database_url):
+        log.warning("%s", exposure)
     return banner(settings)
 
 
@@ -81,10 +84,11 @@ def assemble(
     clock: Callable[[], float] = time.time,
 ) -> Flask:
     """Put the parts together, without touching the database."""
-    web.install_log_redaction()
-    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    logs.install_log_redaction()
+    make_private_folder(settings.instance)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
     app.config.from_mapping(flask_settings(settings))
+    request_limits.install(app)
     database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
@@ -114,7 +118,6 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "WTF_CSRF_SSL_STRICT": False,  # it wants a referrer, which our pages forbid to send
         "WTF_CSRF_TIME_LIMIT": None,  # a tab that was left open over lunch still works
         "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if its cookie is there; no other
-        "MAX_CONTENT_LENGTH": 64 * 1024,  # bytes; the largest form is a password
     }
 
 

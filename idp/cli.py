@@ -14,7 +14,7 @@ from flask.cli import AppGroup, with_appcontext
 
 from idp import backchannel
 from idp.cli_services import keys, services
-from idp.console import pair, read_password, refuse, table
+from idp.console import pair, read_password, refuse, say, table
 from idp.parts import parts
 from idp.people import Person
 from idp.stores import audit, sessions
@@ -59,7 +59,7 @@ def add_user(
         )
     except (PersonRefused, PasswordRefused) as refusal:
         refuse(refusal)
-    click.echo(f"{email} can sign in now.")
+    say(f"{email} can sign in now.")
 
 
 @users.command("list")
@@ -79,7 +79,7 @@ def disable_user(email: str) -> None:
     except PersonRefused as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="disabled")
-    click.echo(f"{person.email} is disabled; sessions ended: {ended.sessions}.")
+    say(f"{person.email} is disabled; sessions ended: {ended.sessions}.")
     _tell_services(ended)
 
 
@@ -91,7 +91,7 @@ def enable_user(email: str) -> None:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
         refuse(refusal)
-    click.echo(f"{person.email} can sign in again.")
+    say(f"{person.email} can sign in again.")
 
 
 @users.command("set-password")
@@ -104,7 +104,7 @@ def set_password(email: str, password_stdin: bool) -> None:
     except (PersonRefused, PasswordRefused) as refusal:
         refuse(refusal)
     ended = sessions.end_sessions_of(person, reason="password changed")
-    click.echo(f"The password of {person.email} is changed; sessions ended: {ended.sessions}.")
+    say(f"The password of {person.email} is changed; sessions ended: {ended.sessions}.")
     _tell_services(ended)
 
 
@@ -126,7 +126,7 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
 def _tell_services(ended: sessions.Ended) -> None:
     """Tell the services at once, and print what is known of each; the program that runs retries what failed."""
     for outcome in backchannel.tell(ended):
-        click.echo(str(outcome))
+        say(str(outcome))
 
 
 def _directory() -> SqlDirectory:

@@ -12,7 +12,7 @@ import click
 from flask.cli import AppGroup
 
 from idp import config
-from idp.console import refuse, table
+from idp.console import refuse, say, say_json, table
 from idp.parts import parts
 from idp.services import Service, ServiceUnknown, warnings_about
 from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
@@ -46,10 +46,10 @@ def apply_services(file: Path) -> None:
         )
     made = registry.apply(definitions)
     if parts().settings.services_file is not None:
-        click.echo(BESIDE_FILE, err=True)
+        say(BESIDE_FILE, err=True)
     print_made_keys(made)
     print_warnings(registry.all())
-    click.echo(f"Services in place: {', '.join(definitions) or 'none'}.")
+    say(f"Services in place: {', '.join(definitions) or 'none'}.")
 
 
 @services.command("list")
@@ -69,10 +69,10 @@ def show_service(name: str, as_json: bool) -> None:
     except ServiceUnknown:
         refuse(f"there is no service {name}")
     if as_json:
-        click.echo(json.dumps(row, indent=2))
+        say_json(row)
         return
     for key, value in row.items():
-        click.echo(f"{key:24} {value if isinstance(value, str) else json.dumps(value)}")
+        say(f"{key:24} {value if isinstance(value, str) else json.dumps(value)}")
 
 
 @services.command("remove")
@@ -86,7 +86,7 @@ def remove_service(name: str) -> None:
         registry.remove(name)
     except ServiceUnknown:
         refuse(f"there is no stored service {name}")
-    click.echo(f"{name} is removed.")
+    say(f"{name} is removed.")
 
 
 @services.command("reseal")
@@ -95,13 +95,13 @@ def reseal_keys(as_json: bool) -> None:
     """Seal every stored key with today's IDP_SECRET_KEY, so that the one before can be thrown away."""
     outcome = reseal(parts().vault)
     if as_json:
-        click.echo(json.dumps(vars(outcome)))
+        say_json(vars(outcome))
     else:
-        click.echo(f"Sealed anew: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
+        say(f"Sealed again: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
     if outcome.locked:
         refuse(f"{outcome.locked} keys were sealed with a key that is not known: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:
-        click.echo("IDP_SECRET_KEY_FALLBACKS is no longer needed for them; cookies signed with it end with it.")
+        say("IDP_SECRET_KEY_FALLBACKS is no longer needed for them; cookies signed with it end with it.")
 
 
 @keys.command("rotate")
@@ -117,20 +117,20 @@ def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
     except RotationRefused as refusal:
         refuse(refusal)
     print_made_keys({service: material})
-    click.echo(f"The new key of {service} signs in {sign_after} seconds; the old one stays good for a while after.")
+    say(f"The new key of {service} signs in {sign_after} seconds; the old one stays good for a while after.")
 
 
 def print_made_keys(made: Mapping[str, str], *, to_log: bool = False) -> None:
     """Print keys that were generated, once: the secret, or the public half of a private key."""
     for name, material in made.items():
-        click.echo(f"A key was made for {name}. Enter it at the service; it is not shown again:", err=to_log)
-        click.echo(public_pem(material) if material.startswith("-----BEGIN") else material, err=to_log)
+        say(f"A key was made for {name}. Enter it at the service; it is not shown again:", err=to_log)
+        say(*(public_pem(material) if material.startswith("-----BEGIN") else material).splitlines(), err=to_log)
 
 
 def print_warnings(registered: Sequence[Service]) -> None:
     """Print what is allowed and should not last."""
     for line in warnings_about(registered):
-        click.echo(f"Warning: {line}", err=True)
+        say(f"Warning: {line}", err=True)
 
 
 def _registry() -> SqlRegistry:

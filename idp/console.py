@@ -1,29 +1,45 @@
-"""How the commands speak: tables for people, JSON for programs, refusals with status 1."""
+"""How the commands speak: tables for people, JSON for programs, refusals with status 1.
+
+Names and addresses come from strangers, so nothing else in the commands prints: what is printed here fits its line and
+does not command the terminal.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import click
 
+from shared.printable import printable, printable_cell, printable_json
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print each of *lines* on one line."""
+    for line in lines:
+        click.echo(printable(str(line)), err=err)
+
+
+def say_json(value: Any) -> None:
+    """Print *value* as JSON."""
+    click.echo(printable_json(value, 2))
+
 
 def table(rows: Sequence[Mapping[str, Any]], as_json: bool, columns: Sequence[str]) -> None:
     """Print *rows*: all of them as JSON, or the *columns* as a table."""
     if as_json:
-        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        say_json(rows)
         return
     texts = [list(columns), *([_text(row[column]) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in texts) for index in range(len(columns))]
     for line in texts:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+        say("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
 def refuse(reason: object) -> NoReturn:
     """End with status 1 and the *reason*."""
-    raise click.ClickException(str(reason))
+    raise click.ClickException("\n".join(map(printable, str(reason).split("\n"))))
 
 
 def read_password(from_stdin: bool) -> str:
@@ -42,4 +58,4 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return printable_cell(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))

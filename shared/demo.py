@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from shared.private_files import make_private_folder
+
 FILE = "demo.json"
 PROVIDER = "demo"  # the name under which the gateway knows the identity provider
 SERVICE = "demo"  # the name under which the identity provider knows the gateway
@@ -68,7 +70,7 @@ def _store(instance: Path, pair: DemoPair) -> None:
 
 @contextmanager
 def _locked(instance: Path) -> Iterator[None]:
-    instance.mkdir(parents=True, exist_ok=True)
+    make_private_folder(instance)
     with open(os.open(instance / f"{FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600), "r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -22,8 +22,8 @@ from cryptography.x509 import load_der_x509_certificate
 PEM = "a PEM or SSH key cannot be a shared secret: choose an RS or ES algorithm for it"
 JWK = "a JWK cannot be a shared secret: give the secret's text, or choose an RS or ES algorithm"
 
-_ARMOUR = re.compile(r"----[ -]?BEGIN|BEGIN [A-Z0-9 ]*(?:PUBLIC KEY|PRIVATE KEY|CERTIFICATE)|PuTTY-User-Key-File")
-_SSH = re.compile(r"\A(?:ssh-|ecdsa-|sk-ssh-|sk-ecdsa-)|\b(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+\s+AAAA")
+_ARMOUR = re.compile(r"----[ -]?BEGIN|BEGIN [A-Z0-9 ]{0,40}(?:PUBLIC KEY|PRIVATE KEY|CERTIFICATE)|PuTTY-User-Key-File")
+_SSH = re.compile(r"\A(?:ssh-|ecdsa-|sk-ssh-|sk-ecdsa-)|\b(?:ssh-|ecdsa-|sk-)[a-z0-9@.-]{1,60}\s+AAAA")
 _SSH_BLOB = re.compile(rb"\x00\x00\x00.(?:ssh-|ecdsa-|sk-)", re.DOTALL)  # RFC 4253, section 6.6: length and name
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}\Z")
 _HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2}){16,}\Z")

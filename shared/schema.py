@@ -9,6 +9,7 @@ import fcntl
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable
+from shared.private_files import make_private_file
 from shared.settings import SettingsRefused
 
 __all__ = ["DatabaseError", "Engine"]
@@ -95,10 +97,16 @@ def upgrade(engine: Engine, migrations: Path) -> None:
 
 def is_up_to_date(engine: Engine, migrations: Path) -> bool:
     """Tell whether the database has all migrations in *migrations*."""
+    with engine.connect() as connection:
+        return _current(connection) == _head(migrations)
+
+
+@lru_cache
+def _head(migrations: Path) -> str | None:
+    """Return the newest migration. The files are read once: they belong to the code that is running."""
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    with engine.connect() as connection:
-        return _current(connection) == ScriptDirectory.from_config(config).get_current_head()
+    return ScriptDirectory.from_config(config).get_current_head()
 
 
 def clock_complaint(engine: Engine) -> str | None:
@@ -134,6 +142,7 @@ def _alone(engine: Engine) -> Iterator[None]:
     if not database or database == ":memory:":
         yield
         return
+    make_private_file(f"{database}.lock")
     with open(f"{database}.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -12,8 +12,9 @@ from typing import Any
 import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
 
+from shared.logs import install_log_redaction
+from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
-from shared.web import install_log_redaction
 
 MAX_REQUEST_LINE = 16_384  # bytes: a token of 8 KiB travels in it, and gunicorn's own most is 8,190
 THREADS = 16  # per worker; a client that dawdles over its headers occupies one
@@ -22,7 +23,9 @@ ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the pa
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "shared.logs.LineFormatter", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
     "handlers": {"err": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["err"], "level": "INFO"},
     "loggers": {
@@ -45,6 +48,7 @@ def main(program: str, default_port: int) -> None:
     parser.add_argument("--port", type=int, default=default_port)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
     try:

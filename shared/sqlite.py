@@ -6,12 +6,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 
 from sqlalchemy import URL, Engine, event, exc
 
 from shared.breaker import Breaker, StoreHangs
+from shared.private_files import make_private_file
 
 # A writer waits so long for the other threads of its process, and then as long for other processes. Together less
 # than the five seconds within which every request is answered.
@@ -32,6 +33,7 @@ def prepare(engine: Engine) -> None:
     in the middle. The threads of a process queue up at a door of their own first: before SQLite's they would sleep
     for ever longer times, and the unlucky one among eight for half a second.
     """
+    _keep_private(engine)
     door, breaker = threading.Lock(), Breaker(time.monotonic)
 
     @event.listens_for(engine, "connect")
@@ -61,6 +63,18 @@ def prepare(engine: Engine) -> None:
         """Open the door again, whatever became of the transaction and its connection."""
         if record.info.pop("behind_door", False):
             door.release()
+
+
+def _keep_private(engine: Engine) -> None:
+    """Let the database be made for its owner alone; SQLite gives its other files (-wal, -shm) the same mode."""
+    database = engine.url.database
+    if not database or database == ":memory:" or database.startswith("file:"):
+        return
+
+    @event.listens_for(engine, "do_connect")
+    def make(*_connecting: Any) -> None:
+        with suppress(OSError):  # SQLite says itself what it cannot open
+            make_private_file(database)
 
 
 def patient(_engine: Engine, *, migrating: bool = False) -> AbstractContextManager[None]:

@@ -31,11 +31,13 @@ _BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ALPHABET = _BASE64URL + b"."
 _LAST_CHARACTERS = {0: _BASE64URL, 1: b"", 2: _BASE64URL[::16], 3: _BASE64URL[::4]}  # by length modulo 4
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# A header begins with {" in base64url, or with { and white space.
+# A header begins with {" in base64url, or with { and white space. A search begins where a run of base64url begins, and
+# takes what it reads possessively: it never goes back, so the time is in proportion to the text, whatever the text is.
 _JWT_LIKE = re.compile(
-    r"(?:eyJ[A-Za-z0-9_-]{4,}(?:\.|%2[eE])[A-Za-z0-9_-]*"
-    r"|(?<![A-Za-z0-9_-])e[yw][A-Za-z0-9_-]{10,}(?:\.|%2[eE])[A-Za-z0-9_-]{10,})"
-    r"(?:(?:\.|%2[eE])[A-Za-z0-9_-]*)?"
+    r"(?<![A-Za-z0-9_-])(?:"
+    r"e[yw][A-Za-z0-9_-]{10,}+(?:\.|%2[eE])[A-Za-z0-9_-]{10,}+"
+    r"|((?:(?!eyJ)[A-Za-z0-9_-])*+)eyJ[A-Za-z0-9_-]{4,}+(?:\.|%2[eE])[A-Za-z0-9_-]*+)"
+    r"(?:(?:\.|%2[eE])[A-Za-z0-9_-]*+)?+"
 )
 _TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token)=[^&\s\"'#]+")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
@@ -148,7 +150,7 @@ def redact(text: str) -> str:
     """Return *text* with everything that looks like a token replaced, for logs."""
     if "=" in text:
         text = _TOKEN_PARAMETER.sub(r"\1=[redacted]", text)
-    return _JWT_LIKE.sub("[token redacted]", text) if "ey" in text or "ew" in text else text
+    return _JWT_LIKE.sub(r"\1[token redacted]", text) if "ey" in text or "ew" in text else text
 
 
 def _read_header(encoded: bytes) -> Mapping[str, Any]:

@@ -1,8 +1,8 @@
-"""The edge that both programs share: pages, headers, error pages and logs.
+"""The edge that both programs share: pages, headers and error pages.
 
 `install` gives a Flask application the common style, the security headers and the two error pages: one for what a
 person did, one for what went wrong here. A page never shows a stack trace; it shows a reference that stands in the
-log beside the trace. `install_log_redaction` takes tokens out of every log line of the process.
+log beside the trace.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from shared.devices import device_name
-from shared.tokens import redact
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
@@ -199,34 +198,10 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 
 
 def _problem(status: int, code: str, title: str, text: str | None, reference: str | None) -> ResponseReturnValue:
-    if prefers_json():
+    if g.get("wants_json", prefers_json()):
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status
     return page("ui/problem.html", status, title=title, text=text, reference=reference)
-
-
-def install_log_redaction() -> None:
-    """Take everything that looks like a token out of every log record of this process, traces included."""
-    make_record = logging.getLogRecordFactory()
-    if getattr(make_record, "redacts", False):
-        return
-    formatter = logging.Formatter()
-
-    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = make_record(*args, **kwargs)
-        if record.exc_info:
-            record.exc_text = redact(formatter.formatException(record.exc_info))
-        try:
-            message = record.getMessage()
-        except (TypeError, ValueError):
-            return record  # a wrong format string; logging reports it by itself
-        redacted = redact(message)
-        if redacted != message:
-            record.msg, record.args = redacted, ()
-        return record
-
-    make_redacted_record.redacts = True  # type: ignore[attr-defined]
-    logging.setLogRecordFactory(make_redacted_record)
 
 
 def is_trusted_peer(address: str, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:

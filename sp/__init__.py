@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from shared import demo, schema, web
+from shared import demo, logs, request_limits, schema, web
 from shared.errors import StoreUnavailable
+from shared.private_files import exposures
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.config import Config
@@ -39,8 +40,9 @@ def create_app(config: Config | None = None) -> Flask:
     if config is None:
         config = settings.load()
         _warn_of_demo(config)
-    web.install_log_redaction()
+    logs.install_log_redaction()
     app = Flask(__name__, static_folder=None)
+    request_limits.install(app)
     app.config.update(
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
@@ -50,7 +52,6 @@ def create_app(config: Config | None = None) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
         WTF_CSRF_TIME_LIMIT=None,
-        MAX_CONTENT_LENGTH=256 * 1024,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
     )
@@ -74,6 +75,8 @@ def prepare(host: str, port: int) -> str:
     app = create_app(config)
     _protected(config, app)
     _warn_of_clocks(app.extensions["lychgate"])
+    for exposure in exposures(config.instance, config.database_url):
+        log.warning("%s", exposure)
     lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 
 from shared import demo
 from shared.keys import KeyRefused, load_key_set
+from shared.private_files import make_private_folder
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from sp.addresses import OwnAddresses
 from sp.known_settings import NAMES
@@ -73,7 +74,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     secret_key = env.secret("SP_SECRET_KEY")
     is_demo = not secret_key and not env.mistakes  # a key that cannot be read must not leave a demo's secrets behind
     try:
-        instance.mkdir(parents=True, exist_ok=True)
+        make_private_folder(instance)
         secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
     except OSError as error:
         env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
@@ -128,7 +129,7 @@ def announce(host: str, port: int) -> Config:
 
 def _empty_folder(folder: Path) -> Path:
     """Return *folder*, without the counters of workers that ran before."""
-    folder.mkdir(exist_ok=True)
+    make_private_folder(folder)
     for file in folder.glob("*.counts"):
         file.unlink(missing_ok=True)
     return folder

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import REJECTIONS
+from shared.private_files import make_private_folder
 from sp.policy import Verdict
 
 IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
@@ -40,7 +41,7 @@ class Counters:
 
     def share(self, folder: Path) -> None:
         """Keep the counters of this process in a file of *folder*, beside those of the other workers."""
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self._folder, self._file = folder, folder / f"{os.getpid()}.counts"
         with self._file.open("w+b") as file:
             file.truncate(8 * len(_SLOTS))

@@ -22,6 +22,7 @@ PURE_MODULES = (
     "shared/keys.py",
     "shared/mistaken_keys.py",
     "shared/pasted_keys.py",
+    "shared/printable.py",
     "shared/setting_names.py",
     "shared/settings.py",
     "shared/tokens.py",

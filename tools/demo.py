@@ -48,6 +48,7 @@ class Stopped(Exception):
 
 def main() -> int:
     """Run until Ctrl-C, SIGTERM or the end of one of the programs; return the exit status."""
+    os.umask(0o077)  # for the programs and commands that it starts as well
     stop = stop_on_signals()
     try:
         with contextlib.ExitStack() as cleanup:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import InternalError, OperationalError, SQLAlchemyError
 from idp.models import db
 from idp.services import ServiceRegistry
 from shared import schema
+from shared.disk import write_trouble
 from shared.vault import VaultLocked
 
 DatabaseDown = OperationalError  # what a database raises that cannot be reached, is locked, or lacks a table
@@ -42,6 +43,8 @@ def missing(registry: ServiceRegistry) -> list[str]:
         if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]
         registry.all()
+        if trouble := write_trouble(db.engine):
+            return [f"the database cannot be written to: {trouble}"]
     except SQLAlchemyError:
         return ["the database cannot be reached"]
     except VaultLocked:

@@ -51,6 +51,8 @@ class SqlRegistry:
 
     def find(self, name: str) -> Service:
         """Return the service, or raise ServiceUnknown."""
+        if "\0" in name:
+            raise ServiceUnknown(name)  # PostgreSQL would refuse the question
         row = db.session.get(ServiceRow, name)
         if row is not None:
             return self._service(row)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import text
 
+from idp.models import db
 from idp.services_file import parse_services
 from idp.tests.conftest import MakeApp
 from idp.tests.support import ALICE, GATE, KEY, Browser, Cast
@@ -168,3 +170,13 @@ def test_what_is_allowed_and_should_not_last_is_warned_of(
     assert result.exit_code == 0
     assert (warning in result.stderr) if warning else (result.stderr == "")
     assert KEY not in result.output
+
+
+def test_a_name_makes_no_row_and_commands_no_terminal(app: Flask) -> None:
+    name = "Eve\nroot@example.com  Root\x1b[2J\x9b\u202e"  # our own directory refuses it, another may not
+    with app.app_context(), db.engine.begin() as connection:
+        connection.execute(text("UPDATE people SET given_name = :name"), {"name": name})
+    lines = run(app, "users", "list").stdout.split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert not any(line.startswith("root@example.com") for line in lines)
+    assert any(r"Eve\nroot@example.com \x20Root\x1b[2J\x9b\u202e" in line for line in lines)

@@ -44,7 +44,7 @@ def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, m
 def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) -> None:
     result = reseal(app)
     assert result.exit_code == 0
-    assert result.output.startswith("Sealed anew: 0. Sealed with today's key before: 3.")
+    assert result.output.startswith("Sealed again: 0. Sealed with today's key before: 3.")
 
 
 def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothing(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import time
@@ -15,7 +14,7 @@ from flask.cli import with_appcontext
 from shared import demo
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.cli.output import as_json, fail, read_password
+from sp.cli.output import as_json, fail, print_json, read_password, say
 from sp.config import Config
 from sp.core import core
 from sp.diagnosis.inspector import Finding, inspect, passes
@@ -93,7 +92,7 @@ def _keys(trusted: Trusted) -> KeySet | None:
     try:
         return trusted.keys()
     except Rejection as rejection:
-        click.echo(f"{rejection.code}: {rejection.detail}", err=True)
+        say(f"{rejection.code}: {rejection.detail}", err=True)
         return None
 
 
@@ -120,14 +119,14 @@ def _print(findings: Sequence[Finding], as_json: bool, **about: str) -> None:
     """Print the findings and end: with status 0 if none failed, else with 1."""
     good = passes(list(findings))
     if as_json:
-        click.echo(json.dumps({**about, "passed": good, "findings": [asdict(f) for f in findings]}, ensure_ascii=False))
+        print_json({**about, "passed": good, "findings": [asdict(f) for f in findings]})
         sys.exit(0 if good else 1)
     for finding in findings:
         doubt = " (unverified)" if finding.unverified else ""
         code = f" [{finding.code}]" if finding.code else ""
-        click.echo(f"{MARKS[finding.outcome]}  {finding.check}: {finding.explanation}{code}{doubt}")
+        say(f"{MARKS[finding.outcome]}  {finding.check}: {finding.explanation}{code}{doubt}")
         if finding.remedy and finding.outcome in ("failed", "advice"):
-            click.echo(f"         -> {finding.remedy}")
+            say(f"         -> {finding.remedy}")
     counts = {outcome: sum(f.outcome == outcome for f in findings) for outcome in ("passed", "failed", "advice")}
-    click.echo(", ".join([*(f"{n}: {v}" for n, v in about.items()), *(f"{v} {n}" for n, v in counts.items())]))
+    say(", ".join([*(f"{n}: {v}" for n, v in about.items()), *(f"{v} {n}" for n, v in counts.items())]))
     sys.exit(0 if good else 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ import click
 from flask.cli import AppGroup, with_appcontext
 
 from sp.addresses import OwnAddresses
-from sp.cli.output import as_json, fail, print_table
+from sp.cli.output import as_json, fail, print_json, print_table, say
 from sp.core import core
 from sp.explanation import explain as explanation_of
 from sp.rules import warnings
@@ -39,14 +38,14 @@ def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
     config = core().config
     found = explanation_of(config.rules, OwnAddresses(config.prefix), method, path, _person(user))
     if as_json:
-        click.echo(json.dumps({**found.as_json(), "user": user}, ensure_ascii=False))
+        print_json({**found.as_json(), "user": user})
     else:
-        click.echo(f"{found.method} {found.path}: {found.verdict}")
-        click.echo(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
+        say(f"{found.method} {found.path}: {found.verdict}")
+        say(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
         for reason in found.why:
-            click.echo(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
+            say(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
         for warning in warnings(config.rules):
-            click.echo(f"note: {warning}", err=True)
+            say(f"note: {warning}", err=True)
     sys.exit(1 if found.refused else 0)
 
 
@@ -55,7 +54,7 @@ def _person(email: str | None) -> Someone | None:
         return None
     person = core().people.find(email)
     if person is None:
-        click.echo(f"note: there is no account {email}; a new one without groups is assumed", err=True)
+        say(f"note: there is no account {email}; a new one without groups is assumed", err=True)
         return Someone(email, ())
     if not person.is_active:
         fail(f"{person.email} is disabled, and is let in nowhere but where anyone is")
@@ -76,4 +75,4 @@ def list_keys(as_json: bool) -> None:
 @assertion_keys.command("rotate")
 def rotate() -> None:
     """Make a new key. It is published at once and signs an hour later."""
-    click.echo(core().assertions.rotate())
+    say(core().assertions.rotate())

@@ -11,7 +11,7 @@ from flask.cli import AppGroup
 
 from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.cli.output import as_json, fail, print_table
+from sp.cli.output import as_json, fail, print_json, print_table, say
 from sp.core import core
 from sp.provider_risks import risks_of
 from sp.stores.provider_store import ProvidersRefused, StoredProvider
@@ -34,22 +34,22 @@ def apply(file: Path, as_json: bool) -> None:
         document = settings.read_document(file, core().own)
         applied = core().providers.apply(document.get("providers", {}), actor="command line")
     except (ProvidersRefused, SettingsRefused) as error:
-        fail("\n".join(error.mistakes))
+        fail(*error.mistakes)
     if core().config.has_file:
-        click.echo(BESIDE_FILE, err=True)
+        say(BESIDE_FILE, err=True)
     if "rules" in document:
-        click.echo(f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only", err=True)
+        say(f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only", err=True)
     for item in core().providers.load():
         if item.provider.name in (*applied.created, *applied.changed, *applied.unchanged):
             _warn(item)
     if as_json:
-        click.echo(json.dumps(vars(applied)))
+        print_json(vars(applied))
         return
     for word in ("created", "changed", "unchanged"):
         for name in getattr(applied, word):
-            click.echo(f"{name}: {word}")
+            say(f"{name}: {word}")
     for name, secret in applied.generated.items():
-        click.echo(f"{name}: a key was generated. It is shown once:\n{secret}")
+        say(f"{name}: a key was generated. It is shown once:", secret)
 
 
 @providers.command("list")
@@ -81,10 +81,10 @@ def show(name: str, as_json: bool) -> None:
         fail(f"there is no provider {name}")
     described = _describe(stored)
     if as_json:
-        click.echo(json.dumps(described, indent=2))
+        print_json(described, indent=2)
     else:
         for setting, value in described.items():
-            click.echo(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
+            say(f"{setting} = {json.dumps(value, ensure_ascii=False)}")
     _warn(stored)
 
 
@@ -94,9 +94,9 @@ def reseal_all(as_json: bool) -> None:
     """Encrypt every stored key anew with SP_SECRET_KEY, so that older secret keys are no longer needed."""
     outcome = reseal(core().engine, core().vault)
     if as_json:
-        click.echo(json.dumps(vars(outcome)))
+        print_json(vars(outcome))
     else:
-        click.echo(f"{outcome.anew} stored keys were encrypted anew, {outcome.before} needed nothing.")
+        say(f"{outcome.anew} stored keys were encrypted again, {outcome.before} needed nothing.")
     if outcome.locked:
         fail(f"{outcome.locked} stored keys were encrypted with a secret key that is not among SP_SECRET_KEY_FALLBACKS")
 
@@ -108,15 +108,15 @@ def remove(name: str) -> None:
     try:
         removed = core().providers.remove(name.lower(), actor="command line")
     except ProvidersRefused as error:
-        fail("\n".join(error.mistakes))
+        fail(*error.mistakes)
     if not removed:
         fail(f"there is no provider {name}")
-    click.echo(f"{name}: removed")
+    say(f"{name}: removed")
 
 
 def _warn(stored: StoredProvider) -> None:
     for warning in risks_of(stored.provider):
-        click.echo(f"warning: {stored.provider.name}: {warning}", err=True)
+        say(f"warning: {stored.provider.name}: {warning}", err=True)
 
 
 def _describe(stored: StoredProvider) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
-from sp.cli.output import as_json, fail, print_table, read_password
+from sp.cli.output import as_json, fail, print_table, read_password, say
 from sp.core import core
 from sp.stores.accounts import KnownAs
 from sp.stores.people import ControlledByProviders, Person
@@ -42,21 +42,22 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
     try:
         appointed = core().people.create_administrator(email, read_password(), keep_identities=keep_identities)
     except PasswordRefused as error:
-        fail(str(error))
+        fail(error)
     except ControlledByProviders as refusal:
         fail(
-            f"{email} was not made an administrator, for these ids sign in as it:\n{_list(refusal.identities)}\n"
-            "Take another address, or say --keep-identities if you trust these providers to make administrators."
+            f"{email} was not made an administrator, for these ids sign in as it:",
+            *_list(refusal.identities),
+            "Take another address, or say --keep-identities if you trust these providers to make administrators.",
         )
     if appointed.enabled:
-        click.echo("The account was disabled; it is enabled now.", err=True)
+        say("The account was disabled; it is enabled now.", err=True)
     if appointed.beyond_limit:
         limit = core().config.seat_limit
-        click.echo(f"More accounts are active now than the {limit} seats of SP_SEAT_LIMIT.", err=True)
+        say(f"More accounts are active now than the {limit} seats of SP_SEAT_LIMIT.", err=True)
     if appointed.kept:
-        click.echo(f"These ids were kept, and sign in as an administrator:\n{_list(appointed.kept)}", err=True)
+        say("These ids were kept, and sign in as an administrator:", *_list(appointed.kept), err=True)
     address = f"{core().config.external_url}{core().config.prefix}/login?no_sso"
-    click.echo(f"{appointed.person.email} is an administrator. Sign in at {address}")
+    say(f"{appointed.person.email} is an administrator. Sign in at {address}")
 
 
 @users.command("disable")
@@ -64,7 +65,7 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
 def disable(email: str) -> None:
     """Keep a person out, at once."""
     core().people.disable(_find(email).id)
-    click.echo(f"{email} is disabled, and every session has ended.")
+    say(f"{email} is disabled, and every session has ended.")
 
 
 @users.command("enable")
@@ -75,7 +76,7 @@ def enable(email: str) -> None:
         core().people.enable(_find(email).id)
     except Rejection as rejection:
         fail(rejection.explanation)
-    click.echo(f"{email} is enabled.")
+    say(f"{email} is enabled.")
 
 
 @users.command("sign-out")
@@ -83,7 +84,7 @@ def enable(email: str) -> None:
 def sign_out(email: str) -> None:
     """End every session of a person."""
     ended = core().people.sign_out(_find(email).id)
-    click.echo(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
+    say(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
 
 
 def _describe(person: Person) -> dict[str, Any]:
@@ -96,8 +97,8 @@ def _describe(person: Person) -> dict[str, Any]:
     }
 
 
-def _list(identities: Sequence[KnownAs]) -> str:
-    return "\n".join(f"  {known.subject} at {known.provider}" for known in identities)
+def _list(identities: Sequence[KnownAs]) -> list[str]:
+    return [f"  {known.subject} at {known.provider}" for known in identities]
 
 
 def _find(email: str) -> Person:

@@ -7,11 +7,13 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from flask_wtf import FlaskForm
 
+from shared.request_limits import refuse_nul
 from shared.web import page
 from sp.cookies import clear_session_cookie
 from sp.core import core
 
 views = Blueprint("account", __name__)
+views.before_request(refuse_nul)
 
 
 class EndForm(FlaskForm):  # type: ignore[misc]

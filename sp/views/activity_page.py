@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import REJECTIONS
+from shared.request_limits import row_id_argument
 from shared.web import page
 from sp.core import core
 from sp.stores import activity_log
@@ -39,7 +40,7 @@ def index() -> ResponseReturnValue:
         email=email,
         code=code if code in REJECTIONS else "",
         refused=code == ANY_REFUSAL,
-        before=request.args.get("before", type=int),
+        before=row_id_argument("before"),
     )
     return page(
         "sp/settings/activity.html",

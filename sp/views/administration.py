@@ -13,9 +13,11 @@ from flask_wtf.csrf import CSRFError, generate_csrf, validate_csrf
 from werkzeug.exceptions import Forbidden
 from wtforms import ValidationError
 
+from shared.request_limits import allow_body, refuse_nul
 from sp.sessions import Session
 from sp.views.people import browser_session
 
+MAX_BODY = 256 * 1024  # bytes, of an administrator: keys and tokens are pasted here
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -32,6 +34,8 @@ def administrators_only(views: Blueprint) -> None:
         if not session.is_admin:
             raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
         g.administrator = session
+        allow_body(MAX_BODY)
+        refuse_nul()
         if request.method not in SAFE_METHODS:
             _check_form()
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
 from sp.core import core
@@ -29,6 +30,8 @@ def ready() -> ResponseReturnValue:
         if not is_up_to_date(core().engine, MIGRATIONS):
             missing.append("database: its schema is not that of this version")
         warnings.append(clock_complaint(core().engine))
+        if trouble := write_trouble(core().engine):
+            missing.append(f"database: nothing can be written: {trouble}")
     except DatabaseError:
         missing.append("database: does not answer")
     replay = core().replay

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
+from shared.request_limits import row_id_argument
 from shared.web import page
 from sp.core import core
 from sp.providers import Provider
@@ -41,7 +42,7 @@ def index() -> ResponseReturnValue:
 def changes() -> ResponseReturnValue:
     """Show the audit trail, newest first, of one provider or account if it is named."""
     subject = request.args.get("subject", "").strip() or None
-    before = request.args.get("before", type=int)
+    before = row_id_argument("before")
     found = audit.recent(core().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
     older = found[CHANGES_ON_PAGE - 1].id if len(found) > CHANGES_ON_PAGE else None
     return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)

@@ -95,6 +95,20 @@ def test_a_refusal_is_found_by_the_reference_that_the_person_reads(client: httpx
     assert "signature_invalid" in line
 
 
+@pytest.mark.parametrize("program", ["sp", "idp"])
+def test_a_newline_in_a_path_forges_no_line_of_a_log(program: str, pair: Pair) -> None:
+    running = getattr(pair, program)
+    before = len(running.log)
+    path = "/nothing-here%0a2026-01-01%20INFO%20lychgate:%20forged%0d%1b%5b2J%c2%9b31m%e2%80%ae%e2%80%a8"
+    with httpx.Client(base_url=running.url, trust_env=False) as client:
+        client.get(path)
+        client.get("/the-end-of-this-test")
+    lines = running.wait_for_log("/the-end-of-this-test", before).split("\n")
+    assert any(r"/nothing-here\n2026-01-01 INFO lychgate: forged" in line for line in lines)
+    assert not any(line.startswith("2026-01-01") for line in lines)
+    assert all(line.isprintable() for line in lines)
+
+
 def test_when_the_tables_are_gone_the_log_holds_no_token(tmp_path: Path) -> None:
     with running_cluster(tmp_path, workers=1) as cluster:
         token = cluster.token(ALICE.email)

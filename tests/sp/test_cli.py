@@ -431,3 +431,26 @@ def test_an_administrator_needs_an_address_and_a_password(email: str, password: 
 )
 def test_what_does_not_exist_is_status_1(args: list[str], app: Flask) -> None:
     assert run(app, *args).exit_code == 1
+
+
+NASTY = "Bob\n0  root@example.org  active\x1b[2J\x9b\u202e"
+
+
+def test_a_name_from_a_claim_makes_no_row_and_commands_no_terminal(app: Flask) -> None:
+    core = core_of(app)
+    person = core.people.create_administrator(
+        "bob@example.org", "a-long-password-of-bobs", keep_identities=False
+    ).person
+    with core.engine.begin() as connection:
+        connection.execute(text("UPDATE account SET given_name = :name"), {"name": NASTY})
+    (line,) = run(app, "users", "list").stdout.splitlines()
+    assert line.isprintable()
+    assert line.startswith(r"bob@example.org  Bob\n0 \x20root@example.org \x20active\x1b[2J\x9b\u202e")
+    (row,) = json.loads(run(app, "users", "list", "--json").stdout)
+    assert row["name"].strip() == NASTY
+    assert person.email == row["email"]
+
+
+def test_a_claim_of_a_token_that_is_inspected_commands_no_terminal(app: Flask) -> None:
+    done = run(app, "inspect", mint(claims(email=f"bob@example.org{NASTY}", iss=NASTY), KEY))
+    assert all(line.isprintable() for line in done.stdout.split("\n"))

@@ -70,6 +70,15 @@ class RunningProgram:
         """Everything it has printed so far, over all its starts."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
+    def wait_for_log(self, text: str, start: int = 0) -> str:
+        """Return what it has printed from *start* on, once *text* is there: a server answers before it writes."""
+        deadline = time.monotonic() + START_SECONDS
+        while text not in (printed := self.log[start:]):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.script.name} never printed {text!r}. Its log:\n{printed}")
+            time.sleep(0.01)
+        return printed
+
     def start(self, wait: bool = True) -> Self:
         """Start it, and return when `/healthz` answers 200; raise with its log if it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,60 @@
+"""Tell whether a SQLite database can be written to: a full disk is seen before the next sign-in runs into it.
+
+A commit into a write-ahead log may still succeed on a full disk, where the log reuses its file. So the free space is
+looked at, and then a page is written and synced as a sign-in's are: quotas, limits and read-only mounts show in that.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from contextlib import closing
+from pathlib import Path
+
+from shared.schema import Engine
+
+LEAST_FREE = 1024 * 1024  # bytes: some 20 sign-ins, with their log
+BELIEVED = 5  # seconds; anyone may ask, and each answer costs a write
+PATIENCE = 1  # seconds that another writer is waited for: one that is at work shows that writing works
+
+_lock = threading.Lock()
+_known: dict[str, tuple[float, str]] = {}  # by file: until when it is believed, and the trouble
+
+
+def write_trouble(engine: Engine) -> str:
+    """Return why nothing can be written to the database of *engine*, or an empty text. Servers look after their own."""
+    database = engine.url.database
+    if engine.dialect.name != "sqlite" or not database or database == ":memory:":
+        return ""
+    with _lock:
+        until, trouble = _known.get(database, (0.0, ""))
+        if time.monotonic() >= until:
+            trouble = _try(Path(database))
+            _known[database] = (time.monotonic() + BELIEVED, trouble)
+        return trouble
+
+
+def _try(database: Path) -> str:
+    try:
+        disk = os.statvfs(database.parent)
+        if disk.f_bavail * disk.f_frsize < LEAST_FREE:
+            return "the disk is full"
+        _write(database)
+    except sqlite3.Error as error:
+        return "" if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") else str(error)
+    except OSError as error:
+        return error.strerror or "its folder cannot be read"
+    return ""
+
+
+def _write(database: Path) -> None:
+    """Write a page that changes nothing: its number of a version, which only we use, as it is."""
+    address = f"{database.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(address, uri=True, timeout=PATIENCE, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        connection.execute(f"PRAGMA user_version={int(version)}")
+        connection.execute("COMMIT")

@@ -1,0 +1,125 @@
+"""What the logs of a process may hold: no token, and no character by which a stranger could forge a line.
+
+`install_log_redaction` works on the records themselves, in any process and for any formatter: a token is taken out of
+message, arguments and traceback, and what our own loggers write is made printable. `LineFormatter` is the formatter of
+run_sp.py and run_idp.py. It makes the records of all loggers printable, one line each, but for a traceback's own lines.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.printable import printable
+from shared.tokens import redact
+
+OURS = "lychgate"  # the name of our loggers, by itself or before a dot
+
+Clean = Callable[[str], str]
+
+
+class LineFormatter(logging.Formatter):
+    """Format a record as one line that prints. The lines of a traceback follow it, each of them made printable."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info:
+            record.exc_text = _traceback(record.exc_info)
+        return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return printable(super().formatMessage(record))
+
+
+def install_log_redaction() -> None:
+    """Take everything that looks like a token out of every log record of this process, traces included."""
+    make_record = logging.getLogRecordFactory()
+    if getattr(make_record, "redacts", False):
+        return
+
+    def make_redacted_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make_record(*args, **kwargs)
+        _clean_record(record)
+        return record
+
+    make_redacted_record.redacts = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(make_redacted_record)
+
+
+def _clean_record(record: logging.LogRecord) -> None:
+    """Clean arguments, message and traceback. A formatter finds as many arguments as before, and numbers as numbers."""
+    ours = record.name.partition(".")[0] == OURS
+    clean = _redact_and_escape if ours else redact
+    if record.exc_info:
+        record.exc_text = (_traceback if ours else _plain_traceback)(record.exc_info)
+    if record.args:
+        record.args = _clean_arguments(record.args, clean)
+    try:
+        message = record.getMessage()
+    except Exception:
+        return  # a wrong format string; logging reports it by itself
+    cleaned = clean(message)
+    if cleaned != message:
+        record.msg = _takes_arguments(cleaned, record.args)
+
+
+def _clean_arguments(arguments: Any, clean: Clean) -> Any:
+    if not isinstance(arguments, Mapping):
+        return tuple(_clean_argument(argument, clean) for argument in arguments)
+    changed = {
+        name: cleaned
+        for name, argument in arguments.items()
+        if (cleaned := _clean_argument(argument, clean)) is not argument
+    }
+    if not changed:
+        return arguments
+    cleaned_arguments: Any = copy.copy(arguments)  # gunicorn's is a dict that has an answer for every name
+    cleaned_arguments.update(changed)
+    return cleaned_arguments
+
+
+def _clean_argument(argument: Any, clean: Clean) -> Any:
+    """Return *argument* itself, or the text in its place if there is something to take out of it."""
+    if argument is None or isinstance(argument, (int, float)):
+        return argument
+    try:
+        text = str(argument)
+    except Exception:
+        return argument  # logging reports it by itself
+    cleaned = clean(text)
+    return argument if cleaned == text else cleaned
+
+
+def _takes_arguments(message: str, arguments: Any) -> str:
+    """Return a format string that gives *message* and takes *arguments*, of which it shows nothing."""
+    if not arguments:
+        return message
+    unseen = "" if isinstance(arguments, Mapping) else "%.0s" * len(arguments)
+    return message.replace("%", "%%") + unseen
+
+
+def _redact_and_escape(text: str) -> str:
+    return printable(redact(text))
+
+
+def _plain_traceback(exception: Any) -> str:
+    return redact(logging.Formatter().formatException(exception))
+
+
+def _traceback(exception: Any) -> str:
+    """Return a traceback without tokens, each line indented, so that a stranger's text in it begins no line.
+
+    A newline in the text of an exception is escaped; a note is written with lines, as the standard library has them.
+    """
+    error = exception[1]
+    chunks = traceback.TracebackException(type(error), error, exception[2]).format() if error else ()
+    return redact("\n".join(f"  {printable(line)}" for chunk in chunks for line in _lines(chunk)))
+
+
+def _lines(chunk: str) -> list[str]:
+    """Return the lines of a piece of a traceback: a frame has several (file, code), anything else one."""
+    body = chunk.strip("\n")
+    is_frame = body.startswith(" ") and body.lstrip(" |+-").startswith('File "')
+    return body.split("\n") if is_frame else [body]

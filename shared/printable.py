@@ -1,0 +1,39 @@
+"""Text that a stranger wrote, made safe to print on a line: in a log, or on an administrator's terminal.
+
+A newline begins a line that looks like one of ours, ESC and the C1 controls command the terminal, and bidirectional and
+other format characters show a text in another order than the one it has. All of these are written as escapes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+_MORE_SPACE = re.compile(r"(?<=\s)\s")
+
+
+def printable(text: str) -> str:
+    r"""Return *text* with each character that does not print written as an escape, such as \n or \u202e."""
+    return text if text.isprintable() else "".join(c if _prints(c) else _escape(c) for c in text)
+
+
+def printable_cell(text: str) -> str:
+    r"""Return *text* for a cell of a table whose columns stand two spaces apart: a second space in a row is \x20."""
+    return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
+
+
+def printable_json(value: Any, indent: int | None = None) -> str:
+    r"""Return *value* as JSON: what prints is written as it is, what does not as \uXXXX, which means the same."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(c if _prints(c) or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def _prints(character: str) -> bool:
+    """Tell whether a character is seen as what it is; the spaces of all scripts are."""
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

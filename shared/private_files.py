@@ -1,0 +1,46 @@
+"""State that only its owner may read: a database holds sessions and addresses, a demo's folder holds its secrets.
+
+The modes are given where a file is made, so they hold for every program and command line, whatever the umask is.
+run_sp.py and run_idp.py set the umask as well, for what else they or their libraries write.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+OTHERS = 0o077  # group and all others
+
+
+def keep_to_owner() -> None:
+    """Let no file that this process writes from now on be open to others."""
+    os.umask(OTHERS)
+
+
+def make_private_folder(folder: Path) -> Path:
+    """Make *folder*, if it is not there yet, for its owner alone, and return it. An existing one stays as it is."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder
+
+
+def make_private_file(path: str | Path) -> None:
+    """Make an empty file, if it is not there yet, for its owner alone. An existing one stays as it is."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def exposures(instance: Path, database_url: str) -> Iterator[str]:
+    """Name what others on this machine can read or enter, and how to change it."""
+    if _mode(instance) & OTHERS:
+        yield f"{instance} is open to other users of this machine (mode {_mode(instance):04o}): chmod 700 {instance}"
+    database = Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None
+    if database is not None and _mode(database) & OTHERS and _mode(database.parent) & 0o011:
+        yield f"{database} is open to other users of this machine (mode {_mode(database):04o}): chmod 600 {database}*"
+
+
+def _mode(path: Path) -> int:
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0

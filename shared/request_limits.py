@@ -1,0 +1,71 @@
+"""What a request may bring to an address of ours: a bounded body, and nothing that a database cannot be asked with.
+
+A stranger's body is small (MAX_BODY). A number that no column holds makes SQLite raise OverflowError, and PostgreSQL
+refuses a NUL in any text: both are a mistake of the one who asks, and the same one on every database.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+
+from flask import Flask, request
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from werkzeug.routing import IntegerConverter
+
+MAX_BODY = 32 * 1024  # bytes: a token is 8 KiB, and the largest form of a stranger is a password
+_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # fits into 64 bits, whatever the digits are
+
+
+class RowIdConverter(IntegerConverter):
+    """The part `<int:…>` of a path: the number of a row."""
+
+    regex = r"[0-9]{1,18}"
+
+
+def install(app: Flask) -> None:
+    """Hold the bodies and the numbers in paths of *app* to their limits. Call it before anything reads a form."""
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.url_map.converters["int"] = RowIdConverter
+    app.before_request(_measure_chunks)
+
+
+def allow_body(size: int) -> None:
+    """Let this request have a body of at most *size* bytes, for one who is known and trusted."""
+    request.max_content_length = size
+
+
+def row_id_argument(name: str) -> int | None:
+    """Return the row's number that the query names, or None if it names none. Raises BadRequest."""
+    text = request.args.get(name)
+    if not text:
+        return None
+    if not _ROW_ID.match(text):
+        raise BadRequest(f"The address has a {name} that is not the number of a row. Go back, and follow a link.")
+    return int(text)
+
+
+def refuse_nul() -> None:
+    """Raise BadRequest if there is a NUL in the path, the query or the form of the request."""
+    if any("\0" in text for text in _texts()):
+        raise BadRequest("What was sent has a NUL character in it, which no text has. Remove it, and send it again.")
+
+
+def _measure_chunks() -> None:
+    """Read a body that does not announce its length, which Werkzeug would cut at the limit and take for whole."""
+    environ = request.environ
+    if "HTTP_TRANSFER_ENCODING" not in environ or environ.get("CONTENT_LENGTH"):
+        return
+    body = environ["wsgi.input"].read(MAX_BODY + 1)
+    if len(body) > MAX_BODY:
+        raise RequestEntityTooLarge
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
+
+
+def _texts() -> Iterator[str]:
+    yield request.path
+    for values in (request.args, request.form):
+        for name, items in values.lists():
+            yield name
+            yield from items
