@@ -84,7 +84,7 @@ class OwnHost:
         found = _HOST.match(host)
         if found is None:
             return False
-        name = found[1].strip("[]").lower().rstrip(".")
+        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the name's root, more are no name
         return name == self._name or (is_loopback(name) and is_loopback(self._name))
 
 

@@ -52,14 +52,14 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:
     return TurnedAway(400, "path_ambiguous", "This address can be read in two ways", text)
 
 
-def foreign_host(host: str, external_url: str) -> TurnedAway:
+def foreign_host(host: str, external_url: str, status: int = 400) -> TurnedAway:
     """The request came for another name than ours."""
     text = (
         f'The request came for "{host[:100]}". Sign-in works under one name only, because browsers give cookies back '
         "to the name that set them. If this is the name that people should use, it has to be set as SP_EXTERNAL_URL; "
         "if a proxy stands in front, it has to pass the Host header on."
     )
-    return TurnedAway(400, "host_foreign", "This site is reached under another name", text, link=external_url)
+    return TurnedAway(status, "host_foreign", "This site is reached under another name", text, link=external_url)
 
 
 def store_down() -> TurnedAway:

@@ -22,7 +22,7 @@ from sp.identity import ASSERTION, DEFAULT_SET, headers
 from sp.keeper import Keeper, with_query
 from sp.navigation import is_navigation
 from sp.policy import Decision, Verdict
-from sp.turned_away import Answers, store_down, why
+from sp.turned_away import Answers, foreign_host, store_down, why
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -60,6 +60,8 @@ class ForwardAuth:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
             asked = read()
+            if not self._keeper.host.is_meant_by(asked.host):
+                return self._refuse_host(skin, asked, environ, start_response)
             session = self._keeper.session(environ, self._keeper.presented(environ))
             decision = self._keeper.decide(
                 environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
@@ -80,6 +82,20 @@ class ForwardAuth:
         if skin == NGINX:
             return self._answers.say(environ, start_response, 403, why(decision.verdict, decision.rule, session).text)
         reason = why(decision.verdict, decision.rule, session)
+        return self._answers.turn_away(reason, environ, start_response, asked.method)
+
+    def _refuse_host(
+        self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Refuse a question about a host that we sign nobody in at: the sign-in would end on another site."""
+        own = self._keeper.host
+        log.warning(
+            "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",
+            skin, asked.host, own.netloc,
+        )  # fmt: skip
+        reason = foreign_host(asked.host, own.external_url, status=403)
+        if skin == NGINX:
+            return self._answers.say(environ, start_response, 403, reason.text)
         return self._answers.turn_away(reason, environ, start_response, asked.method)
 
     def _let_in(

@@ -116,6 +116,39 @@ def test_nginx_may_leave_the_host_out(gate: Gate) -> None:
     assert answer.header("Location") == f"{URL}/sso/start?return_to=%2Fpage%3Fx%3D1"
 
 
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:5000", "127.0.0.1.evil.example", "10.0.0.1", "localhost..."]
+)
+@pytest.mark.parametrize("headers", [PAGE, SCRIPT])
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_attack_a_question_about_a_host_that_is_not_ours_sends_nobody_to_the_wrong_site(
+    gate: Gate, host: str, headers: dict[str, str], signed_in: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = gate.sign_in(ALICE) if signed_in else None
+    of_forward: dict[str, str | None] = {**headers, "X-Forwarded-Host": host}
+    of_nginx: dict[str, str | None] = {**headers, "X-Original-URL": f"https://{host}/page"}
+    for path in ("/page", "/public/x"):
+        answers = (
+            forward(gate, {**of_forward, "X-Forwarded-Uri": path}, secret=secret),
+            nginx(gate, {**of_nginx, "X-Original-URL": f"https://{host}{path}"}, secret=secret),
+        )
+        for answer in answers:
+            assert answer.status == 403
+            assert answer.header("Location") is None
+            assert answer.header("Remote-User") is None
+            assert answer.header("X-Lychgate-Assertion") is None
+    assert f"asked about {host}, which is not the host of SP_EXTERNAL_URL" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "host", [HOST, "127.0.0.1", "127.0.0.1:8080", "localhost", "LOCALHOST:443", "[::1]:5000", "localhost."]
+)
+def test_a_question_about_any_name_of_ours_is_answered(gate: Gate, host: str) -> None:
+    secret = gate.sign_in(ALICE)
+    assert forward(gate, {"X-Forwarded-Host": host}, secret=secret).status == 200
+    assert nginx(gate, {"X-Original-URL": f"http://{host}/page"}, secret=secret).status == 200
+
+
 @pytest.mark.parametrize(("skin", "status"), [(forward, 400), (nginx, 403)])
 def test_a_peer_that_is_not_trusted_is_not_believed(gate: Gate, skin: Any, status: int) -> None:
     secret = gate.sign_in(ALICE)
@@ -192,8 +225,8 @@ def claims_in(gate: Gate, answer: Answer, audience: str = HOST) -> dict[str, Any
 
 def test_the_assertion_says_who_is_there_for_one_host_and_two_minutes(gate: Gate) -> None:
     secret = gate.sign_in(ALICE)
-    answer = forward(gate, {"X-Forwarded-Host": "App.Example:8443"}, secret=secret)
-    claims = claims_in(gate, answer, "app.example:8443")
+    answer = forward(gate, {"X-Forwarded-Host": "LocalHost:8443"}, secret=secret)
+    claims = claims_in(gate, answer, "localhost:8443")
     assert (claims["email"], claims["groups"]) == (ALICE.email, ["staff"])
     assert claims["exp"] - claims["iat"] == 120
     assert claims["sub"] == str(gate.person(ALICE))
