@@ -8,12 +8,18 @@ from flask import Blueprint, Response, abort, request
 
 from sp.core import core
 from sp.counters import counters
+from sp.identity import Sender, may_say
 from sp.proxies import Peers, is_this_machine
 
 FAMILIES = {
     "decision": ("lychgate_decisions", "Requests for the application, by what was decided.", ("skin", "verdict")),
     "event": ("lychgate_events", "Sign-ins, refusals, restarts and sign-outs.", ("event", "code")),
     "session_query": ("lychgate_session_queries", "Sessions looked up in the database.", ()),
+}
+FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
+NOT_OF_CLIENTS = {
+    *("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_SERVER"),
+    *("HTTP_X_FORWARDED_PREFIX", "HTTP_VIA"),
 }
 
 views = Blueprint("metrics", __name__)
@@ -33,15 +39,19 @@ def metrics() -> Response:
 
 
 def _may_know() -> bool:
-    """Tell whether the peer, or the client that a trusted proxy names, is this machine or trusted itself.
+    """Tell whether the peer, and every client that it forwards for, is this machine or a trusted one.
 
-    A peer on this machine that forwards for others without being trusted is a proxy whose word nobody checked.
+    What is forwarded by a peer on this machine that is not trusted comes from a proxy whose word was checked by nobody.
     """
-    trusted = Peers(core().config.trusted_proxies)
-    address = request.environ.get("REMOTE_ADDR", "")
-    if trusted.include(request.environ.get("lychgate.peer", "")):
-        return trusted.include(address) or is_this_machine(address)
-    return is_this_machine(address) and not request.environ.get("lychgate.forwarded")
+    environ, trusted = request.environ, Peers(core().config.trusted_proxies)
+    peer = environ.get("lychgate.peer", "")
+    if not trusted.include(peer):
+        return is_this_machine(peer) and "lychgate.forwarded" not in environ
+    forwarding = {key for key in environ if not may_say(Sender.STRANGER, key)}
+    if forwarding and FORWARDED_FOR not in forwarding:
+        return False
+    clients = [client.strip() for key in forwarding - NOT_OF_CLIENTS for client in environ[key].split(",")]
+    return all(trusted.include(client) or is_this_machine(client) for client in clients)
 
 
 def _as_text(gauges: Mapping[str, tuple[str, int]]) -> bytes:

@@ -102,6 +102,48 @@ def test_counters_are_told_to_this_machine_and_trusted_peers_only(make: Callable
     assert gate.ask("/metrics", headers={"X-Forwarded-For": "192.0.2.1"}, REMOTE_ADDR="10.0.0.1").status == 403
 
 
+@pytest.mark.parametrize("peer", ["127.0.0.1", "10.0.0.1"])
+@pytest.mark.parametrize("trusted", ["", "127.0.0.1,10.0.0.0/8"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"X-Forwarded-For": "192.0.2.1:4711"},  # Azure, IIS
+        {"X-Forwarded-For": "[2001:db8::1]:4711"},
+        {"X-Forwarded-For": "unknown"},
+        {"X-Forwarded-For": ""},
+        {"X-Forwarded-For": "192.0.2.1, 127.0.0.1"},
+        {"X-Forwarded-For": "127.0.0.1, 192.0.2.1"},
+        {"X-Forwarded-For": "127.0.0.1,"},
+        {"X-Forwarded-For": "127.0.0.1", "X-Real-IP": "192.0.2.1"},
+        {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=192.0.2.1"},
+        {"X-Real-IP": "192.0.2.1"},
+        {"True-Client-IP": "192.0.2.1"},
+        {"X-Cluster-Client-IP": "192.0.2.1"},
+        {"CF-Connecting-IP": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1;proto=https"},
+        {"Via": "1.1 proxy"},
+        {"X-Forwarded-Proto": "https"},
+        {"X-Forwarded-Host": HOST},
+    ],
+)
+def test_attack_a_stranger_reads_the_counters_through_a_proxy(
+    make: Callable[..., Gate], headers: dict[str, str], trusted: str, peer: str
+) -> None:
+    gate = make(SP_TRUSTED_PROXIES=trusted)
+    assert gate.ask("/metrics", headers=headers, REMOTE_ADDR=peer).status == 403
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "::1", "10.9.9.9", "127.0.0.1, 10.0.0.7"])
+def test_a_monitor_on_this_machine_or_a_trusted_one_reads_the_counters_through_a_proxy_too(
+    make: Callable[..., Gate], client: str
+) -> None:
+    gate = make(SP_TRUSTED_PROXIES="127.0.0.1,10.0.0.0/8")
+    told = {"X-Forwarded-For": client, "X-Forwarded-Proto": "http", "Via": "1.1 Caddy"}
+    assert gate.ask("/metrics", headers=told, REMOTE_ADDR="10.0.0.1").status == 200
+    assert gate.ask("/metrics", headers=told, REMOTE_ADDR="192.0.2.1").status == 403
+
+
 @pytest.mark.parametrize("path", ["//login", "/sso//start", "/sso/../page", "/sso/%2e%2e/page", "/login/../x"])
 def test_an_ambiguous_address_of_our_own_is_refused_as_well(gate: Gate, path: str) -> None:
     assert gate.ask(path, headers=PAGE).status == 400
