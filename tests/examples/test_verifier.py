@@ -46,7 +46,7 @@ def test_the_documents_verifier_takes_a_real_assertion_and_no_other(
 
     header, payload, signature = assertion.split(".")
     other_signature = ("A" if signature[0] != "A" else "B") + signature[1:]
-    for_another_host = asserted(page, example, "other.example.org")
+    for_another_host = asserted(page, example, "localhost")
     own_key = jwt.encode(claims, "x" * 32, "HS256", headers={"kid": jwt.get_unverified_header(assertion)["kid"]})
     for forged in (f"{header}.{payload}.{other_signature}", f"{header}.{payload}.", for_another_host, own_key, ""):
         with pytest.raises(jwt.PyJWTError):
