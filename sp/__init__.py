@@ -64,7 +64,7 @@ def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
     config = settings.announce(host, port)
     _protected(config, create_app(config))
-    lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
+    lines = [f"Lychgate gateway on {config.external_url}{config.prefix}"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
