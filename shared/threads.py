@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Protocol
 
+TAKE_YOUR_TIME = "lychgate.take_your_time"  # in the environ, to be called: lifts the least rate from body and answer
 SPARE = 64  # per worker: so many clients may keep a thread waiting at one time
 
 Task = Callable[[], None]

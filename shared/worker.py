@@ -25,12 +25,11 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
 from shared.settings import SettingsRefused
-from shared.threads import Threads
+from shared.threads import TAKE_YOUR_TIME, Threads
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-TAKE_YOUR_TIME = "lychgate.take_your_time"  # in the environ: lifts the least rate from a body and its answer
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two looks for what has waited too long
 RETRY_SECONDS = 1
@@ -83,7 +82,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if self.nr_conns >= self.worker_connections:
             self._give_up_the_longest()
         sock = ClientSocket.take_over(accepted, self.tpool)
-        self._wait(Connection(self.cfg, sock, client, listener.getsockname()))
+        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        piece = received(conn)  # most requests are there with their connection
+        if piece and conn.take(piece):
+            self.enqueue_req(conn)
+        else:
+            self._wait(conn)
 
     def enqueue_req(self, conn: Connection) -> None:
         """Have the request answered as soon as a thread is free."""
@@ -92,7 +96,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Connection) -> Any:
         """Answer one request; say whether the connection is kept. Runs in a thread."""
         if conn.head_is_too_large:
-            self.handle_error(None, conn.sock, conn.client, self._why_too_large(conn))
+            self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
             return False
         conn.hand_over()
         return super().handle(conn)
@@ -140,14 +144,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.sock.patient = True
 
     def _refuse(self, refusal: SettingsRefused) -> NoReturn:
-        """End everything, if the server starts just now. A worker that is replaced later is tried again and again."""
+        """End the server through its first worker, which says why. One that replaces another is tried again."""
+        if self.age == 1:
+            print(refusal, file=sys.stderr, flush=True)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
         if self.age > self.cfg.workers:
             self.log.error("%s", refusal)
-            time.sleep(RETRY_SECONDS)
-            sys.exit(1)
-        if self.age == 1:  # one of them is enough
-            print(refusal, file=sys.stderr, flush=True)
-        sys.exit(Arbiter.APP_LOAD_ERROR)
+        time.sleep(RETRY_SECONDS)
+        sys.exit(1)
 
     def _answer(self, conn: Connection) -> None:
         kept = False
@@ -168,26 +172,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
 
     def _on_readable(self, conn: Connection, _sock: ClientSocket) -> None:
-        if conn not in self._waiting:
-            return  # given up a moment ago
-        try:
-            piece = conn.sock.recv(PIECE)
-        except BlockingIOError:
+        piece = received(conn) if conn in self._waiting else None  # it may have been given up a moment ago
+        if piece is None:
             return
-        except OSError:
-            piece = b""
-        if conn.phase is Phase.LINGERING:
-            over = conn.drain(piece)
-        elif piece:
-            if conn.take(piece):
-                self._stop_waiting(conn)
-                self.enqueue_req(conn)
-            return
-        else:
-            over = True
-        if over:
+        lingering = conn.phase is Phase.LINGERING
+        if conn.drain(piece) if lingering else not piece:
             self._stop_waiting(conn)
             self._end(conn)
+        elif not lingering and conn.take(piece):
+            self._stop_waiting(conn)
+            self.enqueue_req(conn)
 
     def _linger(self, conn: Connection) -> None:
         try:
@@ -214,9 +208,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns -= 1
         conn.close()
 
-    @staticmethod
-    def _why_too_large(conn: Connection) -> Exception:
-        why: Exception = LimitRequestHeaders("the head of the request is too large")
-        if conn.head_is_one_line:
-            why = LimitRequestLine(HEAD_BYTES, conn.cfg.limit_request_line)
-        return why
+
+def received(conn: Connection) -> bytes | None:
+    """Return what has come: nothing where the client has closed, None where there is nothing yet."""
+    try:
+        return conn.sock.recv(PIECE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def why_too_large(conn: Connection) -> Exception:
+    """Return the error of a head that does not end."""
+    why: Exception = LimitRequestHeaders("the head of the request is too large")
+    if conn.head_is_one_line:
+        why = LimitRequestLine(HEAD_BYTES, conn.cfg.limit_request_line)
+    return why

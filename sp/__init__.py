@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from flask import Flask
 from shared import demo, schema, web
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
+from sp import application
 from sp import config as settings
 from sp.config import Config
 from sp.cookies import FormSessions
@@ -61,9 +61,12 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def prepare(host: str, port: int) -> str:
-    """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
+    """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused.
+
+    The protected application is left to the workers: it may start threads when it is imported.
+    """
     config = settings.announce(host, port)
-    _protected(config, create_app(config))
+    create_app(config)
     lines = [f"Lychgate gateway on {config.external_url}{config.prefix}"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
@@ -82,19 +85,12 @@ def create_wsgi() -> WSGIApplication:
 
 
 def _protected(config: Config, own: Flask) -> WSGIApplication:
-    """Return the application to protect. Raises SettingsRefused if SP_APP names none."""
+    """Return the application to protect. Raises SettingsRefused."""
     if not config.app:
         from sp.welcome import create_welcome_app
 
         return create_welcome_app(own.extensions["lychgate"])
-    module, _colon, name = config.app.partition(":")
-    try:
-        application: WSGIApplication = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise SettingsRefused([f"SP_APP {config.app}: {error}"]) from error
-    if not callable(application):
-        raise SettingsRefused([f"SP_APP {config.app} cannot be called"])
-    return application
+    return application.load(config.app)
 
 
 def _apply_settings(core: Core) -> None:
