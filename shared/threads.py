@@ -30,8 +30,8 @@ class Client(Protocol):
 class Threads:
     """Runs tasks in *size* threads. A task never raises."""
 
-    def __init__(self, size: int, spare: int = SPARE) -> None:
-        self._size, self._spare = size, spare
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._tasks: SimpleQueue[Task] = SimpleQueue()
         self._turns = threading.Semaphore(size)  # who holds one takes tasks
         self._one_at_a_time = threading.Lock()
@@ -53,7 +53,7 @@ class Threads:
     def waiting_for(self, client: Client) -> Iterator[None]:
         """Let another thread take this one's turn for as long as it waits for *client*."""
         with self._one_at_a_time:
-            if len(self._slow) >= self._spare:
+            if len(self._slow) >= SPARE:
                 longest = next(iter(self._slow))
                 del self._slow[longest]
                 longest.give_up()
