@@ -134,4 +134,6 @@ class Server(BaseApplication):  # type: ignore[misc]
 def connections_allowed(threads: int) -> int:
     """Return how many connections a worker may have open."""
     files, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return CONNECTIONS
     return max(min(CONNECTIONS, files - OTHER_FILES), threads + 1)

@@ -38,11 +38,12 @@ class Threads:
         self._ours: set[int] = set()
         self._slow: dict[Client, None] = {}  # those that are waited for, longest first
         self._started = self._lent = self._too_many = 0
-        for _number in range(size):
-            self._start()
 
     def submit(self, task: Task) -> None:
-        """Run *task* in a thread, as soon as one is free."""
+        """Run *task* in a thread, as soon as one is free. They start with the first tasks: an application may fork."""
+        if self._started < self._size:
+            with self._one_at_a_time:
+                self._start()
         self._tasks.put(task)
 
     def include_this_one(self) -> bool:

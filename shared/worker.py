@@ -79,8 +79,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if accepted.family == socket.AF_UNIX:
             client = ("127.0.0.1", 0)  # whoever may open the socket's file is on this machine
         self.nr_conns += 1
-        if self.nr_conns >= self.worker_connections:
-            self._give_up_the_longest()
+        self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
         conn = Connection(self.cfg, sock, client, listener.getsockname())
         piece = received(conn)  # most requests are there with their connection
@@ -166,6 +165,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = min(conn.deadline, time.monotonic() + STOP_KEEPALIVE_LINGER)
         self._waiting[conn] = None
         self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_readable, conn))
+        self._make_room()
 
     def _stop_waiting(self, conn: Connection) -> None:
         del self._waiting[conn]
@@ -197,6 +197,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn)
         else:
             self._end(conn)
+
+    def _make_room(self) -> None:
+        """Keep room for one connection more, or nobody would be accepted until one of these ends."""
+        if self.nr_conns >= self.worker_connections:
+            self._give_up_the_longest()
 
     def _give_up_the_longest(self) -> None:
         longest = next(iter(self._waiting), None)

@@ -96,12 +96,6 @@ def test_clients_that_do_not_read_do_not_delay_others(served: Served) -> None:
         served.assert_others_are_served()
 
 
-def test_more_connections_than_a_worker_may_have_leave_room_for_others(served: Served) -> None:
-    idle = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n"
-    with crowd(served.port, [idle] * 1_100):
-        served.assert_others_are_served()
-
-
 def test_a_request_that_does_not_end_is_given_up_after_its_time(served: Served) -> None:
     """10 seconds for a head, also where it is the second one of a connection; a least rate for bodies."""
     second_head = b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n" + HEAD

@@ -18,7 +18,7 @@ from tests.support.programs import ROOT, RunningProgram, private_environment
 from tests.support.small_server import LARGE
 
 START_SECONDS, SECONDS = 30, 20
-IDLE = 2.0
+IDLE = 2
 LIMITS = ["GRACE_SECONDS=1", f"IDLE_SECONDS={IDLE}", "HEAD_SECONDS=2", "SPARE=3"]
 UPLOAD = 100_000  # more than is collected before a thread is given
 
@@ -141,6 +141,15 @@ def test_with_more_slow_clients_than_spare_threads_the_longest_is_given_up(prote
     assert time.monotonic() - began < IDLE
     for caller in callers:
         all_of(caller)
+
+
+def test_more_connections_than_a_worker_may_have_leave_room_for_others() -> None:
+    with server("own", 1, "CONNECTIONS=20") as port:
+        callers = [client(port, text) for text in ("", "GET / HTTP/1.1\nHost: h\n\n", "GET / HTTP/1.1\nHo") * 20]
+        for _number in range(3):
+            assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=3).text == "0"
+        for caller in callers:
+            caller.close()
 
 
 def test_requests_that_come_at_once_are_answered_in_turn(own: int) -> None:

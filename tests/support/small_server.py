@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from shared import connections, threads
+from shared import connections, serving, threads
 from shared.serving import LOGGING, Server, serve
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ if __name__ == "__main__":
     port, name, at_once, *limits = sys.argv[1:]
     for limit in limits:
         setting, _equals, value = limit.partition("=")
-        setattr(threads if hasattr(threads, setting) else connections, setting, float(value))
+        module = next(module for module in (threads, connections, serving) if hasattr(module, setting))
+        setattr(module, setting, type(getattr(module, setting))(value))
     logging.config.dictConfig(LOGGING)
     serve(Server(lambda: APPLICATIONS[name], f"127.0.0.1:{port}", threads=int(at_once)))
