@@ -1,4 +1,4 @@
-"""Start the identity provider: python run_idp.py [--host 127.0.0.1] [--port 5001] [--workers 1]"""
+"""Start the identity provider: python run_idp.py [--host 127.0.0.1] [--port 5001] [--workers 1] [--threads 16]"""
 
 from shared.serving import main
 

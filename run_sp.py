@@ -1,4 +1,4 @@
-"""Start the gateway: python run_sp.py [--host 127.0.0.1] [--port 5000] [--workers 1]"""
+"""Start the gateway: python run_sp.py [--host 127.0.0.1] [--port 5000] [--workers 1] [--threads 16]"""
 
 from shared.serving import main
 

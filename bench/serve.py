@@ -12,7 +12,7 @@ def main(server: str, target: str, port: int) -> None:
     if server == "gunicorn":
         from shared.serving import Server
 
-        Server(getattr(importlib.import_module(module), name), "127.0.0.1", port, 1).run()
+        Server(getattr(importlib.import_module(module), name), f"127.0.0.1:{port}").run()
         return
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces

@@ -5,19 +5,25 @@ from __future__ import annotations
 import argparse
 import importlib
 import logging.config
+import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from shared.logs import install_log_redaction
 from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
+from shared.worker import Worker
 
 MAX_REQUEST_LINE = 16_384  # bytes: a token of 8 KiB travels in it, and gunicorn's own most is 8,190
-THREADS = 16  # per worker; a client that dawdles over its headers occupies one
+THREADS = 16  # per worker, unless --threads says otherwise
+CONNECTIONS = 1_000  # per worker, as far as the machine allows so many open files
+OTHER_FILES = 100  # databases, logs, and what the protected application opens
 GRACE = 30  # seconds that requests under way are given at SIGTERM
 ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
 LOGGING = {
@@ -40,14 +46,10 @@ def main(program: str, default_port: int) -> None:
     """Serve the package *program* as the command line says.
 
     The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
-    `create_wsgi()`, which each worker calls.
+    `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
     """
     package = importlib.import_module(program)
-    parser = argparse.ArgumentParser(description=package.__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=default_port)
-    parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
+    options = parse_options(package.__doc__, default_port)
     keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
@@ -56,21 +58,58 @@ def main(program: str, default_port: int) -> None:
     except SettingsRefused as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)
-    print(banner, flush=True)
-    Server(package.create_wsgi, options.host, options.port, options.workers).run()
+    place = f"unix:{options.unix}" if options.unix else bind_address(options.host, options.port)
+    print(f"{banner}\nListening on {place}.", flush=True)
+    serve(Server(package.create_wsgi, place, options.workers, options.threads))
+
+
+def parse_options(description: str | None, default_port: int) -> argparse.Namespace:
+    """Return what the command line says."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=default_port)
+    parser.add_argument("--unix", metavar="PATH", help="listen on a socket file, in place of host and port")
+    parser.add_argument("--workers", type=at_least_one, default=1, help="processes")
+    parser.add_argument("--threads", type=at_least_one, default=THREADS, help="requests at a time, in each worker")
+    return parser.parse_args()
+
+
+def at_least_one(text: str) -> int:
+    """Return a number of workers or threads."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def bind_address(host: str, port: int) -> str:
+    """Return host and port as gunicorn takes them."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def serve(server: Server) -> None:
+    """Serve until a signal ends it; end with status 2 if the workers refuse to start."""
+    main_process = os.getpid()
+    try:
+        server.run()
+    except SystemExit as end:
+        if end.code == Arbiter.APP_LOAD_ERROR and os.getpid() == main_process:
+            sys.exit(2)
+        raise
 
 
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn, with every trust in its peers taken back: whom to believe is the programs' own decision."""
 
-    def __init__(self, create_wsgi: Callable[[], Any], host: str, port: int, workers: int) -> None:
+    def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
         self._create_wsgi = create_wsgi
-        bracketed = f"[{host}]" if ":" in host else host
         self._settings = {
-            "bind": f"{bracketed}:{port}",
+            "bind": place,
+            "umask": 0o117,  # of the socket's file: for its owner and group
             "workers": workers,
-            "worker_class": "gthread",
-            "threads": THREADS,
+            "worker_class": Worker,
+            "worker_connections": connections_allowed(threads),
+            "threads": threads,
             "graceful_timeout": GRACE,
             "keepalive": 75,
             "limit_request_line": MAX_REQUEST_LINE,
@@ -94,3 +133,11 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Return the WSGI application, made in each worker."""
         return self._create_wsgi()
+
+
+def connections_allowed(threads: int) -> int:
+    """Return how many connections a worker may have open."""
+    files, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return CONNECTIONS
+    return max(min(CONNECTIONS, files - OTHER_FILES), threads + 1)

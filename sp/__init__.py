@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from shared import demo, logs, request_limits, schema, web
 from shared.errors import StoreUnavailable
 from shared.private_files import exposures
 from shared.settings import SettingsRefused
+from sp import application
 from sp import config as settings
 from sp.config import Config
 from sp.cookies import FormSessions
@@ -70,14 +70,15 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def prepare(host: str, port: int) -> str:
-    """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused."""
+    """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused.
+
+    The protected application is left to the workers: it may start threads when it is imported.
+    """
     config = settings.announce(host, port)
-    app = create_app(config)
-    _protected(config, app)
-    _warn_of_clocks(app.extensions["lychgate"])
+    _warn_of_clocks(create_app(config).extensions["lychgate"])
     for exposure in exposures(config.instance, config.database_url):
         log.warning("%s", exposure)
-    lines = [f"Lychgate gateway on {config.external_url}{config.prefix} (listening on {host}:{port})"]
+    lines = [f"Lychgate gateway on {config.external_url}{config.prefix}"]
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
@@ -117,19 +118,12 @@ def create_wsgi() -> WSGIApplication:
 
 
 def _protected(config: Config, own: Flask) -> WSGIApplication:
-    """Return the application to protect. Raises SettingsRefused if SP_APP names none."""
+    """Return the application to protect. Raises SettingsRefused."""
     if not config.app:
         from sp.welcome import create_welcome_app
 
         return create_welcome_app(own.extensions["lychgate"])
-    module, _colon, name = config.app.partition(":")
-    try:
-        application: WSGIApplication = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise SettingsRefused([f"SP_APP {config.app}: {error}"]) from error
-    if not callable(application):
-        raise SettingsRefused([f"SP_APP {config.app} cannot be called"])
-    return application
+    return application.load(config.app)
 
 
 def _apply_settings(core: Core) -> None:

@@ -157,8 +157,9 @@ def _replay_url(env: Environment) -> str:
 def _app(env: Environment) -> str:
     target = env.text("SP_APP")
     module, _colon, name = target.partition(":")
-    if target and not (all(part.isidentifier() for part in module.split(".")) and name.isidentifier()):
-        env.mistake("SP_APP", "must be module:callable")
+    callable_name = name.removesuffix("()")
+    if target and not (all(part.isidentifier() for part in module.split(".")) and callable_name.isidentifier()):
+        env.mistake("SP_APP", "must be module:callable or module:factory()")
     return target
 
 

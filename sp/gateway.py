@@ -18,7 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
+from shared.threads import TAKE_YOUR_TIME
 from sp.addresses import FOR_MACHINES, FORWARD, NGINX
+from sp.application import why_not_wsgi
 from sp.cookie_guard import guarded
 from sp.counters import IN_PROCESS, counters
 from sp.identity import Sender, Sieve, introduce
@@ -52,6 +54,8 @@ class Gateway:
     def __init__(self, app: WSGIApplication, own: Flask | None = None, *, sign_in_on_401: bool | None = None) -> None:
         from sp import create_app
 
+        if (reason := why_not_wsgi(app)) is not None:
+            raise TypeError(f"Gateway protects a WSGI application, and {app!r} is none: {reason}")
         self.app = app
         self.own = own or create_app()
         core = self.own.extensions["lychgate"]
@@ -102,6 +106,8 @@ class Gateway:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
                 del environ["HTTP_COOKIE"]
+        if (take_your_time := environ.get(TAKE_YOUR_TIME)) is not None:
+            take_your_time()
         if session is not None:
             introduce(environ, session, self._header_set)
             if session.kind == API:

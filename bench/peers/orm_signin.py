@@ -121,4 +121,4 @@ def _open_session(account: Account, claims: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    Server(create_wsgi, "127.0.0.1", int(os.environ["PEER_PORT"]), 1).run()
+    Server(create_wsgi, f"127.0.0.1:{os.environ['PEER_PORT']}").run()

@@ -1,0 +1,237 @@
+"""A client's connection, which is never waited for without an end.
+
+The worker's event loop collects the head of a request, and a small body with it, before a thread is given. How much
+there is to collect is an estimate and decides nothing: gunicorn's parser gets every byte as it came, and it alone says
+where a request ends. What does not fit in there, uploads and long answers, a thread reads and writes through
+`ClientSocket`, which waits only for so long, and lends its thread out while it waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import stat
+import time
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
+
+from gunicorn.workers.gthread import TConn
+
+if TYPE_CHECKING:
+    from shared.threads import Threads
+
+HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
+HEAD_BYTES = 65_536
+SMALL_BODY = 65_536  # bytes: a body up to this is collected before a thread is given
+GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
+LEAST_RATE = 1_024  # bytes a second
+IDLE_SECONDS = 60  # without one byte moving, for the protected application's uploads and downloads
+LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
+LINGER_BYTES = 1_048_576
+
+HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # the parser refuses a bare LF at once: it need not wait either
+FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([0-9]*)", re.IGNORECASE)
+
+
+class TooSlow(TimeoutError):
+    """The client keeps us waiting. Its number is that of a lost connection, which gunicorn passes over in silence."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the client is too slow")
+
+
+class Phase(Enum):
+    """What the event loop waits for."""
+
+    IDLE = "the first byte of the next request"
+    HEAD = "the rest of the head"
+    BODY = "the rest of a small body"
+    LINGERING = "the client to close"
+
+
+class ClientSocket(socket.socket):
+    """A client's socket. In the threads that answer requests it waits with a bound; elsewhere it is a plain socket."""
+
+    _threads: Threads
+    hurried = True  # least rate; without it only a bound on standing still
+    patient = True  # without it, never waits
+
+    @classmethod
+    def take_over(cls, accepted: socket.socket, threads: Threads) -> Self:
+        """Return *accepted* as one of these."""
+        own = cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
+        own._threads = threads
+        own.begin_request()
+        return own
+
+    def begin_request(self) -> None:
+        """Count from here."""
+        self.hurried, self._moved, self._waited, self._given_up = True, 0, 0.0, False
+
+    def take_your_time(self) -> None:
+        """Ask no least rate of this request's body and answer: they are the protected application's."""
+        self.hurried = False
+
+    def give_up(self) -> None:
+        """Wake up whoever waits for this client."""
+        self._given_up = True
+        with contextlib.suppress(OSError):  # the client may have been faster
+            self.shutdown(socket.SHUT_RDWR)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Receive, after a bounded wait."""
+        if not self._threads.include_this_one():
+            return super().recv(bufsize, flags)
+        self._wait_for(select.POLLIN)
+        received = super().recv(bufsize, flags)
+        self._moved += len(received)
+        return received
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Send a part of *data*, after a bounded wait."""
+        if self.gettimeout() == 0 or not self._threads.include_this_one():
+            return super().send(data, flags)
+        while True:
+            try:
+                sent = super().send(data, flags | socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                self._wait_for(select.POLLOUT)
+            else:
+                self._moved += sent
+                return sent
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        """Send *data*, however many bounded waits it takes."""
+        if self.gettimeout() == 0 or not self._threads.include_this_one():
+            return super().sendall(data, flags)
+        left = memoryview(data)
+        while left:
+            left = left[self.send(left, flags) :]
+        return None
+
+    def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        """Send *count* bytes of *file*, however many bounded waits it takes."""
+        ours = self._threads.include_this_one() and count is not None
+        if not ours or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return super().sendfile(file, offset, count)
+        self.setblocking(False)
+        try:
+            return self._send_regular_file(file.fileno(), offset, count or 0)
+        finally:
+            self.setblocking(True)
+
+    def _send_regular_file(self, file: int, offset: int, count: int) -> int:
+        done = 0
+        while done < count:
+            try:
+                sent = os.sendfile(self.fileno(), file, offset + done, count - done)
+            except BlockingIOError:
+                self._wait_for(select.POLLOUT)
+                continue
+            if not sent:
+                break
+            done += sent
+            self._moved += sent
+        return done
+
+    def _wait_for(self, event: int) -> None:
+        """Return when *event* is there. Raises TooSlow."""
+        poll = select.poll()
+        poll.register(self.fileno(), event)
+        if poll.poll(0):
+            return
+        seconds = self._seconds_left()
+        if not self.patient or seconds <= 0:
+            raise TooSlow
+        began = time.monotonic()
+        with self._threads.waiting_for(self):
+            happened = poll.poll(seconds * 1000)
+        self._waited += time.monotonic() - began
+        if not happened or self._given_up:
+            raise TooSlow
+
+    def _seconds_left(self) -> float:
+        seconds: float = IDLE_SECONDS
+        if self.hurried:
+            seconds = min(seconds, GRACE_SECONDS + self._moved / LEAST_RATE - self._waited)
+        return min(seconds, self.gettimeout() or seconds)
+
+
+class Connection(TConn):  # type: ignore[misc]
+    """A connection as the event loop sees it: what it waits for, until when, and what has come so far."""
+
+    sock: ClientSocket
+
+    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+        super().__init__(cfg, sock, client, server)
+        self.data_ready = True  # a thread gets it with a whole head, and need not wait for a first byte
+        self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
+        self.head_is_too_large = False
+        self._came, self._awaited, self._drained = bytearray(), 0, 0
+
+    def await_next(self, already: bytes) -> bool:
+        """Begin to wait for the next request, of which *already* has come. Say whether it is complete."""
+        self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
+        return bool(already) and self.take(already)
+
+    def take(self, piece: bytes) -> bool:
+        """Add what has come. Say whether that is all, or all that the parser needs to refuse it."""
+        if self.phase is Phase.IDLE:
+            self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
+        before = len(self._came)
+        self._came += piece
+        if self.phase is Phase.HEAD:
+            end = HEAD_END.search(self._came, max(0, before - 3))
+            head_bytes = end.end() if end else len(self._came)
+            self.head_is_too_large = head_bytes > HEAD_BYTES
+            if end is None or self.head_is_too_large:
+                return self.head_is_too_large
+            self._await_body(head_bytes)
+        return len(self._came) >= self._awaited
+
+    @property
+    def head_is_one_line(self) -> bool:
+        """Say whether not even the request line has ended."""
+        return b"\r\n" not in self._came
+
+    def hand_over(self) -> None:
+        """Give the parser what has come. For the thread that answers."""
+        self.sock.begin_request()
+        self.init()
+        self.parser.unreader.unread(bytes(self._came))
+        self._came.clear()
+
+    def linger(self) -> None:
+        """Say that nothing more will be sent, and wait for the client to have read. Raises OSError."""
+        self.phase, self.deadline = Phase.LINGERING, time.monotonic() + LINGER_SECONDS
+        self.sock.setblocking(False)
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def drain(self, piece: bytes) -> bool:
+        """Throw *piece* away. Say whether the client has closed, or has sent too much to wait for that."""
+        self._drained += len(piece)
+        return not piece or self._drained > LINGER_BYTES
+
+    def say_that_it_took_too_long(self) -> None:
+        """Answer 408 to a request that has begun and does not end."""
+        if self._came:
+            with contextlib.suppress(OSError):  # it may not even read
+                self.sock.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+
+    def _await_body(self, head_bytes: int) -> None:
+        body = body_to_await(self._came[:head_bytes])
+        self.phase, self._awaited = Phase.BODY, head_bytes + body
+        self.deadline = time.monotonic() + GRACE_SECONDS + body / LEAST_RATE
+
+
+def body_to_await(head: bytes | bytearray) -> int:
+    """Return how many bytes of body to collect before a thread is given: 0 wherever there is a doubt."""
+    found = FRAMING.findall(head)
+    if len(found) != 1 or found[0][0].lower() != b"content-length" or len(found[0][1]) > len(str(SMALL_BODY)):
+        return 0
+    length = int(found[0][1] or 0)
+    return length if length <= SMALL_BODY else 0

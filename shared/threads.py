@@ -1,0 +1,96 @@
+"""The threads that answer requests: so many at work, and spare ones in place of those that wait for their client.
+
+A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
+Meanwhile a spare thread takes its turn, so that as many as ever are there for the other requests. When more clients
+keep us waiting than there are spare threads, the one that has done so for longest is given up. So no number of slow
+clients takes all the threads.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Protocol
+
+TAKE_YOUR_TIME = "lychgate.take_your_time"  # in the environ, to be called: lifts the least rate from body and answer
+SPARE = 64  # per worker: so many clients may keep a thread waiting at one time
+
+Task = Callable[[], None]
+
+
+class Client(Protocol):
+    """The client that a thread waits for."""
+
+    def give_up(self) -> None:
+        """Make whoever waits for this client stop waiting."""
+
+
+class Threads:
+    """Runs tasks in *size* threads. A task never raises."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._tasks: SimpleQueue[Task] = SimpleQueue()
+        self._turns = threading.Semaphore(size)  # who holds one takes tasks
+        self._one_at_a_time = threading.Lock()
+        self._ours: set[int] = set()
+        self._slow: dict[Client, None] = {}  # those that are waited for, longest first
+        self._started = self._lent = self._too_many = 0
+
+    def submit(self, task: Task) -> None:
+        """Run *task* in a thread, as soon as one is free. They start with the first tasks: an application may fork."""
+        if self._started < self._size:
+            with self._one_at_a_time:
+                self._start()
+        self._tasks.put(task)
+
+    def include_this_one(self) -> bool:
+        """Say whether the calling thread is one of these."""
+        return threading.get_ident() in self._ours
+
+    @contextmanager
+    def waiting_for(self, client: Client) -> Iterator[None]:
+        """Let another thread take this one's turn for as long as it waits for *client*."""
+        with self._one_at_a_time:
+            if len(self._slow) >= SPARE:
+                longest = next(iter(self._slow))
+                del self._slow[longest]
+                longest.give_up()
+            self._slow[client] = None
+            self._lent += 1
+            if self._started < self._size + self._lent:
+                self._start()
+            self._turns.release()
+        try:
+            yield
+        finally:
+            with self._one_at_a_time:
+                self._slow.pop(client, None)
+                self._lent -= 1
+                if not self._turns.acquire(blocking=False):
+                    self._too_many += 1  # until the next of them has finished its task
+
+    def shutdown(self, wait: bool = False) -> None:
+        """Do nothing: these threads end with the process, even one that is stuck."""
+
+    def _start(self) -> None:
+        self._started += 1
+        threading.Thread(target=self._work, name=f"request-{self._started}", daemon=True).start()
+
+    def _work(self) -> None:
+        self._ours.add(threading.get_ident())
+        while True:
+            self._turns.acquire()
+            while not self._steps_back():
+                self._tasks.get()()
+
+    def _steps_back(self) -> bool:
+        """Say whether this thread is one too many, now that those that waited are back."""
+        if not self._too_many:
+            return False
+        with self._one_at_a_time:
+            one_too_many = self._too_many > 0
+            self._too_many -= one_too_many
+            return one_too_many

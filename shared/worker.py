@@ -1,0 +1,232 @@
+"""gunicorn's threaded worker, in which a slow client costs a connection and never a thread.
+
+gunicorn 27's own gives a thread to each connection whose first byte has come, reads the head in it without a deadline,
+and closes a connection by waiting up to two seconds for the client, in the one thread that accepts. Here the event loop
+collects heads and small bodies, closes without waiting, and keeps the deadlines (`shared.connections`). Threads come
+in where a request is complete, or its body too large to be collected (`shared.threads`). The parser, the answers, the
+signals and the graceful stop are gunicorn's own.
+
+At the most connections that a worker may have, a new one takes the place of the one that has waited for longest.
+"""
+
+from __future__ import annotations
+
+import errno
+import selectors
+import socket
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
+
+from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
+from shared.settings import SettingsRefused
+from shared.threads import TAKE_YOUR_TIME, Threads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+PIECE = 16_384  # bytes that are received at a time
+SWEEP_SECONDS = 0.5  # between two looks for what has waited too long
+RETRY_SECONDS = 1
+NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
+NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Collects requests in its event loop, and answers them in threads."""
+
+    tpool: Threads
+    wsgi: WSGIApplication
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._waiting: dict[Connection, None] = {}  # those that no thread has, longest first
+        self._next_sweep = 0.0
+
+    def get_thread_pool(self) -> Threads:
+        """Start the threads, in the worker's own process."""
+        return Threads(self.cfg.threads)
+
+    def load_wsgi(self) -> None:
+        """Load the application, which finds TAKE_YOUR_TIME in its environ."""
+        try:
+            super().load_wsgi()
+        except SettingsRefused as refusal:
+            self._refuse(refusal)
+        application = self.wsgi
+
+        def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            environ[TAKE_YOUR_TIME] = environ["gunicorn.socket"].take_your_time
+            return application(environ, start_response)
+
+        self.wsgi = with_time
+
+    def accept(self, listener: Any) -> None:
+        """Accept one connection, and begin to read."""
+        try:
+            accepted, client = listener.accept()
+        except OSError as error:
+            if error.errno in NO_DESCRIPTOR_LEFT:
+                self._give_up_the_longest()
+            elif error.errno not in NOTHING_TO_ACCEPT:
+                raise
+            return
+        if accepted.family == socket.AF_UNIX:
+            client = ("127.0.0.1", 0)  # whoever may open the socket's file is on this machine
+        self.nr_conns += 1
+        self._make_room()
+        sock = ClientSocket.take_over(accepted, self.tpool)
+        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        piece = received(conn)  # most requests are there with their connection
+        if piece and conn.take(piece):
+            self.enqueue_req(conn)
+        else:
+            self._wait(conn)
+
+    def enqueue_req(self, conn: Connection) -> None:
+        """Have the request answered as soon as a thread is free."""
+        self.tpool.submit(partial(self._answer, conn))
+
+    def handle(self, conn: Connection) -> Any:
+        """Answer one request; say whether the connection is kept. Runs in a thread."""
+        if conn.head_is_too_large:
+            self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
+            return False
+        conn.hand_over()
+        return super().handle(conn)
+
+    def finish_request(self, conn: Connection, kept: bool) -> None:
+        """Wait for the next request, or close. Runs in the event loop, as everything below."""
+        if not kept:
+            self._linger(conn)
+        elif conn.await_next(conn.parser.unreader.take_buffered()):
+            self.enqueue_req(conn)
+        else:
+            conn.sock.setblocking(False)
+            self._wait(conn)
+
+    def murder_keepalived(self, force: bool = False) -> None:
+        """Close what has waited too long; with *force*, all that waits."""
+        now = time.monotonic()
+        if now < self._next_sweep and not force:
+            return
+        self._next_sweep = now + SWEEP_SECONDS
+        for conn in list(self._waiting):
+            if force or conn.deadline <= now:
+                self._stop_waiting(conn)
+                self._end_politely(conn)
+
+    def murder_pending(self) -> None:
+        """Do nothing: there is one table of those that wait."""
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Look after the deadlines in time."""
+        super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+
+    def _cap_keepalive(self, deadline: float) -> None:
+        for conn in self._waiting:
+            conn.deadline = min(conn.deadline, deadline)
+
+    def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
+        """Keep a connection only if the rest of the body, which nobody wanted, has come already."""
+        if not keepalive:
+            return False
+        conn.sock.patient = False
+        try:
+            return bool(super()._keepalive_after(conn, keepalive))
+        finally:
+            conn.sock.patient = True
+
+    def _refuse(self, refusal: SettingsRefused) -> NoReturn:
+        """End the server through its first worker, which says why. One that replaces another is tried again."""
+        if self.age == 1:
+            print(refusal, file=sys.stderr, flush=True)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        if self.age > self.cfg.workers:
+            self.log.error("%s", refusal)
+        time.sleep(RETRY_SECONDS)
+        sys.exit(1)
+
+    def _answer(self, conn: Connection) -> None:
+        kept = False
+        try:
+            kept = bool(self.handle(conn))
+        except BaseException:  # a thread that ended here would be one less for good
+            self.log.exception("Error handling a connection")
+        self.method_queue.defer(self.finish_request, conn, kept)
+
+    def _wait(self, conn: Connection) -> None:
+        if not self.alive:
+            conn.deadline = min(conn.deadline, time.monotonic() + STOP_KEEPALIVE_LINGER)
+        self._waiting[conn] = None
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._on_readable, conn))
+        self._make_room()
+
+    def _stop_waiting(self, conn: Connection) -> None:
+        del self._waiting[conn]
+        self.poller.unregister(conn.sock)
+
+    def _on_readable(self, conn: Connection, _sock: ClientSocket) -> None:
+        piece = received(conn) if conn in self._waiting else None  # it may have been given up a moment ago
+        if piece is None:
+            return
+        lingering = conn.phase is Phase.LINGERING
+        if conn.drain(piece) if lingering else not piece:
+            self._stop_waiting(conn)
+            self._end(conn)
+        elif not lingering and conn.take(piece):
+            self._stop_waiting(conn)
+            self.enqueue_req(conn)
+
+    def _linger(self, conn: Connection) -> None:
+        try:
+            conn.linger()
+        except OSError:
+            self._end(conn)
+        else:
+            self._wait(conn)
+
+    def _end_politely(self, conn: Connection) -> None:
+        if conn.phase in (Phase.HEAD, Phase.BODY) and self.alive:
+            conn.say_that_it_took_too_long()
+            self._linger(conn)
+        else:
+            self._end(conn)
+
+    def _make_room(self) -> None:
+        """Keep room for one connection more, or nobody would be accepted until one of these ends."""
+        if self.nr_conns >= self.worker_connections:
+            self._give_up_the_longest()
+
+    def _give_up_the_longest(self) -> None:
+        longest = next(iter(self._waiting), None)
+        if longest is not None:
+            self._stop_waiting(longest)
+            self._end(longest)
+
+    def _end(self, conn: Connection) -> None:
+        self.nr_conns -= 1
+        conn.close()
+
+
+def received(conn: Connection) -> bytes | None:
+    """Return what has come: nothing where the client has closed, None where there is nothing yet."""
+    try:
+        return conn.sock.recv(PIECE)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+def why_too_large(conn: Connection) -> Exception:
+    """Return the error of a head that does not end."""
+    why: Exception = LimitRequestHeaders("the head of the request is too large")
+    if conn.head_is_one_line:
+        why = LimitRequestLine(HEAD_BYTES, conn.cfg.limit_request_line)
+    return why

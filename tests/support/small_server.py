@@ -1,0 +1,72 @@
+"""Our server with one of the applications below and with limits of its own: PORT APPLICATION THREADS NAME=SECONDS…"""
+
+import logging.config
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from shared import connections, serving, threads
+from shared.serving import LOGGING, Server, serve
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+LARGE = 24 * 1024 * 1024  # more than the buffers between server and client take
+at_work, most_at_work = 0, 0
+lock = threading.Lock()
+
+
+def own(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Count the body."""
+    length = sum(len(piece) for piece in iter(lambda: environ["wsgi.input"].read(65_536), b""))
+    return say(start_response, str(length).encode())
+
+
+def protected(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Count the body, however long it takes; or send a large file."""
+    environ[threads.TAKE_YOUR_TIME]()
+    if environ["PATH_INFO"] == "/file":
+        file = TemporaryFile()  # noqa: SIM115 - the server closes it
+        file.write(b"x" * LARGE)
+        file.seek(0)
+        start_response("200 OK", [("Content-Length", str(LARGE))])
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
+    if environ["PATH_INFO"] == "/pieces":
+        start_response("200 OK", [("Content-Length", str(LARGE))])
+        return [b"x" * (LARGE // 4)] * 4
+    return own(environ, start_response)
+
+
+def counting(_environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Work for a moment; say how many have worked at the same time, at most."""
+    global at_work, most_at_work
+    with lock:
+        at_work += 1
+        most_at_work = max(most_at_work, at_work)
+    time.sleep(0.2)
+    with lock:
+        at_work -= 1
+    return say(start_response, str(most_at_work).encode())
+
+
+def say(start_response: "StartResponse", text: bytes) -> Iterable[bytes]:
+    """Answer with *text*."""
+    start_response("200 OK", [("Content-Length", str(len(text)))])
+    return [text]
+
+
+APPLICATIONS: "dict[str, WSGIApplication]" = {"own": own, "protected": protected, "counting": counting}
+
+
+if __name__ == "__main__":
+    port, name, at_once, *limits = sys.argv[1:]
+    for limit in limits:
+        setting, _equals, value = limit.partition("=")
+        module = next(module for module in (threads, connections, serving) if hasattr(module, setting))
+        setattr(module, setting, type(getattr(module, setting))(value))
+    logging.config.dictConfig(LOGGING)
+    serve(Server(lambda: APPLICATIONS[name], f"127.0.0.1:{port}", threads=int(at_once)))
