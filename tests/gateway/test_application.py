@@ -134,7 +134,9 @@ def factory() -> Sequence[bytes]:
     return []
 
 
-@pytest.mark.parametrize("app", [None, 5, coroutine, AsgiObject(), factory], ids=repr)
+@pytest.mark.parametrize(
+    "app", [None, 5, coroutine, AsgiObject(), factory], ids=["none", "number", "coroutine", "asgi object", "factory"]
+)
 def test_in_process_too_what_is_not_a_wsgi_application_is_refused(tmp_path: Path, app: object) -> None:
     own = make_gate(tmp_path).gateway.own
     with pytest.raises(TypeError, match="WSGI"):
@@ -148,7 +150,9 @@ class Application:
         """Take what WSGI gives."""
 
 
-@pytest.mark.parametrize("app", [Application, dict, print, lambda *both: both], ids=repr)
+@pytest.mark.parametrize(
+    "app", [Application, dict, print, lambda *both: both], ids=["class", "dict", "built-in", "lambda"]
+)
 def test_what_may_be_a_wsgi_application_is_taken(tmp_path: Path, app: object) -> None:
     own = make_gate(tmp_path).gateway.own
     assert Gateway(app, own).app is app  # type: ignore[arg-type]
