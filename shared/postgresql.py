@@ -57,7 +57,7 @@ MIGRATING = Limits(answer=0, statement=0, lock=0, idle_in_transaction=0)
 
 
 class Pool(QueuePool):
-    """At most PLACES connections; whoever asks for one while the server hangs is refused at once."""
+    """At most PLACES connections; a request for one while the server hangs is refused at once."""
 
     breaker: Breaker
     limits = SERVING

@@ -17,6 +17,7 @@ from shared.private_files import make_private_file
 # A writer waits so long for the other threads of its process, and then as long for other processes. Together less
 # than the five seconds within which every request is answered.
 BUSY_MS = 2_000
+WAITS, WRITES = "waits", "writes"  # of a connection behind the door: for the file's lock, or holding it
 POOL = {"pool_size": 16, "max_overflow": -1}  # a connection for each thread: none waits for another one's
 
 
@@ -55,14 +56,18 @@ def prepare(engine: Engine) -> None:
             if "behind_door" not in connection.info:
                 if not door.acquire(timeout=BUSY_MS / 1000):
                     raise _locked("another thread of this process has been writing all the time")
-                connection.info["behind_door"] = True
+                connection.info["behind_door"] = WAITS
             _execute(connection, "BEGIN IMMEDIATE")
+        connection.info["behind_door"] = WRITES
 
     @event.listens_for(engine, "checkin")
     def leave(_connection: Any, record: Any) -> None:
         """Open the door again, whatever became of the transaction and its connection."""
-        if record.info.pop("behind_door", False):
+        state = record.info.pop("behind_door", None)
+        if state is not None:
             door.release()
+        if state == WRITES:
+            breaker.answered(breaker.asked())  # the lock is free again, for this process at least
 
 
 def _keep_private(engine: Engine) -> None:
@@ -78,7 +83,7 @@ def _keep_private(engine: Engine) -> None:
 
 
 def patient(_engine: Engine, *, migrating: bool = False) -> AbstractContextManager[None]:
-    """Change nothing: here statements have no limit, and whoever starts waits for the others at a file lock."""
+    """Change nothing: here statements have no limit, and programs that start wait for each other at a file lock."""
     return nullcontext()
 
 
