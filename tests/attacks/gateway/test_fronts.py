@@ -198,6 +198,17 @@ def test_nobody_outside_asks_in_the_proxys_name(front: Front, path: bytes) -> No
     assert ALICE.email.encode() not in reply.head
 
 
+@pytest.mark.parametrize("cookie", [b"__Host-sp_session", b"__Host-sp_form", b"__Host-sp_pending_1"])
+def test_no_page_of_the_application_sets_a_cookie_of_ours_over_https(front: Front, cookie: bytes) -> None:
+    """A browser takes a __Host- cookie with Secure only; nginx can take that away, Caddy the whole cookie."""
+    assert b"\r\nset-cookie: mine=1; secure" in front.send(b"/public/x?set-cookie=mine=1;%20Secure").head.lower()
+    reply = front.send(b"/public/x?set-cookie=" + cookie + b"=x;%20Path=/;%20Secure")
+    assert reply.told is not None
+    left = [line for line in reply.head.lower().split(b"\r\n") if cookie.lower() in line]
+    assert not any(b"secure" in line for line in left), reply
+    assert front.name == "nginx" or not left
+
+
 def test_the_gateway_says_where_the_sign_in_is_and_no_header_does(front: Front) -> None:
     for lines in ([b"X-Forwarded-Host: evil.example"], [b"Host: evil.example"], [b"Forwarded: host=evil.example"]):
         reply = front.send(b"/page", *lines)

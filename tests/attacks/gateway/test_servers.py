@@ -93,6 +93,17 @@ def test_no_cookie_but_the_true_one_opens(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
+    "cookie",
+    ["sp_session=x", "=sp_session=x", "%20sp_session=x", "__Host-sp_session=x;Secure;Path=/", "sp_pending_1=x"],
+)
+def test_no_page_of_the_application_sets_a_cookie_of_ours(target: Target, cookie: str) -> None:
+    assert b"\r\nset-cookie: mine=1" in target.send(b"/public/x?set-cookie=mine=1").head.lower()
+    reply = target.send(b"/public/x?set-cookie=" + cookie.encode())
+    assert reply.told is not None
+    assert b"set-cookie" not in reply.head.lower()
+
+
+@pytest.mark.parametrize(
     "host", [b"evil.example", b"127.0.0.1:1@evil.example", b"127.0.0.1,evil.example", b"127.0.0.1 evil", b""]
 )
 def test_under_a_foreign_name_nobody_is_let_in(target: Target, host: bytes) -> None:

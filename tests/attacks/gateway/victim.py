@@ -1,8 +1,11 @@
-"""What the attacks are aimed at: an application that tells what it was told."""
+"""What the attacks are aimed at: an application that tells what it was told, and sets cookies as it is asked to."""
 
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
+
+SET = "set-cookie="
 
 
 def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -22,5 +25,8 @@ def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         "headers": {key: value for key, value in environ.items() if key.startswith("HTTP_")},
     }
     body = json.dumps(told).encode()
-    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    if (query := environ.get("QUERY_STRING", "")).startswith(SET):
+        headers.append(("Set-Cookie", unquote(query.removeprefix(SET))))
+    start_response("200 OK", headers)
     return [body]
