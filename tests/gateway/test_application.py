@@ -134,7 +134,7 @@ def factory() -> Sequence[bytes]:
     return []
 
 
-@pytest.mark.parametrize("app", [None, 5, coroutine, AsgiObject(), factory], ids=repr)
+@pytest.mark.parametrize("app", [None, 5, coroutine, AsgiObject(), factory], ids=range(5))
 def test_in_process_too_what_is_not_a_wsgi_application_is_refused(tmp_path: Path, app: object) -> None:
     own = make_gate(tmp_path).gateway.own
     with pytest.raises(TypeError, match="WSGI"):
@@ -148,7 +148,7 @@ class Application:
         """Take what WSGI gives."""
 
 
-@pytest.mark.parametrize("app", [Application, dict, print, lambda *both: both], ids=repr)
+@pytest.mark.parametrize("app", [Application, dict, print, lambda *both: both], ids=range(4))
 def test_what_may_be_a_wsgi_application_is_taken(tmp_path: Path, app: object) -> None:
     own = make_gate(tmp_path).gateway.own
     assert Gateway(app, own).app is app  # type: ignore[arg-type]
