@@ -24,7 +24,7 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
 from idp.stores import audit, database, sessions
 from idp.stores.sessions import SessionOver, SignedIn
-from shared.throttling import TooManyAttempts
+from shared.throttling import Attempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
@@ -81,7 +81,7 @@ def already_signed_in() -> SignedIn | None:
 
 def check_password(email: str, password: str) -> Person:
     """Return the person, or raise WrongCredentials or TooManyAttempts. [isUserExistsAndPasswordValid]"""
-    attempt = parts().throttle.admit(email, request.remote_addr or "", devices.known_device(email))
+    attempt = admit_attempt(email)
     try:
         person = parts().people.authenticate(email, password)
     except WrongCredentials:
@@ -90,6 +90,17 @@ def check_password(email: str, password: str) -> Person:
         raise
     attempt.succeeded()
     return person
+
+
+def admit_attempt(email: str) -> Attempt:
+    """Count the attempt, or raise TooManyAttempts: on what was typed, and on the person whom the directory finds by it.
+
+    A directory may take many spellings for one person, and each would bring guesses of its own.
+    """
+    throttle, device = parts().throttle, devices.known_device(email)
+    attempt = throttle.admit(email, request.remote_addr or "", device)
+    found = parts().people.find(email) if device is None else None
+    return throttle.admit_found(attempt, email, found.email) if found else attempt
 
 
 def typed_address(typed: str) -> str:

@@ -14,7 +14,7 @@ from flask import Flask
 
 from idp import backchannel
 from idp.parts import parts
-from idp.stores import audit, outbox, sessions
+from idp.stores import audit, counters, outbox, sessions
 
 EVERY = 2.0  # seconds between two looks at the outbox
 TIDY_EVERY = 150  # looks between two clean-ups: five minutes
@@ -39,7 +39,8 @@ def retry_notices() -> None:
 def tidy() -> None:
     """Forget ended sessions and counts, and the oldest of the audit."""
     sessions.forget_ended(AT_A_TIME)
-    parts().throttle.storage.forget_ended(AT_A_TIME)
+    with counters.independent_transaction() as connection:
+        parts().throttle.storage.forget_ended(connection, AT_A_TIME)
     audit.forget_before(parts().now() - timedelta(days=KEEP_AUDIT_DAYS), AT_A_TIME)
 
 

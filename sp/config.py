@@ -54,6 +54,7 @@ class Config:
     sign_in_on_401: bool = False
     metrics_folder: Path | None = None
     has_file: bool = False
+    activity_days: int = 90
 
     @property
     def https(self) -> bool:
@@ -97,6 +98,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
         metrics_folder=Path(metrics) if metrics else None,
         has_file=bool(env.text("SP_CONFIG")),
+        activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
     )
     env.finish()
     return config

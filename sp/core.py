@@ -24,6 +24,7 @@ from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
 from sp.stores.assertion_keys import AssertionKeys
+from sp.stores.housekeeping import Housekeeping
 from sp.stores.key_copies import SqlKeyCopies
 from sp.stores.logbook import Logbook
 from sp.stores.people import People
@@ -55,6 +56,7 @@ class Core:
     sign_outs: SignOuts
     pending: PendingSignIns
     landings: Landings
+    housekeeping: Housekeeping
     people: People
     local: LocalSignIn
     finder: PeopleFinder
@@ -74,7 +76,10 @@ def build(config: Config, engine: Engine) -> Core:
     sessions = SessionStore(
         engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
-    sign_in, logbook = SignIn(engine, replay, sessions, providers, config.seat_limit), Logbook(engine)
+    throttle = make_throttle(engine)
+    housekeeping = Housekeeping(engine, sessions, throttle.storage, config.activity_days)
+    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
+    logbook = Logbook(engine, housekeeping)
     people = People(engine, sessions, config.seat_limit)
     devices = Devices(config.secret_keys, "lychgate device")
     return Core(
@@ -100,8 +105,9 @@ def build(config: Config, engine: Engine) -> Core:
         sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),
         landings=Landings(config.secret_keys, https=config.https),
+        housekeeping=housekeeping,
         people=people,
-        local=LocalSignIn(people, make_throttle(engine), devices, sign_in, logbook),
+        local=LocalSignIn(people, throttle, devices, sign_in, logbook),
         finder=PeopleFinder(engine),
         trials=Trials(engine, replay, config.seat_limit),
     )

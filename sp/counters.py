@@ -19,7 +19,7 @@ from shared.errors import REJECTIONS
 from sp.policy import Verdict
 
 IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
-CODES = ("none", *REJECTIONS, "other")
+CODES = ("none", *REJECTIONS, "wrong_password", "other")
 EVENTS = ("sign_in", "refused", "restart", "sign_out", "trial", "other")
 _SLOTS = (
     *(("decision", skin, verdict.words) for skin in (IN_PROCESS, NGINX, FORWARD) for verdict in Verdict),

@@ -10,6 +10,7 @@ from shared.errors import REJECTIONS
 from shared.web import page
 from sp.core import core
 from sp.stores import activity_log
+from sp.stores.activity import WRONG_PASSWORD
 from sp.views.administration import administrators_only
 
 views = Blueprint("activity", __name__)
@@ -23,6 +24,7 @@ EVENTS = {
     "trial": "trial",
 }
 ANY_REFUSAL = "refused"
+CODES = (*REJECTIONS, WRONG_PASSWORD)
 
 
 @views.get("/settings/activity", strict_slashes=False)
@@ -36,7 +38,7 @@ def index() -> ResponseReturnValue:
     found = activity_log.page(
         core().engine,
         email=email,
-        code=code if code in REJECTIONS else "",
+        code=code if code in CODES else "",
         refused=code == ANY_REFUSAL,
         before=request.args.get("before", type=int),
     )
@@ -47,7 +49,7 @@ def index() -> ResponseReturnValue:
         reference=reference,
         email=email,
         code=code,
-        codes=list(REJECTIONS),
+        codes=CODES,
         events=EVENTS,
     )
 

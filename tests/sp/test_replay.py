@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, select, text
 
 from shared.errors import StoreUnavailable, TokenReplayed
 from sp.models import SpentToken
-from sp.replay import CLEAN_UP_ROWS, RedisReplayCache, ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.replay import RedisReplayCache, ReplayCache, SqlReplayCache, Trace, clean_up, token_key
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
 
@@ -192,12 +192,12 @@ def test_the_key_is_provider_and_jti_and_nothing_else() -> None:
 def test_rows_live_exactly_until_their_second_and_go_a_hundred_at_a_time(ledger: Ledger) -> None:
     now = int(time.time())
     with ledger.transaction() as connection:
-        for number in range(CLEAN_UP_ROWS + 5):
+        for number in range(105):
             ledger.cache.spend(connection, number.to_bytes(16), now - 1, Trace())
         for number, until in enumerate((now, now + 1), start=1000):
             ledger.cache.spend(connection, number.to_bytes(16), until, Trace())
     with ledger.transaction() as connection:
-        assert [clean_up(connection, now) for _ in range(3)] == [CLEAN_UP_ROWS, 5, 0]
+        assert [clean_up(now, connection, 100) for _ in range(3)] == [100, 5, 0]
         left = connection.execute(select(SpentToken.expires_at).order_by(SpentToken.expires_at)).scalars().all()
     assert list(left) == [now, now + 1]
 

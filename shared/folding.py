@@ -1,0 +1,113 @@
+"""Refusals that come too fast to be written down one by one: which are, and how the others are counted.
+
+A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
+writes a burst of each kind in full, and then a few a minute; alike ones beyond that are counted in memory, and the
+count is added to one row about once a second. A kind is made of our own words alone (code, provider, event), never of
+what a stranger can vary. A worker that is killed loses the counts of its last second; one that ends in order does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+KIND_BURST, KIND_PER_MINUTE = 100, 3  # of one kind
+BURST, PER_MINUTE = 200, 6  # of all kinds together
+FLUSH_AFTER = 1.0  # seconds
+
+Key = TypeVar("Key", bound=Hashable)
+
+log = logging.getLogger("lychgate")
+
+
+class Allowance:
+    """A bucket of *burst* rows, into which *per_minute* come back."""
+
+    def __init__(self, burst: int, per_minute: int, now: float) -> None:
+        self._burst, self._per_second = burst, per_minute / 60
+        self._left, self._at = float(burst), now
+
+    def has(self, now: float) -> bool:
+        """Tell whether one is left."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        return self._left >= 1
+
+    def take(self) -> None:
+        """Take one."""
+        self._left -= 1
+
+
+class Budget:
+    """Decides which refusals of this worker get a row."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._all = Allowance(BURST, PER_MINUTE, clock())
+        self._kinds: dict[Hashable, Allowance] = {}
+
+    def take(self, kind: Hashable) -> bool:
+        """Tell whether one more of *kind* is written in full, and count it if so."""
+        with self._lock:
+            now = self._clock()
+            own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
+            if not (own.has(now) and self._all.has(now)):
+                return False
+            own.take()
+            self._all.take()
+            return True
+
+
+@dataclass
+class Count:
+    """How often, and when first and last, in seconds since 1970."""
+
+    times: int
+    first: int
+    last: int
+
+
+class Tally(Generic[Key]):
+    """Counts in memory, and hands the counts to *write* about a second after the first of them.
+
+    *write* may raise: the counts are kept then, and written with the next.
+    """
+
+    def __init__(self, write: Callable[[Mapping[Key, Count]], None], after: float = FLUSH_AFTER) -> None:
+        self._write, self._after = write, after
+        self._lock = threading.Lock()
+        self._counts: dict[Key, Count] = {}
+        self._waits = False
+
+    def count(self, key: Key, now: int, times: int = 1) -> None:
+        """Count *times* more of *key*."""
+        with self._lock:
+            count = self._counts.setdefault(key, Count(0, now, now))
+            count.times, count.last = count.times + times, max(count.last, now)
+            if self._waits:
+                return
+            self._waits = True
+        # Not a daemon: a program that ends waits for it, and so writes its last counts.
+        threading.Timer(self._after, self.flush).start()
+
+    def flush(self) -> None:
+        """Write what was counted."""
+        with self._lock:
+            counts, self._counts, self._waits = self._counts, {}, False
+        if not counts:
+            return
+        try:
+            self._write(counts)
+        except Exception as error:
+            log.error("counts of refusals could not be written, the next try includes them: %s", type(error).__name__)
+            self._take_back(counts)
+
+    def _take_back(self, counts: Mapping[Key, Count]) -> None:
+        with self._lock:
+            for key, count in counts.items():
+                later = self._counts.setdefault(key, Count(0, count.first, count.last))
+                later.times, later.first = later.times + count.times, min(later.first, count.first)
