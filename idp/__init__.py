@@ -23,10 +23,12 @@ from idp.people import DirectoryUnavailable, PersonDirectory
 from idp.proxies import TrustedProxies
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
+from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
 from shared import web
+from shared.schema import Engine
 from shared.settings import SettingsRefused
 from shared.vault import Vault
 
@@ -79,8 +81,8 @@ def assemble(
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
     app.config.from_mapping(flask_settings(settings))
-    database.open_database(app)
-    app.extensions["idp"] = put_together(settings, people, services, clock)
+    engine = database.open_database(app)
+    app.extensions["idp"] = put_together(settings, people, services, engine, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
     web.install(app, prefix="", https=settings.https, role="identity provider")
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
@@ -115,6 +117,7 @@ def put_together(
     settings: Settings,
     people: PersonDirectory | None,
     services: ServiceRegistry | None,
+    engine: Engine,
     clock: Callable[[], float],
 ) -> Parts:
     """Return the parts, the two seams filled."""
@@ -129,6 +132,7 @@ def put_together(
         services=services or SqlRegistry(vault, now, lambda: demo.service(settings)),
         vault=vault,
         throttle=make_throttle(now),
+        refusals=Refusals(engine, now),
         now=now,
     )
 

@@ -22,7 +22,7 @@ from idp.models import writing
 from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
-from idp.stores import audit, database, sessions
+from idp.stores import audit, database, refusals, sessions
 from idp.stores.sessions import SessionOver, SignedIn
 from shared.throttling import Attempt, TooManyAttempts
 from shared.vault import VaultLocked
@@ -85,8 +85,7 @@ def check_password(email: str, password: str) -> Person:
     try:
         person = parts().people.authenticate(email, password)
     except WrongCredentials:
-        with writing() as session:
-            audit.record(session, "sign_in_refused", email=typed_address(email))
+        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_address(email))
         raise
     attempt.succeeded()
     return person
@@ -124,8 +123,7 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
     """Issue the token and send it to the registered address, and to no other. [sendVerifiedUserJWTData]"""
     person = signed_in.person
     if not service.admits(person):
-        with writing() as session:
-            audit.record(session, "service_denied", email=person.email, service=service.name)
+        audit.refused(refusals.SERVICE_DENIED, email=person.email, service=service.name)
         return page("idp/denied.html", 403, service=service, person=person)
     now, token_id = parts().now(), generate_token_id()
     with writing() as session:

@@ -1,9 +1,10 @@
 """Refusals that come too fast to be written down one by one: which are, and how the others are counted.
 
 A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
-writes a burst of each kind in full, and then a few a minute; alike ones beyond that are counted in memory, and the
-count is added to one row about once a second. A kind is made of our own words alone (code, provider, event), never of
-what a stranger can vary. A worker that is killed loses the counts of its last second; one that ends in order does not.
+writes so many bytes of them in full, and then a few rows a minute; alike ones beyond that are counted in memory, and
+the count is added to one row about once a second. Bytes, because a stranger's rows are as long as he makes them. A kind
+is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is killed loses
+the counts of its last second; one that ends in order does not.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-KIND_BURST, KIND_PER_MINUTE = 100, 3  # of one kind
-BURST, PER_MINUTE = 200, 6  # of all kinds together
+# Bytes in the database: a thousand short rows at once, and 3 a minute, of one kind; twice that of all kinds together.
+KIND_BURST, KIND_PER_MINUTE = 384 * 1024, 1536
+BURST, PER_MINUTE = 2 * KIND_BURST, 2 * KIND_PER_MINUTE
 FLUSH_AFTER = 1.0  # seconds
 
 Key = TypeVar("Key", bound=Hashable)
@@ -25,21 +27,21 @@ log = logging.getLogger("lychgate")
 
 
 class Allowance:
-    """A bucket of *burst* rows, into which *per_minute* come back."""
+    """A bucket of *burst* bytes, into which *per_minute* come back."""
 
     def __init__(self, burst: int, per_minute: int, now: float) -> None:
         self._burst, self._per_second = burst, per_minute / 60
         self._left, self._at = float(burst), now
 
-    def has(self, now: float) -> bool:
-        """Tell whether one is left."""
+    def has(self, size: int, now: float) -> bool:
+        """Tell whether so many are left."""
         self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
         self._at = now
-        return self._left >= 1
+        return self._left >= size
 
-    def take(self) -> None:
-        """Take one."""
-        self._left -= 1
+    def take(self, size: int) -> None:
+        """Take so many."""
+        self._left -= size
 
 
 class Budget:
@@ -50,16 +52,21 @@ class Budget:
         self._all = Allowance(BURST, PER_MINUTE, clock())
         self._kinds: dict[Hashable, Allowance] = {}
 
-    def take(self, kind: Hashable) -> bool:
-        """Tell whether one more of *kind* is written in full, and count it if so."""
+    def take(self, kind: Hashable, size: int) -> bool:
+        """Tell whether one more of *kind*, of *size* bytes, is written in full, and count it if so."""
         with self._lock:
             now = self._clock()
             own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
-            if not (own.has(now) and self._all.has(now)):
+            if not (own.has(size, now) and self._all.has(size, now)):
                 return False
-            own.take()
-            self._all.take()
+            own.take(size)
+            self._all.take(size)
             return True
+
+
+def size_of(fixed: int, *texts: str | None) -> int:
+    """Return about how many bytes a row takes: *fixed* ones, and its texts in UTF-8."""
+    return fixed + sum(len(text.encode("utf-8", "replace")) for text in texts if text)
 
 
 @dataclass

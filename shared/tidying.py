@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_ROWS = 100  # in a step: a thousand take 35 ms
-LEAST_ROWS = 5
+LEAST_ROWS = 20  # fewer do not make a step shorter: its commit takes the time
 LONG_STEP = 0.010  # seconds of write transaction; the next step is half as large
-SHORT_STEP = 0.004  # the next step may be larger again
+SHORT_STEP = 0.007  # the next step may be larger again
 PAUSE = 0.010  # seconds between two rounds, in which other writers have their turn
 
 Step = Callable[[Any, int], int]

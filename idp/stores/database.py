@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from idp.models import db
 from idp.services import ServiceRegistry
-from shared.schema import is_up_to_date, prepare_engine, upgrade
+from shared.schema import Engine, is_up_to_date, prepare_engine, upgrade
 from shared.settings import SettingsRefused
 from shared.vault import VaultLocked
 
@@ -17,11 +17,11 @@ DatabaseDown = OperationalError  # what a database raises that cannot be reached
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
-def open_database(app: Flask) -> None:
-    """Give *app* its engine. Nothing is connected yet."""
+def open_database(app: Flask) -> Engine:
+    """Give *app* its engine, and return it. Nothing is connected yet."""
     db.init_app(app)
     with app.app_context():
-        prepare_engine(db.engine)
+        return prepare_engine(db.engine)
 
 
 def bring_up_to_date() -> None:

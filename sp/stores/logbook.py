@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import Rejection
-from shared.folding import Budget, Count, Tally
+from shared.folding import Budget, Count, Tally, size_of
 from sp.counters import counters
 from sp.provisioning import MAX_SUBJECT
 from sp.sessions import Session
@@ -29,6 +29,8 @@ from sp.stores.database import must_answer
 from sp.stores.folds import Fold
 from sp.stores.housekeeping import Housekeeping
 from sp.verification import Verified
+
+ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
 
 log = logging.getLogger("lychgate")
 
@@ -103,7 +105,7 @@ class Logbook:
     ) -> str:
         self._housekeeping.note()
         now = int(time.time())
-        if budget.take((code, provider)):
+        if budget.take((code, provider), _size(visitor, **known)):
             self._try_to_write(visitor, reference, now, code=code, provider=provider, **known)
             return reference
         counters.event(activity.REFUSED, code)
@@ -123,3 +125,10 @@ class Logbook:
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._writing.begin() as connection:
             folds.add(connection, counts)
+
+
+def _size(
+    visitor: Visitor, *, detail: str, email: str | None = None, subject: str | None = None, **_short: object
+) -> int:
+    """Return about how many bytes the line takes. E-mail and subject are in an index as well."""
+    return size_of(ROW_BYTES, visitor.user_agent[:200], detail[:1000], *(2 * (email, subject)))

@@ -24,7 +24,8 @@ class Clock:
 
 
 def taken(budget: Budget, kind: str, tries: int) -> int:
-    return sum(budget.take(kind) for _ in range(tries))
+    """Return how many bytes got in, by rows of one kibibyte."""
+    return 1024 * sum(budget.take(kind, 1024) for _ in range(tries))
 
 
 def test_a_kind_gets_a_burst_and_then_a_few_a_minute() -> None:
@@ -32,7 +33,7 @@ def test_a_kind_gets_a_burst_and_then_a_few_a_minute() -> None:
     budget = Budget(clock)
     assert taken(budget, "a", 10_000) == KIND_BURST
     clock.now += 60
-    assert taken(budget, "a", 10_000) == KIND_PER_MINUTE
+    assert taken(budget, "a", 10_000) == KIND_PER_MINUTE // 1024 * 1024
     clock.now += 1_000_000
     assert taken(budget, "a", 10_000) == KIND_BURST
 
@@ -43,6 +44,12 @@ def test_attack_many_kinds_together_get_no_more_than_the_whole() -> None:
     assert sum(taken(budget, str(kind), 1_000) for kind in range(50)) == BURST
     clock.now += 60
     assert sum(taken(budget, str(kind), 1_000) for kind in range(50)) == PER_MINUTE
+
+
+def test_attack_long_rows_are_fewer() -> None:
+    short, long = Budget(Clock()), Budget(Clock())
+    assert sum(short.take("a", 400) for _ in range(10_000)) == KIND_BURST // 400
+    assert sum(long.take("a", 4_000) for _ in range(10_000)) == KIND_BURST // 4_000
 
 
 def test_a_program_that_ends_writes_its_last_counts() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, insert, text
 
+from shared import folding
 from shared.errors import ClaimInvalid, Rejection, SignatureInvalid, TokenMalformed, TokenMissing, UserUnknown
 from shared.folding import BURST, KIND_BURST
 from shared.tidying import MOST_ROWS
@@ -24,6 +25,7 @@ from tests.support.stores import PostgreSQL
 
 WHO = Visitor("192.0.2.1", "Looking-Glass/1.0")
 DAY = 86_400
+LONG = "y" * 990
 MakeCore = Callable[..., Core]
 
 
@@ -47,6 +49,13 @@ def make_core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeCo
         core.engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def no_allowance_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine."""
+    monkeypatch.setattr(folding, "PER_MINUTE", 0)
+    monkeypatch.setattr(folding, "KIND_PER_MINUTE", 0)
+
+
 @pytest.fixture
 def core(make_core: MakeCore) -> Core:
     return make_core()
@@ -64,8 +73,21 @@ def quiet() -> Iterator[None]:
 def refuse(core: Core, number: int, rejection: Rejection | None = None) -> str:
     """Refuse a stranger who varies whatever can be varied."""
     visitor = Visitor(f"2001:db8:{number % 65536:x}::{number:x}", f"{number} " + "x" * 198)
-    why = rejection or (SignatureInvalid, TokenMalformed, TokenMissing)[number % 3](f"{number} " + "y" * 990)
+    why = rejection or (SignatureInvalid, TokenMalformed, TokenMissing)[number % 3](f"{number} {LONG}")
     return core.logbook.note_refusal(why, visitor, reference=f"R{number}")
+
+
+def flood(core: Core, kind: type[Rejection] = ClaimInvalid) -> int:
+    """Refuse until refusals of the *kind* get no line any more; return how many there were."""
+    for number in range(10_000):
+        if refuse(core, number, kind(f"{number:04} {LONG}")) != f"R{number}":
+            return number + 1
+    raise AssertionError("there is no end to it")
+
+
+def flood_of_all_kinds(core: Core) -> None:
+    for number in range(BURST // 1000):
+        refuse(core, number)
 
 
 def rows(engine: Engine, query: str) -> list[tuple[Any, ...]]:
@@ -106,7 +128,7 @@ def test_attack_a_hundred_thousand_refusals_fill_less_than_two_mebibytes(core: C
     core.logbook.flush()
     assert size() - before < 2 * 1024 * 1024
     assert one(core.engine, "SELECT sum(times) FROM activity") == 100_000
-    assert one(core.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") < BURST + 60
+    assert one(core.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") < BURST // 1500 + 60
 
 
 @pytest.mark.usefixtures("quiet")
@@ -119,38 +141,39 @@ def test_attack_a_flood_writes_once_a_second_and_not_once_a_refusal(core: Core) 
         nonlocal written
         written += 1
 
-    for number in range(3 * KIND_BURST):
-        refuse(core, number)
+    flood_of_all_kinds(core)
     event.listen(core.engine, "begin", count)
     began = time.monotonic()
     for number in range(5_000):
         refuse(core, number)
     core.logbook.flush()
-    assert written <= (time.monotonic() - began) * 1.2 + 2
+    assert written <= (time.monotonic() - began) * 2 + 50  # a clean-up, with its steps, may be among them
 
 
 def test_alike_refusals_of_all_workers_are_one_line_whatever_a_stranger_varies(make_core: MakeCore) -> None:
     workers = [make_core(), make_core()]
-    references = {refuse(worker, n, SignatureInvalid(f"{n}")) for n in range(KIND_BURST + 50) for worker in workers}
     for worker in workers:
+        flood(worker, SignatureInvalid)
         worker.logbook.flush()
+    before = one(workers[0].engine, "SELECT sum(times) FROM activity WHERE last_at IS NOT NULL")
+    references = {refuse(worker, n, SignatureInvalid(f"{n:04} {LONG}")) for n in range(49) for worker in workers}
+    for worker in workers:
         worker.logbook.flush()
     folded = rows(workers[0].engine, "SELECT reference, times, code FROM activity WHERE last_at IS NOT NULL")
     assert len(folded) in (1, 2)  # two, if an hour has just ended
-    assert sum(times for _reference, times, _code in folded) == 100
+    assert sum(times for _reference, times, _code in folded) == before + 2 * 49
     assert {code for _reference, _times, code in folded} == {"signature_invalid"}
-    assert {reference for reference, _times, _code in folded} <= references
-    assert len(references) == KIND_BURST + len(folded)
+    assert references <= {reference for reference, _times, _code in folded}
 
 
 def test_the_first_ones_have_a_line_each(core: Core) -> None:
-    assert [refuse(core, n, UserUnknown("nobody")) for n in range(KIND_BURST)] == [f"R{n}" for n in range(KIND_BURST)]
-    assert one(core.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") == KIND_BURST
+    many = KIND_BURST // 1000
+    assert [refuse(core, n, UserUnknown("nobody")) for n in range(many)] == [f"R{n}" for n in range(many)]
+    assert one(core.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") == many
 
 
 def test_attack_a_flood_of_bad_tokens_hides_no_guesses_at_passwords(core: Core) -> None:
-    for number in range(3 * KIND_BURST):
-        refuse(core, number)
+    flood_of_all_kinds(core)
     core.logbook.note_local_refusal(
         CAROL.email, WHO, reference="GUESS", detail="wrong password", code=activity.WRONG_PASSWORD
     )
@@ -158,25 +181,23 @@ def test_attack_a_flood_of_bad_tokens_hides_no_guesses_at_passwords(core: Core) 
 
 
 def test_counts_that_cannot_be_written_are_written_with_the_next(core: Core) -> None:
-    for number in range(KIND_BURST + 10):
-        refuse(core, number, ClaimInvalid(f"{number}"))
+    many = flood(core)
     with core.engine.begin() as connection:
         connection.execute(text("ALTER TABLE activity RENAME TO elsewhere"))
     core.logbook.flush()
     with core.engine.begin() as connection:
         connection.execute(text("ALTER TABLE elsewhere RENAME TO activity"))
-    refuse(core, 0, ClaimInvalid("one more"))
+    refuse(core, 0, ClaimInvalid(LONG))
     core.logbook.flush()
-    assert one(core.engine, "SELECT sum(times) FROM activity") == KIND_BURST + 11
+    assert one(core.engine, "SELECT sum(times) FROM activity") == many + 1
 
 
 def test_counts_are_written_by_themselves_within_seconds(core: Core) -> None:
-    for number in range(KIND_BURST + 1):
-        refuse(core, number, ClaimInvalid(f"{number}"))
+    many = flood(core)
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and one(core.engine, "SELECT sum(times) FROM activity") <= KIND_BURST:
+    while time.monotonic() < deadline and one(core.engine, "SELECT sum(times) FROM activity") < many:
         time.sleep(0.02)
-    assert one(core.engine, "SELECT sum(times) FROM activity") == KIND_BURST + 1
+    assert one(core.engine, "SELECT sum(times) FROM activity") == many
 
 
 # What is deleted, and what stays
