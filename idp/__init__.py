@@ -24,12 +24,13 @@ from idp.people import DirectoryUnavailable, PersonDirectory
 from idp.proxies import TrustedProxies
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
+from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
 from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
 from shared import logs, request_limits, web
 from shared.private_files import exposures, make_private_folder
-from shared.schema import engine_options
+from shared.schema import Engine, engine_options
 from shared.settings import SettingsRefused
 from shared.vault import Vault
 
@@ -89,8 +90,8 @@ def assemble(
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
     app.config.from_mapping(flask_settings(settings))
     request_limits.install(app)
-    database.open_database(app)
-    app.extensions["idp"] = put_together(settings, people, services, clock)
+    engine = database.open_database(app)
+    app.extensions["idp"] = put_together(settings, people, services, engine, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
     web.install(app, prefix="", https=settings.https, role="identity provider")
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
@@ -125,6 +126,7 @@ def put_together(
     settings: Settings,
     people: PersonDirectory | None,
     services: ServiceRegistry | None,
+    engine: Engine,
     clock: Callable[[], float],
 ) -> Parts:
     """Return the parts, the two seams filled."""
@@ -139,6 +141,7 @@ def put_together(
         services=services or SqlRegistry(vault, now, lambda: demo.service(settings)),
         vault=vault,
         throttle=make_throttle(now),
+        refusals=Refusals(engine, now),
         now=now,
     )
 

@@ -30,9 +30,9 @@ from idp.models import writing
 from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
-from idp.stores import audit, database, sessions
+from idp.stores import audit, database, refusals, sessions
 from idp.stores.sessions import SessionOver, SignedIn
-from shared.throttling import TooManyAttempts
+from shared.throttling import Attempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
@@ -89,15 +89,25 @@ def already_signed_in() -> SignedIn | None:
 
 def check_password(email: str, password: str) -> Person:
     """Return the person, or raise WrongCredentials or TooManyAttempts. [isUserExistsAndPasswordValid]"""
-    attempt = parts().throttle.admit(email, request.remote_addr or "", devices.known_device(email))
+    attempt = admit_attempt(email)
     try:
         person = parts().people.authenticate(email, password)
     except WrongCredentials:
-        with writing() as session:
-            audit.record(session, "sign_in_refused", email=typed_address(email))
+        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_address(email))
         raise
     attempt.succeeded()
     return person
+
+
+def admit_attempt(email: str) -> Attempt:
+    """Count the attempt, or raise TooManyAttempts: on what was typed, and on the person whom the directory finds by it.
+
+    A directory may take many spellings for one person, and each would bring guesses of its own.
+    """
+    throttle, device = parts().throttle, devices.known_device(email)
+    attempt = throttle.admit(email, request.remote_addr or "", device)
+    found = parts().people.find(email) if device is None else None
+    return throttle.admit_found(attempt, email, found.email) if found else attempt
 
 
 def typed_address(typed: str) -> str:
@@ -121,8 +131,7 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
     """Issue the token and send it to the registered address, and to no other. [sendVerifiedUserJWTData]"""
     person = signed_in.person
     if not service.admits(person):
-        with writing() as session:
-            audit.record(session, "service_denied", email=person.email, service=service.name)
+        audit.refused(refusals.SERVICE_DENIED, email=person.email, service=service.name)
         return page("idp/denied.html", 403, service=service, person=person)
     now, token_id = parts().now(), generate_token_id()
     with writing() as session:

@@ -6,6 +6,7 @@ prompt, never from the command line, where every process of the machine could re
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import click
@@ -114,10 +115,14 @@ def set_password(email: str, password_stdin: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @with_appcontext
 def show_audit(email: str, count: int, as_json: bool) -> None:
-    """Show the latest sign-ins, refusals, tokens and sign-outs, newest first."""
-    columns = ("at", "event", "email", "service", "address", "token_id", "detail")
+    """Show the latest sign-ins, refusals, tokens and sign-outs, newest first.
+
+    A row with a last_at stands for alike refusals that came too fast for a row each: times is how many there were.
+    """
+    columns = ("at", "event", "times", "last_at", "email", "service", "address", "token_id", "detail")
     rows = [
-        {column: getattr(entry, column) for column in columns} | {"at": entry.at.isoformat(timespec="seconds")}
+        {column: getattr(entry, column) for column in columns}
+        | {"at": _second(entry.at), "last_at": _second(entry.last_at) if entry.last_at else ""}
         for entry in audit.latest(count, email)
     ]
     table(rows, as_json, columns)
@@ -134,6 +139,10 @@ def _directory() -> SqlDirectory:
     if not isinstance(people, SqlDirectory):
         refuse("people are kept in another directory (IDP_PEOPLE) and are managed there")
     return people
+
+
+def _second(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
 
 
 def _row(person: Person, disabled: bool) -> dict[str, Any]:

@@ -26,6 +26,7 @@ NAMES = SettingNames(
     "IDP_",
     frozenset(
         {
+            "IDP_ACTIVITY_DAYS",
             "IDP_CONFIG",
             "IDP_EXTERNAL_URL",
             "IDP_INSTANCE",
@@ -51,6 +52,7 @@ NAMES = SettingNames(
     ),
 )
 WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
+ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
 
 
@@ -69,6 +71,7 @@ class Settings:
     session_idle: int = SESSION_IDLE
     session_lifetime: int = SESSION_LIFETIME
     stay_signed_in: int = STAY_SIGNED_IN
+    activity_days: int = ACTIVITY_DAYS
     demo: bool = False
 
     @property
@@ -103,6 +106,7 @@ def load() -> Settings:
         session_idle=environment.whole("IDP_SESSION_IDLE", SESSION_IDLE, at_least=60),
         session_lifetime=environment.whole("IDP_SESSION_LIFETIME", SESSION_LIFETIME, at_least=60),
         stay_signed_in=environment.whole("IDP_STAY_SIGNED_IN", STAY_SIGNED_IN),
+        activity_days=environment.whole("IDP_ACTIVITY_DAYS", ACTIVITY_DAYS),
         demo=pair is not None,
     )
     environment.finish()

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import timedelta
 
 from flask import Flask
 
 from idp import backchannel
-from idp.parts import parts
-from idp.stores import audit, database, outbox, sessions
+from idp.stores import counters, database, outbox, retention
+from shared import tidying
 
 EVERY = 2.0  # seconds between two looks at the outbox
-TIDY_EVERY = 150  # looks between two clean-ups: five minutes
-AT_A_TIME = 100  # rows: so that a clean-up never keeps a sign-in waiting
-KEEP_AUDIT_DAYS = 400  # a year and a month, so that last year's can be compared
+TIDY_EVERY = 30  # looks between two clean-ups: a minute
+TIDY_SECONDS = 2.0  # that a clean-up takes at most; what is left over then is the next look's
 
 log = logging.getLogger("lychgate.idp")
 
@@ -36,22 +34,20 @@ def retry_notices() -> None:
     backchannel.deliver(outbox.due())
 
 
-def tidy() -> None:
-    """Forget ended sessions and counts, and the oldest of the audit."""
-    sessions.forget_ended(AT_A_TIME)
-    parts().throttle.storage.forget_ended(AT_A_TIME)
-    audit.forget_before(parts().now() - timedelta(days=KEEP_AUDIT_DAYS), AT_A_TIME)
+def tidy(seconds: float = TIDY_SECONDS) -> bool:
+    """Forget ended sessions and counts, and the oldest of the audit; tell whether nothing is left over."""
+    return tidying.tidy(counters.independent_transaction, retention.steps(), seconds=seconds)
 
 
 def _run(app: Flask, stop: threading.Event) -> None:
-    looks = 0
+    looks, all_tidy = 0, True
     while not stop.wait(EVERY):
         looks += 1
         with app.app_context():
             try:
                 retry_notices()
-                if looks % TIDY_EVERY == 0:
-                    tidy()
+                if looks % TIDY_EVERY == 0 or not all_tidy:
+                    all_tidy = tidy()
             except database.DatabaseDown as error:
                 log.warning("housekeeping waits for the database: %s", error.orig)
             except Exception:  # the thread must outlive a mistake, or notices would never be retried

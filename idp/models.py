@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry, relationship
 
 
@@ -139,11 +139,23 @@ class CounterRow(Base):
     ends_at: Mapped[datetime] = mapped_column(index=True)
 
 
+FOLDED = text("fold IS NOT NULL")
+REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
+"""The refusals that anyone, or any person, can cause as often as they like. As text, as indexes want it."""
+
+
 class AuditRow(Base):
-    """One thing that happened: a sign-in, a refusal, a token issued, a sign-out. Never a token or a password."""
+    """One thing that happened: a sign-in, a refusal, a token issued, a sign-out. Never a token or a password.
+
+    A row with a `fold` counts alike refusals: `times` of them, from `at` to `last_at`; see idp/stores/refusals.py.
+    """
 
     __tablename__ = "audit"
-    __table_args__ = (Index("ix_audit_token_id", "token_id"),)
+    __table_args__ = (
+        Index("ix_audit_token_id", "token_id"),
+        Index("audit_fold", "fold", unique=True, sqlite_where=FOLDED, postgresql_where=FOLDED),
+        Index("audit_refused", "id", sqlite_where=REFUSED, postgresql_where=REFUSED),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
@@ -153,6 +165,9 @@ class AuditRow(Base):
     address: Mapped[str] = mapped_column(String(45), default="")
     token_id: Mapped[str] = mapped_column(String(64), default="")
     detail: Mapped[str] = mapped_column(String(200), default="")
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    last_at: Mapped[datetime | None]
+    fold: Mapped[str | None] = mapped_column(String(120))
 
 
 @contextmanager

@@ -12,19 +12,21 @@ from flask import current_app
 from idp.config import Settings
 from idp.people import PersonDirectory
 from idp.services import ServiceRegistry
+from idp.stores.refusals import Refusals
 from shared.throttling import Throttle
 from shared.vault import Vault
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The settings, the two seams, the vault, the throttle, and the clock, which tests may turn."""
+    """The settings, the seams, the vault, the throttle, what counts refusals, and the clock, which tests may turn."""
 
     settings: Settings
     people: PersonDirectory
     services: ServiceRegistry
     vault: Vault
     throttle: Throttle
+    refusals: Refusals
     now: Callable[[], datetime]  # aware, in UTC
 
 

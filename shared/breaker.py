@@ -2,7 +2,8 @@
 
 It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
 A slow question alone is not a fault. What counts is that none at all is answered: then one request a second is let
-through, as a test, and the first answer ends the trouble. An error is an answer too: a store that sends one does not hang.
+through, as a test, and the first answer ends the trouble. An error is an answer too: a store that sends one is not
+hanging.
 """
 
 from __future__ import annotations

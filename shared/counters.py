@@ -18,7 +18,8 @@ INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.inse
 class SqlStorage(Storage):
     """Fixed windows in a *table* of key, count and ends_at. Counting is one statement: no two attempts share a number.
 
-    *writing* opens a transaction of its own, for a count stands even if the request it counts comes to nothing.
+    *writing* opens a transaction that is independent of the request's, for a count stands even if the request fails.
+    *reading* opens one that only reads, which on SQLite waits for no writer.
     """
 
     STORAGE_SCHEME = None  # it is given its table and clock in the code, never named by an address
@@ -26,11 +27,12 @@ class SqlStorage(Storage):
     def __init__(
         self,
         table: Any,
+        reading: Callable[[], AbstractContextManager[Connection]],
         writing: Callable[[], AbstractContextManager[Connection]],
         now: Callable[[], datetime],
     ) -> None:
         super().__init__()
-        self._table, self._writing, self._now = table, writing, now
+        self._table, self._reading, self._writing, self._now = table, reading, writing, now
 
     @property
     def base_exceptions(self) -> type[Exception]:
@@ -64,14 +66,14 @@ class SqlStorage(Storage):
     def get(self, key: str) -> int:
         """Return the count in the window that is open."""
         columns = self._table.c
-        with self._writing() as connection:
+        with self._reading() as connection:
             query = select(columns.count).where(columns.key == key, columns.ends_at > self._now())
             return connection.execute(query).scalar() or 0
 
     def get_expiry(self, key: str) -> float:
         """Return when the window ends, in seconds since 1970."""
         columns = self._table.c
-        with self._writing() as connection:
+        with self._reading() as connection:
             ends_at: datetime | None = connection.execute(select(columns.ends_at).where(columns.key == key)).scalar()
             return (ends_at or self._now()).timestamp()
 
@@ -91,9 +93,8 @@ class SqlStorage(Storage):
         with self._writing() as connection:
             connection.execute(delete(self._table).where(self._table.c.key == key))
 
-    def forget_ended(self, limit: int) -> None:
-        """Delete counters whose window is over."""
+    def forget_ended(self, connection: Connection, rows: int) -> int:
+        """Delete up to *rows* counters whose window is over, in the caller's transaction; return how many."""
         columns = self._table.c
-        with self._writing() as connection:
-            over = select(columns.key).where(columns.ends_at <= self._now()).limit(limit)
-            connection.execute(delete(self._table).where(columns.key.in_(over)))
+        over = select(columns.key).where(columns.ends_at <= self._now()).limit(rows).with_for_update(skip_locked=True)
+        return connection.execute(delete(self._table).where(columns.key.in_(over))).rowcount

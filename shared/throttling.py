@@ -4,6 +4,7 @@ Three counts, over all workers: per network address, per account, and, from a br
 in before, per browser and account instead of the other two (the "device cookies" of OWASP's authentication advice).
 So an attacker who wears out the first two counts does not stand in the way of the true person at their own desk.
 An attempt is counted before the password is looked at, so a hundred at once are a hundred; a success is given back.
+One beyond the limit is refused by reading alone, so that a flood of them does not occupy the database's writer.
 """
 
 from __future__ import annotations
@@ -42,10 +43,10 @@ class Attempt:
 
 
 class TooManyAttempts(RateLimited):
-    """The password is not even looked at. `retry_after` is in seconds."""
+    """The password is not even looked at. `retry_after` is in seconds, `reference` names the line of a log, if any."""
 
     def __init__(self, retry_after: int) -> None:
-        self.retry_after = retry_after
+        self.retry_after, self.reference = retry_after, ""
         super().__init__()
 
 
@@ -59,28 +60,38 @@ class Throttle:
     def admit(self, email: str, address: str, device: str | None) -> Attempt:
         """Count an attempt at *email* from *address*; *device* names a browser that this person has used before."""
         account = account_key(email)
-        counts: list[tuple[RateLimitItem, tuple[str, ...]]]
         if device is not None:
-            counts = [(PER_DEVICE, (device, account))]
-        else:
-            counts = [(PER_ADDRESS, (network_of(address),)), (PER_ACCOUNT, (account,))]
-        for item, names in counts:
-            self._count(item, names)
-        return Attempt(self.storage, tuple(item.key_for(*names) for item, names in counts))
+            return self._count((PER_DEVICE, (device, account)))
+        return self._count((PER_ADDRESS, (network_of(address),)), (PER_ACCOUNT, (account,)))
 
-    def _count(self, item: RateLimitItem, names: tuple[str, ...]) -> None:
-        if not self._limiter.hit(item, *names):
-            ends_at = self.storage.get_expiry(item.key_for(*names))
-            raise TooManyAttempts(max(1, int(ends_at - self._now().timestamp()) + 1))
+    def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
+        """Count *attempt* on the account *found* as well, where a directory takes *typed* for another spelling of it.
+
+        Only a directory that folds more than `account_key` does comes to this.
+        """
+        if account_key(found) == account_key(typed):
+            return attempt
+        also = self._count((PER_ACCOUNT, (account_key(found),)))
+        return Attempt(self.storage, attempt.keys + also.keys)
+
+    def _count(self, *counts: tuple[RateLimitItem, tuple[str, ...]]) -> Attempt:
+        for counting in (self._limiter.test, self._limiter.hit):
+            for item, names in counts:
+                if not counting(item, *names):
+                    ends_at = self.storage.get_expiry(item.key_for(*names))
+                    raise TooManyAttempts(max(1, int(ends_at - self._now().timestamp()) + 1))
+        return Attempt(self.storage, tuple(item.key_for(*names) for item, names in counts))
 
 
 def account_key(email: str) -> str:
     """Return a short name for the account that was typed, existing or not, without telling the address.
 
-    Spellings that some directory may take for the same address are one account: no case, no space, nothing invisible.
+    Every spelling that the gateway's lookup, or some directory, may take for the same address is one account: no case
+    (ß is ss), no accent, no space, nothing invisible, no dot at the end. Coarser than any lookup, so an account that
+    exists and one that does not are counted alike. Two people may share a count, so it names nobody: see known_devices.
     """
-    folded = unicodedata.normalize("NFKC", email).lower()
-    spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CZ")
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
+    spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")
     return hashlib.sha256(spelling.encode("utf-8", "replace")).hexdigest()[:32]
 
 

@@ -59,6 +59,7 @@ class Config:
     metrics_folder: Path | None = None
     has_file: bool = False
     url_is_guess: bool = False
+    activity_days: int = 90
 
     @property
     def https(self) -> bool:
@@ -106,6 +107,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         metrics_folder=Path(metrics) if metrics else None,
         has_file=bool(env.text("SP_CONFIG")),
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
+        activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
     )
     env.finish()
     return config

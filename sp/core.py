@@ -25,6 +25,7 @@ from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
 from sp.stores.assertion_keys import AssertionKeys
+from sp.stores.housekeeping import Housekeeping
 from sp.stores.key_copies import SqlKeyCopies
 from sp.stores.logbook import Logbook
 from sp.stores.people import People
@@ -60,6 +61,7 @@ class Core:
     pending: PendingSignIns
     questions: Questions
     landings: Landings
+    housekeeping: Housekeeping
     people: People
     local: LocalSignIn
     finder: PeopleFinder
@@ -79,7 +81,10 @@ def build(config: Config, engine: Engine) -> Core:
     sessions = SessionStore(
         engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
-    sign_in, logbook = SignIn(engine, replay, sessions, providers, config.seat_limit), Logbook(engine)
+    throttle = make_throttle(engine)
+    housekeeping = Housekeeping(engine, sessions, throttle.storage, config.activity_days)
+    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
+    logbook = Logbook(engine, housekeeping)
     people = People(engine, sessions, config.seat_limit)
     devices = Devices(config.secret_keys, "lychgate device")
     return Core(
@@ -108,8 +113,9 @@ def build(config: Config, engine: Engine) -> Core:
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
+        housekeeping=housekeeping,
         people=people,
-        local=LocalSignIn(people, make_throttle(engine), devices, sign_in, logbook),
+        local=LocalSignIn(people, throttle, devices, sign_in, logbook),
         finder=PeopleFinder(engine),
         trials=Trials(engine, replay, config.seat_limit),
     )

@@ -20,7 +20,7 @@ from shared.private_files import make_private_folder
 from sp.policy import Verdict
 
 IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
-CODES = ("none", *REJECTIONS, "other")
+CODES = ("none", *REJECTIONS, "wrong_password", "other")
 EVENTS = ("sign_in", "refused", "restart", "held", "sign_out", "trial", "other")
 _SLOTS = (
     *(("decision", skin, verdict.words) for skin in (IN_PROCESS, NGINX, FORWARD) for verdict in Verdict),

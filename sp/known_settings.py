@@ -8,6 +8,7 @@ NAMES = SettingNames(
     "SP_",
     frozenset(
         {
+            "SP_ACTIVITY_DAYS",
             "SP_APP",
             "SP_CONFIG",
             "SP_EXTERNAL_URL",

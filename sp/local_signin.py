@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from shared.known_devices import Devices
 from shared.throttling import Throttle, TooManyAttempts
 from sp.signin import SignedIn, SignIn
-from sp.stores.activity import Visitor
+from sp.stores.activity import WRONG_PASSWORD, Visitor
 from sp.stores.logbook import Logbook
 from sp.stores.people import PasswordChanged, People
-from sp.stores.throttling import FORGET_AT_ONCE
 from sp.verification import is_plain_email
 
 
@@ -51,12 +50,12 @@ class LocalSignIn:
         try:
             attempt = self.throttle.admit(email, visitor.address, self.devices.known(device, email))
         except TooManyAttempts as refusal:
-            self._note(email, visitor, reference, refusal.detail, refusal.code)
+            refusal.reference = self._note(email, visitor, reference, refusal.detail, refusal.code)
             raise
-        self.throttle.storage.forget_ended(FORGET_AT_ONCE)  # a flood of names that nobody has must not stay
         proven = self.people.authenticate(email, password)
         if proven is None:
-            self._note(email, visitor, reference, "wrong password, or no active account of this address has one")
+            detail = "wrong password, or no active account of this address has one"
+            self._note(email, visitor, reference, detail, WRONG_PASSWORD)
             raise WrongPassword
         attempt.succeeded()
         try:
@@ -64,9 +63,9 @@ class LocalSignIn:
                 proven, visitor, reference=reference, return_path=return_path, replacing=replacing
             )
         except PasswordChanged as change:
-            self._note(email, visitor, reference, "the password was changed a moment ago")
+            self._note(email, visitor, reference, "the password was changed a moment ago", WRONG_PASSWORD)
             raise WrongPassword from change
 
-    def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str | None = None) -> None:
+    def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str) -> str:
         typed = email if is_plain_email(email) else None
-        self.logbook.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)
+        return self.logbook.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)

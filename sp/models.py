@@ -203,7 +203,8 @@ Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_w
 class Activity(Base):
     """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
 
-    `email` is kept with A-Z in small letters, as it is searched; see `sp.stores.activity.searched_as`.
+    `email` is kept with A-Z in small letters, as it is searched; see `sp.stores.activity.searched_as`. A line with a
+    `last_at` counts alike refusals: `times` of them, from `at` to then; see `sp.stores.folds`.
     """
 
     __tablename__ = "activity"
@@ -226,6 +227,8 @@ class Activity(Base):
     user_agent: Mapped[str] = mapped_column(String(200))
     detail: Mapped[str | None] = mapped_column(Text)
     token_key: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    last_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 _activity: Any = Activity.__table__

@@ -195,10 +195,11 @@ class SessionStore:
         """
         return end_sessions(connection, by_provider(sign_out, only))
 
-    def clean_up(self, connection: Connection, now: int, rows: int) -> None:
-        """Delete up to *rows* sessions that have run out."""
-        gone = select(_session.c.id_hash).where(_session.c.expires_at < now).limit(rows)
-        connection.execute(delete(_session).where(_session.c.id_hash.in_(gone)))
+    def clean_up(self, now: int, connection: Connection, rows: int) -> int:
+        """Delete up to *rows* sessions that have run out; return how many there were."""
+        over = _session.c.expires_at < now
+        gone = select(_session.c.id_hash).where(over).limit(rows).with_for_update(skip_locked=True)
+        return connection.execute(delete(_session).where(_session.c.id_hash.in_(gone))).rowcount
 
     def replace(self, connection: Connection, id_hash: bytes) -> None:
         """End that session, within the transaction that opens the same browser's next one (ASVS 5.0, 7.2.4)."""

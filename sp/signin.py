@@ -58,12 +58,13 @@ class SignIn:
         sessions: SessionStore,
         providers: ProviderStore,
         seat_limit: int,
+        housekeeping: Housekeeping,
     ) -> None:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
-        self._housekeeping = Housekeeping(engine, sessions)
+        self._housekeeping = housekeeping
         self._key_noted_at: dict[int, float] = {}
 
     def with_token(
@@ -97,7 +98,7 @@ class SignIn:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this address or id at the same moment") from error
-        self._housekeeping.note_sign_in()
+        self._housekeeping.note()
         return signed_in
 
     def _open(
@@ -230,6 +231,7 @@ class SignIn:
                 detail="with a local password",
             )
             accounts.note_sign_in(connection, account_id, datetime.fromtimestamp(now, UTC))
+        self._housekeeping.note()
         return SignedIn(new.secret, account_id, email, False, reference)
 
     def trace(self, key: bytes) -> Trace | None:

@@ -1,17 +1,17 @@
 """Write down what happened, so that an operator can answer who signed in where, and when.
 
 Every entry is a row and a line of the log. A token is named by its jti, and never stands in either. What a stranger
-can cause as often as he likes is a line only: logs are rotated, and a table that anyone can fill is a way in.
+can cause as often as he likes is a line only, or a row that counts (`refused`): logs are rotated, and a table that
+anyone can fill is a way in.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 
 from flask import has_request_context, request
-from sqlalchemy import delete, exists, select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from idp.models import AuditRow, db, writing
@@ -37,6 +37,15 @@ def record(
     note(event, email=row.email, service=service, token_id=token_id, detail=row.detail)
 
 
+def refused(event: str, *, email: str = "", service: str = "") -> None:
+    """Write a refusal down: a row and a line, or, where they come too fast for rows, a line and one more in a count."""
+    if parts().refusals.in_full(event, email, service):
+        with writing() as session:
+            record(session, event, email=email, service=service)
+    else:
+        note(event, email=email, service=service, detail="counted")
+
+
 def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
     """Write the line alone."""
     words = (_printable(word, 254) or "-" for word in (email, service, _address(), token_id))
@@ -58,13 +67,6 @@ def latest(count: int, email: str = "") -> Sequence[AuditRow]:
     """Return the latest entries, newest first, of one person if *email* is given."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(count)
     return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
-
-
-def forget_before(moment: datetime, limit: int) -> None:
-    """Delete entries that are older than *moment*."""
-    with writing() as session:
-        old = select(AuditRow.id).where(AuditRow.at < moment).limit(limit)
-        session.execute(delete(AuditRow).where(AuditRow.id.in_(old)))
 
 
 def _address() -> str:

@@ -14,12 +14,18 @@ from shared.counters import SqlStorage
 
 def storage(now: Callable[[], datetime]) -> SqlStorage:
     """Return the counters as the limits library wants to have them; *now* is the clock."""
-    return SqlStorage(CounterRow.__table__, _transaction, now)
+    return SqlStorage(CounterRow.__table__, _reading, independent_transaction, now)
 
 
 @contextmanager
-def _transaction() -> Iterator[Connection]:
-    """A transaction of its own: a count stands even if the request it counts comes to nothing."""
+def independent_transaction() -> Iterator[Connection]:
+    """Open a transaction apart from the request's: a count stands even if the request that it counts fails."""
     db.session.rollback()  # a reader that is still open in this thread would keep the writer out
     with db.engine.connect().execution_options(write=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _reading() -> Iterator[Connection]:
+    with db.engine.connect() as connection:
         yield connection

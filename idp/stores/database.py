@@ -12,6 +12,7 @@ from idp.models import db
 from idp.services import ServiceRegistry
 from shared import schema
 from shared.disk import write_trouble
+from shared.schema import Engine
 from shared.vault import VaultLocked
 
 DatabaseDown = OperationalError  # what a database raises that cannot be reached, is locked, or lacks a table
@@ -19,11 +20,11 @@ TransactionEnded = InternalError  # what PostgreSQL raises where a transaction w
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
-def open_database(app: Flask) -> None:
-    """Give *app* its engine. Nothing is connected yet."""
+def open_database(app: Flask) -> Engine:
+    """Give *app* its engine, and return it. Nothing is connected yet."""
     db.init_app(app)
     with app.app_context():
-        schema.prepare_engine(db.engine)
+        return schema.prepare_engine(db.engine)
 
 
 def starting() -> AbstractContextManager[None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from flask import g
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from idp.issuer import naming_claims
@@ -154,13 +154,6 @@ def end_sessions_of(person: Person, *, reason: str) -> Ended:
         distinct = {(service, tuple(sorted(claims.items()))) for service, claims in known}
         told = [(service, "", dict(claims)) for service, claims in sorted(distinct)]
         return Ended(len(rows), *_note(session, person.id, told))
-
-
-def forget_ended(limit: int) -> None:
-    """Delete sessions that are past their absolute limit."""
-    with writing() as session:
-        over = select(SessionRow.id_hash).where(SessionRow.ends_at <= parts().now()).limit(limit)
-        session.execute(delete(SessionRow).where(SessionRow.id_hash.in_(over)))
 
 
 def _locked_row(session: Session, signed_in: SignedIn) -> SessionRow | None:

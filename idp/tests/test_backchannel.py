@@ -16,8 +16,9 @@ from sqlalchemy import select
 
 from idp import backchannel, housekeeping
 from idp.models import AuditRow, LogoutDeliveryRow, SessionRow, db
+from idp.parts import parts
 from idp.presets import PRESETS
-from idp.stores import outbox, sessions
+from idp.stores import counters, outbox, retention, sessions
 from idp.tests.support import (
     ALICE,
     GATE,
@@ -243,7 +244,8 @@ def test_a_person_who_is_disabled_is_named_to_a_service_whose_session_outlives_o
 ) -> None:
     clock.turn(400 * 86_400)
     with app.app_context():
-        sessions.forget_ended(100)
+        with counters.independent_transaction() as connection:
+            retention.forget_sessions(parts().now(), connection, 100)
         assert db.session.scalars(select(SessionRow)).all() == []
     app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
     said = unverified(gateways[0].told[0])

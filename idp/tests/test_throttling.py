@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask
 from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, network_of
 
-from idp.tests.support import ALICE, MALLORY, Browser, Cast, Clock, csrf_token, words
+from idp.models import PersonRow
+from idp.stores.directory import SqlDirectory
+from idp.tests.conftest import MakeApp, add_cast
+from idp.tests.support import ALICE, GATE, MALLORY, Browser, Cast, Clock, csrf_token, register, words
 
 WRONG = Cast(ALICE.email, "a wrong password")
 
@@ -123,3 +127,40 @@ def test_one_subscriber_is_one_address() -> None:
     assert network_of("2001:db8::1") != network_of("2001:db8:0:1::1")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
     assert network_of("unix:") == "unknown"
+
+
+class ManySpellings(SqlDirectory):
+    """A directory whose lookup takes anything in brackets for a comment, as RFC 5322 has it."""
+
+    def _row(self, email: str) -> PersonRow | None:
+        return super()._row(re.sub(r"\(.*?\)", "", email))
+
+
+def test_attack_a_spelling_that_only_the_directory_understands_brings_no_more_guesses(make_app: MakeApp) -> None:
+    app = make_app(people=ManySpellings())
+    add_cast(app)
+    register(app, gate=GATE)
+    tried = [
+        Browser(app, f"10.3.0.{n}").sign_in(Cast(f"alice({n})@example.com", "a wrong password")).status_code
+        for n in range(1, PER_ACCOUNT.amount + 2)
+    ]
+    assert tried == [401] * PER_ACCOUNT.amount + [429]
+    assert Browser(app, "10.4.0.1").sign_in(ALICE).status_code == 429
+
+
+def test_a_right_password_in_such_a_spelling_costs_nothing(make_app: MakeApp) -> None:
+    app = make_app(people=ManySpellings())
+    add_cast(app)
+    register(app, gate=GATE)
+    person = Cast(f"(home){ALICE.email}", ALICE.password)
+    for n in range(PER_ACCOUNT.amount + 2):
+        assert Browser(app, f"10.5.0.{n}").sign_in(person).status_code == 303
+
+
+def test_attack_sharp_s_and_double_s_are_one_count(app: Flask) -> None:
+    spellings = ["stra\u00dfe@example.com", "strasse@example.com", "STRA\u1e9eE@example.com", "strasse@example.com. "]
+    tried = [
+        Browser(app, f"10.6.0.{n}").sign_in(Cast(spellings[n % 4], "a wrong password")).status_code
+        for n in range(1, PER_ACCOUNT.amount + 2)
+    ]
+    assert tried == [401] * PER_ACCOUNT.amount + [429]

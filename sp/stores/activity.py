@@ -14,6 +14,7 @@ from sp.models import Activity
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 HELD = "held"  # a good token, whose person is asked first
+WRONG_PASSWORD = "wrong_password"  # of a local sign-in: a code of the log alone, for the person gets none
 
 _table: Any = Activity.__table__
 _SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}

@@ -30,12 +30,17 @@ _COLUMNS: tuple[Any, ...] = (
     _table.c.address,
     _table.c.user_agent,
     _table.c.detail,
+    _table.c.times,
+    _table.c.last_at,
 )
 
 
 @dataclass(frozen=True)
 class Line:
-    """One sign-in, good or refused, or what else was written down. `at` is in seconds since 1970."""
+    """One sign-in, good or refused, or what else was written down. `at` is in seconds since 1970.
+
+    With a `last_at` it is no single refusal: it counts `times` alike ones, the first `at`, the last then.
+    """
 
     id: int
     reference: str
@@ -49,6 +54,13 @@ class Line:
     address: str
     user_agent: str
     detail: str | None
+    times: int
+    last_at: int | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the line stands for refusals that were counted together."""
+        return self.last_at is not None
 
 
 @dataclass(frozen=True)

@@ -2,24 +2,35 @@
 
 A sign-in's own line is part of its transaction (`sp.signin`). These stand alone, and a log that cannot be written does
 not turn a refusal into something else. Neither a token nor a password is ever in a line.
+
+Anyone can be refused as often as he likes. So only some refusals get a line each (see `shared.folding`); alike ones
+beyond that are counted in one line an hour (see `sp.stores.folds`). Three kinds of people cannot use up each other's
+lines: those without a genuine token, those with one, and those who type passwords.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.errors import Rejection
+from shared.folding import Budget, Count, Tally, size_of
+from sp.counters import counters
 from sp.provisioning import MAX_SUBJECT
 from sp.sessions import Session
-from sp.stores import activity
+from sp.stores import activity, folds
 from sp.stores.activity import Visitor
 from sp.stores.database import must_answer
+from sp.stores.folds import Fold
+from sp.stores.housekeeping import Housekeeping
 from sp.verification import Verified
+
+ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
 
 log = logging.getLogger("lychgate")
 
@@ -27,8 +38,11 @@ log = logging.getLogger("lychgate")
 class Logbook:
     """Writes down what no sign-in does."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, housekeeping: Housekeeping) -> None:
         self._writing = engine.execution_options(write=True)
+        self._housekeeping = housekeeping
+        self._strangers, self._senders, self._passwords = Budget(), Budget(), Budget()
+        self._tally = Tally(self._write_counts)
 
     def note_refusal(
         self,
@@ -39,12 +53,16 @@ class Logbook:
         provider: str | None = None,
         verified: Verified | None = None,
         key: bytes | None = None,
-    ) -> None:
-        """Write a refused token down, with what is known of it."""
+    ) -> str:
+        """Write a refused token down, with what is known of it; return the reference that finds the line.
+
+        That is *reference*, or the one of the line in which the refusal is counted.
+        """
         email = verified.claims.raw.get("email") if verified else None
         subject = verified.claims.subject if verified else None
-        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, reference, rejection.detail)
-        self._try_to_note(
+        budget = self._senders if verified else self._strangers
+        found_by = self._refused(
+            budget,
             visitor,
             reference,
             code=rejection.code,
@@ -54,13 +72,15 @@ class Logbook:
             detail=rejection.detail,
             token_key=key,
         )
+        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, found_by, rejection.detail)
+        return found_by
 
-    def note_local_refusal(
-        self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str | None
-    ) -> None:
-        """Write a refused local sign-in down."""
-        log.info("refused: local sign-in, reference %s: %s", reference, detail)
-        self._try_to_note(visitor, reference, code=code, email=email, detail=f"local sign-in: {detail}")
+    def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
+        """Write a refused local sign-in down; return the reference that finds the line, as `note_refusal` does."""
+        local = f"local sign-in: {detail}"
+        found_by = self._refused(self._passwords, visitor, reference, code=code, email=email, detail=local)
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail)
+        return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
         """Write a sign-out down. Raises StoreUnavailable."""
@@ -76,16 +96,39 @@ class Logbook:
                 account_id=session.account_id,
             )
 
-    def _try_to_note(self, visitor: Visitor, reference: str, **known: Any) -> None:
+    def flush(self) -> None:
+        """Write what was counted and not yet written."""
+        self._tally.flush()
+
+    def _refused(
+        self, budget: Budget, visitor: Visitor, reference: str, *, code: str, provider: str | None = None, **known: Any
+    ) -> str:
+        self._housekeeping.note()
+        now = int(time.time())
+        if budget.take((code, provider), _size(visitor, **known)):
+            self._try_to_write(visitor, reference, now, code=code, provider=provider, **known)
+            return reference
+        counters.event(activity.REFUSED, code)
+        fold = Fold.at(now, code, provider)
+        self._tally.count(fold, now)
+        return fold.reference
+
+    def _try_to_write(self, visitor: Visitor, reference: str, now: int, **known: Any) -> None:
         try:
             with self._writing.begin() as connection:
                 activity.record(
-                    connection,
-                    reference=reference,
-                    at=int(time.time()),
-                    event=activity.REFUSED,
-                    visitor=visitor,
-                    **known,
+                    connection, reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known
                 )
         except SQLAlchemyError as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+
+    def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
+        with self._writing.begin() as connection:
+            folds.add(connection, counts)
+
+
+def _size(
+    visitor: Visitor, *, detail: str, email: str | None = None, subject: str | None = None, **_short: object
+) -> int:
+    """Return about how many bytes the line takes. E-mail and subject are in an index as well."""
+    return size_of(ROW_BYTES, visitor.user_agent[:200], detail[:1000], *(2 * (email, subject)))

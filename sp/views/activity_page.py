@@ -11,6 +11,7 @@ from shared.request_limits import row_id_argument
 from shared.web import page
 from sp.core import core
 from sp.stores import activity_log
+from sp.stores.activity import WRONG_PASSWORD
 from sp.views.administration import administrators_only
 
 views = Blueprint("activity", __name__)
@@ -25,6 +26,7 @@ EVENTS = {
     "trial": "trial",
 }
 ANY_REFUSAL = "refused"
+CODES = (*REJECTIONS, WRONG_PASSWORD)
 
 
 @views.get("/settings/activity", strict_slashes=False)
@@ -38,7 +40,7 @@ def index() -> ResponseReturnValue:
     found = activity_log.page(
         core().engine,
         email=email,
-        code=code if code in REJECTIONS else "",
+        code=code if code in CODES else "",
         refused=code == ANY_REFUSAL,
         before=row_id_argument("before"),
     )
@@ -49,7 +51,7 @@ def index() -> ResponseReturnValue:
         reference=reference,
         email=email,
         code=code,
-        codes=list(REJECTIONS),
+        codes=CODES,
         events=EVENTS,
     )
 

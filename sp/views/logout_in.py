@@ -109,12 +109,10 @@ def _how_far(rejection: Rejection) -> int:
 
 
 def _note(rejection: Rejection) -> str:
-    reference = new_reference()
     provider: Provider | None = g.get("provider")
-    core().logbook.note_refusal(
-        rejection, visitor(), reference=reference, provider=provider.name if provider else None
-    )  # fmt: skip
-    return reference
+    return core().logbook.note_refusal(
+        rejection, visitor(), reference=new_reference(), provider=provider.name if provider else None
+    )
 
 
 def _refused(rejection: Rejection) -> ResponseReturnValue:

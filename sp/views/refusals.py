@@ -86,15 +86,13 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
 
 
 def write_down(rejection: Rejection) -> str:
-    """Write a refusal into the activity log, with what is known of the token, and return its reference."""
-    reference = new_reference()
+    """Write a refusal into the activity log, with what is known of the token; return the reference of its line."""
     provider: Provider | None = g.get("provider")
-    core().logbook.note_refusal(
+    return core().logbook.note_refusal(
         rejection,
         visitor(),
-        reference=reference,
+        reference=new_reference(),
         provider=provider.name if provider else None,
         verified=g.get("verified"),
         key=g.get("token_key"),
     )
-    return reference

@@ -81,7 +81,7 @@ def password() -> ResponseReturnValue:
     except WrongPassword:
         return _login_page(form, 401, problem=WRONG_PASSWORD)
     except TooManyAttempts as refusal:
-        return _too_many(refusal, reference)
+        return _too_many(refusal)
     response = redirect(return_path, 303)
     set_session_cookie(response, signed_in.secret, https=https)
     set_device_cookie(response, core().local.devices.remember(device, email), max_age=MAX_AGE, https=https)
@@ -139,13 +139,13 @@ def _login_page(
     return page("sp/login.html", status, form=form, providers=providers, return_to=return_to, problem=problem)
 
 
-def _too_many(refusal: TooManyAttempts, reference: str) -> ResponseReturnValue:
+def _too_many(refusal: TooManyAttempts) -> ResponseReturnValue:
     """Answer that passwords are not even looked at for a while (RFC 6585, section 4)."""
     if prefers_json():
-        body = {"error": refusal.code, "error_description": refusal.description, "reference": reference}
+        body = {"error": refusal.code, "error_description": refusal.description, "reference": refusal.reference}
         answer = make_response(jsonify(body), refusal.status)
     else:
-        answer = page("sp/refused.html", refusal.status, rejection=refusal, reference=reference, session=None)
+        answer = page("sp/refused.html", refusal.status, rejection=refusal, reference=refusal.reference, session=None)
     answer.headers["Retry-After"] = str(refusal.retry_after)
     return answer
 

@@ -8,10 +8,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
-from shared.errors import REJECTIONS
+from shared.errors import REJECTIONS, SignatureInvalid
+from shared.web import new_reference
 from sp.stores import activity
 from sp.stores.activity import Visitor as From
 from sp.stores.activity_log import PAGE_ROWS
+from sp.stores.folds import Fold
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY, administrator_of
 from tests.support.cast import ALICE, CAROL
@@ -152,3 +154,38 @@ def test_the_account_and_the_provider_of_a_line_are_linked(app: Flask, carol: Vi
     carol.open(f"{ACTIVITY}/{reference}")
     assert CAROL.email in carol.text
     assert 'href="/settings/users/1"' in carol.page.text
+
+
+def test_every_refusal_includes_wrong_passwords_and_so_do_the_figures(app: Flask, carol: Visitor) -> None:
+    core_of(app).logbook.note_local_refusal(
+        ALICE.email, From("192.0.2.1"), reference="REF0000009", detail="wrong password", code=activity.WRONG_PASSWORD
+    )
+    assert references(carol, code="refused") == ["REF0000009"]
+    assert references(carol, code="wrong_password") == ["REF0000009"]
+    assert "<option>wrong_password</option>" in carol.open(ACTIVITY).text
+    metrics = app.test_client().get("/metrics").text
+    assert 'lychgate_events_total{code="wrong_password",event="refused"}' in metrics
+    assert 'lychgate_events_total{code="none",event="refused"}' not in metrics
+
+
+def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_got(app: Flask, carol: Visitor) -> None:
+    """And the page says how many there were, and that the reference names nobody."""
+    long = {"headers": {"User-Agent": "x" * 200}, "query_string": {"jwt": ispring_token(SECOND_KEY, ALICE.email)}}
+    while (
+        core_of(app).logbook.note_refusal(
+            SignatureInvalid("x" * 1000), From("192.0.2.1"), reference=new_reference(), provider="corporate"
+        )
+        != Fold.at(int(time.time()), "signature_invalid", "corporate").reference
+    ):
+        pass
+    locations = [app.test_client().get("/sso/login/jwt", **long).location for _ in range(4)]
+    core_of(app).logbook.flush()
+    reference = locations[-1].split("reference=")[1]
+    assert carol.open(f"{ACTIVITY}?reference={reference}").status_code == 200
+    assert carol.page.request.path == f"{ACTIVITY}/{reference}"
+    assert re.search(r"How often ?[1-5] time", carol.text)  # one, if an hour has just ended
+    assert "All of those people were shown this reference" in carol.text
+    assert "corporate" in carol.text
+    carol.open(f"{ACTIVITY}?code=signature_invalid")
+    assert re.search(r"signature_invalid [1-5] time", carol.text)
+    assert "several" in carol.text

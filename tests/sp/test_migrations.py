@@ -134,3 +134,20 @@ def test_each_id_takes_the_claim_over_that_its_provider_maps_and_an_uncertain_on
     ]
     migrate(engine, "0002", back=True)
     assert all_of(engine, "SELECT provider, subject, account_id FROM identity") == [("corporate", subject, 1)]
+
+
+def test_wrong_passwords_of_before_get_their_code_and_lose_it_on_the_way_back(engine: Engine) -> None:
+    migrate(engine, "0002")
+    line = (
+        "INSERT INTO activity (reference, at, event, code, address, user_agent) VALUES (:r, 1, :event, :code, '', '')"
+    )
+    for reference, event, code in (("A", "refused", None), ("B", "refused", "token_expired"), ("C", "sign_in", None)):
+        put(engine, line, r=reference, event=event, code=code)
+    migrate(engine, "head")
+    after = [("A", "wrong_password", 1), ("B", "token_expired", 1), ("C", None, 1)]
+    assert all_of(engine, "SELECT reference, code, times FROM activity ORDER BY reference") == after
+    put(engine, line, r="D", event="sign_in", code=None)  # as a node of the version before writes it
+    migrate(engine, "0002", back=True)
+    before = [("A", None), ("B", "token_expired"), ("C", None), ("D", None)]
+    assert all_of(engine, "SELECT reference, code FROM activity ORDER BY reference") == before
+    migrate(engine, "head")

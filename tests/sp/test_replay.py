@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, select, text
 from shared import schema
 from shared.errors import StoreUnavailable, TokenReplayed
 from sp.models import SpentToken
-from sp.replay import CLEAN_UP_ROWS, ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.replay import ReplayCache, SqlReplayCache, Trace, clean_up, token_key
 from sp.stores.redis_replay import RedisReplayCache
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
@@ -195,12 +195,12 @@ def test_the_key_is_provider_and_jti_and_nothing_else() -> None:
 @pytest.mark.parametrize("ledger", ["sqlite", "postgresql"], indirect=True)
 def test_rows_live_exactly_until_their_second_and_go_a_hundred_at_a_time(ledger: Ledger) -> None:
     now = int(time.time())
-    for number in range(CLEAN_UP_ROWS + 5):
+    for number in range(105):
         ledger.spend(number.to_bytes(16), Trace(), now - 1)
     for number, until in enumerate((now, now + 1), start=1000):
         ledger.spend(number.to_bytes(16), Trace(), until)
     with ledger.transaction() as connection:
-        assert [clean_up(connection, now) for _ in range(3)] == [CLEAN_UP_ROWS, 5, 0]
+        assert [clean_up(now, connection, 100) for _ in range(3)] == [100, 5, 0]
         left = connection.execute(select(SpentToken.expires_at).order_by(SpentToken.expires_at)).scalars().all()
     assert list(left) == [now, now + 1]
 

@@ -180,9 +180,9 @@ def test_what_has_run_out_is_cleaned_up_and_nothing_else(engine: Engine, clock: 
     clock.now += LIFETIME + 1
     new, sessions = opened(engine, clock), store(engine)
     with engine.begin() as connection:
-        sessions.clean_up(connection, int(clock.now), rows=2)
+        sessions.clean_up(int(clock.now), connection, rows=2)
         assert connection.execute(select(func.count()).select_from(SessionRecord)).scalar() == 2
-        sessions.clean_up(connection, int(clock.now), rows=2)
+        sessions.clean_up(int(clock.now), connection, rows=2)
         assert connection.execute(select(func.count()).select_from(SessionRecord)).scalar() == 1
     assert sessions.find(new.secret)
     assert all(sessions.find(session.secret) is None for session in old)

@@ -12,7 +12,9 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from shared.known_devices import MAX_AGE, MAX_PEOPLE, Devices
-from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE
+from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, account_key
+from sp.provisioning import email_key
+from sp.stores.housekeeping import Housekeeping
 from sp.stores.throttling import make_throttle
 from tests.sp.conftest import MakeGateway
 from tests.support.cast import ALICE, CAROL, MALLORY
@@ -50,8 +52,9 @@ def app(gateway: MakeGateway, clock: Clock) -> Flask:
     app = gateway(ONE)
     core = core_of(app)
     core.people.create_administrator(CAROL.email, CAROL.password)
-    local = replace(core.local, throttle=make_throttle(core.engine, clock))
-    app.extensions["lychgate"] = replace(core, local=local)
+    throttle = make_throttle(core.engine, clock)
+    housekeeping = Housekeeping(core.engine, core.sessions, throttle.storage, core.config.activity_days)
+    app.extensions["lychgate"] = replace(core, local=replace(core.local, throttle=throttle), housekeeping=housekeeping)
     return app
 
 
@@ -121,7 +124,7 @@ def test_a_form_that_is_not_filled_in_counts_as_no_attempt(typed: dict[str, str]
 
 def test_a_wrong_password_is_one_line_in_the_activity_log_without_the_password(app: Flask) -> None:
     assert Browser(app).wrong() == 401
-    assert count(app, event="refused", email=CAROL.email) == 1
+    assert count(app, event="refused", code="wrong_password", email=CAROL.email) == 1
     with core_of(app).engine.connect() as connection:
         assert "not the password" not in repr(connection.execute(text("SELECT * FROM activity")).all())
 
@@ -236,12 +239,62 @@ def test_an_account_that_does_not_exist_is_answered_alike(app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    "spelling", [CAROL.email.upper(), f" {CAROL.email}", "ｃarol@example.com", "car\u00adol@example.com"]
+    "spelling",
+    [
+        CAROL.email.upper(),
+        f" {CAROL.email}",
+        f"{CAROL.email} .",
+        f"{CAROL.email}.",
+        "ｃarol@example.com",
+        "car\u00adol@example.com",
+        "ca\u0301rol@example.com",
+        "c\u00e1rol@example.com",
+    ],
 )
 def test_attack_another_spelling_of_the_address_is_the_same_account(spelling: str, app: Flask) -> None:
     for n in range(PER_ACCOUNT.amount):
         Browser(app, f"203.0.113.{n}").wrong(spelling)
     assert Browser(app, "198.51.100.7").wrong() == 429
+
+
+@pytest.mark.parametrize("email", ["stra\u00dfe@example.com", "nobody.stra\u00dfe@example.com"])
+def test_attack_sharp_s_and_double_s_are_not_two_counts_of_one_account(email: str, app: Flask) -> None:
+    """The lookup takes both for one address. A person who does not exist is counted alike, so neither is betrayed."""
+    core_of(app).people.create_administrator("strasse@example.com", CAROL.password)
+    spellings = [email, email.replace("\u00df", "ss"), email.upper(), email.replace("\u00df", "\u1e9e")]
+    answers = [Browser(app, f"203.0.113.{n}").wrong(spellings[n % 4]) for n in range(PER_ACCOUNT.amount + 2)]
+    assert answers == [401] * PER_ACCOUNT.amount + [429] * 2
+
+
+def test_attack_no_letter_gives_an_account_a_second_count() -> None:
+    """What the lookup takes for one address is one count, for each character that there is."""
+    for number in range(0x110000):
+        email = f"a{chr(number)}b@example.com"
+        assert account_key(email) == account_key(email_key(email)), hex(number)
+
+
+def test_attack_an_account_that_looks_alike_makes_no_known_device(app: Flask) -> None:
+    """Or the owner of one could guess at the other's password from ever new devices."""
+    core_of(app).people.create_administrator("c\u00e1rol@example.com", MALLORY.password)
+    mallorys = Browser(app)
+    assert mallorys.sign_in("c\u00e1rol@example.com", MALLORY.password).status_code == 303
+    assert [mallorys.wrong() for _ in range(PER_ACCOUNT.amount + 1)][-1] == 429
+    assert Browser(app, "198.51.100.7").wrong() == 429  # they were counted on Carol's account, not on a device
+
+
+def test_attack_attempts_beyond_the_limit_write_no_counter(app: Flask) -> None:
+    """A flood of them would keep everybody else's sign-in waiting for SQLite's one writer."""
+    for n in range(PER_ADDRESS.amount):
+        Browser(app).wrong(f"nobody{n}@example.com")
+    before = _counters(app)
+    for n in range(5):
+        assert Browser(app).wrong(f"another{n}@example.com") == 429
+    assert _counters(app) == before
+
+
+def _counters(app: Flask) -> list[tuple[str, int]]:
+    with core_of(app).engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text("SELECT key, count FROM counter ORDER BY key"))]
 
 
 def test_attack_a_stranger_cannot_lock_the_true_person_out_of_her_own_browser(app: Flask) -> None:
@@ -349,6 +402,7 @@ def test_counters_that_ran_out_are_forgotten(app: Flask, clock: Clock) -> None:
         Browser(app, f"203.0.113.{n}").wrong(f"nobody{n}@example.com")
     clock.ahead = timedelta(hours=1)
     Browser(app, "198.51.100.7").wrong()
+    assert core_of(app).housekeeping.clean_up()
     with core_of(app).engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM counter")).scalar() == 2  # those of the last attempt
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 COLUMNS = "provider, subject, account_id, issued_at, created_at"
 # The version before cannot tell them apart, and would take one person for the other. Who loses an id here finds the

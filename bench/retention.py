@@ -1,0 +1,110 @@
+"""A flood of refusals, and the clean-up of a large activity log, on SQLite: disk space, and how long a step writes.
+
+A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a machine
+that does other things too, look at the processor time in the note: the other figures include the wait for a processor.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from bench.timing import Row
+from shared.errors import SignatureInvalid
+from shared.tidying import tidy
+from sp.core import Core
+from sp.models import Activity
+from sp.stores import retention
+from sp.stores.activity import Visitor
+from tests.support.gateway import core_of, make_gateway
+
+FLOOD = 100_000
+LOG_ROWS = 60_000  # of which half have run out: a day of a large site
+DAY = 86_400
+
+
+def rows() -> Iterator[Row]:
+    """Measure on a database in a folder of its own."""
+    logging.getLogger("lychgate").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        core = core_of(make_gateway(Path(folder)))
+        yield from _flood(core)
+        yield from _clean_up(core)
+        core.engine.dispose()
+
+
+def _flood(core: Core) -> Iterator[Row]:
+    before, began = _size(core), time.perf_counter()
+    for number in range(FLOOD):
+        visitor = Visitor(f"2001:db8::{number:x}", "x" * 200)
+        core.logbook.note_refusal(SignatureInvalid(f"{number} " + "y" * 990), visitor, reference=f"R{number}")
+    core.logbook.flush()
+    each = (time.perf_counter() - began) / FLOOD * 1e6
+    grown = (_size(core) - before) / 1024 / 1024
+    yield Row(f"{FLOOD} refusals in the log", grown, "MiB", 2.0, at_most=True, note=f"{each:.0f} µs each")
+
+
+def _clean_up(core: Core) -> Iterator[Row]:
+    _fill(core)
+    steps = [*retention.steps(core.engine, int(time.time()), 90, most=LOG_ROWS // 4)]
+    times: list[float] = []
+    busy: list[float] = []
+    began = time.perf_counter()
+    tidy(lambda: _timed(core, times, busy), steps, seconds=600)
+    took = time.perf_counter() - began
+    times.sort()
+    middle, last = statistics.median(times) * 1e3, times[int(len(times) * 0.99)] * 1e3
+    note = (
+        f"median {middle:.1f} ms, longest {times[-1] * 1e3:.1f} ms, processor time at most {max(busy) * 1e3:.1f} ms, "
+    )
+    note += f"{len(times)} steps, {took:.0f} s"
+    yield Row("clean-up: 99 of 100 write transactions end within", last, "ms", 20.0, at_most=True, note=note)
+
+
+def _fill(core: Core) -> None:
+    now = int(time.time())
+    lines = [
+        {
+            "reference": f"L{n * 7919 % LOG_ROWS}",
+            "at": now - (180 * DAY if n < LOG_ROWS // 2 else 0),
+            "event": "refused" if n % 2 else "sign_in",
+            "code": "token_expired" if n % 2 else None,
+            "provider": "corporate",
+            "subject": f"person-{n * 104_729 % 50_000}",
+            "email": f"person-{n * 104_729 % 50_000}@example.com",
+            "account_id": n * 104_729 % 50_000,
+            "address": "192.0.2.1",
+            "user_agent": "x" * 120,
+        }
+        for n in range(LOG_ROWS)
+    ]
+    table: Any = Activity.__table__
+    with core.engine.execution_options(write=True).begin() as connection:
+        connection.execute(insert(table), lines)
+
+
+@contextmanager
+def _timed(core: Core, times: list[float], busy: list[float]) -> Iterator[Connection]:
+    with core.engine.execution_options(write=True).connect() as connection:
+        transaction = connection.begin()
+        began, began_busy = time.perf_counter(), time.thread_time()
+        yield connection
+        transaction.commit()
+        times.append(time.perf_counter() - began)
+        busy.append(time.thread_time() - began_busy)
+
+
+def _size(core: Core) -> int:
+    path: Any = core.engine.url.database
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Path(path).stat().st_size

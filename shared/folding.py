@@ -1,0 +1,120 @@
+"""Refusals that come too fast to be written down one by one: which are, and how the others are counted.
+
+A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
+writes so many bytes of them in full, and then a few rows a minute; alike ones beyond that are counted in memory, and
+the count is added to one row about once a second. Bytes, because a stranger's rows are as long as he makes them. A kind
+is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is killed loses
+the counts of its last second; one that ends in order does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+# Bytes in the database: a thousand short rows at once, and 3 a minute, of one kind; twice that of all kinds together.
+KIND_BURST, KIND_PER_MINUTE = 384 * 1024, 1536
+BURST, PER_MINUTE = 2 * KIND_BURST, 2 * KIND_PER_MINUTE
+FLUSH_AFTER = 1.0  # seconds
+
+Key = TypeVar("Key", bound=Hashable)
+
+log = logging.getLogger("lychgate")
+
+
+class Allowance:
+    """A bucket of *burst* bytes, into which *per_minute* come back."""
+
+    def __init__(self, burst: int, per_minute: int, now: float) -> None:
+        self._burst, self._per_second = burst, per_minute / 60
+        self._left, self._at = float(burst), now
+
+    def has(self, size: int, now: float) -> bool:
+        """Tell whether so many are left."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        return self._left >= size
+
+    def take(self, size: int) -> None:
+        """Take so many."""
+        self._left -= size
+
+
+class Budget:
+    """Decides which refusals of this worker get a row."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._all = Allowance(BURST, PER_MINUTE, clock())
+        self._kinds: dict[Hashable, Allowance] = {}
+
+    def take(self, kind: Hashable, size: int) -> bool:
+        """Tell whether one more of *kind*, of *size* bytes, is written in full, and count it if so."""
+        with self._lock:
+            now = self._clock()
+            own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
+            if not (own.has(size, now) and self._all.has(size, now)):
+                return False
+            own.take(size)
+            self._all.take(size)
+            return True
+
+
+def size_of(fixed: int, *texts: str | None) -> int:
+    """Return about how many bytes a row takes: *fixed* ones, and its texts in UTF-8."""
+    return fixed + sum(len(text.encode("utf-8", "replace")) for text in texts if text)
+
+
+@dataclass
+class Count:
+    """How often, and when first and last, in seconds since 1970."""
+
+    times: int
+    first: int
+    last: int
+
+
+class Tally(Generic[Key]):
+    """Counts in memory, and hands the counts to *write* about a second after the first of them.
+
+    *write* may raise: the counts are kept then, and written with the next.
+    """
+
+    def __init__(self, write: Callable[[Mapping[Key, Count]], None], after: float = FLUSH_AFTER) -> None:
+        self._write, self._after = write, after
+        self._lock = threading.Lock()
+        self._counts: dict[Key, Count] = {}
+        self._waits = False
+
+    def count(self, key: Key, now: int, times: int = 1) -> None:
+        """Count *times* more of *key*."""
+        with self._lock:
+            count = self._counts.setdefault(key, Count(0, now, now))
+            count.times, count.last = count.times + times, max(count.last, now)
+            if self._waits:
+                return
+            self._waits = True
+        # Not a daemon: a program that ends waits for it, and so writes its last counts.
+        threading.Timer(self._after, self.flush).start()
+
+    def flush(self) -> None:
+        """Write what was counted."""
+        with self._lock:
+            counts, self._counts, self._waits = self._counts, {}, False
+        if not counts:
+            return
+        try:
+            self._write(counts)
+        except Exception as error:
+            log.error("counts of refusals could not be written, the next try includes them: %s", type(error).__name__)
+            self._take_back(counts)
+
+    def _take_back(self, counts: Mapping[Key, Count]) -> None:
+        with self._lock:
+            for key, count in counts.items():
+                later = self._counts.setdefault(key, Count(0, count.first, count.last))
+                later.times, later.first = later.times + count.times, min(later.first, count.first)

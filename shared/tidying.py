@@ -1,0 +1,62 @@
+"""Delete what is over: in steps so small that no sign-in waits for one, and for as long as there is something left.
+
+A database has few writers, SQLite one. So each step is a transaction of a few rows, found by an index, and between two
+steps the others have their turn. A step that takes long (a slow disk, a large table) is followed by a smaller one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+MOST_ROWS = 100  # in a step: a thousand take 35 ms
+LEAST_ROWS = 20  # fewer do not make a step shorter: its commit takes the time
+LONG_STEP = 0.010  # seconds of write transaction; the next step is half as large
+SHORT_STEP = 0.007  # the next step may be larger again
+PAUSE = 0.010  # seconds between two rounds, in which other writers have their turn
+
+Step = Callable[[Any, int], int]
+"""Deletes, on a connection, at most so many rows, and returns how many. It takes the oldest first."""
+
+
+@dataclass
+class _Task:
+    step: Step
+    rows: int = MOST_ROWS
+    done: bool = False
+
+
+def tidy(
+    writing: Callable[[], AbstractContextManager[Any]],
+    steps: Sequence[Step],
+    *,
+    seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Repeat *steps* in turns until nothing is left over, for about *seconds* at most; tell whether nothing is left.
+
+    *writing* opens a write transaction.
+    """
+    tasks, ends_at = [_Task(step) for step in steps], clock() + seconds
+    while True:
+        for task in tasks:
+            _run(task, writing, clock)
+            pause(PAUSE)
+        tasks = [task for task in tasks if not task.done]
+        if not tasks or clock() >= ends_at:
+            return not tasks
+
+
+def _run(task: _Task, writing: Callable[[], AbstractContextManager[Any]], clock: Callable[[], float]) -> None:
+    with writing() as connection:
+        began = clock()  # the wait for other writers is not the step's own
+        task.done = task.step(connection, task.rows) < task.rows
+    took = clock() - began
+    if took > LONG_STEP:
+        task.rows = max(LEAST_ROWS, task.rows // 2)
+    elif took < SHORT_STEP:
+        task.rows = min(MOST_ROWS, task.rows * 2)
