@@ -88,7 +88,7 @@ class KeyUnavailable(Rejection):
 class ClaimMissing(Rejection):
     code = "claim_missing"
     explanation = "The token lacks a piece of information that is required here."
-    remedy = "Your administrator finds by the reference which one, and must have the identity provider send it."
+    remedy = "Your administrator must have the identity provider send it. The activity log says which one it is."
 
 
 class ClaimInvalid(Rejection):

@@ -26,7 +26,7 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
         yield "A secret that is shorter than its hash is allowed: it can be guessed off line. Use a longer one."
     if provider.unsolicited == "accept":
         yield "Sign-ins that nobody asked for are accepted: a stranger can sign people in to his own account."
-    elif provider.login_url and not (provider.require_nonce or "nonce" in provider.required_claims):
+    elif _needs_no_nonce(provider):
         yield (
             "A nonce is not required: while a person's own sign-in is under way, a foreign page can bring a token of "
             "another account in its place. If the identity provider sends the nonce back (a trial sign-in tells), "
@@ -36,6 +36,12 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
         yield "Issuer and audience are required, but no expected value is set for both."
     if "query" in provider.deliveries and "form" not in provider.deliveries:
         yield "Tokens come in the address only, where logs and histories see them. Allow the form as well."
+
+
+def _needs_no_nonce(provider: Provider) -> bool:
+    """Tell whether a browser can begin a sign-in there, and a token without a nonce can answer it."""
+    required = provider.require_nonce or "nonce" in provider.required_claims
+    return bool(provider.login_url) and provider.deliveries != ("header",) and not required
 
 
 def _of_shutting_out(provider: Provider) -> Iterator[str]:

@@ -228,6 +228,7 @@ GOOD_FILE = f"""
 [providers.fresh]
 keys = ["{KEY[5:] * 2}"]
 login_url = "http://127.0.0.1:1/"
+require_nonce = true
 """
 
 

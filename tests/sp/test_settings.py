@@ -51,6 +51,7 @@ POSTS = (
     "/settings/users/1/sessions/end",
 )
 SEED_NAMES = ("Encryption algorithm", "Return URL", "Security key", "Identity provider URL", "Logout URL")
+KNOWN_AS = "INSERT INTO identity VALUES ('second', 'id-1', 'sub', 1, 0, '2026-01-01 00:00:00')"
 
 
 @pytest.fixture
@@ -314,7 +315,7 @@ def test_a_name_that_is_taken_is_refused(app: Flask, carol: Visitor) -> None:
 def test_a_name_that_was_used_before_comes_with_a_warning(app: Flask, carol: Visitor) -> None:
     """Who is known by an id of the old provider would be signed in by that id of the new one."""
     with core_of(app).engine.begin() as connection:
-        connection.execute(text("INSERT INTO identity VALUES ('second', 'id-1', 1, 0, '2026-01-01 00:00:00')"))
+        connection.execute(text(KNOWN_AS))
     carol.send(begin_provider(carol))
     assert "One account has an id of an earlier provider of this name" in carol.text
 
