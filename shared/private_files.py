@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 OTHERS = 0o077  # group and all others
@@ -26,8 +27,13 @@ def make_private_folder(folder: Path) -> Path:
 
 
 def make_private_file(path: str | Path) -> None:
-    """Make an empty file, if it is not there yet, for its owner alone. An existing one stays as it is."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Make an empty file, if it is not there yet, for its owner alone.
+
+    An existing one is not opened: closing any handle of a file drops every POSIX lock that this process holds on it,
+    and SQLite's locks are such.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def exposures(instance: Path, database_url: str) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,3 +113,25 @@ def test_one_connection_may_write_in_two_transactions(engine: Engine) -> None:
                 connection.execute(text("UPDATE sums SET total = total + 1"))
     add_one(engine)
     assert total(engine) == 3
+
+
+ANOTHER_PROCESS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+connection.execute("UPDATE sums SET total = total + 1")
+connection.close()
+"""
+
+
+def test_a_new_connection_takes_no_lock_away_from_the_others(engine: Engine) -> None:
+    """Closing any handle of a file drops every POSIX lock that a process holds on it, SQLite's own too.
+
+    A process that ends then takes itself for the last one, and deletes the log that all others write to.
+    """
+    log = Path(f"{engine.url.database}-wal")
+    with engine.connect() as first, engine.connect() as second:
+        assert first.connection.dbapi_connection is not second.connection.dbapi_connection
+        before = log.stat().st_ino
+        command = [sys.executable, "-c", ANOTHER_PROCESS, str(engine.url.database)]
+        subprocess.run(command, check=True, timeout=60)
+        assert log.stat().st_ino == before
