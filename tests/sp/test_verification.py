@@ -293,8 +293,8 @@ def test_strict_wants_the_kid_of_a_key_that_has_one() -> None:
 
 def test_strict_without_an_expected_audience_takes_azp_for_one_of_the_audience() -> None:
     open_to_all = provider(**STRICT_SETTINGS | {"audience": {"expected": "", "match": True, "required": True}})
-    assert code(token(aud=["a", "b"], azp="b"), open_to_all) == ""
-    assert code(token(aud=["a", "b"], azp="c"), open_to_all) == "token_type_wrong"
+    assert code(token(aud=["b"], azp="b"), open_to_all) == ""
+    assert code(token(aud=["b"], azp="c"), open_to_all) == "token_type_wrong"
 
 
 def test_strict_bounds_the_lifetime_only_where_both_ends_are_known() -> None:
