@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import sqlite3
 import threading
 import time
@@ -14,9 +15,10 @@ from sqlalchemy import URL, Engine, event, exc
 from shared.breaker import Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# A writer waits so long for the other threads of its process, and then as long for other processes. Together less
-# than the five seconds within which every request is answered.
+# A writer waits so long for its turn, and then as long for SQLite's lock. Together less than the five seconds within
+# which every request is answered.
 BUSY_MS = 2_000
+LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # of a connection behind the door: for the file's lock, or holding it
 POOL = {"pool_size": 16, "max_overflow": -1}  # a connection for each thread: none waits for another one's
 
@@ -31,10 +33,13 @@ def prepare(engine: Engine) -> None:
 
     WAL lets readers go on while one writes; synchronous=FULL keeps the last commits through a power cut. A connection
     with the execution option `write` begins IMMEDIATE, so that two writers queue up at the door instead of failing
-    in the middle. The threads of a process queue up at a door of their own first: before SQLite's they would sleep
-    for ever longer times, and the unlucky one among eight for half a second.
+    in the middle. The threads of a process queue up at a door of their own first, and one of each process then at a
+    turnstile: before SQLite's lock they would sleep for ever longer times, while another process hands the lock from
+    thread to thread.
     """
-    _keep_private(engine)
+    database = _file(engine)
+    if database:
+        _keep_private(engine, database)
     door, breaker = threading.Lock(), Breaker(time.monotonic)
 
     @event.listens_for(engine, "connect")
@@ -53,11 +58,13 @@ def prepare(engine: Engine) -> None:
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
+            deadline = time.monotonic() + BUSY_MS / 1000
             if "behind_door" not in connection.info:
                 if not door.acquire(timeout=BUSY_MS / 1000):
                     raise _locked("another thread of this process has been writing all the time")
                 connection.info["behind_door"] = WAITS
-            _execute(connection, "BEGIN IMMEDIATE")
+            with _turn(database, deadline):
+                _execute(connection, "BEGIN IMMEDIATE")
         connection.info["behind_door"] = WRITES
 
     @event.listens_for(engine, "checkin")
@@ -70,16 +77,50 @@ def prepare(engine: Engine) -> None:
             breaker.answered(breaker.asked())  # the lock is free again, for this process at least
 
 
-def _keep_private(engine: Engine) -> None:
+def _file(engine: Engine) -> str:
+    """Return the path of the database, or nothing for one in memory."""
+    database = engine.url.database or ""
+    return "" if database == ":memory:" or database.startswith("file:") else database
+
+
+def _keep_private(engine: Engine, database: str) -> None:
     """Let the database be made for its owner alone; SQLite gives its other files (-wal, -shm) the same mode."""
-    database = engine.url.database
-    if not database or database == ":memory:" or database.startswith("file:"):
-        return
 
     @event.listens_for(engine, "do_connect")
     def make(*_connecting: Any) -> None:
         with suppress(OSError):  # SQLite says itself what it cannot open
             make_private_file(database)
+
+
+@contextmanager
+def _turn(database: str, deadline: float) -> Iterator[None]:
+    """Hold the turnstile: of all processes, one writer at a time waits for SQLite's lock. Raises OperationalError.
+
+    A process that has just written has to pass it again for its next write, behind the one that is waiting in it.
+    """
+    if not database:
+        yield
+        return
+    turnstile = f"{database}.turn"
+    try:
+        make_private_file(turnstile)
+        opened = open(turnstile, "ab")  # noqa: SIM115  closed below; opened each time, so that no fork shares the lock
+    except OSError as error:
+        raise _locked(f"{turnstile}: {error.strerror}") from error
+    with opened:
+        while not _taken(opened.fileno()):
+            if time.monotonic() >= deadline:
+                raise _locked("other processes have been writing all the time")
+            time.sleep(LOOK)
+        yield
+
+
+def _taken(turnstile: int) -> bool:
+    try:
+        fcntl.flock(turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def patient(_engine: Engine, *, migrating: bool = False) -> AbstractContextManager[None]:

@@ -135,3 +135,40 @@ def test_a_new_connection_takes_no_lock_away_from_the_others(engine: Engine) -> 
         command = [sys.executable, "-c", ANOTHER_PROCESS, str(engine.url.database)]
         subprocess.run(command, check=True, timeout=60)
         assert log.stat().st_ino == before
+
+
+WRITING_ALL_THE_TIME = """
+import sys, threading
+from sqlalchemy import text
+from shared.schema import make_engine
+writing = make_engine(f"sqlite:///{sys.argv[1]}").execution_options(write=True)
+enough = threading.Event()
+def write():
+    while not enough.is_set():
+        with writing.begin() as connection:
+            connection.execute(text("UPDATE sums SET total = total + 1"))
+threads = [threading.Thread(target=write) for _ in range(8)]
+for thread in threads:
+    thread.start()
+print("begun", flush=True)
+sys.stdin.read()
+enough.set()
+for thread in threads:
+    thread.join()
+"""
+
+
+def test_a_process_that_writes_all_the_time_lets_another_one_have_its_turn(engine: Engine) -> None:
+    """Without a turnstile hundreds of its writes come first: SQLite's waiters sleep, and its threads do not."""
+    command = [sys.executable, "-c", WRITING_ALL_THE_TIME, str(engine.url.database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "begun\n"
+        overtaken = []
+        for _ in range(20):
+            before = total(engine)
+            with engine.execution_options(write=True).begin() as connection:
+                now = connection.execute(text("SELECT total FROM sums")).scalar_one()
+                overtaken.append(now - before)
+        other.communicate()
+    assert sorted(overtaken)[-2] <= 10, overtaken  # one of them may have been held up between the two readings
