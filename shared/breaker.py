@@ -26,8 +26,10 @@ class StoreHangs(Exception):
 class Breaker:
     """Watches one store, for all threads of a process. *clock* gives monotonic seconds."""
 
-    def __init__(self, clock: Callable[[], float], places: int = PLACES) -> None:
-        self._clock, self._places = clock, places
+    def __init__(
+        self, clock: Callable[[], float], places: int = PLACES, stall_when_full: float = STALL_WHEN_FULL
+    ) -> None:
+        self._clock, self._places, self._stall_when_full = clock, places, stall_when_full
         self._lock = threading.Lock()
         self._tickets = count()
         self._out: dict[int, float] = {}  # when each question was asked, oldest first
@@ -93,7 +95,7 @@ class Breaker:
         return self._failed or self._stalled(now) >= STALL
 
     def _is_full(self, now: float) -> bool:
-        return len(self._out) >= self._places and self._stalled(now) >= STALL_WHEN_FULL
+        return len(self._out) >= self._places and self._stalled(now) >= self._stall_when_full
 
     def _stalled(self, now: float) -> float:
         """Return for how many seconds questions have been out without any answer."""

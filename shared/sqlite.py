@@ -12,12 +12,13 @@ from typing import Any
 
 from sqlalchemy import URL, Engine, event, exc
 
-from shared.breaker import Breaker, StoreHangs
+from shared.breaker import STALL, Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# A writer waits so long for its turn, and then as long for SQLite's lock. Together less than the five seconds within
-# which every request is answered.
-BUSY_MS = 2_000
+# A writer waits so long for its turn, and then for SQLite's lock, which is one transaction of another writer at most.
+# Together less than the five seconds within which every request is answered.
+TURN = 3.0  # seconds
+BUSY_MS = 1_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # of a connection behind the door: for the file's lock, or holding it
 POOL = {"pool_size": 16, "max_overflow": -1}  # a connection for each thread: none waits for another one's
@@ -40,7 +41,10 @@ def prepare(engine: Engine) -> None:
     database = _file(engine)
     if database:
         _keep_private(engine, database)
-    door, breaker = threading.Lock(), Breaker(time.monotonic)
+    door = threading.Lock()
+    breaker = Breaker(
+        time.monotonic, stall_when_full=STALL
+    )  # one commit at a time: a busy disk takes tenths of a second
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -58,9 +62,9 @@ def prepare(engine: Engine) -> None:
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
-            deadline = time.monotonic() + BUSY_MS / 1000
+            deadline = time.monotonic() + TURN
             if "behind_door" not in connection.info:
-                if not door.acquire(timeout=BUSY_MS / 1000):
+                if not door.acquire(timeout=TURN):
                     raise _locked("another thread of this process has been writing all the time")
                 connection.info["behind_door"] = WAITS
             with _turn(database, deadline):

@@ -28,6 +28,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "TURN", 0.05)
     monkeypatch.setattr(sqlite, "BUSY_MS", 50)
 
 
