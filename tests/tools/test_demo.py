@@ -140,7 +140,7 @@ def test_a_taken_port_is_named_and_the_next_free_one_used(start_demo: StartDemo)
 def test_when_one_program_dies_the_other_is_stopped_and_the_log_is_shown(start_demo: StartDemo, tmp_path: Path) -> None:
     demo = start_demo()
     demo.wait_until_ready()
-    os.kill(pid_of("run_idp.py", demo.idp_port), signal.SIGKILL)
+    os.kill(pid_of("idp", demo.idp_port), signal.SIGKILL)
     assert demo.process.wait(STOP_SECONDS) == 1
     assert "The identity provider ended with status -9" in demo.output
     assert str(tmp_path / "instance" / "idp.log") in demo.output
@@ -168,13 +168,13 @@ def listens(port: int) -> bool:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-def pid_of(script: str, port: int) -> int:
-    """Return the process that was started as SCRIPT … --port PORT; its workers carry other command lines."""
+def pid_of(command: str, port: int) -> int:
+    """Return the process that was started as `python -m lychgate COMMAND … --port PORT`, not its workers."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text().split("\0")
         except OSError:
             continue
-        if any(word.endswith(f"/{script}") for word in words) and str(port) in words:
+        if words[1:4] == ["-m", "lychgate", command] and str(port) in words:
             return int(folder.name)
-    raise AssertionError(f"{script} does not run on port {port}")
+    raise AssertionError(f"lychgate {command} does not run on port {port}")
