@@ -1,7 +1,7 @@
-"""A flood of refusals, and the clean-up of a large activity log, on SQLite: disk space, and how long a step writes.
+"""A flood of refusals, and the clean-up of a large activity log, on SQLite: room on the disk, and time of a step.
 
 A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a machine
-that does other things too, look at the processor time in the note: the other figures include the wait for a processor.
+that does other things besides, look at the processor time in the note: the other figures include waits for a processor.
 """
 
 from __future__ import annotations
