@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="lychgate",
         description="Single sign-on by signed tokens.",
-        epilog="Users, providers and keys: flask --app sp --help, flask --app idp --help",
+        epilog="Commands for users, providers and keys: flask --app sp --help, flask --app idp --help",
     )
     top.add_argument("--version", action="version", version=f"lychgate {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
