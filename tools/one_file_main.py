@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+import stat
 import sys
 import tempfile
 import zipfile
@@ -45,9 +46,9 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f"Lychgate unpacks itself into {folder}, which cannot be made: {error.strerror}. Set XDG_CACHE_HOME.")
-    found = folder.stat()
-    if found.st_uid != os.getuid() or found.st_mode & 0o022:
-        sys.exit(f"Other users can write in {folder}, so Lychgate does not run from there. Set XDG_CACHE_HOME.")
+    found = folder.lstat()  # not stat: another user could point a link somewhere else later
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        sys.exit(f"{folder} is not a folder that only you can write, so code is not run from it. Set XDG_CACHE_HOME.")
     return folder
 
 

@@ -47,13 +47,22 @@ def test_the_one_file_says_what_is_missing(built: tuple[Path, Path, Path], tmp_p
     assert "Traceback" not in done.stderr
 
 
-def test_attack_a_cache_that_others_can_write_is_not_run_from(built: tuple[Path, Path, Path], tmp_path: Path) -> None:
-    (tmp_path / "lychgate").mkdir()
-    (tmp_path / "lychgate").chmod(0o777)
-    done = start_one_file(built[2], Path(sys.executable), tmp_path)
+@pytest.mark.parametrize("trap", ["writable", "link"])
+def test_attack_a_cache_that_another_user_can_change_is_not_run_from(
+    trap: str, built: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "cache" / "lychgate"
+    folder.parent.mkdir()
+    if trap == "link":
+        (tmp_path / "mine").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "mine")
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    done = start_one_file(built[2], Path(sys.executable), folder.parent)
     assert done.returncode == 1
-    assert "Other users can write" in done.stderr
-    assert list((tmp_path / "lychgate").iterdir()) == []
+    assert "not a folder that only you can write" in done.stderr
+    assert list(folder.iterdir()) == []
 
 
 def start_one_file(file: Path, python: Path, cache: Path) -> subprocess.CompletedProcess[str]:
