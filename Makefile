@@ -2,11 +2,11 @@
 # PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay" goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench mutation format clean stale
+.PHONY: help demo test lint bench dist mutation format clean stale
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
-SOURCES := $(wildcard sp idp shared run_sp.py run_idp.py tests tools bench examples)
+SOURCES := $(wildcard lychgate sp idp shared run_sp.py run_idp.py tests tools bench examples)
 # Two workers for two cores; an idle one takes waiting tests over, so servers and browsers are not waited for.
 WORKERS := -n 2 --dist worksteal
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
@@ -30,6 +30,9 @@ lint: .venv/.dev-installed ## check formatting, lint rules and types
 bench: .venv/.dev-installed ## run the benchmarks, side by side with named peers, as ratios
 	$(PY) -m bench $(ARGS)
 
+dist: .venv/.dev-installed ## build the wheel, the sdist and lychgate.pyz into dist/
+	$(PY) -m tools.dist
+
 mutation: .venv/.mutation-installed ## change the heart in small ways and see whether a test notices; takes five minutes
 	PYTHONPATH=$(CURDIR)/.venv/mutation $(PY) -m tools.mutation
 
@@ -38,7 +41,7 @@ format: .venv/.dev-installed ## rewrite the source in the common format
 	$(PY) -m ruff check --fix $(SOURCES)
 
 clean: ## remove the environment and caches, never the state in instance/
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.runtime-installed: requirements.txt $(STALE)

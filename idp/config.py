@@ -21,7 +21,7 @@ from shared.settings import Environment, Network, SettingsRefused, is_loopback, 
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
-PEOPLE = "idp.stores.directory:open_directory"
+PEOPLE = f"{__package__}.stores.directory:open_directory"
 NAMES = SettingNames(
     "IDP_",
     frozenset(

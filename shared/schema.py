@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable
+from shared.extras import load_extra
 from shared.private_files import make_private_file
 from shared.settings import SettingsRefused
 
@@ -34,13 +35,15 @@ LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take wh
 def engine_options(url: str, setting: str = "") -> dict[str, Any]:
     """Return the options with which the engine for *url* is to be created: its pool and network limits.
 
-    Raises SettingsRefused, with the name of the *setting* that holds the URL, if it cannot be read.
+    Raises SettingsRefused, with the name of the *setting* that holds the URL, if it cannot be read or has no driver.
     """
     try:
         parsed = make_url(url)
     except (ValueError, DatabaseError):  # its text may be a part of the password
         why = "is not the URL of a database: write / @ : # ? % in a name or password as %2F %40 %3A %23 %3F %25"
         raise SettingsRefused([f"{setting} {why}"]) from None
+    if parsed.get_backend_name() == "postgresql":
+        load_extra("psycopg", "postgresql", setting)
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
     return found
 
@@ -120,7 +123,7 @@ def clock_complaint(engine: Engine) -> str | None:
 
 
 def _module(kind: str) -> ModuleType:
-    return importlib.import_module(f"shared.{kind}")  # the driver of the other one is not loaded
+    return importlib.import_module(f"{__package__}.{kind}")  # the driver of the other one is not loaded
 
 
 def _current(connection: Any) -> str | None:

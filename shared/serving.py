@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import logging.config
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from shared.logs import install_log_redaction
+from shared.logs import LineFormatter, install_log_redaction
 from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
 from shared.worker import Worker
@@ -30,7 +30,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "shared.logs.LineFormatter", "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "line": {"()": LineFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
     "handlers": {"err": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["err"], "level": "INFO"},
@@ -42,36 +42,39 @@ LOGGING = {
 }
 
 
-def main(program: str, default_port: int) -> None:
-    """Serve the package *program* as the command line says.
+def main(
+    program: ModuleType, default_port: int, arguments: Sequence[str] | None = None, called: str | None = None
+) -> None:
+    """Serve the package *program* as the *arguments* say: by default those of this process, which is *called* so.
 
     The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
     `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
     """
-    package = importlib.import_module(program)
-    options = parse_options(package.__doc__, default_port)
+    options = parse_options(program.__doc__, default_port, arguments, called)
     keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
     try:
-        banner = package.prepare(options.host, options.port)
+        banner = program.prepare(options.host, options.port)
     except SettingsRefused as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)
     place = f"unix:{options.unix}" if options.unix else bind_address(options.host, options.port)
     print(f"{banner}\nListening on {place}.", flush=True)
-    serve(Server(package.create_wsgi, place, options.workers, options.threads))
+    serve(Server(program.create_wsgi, place, options.workers, options.threads))
 
 
-def parse_options(description: str | None, default_port: int) -> argparse.Namespace:
+def parse_options(
+    description: str | None, default_port: int, arguments: Sequence[str] | None, called: str | None
+) -> argparse.Namespace:
     """Return what the command line says."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(prog=called, description=description)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=default_port)
     parser.add_argument("--unix", metavar="PATH", help="listen on a socket file, in place of host and port")
     parser.add_argument("--workers", type=at_least_one, default=1, help="processes")
     parser.add_argument("--threads", type=at_least_one, default=THREADS, help="requests at a time, in each worker")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def at_least_one(text: str) -> int:

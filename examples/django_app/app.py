@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import re_path
 from django.utils.html import format_html
 
-from sp.gateway import Gateway
+from lychgate import Gateway
 
 settings.configure(
     SECRET_KEY=secrets.token_urlsafe(48),  # this application signs nothing; one that does needs a lasting key

@@ -9,7 +9,7 @@ the gateway's decision.
 from flask import Flask, request
 from markupsafe import escape
 
-from sp.gateway import Gateway
+from lychgate import Gateway
 
 app = Flask(__name__)
 

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-import redis
 from sqlalchemy import Connection, Engine
 
 from shared.breaker import Breaker, StoreHangs
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
+from shared.extras import load_extra
 from sp.replay import Trace
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
@@ -34,6 +34,7 @@ class RedisReplayCache:
     """Implements `sp.replay.ReplayCache`. *clock* is the one by which tokens run out: seconds since 1970."""
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        redis = self._library = load_extra("redis", "redis", "SP_REPLAY_URL")
         # No retry: after a broken connection it is unknown whether the first try has spent the token.
         self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None)
         self._breaker = Breaker(time.monotonic)
@@ -76,7 +77,7 @@ class RedisReplayCache:
 
         def ask() -> float:
             seconds, microseconds = self._redis.time()
-            return float(seconds) + microseconds / 1e6
+            return float(seconds) + float(microseconds) / 1e6
 
         with self._asking():
             self._redis.ping()  # so that what a new connection takes is not counted
@@ -100,11 +101,11 @@ class RedisReplayCache:
     @contextmanager
     def _asking(self) -> Iterator[None]:
         try:
-            with self._breaker.asking((redis.TimeoutError,)):
+            with self._breaker.asking((self._library.TimeoutError,)):
                 yield
         except StoreHangs as error:
             raise StoreUnavailable("Redis did not answer a moment ago, and is asked again soon") from error
-        except redis.RedisError as error:
+        except self._library.RedisError as error:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
 
 

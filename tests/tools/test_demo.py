@@ -6,58 +6,14 @@ import re
 import signal
 import socket
 import stat
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, private_environment
-
-START_SECONDS = 90
-STOP_SECONDS = 30
-
-
-class Demo:
-    """A running `python -m tools.demo`, read through a pipe."""
-
-    def __init__(self, folder: Path, sp_port: int, idp_port: int, output: IO[bytes]) -> None:
-        self.sp_port, self.idp_port = sp_port, idp_port
-        self.output_file = Path(output.name)
-        ports = {"DEMO_SP_PORT": str(sp_port), "DEMO_IDP_PORT": str(idp_port)}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tools.demo"],
-            cwd=ROOT,
-            env=private_environment({"SP_INSTANCE": str(folder), **ports}),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    @property
-    def output(self) -> str:
-        return self.output_file.read_text()
-
-    def wait_until_ready(self) -> str:
-        """Return what it printed up to the block that introduces the demo."""
-        deadline = time.monotonic() + START_SECONDS
-        while "Ctrl-C stops" not in self.output:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.1)
-        return self.output
-
-    def end(self, number: signal.Signals) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(STOP_SECONDS)
-
+from tests.support.demo import START_SECONDS, STOP_SECONDS, Demo, passwords_in, sign_in
 
 StartDemo = Callable[..., Demo]
 
@@ -70,7 +26,7 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
     def start(sp_port: int | None = None) -> Demo:
         output = tmp_path / f"demo-{len(demos)}.out"
         with output.open("wb") as file:
-            demos.append(Demo(tmp_path / "instance", sp_port or free_port(), free_port(), file))
+            demos.append(Demo(["-m", "tools.demo"], tmp_path / "instance", file, sp_port))
         return demos[-1]
 
     yield start
@@ -99,13 +55,7 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
     start_demo: StartDemo, page: Page
 ) -> None:
     demo = start_demo()
-    password = passwords_in(demo.wait_until_ready())["alice@example.com"]
-    page.goto(f"http://127.0.0.1:{demo.sp_port}/")
-    page.get_by_label("E-mail").fill("alice@example.com")
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("heading", name="You are in, Alice Liddell")).to_be_visible()
-    assert page.url == f"http://127.0.0.1:{demo.sp_port}/"
+    sign_in(page, demo)
 
     page.get_by_role("link", name="Sign out").first.click()
     page.get_by_role("button", name="Sign out").click()
@@ -140,7 +90,7 @@ def test_a_taken_port_is_named_and_the_next_free_one_used(start_demo: StartDemo)
 def test_when_one_program_dies_the_other_is_stopped_and_the_log_is_shown(start_demo: StartDemo, tmp_path: Path) -> None:
     demo = start_demo()
     demo.wait_until_ready()
-    os.kill(pid_of("run_idp.py", demo.idp_port), signal.SIGKILL)
+    os.kill(pid_of("idp", demo.idp_port), signal.SIGKILL)
     assert demo.process.wait(STOP_SECONDS) == 1
     assert "The identity provider ended with status -9" in demo.output
     assert str(tmp_path / "instance" / "idp.log") in demo.output
@@ -154,10 +104,6 @@ def test_a_second_demo_on_the_same_state_is_refused(start_demo: StartDemo) -> No
     assert "running already" in second.output
 
 
-def passwords_in(printed: str) -> dict[str, str]:
-    return dict(re.findall(r"(\S+@example\.com) +password +(\S+)", printed))
-
-
 def answers(port: int) -> bool:
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
         return bool(answer.status == 200)
@@ -168,13 +114,13 @@ def listens(port: int) -> bool:
         return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
-def pid_of(script: str, port: int) -> int:
-    """Return the process that was started as SCRIPT … --port PORT; its workers carry other command lines."""
+def pid_of(command: str, port: int) -> int:
+    """Return the process that was started as `python -m lychgate COMMAND … --port PORT`, not its workers."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             words = (folder / "cmdline").read_text().split("\0")
         except OSError:
             continue
-        if any(word.endswith(f"/{script}") for word in words) and str(port) in words:
+        if words[1:4] == ["-m", "lychgate", command] and str(port) in words:
             return int(folder.name)
-    raise AssertionError(f"{script} does not run on port {port}")
+    raise AssertionError(f"lychgate {command} does not run on port {port}")

@@ -1,0 +1,27 @@
+"""Lychgate: single sign-on by signed tokens, in front of any WSGI application.
+
+    from lychgate import Gateway
+    application = Gateway(application)
+
+This is the one name that an installation puts among your packages: gateway, identity provider and what they share are
+`lychgate.sp`, `lychgate.idp` and `lychgate.shared` there. In a checkout they are `sp`, `idp` and `shared`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sp.gateway import Gateway
+
+__all__ = ["Gateway", "__version__"]
+__version__ = "0.1.0"  # the one place: the wheel, `lychgate --version` and the image read it from here
+
+
+def __getattr__(name: str) -> object:
+    """Import the gateway where it is asked for: `import lychgate` alone loads nothing else."""
+    if name == "Gateway":
+        from sp.gateway import Gateway
+
+        return Gateway
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,75 @@
+"""The command `lychgate`: the gateway, the identity provider, or both with two demo users."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from lychgate import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that *arguments* name, by default those of this process; return its exit status."""
+    options, others = parser().parse_known_args(arguments)
+    run: Callable[[Sequence[str]], int] = options.run
+    return run(others)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what the command line may say. Each program reads what follows its name."""
+    top = argparse.ArgumentParser(
+        prog="lychgate",
+        description="Single sign-on by signed tokens.",
+        epilog="Commands for users, providers and keys: flask --app sp --help, flask --app idp --help",
+    )
+    top.add_argument("--version", action="version", version=f"lychgate {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, what, run in (
+        ("gateway", "run the gateway in front of the application that SP_APP names", gateway),
+        ("idp", "run the identity provider", identity_provider),
+        ("demo", "run both on this machine, with two demo users", demo),
+    ):
+        commands.add_parser(name, help=what, add_help=False).set_defaults(run=run)
+    return top
+
+
+def gateway(arguments: Sequence[str]) -> int:
+    """Serve the gateway."""
+    find_what_is_here()
+    import sp
+    from shared.serving import main as serve
+
+    serve(sp, 5000, arguments, "lychgate gateway")
+    return 0
+
+
+def identity_provider(arguments: Sequence[str]) -> int:
+    """Serve the identity provider."""
+    find_what_is_here()
+    import idp
+    from shared.serving import main as serve
+
+    serve(idp, 5001, arguments, "lychgate idp")
+    return 0
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """Run both programs; there is nothing to choose but by the environment."""
+    from lychgate import demo as the_demo
+
+    argparse.ArgumentParser(
+        "lychgate demo", description=the_demo.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args(arguments)
+    return the_demo.main()
+
+
+def find_what_is_here() -> None:
+    """Let SP_APP and IDP_PEOPLE name modules in the current folder, as `flask` and `python -m` do."""
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

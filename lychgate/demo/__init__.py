@@ -1,0 +1,125 @@
+"""Start the pair as a newcomer wants it: both programs, two people, one address to open.
+
+`make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
+the demo users with the same commands that an administrator types. The programs do the rest: without SP_SECRET_KEY they
+start as a demo, with generated secrets in their instance folder, so that a second start finds the state of the first.
+
+SP_INSTANCE or IDP_INSTANCE chooses the folder, by default `instance` where you are. DEMO_SP_PORT and DEMO_IDP_PORT
+choose the ports to try first.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+
+from lychgate.demo.outcome import DemoFailed, Stopped, say
+from lychgate.demo.people import ADMINISTRATOR, PERSON, Credentials, create_people
+from lychgate.demo.ports import HOST, choose_port, wished_port
+from lychgate.demo.programs import Program, wait_until_healthy, watch
+
+
+def main() -> int:
+    """Run until Ctrl-C, SIGTERM or the end of one of the programs; return the exit status."""
+    os.umask(0o077)  # for the programs and commands that it starts as well
+    stop = stop_on_signals()
+    try:
+        with contextlib.ExitStack() as cleanup:
+            run(stop, cleanup)
+    except Stopped:
+        pass
+    except DemoFailed as failure:
+        say(f"\n{failure}")
+        return 1
+    say("Stopped.")
+    return 0
+
+
+def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
+    """Start, introduce and watch the two programs; *cleanup* stops what was started."""
+    environment = demo_environment()
+    folder = Path(environment["SP_INSTANCE"])
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    cleanup.enter_context(only_demo_of(folder))
+
+    sp_wish, idp_wish = wished_port("DEMO_SP_PORT", 5000), wished_port("DEMO_IDP_PORT", 5001)
+    sp_port = choose_port("The gateway", sp_wish, avoid={idp_wish})
+    idp_port = choose_port("The identity provider", idp_wish, avoid={sp_port})
+    environment["SP_EXTERNAL_URL"] = f"http://{HOST}:{sp_port}"
+    environment["IDP_EXTERNAL_URL"] = f"http://{HOST}:{idp_port}"
+
+    idp = Program("identity provider", "idp", idp_port, folder / "idp.log", environment)
+    sp = Program("gateway", "gateway", sp_port, folder / "sp.log", environment)
+    say("Starting the identity provider and the gateway ...")
+    for program in (idp, sp):
+        program.start()
+        cleanup.callback(program.stop)
+    wait_until_healthy([idp, sp], stop)
+
+    credentials = Credentials(folder / "demo-credentials.json")
+    create_people(credentials, environment, stop)
+    say(introduction(sp.url, credentials))
+    watch([idp, sp], stop)
+    say("\nStopping both programs ...")
+
+
+def stop_on_signals() -> Event:
+    """Return the event that Ctrl-C, SIGTERM and a closed terminal set."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+            continue  # started under nohup: outlives its terminal
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def demo_environment() -> dict[str, str]:
+    """Return the environment of all that the demo starts: the caller's, with one folder for both programs.
+
+    Without settings the two find each other in their instance folder, so it has to be the same one.
+    """
+    environment = dict(os.environ)
+    names = ("SP_INSTANCE", "IDP_INSTANCE")
+    folders = {Path(environment[name]).resolve() for name in names if environment.get(name)}
+    if len(folders) > 1:
+        raise DemoFailed("SP_INSTANCE and IDP_INSTANCE differ; a demo keeps both programs in one folder.")
+    folder = folders.pop() if folders else Path("instance").resolve()
+    environment.update(dict.fromkeys(names, str(folder)))
+    for name in ("SP_SECRET_KEY", "SP_SECRET_KEY_FILE", "IDP_SECRET_KEY", "IDP_SECRET_KEY_FILE"):
+        if environment.pop(name, None):
+            say(f"{name} is set, which belongs to a real deployment; the demo starts without it.")
+    return environment
+
+
+@contextlib.contextmanager
+def only_demo_of(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; two demos on one state would turn each other's settings around.
+
+    The system lets go of the lock when this process ends, however it ends.
+    """
+    with (folder / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailed(
+                f"A demo is running already on the state in {folder}.\n"
+                "Stop it first, or choose another folder with SP_INSTANCE."
+            ) from None
+        yield
+
+
+def introduction(url: str, credentials: Credentials) -> str:
+    return f"""
+Lychgate is running.
+
+  Open           {url}/
+  Sign in as     {PERSON}   password  {credentials.password(PERSON)}
+
+  Administrator  {ADMINISTRATOR}   password  {credentials.password(ADMINISTRATOR)}
+  signs in at    {url}/login?no_sso
+
+The passwords were made for this folder and are kept in {credentials.path}
+Ctrl-C stops both programs."""

@@ -1,0 +1,110 @@
+"""The demo's two people: their accounts, made by the programs' commands, and their passwords."""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+from threading import Event
+
+from lychgate.demo.outcome import DemoFailed, Stopped
+
+PERSON = "alice@example.com"
+ADMINISTRATOR = "carol@example.com"
+GATEWAY = "flask --app sp"  # its commands
+IDENTITY_PROVIDER = "flask --app idp"
+COMMAND_SECONDS = 60
+OUTPUT_LINES = 20  # of a command that failed
+READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that can be misread, as people type it
+
+
+class Credentials:
+    """The demo users' passwords, kept so that every start of the same folder prints the same."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.passwords: dict[str, str] = {}
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                self.passwords = dict(json.loads(path.read_text()))
+            except ValueError:
+                raise DemoFailed(f"{path} is damaged. Remove it, and new passwords are made.") from None
+
+    def known(self, email: str) -> bool:
+        return email in self.passwords
+
+    def password(self, email: str) -> str:
+        """Return the person's password; a new one is on disk before it is used anywhere."""
+        if email not in self.passwords:
+            groups = ("".join(secrets.choice(READABLE) for _ in range(4)) for _ in range(4))
+            self.passwords[email] = "-".join(groups)
+            self.save()
+        return self.passwords[email]
+
+    def save(self) -> None:
+        draft = self.path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            json.dump(self.passwords, file, indent=2)
+            file.write("\n")
+        draft.replace(self.path)
+
+
+def create_people(credentials: Credentials, environment: dict[str, str], stop: Event) -> None:
+    """Create the demo person at the identity provider and the administrator at the gateway, where missing.
+
+    A person whose password was lost with the credentials file gets a new one.
+    """
+    people = (
+        (
+            IDENTITY_PROVIDER,
+            PERSON,
+            ["users", "add", PERSON, "--given-name", "Alice", "--family-name", "Liddell", "--group", "staff"],
+            ["users", "set-password", PERSON],
+        ),
+        (
+            GATEWAY,
+            ADMINISTRATOR,
+            ["users", "create-admin", ADMINISTRATOR],
+            ["users", "create-admin", ADMINISTRATOR],
+        ),
+    )
+    for app, email, create, renew in people:
+        if stop.is_set():
+            raise Stopped
+        exists = is_listed(email, command(app, ["users", "list", "--json"], environment))
+        if exists and credentials.known(email):
+            continue
+        arguments = renew if exists else create
+        command(app, [*arguments, "--password-stdin"], environment, typed=credentials.password(email))
+
+
+def is_listed(email: str, listing: str) -> bool:
+    """Tell whether the JSON *listing* holds this very address, whatever its layout."""
+    return re.search(f'"{re.escape(email)}"', listing, re.IGNORECASE) is not None
+
+
+def command(app: str, arguments: list[str], environment: dict[str, str], typed: str = "") -> str:
+    """Run a command of the program *app* and return what it printed; raise DemoFailed if it refused."""
+    shown = " ".join([app, *arguments])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *app.split(), *arguments],
+            env=environment,
+            input=typed + "\n",
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            start_new_session=True,  # a Ctrl-C must not cut a half-written account
+        )
+    except subprocess.TimeoutExpired:
+        raise DemoFailed(f"`{shown}` did not finish within {COMMAND_SECONDS} seconds.") from None
+    if done.returncode != 0:
+        printed = (done.stderr or done.stdout).strip().splitlines()[-OUTPUT_LINES:]
+        said = "\n".join(f"  {line}" for line in printed)
+        raise DemoFailed(f"`{shown}` failed with status {done.returncode}:\n{said}")
+    return done.stdout

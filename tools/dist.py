@@ -1,0 +1,50 @@
+"""Build what people install, into a folder: the sdist, the wheel made from it, and lychgate.pyz. `make dist` runs this.
+
+    python -m tools.dist [FOLDER]
+
+The wheel is made from the unpacked sdist, so a file that the sdist lacks is noticed here.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from tools import one_file
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Build everything, and print what was made."""
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist").resolve()
+    for file in build(folder):
+        print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
+
+
+def build(folder: Path) -> tuple[Path, Path, Path]:
+    """Return sdist, wheel and pyz, made in *folder*; those of an earlier build are removed first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [*folder.glob("lychgate-*.whl"), *folder.glob("lychgate-*.tar.gz"), *folder.glob("lychgate.pyz")]:
+        old.unlink()
+    hatchling("sdist", folder, ROOT)
+    sdist = next(folder.glob("lychgate-*.tar.gz"))
+    with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
+        archive.extractall(unpacked, filter="data")
+        hatchling("wheel", folder, next(Path(unpacked).iterdir()))
+    wheel = next(folder.glob("lychgate-*.whl"))
+    one_file.make(wheel, folder / "lychgate.pyz")
+    return sdist, wheel, folder / "lychgate.pyz"
+
+
+def hatchling(target: str, folder: Path, source: Path) -> None:
+    """Build one *target* of the project in *source*."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(folder)]
+    subprocess.run(command, cwd=source, check=True, stdout=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()
