@@ -49,7 +49,7 @@ def main(program: str, default_port: int) -> None:
     `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
     """
     package = importlib.import_module(program)
-    options = parse_options(package.__doc__, default_port)
+    options = command_line(package.__doc__, default_port).parse_args()
     keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
@@ -63,15 +63,15 @@ def main(program: str, default_port: int) -> None:
     serve(Server(package.create_wsgi, place, options.workers, options.threads))
 
 
-def parse_options(description: str | None, default_port: int) -> argparse.Namespace:
-    """Return what the command line says."""
+def command_line(description: str | None, default_port: int) -> argparse.ArgumentParser:
+    """Return the parser of a program's command line."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=default_port)
+    parser.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
+    parser.add_argument("--port", type=int, default=default_port, help="port to listen on")
     parser.add_argument("--unix", metavar="PATH", help="listen on a socket file, in place of host and port")
     parser.add_argument("--workers", type=at_least_one, default=1, help="processes")
     parser.add_argument("--threads", type=at_least_one, default=THREADS, help="requests at a time, in each worker")
-    return parser.parse_args()
+    return parser
 
 
 def at_least_one(text: str) -> int:
