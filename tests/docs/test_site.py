@@ -11,7 +11,7 @@ import pytest
 
 from shared.errors import REJECTIONS
 from sp.addresses import OwnAddresses
-from tests.docs.documents import ROOT, text_of
+from tests.docs.documents import DOCUMENTS, ROOT, name_of, text_of
 from tools import docs_site
 
 PICTURE = ROOT / "docs" / "images" / "sign-in.svg"
@@ -93,3 +93,21 @@ def site_of(folder: Path, tag: str) -> Path:
     (folder / docs_site.OUR_SHIM).parent.mkdir(parents=True)
     page.write_text(f"<!doctype html><title>A page</title>{tag}", encoding="utf-8")
     return page
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_an_item_of_a_list_begins_where_both_dialects_see_it(document: Path) -> None:
+    """GitHub begins an item anywhere; Python-Markdown only after a blank line or right after a one-paragraph item."""
+    hidden, in_item, blank_in_item, before = [], False, False, ""
+    for line in re.sub(r"(?ms)^ *```\w*$.*?^ *```$", "", text_of(document)).splitlines():
+        is_item = re.match(r"(?:[-*]|\d+\.) ", line)
+        if is_item and before and (blank_in_item or not in_item):
+            hidden.append(line)
+        if is_item:
+            in_item, blank_in_item = True, False
+        elif not line:
+            blank_in_item = in_item
+        elif not line.startswith(" ") and not before:
+            in_item = blank_in_item = False
+        before = line
+    assert hidden == []
