@@ -2,7 +2,7 @@
 # PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay" goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dist mutation format clean stale
+.PHONY: help demo test lint bench dist mutation docs format clean stale
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
@@ -36,12 +36,16 @@ dist: .venv/.dev-installed ## build the wheel, the sdist and lychgate.pyz into d
 mutation: .venv/.mutation-installed ## change the heart in small ways and see whether a test notices; takes five minutes
 	PYTHONPATH=$(CURDIR)/.venv/mutation $(PY) -m tools.mutation
 
+docs: .venv/.docs-installed ## build the documents as a site in build/site, which works without a network
+	$(PY) -m tools.reference
+	PYTHONPATH=$(CURDIR)/.venv/docs $(PY) -m tools.docs_site
+
 format: .venv/.dev-installed ## rewrite the source in the common format
 	$(PY) -m ruff format $(SOURCES)
 	$(PY) -m ruff check --fix $(SOURCES)
 
 clean: ## remove the environment and caches, never the state in instance/
-	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache build/docs build/site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.runtime-installed: requirements.txt $(STALE)
@@ -53,6 +57,11 @@ clean: ## remove the environment and caches, never the state in instance/
 .venv/.dev-installed: requirements-dev.txt .venv/.runtime-installed
 	@echo "Installing what the tests and the linters need into .venv ..."
 	@$(PIP) -r requirements-dev.txt
+	@touch $@
+
+.venv/.docs-installed: requirements-docs.txt .venv/.runtime-installed
+	@echo "Installing what the documents need into .venv/docs ..."
+	@$(PIP) --no-deps --upgrade --target .venv/docs -r requirements-docs.txt
 	@touch $@
 
 .venv/.mutation-installed: requirements-mutation.txt .venv/.dev-installed

@@ -33,8 +33,8 @@ def register(app: Flask) -> None:
 
 @users.command("add")
 @click.argument("email")
-@click.option("--given-name", default="")
-@click.option("--family-name", default="")
+@click.option("--given-name", default="", help="The claim given_name.")
+@click.option("--family-name", default="", help="The claim family_name.")
 @click.option("--group", "groups", multiple=True, help="May be given several times.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="A further field.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")

@@ -14,43 +14,14 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from idp.known_settings import NAMES
 from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
-from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
-NAMES = SettingNames(
-    "IDP_",
-    frozenset(
-        {
-            "IDP_ACTIVITY_DAYS",
-            "IDP_CONFIG",
-            "IDP_EXTERNAL_URL",
-            "IDP_INSTANCE",
-            "IDP_LDAP_BIND_DN",  # these four: examples/ldap_people.py
-            "IDP_LDAP_GROUPS",
-            "IDP_LDAP_PEOPLE",
-            "IDP_LDAP_URL",
-            "IDP_PEOPLE",
-            "IDP_SESSION_IDLE",
-            "IDP_SESSION_LIFETIME",
-            "IDP_STAY_SIGNED_IN",
-            "IDP_TRUSTED_PROXIES",
-        }
-    ),
-    secret=frozenset(
-        {
-            "IDP_DATABASE_URL",
-            "IDP_LDAP_BIND_PASSWORD",
-            "IDP_PEOPLE_DATABASE_URL",  # examples/sql_people.py
-            "IDP_SECRET_KEY",
-            "IDP_SECRET_KEY_FALLBACKS",
-        }
-    ),
-)
 WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
@@ -80,9 +51,9 @@ class Settings:
         return self.external_url.startswith("https://")
 
 
-def load() -> Settings:
-    """Return the settings of this process, or raise SettingsRefused with every mistake."""
-    values = _values()
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of this process, or of *environ*, or raise SettingsRefused with every mistake."""
+    values = _values() if environ is None else environ
     environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
@@ -139,7 +110,7 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 def setting(name: str, default: str = "") -> str:
     """Return a setting of an integrator's own, such as the address of a directory server.
 
-    A name that begins with IDP_ belongs into NAMES above. Raises SettingsRefused if its file cannot be read.
+    A name that begins with IDP_ belongs into known_settings.py. Raises SettingsRefused if its file cannot be read.
     """
     environment = NAMES.environment(_values())
     environment.finish()

@@ -50,7 +50,7 @@ def main(
     The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
     `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
     """
-    options = parse_options(program.__doc__, default_port, arguments, called)
+    options = command_line(program.__doc__, default_port, called).parse_args(arguments)
     keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
@@ -64,17 +64,15 @@ def main(
     serve(Server(program.create_wsgi, place, options.workers, options.threads))
 
 
-def parse_options(
-    description: str | None, default_port: int, arguments: Sequence[str] | None, called: str | None
-) -> argparse.Namespace:
-    """Return what the command line says."""
+def command_line(description: str | None, default_port: int, called: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of a program's command line."""
     parser = argparse.ArgumentParser(prog=called, description=description)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=default_port)
+    parser.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
+    parser.add_argument("--port", type=int, default=default_port, help="port to listen on")
     parser.add_argument("--unix", metavar="PATH", help="listen on a socket file, in place of host and port")
     parser.add_argument("--workers", type=at_least_one, default=1, help="processes")
     parser.add_argument("--threads", type=at_least_one, default=THREADS, help="requests at a time, in each worker")
-    return parser.parse_args(arguments)
+    return parser
 
 
 def at_least_one(text: str) -> int:

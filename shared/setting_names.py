@@ -21,11 +21,11 @@ MAX_BYTES = 65_536  # of such a file
 
 @dataclass(frozen=True)
 class SettingNames:
-    """The settings of one program: all of them, and those that are secret. Each name begins with *prefix*."""
+    """The settings of one program, each with what it does; the secret ones apart. Each name begins with *prefix*."""
 
     prefix: str
-    plain: frozenset[str]
-    secret: frozenset[str]
+    plain: Mapping[str, str]
+    secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
         """Return *values* with each secret in its place; one that cannot be had is noted as a mistake."""
@@ -40,7 +40,7 @@ class SettingNames:
 
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
         """Return a mistake for each name in *values* that is not a setting, and that no file has *asked_for*."""
-        known = self.plain | self.secret | {name + FILE for name in self.secret}
+        known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [
             f"{name} is not a setting of this program{_hint(name, known)}"
             for name in sorted(values)

@@ -9,11 +9,12 @@ import pytest
 
 from shared.errors import REJECTIONS
 from sp.providers import Provider
-from tools import sequence
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("docs", "idp", "examples", "bench")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), ROOT / "llms.txt", *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+)
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 SEEDS = "## Every setting and sentence of the seed documents"
@@ -55,19 +56,12 @@ def test_every_test_that_a_document_names_exists(document: str) -> None:
 
 def test_the_readme_names_only_targets_that_make_knows() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^ {4})make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(
+        re.findall(
+            r"(?:`|^)(?:SP_APP=\S+ )?make ([a-z]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+        )
+    )
     assert {"demo", "test"} <= named <= targets
-
-
-def test_the_picture_of_a_sign_in_is_drawn_from_the_readme_as_it_is() -> None:
-    """If this fails: python -m tools.sequence"""
-    drawn = sequence.draw(sequence.read(sequence.SOURCE.read_text(encoding="utf-8")))
-    assert sequence.DRAWING.read_text(encoding="utf-8") == drawn
-
-
-def test_a_line_that_cannot_be_drawn_is_refused() -> None:
-    with pytest.raises(sequence.NotUnderstood, match="loop every minute"):
-        sequence.read("```mermaid\nsequenceDiagram\n    loop every minute\n```")
 
 
 def test_decisions_are_short_and_say_what_was_decided() -> None:

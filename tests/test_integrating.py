@@ -1,4 +1,4 @@
-"""What docs/integrating.md tells an integrator to write down is taken as it stands."""
+"""The guides' examples of services and providers are valid as they are written."""
 
 import re
 import tomllib
@@ -10,12 +10,17 @@ import pytest
 from idp.presets import PRESETS
 from idp.services_file import parse_service
 from shared.errors import REJECTIONS
+from sp.addresses import OwnAddresses
 from sp.providers import parse_provider
+from sp.rules import parse_rules
 
-TEXT = (Path(__file__).resolve().parents[1] / "docs" / "integrating.md").read_text(encoding="utf-8")
+GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guides"
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(GUIDES.glob("*.md")))
+TROUBLESHOOTING = (GUIDES / "troubleshooting.md").read_text(encoding="utf-8")
 EXAMPLES = [tomllib.loads(block) for block in re.findall(r"^```toml\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)]
 SERVICES = {name: table for example in EXAMPLES for name, table in example.get("services", {}).items()}
-PROVIDERS = {name: table for example in EXAMPLES for name, table in example.get("providers", {}).items()}
+PROVIDERS = [pair for example in EXAMPLES for pair in example.get("providers", {}).items()]
+RULES = [rules for example in EXAMPLES if (rules := example.get("rules"))]
 KEY = "what the environment or the file would hold, long enough"
 
 
@@ -25,9 +30,13 @@ def test_every_example_of_a_service_is_taken(name: str) -> None:
     assert service.return_url.startswith("https://")
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-def test_every_example_of_a_provider_is_taken(name: str) -> None:
-    parse_provider(name, with_key(PROVIDERS[name]))
+@pytest.mark.parametrize(("name", "table"), PROVIDERS)
+def test_every_example_of_a_provider_is_taken(name: str, table: dict[str, Any]) -> None:
+    assert parse_provider(name, with_key(table)).login_url.startswith("https://")
+
+
+def test_every_example_of_rules_is_taken() -> None:
+    assert [len(parse_rules(rules, OwnAddresses())) for rules in RULES] == [2]
 
 
 def test_there_is_an_example_for_every_preset() -> None:
@@ -36,14 +45,15 @@ def test_there_is_an_example_for_every_preset() -> None:
 
 def test_every_code_is_explained() -> None:
     explained = re.findall(
-        r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", TEXT.partition("## When it does not work")[2], re.MULTILINE
+        r"^\| ((?:`[a-z_]+`(?:, )?)+) \|", TROUBLESHOOTING.partition("## Error codes")[2], re.MULTILINE
     )
     assert set(REJECTIONS) == set(re.findall(r"`([a-z_]+)`", " ".join(explained)))
 
 
 def test_the_pair_of_examples_for_our_own_gateway_fits_together() -> None:
     gate = parse_service("gate", SERVICES["gate"]).service
-    corporate = parse_provider("corporate", PROVIDERS["corporate"])
+    (table,) = (table for _name, table in PROVIDERS if table["preset"] == "strict")
+    corporate = parse_provider("corporate", table)
     assert gate.algorithm == corporate.algorithm
     assert corporate.audience.expected == gate.origin
     assert corporate.login_url.startswith(f"{corporate.issuer.expected}/")

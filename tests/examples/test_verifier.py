@@ -1,4 +1,4 @@
-"""The ten lines of docs/deploying.md that check an assertion, taken from the document and run."""
+"""The ten lines of docs/guides/proxies.md that check an assertion, taken from the document and run."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,9 @@ pytestmark = pytest.mark.browser
 def who(started: Callable[[str], Example], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, Any]]:
     """The document's function, for the site that the test runs."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    block = re.search(r"```python\n(import jwt.+?)```", (ROOT / "docs" / "deploying.md").read_text(), re.DOTALL)
+    block = re.search(
+        r"```python\n(import jwt.+?)```", (ROOT / "docs" / "guides" / "proxies.md").read_text(), re.DOTALL
+    )
     assert block
     code = [line for line in block[1].splitlines() if line.strip()]
     assert len(code) <= 10

@@ -215,7 +215,7 @@ def test_every_identity_header_is_there_empty_ones_too(make: Callable[..., Gate]
 
 
 def claims_in(gate: Gate, answer: Answer, audience: str = HOST) -> dict[str, Any]:
-    """Check the assertion as docs/deploying.md shows it, with a library of other people."""
+    """Check the assertion as docs/guides/proxies.md shows it, with a library of other people."""
     keys = jwt.PyJWKSet.from_dict(gate.ask("/.well-known/jwks.json").json)
     token = answer.header("X-Lychgate-Assertion") or ""
     key = keys[jwt.get_unverified_header(token)["kid"]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from idp import config as idp_config
+from idp.known_settings import NAMES as IDP_NAMES
 from shared.setting_names import FILE, MAX_BYTES, SettingNames
 from shared.settings import SettingsRefused
 from sp import config as sp_config
@@ -170,12 +171,15 @@ def test_a_name_that_the_settings_file_asks_for_is_known(load: Load, prefix: str
     ("names", "files"),
     [
         (SP_NAMES, ["sp/known_settings.py", "sp/config.py"]),
-        (idp_config.NAMES, ["idp/config.py", "idp/examples/ldap_people.py", "idp/examples/sql_people.py"]),
+        (
+            IDP_NAMES,
+            ["idp/known_settings.py", "idp/config.py", "idp/examples/ldap_people.py", "idp/examples/sql_people.py"],
+        ),
     ],
 )
 def test_every_name_that_is_known_is_read_and_the_other_way_round(names: SettingNames, files: list[str]) -> None:
     text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     a, b = re.search(r"^NAMES = .*?^\)$", text, re.DOTALL | re.MULTILINE).span()  # type: ignore[union-attr]
     read = set(re.findall(rf'"({names.prefix}[A-Z0-9_]+)"', text[:a] + text[b:]))
-    assert names.plain | names.secret == read
+    assert names.plain.keys() | names.secret.keys() == read
     assert not [name for name in read if name.endswith(FILE)]
