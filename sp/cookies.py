@@ -20,8 +20,13 @@ _OURS = re.compile(rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{_NAMES}|{PENDING_PREFIX
 # A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
 # a cookie without a name is sent back as its bare value. Behind a comma, semicolon, quote or line end stands another
 # cookie for readers that split there; a cookie of another name has nothing of the kind in it.
-_ONE_OF_OURS = rf"(?:__Host-)?((?:{_NAMES}|{PENDING_PREFIX}[^\s\"=;,]*))[\"\s]*"
-_SET = re.compile(rf"\A[\s=\"]*{_ONE_OF_OURS}(?:[=;]|\Z)|[;,\"\s]{_ONE_OF_OURS}=", re.IGNORECASE)
+# Of a pending sign-in the prefix is enough: a comma, a quote or a space behind it is part of the name in some reading.
+_PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
+_SET = re.compile(
+    rf"\A[\s=\"]*(?:__Host-)?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
+    rf"|[;,\"\s](?:__Host-)?({_PENDING}|(?:{_NAMES})(?=[\"\s]*=))",
+    re.IGNORECASE,
+)
 
 
 class FormSessions(SecureCookieSessionInterface):

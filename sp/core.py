@@ -25,6 +25,7 @@ from sp.sessions import SessionStore
 from sp.signin import SignIn
 from sp.signout import SignOuts
 from sp.stores.assertion_keys import AssertionKeys
+from sp.stores.held import HeldTokens
 from sp.stores.housekeeping import Housekeeping
 from sp.stores.key_copies import SqlKeyCopies
 from sp.stores.logbook import Logbook
@@ -56,6 +57,7 @@ class Core:
     session_finder: SessionFinder
     provider_sessions: ProviderSessions
     sign_in: SignIn
+    held: HeldTokens
     logbook: Logbook
     sign_outs: SignOuts
     pending: PendingSignIns
@@ -108,6 +110,7 @@ def build(config: Config, engine: Engine) -> Core:
         session_finder=SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime),
         provider_sessions=ProviderSessions(engine, sessions),
         sign_in=sign_in,
+        held=HeldTokens(engine),
         logbook=logbook,
         sign_outs=SignOuts(engine, replay, sessions),
         pending=PendingSignIns(config.secret_keys, https=config.https),

@@ -169,6 +169,22 @@ class SpentToken(Base):
     return_path: Mapped[str | None] = mapped_column(Text)
 
 
+class HeldToken(Base):
+    """A spent token whose person is asked "Continue as X?": see sp.stores.held. `key` is that of the spent token."""
+
+    __tablename__ = "held_token"
+    __table_args__ = (Index("held_token_of_provider", "provider", "subject"),)
+
+    key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    pending_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    provider: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(512))
+    email_key: Mapped[str] = mapped_column(KeyText, index=True)
+    provider_session: Mapped[str | None] = mapped_column(String(512))
+    claims: Mapped[dict[str, Any]]
+
+
 class SessionRecord(Base):
     """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept.
 

@@ -69,7 +69,7 @@ class PendingSignIns:
     ) -> Pending:
         """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
         nonce = secrets.token_urlsafe(24)
-        cookie = self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
+        cookie = self._name(nonce, trial)
         pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by, elsewhere)
         origin = [trial, trial_by] if trial else ["", ELSEWHERE] if elsewhere else []
         content = [nonce, provider, return_path, pending.started_at, *origin]
@@ -106,11 +106,15 @@ class PendingSignIns:
             nonce, provider, return_path, started_at, *trial = self._serializer.loads(value)
         except (BadSignature, ValueError, TypeError):
             return None
-        if not time.time() - LIFETIME < started_at:
-            return None
-        if trial == ["", ELSEWHERE]:
-            return Pending(nonce, provider, return_path, started_at, name, elsewhere=True)
-        return Pending(nonce, provider, return_path, started_at, name, *trial)
+        elsewhere = trial == ["", ELSEWHERE]
+        trial_id, trial_by = trial if trial and not elsewhere else ("", 0)
+        if name != self._name(nonce, trial_id) or not time.time() - LIFETIME < started_at:
+            return None  # under another name somebody else has set it
+        return Pending(nonce, provider, return_path, started_at, name, trial_id, trial_by, elsewhere)
+
+    def _name(self, nonce: str, trial: str) -> str:
+        """Return the one name under which a sign-in is kept."""
+        return self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
 
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
         mine = {name: value for name, value in cookies.items() if name.startswith(self._prefix)}

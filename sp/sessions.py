@@ -3,8 +3,7 @@
 The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
 believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
 
-What ends together with a session is decided in `sp.stores.session_endings`; lists and counts are in
-`sp.stores.session_finder`.
+What ends with a session is decided in `sp.stores.session_endings`; `sp.stores.session_finder` has lists and counts.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 from sp.counters import counters
 from sp.models import Account, SessionRecord
 from sp.signout_tokens import SignOut
+from sp.stores import held
 from sp.stores.database import must_answer
 from sp.stores.session_endings import by_name, by_provider, end_sessions
 
@@ -168,10 +168,7 @@ class SessionStore:
         )
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
-        """End the sessions that fit every given condition; return how many. At least one condition is needed.
-
-        Raises StoreUnavailable.
-        """
+        """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""
         with must_answer(), self._writing.begin() as connection:
             ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
         self.forget()
@@ -186,13 +183,16 @@ class SessionStore:
         account_id: int | None = None,
     ) -> int:
         """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
+        if account_id is not None and id_hash is None and public_id is None:  # all, and what a question could open
+            held.close_of_account(connection, account_id)
         return end_sessions(connection, by_name(id_hash, public_id, account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
-        """End the sessions that a provider's sign-out names, as `end_within` does; return how many.
+        """End the sessions that a provider's sign-out names, and close its questions, as `end_within` does.
 
-        With *only*, the hash of a session's id, no other session ends but what was opened with it.
+        With *only*, the hash of a session's id, no other session ends but what was opened with it. Returns how many.
         """
+        held.close_by_sign_out(connection, sign_out)
         return end_sessions(connection, by_provider(sign_out, only))
 
     def clean_up(self, now: int, connection: Connection, rows: int) -> int:

@@ -15,23 +15,22 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
-from shared.claims import Claims
 from shared.errors import CookiesBlocked, EmailConflict
 from sp.provisioning import Profile, read_profile
 from sp.questions import LIFETIME as QUESTION_LIFETIME
 from sp.registry import Trusted
 from sp.replay import ReplayCache, Trace, answer_key, token_key
 from sp.sessions import API, BROWSER, NewSession, SessionStore
-from sp.stores import accounts, activity
+from sp.stores import accounts, activity, held
 from sp.stores.activity import Visitor
 from sp.stores.database import must_answer
 from sp.stores.housekeeping import Housekeeping
 from sp.stores.people import Proven, confirm
 from sp.stores.provider_store import ProviderStore
+from sp.stores.session_endings import provider_session_of
 from sp.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
-MAX_PROVIDER_SESSION = 512  # characters
 ATTEMPTS = 3  # of a transaction that met another one
 KEY_USE_EVERY = 60  # seconds between two notes that a key was used
 
@@ -83,7 +82,8 @@ class SignIn:
     ) -> SignedIn:
         """Spend the token and open a session for its person, or raise the Rejection that says why not.
 
-        *answered* tells that `hold` has spent the token, and the person has said yes: then the answer is spent.
+        *answered* tells that `hold` has spent the token, and the person has said yes: then the answer is spent. Raises
+        NotHeld if the question has been closed since.
 
         With *access_token* a second session, for a client without a browser, is opened beside it, and ends with it.
         *replacing*, the hash of a session's id, is what the browser has presented: that session ends.
@@ -118,13 +118,15 @@ class SignIn:
         key = token_key(provider.name, claims.token_id or "")
         new = NewSession.generate()
         extra = NewSession.generate() if access_token else None
-        now = datetime.now(UTC)
+        now = datetime.fromtimestamp(time.time(), UTC)
         trace = replace(trace, session_hash=new.id_hash)
         spent, until = key, acceptable_until(claims, provider)
         if answered:
             spent, until = answer_key(key), int(now.timestamp()) + QUESTION_LIFETIME + REMEMBERED_LONGER
         with must_answer(), self._replay.spending(self._writing, spent, until, trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
+            if answered:
+                held.take(connection, key, int(now.timestamp()))
             if replacing:
                 self._sessions.replace(connection, replacing)
             for session, session_kind in ((new, kind), (extra, API)):
@@ -137,7 +139,7 @@ class SignIn:
                         kind=session_kind,
                         provider=provider.name,
                         subject=profile.subject,
-                        provider_session=_provider_session(claims),
+                        provider_session=provider_session_of(claims),
                         claims=claims.raw,
                         address=visitor.address,
                         user_agent=visitor.user_agent,
@@ -166,25 +168,34 @@ class SignIn:
         Raises CookiesBlocked if that happened to the person a moment ago and nothing came of it: the browser does
         not return our cookies, and would be sent round for ever.
         """
-        self._set_aside(verified, trusted, visitor, reference, activity.RESTART, Trace())
+        self._set_aside(verified, trusted, visitor, reference, activity.RESTART)
 
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
     ) -> None:
         """Spend a token whose person is asked first, without opening anything; `with_token` follows the answer."""
-        self._set_aside(verified, trusted, visitor, reference, activity.HELD, Trace(pending_hash=pending_hash))
+        self._set_aside(verified, trusted, visitor, reference, activity.HELD, pending_hash)
+        self._housekeeping.note()
 
     def _set_aside(
-        self, verified: Verified, trusted: Trusted, visitor: Visitor, reference: str, event: str, trace: Trace
+        self,
+        verified: Verified,
+        trusted: Trusted,
+        visitor: Visitor,
+        reference: str,
+        event: str,
+        held_for: bytes | None = None,
     ) -> None:
         provider, claims = trusted.provider, verified.claims
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
         now, until = int(time.time()), acceptable_until(claims, provider)
-        with must_answer(), self._replay.spending(self._writing, key, until, trace) as connection:
+        with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
             again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)
             if again and event == activity.RESTART:
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
+            if held_for is not None:
+                held.hold(connection, key, provider.name, profile, claims, held_for, now)
             activity.record(
                 connection,
                 reference=reference,
@@ -244,9 +255,3 @@ class SignIn:
             return
         self._key_noted_at[key_id] = time.monotonic()
         self._providers.note_use(connection, key_id, now)
-
-
-def _provider_session(claims: Claims) -> str | None:
-    """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
-    sid = claims.raw.get("sid")
-    return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None

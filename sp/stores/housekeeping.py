@@ -1,4 +1,4 @@
-"""What is over is deleted: spent tokens, sessions, counters, and what the activity log has kept long enough.
+"""What is over is deleted: spent and held tokens, sessions, counters, and what the activity log has kept long enough.
 
 Whatever signs in or is refused gives the occasion; the work is done beside it, in a thread that ends when nothing is
 left over. So a worker that rests does nothing, and a worker under load, or under attack, keeps up.
@@ -19,7 +19,7 @@ from shared.counters import SqlStorage
 from shared.tidying import Step, tidy
 from sp import replay
 from sp.sessions import SessionStore
-from sp.stores import retention
+from sp.stores import held, retention
 
 EVERY = 60.0  # seconds between two runs of a worker
 SOON = 1.0  # the same, where much happens, or something was left over
@@ -77,6 +77,7 @@ class Housekeeping:
     def _steps(self, now: int) -> Sequence[Step]:
         return (
             partial(replay.clean_up, now),
+            partial(held.clean_up, now),
             partial(self._sessions.clean_up, now),
             self._counters.forget_ended,
             *retention.steps(self._engine, now, self._activity_days),

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, func, select
 
 from sp.models import SessionRecord
 from sp.sessions import SessionStore
-from sp.stores import audit
+from sp.stores import audit, held
 from sp.stores.database import must_answer
 from sp.stores.session_endings import end_sessions
 
@@ -43,6 +43,7 @@ class ProviderSessions:
     def end(self, provider: str, *, actor: str) -> int:
         """End every session of *provider*, with a line in the audit trail; return how many there were."""
         with must_answer(), self._writing.begin() as connection:
+            held.close_of_provider(connection, provider)
             ended = end_sessions(connection, [_session.c.provider == provider])
             if ended:
                 audit.record(connection, actor, "sessions ended", provider, {"sessions": [ended, 0]})

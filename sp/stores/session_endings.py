@@ -12,14 +12,22 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select
 
+from shared.claims import Claims
 from sp.models import Account, SessionRecord
 from sp.signout_tokens import SignOut
 
+MAX_PROVIDER_SESSION = 512  # characters
 Conditions = Sequence[ColumnElement[bool]]
 
 _session: Any = SessionRecord.__table__
 _beside: Any = _session.alias()
 _account: Any = Account.__table__
+
+
+def provider_session_of(claims: Claims) -> str | None:
+    """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
+    sid = claims.raw.get("sid")
+    return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 
 
 def end_sessions(connection: Connection, conditions: Conditions) -> int:
@@ -49,23 +57,31 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     A session whose name at the provider we know ends by that name alone, where the sign-out gives one. With *only*,
     the hash of a session's id, no other session is named.
     """
-    person = [_session.c.subject.in_(sign_out.subjects)]
-    if sign_out.sub is not None:
-        person.append(_session.c.claims["sub"].as_string() == sign_out.sub)
-    if sign_out.emails:
-        account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
-        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
-        person.append(and_(_session.c.account_id.in_(account_ids), *map(_does_not_contradict, sign_out.names)))
-    named = or_(*person)
-    if sign_out.sid is not None:
-        named = or_(_session.c.provider_session == sign_out.sid, and_(_session.c.provider_session.is_(None), named))
-    conditions = [_session.c.provider == sign_out.provider, named]
+    account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
+    conditions = named_by(sign_out, _session.c, _session.c.account_id.in_(account_ids))
     return conditions if only is None else [*conditions, _session.c.id_hash == only]
 
 
-def _does_not_contradict(name: tuple[str, str]) -> ColumnElement[bool]:
+def named_by(sign_out: SignOut, columns: Any, has_address: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """Return the conditions for what a sign-out names, in a table with the *columns* of what a sign-in said.
+
+    *has_address* is the condition that an e-mail address of the sign-out is the row's.
+    """
+    person = [columns.subject.in_(sign_out.subjects)]
+    if sign_out.sub is not None:
+        person.append(columns.claims["sub"].as_string() == sign_out.sub)
+    if sign_out.emails:
+        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
+        person.append(and_(has_address, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
+    named = or_(*person)
+    if sign_out.sid is not None:
+        named = or_(columns.provider_session == sign_out.sid, and_(columns.provider_session.is_(None), named))
+    return [columns.provider == sign_out.provider, named]
+
+
+def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
     """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
     claim, value = name
     places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
-    said = func.coalesce(*(cast(_session.c.claims[place].as_string(), Text) for place in places), None)
+    said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)
     return or_(said.is_(None), said == value)  # a number is compared as its digits

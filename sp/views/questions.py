@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Blueprint, g, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
@@ -14,7 +16,10 @@ from sp.pending import Pending
 from sp.provisioning import read_profile
 from sp.questions import Question
 from sp.registry import Trusted
-from sp.replay import answer_key, token_key
+from sp.replay import token_key
+from sp.stores.accounts import find_by_identity
+from sp.stores.database import must_answer
+from sp.stores.held import NotHeld
 from sp.verification import Verified
 from sp.views.opening import enter
 from sp.views.people import browser_session, visitor
@@ -41,7 +46,13 @@ def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> b
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
-    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser."""
+    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser.
+
+    A person who is signed in here already, with the account that the token leads to, is not asked.
+    """
+    if _is_own_account(verified, trusted):
+        with suppress(TokenReplayed):  # its question may be open
+            return enter(verified, trusted, pending, landing)
     try:
         core().sign_in.hold(verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash)
     except TokenReplayed:
@@ -77,7 +88,7 @@ def take_answer() -> ResponseReturnValue:
     g.token_key = key = token_key(trusted.provider.name, verified.claims.token_id or "")
     pending = _answered(question)
     if request.form.get("answer") == NOT_ME:
-        return _decline(pending)
+        return _decline(key, pending)
     if pending is None:
         return _landed_before(key, []) or page("sp/question_closed.html", 400)
     try:
@@ -86,14 +97,25 @@ def take_answer() -> ResponseReturnValue:
         if (landed := _landed_before(key, [pending])) is not None:
             return landed
         raise
+    except NotHeld:
+        return page("sp/question_closed.html", 400)
+
+
+def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
+    """Tell whether this browser has a session of the very account that has the token's id."""
+    session = browser_session()
+    if session is None:
+        return False
+    profile = read_profile(verified.claims, trusted.provider)
+    with must_answer(), core().engine.connect() as connection:
+        account = find_by_identity(connection, trusted.provider.name, profile)
+    return account is not None and account.id == session.account_id
 
 
 def _held_for(asked: list[Pending]) -> Pending | None:
-    """Return the sign-in for which this very token is held, if it is this browser's and not answered yet."""
-    trace = core().sign_in.trace(g.token_key)
-    if trace is None or trace.session_hash is not None or core().sign_in.trace(answer_key(g.token_key)) is not None:
-        return None
-    return next((pending for pending in asked if pending.nonce_hash == trace.pending_hash), None)
+    """Return the sign-in for which this very token is held, if it is this browser's and its question is open."""
+    held_for = core().held.pending_hash(g.token_key)
+    return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 
 
 def _verified(question: Question, trusted: Trusted) -> Verified | None:
@@ -113,10 +135,11 @@ def _answered(question: Question) -> Pending | None:
     return None
 
 
-def _decline(pending: Pending | None) -> ResponseReturnValue:
+def _decline(key: bytes, pending: Pending | None) -> ResponseReturnValue:
     reference = write_down(Unsolicited("the person said that the sign-in is not theirs"))
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
+        core().held.close(key)
         core().pending.finish(response, pending)
     return response
 

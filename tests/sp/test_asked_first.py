@@ -8,15 +8,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
+from sp.core import Core
 from sp.models import Activity
 from tests.support.gateway import core_of, make_gateway
 from tests.support.minting import mint
 from tests.support.question import NOT_ME, answer_of
+from tests.support.stores import Redis
 
 KEY = "the shared secret of a sample, forty-eight characters long"
 LOGIN_URL = "https://lms.example/authentication.php"
@@ -28,9 +31,9 @@ TOP = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Mode": "navigate"}
 def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
     made: list[Flask] = []
 
-    def make(**settings: Any) -> Flask:
+    def make(*, url: str = "", **settings: Any) -> Flask:
         provider = {"preset": "ispring", "keys": [KEY], "login_url": LOGIN_URL, **settings}
-        made.append(make_gateway(tmp_path, {"corporate": provider}))
+        made.append(make_gateway(tmp_path, {"corporate": provider}, **({"SP_DATABASE_URL": url} if url else {})))
         return made[-1]
 
     yield make
@@ -293,3 +296,204 @@ def test_question_and_refusal_stand_in_the_activity_log(app: Flask, client: Flas
 
 def _pending_names(client: FlaskClient) -> list[str]:
     return [cookie.key for cookie in (client._cookies or {}).values() if cookie.key.startswith("sp_pending_")]
+
+
+# --- A held token opens one session, in five minutes, and not after a sign-out ---
+
+
+@pytest.fixture
+def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Return the function that moves this process' clock on by so many seconds."""
+    real, moved = time.time, [0]
+    monkeypatch.setattr("time.time", lambda: real() + moved[0])
+
+    def move(seconds: int) -> None:
+        moved[0] += seconds
+
+    return move
+
+
+def held_for_an_hour(app: Flask) -> tuple[FlaskClient, str, TestResponse, dict[str, str]]:
+    """Return a browser that is asked about a token of an hour, the token, the question, and what it would send."""
+    client = app.test_client()
+    client.get(send(client, token()).location)
+    kept = {name: client.get_cookie(name).value for name in _pending_names(client)}  # type: ignore[union-attr]
+    jwt = token(exp=int(time.time()) + 3500, sid="S1")
+    return client, jwt, send(client, jwt), kept
+
+
+def put_back(client: FlaskClient, kept: dict[str, str]) -> None:
+    client.delete_cookie("sp_session")
+    for name, value in kept.items():
+        client.set_cookie(name, value)
+
+
+def count_sessions(app: Flask) -> int:
+    with core_of(app).engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM session")).scalar_one())
+
+
+@pytest.mark.parametrize("seconds", [0, 299, 605, 3400])
+def test_attack_a_held_token_is_sent_again_after_its_answer_was_forgotten(
+    make: Callable[..., Flask], move_clock: Callable[[int], None], seconds: int
+) -> None:
+    app = make(max_age=3600)
+    client, jwt, question, kept = held_for_an_hour(app)
+    assert answer(client, question).status_code == 303
+    move_clock(seconds)
+    assert core_of(app).housekeeping.clean_up()
+    put_back(client, kept)
+    again = send(client, jwt)
+    assert again.status_code == 303  # to the page, or to the refusal: no question
+    answer(client, question)
+    assert who(client) is None
+    assert count_sessions(app) == 1
+
+
+def test_attack_a_held_token_is_sent_again_after_redis_has_forgotten_its_answer(
+    tmp_path: Path, redis_server: Redis
+) -> None:
+    provider = {"preset": "ispring", "keys": [KEY], "login_url": LOGIN_URL, "max_age": 3600}
+    app = make_gateway(tmp_path, {"corporate": provider}, SP_REPLAY_URL=redis_server.url)
+    client, jwt, question, kept = held_for_an_hour(app)
+    assert answer(client, question).status_code == 303
+    with redis.Redis.from_url(redis_server.url) as server:
+        for name in server.scan_iter("lychgate:spent:*"):
+            if server.ttl(name) <= 600:
+                server.delete(name)
+    put_back(client, kept)
+    assert "code=token_replayed" in send(client, jwt).location
+    answer(client, question)
+    assert who(client) is None
+    assert count_sessions(app) == 1
+    core_of(app).engine.dispose()
+
+
+def test_attack_a_question_is_shown_again_and_again_to_keep_it_open(
+    make: Callable[..., Flask], move_clock: Callable[[int], None]
+) -> None:
+    app = make(max_age=3600)
+    client, jwt, _question, _kept = held_for_an_hour(app)
+    move_clock(200)
+    question = send(client, jwt)
+    assert question.status_code == 200
+    move_clock(120)
+    assert "code=token_replayed" in send(client, jwt).location
+    assert answer(client, question).status_code == 400
+    assert who(client) is None
+
+
+SUBJECTS: list[dict[str, str]] = [{"email": MALLORY}, {"sid": "S1"}, {"sub": "m", "sid": "S1"}]
+
+
+@pytest.mark.parametrize("named", SUBJECTS)
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_attack_a_question_is_answered_after_the_provider_has_signed_the_person_out(
+    request: pytest.FixtureRequest, make: Callable[..., Flask], named: dict[str, str], database: str
+) -> None:
+    url = request.getfixturevalue("postgresql").create_database() if database == "postgresql" else ""
+    app = make(max_age=3600, url=url)
+    client, jwt, question, _kept = held_for_an_hour(app)
+    assert sign_out(app, **named).json == {"sessions_ended": 0}
+    assert answer(client, question).status_code == 400
+    assert "code=token_replayed" in send(client, jwt).location
+    assert who(client) is None
+    assert count_sessions(app) == 0
+
+
+def test_the_sign_out_of_somebody_else_closes_no_question(make: Callable[..., Flask]) -> None:
+    app = make(max_age=3600)
+    client, _jwt, question, _kept = held_for_an_hour(app)
+    for named in ({"email": ALICE}, {"sid": "S2"}, {"email": MALLORY, "sid": "S2"}):
+        assert sign_out(app, **named).status_code == 200
+    assert answer(client, question).status_code == 303
+    assert who(client) == MALLORY
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda core, person: core.people.sign_out(person, actor="test"),
+        lambda core, _person: core.provider_sessions.end("corporate", actor="test"),
+        lambda core, person: (core.people.disable(person), core.people.enable(person)),
+    ],
+)
+def test_attack_a_question_is_answered_after_an_administrator_has_ended_the_sessions(
+    app: Flask, client: FlaskClient, end: Callable[[Core, int], object]
+) -> None:
+    client.get("/sso/start")
+    send(client, token(ALICE))
+    client.delete_cookie("sp_session")
+    question = restarted(client, ALICE)
+    person = core_of(app).people.find(ALICE)
+    assert person is not None
+    end(core_of(app), person.id)
+    assert answer(client, question).status_code == 400
+    assert who(client) is None
+
+
+def test_attack_a_question_that_was_declined_is_shown_to_the_next_person_at_the_browser(
+    make: Callable[..., Flask],
+) -> None:
+    client, jwt, question, kept = held_for_an_hour(make(max_age=3600))
+    answer(client, question, NOT_ME)
+    put_back(client, kept)
+    assert "code=token_replayed" in send(client, jwt).location
+    assert answer(client, question).status_code == 400
+    assert who(client) is None
+
+
+def sign_out(app: Flask, **named: str) -> TestResponse:
+    now = int(time.time())
+    event: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    claims = {"iat": now, "exp": now + 60, "jti": uuid.uuid4().hex, "events": event, **named}
+    sent = mint(claims, KEY, {"typ": "logout+jwt", "alg": "HS256"})
+    return app.test_client().post("/sso/logout/backchannel", data={"logout_token": sent})
+
+
+# --- There is nothing to ask a person about their own account ---
+
+
+def signed_in(app: Flask, email: str) -> FlaskClient:
+    client = app.test_client()
+    client.get("/sso/start")
+    send(client, token(email))
+    assert who(client) == email
+    return client
+
+
+def test_a_person_who_is_signed_in_is_not_asked_about_their_own_account(app: Flask) -> None:
+    client = signed_in(app, ALICE)
+    client.get("/sso/start?return_to=/courses/17", headers={**TOP, "Sec-Fetch-Site": "cross-site"})
+    assert send(client, token(ALICE)).location == "/courses/17"
+    assert restarted(client, ALICE).location == "/"
+    assert who(client) == ALICE
+    assert count_sessions(app) == 1
+
+
+def test_attack_a_person_who_is_signed_in_is_asked_about_the_account_of_another(app: Flask) -> None:
+    signed_in(app, MALLORY)
+    client = signed_in(app, ALICE)
+    assert f"Continue as {MALLORY}?" in restarted(client).text
+    assert who(client) == ALICE
+
+
+def test_attack_a_session_that_has_ended_answers_no_question(app: Flask) -> None:
+    client = signed_in(app, MALLORY)
+    person = core_of(app).people.find(MALLORY)
+    assert person is not None
+    core_of(app).people.sign_out(person.id)
+    assert f"Continue as {MALLORY}?" in restarted(client).text
+    assert who(client) is None
+
+
+def test_a_question_that_is_open_stays_so_when_its_person_signs_in_beside_it(app: Flask, client: FlaskClient) -> None:
+    client.get(send(client, token(ALICE)).location)
+    jwt = token(ALICE)
+    assert send(client, jwt).status_code == 200
+    held_for = _pending_names(client)
+    client.get("/sso/start?return_to=/here")
+    send(client, token(ALICE, return_to="/here"))
+    assert who(client) == ALICE
+    assert held_for == _pending_names(client)
+    assert answer(client, send(client, jwt)).status_code == 303

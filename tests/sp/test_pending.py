@@ -195,3 +195,33 @@ def test_a_trial_is_no_sign_in_and_a_sign_in_no_trial() -> None:
     assert HTTP.read(browser.jar, "p") == [begun]
     assert HTTP.trials(browser.jar, "p") == [trial]
     assert (trial.trial, trial.trial_by) == ("t-1", 7)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sp_pending_",
+        "sp_pending_a,b",
+        "sp_pending_0a1b2c3d",
+        "sp_pending_{}x",
+        "sp_pending_trial_{}",
+        "sp_pending_{},b",
+    ],
+)
+def test_attack_a_pending_sign_in_is_planted_under_another_name(name: str) -> None:
+    alice = Browser()
+    cookie = alice.begin().cookie
+    planted = name.replace("{}", cookie.removeprefix("sp_pending_"))
+    assert HTTP.read({planted: alice.jar[cookie]}, "p") == []
+    assert HTTP.trials({planted: alice.jar[cookie]}, "p") == []
+    assert HTTP.read({cookie: alice.jar[cookie], planted: alice.jar[cookie]}, "p") != []
+
+
+def test_attack_an_ordinary_sign_in_is_planted_under_the_name_of_a_trial() -> None:
+    response, alice = Response(), Browser()
+    trial = HTTP.begin(response, {}, "p", "/", trial="t1", trial_by=7)
+    alice.take(response)
+    assert HTTP.trials(alice.jar, "p") == [trial]
+    ordinary = trial.cookie.replace("trial_", "")
+    assert HTTP.trials({ordinary: alice.jar[trial.cookie]}, "p") == []
+    assert HTTP.trials({ordinary: alice.jar[trial.cookie], "sp_pending_trial_": ""}, "p") == []

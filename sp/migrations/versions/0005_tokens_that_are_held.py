@@ -1,0 +1,33 @@
+"""tokens that are held
+
+A token whose person is asked first waits here for the answer, so that a sign-out that comes in between finds it. Nodes
+of the version before hold tokens without a row: the answer to their questions, on a newer node, opens nothing.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    compared = sa.String(1024).with_variant(sa.String(1024, collation="C"), "postgresql")
+    op.create_table(
+        "held_token",
+        sa.Column("key", sa.LargeBinary(16), primary_key=True),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("pending_hash", sa.LargeBinary(32), nullable=False),
+        sa.Column("provider", sa.String(60), nullable=False),
+        sa.Column("subject", sa.String(512), nullable=False),
+        sa.Column("email_key", compared, nullable=False),
+        sa.Column("provider_session", sa.String(512)),
+        sa.Column("claims", sa.JSON(), nullable=False),
+    )
+    op.create_index("ix_held_token_expires_at", "held_token", ["expires_at"])
+    op.create_index("held_token_of_provider", "held_token", ["provider", "subject"])
+    op.create_index("ix_held_token_email_key", "held_token", ["email_key"])
+
+
+def downgrade() -> None:
+    op.drop_table("held_token")
