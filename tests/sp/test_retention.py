@@ -143,11 +143,10 @@ def test_attack_a_flood_writes_once_a_second_and_not_once_a_refusal(core: Core) 
 
     flood_of_all_kinds(core)
     event.listen(core.engine, "begin", count)
-    began = time.monotonic()
     for number in range(5_000):
         refuse(core, number)
     core.logbook.flush()
-    assert written <= (time.monotonic() - began) * 2 + 50  # a clean-up, with its steps, may be among them
+    assert written < 500  # a few each second, however slow the machine is, and the steps of a clean-up
 
 
 def test_alike_refusals_of_all_workers_are_one_line_whatever_a_stranger_varies(make_core: MakeCore) -> None:
