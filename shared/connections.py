@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gunicorn.workers.gthread import TConn
 
+from shared.request_limits import MAX_BODY
+
 if TYPE_CHECKING:
     from shared.threads import Threads
 
 HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
 HEAD_BYTES = 65_536
-SMALL_BODY = 65_536  # bytes: a body up to this is collected before a thread is given
+SMALL_BODY = MAX_BODY  # bytes are collected before a thread is given; more is refused without waiting for it
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
 IDLE_SECONDS = 60  # without one byte moving, for the protected application's uploads and downloads
