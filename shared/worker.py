@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
@@ -133,12 +133,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = min(conn.deadline, deadline)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Keep a connection only if the rest of the body, which nobody wanted, has come already."""
+        """Keep a connection only if the rest of the body, which nobody wanted, has come already and can be read."""
         if not keepalive:
             return False
         conn.sock.patient = False
         try:
             return bool(super()._keepalive_after(conn, keepalive))
+        except ParseException:
+            return False  # the request has its answer, and a second one would be taken for that to the next
         finally:
             conn.sock.patient = True
 
