@@ -117,7 +117,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._next_sweep = now + SWEEP_SECONDS
         for conn in list(self._waiting):
-            if force or conn.deadline <= now:
+            if conn in self._waiting and (force or conn.deadline <= now):  # one may have made room for another
                 self._stop_waiting(conn)
                 self._end_politely(conn)
 
