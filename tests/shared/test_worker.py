@@ -21,6 +21,7 @@ from shared.worker import Worker
 from tests.support.pair import program_environment
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, RunningProgram, private_environment
+from tests.support.slow_clients import crowd
 from tests.support.small_server import LARGE
 
 START_SECONDS, SECONDS = 30, 20
@@ -248,3 +249,18 @@ def test_making_room_amid_a_clean_up_does_not_end_the_worker() -> None:
     worker.tmp.close()
     for _ours, theirs in pairs:
         theirs.close()
+
+
+DRIPPERS, PIECES = 66, 6  # more than may keep a thread waiting
+
+
+def test_attack_drippers_do_not_cut_off_an_upload_that_pauses() -> None:
+    """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all."""
+    begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n".encode()
+    with server("protected", 4) as port, crowd(port, [begin] * DRIPPERS, b"1"):
+        caller = client(port, f"POST /upload HTTP/1.1\nHost: h\nConnection: close\nContent-Length: {UPLOAD * PIECES}\n\n")
+        for _piece in range(PIECES):
+            caller.sendall(bytes(UPLOAD))
+            time.sleep(1)
+        answer = all_of(caller)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
