@@ -258,7 +258,9 @@ def test_attack_drippers_do_not_cut_off_an_upload_that_pauses() -> None:
     """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all."""
     begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n".encode()
     with server("protected", 4) as port, crowd(port, [begin] * DRIPPERS, b"1"):
-        caller = client(port, f"POST /upload HTTP/1.1\nHost: h\nConnection: close\nContent-Length: {UPLOAD * PIECES}\n\n")
+        caller = client(
+            port, f"POST /upload HTTP/1.1\nHost: h\nConnection: close\nContent-Length: {UPLOAD * PIECES}\n\n"
+        )
         for _piece in range(PIECES):
             caller.sendall(bytes(UPLOAD))
             time.sleep(1)
