@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gunicorn.workers.gthread import TConn
 
+from shared.request_limits import MAX_BODY
+
 if TYPE_CHECKING:
     from shared.threads import Threads
 
 HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
 HEAD_BYTES = 65_536
-SMALL_BODY = 65_536  # bytes: a body up to this is collected before a thread is given
+SMALL_BODY = MAX_BODY  # bytes are collected before a thread is given; more is refused without waiting for it
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
 IDLE_SECONDS = 60  # without one byte moving, for the protected application's uploads and downloads
@@ -71,10 +73,17 @@ class ClientSocket(socket.socket):
     def begin_request(self) -> None:
         """Count from here."""
         self.hurried, self._moved, self._waited, self._given_up = True, 0, 0.0, False
+        self._wait_began: float | None = None
 
     def take_your_time(self) -> None:
         """Ask no least rate of this request's body and answer: they are the protected application's."""
         self.hurried = False
+
+    def seconds_behind(self) -> float:
+        """Return how much longer this client has kept us waiting, in this request, than the least rate allows."""
+        began = self._wait_began
+        waiting = time.monotonic() - began if began is not None else 0.0
+        return self._waited + waiting - self._moved / LEAST_RATE
 
     def give_up(self) -> None:
         """Wake up whoever waits for this client."""
@@ -147,17 +156,17 @@ class ClientSocket(socket.socket):
         seconds = self._seconds_left()
         if not self.patient or seconds <= 0:
             raise TooSlow
-        began = time.monotonic()
+        self._wait_began = began = time.monotonic()
         with self._threads.waiting_for(self):
             happened = poll.poll(seconds * 1000)
-        self._waited += time.monotonic() - began
+        self._wait_began, self._waited = None, self._waited + time.monotonic() - began
         if not happened or self._given_up:
             raise TooSlow
 
     def _seconds_left(self) -> float:
         seconds: float = IDLE_SECONDS
         if self.hurried:
-            seconds = min(seconds, GRACE_SECONDS + self._moved / LEAST_RATE - self._waited)
+            seconds = min(seconds, GRACE_SECONDS - self.seconds_behind())
         return min(seconds, self.gettimeout() or seconds)
 
 

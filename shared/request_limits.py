@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from io import BytesIO
+from typing import IO
 
 from flask import Flask, request
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
 from werkzeug.routing import IntegerConverter
 
 MAX_BODY = 32 * 1024  # bytes: a token is 8 KiB, and the largest form of a stranger is a password
@@ -57,10 +59,24 @@ def _measure_chunks() -> None:
     environ = request.environ
     if "HTTP_TRANSFER_ENCODING" not in environ or environ.get("CONTENT_LENGTH"):
         return
-    body = environ["wsgi.input"].read(MAX_BODY + 1)
+    stream, environ["wsgi.input"], environ["CONTENT_LENGTH"] = environ["wsgi.input"], BytesIO(), "0"
+    body = _read_chunks(stream)
     if len(body) > MAX_BODY:
         raise RequestEntityTooLarge
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = BytesIO(body), str(len(body))
+
+
+def _read_chunks(stream: IO[bytes]) -> bytes:
+    """Return the body, or one byte more than is allowed. Raises BadRequest, RequestTimeout.
+
+    What the server's parser cannot read is the client's mistake, and the server closes the connection then.
+    """
+    try:
+        return stream.read(MAX_BODY + 1)
+    except TimeoutError as error:
+        raise RequestTimeout("What was sent came too slowly, and was given up. Send it again.") from error
+    except (OSError, ValueError, ParseException) as error:
+        raise BadRequest("What was sent is cut off, or its chunks are not those of HTTP. Send it again.") from error
 
 
 def _texts() -> Iterator[str]:

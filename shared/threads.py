@@ -2,8 +2,9 @@
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
 Meanwhile a spare thread takes its turn, so that as many as ever are there for the other requests. When more clients
-keep us waiting than there are spare threads, the one that has done so for longest is given up. So no number of slow
-clients takes all the threads.
+keep us waiting than there are spare threads, the one that has been slowest in all is given up: how long the present
+wait lasts says little, as one that drips begins a new wait with each byte. So no number of slow clients takes all the
+threads, or cuts off one that pauses now and then.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ Task = Callable[[], None]
 class Client(Protocol):
     """The client that a thread waits for."""
 
+    def seconds_behind(self) -> float:
+        """Return how slow it has been since its request began."""
+
     def give_up(self) -> None:
         """Make whoever waits for this client stop waiting."""
 
@@ -37,7 +41,7 @@ class Threads:
         self._one_at_a_time = threading.Lock()
         self._ours: set[int] = set()
         self._slow: dict[Client, None] = {}  # those that are waited for, longest first
-        self._started = self._lent = self._too_many = 0
+        self._started = self._too_many = 0
 
     def submit(self, task: Task) -> None:
         """Run *task* in a thread, as soon as one is free. They start with the first tasks: an application may fork."""
@@ -54,13 +58,10 @@ class Threads:
     def waiting_for(self, client: Client) -> Iterator[None]:
         """Let another thread take this one's turn for as long as it waits for *client*."""
         with self._one_at_a_time:
-            if len(self._slow) >= SPARE:
-                longest = next(iter(self._slow))
-                del self._slow[longest]
-                longest.give_up()
             self._slow[client] = None
-            self._lent += 1
-            if self._started < self._size + self._lent:
+            if len(self._slow) > SPARE:
+                self._give_up_the_slowest()
+            if self._started < self._size + len(self._slow):
                 self._start()
             self._turns.release()
         try:
@@ -68,12 +69,17 @@ class Threads:
         finally:
             with self._one_at_a_time:
                 self._slow.pop(client, None)
-                self._lent -= 1
                 if not self._turns.acquire(blocking=False):
                     self._too_many += 1  # until the next of them has finished its task
 
     def shutdown(self, wait: bool = False) -> None:
         """Do nothing: these threads end with the process, even one that is stuck."""
+
+    def _give_up_the_slowest(self) -> None:
+        """Stop waiting for one. Its thread comes back in a moment, so it is not replaced."""
+        slowest = max(self._slow, key=lambda client: client.seconds_behind())
+        del self._slow[slowest]
+        slowest.give_up()
 
     def _start(self) -> None:
         self._started += 1

@@ -12,6 +12,7 @@ At the most connections that a worker may have, a new one takes the place of the
 from __future__ import annotations
 
 import errno
+import mmap
 import selectors
 import socket
 import sys
@@ -20,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine
+from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two looks for what has waited too long
 RETRY_SECONDS = 1
+FIRST_SECONDS = 30  # that the first worker is given to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
+
+first_has_loaded = mmap.mmap(-1, 1)  # memory that the workers share
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -58,6 +62,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             super().load_wsgi()
         except SettingsRefused as refusal:
             self._refuse(refusal)
+        if self.age == 1:
+            first_has_loaded[0] = 1
         application = self.wsgi
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -117,7 +123,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._next_sweep = now + SWEEP_SECONDS
         for conn in list(self._waiting):
-            if force or conn.deadline <= now:
+            if conn in self._waiting and (force or conn.deadline <= now):  # one may have made room for another
                 self._stop_waiting(conn)
                 self._end_politely(conn)
 
@@ -133,12 +139,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = min(conn.deadline, deadline)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Keep a connection only if the rest of the body, which nobody wanted, has come already."""
+        """Keep a connection only if the rest of the body, which nobody wanted, has come already and can be read."""
         if not keepalive:
             return False
         conn.sock.patient = False
         try:
             return bool(super()._keepalive_after(conn, keepalive))
+        except ParseException:
+            return False  # the request has its answer, and a second one would be taken for that to the next
         finally:
             conn.sock.patient = True
 
@@ -149,8 +157,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             sys.exit(Arbiter.APP_LOAD_ERROR)
         if self.age > self.cfg.workers:
             self.log.error("%s", refusal)
+        else:
+            self._leave_it_to_the_first()
         time.sleep(RETRY_SECONDS)
         sys.exit(1)
+
+    def _leave_it_to_the_first(self) -> None:
+        """Wait until the first worker has loaded, or ends this one with the server: it says why, and once."""
+        deadline = time.monotonic() + FIRST_SECONDS
+        while self.alive and not first_has_loaded[0] and self.is_parent_alive() and time.monotonic() < deadline:
+            self.notify()
+            time.sleep(SWEEP_SECONDS / 10)
 
     def _answer(self, conn: Connection) -> None:
         kept = False

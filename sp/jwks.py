@@ -19,8 +19,9 @@ from shared.errors import KeyUnavailable, TokenMalformed
 from shared.keys import KeyRefused, KeySet, TokenKey, load_jwk
 from shared.outbound import ExchangeFailed, exchange
 from shared.tokens import read_object
+from sp.patience import GLANCE, MOST_SECONDS, Patience
 
-FETCH_SECONDS = 5.0  # for a whole fetch: a person is waiting
+FETCH_SECONDS = 5.0  # for a whole fetch
 PATIENCE = 1.0  # seconds that a sign-in waits for an address that failed before
 MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
@@ -99,17 +100,18 @@ class KeyEndpoint:
         self._confirmed_at = float("-inf")  # when the address last published the keys, here or before a restart
         self._problem = ""
 
-    def keys(self) -> KeySet:
+    def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys that are valid now. Raises KeyUnavailable if there are none, or none for too long."""
         age = self._clock() - self._fetched_at
         usable = self._can_go_on()
         if age >= FRESH or not usable:
             look = self._look(RETRY if usable else RETRY_WITHOUT_KEYS)
             if look is not None and (not usable or (age >= STALE and not self._problem)):
-                self._wait(look)
+                self._wait(look, patience or Patience())
         keys = self._keys
         if keys is None:
-            raise KeyUnavailable(f"the keys of {self.provider} cannot be fetched: {self._problem}")
+            problem = self._problem or "it takes long, and others wait for it already"
+            raise KeyUnavailable(f"the keys of {self.provider} cannot be fetched: {problem}")
         if self._is_too_old():
             raise KeyUnavailable(f"the keys of {self.provider} were last fetched too long ago: {self._problem}")
         if not keys.keys:
@@ -123,8 +125,11 @@ class KeyEndpoint:
     def _is_too_old(self) -> bool:
         return self._clock() - self._confirmed_at >= self._max_stale
 
-    def newer_than(self, tried: KeySet) -> KeySet | None:
-        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none."""
+    def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
+        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none.
+
+        Raises KeyUnavailable if too many requests wait for keys already.
+        """
         with self._lock:
             may_look = self._clock() - self._looked_for_unknown_at >= UNKNOWN_KEY
             if may_look and self._under_way is None and self._keys is tried:
@@ -132,8 +137,8 @@ class KeyEndpoint:
                 look: threading.Event | None = self._begin()
             else:
                 look = self._under_way
-        if look is not None:
-            self._wait(look)
+        if look is not None and not self._wait(look, patience or Patience()) and self._keys is tried:
+            raise KeyUnavailable(f"the keys of {self.provider} are being fetched, and too many wait for them already")
         return self._keys if self._keys is not tried else None
 
     def _look(self, interval: float) -> threading.Event | None:
@@ -150,13 +155,13 @@ class KeyEndpoint:
         threading.Thread(target=self._refresh, args=(done,), name=name, daemon=True).start()
         return done
 
-    def _wait(self, look: threading.Event) -> None:
-        """Wait for a fetch: as long as one may take, but not for long where the last one failed.
-
-        Whoever sends tokens with made-up keys must not tie the threads of a worker to an address that hangs.
-        """
-        if not look.wait(PATIENCE if self._problem else FETCH_SECONDS + 1):
+    def _wait(self, look: threading.Event, patience: Patience) -> bool:
+        """Wait for a fetch, but not for long where the last one failed. Say whether there was a place to wait."""
+        glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
+        fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
+        if fetched is False and not look.is_set():
             self._problem = self._problem or "it takes too long"  # the look-up of a name can outlast a fetch
+        return fetched is not None
 
     def _refresh(self, done: threading.Event) -> None:
         try:

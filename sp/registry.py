@@ -17,6 +17,7 @@ from shared.keys import KeyRefused, KeySet, TokenKey, load_key
 from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
 from sp.jwks import KeyCopies, KeyEndpoint
+from sp.patience import Patience
 from sp.providers import Provider
 from sp.stores.provider_store import ProviderStore, StoredProvider
 
@@ -39,34 +40,37 @@ class Trusted:
         """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
         return next((key for key in self.configured.keys if key.private), None) if self.configured else None
 
-    def with_keys(self, unverified_token: str, attempt: Callable[[KeySet], Result]) -> Result:
+    def with_keys(
+        self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None
+    ) -> Result:
         """Return what *attempt*, which verifies the token, makes of this provider's keys.
 
         If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
         keys: its endpoint is looked at once more, at most every few seconds, and with other keys tried again.
         """
-        keys = self.keys()
+        patience = patience or Patience()
+        keys = self.keys(patience)
         try:
             return attempt(keys)
         except SignatureInvalid:
-            newer = self._newer_keys(unverified_token, keys)
+            newer = self._newer_keys(unverified_token, keys, patience)
             if newer is None:
                 raise
         return attempt(newer)
 
-    def _newer_keys(self, unverified_token: str, tried: KeySet) -> KeySet | None:
+    def _newer_keys(self, unverified_token: str, tried: KeySet, patience: Patience) -> KeySet | None:
         kid = take_apart(unverified_token).header.get("kid")
         if self.endpoint is None or any(key.kid == kid for key in tried.keys if key.kid is not None):
             return None
-        return self.endpoint.newer_than(tried)
+        return self.endpoint.newer_than(tried, patience)
 
-    def keys(self) -> KeySet:
+    def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
 
         Raises KeyUnavailable if the configured ones cannot be opened, or the endpoint never answered.
         """
         if self.endpoint is not None:
-            return self.endpoint.keys()
+            return self.endpoint.keys(patience)
         if self.configured is None:
             raise KeyUnavailable(f"the stored keys of {self.provider.name} cannot be opened with this SP_SECRET_KEY")
         return self.configured

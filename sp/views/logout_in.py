@@ -26,6 +26,7 @@ from shared.keys import KeySet
 from shared.web import new_reference, page
 from sp.cookies import clear_session_cookie
 from sp.core import core
+from sp.patience import Patience
 from sp.providers import Provider
 from sp.sessions import hash_id
 from sp.signout_tokens import SignOut, verify_sign_out
@@ -80,6 +81,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
     if len(tokens) != 1 or not tokens[0]:
         raise TokenMissing("exactly one sign-out token is expected")
     refusals: list[Rejection] = []
+    patience = Patience()  # for all of them together
     for trusted in core().registry.enabled():
         g.provider = provider = trusted.provider
 
@@ -94,7 +96,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
             )
 
         try:
-            return trusted.with_keys(tokens[0], attempt)
+            return trusted.with_keys(tokens[0], attempt, patience)
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
     g.provider = None

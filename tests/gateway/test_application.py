@@ -96,6 +96,27 @@ def test_what_is_not_a_wsgi_application_is_refused_at_start(tmp_path: Path, app:
     assert "Traceback" not in refused.log
 
 
+# The first worker comes last, as it may on a busy machine.
+FIRST_IS_LAST = """
+import os, time
+from pathlib import Path
+parent = os.getppid()
+if Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0] == str(os.getpid()):
+    time.sleep(3)
+app = None
+"""
+
+
+def test_workers_that_fail_before_the_first_one_leave_it_to_that_to_say_why(tmp_path: Path) -> None:
+    refused = program(tmp_path, "shop:app", FIRST_IS_LAST, "--workers", "2")
+    refused.start(wait=False)
+    try:
+        assert refused.wait(30) == 2
+    finally:
+        refused.kill()
+    assert refused.log.count("SP_APP shop:app") == 1, refused.log
+
+
 def test_a_worker_that_is_replaced_while_the_application_is_broken_does_not_end_the_server(tmp_path: Path) -> None:
     with program(tmp_path, "shop:create_app()", FACTORY) as running:
         (tmp_path / "shop.py").write_text("broken")

@@ -1,5 +1,7 @@
 """Our worker over raw sockets: what it waits for and how long, with limits of seconds that are short enough to see."""
 
+import os
+import selectors
 import socket
 import subprocess
 import sys
@@ -11,10 +13,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gunicorn.config import Config
 
+from shared.connections import ClientSocket, Connection
+from shared.threads import Threads
+from shared.worker import Worker
 from tests.support.pair import program_environment
 from tests.support.ports import free_port
 from tests.support.programs import ROOT, RunningProgram, private_environment
+from tests.support.slow_clients import crowd
 from tests.support.small_server import LARGE
 
 START_SECONDS, SECONDS = 30, 20
@@ -220,3 +227,42 @@ def test_a_program_listens_on_a_socket_file_for_its_owner_and_group(tmp_path: Pa
         assert place.stat().st_mode & 0o777 == 0o660
     finally:
         running.stop()
+
+
+def test_making_room_amid_a_clean_up_does_not_end_the_worker() -> None:
+    """Two requests take too long at the most connections: the polite end of one makes room at the cost of the other."""
+    worker = Worker(1, os.getpid(), [], None, 30, Config(), None)
+    worker.poller, pairs = selectors.DefaultSelector(), [socket.socketpair() for _number in range(2)]
+    for ours, _theirs in pairs:
+        sock = ClientSocket.take_over(ours, Threads(1))
+        sock.setblocking(False)
+        conn = Connection(worker.cfg, sock, ("127.0.0.1", 0), ("127.0.0.1", 0))
+        conn.take(b"GET ")
+        conn.deadline = 0
+        worker._wait(conn)
+    worker.nr_conns = worker.worker_connections = len(pairs)
+    worker.murder_keepalived()
+    assert pairs[0][1].recv(100).startswith(b"HTTP/1.1 408") or pairs[1][1].recv(100).startswith(b"HTTP/1.1 408")
+    worker.murder_keepalived(force=True)
+    assert worker.nr_conns == 0
+    worker.poller.close()
+    worker.tmp.close()
+    for _ours, theirs in pairs:
+        theirs.close()
+
+
+DRIPPERS, PIECES = 66, 6  # more than may keep a thread waiting
+
+
+def test_attack_drippers_do_not_cut_off_an_upload_that_pauses() -> None:
+    """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all."""
+    begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n".encode()
+    with server("protected", 4) as port, crowd(port, [begin] * DRIPPERS, b"1"):
+        caller = client(
+            port, f"POST /upload HTTP/1.1\nHost: h\nConnection: close\nContent-Length: {UPLOAD * PIECES}\n\n"
+        )
+        for _piece in range(PIECES):
+            caller.sendall(bytes(UPLOAD))
+            time.sleep(1)
+        answer = all_of(caller)
+        assert answer.startswith(b"HTTP/1.1 200"), answer

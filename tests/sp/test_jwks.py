@@ -517,6 +517,14 @@ def test_a_fetch_that_takes_long_is_not_joined_by_a_second_one() -> None:
     assert source.asked == 1
 
 
+def is_refused(kept: KeyEndpoint, tried: KeySet) -> bool:
+    try:
+        assert kept.newer_than(tried) is None
+    except KeyUnavailable:
+        return True
+    return False
+
+
 def test_attack_tokens_with_made_up_keys_do_not_tie_threads_to_an_address_that_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -530,8 +538,9 @@ def test_attack_tokens_with_made_up_keys_do_not_tie_threads_to_an_address_that_h
     clock.now += UNKNOWN_KEY
     began = time.monotonic()
     with ThreadPoolExecutor(16) as pool:
-        assert set(pool.map(lambda _: kept.newer_than(tried), range(64))) == {None}
+        refused = sum(pool.map(lambda _: is_refused(kept, tried), range(64)))
     assert time.monotonic() - began < 2
+    assert 0 < refused < 64  # a few wait, the others are refused at once
     source.gate.set()
 
 

@@ -1,0 +1,45 @@
+"""How long a request may wait for addresses of keys, and how many requests at once.
+
+Anyone can send a token that names a key which nobody knows, and so make its request wait for an address. When that
+hangs, such tokens must not take the threads of a worker. A fetch that has just begun may be waited for by all, as it
+usually ends in a moment; after that by few, whichever addresses they wait for.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+MOST_SECONDS = 4.0  # that one request waits in all, for whatever addresses
+GLANCE = 0.5  # seconds from the beginning of a fetch during which everyone may wait
+WAITERS = 4  # per worker, for longer than that
+
+_places = threading.BoundedSemaphore(WAITERS)
+
+
+class Patience:
+    """The seconds that one request has for waiting."""
+
+    def __init__(self, seconds: float = MOST_SECONDS) -> None:
+        self._left = seconds
+
+    def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
+        """Wait *glance* seconds and, if not too many do already, up to *at_most* more.
+
+        Say whether *fetched* is set; None where too many wait.
+        """
+        if self._wait(fetched, glance):
+            return True
+        if not _places.acquire(blocking=False):
+            return None
+        try:
+            return self._wait(fetched, at_most)
+        finally:
+            _places.release()
+
+    def _wait(self, fetched: threading.Event, seconds: float) -> bool:
+        began = time.monotonic()
+        try:
+            return fetched.wait(max(0.0, min(seconds, self._left)))
+        finally:
+            self._left -= time.monotonic() - began
