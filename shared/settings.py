@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 LEAST_SECRET = 32  # characters
+WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits overflow a moment that lies so many seconds ahead
 Network = IPv4Network | IPv6Network
 
 
@@ -56,8 +57,8 @@ class Environment:
         text = self.text(name)
         if not text:
             return default
-        if not (text.isascii() and text.isdigit()) or int(text) < at_least:
-            self.mistake(name, f"must be a whole number, {at_least} or more")
+        if not WHOLE_NUMBER.match(text) or int(text) < at_least:
+            self.mistake(name, f"must be a whole number, {at_least} or more, of at most 10 digits")
             return default
         return int(text)
 
