@@ -18,6 +18,7 @@ from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
 from shared.setting_names import SettingNames
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
+from shared.store_urls import database_mistake
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
@@ -155,10 +156,10 @@ def _values() -> dict[str, str]:
 def _database_url(environment: Environment, instance: Path) -> str:
     """Return the address of the database; a relative SQLite path is one of the current folder."""
     url = environment.text("IDP_DATABASE_URL", f"sqlite:///{instance}/idp.sqlite3")
+    if mistake := database_mistake(url):
+        environment.mistake("IDP_DATABASE_URL", mistake)
     if url.startswith("sqlite:///"):
         return f"sqlite:///{Path(url.removeprefix('sqlite:///')).resolve()}"
-    if not url.startswith("postgresql+psycopg://"):
-        environment.mistake("IDP_DATABASE_URL", "must begin with sqlite:/// or postgresql+psycopg://")
     return url
 
 

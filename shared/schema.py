@@ -25,6 +25,7 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable
 from shared.private_files import make_private_file
 from shared.settings import SettingsRefused
+from shared.store_urls import NO_DATABASE
 
 __all__ = ["DatabaseError", "Engine"]
 
@@ -39,8 +40,7 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
     try:
         parsed = make_url(url)
     except (ValueError, DatabaseError):  # its text may be a part of the password
-        why = "is not the URL of a database: write / @ : # ? % in a name or password as %2F %40 %3A %23 %3F %25"
-        raise SettingsRefused([f"{setting} {why}"]) from None
+        raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
     return found
 

@@ -18,6 +18,7 @@ from shared import demo
 from shared.keys import KeyRefused, load_key_set
 from shared.private_files import make_private_folder
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
+from shared.store_urls import database_mistake, redis_mistake
 from sp.addresses import OwnAddresses
 from sp.known_settings import NAMES
 from sp.policy import Rule
@@ -144,15 +145,15 @@ def _environment() -> Mapping[str, str]:
 
 def _database_url(env: Environment, instance: Path) -> str:
     url = env.text("SP_DATABASE_URL", f"sqlite:///{instance / 'sp.sqlite3'}")
-    if not url.startswith(("sqlite:///", "postgresql+psycopg://")):
-        env.mistake("SP_DATABASE_URL", "must begin with sqlite:/// or postgresql+psycopg://")
+    if mistake := database_mistake(url):
+        env.mistake("SP_DATABASE_URL", mistake)
     return url
 
 
 def _replay_url(env: Environment) -> str:
     url = env.text("SP_REPLAY_URL")
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        env.mistake("SP_REPLAY_URL", "must be empty or begin with redis://, rediss:// or unix://")
+    if mistake := redis_mistake(url):
+        env.mistake("SP_REPLAY_URL", mistake)
     return url
 
 

@@ -1,0 +1,65 @@
+"""Say what is wrong with the URL of a store, in words that quote nothing of it: it holds a password.
+
+A library that misreads such a URL names a part of the password in its error, as the host or port that it cannot find.
+So a URL that can be read in two ways is refused before a library sees it.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+SPELLING = "write / @ : # ? % in a name or password as %2F %40 %3A %23 %3F %25"
+NO_DATABASE = f"is not the URL of a database: {SPELLING}"
+NO_REDIS = f"is not the URL of a Redis: {SPELLING}, and only options that redis-py has"
+
+_POSTGRESQL = re.compile(
+    r"postgresql\+psycopg://"
+    r"(?:[^:/@]*(?::[^@]*)?@)?"  # name and password
+    r"(?:\[[0-9A-Fa-f:.]+\]|[^][/:?@]*)(?::[0-9]*)?"  # host and port
+    r"(?:/[^@?]*)?(?:\?[^@]*)?\Z"
+)
+_NUMBER = re.compile(r"/?[0-9]*\Z")  # of a database of Redis, as the path
+
+
+def database_mistake(url: str) -> str:
+    """Return what is wrong with the URL of a database, empty if nothing is."""
+    if url.startswith("sqlite:///"):
+        # SQLite makes such a file for itself, where we cannot see to it that it is private.
+        is_uri = url.removeprefix("sqlite:///").lower().startswith("file:")
+        return "must name a file by its path, and not by a file: URL" if is_uri else ""
+    if not url.startswith("postgresql+psycopg://"):
+        return "must begin with sqlite:/// or postgresql+psycopg://"
+    return "" if _POSTGRESQL.match(url) else NO_DATABASE
+
+
+def redis_mistake(url: str) -> str:
+    """Return what is wrong with the URL of a Redis server, empty if nothing is. An empty one is none."""
+    if not url:
+        return ""
+    if not url.startswith(("redis://", "rediss://", "unix://")):
+        return "must be empty or begin with redis://, rediss:// or unix://"
+    return "" if _is_plain(url) and _is_read(url) else NO_REDIS
+
+
+def _is_plain(url: str) -> bool:
+    """Tell whether name and password end where they seem to."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return not parts.fragment
+    behind = parts.path + parts.query
+    return not parts.fragment and "@" not in behind and parts.netloc.count("@") <= 1 and bool(_NUMBER.match(parts.path))
+
+
+def _is_read(url: str) -> bool:
+    """Tell whether redis-py can make a connection object by it, which connects to nothing yet."""
+    import redis  # not needed where no URL is set, nor by the identity provider
+
+    try:
+        redis.ConnectionPool.from_url(url).make_connection()
+    except (ValueError, TypeError, redis.RedisError):
+        return False
+    return True
