@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from flask import Blueprint, g, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
@@ -15,6 +17,8 @@ from sp.provisioning import read_profile
 from sp.questions import Question
 from sp.registry import Trusted
 from sp.replay import token_key
+from sp.stores.accounts import find_by_identity
+from sp.stores.database import must_answer
 from sp.stores.held import NotHeld
 from sp.verification import Verified
 from sp.views.opening import enter
@@ -42,7 +46,13 @@ def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> b
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
-    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser."""
+    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser.
+
+    A person who is signed in here already, with the account that the token leads to, is not asked.
+    """
+    if _is_own_account(verified, trusted):
+        with suppress(TokenReplayed):  # its question may be open
+            return enter(verified, trusted, pending, landing)
     try:
         core().sign_in.hold(verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash)
     except TokenReplayed:
@@ -89,6 +99,17 @@ def take_answer() -> ResponseReturnValue:
         raise
     except NotHeld:
         return page("sp/question_closed.html", 400)
+
+
+def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
+    """Tell whether this browser has a session of the very account that has the token's id."""
+    session = browser_session()
+    if session is None:
+        return False
+    profile = read_profile(verified.claims, trusted.provider)
+    with must_answer(), core().engine.connect() as connection:
+        account = find_by_identity(connection, trusted.provider.name, profile)
+    return account is not None and account.id == session.account_id
 
 
 def _held_for(asked: list[Pending]) -> Pending | None:

@@ -449,3 +449,51 @@ def sign_out(app: Flask, **named: str) -> TestResponse:
     claims = {"iat": now, "exp": now + 60, "jti": uuid.uuid4().hex, "events": event, **named}
     sent = mint(claims, KEY, {"typ": "logout+jwt", "alg": "HS256"})
     return app.test_client().post("/sso/logout/backchannel", data={"logout_token": sent})
+
+
+# --- There is nothing to ask a person about their own account ---
+
+
+def signed_in(app: Flask, email: str) -> FlaskClient:
+    client = app.test_client()
+    client.get("/sso/start")
+    send(client, token(email))
+    assert who(client) == email
+    return client
+
+
+def test_a_person_who_is_signed_in_is_not_asked_about_their_own_account(app: Flask) -> None:
+    client = signed_in(app, ALICE)
+    client.get("/sso/start?return_to=/courses/17", headers={**TOP, "Sec-Fetch-Site": "cross-site"})
+    assert send(client, token(ALICE)).location == "/courses/17"
+    assert restarted(client, ALICE).location == "/"
+    assert who(client) == ALICE
+    assert count_sessions(app) == 1
+
+
+def test_attack_a_person_who_is_signed_in_is_asked_about_the_account_of_another(app: Flask) -> None:
+    signed_in(app, MALLORY)
+    client = signed_in(app, ALICE)
+    assert f"Continue as {MALLORY}?" in restarted(client).text
+    assert who(client) == ALICE
+
+
+def test_attack_a_session_that_has_ended_answers_no_question(app: Flask) -> None:
+    client = signed_in(app, MALLORY)
+    person = core_of(app).people.find(MALLORY)
+    assert person is not None
+    core_of(app).people.sign_out(person.id)
+    assert f"Continue as {MALLORY}?" in restarted(client).text
+    assert who(client) is None
+
+
+def test_a_question_that_is_open_stays_so_when_its_person_signs_in_beside_it(app: Flask, client: FlaskClient) -> None:
+    client.get(send(client, token(ALICE)).location)
+    jwt = token(ALICE)
+    assert send(client, jwt).status_code == 200
+    held_for = _pending_names(client)
+    client.get("/sso/start?return_to=/here")
+    send(client, token(ALICE, return_to="/here"))
+    assert who(client) == ALICE
+    assert held_for == _pending_names(client)
+    assert answer(client, send(client, jwt)).status_code == 303
