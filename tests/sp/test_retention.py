@@ -228,7 +228,7 @@ def test_nought_days_keep_them_for_ever(make_core: MakeCore) -> None:
 
 
 def test_more_days_than_there_are_are_for_ever(make_core: MakeCore) -> None:
-    core = make_core(SP_ACTIVITY_DAYS="9" * 20)
+    core = make_core(SP_ACTIVITY_DAYS="9" * 10)
     put(core.engine, Activity, [line(1, at=int(time.time()) - 3000 * DAY)])
     assert core.housekeeping.clean_up()
     assert one(core.engine, "SELECT count(*) FROM activity") == 1
