@@ -23,8 +23,8 @@ from werkzeug.test import EnvironBuilder
 from bench.timing import Row, per_call
 from sp import config as settings
 from sp import create_app
+from sp.activity.record import Visitor
 from sp.gateway import Gateway
-from sp.stores.activity import Visitor
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -23,7 +23,7 @@ from bench.timing import Row
 from shared.errors import REJECTIONS
 from sp import config as settings
 from sp import create_app
-from sp.models import Account, Activity, Identity, SessionRecord
+from sp.database.models import Account, Activity, Identity, SessionRecord
 
 ACCOUNTS = 100_000
 LINES = 1_000_000

@@ -21,10 +21,10 @@ from sqlalchemy import Connection, insert
 from bench.timing import Row
 from shared.errors import SignatureInvalid
 from shared.tidying import tidy
-from sp.core import Core
-from sp.models import Activity
-from sp.stores import retention
-from sp.stores.activity import Visitor
+from sp.activity import retention
+from sp.activity.record import Visitor
+from sp.components import Core
+from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway
 
 FLOOD = 100_000

@@ -14,16 +14,16 @@ from shared import demo, logs, request_limits, schema, web
 from shared.errors import StoreUnavailable
 from shared.private_files import exposures
 from shared.settings import SettingsRefused
-from sp import application
 from sp import config as settings
+from sp.components import Core, build
 from sp.config import Config
-from sp.cookies import FormSessions
-from sp.core import Core, build
-from sp.models import db
-from sp.rules import warnings
-from sp.stores.provider_store import ProvidersRefused, ProviderStore
-from sp.stores.redis_replay import RedisReplayCache
-from sp.stores.resealing import reseal
+from sp.database.models import db
+from sp.database.resealing import reseal
+from sp.gateway import application
+from sp.policy.rules import warnings
+from sp.providers.apply import ProvidersRefused, ProviderStore
+from sp.sessions.cookies import FormSessions
+from sp.signin.redis_replay import RedisReplayCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -120,7 +120,7 @@ def create_wsgi() -> WSGIApplication:
 def _protected(config: Config, own: Flask) -> WSGIApplication:
     """Return the application to protect. Raises SettingsRefused."""
     if not config.app:
-        from sp.welcome import create_welcome_app
+        from sp.sample_app import create_welcome_app
 
         return create_welcome_app(own.extensions["lychgate"])
     return application.load(config.app)
@@ -158,10 +158,23 @@ def _apply_demo(providers: ProviderStore, config: Config) -> None:
 
 
 def _install_views(app: Flask, core: Core) -> None:
+    from sp.admin import (
+        activity as activity_page,
+    )
+    from sp.admin import (
+        keys as settings_keys,
+    )
+    from sp.admin import (
+        provider as settings_provider,
+    )
+    from sp.admin import (
+        settings,
+        trial,
+        users,
+    )
     from sp.cli import install_commands
     from sp.views import (
         account,
-        activity_page,
         api,
         health,
         jwks,
@@ -169,14 +182,13 @@ def _install_views(app: Flask, core: Core) -> None:
         metrics,
         questions,
         refusals,
-        settings,
-        settings_keys,
-        settings_provider,
-        signin,
         sso,
-        trial,
-        turned_away,
-        users,
+    )
+    from sp.views import (
+        denied as turned_away,
+    )
+    from sp.views import (
+        sign_in as signin,
     )
     from sp.views.people import install_login
 

@@ -19,11 +19,11 @@ from shared.keys import KeyRefused, load_key_set
 from shared.private_files import make_private_folder
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from shared.store_urls import database_mistake, redis_mistake
-from sp.addresses import OwnAddresses
 from sp.known_settings import NAMES
-from sp.policy import Rule
-from sp.providers import NAME, ProviderRefused, parse_provider
-from sp.rules import RulesRefused, parse_rules
+from sp.policy.decision import Rule
+from sp.policy.rules import RulesRefused, parse_rules
+from sp.providers.provider import NAME, ProviderRefused, parse_provider
+from sp.routes import OwnAddresses
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import REJECTIONS
-from sp.providers import Provider
+from sp.providers.provider import Provider
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("docs", "idp", "examples", "bench")

@@ -10,9 +10,9 @@ import pytest
 from idp.presets import PRESETS
 from idp.services_file import parse_service
 from shared.errors import REJECTIONS
-from sp.addresses import OwnAddresses
-from sp.providers import parse_provider
-from sp.rules import parse_rules
+from sp.policy.rules import parse_rules
+from sp.providers.provider import parse_provider
+from sp.routes import OwnAddresses
 
 GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guides"
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(GUIDES.glob("*.md")))

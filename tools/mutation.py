@@ -16,12 +16,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = ROOT / "docs" / "mutation.md"
-MODULES = ("sp/verification.py", "shared/tokens.py")
-TESTS = ("tests/shared/test_tokens.py", "tests/sp/test_verification.py", "tests/attacks/test_token_cases.py")
+MODULES = ("sp/signin/verification.py", "shared/tokens.py")
+TESTS = ("tests/shared/test_tokens.py", "tests/sp/signin/test_verification.py", "tests/attacks/test_token_cases.py")
 DIRECT = "not the_gateway_decides and not on_the_error_page"  # the cases against `verify` itself, without HTTP
 SECONDS = 120  # for a whole run of the tests; a mutant may loop for ever
 
-TOKENS, VERIFICATION = "shared/tokens.py", "sp/verification.py"
+TOKENS, VERIFICATION = "shared/tokens.py", "sp/signin/verification.py"
 HAND_MADE: tuple[tuple[str, str, str], ...] = (
     (TOKENS, "MAX_TOKEN_BYTES = 8192", "MAX_TOKEN_BYTES = 8191"),
     (TOKENS, "MAX_TOKEN_BYTES = 8192", "MAX_TOKEN_BYTES = 8193"),

@@ -22,9 +22,9 @@ from shared.errors import REJECTIONS
 from shared.serving import command_line
 from shared.setting_names import FILE, SettingNames
 from sp import create_app
-from sp.addresses import FORWARD, NGINX
+from sp.gateway.forward_auth import ForwardAuth
 from sp.known_settings import NAMES as SP_NAMES
-from sp.views.forward_auth import ForwardAuth
+from sp.routes import FORWARD, NGINX
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOT_FOR_USE = {"ui", "turned_away"}  # blueprints of the pages' own files, and of what no link leads to

@@ -23,7 +23,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from shared.serving import Server
-from sp.models import Account, Activity, Identity, SessionRecord, SpentToken, db
+from sp.database.models import Account, Activity, Identity, SessionRecord, SpentToken, db
 
 LIFETIME = 43_200  # seconds
 

@@ -34,8 +34,8 @@ def unprotected() -> WSGIApplication:
 def ours() -> WSGIApplication:
     """Return the page behind the gateway, and open a session in it."""
     from sp import create_app
+    from sp.activity.record import Visitor
     from sp.gateway import Gateway
-    from sp.stores.activity import Visitor
 
     own = create_app()
     core = own.extensions["lychgate"]

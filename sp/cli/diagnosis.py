@@ -15,12 +15,12 @@ from shared import demo
 from shared.errors import Rejection
 from shared.keys import KeySet
 from sp.cli.output import as_json, fail, print_json, read_password, say
+from sp.components import core
 from sp.config import Config
-from sp.core import core
 from sp.diagnosis.inspector import Finding, inspect, passes
-from sp.registry import Trusted
-from sp.replay import token_key
-from sp.verification import verify
+from sp.providers.registry import Trusted
+from sp.signin.replay import token_key
+from sp.signin.verification import verify
 
 MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped", "advice": "advice "}
 _provider = click.option("--provider", "name", metavar="NAME", help="The provider, if it is not the default one.")

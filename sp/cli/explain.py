@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from sp.addresses import OwnAddresses
 from sp.cli.output import as_json, fail, print_json, print_table, say
-from sp.core import core
-from sp.explanation import explain as explanation_of
-from sp.rules import warnings
+from sp.components import core
+from sp.policy.explain import explain as explanation_of
+from sp.policy.rules import warnings
+from sp.routes import OwnAddresses
 
 assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity assertion.")
 

@@ -12,10 +12,10 @@ from flask.cli import AppGroup
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.cli.output import as_json, fail, print_json, print_table, say
-from sp.core import core
-from sp.provider_risks import risks_of
-from sp.stores.provider_store import ProvidersRefused, StoredProvider
-from sp.stores.resealing import reseal
+from sp.components import core
+from sp.database.resealing import reseal
+from sp.providers.apply import ProvidersRefused, StoredProvider
+from sp.providers.risks import risks_of
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 

@@ -10,11 +10,11 @@ from flask.cli import AppGroup
 
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
+from sp.accounts.manage import ControlledByProviders, Person
+from sp.accounts.rows import KnownAs
 from sp.cli.output import as_json, fail, print_table, read_password, say
-from sp.core import core
-from sp.stores.accounts import KnownAs
-from sp.stores.people import ControlledByProviders, Person
-from sp.verification import is_plain_email
+from sp.components import core
+from sp.signin.verification import is_plain_email
 
 users = AppGroup("users", help="Accounts of the gateway.")
 

@@ -21,7 +21,7 @@ from sp.diagnosis.browsing import Browser
 from sp.diagnosis.grades import Visit
 from sp.diagnosis.inspector import Finding, inspect
 from sp.diagnosis.journey import Credentials, travel
-from sp.providers import Provider
+from sp.providers.provider import Provider
 from sp.redirects import add_query
 
 VISITS = 4  # in the signed-in browser, to compare what they bring

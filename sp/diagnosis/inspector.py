@@ -23,10 +23,10 @@ from shared.errors import (
 )
 from shared.keys import KeySet, TokenKey
 from shared.tokens import Parts, check_algorithm, read_object, take_apart, verify_signature
+from sp.accounts.provisioning import read_profile
 from sp.diagnosis import near_misses
-from sp.providers import Provider
-from sp.provisioning import read_profile
-from sp.verification import Case, Check, check_nonce, check_required, check_strict_header, checks_of
+from sp.providers.provider import Provider
+from sp.signin.verification import Case, Check, check_nonce, check_required, check_strict_header, checks_of
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 

@@ -1,7 +1,7 @@
 """The report of a trial sign-in: the token judged to the end, and its claims held against the field matching.
 
 Pure but for the keys, which may come from the provider's key endpoint. Whose account the token leads to, and whether
-it was spent before, `sp.stores.trials` adds.
+it was spent before, `sp.diagnosis.trials` adds.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from shared.keys import KeySet
 from sp.diagnosis import near_misses
 from sp.diagnosis.inspector import Finding, inspect
 from sp.diagnosis.matching import match_fields, unmatched_claims
-from sp.registry import Trusted
-from sp.verification import Verified, check_nonce, verify
+from sp.providers.registry import Trusted
+from sp.signin.verification import Verified, check_nonce, verify
 
 
 def examine(

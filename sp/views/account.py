@@ -9,8 +9,8 @@ from flask_wtf import FlaskForm
 
 from shared.request_limits import refuse_nul
 from shared.web import page
-from sp.cookies import clear_session_cookie
-from sp.core import core
+from sp.components import core
+from sp.sessions.cookies import clear_session_cookie
 
 views = Blueprint("account", __name__)
 views.before_request(refuse_nul)

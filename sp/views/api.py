@@ -9,8 +9,8 @@ from __future__ import annotations
 from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from sp.identity import describe
-from sp.sessions import Session
+from sp.gateway.identity_headers import describe
+from sp.sessions.store import Session
 from sp.views.oauth import Revocation, protector, server
 
 views = Blueprint("api", __name__)

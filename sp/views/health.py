@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
-from sp.core import core
-from sp.stores.redis_replay import RedisReplayCache
+from sp.components import core
+from sp.signin.redis_replay import RedisReplayCache
 
 views = Blueprint("health", __name__)
 

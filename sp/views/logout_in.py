@@ -24,12 +24,12 @@ from shared.errors import (
 )
 from shared.keys import KeySet
 from shared.web import new_reference, page
-from sp.cookies import clear_session_cookie
-from sp.core import core
-from sp.patience import Patience
-from sp.providers import Provider
-from sp.sessions import hash_id
-from sp.signout_tokens import SignOut, verify_sign_out
+from sp.components import core
+from sp.providers.patience import Patience
+from sp.providers.provider import Provider
+from sp.sessions.cookies import clear_session_cookie
+from sp.sessions.store import hash_id
+from sp.signout.tokens import SignOut, verify_sign_out
 from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("logout_in", __name__)

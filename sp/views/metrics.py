@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 from flask import Blueprint, Response, abort, request
 
-from sp.core import core
-from sp.counters import counters
-from sp.identity import Sender, may_say
-from sp.proxies import Peers, is_this_machine
+from sp.components import core
+from sp.gateway.identity_headers import Sender, may_say
+from sp.gateway.trusted_proxies import Peers, is_this_machine
+from sp.metrics_counters import counters
 
 FAMILIES = {
     "decision": ("lychgate_decisions", "Requests for the application, by what was decided.", ("skin", "verdict")),

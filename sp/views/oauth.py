@@ -26,10 +26,10 @@ from flask import abort, g, jsonify, make_response, request
 
 from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
-from sp.core import core
-from sp.replay import token_key
-from sp.sessions import API, Session
-from sp.verification import verify
+from sp.components import core
+from sp.sessions.store import API, Session
+from sp.signin.replay import token_key
+from sp.signin.verification import verify
 from sp.views.people import visitor
 from sp.views.refusals import write_down
 

@@ -8,14 +8,14 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from shared.web import new_reference
-from sp.cookies import set_session_cookie
-from sp.core import core
-from sp.pending import Pending
-from sp.providers import Provider
+from sp.components import core
+from sp.providers.provider import Provider
+from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path
-from sp.registry import Trusted
-from sp.sessions import BROWSER
-from sp.verification import Verified
+from sp.sessions.cookies import set_session_cookie
+from sp.sessions.store import BROWSER
+from sp.signin.pending import Pending
+from sp.signin.verification import Verified
 from sp.views.people import presented_session, visitor
 
 

@@ -10,10 +10,10 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from shared.tokens import redact
-from sp.cookies import read_session_cookie, session_cookie_name
-from sp.core import core
-from sp.sessions import Session, hash_id
-from sp.stores.activity import Visitor
+from sp.activity.record import Visitor
+from sp.components import core
+from sp.sessions.cookies import read_session_cookie, session_cookie_name
+from sp.sessions.store import Session, hash_id
 
 
 class Person(UserMixin):  # type: ignore[misc]

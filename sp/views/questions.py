@@ -11,20 +11,20 @@ from flask_wtf import FlaskForm
 from shared.claims import Claims
 from shared.errors import TokenReplayed, Unsolicited
 from shared.web import allow_form_target, new_reference, page
-from sp.core import core
-from sp.pending import Pending
-from sp.provisioning import read_profile
-from sp.questions import Question
-from sp.registry import Trusted
-from sp.replay import token_key
-from sp.stores.accounts import find_by_identity
-from sp.stores.database import must_answer
-from sp.stores.held import NotHeld
-from sp.verification import Verified
+from sp.accounts.provisioning import read_profile
+from sp.accounts.rows import find_by_identity
+from sp.components import core
+from sp.database.errors import must_answer
+from sp.providers.registry import Trusted
+from sp.signin.held import NotHeld
+from sp.signin.pending import Pending
+from sp.signin.questions import Question
+from sp.signin.replay import token_key
+from sp.signin.verification import Verified
+from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter
 from sp.views.people import browser_session, visitor
 from sp.views.refusals import write_down
-from sp.views.repeats import landing_of_token
 
 views = Blueprint("questions", __name__)
 NOT_ME = "not-me"

@@ -9,13 +9,13 @@ from flask.typing import ResponseReturnValue
 
 from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
 from shared.web import new_reference, page, prefers_json
-from sp.core import core
-from sp.providers import Provider
+from sp.activity import search as activity_log
+from sp.components import core
+from sp.providers.provider import Provider
 from sp.redirects import add_query
-from sp.stores import activity_log
-from sp.views import loops
+from sp.views import redirect_loops as loops
+from sp.views.double_submit import landing_of_refusal
 from sp.views.people import browser_session, visitor
-from sp.views.repeats import landing_of_refusal
 
 views = Blueprint("refusals", __name__)
 REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")

@@ -19,20 +19,21 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import new_reference, prefers_json
-from sp.core import core
-from sp.navigation import is_from_elsewhere, is_of_a_window
-from sp.pending import Pending
-from sp.providers import Provider
+from sp.admin import trial
+from sp.components import core
+from sp.gateway.request_kind import is_from_elsewhere, is_of_a_window
+from sp.providers.provider import Provider
+from sp.providers.registry import Trusted
 from sp.redirects import add_query
-from sp.registry import Trusted
-from sp.replay import token_key
-from sp.sessions import API
-from sp.verification import Verified, check_nonce, verify
-from sp.views import loops, trial
+from sp.sessions.store import API
+from sp.signin.pending import Pending
+from sp.signin.replay import token_key
+from sp.signin.verification import Verified, check_nonce, verify
+from sp.views import redirect_loops as loops
+from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, path_of_ours, return_page
 from sp.views.people import browser_session, visitor
 from sp.views.questions import ask, must_ask
-from sp.views.repeats import landing_of_token
 
 views = Blueprint("sso", __name__)
 RESTARTED = "restarted"  # parameter of /sso/start: not the person, but a token that came by itself begins the sign-in

@@ -1,6 +1,7 @@
 """Every code of the wire contract is reached over HTTP, by a program that reads JSON and by a browser.
 
-Each refusal starts from a sign-in that would succeed. `rate_limited` is about passwords: tests/sp/test_throttling.py.
+Each refusal starts from a sign-in that would succeed. `rate_limited` is about passwords:
+tests/sp/signin/test_throttling.py.
 """
 
 import time
@@ -15,7 +16,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from shared.errors import REJECTIONS
-from sp.models import Account
+from sp.database.models import Account
 from sp.views.refusals import REFERENCE
 from tests.attacks.case import AUDIENCE, ISSUER
 from tests.support.cast import ALICE, BOB

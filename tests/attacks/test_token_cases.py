@@ -19,10 +19,10 @@ from shared import folding
 from shared.errors import REJECTIONS, Rejection
 from shared.keys import load_key_set
 from shared.tokens import MAX_TOKEN_BYTES
-from sp.models import Account, Activity, SessionRecord, SpentToken
-from sp.providers import Provider, parse_provider
-from sp.provisioning import read_profile
-from sp.verification import verify
+from sp.accounts.provisioning import read_profile
+from sp.database.models import Account, Activity, SessionRecord, SpentToken
+from sp.providers.provider import Provider, parse_provider
+from sp.signin.verification import verify
 from tests.attacks import cases_of_claims, cases_of_json, cases_of_keys, cases_of_strictness, cases_of_text
 from tests.attacks.case import ACCEPTED, PROVIDERS, Case, Good, good
 from tests.support.gateway import core_of, make_gateway

@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from sp.stores.redis_replay import RedisReplayCache
+from sp.signin.redis_replay import RedisReplayCache
 from tests.support.gateway import core_of, make_gateway
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram

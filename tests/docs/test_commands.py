@@ -31,7 +31,7 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     "systemd-run": "needs systemd; the flask command in it is run by itself",
     "sqlite3": "needs the command of SQLite, which is not among the project's requirements",
 }
-ONLY_PARSED = {"check-idp": "needs an identity provider that runs; tests/sp/test_cli.py signs in at one"}
+ONLY_PARSED = {"check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one"}
 STATUS_1 = {"inspect": "the token of the example has expired", "explain": "says that the request is rejected"}
 CONFIG = f"""
 [providers.corporate]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import REJECTIONS
-from sp.addresses import OwnAddresses
+from sp.routes import OwnAddresses
 from tests.docs.documents import DOCUMENTS, ROOT, name_of, text_of
 from tools import docs_site
 

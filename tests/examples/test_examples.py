@@ -7,8 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from sp.addresses import EXACT, FOR_MACHINES, PREFIXES
-from sp.identity import HEADER_SETS
+from sp.gateway.identity_headers import HEADER_SETS
+from sp.routes import EXACT, FOR_MACHINES, PREFIXES
 from tests.examples import servers
 from tests.examples.conftest import STARTERS, Example
 from tests.support.cast import ALICE, MALLORY

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask
 
-from sp.stores.provider_rows import StoredProvider
+from sp.providers.rows import StoredProvider
 from tests.support.cast import CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 
 from sp import config, create_app
-from sp.core import Core
+from sp.components import Core
 
 URL = "http://127.0.0.1:5000"
 

@@ -8,7 +8,7 @@ import pytest
 
 from tools.one_name import NameLeft, OneName
 
-MODULES = ("sp/gateway.py", "sp/views/sso.py", "shared/logs.py", "idp/stores/directory.py")
+MODULES = ("sp/gateway/middleware.py", "sp/views/sso.py", "shared/logs.py", "idp/stores/directory.py")
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from sp.identity import HEADER_SETS
+from sp.gateway.identity_headers import HEADER_SETS
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
 from tests.attacks.gateway.servers import BARE, running
 from tests.examples import servers as fronts
-from tests.gateway.gate import make_gate
+from tests.sp.gateway.gate import make_gate
 from tests.support.cast import ALICE, CAROL
 from tests.support.pair import table as toml_table
 from tests.support.ports import free_port

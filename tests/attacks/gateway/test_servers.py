@@ -8,7 +8,7 @@ import pytest
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
 from tests.attacks.gateway.servers import PROTECTED, SERVERS, running
-from tests.gateway.gate import make_gate
+from tests.sp.gateway.gate import make_gate
 from tests.support.cast import ALICE, CAROL
 from tests.support.pair import table as toml_table
 

@@ -1,0 +1,1 @@
+"""Accounts: just-in-time provisioning, rows, administration, search."""

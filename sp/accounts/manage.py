@@ -1,0 +1,247 @@
+"""Local accounts: administrators and others who sign in here with a password, and what is done to any account."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+
+from shared.errors import SeatLimitReached
+from shared.passwords import check_password, hash_password, needs_rehash
+from sp.accounts import rows as accounts
+from sp.accounts.provisioning import email_key
+from sp.accounts.rows import KnownAs
+from sp.activity import audit
+from sp.database.errors import must_answer
+from sp.database.models import Account, Identity
+from sp.sessions.ending import by_password, end_sessions
+from sp.sessions.store import SessionStore
+
+COMMAND_LINE = "command line"
+
+_account: Any = Account.__table__
+_identity: Any = Identity.__table__
+_BY_ADDRESS = select(_account).where(_account.c.email_key == bindparam("address"))
+_ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
+
+
+class LastAdministrator(Exception):
+    """The last active administrator is to be disabled: nobody could undo it here."""
+
+
+class PasswordChanged(Exception):
+    """The password was changed, or the account disabled, between the check of the password and the session."""
+
+
+class ControlledByProviders(Exception):
+    """The account that is to be an administrator's has ids at providers: whoever they vouch for would be one."""
+
+    def __init__(self, identities: Sequence[KnownAs]) -> None:
+        super().__init__(f"{len(identities)} ids at providers sign in as this account")
+        self.identities = identities
+
+
+@dataclass(frozen=True)
+class Person:
+    """An account as lists show it."""
+
+    id: int
+    email: str
+    name: str
+    groups: tuple[str, ...]
+    is_active: bool
+    is_admin: bool
+    created_at: datetime
+    last_sign_in_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Proven:
+    """A person whose password was right, and the hash that it was held against: see `confirm`."""
+
+    person: Person
+    stored_hash: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Appointed:
+    """An administrator, as made by the command line, and what somebody should be told about it.
+
+    `enabled` tells that the account was disabled before, `kept` who signs in as it, and `beyond_limit` that there are
+    now more active accounts than seats.
+    """
+
+    person: Person
+    enabled: bool
+    kept: tuple[KnownAs, ...]
+    beyond_limit: bool
+
+
+class People:
+    """Finds accounts and changes what only administrators and the command line may change."""
+
+    def __init__(self, engine: Engine, sessions: SessionStore, seat_limit: int) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._sessions, self._seat_limit = sessions, seat_limit
+
+    def authenticate(self, email: str, password: str) -> Proven | None:
+        """Return the active person whose password this is, or None, after the same time for every address."""
+        with must_answer(), self._engine.connect() as connection:
+            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+        stored_hash = row.password_hash if row and row.is_active else None
+        if not check_password(stored_hash, password) or row is None:
+            return None
+        if not needs_rehash(row.password_hash):
+            return Proven(person_of(row), row.password_hash)
+        new_hash = hash_password(password)
+        if self._rehash(row, new_hash):
+            return Proven(person_of(row), new_hash)
+        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
+
+    def find(self, email: str) -> Person | None:
+        """Return the person with this address, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+        return person_of(row) if row else None
+
+    def list(self) -> list[Person]:
+        """Return everybody, by address."""
+        with self._engine.connect() as connection:
+            return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
+
+    def administrator_can_enter(self) -> bool:
+        """Tell whether some active administrator has a local password: the way in when single sign-on is broken."""
+        columns = (_account.c.is_admin, _account.c.is_active, _account.c.password_hash.is_not(None))
+        with self._engine.connect() as connection:
+            return connection.execute(select(_account.c.id).where(*columns).limit(1)).first() is not None
+
+    def known_at(self, provider: str) -> int:
+        """Return how many accounts have an id at *provider*."""
+        query = select(func.count()).select_from(_identity).where(_identity.c.provider == provider)
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
+        """Create an administrator, or make the account with this address one; the password is set in both cases.
+
+        Raises ControlledByProviders if tokens sign in as that account, for their providers would make administrators,
+        unless *keep_identities* says that they are trusted with it. Sessions that were opened with the password before
+        end. The seat limit is no obstacle: this is the way in when everything else is broken.
+        """
+        password_hash = hash_password(password)
+        now = datetime.now(UTC)
+        with must_answer(), self._writing.begin() as connection:
+            # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
+            row = connection.execute(_BY_ADDRESS.with_for_update(), {"address": email_key(email)}).first()
+            kept = accounts.identities_of(connection, row.id) if row else ()
+            if kept and not keep_identities:
+                raise ControlledByProviders(kept)
+            beyond = (row is None or not row.is_active) and not accounts.has_free_seat(connection, self._seat_limit)
+            if row is None:
+                row = _insert_administrator(connection, email, password_hash, now)
+                audit.record(connection, COMMAND_LINE, "administrator created", email)
+                return Appointed(person_of(row), False, (), beyond)
+            query = update(_account).where(_account.c.id == row.id).returning(_account)
+            values = {"is_admin": True, "is_active": True, "password_hash": password_hash}
+            after = connection.execute(query.values(**values)).one()
+            end_sessions(connection, by_password(row.id))
+            audit.record(connection, COMMAND_LINE, "administrator created", row.email, _raised(row, kept))
+        self._sessions.forget()
+        return Appointed(person_of(after), not row.is_active, kept, beyond)
+
+    def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
+        """Keep a person out, at once: the sessions end as well.
+
+        With *keep_an_administrator* the last active administrator stays: raises LastAdministrator. The command line
+        does without, for who has it can make an administrator at any time.
+        """
+        with self._writing.begin() as connection:
+            # Locked, all of them: two administrators who disable one another at once must not both succeed.
+            administrators = connection.execute(_ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
+            if keep_an_administrator and set(administrators) == {account_id}:
+                raise LastAdministrator
+            query = update(_account).where(_account.c.id == account_id, _account.c.is_active.is_(True))
+            email = connection.execute(query.values(is_active=False).returning(_account.c.email)).scalar()
+            self._sessions.end_within(connection, account_id=account_id)
+            if email is not None:
+                audit.record(connection, actor, "account disabled", email)
+        self._sessions.forget()
+
+    def enable(self, account_id: int, *, actor: str = COMMAND_LINE) -> None:
+        """Let a person in again, or raise SeatLimitReached."""
+        with self._writing.begin() as connection:
+            query = select(_account.c.is_active, _account.c.email).where(_account.c.id == account_id)
+            row = connection.execute(query.with_for_update()).first()
+            if row is None or row.is_active:
+                return
+            if not accounts.has_free_seat(connection, self._seat_limit):
+                raise SeatLimitReached("every seat is taken by an active account")
+            connection.execute(update(_account).where(_account.c.id == account_id).values(is_active=True))
+            audit.record(connection, actor, "account enabled", row.email)
+
+    def sign_out(self, account_id: int, *, actor: str = COMMAND_LINE, public_id: str | None = None) -> int:
+        """End every session of a person, or the one with this public name; return how many there were."""
+        with must_answer(), self._writing.begin() as connection:
+            ended = self._sessions.end_within(connection, account_id=account_id, public_id=public_id)
+            if ended:
+                email = connection.execute(select(_account.c.email).where(_account.c.id == account_id)).scalar_one()
+                if public_id is None:
+                    audit.record(connection, actor, "sessions ended", email, {"sessions": [ended, 0]})
+                else:
+                    audit.record(connection, actor, "session ended", email, {"session": [public_id, None]})
+        self._sessions.forget()
+        return ended
+
+    def _rehash(self, row: Any, new_hash: str) -> bool:
+        """Put *new_hash* in place of the row's, and tell whether that was still there."""
+        still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
+        with must_answer(), self._writing.begin() as connection:
+            changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))
+        return bool(changed.rowcount)
+
+
+def confirm(connection: Connection, proven: Proven) -> None:
+    """Raise PasswordChanged unless the password is still the one that was checked, and the account active.
+
+    The row stays locked until the caller's transaction ends: a change of the password waits, and then ends the session
+    that this transaction opens.
+    """
+    query = select(_account.c.password_hash, _account.c.is_active).where(_account.c.id == proven.person.id)
+    row = connection.execute(query.with_for_update()).first()
+    if row is None or not row.is_active or row.password_hash != proven.stored_hash:
+        raise PasswordChanged
+
+
+def _insert_administrator(connection: Connection, email: str, password_hash: str, now: datetime) -> Any:
+    values = {
+        "email": email,
+        "email_key": email_key(email),
+        "groups": [],
+        "attributes": {},
+        "is_active": True,
+        "is_admin": True,
+        "password_hash": password_hash,
+        "created_at": now,
+    }
+    return connection.execute(insert(_account).returning(_account), values).one()
+
+
+def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
+    """Return what became of an account that was there already, as [before, after]."""
+    flags = {"active": before.is_active, "administrator": before.is_admin}
+    detail: dict[str, Any] = {name: [False, True] for name, was in flags.items() if not was}
+    if kept:
+        detail["ids kept"] = [None, [f"{known.provider}: {known.subject}" for known in kept]]
+    return detail
+
+
+def person_of(row: Any) -> Person:
+    """Return a row of the table of accounts as lists show it."""
+    name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
+    return Person(
+        row.id, row.email, name, tuple(row.groups), row.is_active, row.is_admin, row.created_at, row.last_sign_in_at
+    )

@@ -1,0 +1,256 @@
+"""From claims to an account: field matching, linking, just-in-time creation, seats.
+
+Pure: the caller looks accounts up, this module decides, the caller writes. Identity is (provider, mapped id); the
+e-mail address is an attribute, and joining by it is allowed only where it cannot be turned against anyone.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.claims import Claims
+from shared.errors import (
+    ClaimInvalid,
+    ClaimMissing,
+    EmailConflict,
+    EmailNotAllowed,
+    SeatLimitReached,
+    UserDisabled,
+    UserUnknown,
+)
+from sp.providers.provider import Provider
+from sp.signin.verification import find_claim
+
+COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own; any further one is an attribute
+MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
+MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
+MAX_TEXT = 1000
+ADDRESS = "email"  # where an id came from that is an e-mail address
+MAX_GROUPS = 500
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a token says of a person, in our fields. A claim that is absent leaves no trace here.
+
+    `subject_claim` is the claim that gave the id, ADDRESS for one that gives addresses: ids of two claims are two ids.
+    `email_verified` is False only where the token says that the provider has not verified the address.
+    """
+
+    subject: str
+    subject_claim: str
+    email: str
+    fields: Mapping[str, str]
+    groups: tuple[str, ...] | None
+    attributes: Mapping[str, Any]
+    issued_at: float
+    email_verified: bool = True
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """What is known of an account before the sign-in.
+
+    `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
+    is the claim of the id by which it was found, "" where that is not known yet.
+    """
+
+    id: int
+    email: str
+    is_active: bool
+    is_admin: bool
+    fields: Mapping[str, str | None]
+    groups: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    has_identity_here: bool = False
+    identity_claim: str | None = None
+    synchronised_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Create:
+    """Make a new account with this profile."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Admit:
+    """Let an existing account in. `join` links the unknown id to it first; `changes` are columns to set."""
+
+    account: AccountState
+    join: bool = False
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_profile(claims: Claims, provider: Provider) -> Profile:
+    """Return the profile that *claims* give under the provider's field matching.
+
+    Raises ClaimMissing or ClaimInvalid for an id or e-mail address that is absent or impossible, and EmailNotAllowed
+    for a domain that is not admitted. Where several claims may give the id, the first that is there does, and it must
+    not be blank.
+    """
+    values: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for name, claim_names in provider.mapping:
+        for claim in claim_names:
+            value = find_claim(claims.raw, claim)
+            if value is not None and (value != "" or name == "id"):
+                values[name], source[name] = value, claim
+                break
+    mapping = dict(provider.mapping)
+    email = _email(_required(values, "email", mapping), source["email"])
+    _check_domain(email, provider)
+    if source.get("id") == source["email"]:
+        subject = address_as_id(email)
+    else:
+        subject = _subject(_required(values, "id", mapping), source["id"])
+    return Profile(
+        subject=subject,
+        subject_claim=ADDRESS if source["id"] in mapping["email"] else source["id"],
+        email=email,
+        fields={name: _text(values[name], source[name]) for name in COLUMNS if name in values},
+        groups=_groups(values["groups"], source["groups"]) if "groups" in values else None,
+        attributes={n: v for n, v in values.items() if n not in ("id", "email", "groups", *COLUMNS)},
+        issued_at=claims.issued_at or 0.0,
+        email_verified=claims.raw.get("email_verified", True) is True,
+    )
+
+
+def decide(
+    profile: Profile,
+    provider: Provider,
+    *,
+    known: AccountState | None,
+    same_email: AccountState | None,
+    free_seat: bool,
+) -> Create | Admit:
+    """Return what to do with the person, or raise why not.
+
+    *known* has this id at this provider, *same_email* the profile's e-mail address. Raises UserDisabled, UserUnknown,
+    EmailConflict or SeatLimitReached.
+    """
+    if known is not None:
+        if not known.is_active:
+            raise UserDisabled(f"the account {known.id} is disabled")
+        return Admit(known, changes=_changes(profile, provider, known, same_email))
+    if same_email is not None:
+        _check_join(profile, provider, same_email)
+        return Admit(same_email, join=True, changes=_changes(profile, provider, same_email, same_email))
+    if not provider.auto_create:
+        raise UserUnknown("no account has this id, and the provider's settings create none")
+    if not free_seat:
+        raise SeatLimitReached("every seat is taken by an active account")
+    return Create(profile)
+
+
+def email_key(email: str) -> str:
+    """Return *email* as it is compared: without case, and with look-alike encodings of a letter made one."""
+    if email.isascii():
+        return email.lower()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
+
+
+def address_as_id(email: str) -> str:
+    """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
+
+    An address that only looks like another one is another person: the Kelvin sign is no k here.
+    """
+    return email.encode().lower().decode()
+
+
+def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:
+    if not provider.auto_lookup:
+        raise EmailConflict("an account has this address, and the provider's settings join none")
+    if account.is_admin:
+        raise EmailConflict("the address is an administrator's: such an account is never joined by e-mail")
+    if account.has_identity_here:
+        raise EmailConflict("the account with this address has another id at this provider")
+    if address_as_id(profile.email) != address_as_id(account.email):
+        raise EmailConflict("the address only looks like that of an account")
+    if not profile.email_verified:
+        raise EmailConflict("the provider says that the address is not verified, and an account has it")
+    if not account.is_active:
+        raise UserDisabled(f"the account {account.id} is disabled")
+
+
+def _changes(
+    profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
+) -> dict[str, Any]:
+    """Return the columns that differ. An older token changes nothing, an absent claim wipes nothing.
+
+    Older than the newest of any provider, at which the same person may have got a new name. A token without iat
+    counts as older than every other.
+    """
+    if profile.issued_at < account.synchronised_at:
+        return {}
+    changes: dict[str, Any] = {}
+    if provider.update_profile:
+        changes = {name: value for name, value in profile.fields.items() if account.fields.get(name) != value}
+        if profile.groups is not None and profile.groups != account.groups:
+            changes["groups"] = list(profile.groups)
+        merged = {**account.attributes, **profile.attributes}
+        if merged != account.attributes:
+            changes["attributes"] = merged
+    if provider.update_email and profile.email != account.email:
+        if same_email is not None and same_email.id != account.id:
+            raise EmailConflict("the new address belongs to another account")
+        changes |= {"email": profile.email, "email_key": email_key(profile.email)}
+    return changes
+
+
+def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[str, ...]]) -> Any:
+    if name not in values:
+        claims = mapping[name]
+        raise ClaimMissing(f"no claim gives the field {name}: looked for {', '.join(claims)}", claim=claims[0])
+    return values[name]
+
+
+def _email(value: Any, claim: str) -> str:
+    """Return an address: one @, no spaces or control characters, also in the form in which it is compared."""
+    if not isinstance(value, str):
+        raise ClaimInvalid(f"{claim} must be text", claim=claim)
+    compared = email_key(value)
+    local, _at, domain = value.partition("@")
+    if not (local and domain) or compared.count("@") != 1 or " " in compared or not _is_plain(value):
+        raise ClaimInvalid(f"{claim} is no e-mail address", claim=claim)
+    if len(value) > MAX_EMAIL or len(compared) > MAX_SUBJECT:
+        raise ClaimInvalid(f"{claim} is longer than {MAX_EMAIL} characters", claim=claim)
+    return value
+
+
+def _check_domain(email: str, provider: Provider) -> None:
+    """Only ASCII letters are compared without case: a Kelvin sign in a domain is no k."""
+    domain = address_as_id(email).rpartition("@")[2]
+    if provider.email_domains and domain not in provider.email_domains:
+        raise EmailNotAllowed("the domain of the address is not among those admitted")
+
+
+def _subject(value: Any, claim: str) -> str:
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or len(text) > MAX_SUBJECT or not _is_plain(text):
+        raise ClaimInvalid(f"{claim} must be a text or whole number of at most {MAX_SUBJECT} characters", claim=claim)
+    if not text.strip():
+        raise ClaimInvalid(f"{claim} must not be blank", claim=claim)
+    return text
+
+
+def _text(value: Any, claim: str) -> str:
+    text = str(value) if type(value) is int else value
+    if not isinstance(text, str) or len(text) > MAX_TEXT or "\0" in text:
+        raise ClaimInvalid(f"{claim} must be text of at most {MAX_TEXT} characters", claim=claim)
+    return text
+
+
+def _groups(value: Any, claim: str) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list) or len(items) > MAX_GROUPS or not all(isinstance(i, str) for i in items):
+        raise ClaimInvalid(f"{claim} must be a list of at most {MAX_GROUPS} texts", claim=claim)
+    return tuple(dict.fromkeys(_text(item, claim) for item in items if item))
+
+
+def _is_plain(text: str) -> bool:
+    return not any(unicodedata.category(character)[0] in "CZ" for character in text if character != " ")

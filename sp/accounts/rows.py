@@ -1,0 +1,225 @@
+"""Accounts in the database: found, created and changed within the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
+
+from shared.errors import EmailConflict, SeatLimitReached
+from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, address_as_id, decide, email_key
+from sp.database.models import Account, Identity
+from sp.providers.provider import Provider
+
+SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
+
+_account: Any = Account.__table__
+_identity: Any = Identity.__table__
+_STATE = (
+    _account.c.id,
+    _account.c.email,
+    _account.c.is_active,
+    _account.c.is_admin,
+    _account.c.groups,
+    _account.c.attributes,
+    _account.c.synchronised_at,
+    *(_account.c[name] for name in COLUMNS),
+)
+_BY_IDENTITY = (
+    select(*_STATE, _identity.c.claim)
+    .join(_identity, _identity.c.account_id == _account.c.id)
+    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
+    .where(_identity.c.claim.in_((bindparam("claim"), "")))
+    .order_by(_identity.c.claim.desc())
+    .with_for_update()
+)
+_BY_EMAIL = (
+    select(
+        *_STATE,
+        exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == bindparam("at")).label("here"),
+    )
+    .where(_account.c.email_key == bindparam("address"))
+    .with_for_update(of=_account)
+)
+_SETTLE = (
+    update(_identity)
+    .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"), _identity.c.claim == "")
+    .values(claim=bindparam("from_claim"))
+)
+_CHANGE = update(_account).where(_account.c.id == bindparam("account"))
+
+
+@dataclass(frozen=True)
+class KnownAs:
+    """Who a person is at a provider."""
+
+    provider: str
+    subject: str
+    created_at: datetime
+
+
+def provision(
+    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
+) -> tuple[int, str, bool]:
+    """Return id and e-mail of the person's account, and whether it was made just now; or raise why there is none."""
+    known = find_by_identity(connection, provider.name, profile)
+    try:
+        decision = _decide(connection, profile, provider, seat_limit, known)
+    except (EmailConflict, SeatLimitReached):
+        # On PostgreSQL the person's own first sign-in, in another tab, may have ended since the look.
+        if known is not None:
+            raise
+        known = find_by_identity(connection, provider.name, profile)
+        if known is None:
+            raise
+        decision = _decide(connection, profile, provider, seat_limit, known)
+    if isinstance(decision, Create):
+        account_id = create(connection, profile, now)
+        link(connection, account_id, provider.name, profile, now)
+        return account_id, profile.email, True
+    account = decision.account
+    if decision.join:
+        link(connection, account.id, provider.name, profile, now)
+    if account.identity_claim == "":
+        known_as = {"at": provider.name, "who": profile.subject, "from_claim": profile.subject_claim}
+        connection.execute(_SETTLE, known_as)
+    synchronise(connection, account, decision.changes, profile, provider, now)
+    return account.id, decision.changes.get("email", account.email), False
+
+
+def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
+    """Return the account that has the profile's id, from the same claim, at *provider*, or None.
+
+    It stays as it is until the transaction ends: an older token that is decided on at the same moment waits, and so
+    does an administrator who disables the account.
+    """
+    wanted = {"at": provider, "who": profile.subject, "claim": profile.subject_claim}
+    for row in connection.execute(_BY_IDENTITY, wanted):
+        if row.claim or _may_be(row.email, profile):
+            return _state(row, has_identity_here=True, identity_claim=row.claim)
+    return None
+
+
+def _may_be(email: str, profile: Profile) -> bool:
+    """Tell whether an id whose claim is not known is the profile's: one that may be an address needs that address."""
+    return "@" not in profile.subject or address_as_id(email) == address_as_id(profile.email)
+
+
+def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
+    """Return the account with this address, and whether it has any id at *provider*, or None.
+
+    It stays as it is until the transaction ends, as with `find_by_identity`.
+    """
+    row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
+    return _state(row, has_identity_here=row.here) if row else None
+
+
+def active_count(connection: Connection) -> int:
+    """Return the number of active accounts: the seats that are taken."""
+    count: int = connection.execute(
+        select(func.count()).select_from(_account).where(_account.c.is_active.is_(True))
+    ).scalar_one()
+    return count
+
+
+def has_free_seat(connection: Connection, limit: int) -> bool:
+    """Tell whether one more account may be active. Holds until the transaction ends: nobody counts meanwhile."""
+    if not limit:
+        return True
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SEAT_LOCK})
+    return active_count(connection) < limit
+
+
+def create(connection: Connection, profile: Profile, now: datetime) -> int:
+    """Insert the account of a first sign-in and return its id."""
+    row = {
+        "email": profile.email,
+        "email_key": email_key(profile.email),
+        "groups": list(profile.groups or ()),
+        "attributes": dict(profile.attributes),
+        "is_active": True,
+        "is_admin": False,
+        "created_at": now,
+        "last_sign_in_at": now,
+        "synchronised_at": profile.issued_at,
+        **{name: profile.fields.get(name) for name in COLUMNS},
+    }
+    account_id: int = connection.execute(insert(_account).returning(_account.c.id), row).scalar_one()
+    return account_id
+
+
+def link(connection: Connection, account_id: int, provider: str, profile: Profile, now: datetime) -> None:
+    """Record that *account_id* has the profile's id at *provider*, as its token says."""
+    row = {
+        "provider": provider,
+        "subject": profile.subject,
+        "claim": profile.subject_claim,
+        "account_id": account_id,
+        "issued_at": profile.issued_at,
+        "created_at": now,
+    }
+    connection.execute(insert(_identity), row)
+
+
+def synchronise(
+    connection: Connection,
+    account: AccountState,
+    changes: Mapping[str, Any],
+    profile: Profile,
+    provider: Provider,
+    now: datetime,
+) -> None:
+    """Write the columns that changed, and that the account was synchronised with this token, if its provider may.
+
+    The account has one clock for all of its providers, in the row that a sign-in locks and writes in any case. The
+    newest of its ids' own times would not do: who waits for that lock reads the other rows as they were before.
+    """
+    may_change = provider.update_profile or provider.update_email
+    newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
+    values = {"account": account.id, **changes, "last_sign_in_at": now, "synchronised_at": newest}
+    connection.execute(_CHANGE, values)
+
+
+def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...]:
+    """Return who an account is at each provider: whoever has such an id there signs in as it."""
+    query = (
+        select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
+        .where(_identity.c.account_id == account_id)
+        .order_by(_identity.c.provider)
+    )
+    return tuple(KnownAs(*row) for row in connection.execute(query))
+
+
+def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
+    """Write down that somebody came in without a token: with a local password."""
+    connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
+
+
+def _decide(
+    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, known: AccountState | None
+) -> Create | Admit:
+    same_email = None
+    if known is None or (provider.update_email and known.email != profile.email):
+        same_email = find_by_email(connection, profile.email, provider.name)
+    needs_seat = known is None and same_email is None and provider.auto_create
+    free_seat = not needs_seat or has_free_seat(connection, seat_limit)
+    return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
+
+
+def _state(row: Any, *, has_identity_here: bool, identity_claim: str | None = None) -> AccountState:
+    return AccountState(
+        id=row.id,
+        email=row.email,
+        is_active=row.is_active,
+        is_admin=row.is_admin,
+        fields={name: getattr(row, name) for name in COLUMNS},
+        groups=tuple(row.groups),
+        attributes=row.attributes,
+        has_identity_here=has_identity_here,
+        identity_claim=identity_claim,
+        synchronised_at=row.synchronised_at,
+    )

@@ -1,0 +1,117 @@
+"""Finding accounts, for lists and pages that stay fast with a hundred thousand of them.
+
+A page begins behind the last address of the page before it (keyset pagination): the database walks the unique index
+of addresses and stops after one page, wherever in the list that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, or_, select
+
+from sp.accounts import rows as accounts
+from sp.accounts.manage import Person, person_of
+from sp.accounts.provisioning import email_key
+from sp.accounts.rows import KnownAs
+from sp.database.models import Account
+
+PAGE_ROWS = 50
+MAX_WORDS = 5  # of a search
+
+_account: Any = Account.__table__
+_NAMES = (_account.c.name, _account.c.given_name, _account.c.family_name, _account.c.login)
+_STATES: dict[str, ColumnElement[bool]] = {
+    "active": _account.c.is_active.is_(True),
+    "disabled": _account.c.is_active.is_(False),
+    "administrators": _account.c.is_admin.is_(True),
+}
+
+
+@dataclass(frozen=True)
+class PeoplePage:
+    """One page of a list, and the key behind which the next one begins; "" if there is none."""
+
+    people: tuple[Person, ...]
+    next: str
+
+
+@dataclass(frozen=True)
+class PersonDetail:
+    """Everything that is kept of an account, but for its password."""
+
+    person: Person
+    given_name: str | None
+    family_name: str | None
+    login: str | None
+    attributes: Mapping[str, Any]
+    has_password: bool
+    identities: tuple[KnownAs, ...]
+
+
+class PeopleFinder:
+    """Reads accounts."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def page(self, search: str = "", *, state: str = "", after: str = "") -> PeoplePage:
+        """Return a page of the accounts that fit, by address, behind the address key *after*.
+
+        Every word of *search* must stand somewhere in the address or a name; *state* is "active", "disabled",
+        "administrators" or "" for everybody.
+        """
+        query = select(_account).order_by(_account.c.email_key).limit(PAGE_ROWS + 1)
+        query = query.where(*(self._has(word) for word in search.split()[:MAX_WORDS]))
+        if state in _STATES:
+            query = query.where(_STATES[state])
+        if after:
+            query = query.where(_account.c.email_key > after)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        people = tuple(person_of(row) for row in rows[:PAGE_ROWS])
+        return PeoplePage(people, rows[PAGE_ROWS - 1].email_key if len(rows) > PAGE_ROWS else "")
+
+    def detail(self, account_id: int) -> PersonDetail | None:
+        """Return an account, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(_account).where(_account.c.id == account_id)).first()
+            if row is None:
+                return None
+            return PersonDetail(
+                person_of(row),
+                row.given_name,
+                row.family_name,
+                row.login,
+                row.attributes,
+                row.password_hash is not None,
+                accounts.identities_of(connection, account_id),
+            )
+
+    def active(self) -> int:
+        """Return the number of active accounts: the seats that are taken."""
+        with self._engine.connect() as connection:
+            return accounts.active_count(connection)
+
+    def _has(self, word: str) -> ColumnElement[bool]:
+        """Return the condition that *word* stands in the address or in a name.
+
+        A whole address is looked up in the index of addresses. Names are compared without case: by ILIKE where there
+        is one. SQLite's LIKE folds ASCII letters only, so a name with others is looked for in three spellings.
+        """
+        key = email_key(word)
+        if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:
+            return and_(_account.c.email_key >= key, _account.c.email_key < key + "\U0010ffff")
+        if self._engine.dialect.name == "postgresql":
+            names = [name.ilike(_anywhere(word), escape="/") for name in _NAMES]
+        else:
+            spellings = {word} if word.isascii() else {word, word.lower(), word.capitalize(), word.upper()}
+            names = [name.like(_anywhere(spelling), escape="/") for name in _NAMES for spelling in sorted(spellings)]
+        return or_(_account.c.email_key.like(_anywhere(key), escape="/"), *names)
+
+
+def _anywhere(text: str) -> str:
+    """Return the LIKE pattern for *text* standing anywhere; `/` takes the wildcards in it at their word."""
+    return f"%{text.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"

@@ -1,0 +1,57 @@
+"""The audit trail: who changed which provider or account, when, and how. Never a secret.
+
+Written within the transaction of the change itself, so there is no change without its line and no line without its
+change. A key is named by its fingerprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, insert, select
+
+from sp.database.models import SettingsChange
+
+_change: Any = SettingsChange.__table__
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line. `subject` is a provider's name or an account's address; `detail` has [before, after] by setting."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    detail: Mapping[str, Any]
+
+
+def record(
+    connection: Connection, actor: str, action: str, subject: str, detail: Mapping[str, Any] | None = None
+) -> None:
+    """Insert one line within the caller's transaction."""
+    values = {
+        "at": datetime.now(UTC),
+        "actor": actor[:320],
+        "action": action,
+        "subject": subject[:320],
+        "detail": dict(detail or {}),
+    }
+    connection.execute(insert(_change), values)
+
+
+def recent(engine: Engine, *, subject: str | None = None, before: int | None = None, limit: int = 20) -> list[Change]:
+    """Return the newest lines, of one *subject* if it is given, older than the line *before*."""
+    query = select(_change).order_by(_change.c.id.desc()).limit(limit)
+    if subject is not None:
+        query = query.where(_change.c.subject == subject)
+    if before is not None:
+        query = query.where(_change.c.id < before)
+    with engine.connect() as connection:
+        return [
+            Change(row.id, row.at, row.actor, row.action, row.subject, row.detail) for row in connection.execute(query)
+        ]

@@ -1,0 +1,77 @@
+"""Lines that count refusals: one for each code and provider in an hour, whatever the number of refusals and workers.
+
+Its reference is derived from what it counts, so each worker can tell it to a person before anything is written, and
+`/settings/activity` finds the line by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case
+
+from shared.counters import INSERT
+from shared.folding import Count
+from shared.web import REFERENCE_ALPHABET, REFERENCE_LENGTH
+from sp.activity.record import REFUSED
+from sp.database.models import Activity
+
+WINDOW = 3600  # seconds that a line counts
+DETAIL = "counted together: more refusals of this kind came than are written down one by one"
+
+_table: Any = Activity.__table__
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one line counts. Nothing of it is a stranger's choice: provider is the name of one that exists, or None."""
+
+    code: str
+    provider: str | None
+    window: int
+
+    @classmethod
+    def at(cls, now: int, code: str, provider: str | None) -> Fold:
+        """Return the fold of a refusal at *now*, in seconds since 1970."""
+        return cls(code, provider, now // WINDOW)
+
+    @property
+    def reference(self) -> str:
+        """The line's reference, which the refused person gets as well."""
+        name = f"refusals counted together\0{self.code}\0{self.provider or ''}\0{self.window}"
+        number, letters = int.from_bytes(hashlib.sha256(name.encode()).digest()), ""
+        for _ in range(REFERENCE_LENGTH):
+            number, letter = divmod(number, len(REFERENCE_ALPHABET))
+            letters += REFERENCE_ALPHABET[letter]
+        return letters
+
+
+def add(connection: Connection, counts: Mapping[Fold, Count]) -> None:
+    """Add *counts* to their lines, which are made where they are missing."""
+    rows = [_row(fold, count) for fold, count in counts.items()]
+    new = INSERT[connection.dialect.name](_table)
+    later = case((_table.c.last_at < new.excluded.last_at, new.excluded.last_at), else_=_table.c.last_at)
+    counted = new.on_conflict_do_update(
+        index_elements=[_table.c.reference],
+        set_={"times": _table.c.times + new.excluded.times, "last_at": later},
+    )
+    # In one order everywhere, so that two nodes never wait for each other.
+    connection.execute(counted, sorted(rows, key=lambda row: str(row["reference"])))
+
+
+def _row(fold: Fold, count: Count) -> dict[str, object]:
+    return {
+        "reference": fold.reference,
+        "at": count.first,
+        "last_at": count.last,
+        "times": count.times,
+        "event": REFUSED,
+        "code": fold.code,
+        "provider": fold.provider,
+        "address": "",
+        "user_agent": "",
+        "detail": DETAIL,
+    }

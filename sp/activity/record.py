@@ -1,0 +1,94 @@
+"""The activity log: one row for every sign-in, good or refused, every restart, question and sign-out. Never a token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+
+from shared.tokens import redact
+from sp.database.models import Activity
+from sp.metrics_counters import counters
+
+SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
+HELD = "held"  # a good token, whose person is asked first
+WRONG_PASSWORD = "wrong_password"  # of a local sign-in: a code of the log alone, for the person gets none
+
+_table: Any = Activity.__table__
+_SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
+_RECORD = insert(_table)
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Where a request comes from."""
+
+    address: str = ""
+    user_agent: str = ""
+
+
+def record(
+    connection: Connection,
+    *,
+    reference: str,
+    at: int,
+    event: str,
+    visitor: Visitor,
+    code: str | None = None,
+    provider: str | None = None,
+    subject: str | None = None,
+    email: str | None = None,
+    account_id: int | None = None,
+    detail: str | None = None,
+    token_key: bytes | None = None,
+) -> None:
+    """Insert one row within the caller's transaction."""
+    counters.event(event, code)
+    connection.execute(
+        _RECORD,
+        {
+            "reference": reference,
+            "at": at,
+            "event": event,
+            "code": code,
+            "provider": provider,
+            "subject": subject,
+            "email": searched_as(email) if email else None,
+            "account_id": account_id,
+            "address": visitor.address[:45],
+            "user_agent": visitor.user_agent[:200],
+            "detail": redact(detail)[:1000] if detail else None,
+            "token_key": token_key,
+        },
+    )
+
+
+def searched_as(email: str) -> str:
+    """Return *email* as the log keeps and finds it: A-Z in small letters, any other letter as it came.
+
+    Folding more would make the address of an attacker look like the one that it imitates.
+    """
+    return email[:254].translate(_SMALL_LETTERS)
+
+
+def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
+    """Tell whether a sign-in of this person was restarted since then, and nothing came of it.
+
+    The browser that returns no cookie looks like this, and like nothing else: it would be sent round for ever.
+    """
+    last = connection.execute(
+        select(_table.c.event)
+        .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)
+        .where(_table.c.event.in_((SIGN_IN, RESTART, HELD)))
+        .order_by(_table.c.at.desc(), _table.c.id.desc())
+        .limit(1)
+    ).scalar()
+    return bool(last == RESTART)
+
+
+def token_key_of(connection: Connection, reference: str) -> bytes | None:
+    """Return the key of the token that the row with *reference* is about, or None."""
+    key: bytes | None = connection.execute(select(_table.c.token_key).where(_table.c.reference == reference)).scalar()
+    return key

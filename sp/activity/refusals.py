@@ -1,0 +1,135 @@
+"""What is written into the activity log although nobody was signed in: refusals of every kind, and sign-outs.
+
+A sign-in's own line is part of its transaction (`sp.signin.transaction`). These stand alone, and a log that cannot be
+written does not turn a refusal into something else. Neither a token nor a password is ever in a line.
+
+Anyone can be refused as often as he likes. So only some refusals get a line each (see `shared.folding`); alike ones
+beyond that are counted in one line an hour (see `sp.activity.folds`). Three kinds of people cannot use up each other's
+lines: those without a genuine token, those with one, and those who type passwords.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import Rejection
+from shared.folding import Budget, Count, Tally, size_of
+from sp.accounts.provisioning import MAX_SUBJECT
+from sp.activity import folds
+from sp.activity import record as activity
+from sp.activity.folds import Fold
+from sp.activity.record import Visitor
+from sp.database.errors import must_answer
+from sp.metrics_counters import counters
+from sp.sessions.store import Session
+from sp.signin.cleanup import Housekeeping
+from sp.signin.verification import Verified
+
+ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
+
+log = logging.getLogger("lychgate")
+
+
+class Logbook:
+    """Writes down what no sign-in does."""
+
+    def __init__(self, engine: Engine, housekeeping: Housekeeping) -> None:
+        self._writing = engine.execution_options(write=True)
+        self._housekeeping = housekeeping
+        self._strangers, self._senders, self._passwords = Budget(), Budget(), Budget()
+        self._tally = Tally(self._write_counts)
+
+    def note_refusal(
+        self,
+        rejection: Rejection,
+        visitor: Visitor,
+        *,
+        reference: str,
+        provider: str | None = None,
+        verified: Verified | None = None,
+        key: bytes | None = None,
+    ) -> str:
+        """Write a refused token down, with what is known of it; return the reference that finds the line.
+
+        That is *reference*, or the one of the line in which the refusal is counted.
+        """
+        email = verified.claims.raw.get("email") if verified else None
+        subject = verified.claims.subject if verified else None
+        budget = self._senders if verified else self._strangers
+        found_by = self._refused(
+            budget,
+            visitor,
+            reference,
+            code=rejection.code,
+            provider=provider,
+            subject=subject[:MAX_SUBJECT] if subject else None,
+            email=email if isinstance(email, str) else None,
+            detail=rejection.detail,
+            token_key=key,
+        )
+        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, found_by, rejection.detail)
+        return found_by
+
+    def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
+        """Write a refused local sign-in down; return the reference that finds the line, as `note_refusal` does."""
+        local = f"local sign-in: {detail}"
+        found_by = self._refused(self._passwords, visitor, reference, code=code, email=email, detail=local)
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail)
+        return found_by
+
+    def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
+        """Write a sign-out down. Raises StoreUnavailable."""
+        with must_answer(), self._writing.begin() as connection:
+            activity.record(
+                connection,
+                reference=reference,
+                at=int(time.time()),
+                event=activity.SIGN_OUT,
+                visitor=visitor,
+                provider=session.provider,
+                email=session.email,
+                account_id=session.account_id,
+            )
+
+    def flush(self) -> None:
+        """Write what was counted and not yet written."""
+        self._tally.flush()
+
+    def _refused(
+        self, budget: Budget, visitor: Visitor, reference: str, *, code: str, provider: str | None = None, **known: Any
+    ) -> str:
+        self._housekeeping.note()
+        now = int(time.time())
+        if budget.take((code, provider), _size(visitor, **known)):
+            self._try_to_write(visitor, reference, now, code=code, provider=provider, **known)
+            return reference
+        counters.event(activity.REFUSED, code)
+        fold = Fold.at(now, code, provider)
+        self._tally.count(fold, now)
+        return fold.reference
+
+    def _try_to_write(self, visitor: Visitor, reference: str, now: int, **known: Any) -> None:
+        try:
+            with self._writing.begin() as connection:
+                activity.record(
+                    connection, reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known
+                )
+        except SQLAlchemyError as error:
+            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+
+    def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
+        with self._writing.begin() as connection:
+            folds.add(connection, counts)
+
+
+def _size(
+    visitor: Visitor, *, detail: str, email: str | None = None, subject: str | None = None, **_short: object
+) -> int:
+    """Return about how many bytes the line takes. E-mail and subject are in an index as well."""
+    return size_of(ROW_BYTES, visitor.user_agent[:200], detail[:1000], *(2 * (email, subject)))

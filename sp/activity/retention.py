@@ -1,0 +1,67 @@
+"""How long the activity log and the audit trail are kept: SP_ACTIVITY_DAYS, and refusals up to a number.
+
+Anybody can be refused as often as he likes, so refusals alone are also bounded by number. Good sign-ins and sign-outs
+go by their age only. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, delete, select
+
+from shared.tidying import Step
+from sp.database.models import Activity, SettingsChange
+
+MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
+MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends before it
+DAY = 86_400  # seconds
+
+_activity: Any = Activity.__table__
+_change: Any = SettingsChange.__table__
+_refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
+
+
+def steps(engine: Engine, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
+    """Return what deletes rows that are older than *days* (0: none are), and refusals beyond the newest *most*."""
+    found: list[Step] = []
+    if days:
+        before = now - min(days, MAX_DAYS) * DAY
+        found += [partial(forget_before, before), partial(forget_changes_before, before)]
+    newest_surplus = _newest_surplus(engine, most)
+    if newest_surplus is not None:
+        found.append(partial(forget_refusals, newest_surplus))
+    return found
+
+
+def forget_before(before: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* lines of the activity log, the oldest first, from *before* that second."""
+    return _delete(connection, _activity, _activity.c.at < before, _activity.c.at, rows)
+
+
+def forget_changes_before(before: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* lines of the audit trail, the oldest first, from *before* that second."""
+    moment = datetime.fromtimestamp(before, UTC)
+    return _delete(connection, _change, _change.c.at < moment, _change.c.at, rows)
+
+
+def forget_refusals(last: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* refusals, the oldest first, up to the line *last*."""
+    return _delete(connection, _activity, _refusal & (_activity.c.id <= last), _activity.c.id, rows)
+
+
+def _newest_surplus(engine: Engine, most: int) -> int | None:
+    """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
+    query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
+    with engine.connect() as connection:
+        found: int | None = connection.execute(query).scalar()
+    return found
+
+
+def _delete(connection: Connection, table: Any, which: ColumnElement[bool], order: Any, rows: int) -> int:
+    # Where two nodes clean up at once, each skips what the other has locked.
+    gone = select(table.c.id).where(which).order_by(order).limit(rows).with_for_update(skip_locked=True)
+    return connection.execute(delete(table).where(table.c.id.in_(gone))).rowcount

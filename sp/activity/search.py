@@ -1,0 +1,104 @@
+"""Reading the activity log: by reference, address or code, newest first, fast with a million rows.
+
+A page begins below the last row of the page before it (keyset pagination), and each filter has an index whose last
+column is the row's number, so the database reads one page of rows, wherever in the log that is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from sp.activity.record import searched_as
+from sp.database.models import Activity
+
+PAGE_ROWS = 50
+
+_table: Any = Activity.__table__
+_COLUMNS: tuple[Any, ...] = (
+    _table.c.id,
+    _table.c.reference,
+    _table.c.at,
+    _table.c.event,
+    _table.c.code,
+    _table.c.provider,
+    _table.c.subject,
+    _table.c.email,
+    _table.c.account_id,
+    _table.c.address,
+    _table.c.user_agent,
+    _table.c.detail,
+    _table.c.times,
+    _table.c.last_at,
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One sign-in, good or refused, or what else was written down. `at` is in seconds since 1970.
+
+    With a `last_at` it is no single refusal: it counts `times` alike ones, the first `at`, the last then.
+    """
+
+    id: int
+    reference: str
+    at: int
+    event: str
+    code: str | None
+    provider: str | None
+    subject: str | None
+    email: str | None
+    account_id: int | None
+    address: str
+    user_agent: str
+    detail: str | None
+    times: int
+    last_at: int | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether the line stands for refusals that were counted together."""
+        return self.last_at is not None
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """One page, and the row below which the next one begins; None if there is none."""
+
+    lines: tuple[Line, ...]
+    next: int | None
+
+
+def page(
+    engine: Engine, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
+) -> LogPage:
+    """Return a page of the lines that fit: of one address, compared without case; with one code, or any code."""
+    query = select(*_COLUMNS).order_by(_table.c.id.desc()).limit(PAGE_ROWS + 1)
+    if email:
+        query = query.where(_table.c.email == searched_as(email))
+    if code:
+        query = query.where(_table.c.code == code)
+    elif refused:
+        query = query.where(_table.c.code.is_not(None))
+    if before is not None:
+        query = query.where(_table.c.id < before)
+    with engine.connect() as connection:
+        rows = [Line(*row) for row in connection.execute(query)]
+    return LogPage(tuple(rows[:PAGE_ROWS]), rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None)
+
+
+def by_reference(engine: Engine, reference: str) -> Line | None:
+    """Return the line that has *reference*, or None."""
+    with engine.connect() as connection:
+        row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
+    return Line(*row) if row else None
+
+
+def of_account(engine: Engine, account_id: int, *, limit: int) -> list[Line]:
+    """Return the latest lines of an account."""
+    query = select(*_COLUMNS).where(_table.c.account_id == account_id)
+    with engine.connect() as connection:
+        rows = connection.execute(query.order_by(_table.c.at.desc(), _table.c.id.desc()).limit(limit))
+        return [Line(*row) for row in rows]

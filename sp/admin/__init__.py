@@ -1,0 +1,1 @@
+"""The pages for administrators, with their forms."""

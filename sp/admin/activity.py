@@ -1,0 +1,66 @@
+"""Every sign-in, good or refused: found by the reference that a person reads out, by address or by code."""
+
+from __future__ import annotations
+
+from flask import Blueprint, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from shared.errors import REJECTIONS
+from shared.request_limits import row_id_argument
+from shared.web import page
+from sp.activity import search as activity_log
+from sp.activity.record import WRONG_PASSWORD
+from sp.admin.guard import administrators_only
+from sp.components import core
+
+views = Blueprint("activity", __name__)
+administrators_only(views)
+
+EVENTS = {
+    "sign_in": "signed in",
+    "refused": "refused",
+    "restart": "sent to ask again",
+    "held": "asked whether it is them",
+    "sign_out": "signed out",
+    "trial": "trial",
+}
+ANY_REFUSAL = "refused"
+CODES = (*REJECTIONS, WRONG_PASSWORD)
+
+
+@views.get("/settings/activity", strict_slashes=False)
+def index() -> ResponseReturnValue:
+    """Show the log, newest first."""
+    reference = request.args.get("reference", "").strip().upper()[:16]
+    if reference and activity_log.by_reference(core().engine, reference) is not None:
+        return redirect(url_for("activity.show", reference=reference), 303)
+    email = request.args.get("email", "").strip()[:254]
+    code = request.args.get("code", "")
+    found = activity_log.page(
+        core().engine,
+        email=email,
+        code=code if code in CODES else "",
+        refused=code == ANY_REFUSAL,
+        before=row_id_argument("before"),
+    )
+    return page(
+        "sp/settings/activity.html",
+        404 if reference else 200,
+        found=found,
+        reference=reference,
+        email=email,
+        code=code,
+        codes=CODES,
+        events=EVENTS,
+    )
+
+
+@views.get("/settings/activity/<reference>")
+def show(reference: str) -> ResponseReturnValue:
+    """Show one line whole, with what the person was told and what can be done."""
+    line = activity_log.by_reference(core().engine, reference.upper())
+    if line is None:
+        raise NotFound("Nothing with this reference was written down.")
+    rejection = REJECTIONS.get(line.code or "")
+    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=EVENTS)

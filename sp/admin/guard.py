@@ -1,0 +1,58 @@
+"""The door of the settings pages: administrators only, and no form that another site has sent.
+
+Both are decided here, once for a whole blueprint, so that a page added later cannot forget them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, g, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import CSRFError, generate_csrf, validate_csrf
+from werkzeug.exceptions import Forbidden
+from wtforms import ValidationError
+
+from shared.request_limits import allow_body, refuse_nul
+from sp.sessions.store import Session
+from sp.views.people import browser_session
+
+MAX_BODY = 256 * 1024  # bytes, of an administrator: keys and tokens are pasted here
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def administrators_only(views: Blueprint) -> None:
+    """Let every address of *views* answer to administrators alone."""
+
+    @views.before_request
+    def guard() -> ResponseReturnValue | None:
+        session = browser_session()
+        if session is None:
+            # Straight to the local form: it works when single sign-on, which is set up here, does not.
+            wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")
+            return redirect(url_for("signin.login", no_sso="", return_to=wanted), 303)
+        if not session.is_admin:
+            raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
+        g.administrator = session
+        allow_body(MAX_BODY)
+        refuse_nul()
+        if request.method not in SAFE_METHODS:
+            _check_form()
+        return None
+
+    @views.context_processor
+    def for_templates() -> dict[str, Any]:
+        return {"csrf_token": generate_csrf}
+
+
+def administrator() -> Session:
+    """Return the session of the administrator who asks."""
+    found: Session = g.administrator
+    return found
+
+
+def _check_form() -> None:
+    try:
+        validate_csrf(request.form.get("csrf_token"))
+    except ValidationError as error:
+        raise CSRFError(error.args[0]) from error

@@ -1,0 +1,83 @@
+"""The keys of a provider: add a second one, see it used, retire the first; nobody's sign-in is refused meanwhile.
+
+Both keys verify from the moment that a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
+is: add the new key here, give it to the identity provider, see when it is used, retire the old one.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+
+from shared.web import page
+from sp.admin.guard import administrator, administrators_only
+from sp.admin.provider import MANAGED, find
+from sp.components import core
+from sp.providers.edit import ChangedMeanwhile, ManagedByFile
+from sp.providers.provider import ProviderRefused
+
+views = Blueprint("keys", __name__)
+administrators_only(views)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/keys")
+def add(name: str) -> ResponseReturnValue:
+    """Add the key that was pasted, or generate one and show it, once."""
+    stored = find(name)
+    material = "" if "generate" in request.form else request.form.get("material", "").strip()
+    if not material and "generate" not in request.form:
+        flash("Paste a key, or have one generated.", "warning")
+        return _back(name)
+    try:
+        new = core().editor.add_key(
+            stored.provider.name, material, version=request.form.get("version", ""), actor=administrator().email
+        )
+    except ProviderRefused as error:
+        flash(f"The key was not added: {error.mistakes.get('keys', error)}.", "danger")
+    except ChangedMeanwhile:
+        flash("Somebody has changed this provider meanwhile. Look at its keys and try again.", "warning")
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    else:
+        core().registry.forget()
+        if new.shown_once:
+            return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
+        flash("The key was added. Tokens that are signed with it are accepted from now on.")
+    return _back(name)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
+def retire(name: str, fingerprint: str) -> ResponseReturnValue:
+    """Remove a key: tokens that are signed with it are refused from now on. Ask first if it was ever used."""
+    stored = find(name)
+    key = next((key for key in stored.keys if key.fingerprint == fingerprint), None)
+    if key is not None and key.last_used_at is not None and not request.form.get("confirmed"):
+        kept = [other for other in stored.keys if other is not key]
+        return page("sp/settings/retire.html", provider=stored.provider, key=key, kept=kept)
+    try:
+        core().editor.retire_key(stored.provider.name, fingerprint, actor=administrator().email)
+    except ProviderRefused as error:
+        flash(f"The key was not retired: {error.mistakes['keys']}.", "danger")
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    else:
+        core().registry.forget()
+        flash("The key is retired. Tokens that are signed with it are refused.")
+    return _back(name)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/sign")
+def sign(name: str, fingerprint: str) -> ResponseReturnValue:
+    """Sign sign-out tokens with this key."""
+    try:
+        core().editor.sign_with(find(name).provider.name, fingerprint, actor=administrator().email)
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    else:
+        core().registry.forget()
+        flash("Sign-out tokens are signed with this key from now on.")
+    return _back(name)
+
+
+def _back(name: str) -> ResponseReturnValue:
+    return redirect(url_for("provider.show", name=name, _anchor="key-list"), 303)

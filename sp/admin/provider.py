@@ -1,0 +1,213 @@
+"""One provider: create it, change it, enable and disable it, remove it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from shared.errors import ProviderUnknown
+from shared.web import page
+from sp.activity import audit
+from sp.admin import warnings as provider_warnings
+from sp.admin.guard import administrator, administrators_only
+from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
+from sp.admin.provider_form import ProviderForm
+from sp.admin.settings import CHANGES_ON_FRONT, return_address
+from sp.components import core
+from sp.providers import rows
+from sp.providers.edit import ChangedMeanwhile, ManagedByFile
+from sp.providers.presets import PRESETS
+from sp.providers.provider import ProviderRefused, parse_provider
+from sp.providers.rows import StoredProvider
+
+views = Blueprint("provider", __name__)
+administrators_only(views)
+
+MANAGED = f"This provider {rows.MANAGED}."
+
+
+@views.get("/settings/sso/jwt/new")
+def new() -> ResponseReturnValue:
+    """Offer the presets; with one chosen, the form that it fills."""
+    preset = request.args.get("preset", "")
+    if preset not in PRESETS:
+        return page("sp/settings/presets.html", presets=PRESET_WORDS)
+    form = ProviderForm.of(parse_provider("new", {"preset": preset}))
+    form.name.data = ""
+    return _new_page(form)
+
+
+@views.post("/settings/sso/jwt/new")
+def create() -> ResponseReturnValue:
+    """Create a provider, or show every mistake beside its field."""
+    form = ProviderForm.sent()
+    if "add_field" in request.form:
+        form.add_row()
+        return _new_page(form)
+    try:
+        provider, key = core().editor.create(
+            form.name.data or "", form.settings(), form.material(), actor=administrator().email
+        )
+    except ProviderRefused as error:
+        return _new_page(form, form.attach(error.mistakes), 400)
+    core().registry.forget()
+    if known := core().people.known_at(provider.name):
+        accounts = "One account has an id" if known == 1 else f"{known} accounts have ids"
+        flash(f"{accounts} of an earlier provider of this name, and will be signed in by those ids.", "warning")
+    if not key:
+        flash(f"The provider {provider.title} was created.")
+        return redirect(url_for("provider.show", name=provider.name), 303)
+    return page("sp/settings/new_key.html", 201, provider=provider, key=key, created=True)
+
+
+@views.get("/settings/sso/jwt/provider/<name>")
+def show(name: str) -> ResponseReturnValue:
+    """Show every setting of a provider, its keys and its latest changes."""
+    stored = find(name)
+    return provider_page(stored, ProviderForm.of(stored.provider, stored.version))
+
+
+@views.post("/settings/sso/jwt/provider/<name>")
+def save(name: str) -> ResponseReturnValue:
+    """Save the settings whole, or not at all."""
+    stored = find(name)
+    form = ProviderForm.sent()
+    if "add_field" in request.form:
+        form.add_row()
+        return provider_page(stored, form)
+    try:
+        provider = core().editor.save(
+            stored.provider.name,
+            form.settings(),
+            form.material(),
+            version=form.version.data or "",
+            actor=administrator().email,
+        )
+    except ProviderRefused as error:
+        return provider_page(stored, form, form.attach(error.mistakes), status=400)
+    except ChangedMeanwhile as error:
+        form.version.data = error.stored.version
+        return provider_page(error.stored, form, status=409, conflict=_latest_change(error.stored))
+    except ManagedByFile:
+        return provider_page(stored, ProviderForm.of(stored.provider), status=409)
+    core().registry.forget()
+    flash(f"The settings of {provider.title} are saved.")
+    return redirect(url_for("provider.show", name=provider.name), 303)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/enable")
+def enable(name: str) -> ResponseReturnValue:
+    """Let people come in through a provider."""
+    return _switch(name, True)
+
+
+@views.route("/settings/sso/jwt/provider/<name>/disable", methods=["GET", "POST"])
+def disable(name: str) -> ResponseReturnValue:
+    """Stop letting people in through a provider; ask first if that may lock the administrators out."""
+    stored = find(name)
+    if request.method == "GET" or (not request.form.get("confirmed") and not core().people.administrator_can_enter()):
+        return page(
+            "sp/settings/disable.html",
+            stored=stored,
+            no_way_in=not core().people.administrator_can_enter(),
+            open_sessions=core().provider_sessions.count(stored.provider.name),
+        )
+    return _switch(name, False)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/sessions/end")
+def end_sessions(name: str) -> ResponseReturnValue:
+    """End every session that a provider has opened; also for one that is managed by the file."""
+    ended = core().provider_sessions.end(find(name).provider.name, actor=administrator().email)
+    flash(f"{ended} session{'' if ended == 1 else 's'} ended.")
+    return redirect(url_for("provider.show", name=name), 303)
+
+
+@views.route("/settings/sso/jwt/provider/<name>/remove", methods=["GET", "POST"])
+def remove(name: str) -> ResponseReturnValue:
+    """Ask, and then remove a provider with its keys."""
+    stored = find(name)
+    provider = stored.provider
+    if request.method == "GET" or request.form.get("confirmed") != provider.name or stored.managed_by_file:
+        known = core().people.known_at(provider.name)
+        return page(
+            "sp/settings/remove.html",
+            stored=stored,
+            known=known,
+            mistaken=request.method == "POST",
+            open_sessions=core().provider_sessions.count(provider.name),
+        )
+    core().editor.remove(provider.name, actor=administrator().email)
+    core().registry.forget()
+    flash(f"The provider {provider.title} was removed.")
+    return redirect(url_for("settings.index"), 303)
+
+
+def find(name: str) -> StoredProvider:
+    """Return the provider *name*, or raise NotFound."""
+    try:
+        return core().editor.find(name.lower())
+    except ProviderUnknown as error:
+        raise NotFound(f"There is no provider {name[:60]}.") from error
+
+
+def provider_page(
+    stored: StoredProvider,
+    form: ProviderForm,
+    mistakes: list[tuple[str, str]] | None = None,
+    *,
+    status: int = 200,
+    conflict: audit.Change | None = None,
+) -> ResponseReturnValue:
+    """Return the page of a provider."""
+    keys = core().editor.judge_keys(stored)
+    return page(
+        "sp/settings/provider.html",
+        status,
+        stored=stored,
+        provider=stored.provider,
+        form=form,
+        mistakes=mistakes or [],
+        conflict=conflict,
+        keys=keys,
+        open_sessions=0 if stored.provider.enabled else core().provider_sessions.count(stored.provider.name),
+        warnings=provider_warnings.of_one(stored, keys),
+        return_address=return_address(stored.provider),
+        changes=audit.recent(core().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
+        groups=GROUPS,
+        hints=HINTS,
+        fields=FIELDS,
+    )
+
+
+def _new_page(
+    form: ProviderForm, mistakes: list[tuple[str, str]] | None = None, status: int = 200
+) -> ResponseReturnValue:
+    return page(
+        "sp/settings/new.html",
+        status,
+        form=form,
+        mistakes=mistakes or [],
+        groups=GROUPS,
+        hints=HINTS,
+        fields=FIELDS,
+        presets=PRESET_WORDS,
+    )
+
+
+def _switch(name: str, enabled: bool) -> ResponseReturnValue:
+    try:
+        provider = core().editor.switch(find(name).provider.name, enabled, actor=administrator().email)
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    except ProviderRefused:
+        flash("This provider has settings that are refused. Save it anew first.", "warning")
+    else:
+        core().registry.forget()
+        flash(f"{provider.title} is {'enabled' if enabled else 'disabled'}.")
+    return redirect(url_for("provider.show", name=name), 303)
+
+
+def _latest_change(stored: StoredProvider) -> audit.Change | None:
+    return next(iter(audit.recent(core().engine, subject=stored.provider.name, limit=1)), None)

@@ -1,0 +1,214 @@
+"""The form of a provider: every setting of the wire contract under its own name.
+
+The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
+`sp.providers.provider.parse_provider`, for files, command line and pages alike; its mistakes are then put beside their
+fields.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from flask import request
+from wtforms import (
+    BooleanField,
+    FieldList,
+    Form,
+    FormField,
+    HiddenField,
+    SelectField,
+    SelectMultipleField,
+    StringField,
+    TextAreaField,
+)
+from wtforms.widgets import CheckboxInput, ListWidget
+
+from shared.keys import ALGORITHMS
+from sp.providers.presets import PRESETS
+from sp.providers.provider import Provider
+
+WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}\Z", re.ASCII)
+MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"
+    "iat": "Issued at (iat) is mandatory",
+    "exp": "Expiration time field (exp) is mandatory",
+    "sub": "Subject (sub) is mandatory",
+    "nbf": "Not before field (nbf) is mandatory",
+}
+DELIVERY_WORDS = {
+    "query": "In the address (GET)",
+    "form": "In a posted form (POST)",
+    "header": "Use Authorization header",
+}
+UNSOLICITED_WORDS = {
+    "restart": "restart: send the browser to the identity provider to ask for a token of its own",
+    "accept": "accept: sign the browser in, whoever sent it here",
+    "refuse": "refuse: show an error",
+}
+ACCESS_TOKEN_WORDS = {
+    "none": "none: sign-in is by cookie only",
+    "fragment": "fragment: behind the # of the page after sign-in",
+    "query": "query: in the query of the page after sign-in",
+}
+MAX_ROWS = 100  # of field matching
+SPARE_ROWS = 1
+
+
+class ExpectationForm(Form):  # type: ignore[misc]
+    """What is expected of iss or aud."""
+
+    expected = StringField("Expected value")
+    match = BooleanField("Match value")
+    required = BooleanField("Is mandatory")
+
+
+class MatchForm(Form):  # type: ignore[misc]
+    """One row of the field matching."""
+
+    field = StringField("Field here")
+    claim = StringField("Claim of the token")
+
+
+class ProviderForm(Form):  # type: ignore[misc]
+    """Every setting. `version` is what the page was opened on; `name` counts for a new provider only.
+
+    Protection against foreign sites is the settings pages' own: see `sp.admin.guard`.
+    """
+
+    version = HiddenField()
+    name = StringField("Provider name")
+    preset = SelectField("Preset", choices=PRESETS)
+    display_name = StringField("Display name")
+    enabled = BooleanField("Enable JWT login for this account")
+    default = BooleanField("Default provider")
+    show_on_login = BooleanField("Show on the sign-in page (Include in Social Schema)")
+    algorithm = SelectField("Encryption algorithm", choices=ALGORITHMS)
+    keys = TextAreaField("Security key")
+    jwks_url = StringField("JWKS endpoint")
+    login_url = StringField("Identity provider URL")
+    logout_url = StringField("Logout URL")
+    return_url = StringField("Page after sign-in")
+    error_url = StringField("Error page")
+    token_parameter = StringField("Token query parameter name")
+    deliveries = SelectMultipleField(
+        "How the token may come",
+        choices=DELIVERY_WORDS,
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+    )
+    clock_skew = StringField("Clock skew")
+    expiry_adjustment = StringField("Expiration time difference")
+    max_age = StringField("Longest age of a token")
+    required_claims = SelectMultipleField(
+        "Mandatory claims",
+        choices=MANDATORY,
+        widget=ListWidget(prefix_label=False),
+        option_widget=CheckboxInput(),
+        validate_choice=False,
+    )
+    further_claims = StringField("Further mandatory claims")
+    issuer = FormField(ExpectationForm, "Issuer (iss)")
+    audience = FormField(ExpectationForm, "Audience (aud)")
+    auto_create = BooleanField("Create accounts automatically")
+    auto_lookup = BooleanField("Enable AutoLookup")
+    update_profile = BooleanField("Update the profile at each sign-in")
+    update_email = BooleanField("Update the e-mail address (Update Email Profile)")
+    email_domains = StringField("Admitted e-mail domains")
+    unsolicited = SelectField("A token that this browser did not ask for", choices=UNSOLICITED_WORDS)
+    require_nonce = BooleanField("Require a nonce")
+    access_token_delivery = SelectField("Access token for the page", choices=ACCESS_TOKEN_WORDS)
+    allow_short_secret = BooleanField("Allow a short security key")
+    mapping = FieldList(FormField(MatchForm), "Field matching", max_entries=MAX_ROWS)
+
+    @classmethod
+    def of(cls, provider: Provider, version: str = "") -> ProviderForm:
+        """Return the form filled with the settings of *provider*."""
+        settings = provider.as_settings()
+        required = [name for name in settings["required_claims"] if name in MANDATORY]
+        further = [name for name in settings["required_claims"] if name not in MANDATORY]
+        matches = [{"field": field, "claim": claim} for field, claims in provider.mapping for claim in claims]
+        texts = {name: str(settings[name]) for name in ("clock_skew", "expiry_adjustment", "max_age")}
+        data = {
+            **settings,
+            **texts,
+            "name": provider.name,
+            "version": version,
+            "required_claims": required,
+            "further_claims": " ".join(further),
+            "email_domains": " ".join(settings["email_domains"]),
+            "mapping": [*matches, *({"field": "", "claim": ""} for _ in range(SPARE_ROWS))],
+        }
+        return cls(formdata=None, data=data)
+
+    @classmethod
+    def sent(cls) -> ProviderForm:
+        """Return the form as the browser has sent it."""
+        return cls(formdata=request.form)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what was typed as settings; what makes no sense is left as it is, for `parse_provider` to refuse."""
+        settings: dict[str, Any] = {
+            name: (self[name].data or "").strip()
+            for name in (
+                *("preset", "display_name", "algorithm", "jwks_url", "login_url", "logout_url", "return_url"),
+                *("error_url", "token_parameter", "unsolicited", "access_token_delivery"),
+            )
+        }
+        for field in self:
+            if isinstance(field, BooleanField):
+                settings[field.name] = field.data
+        for name in ("clock_skew", "expiry_adjustment", "max_age"):
+            settings[name] = _whole(self[name].data or "")
+        settings["deliveries"] = list(self.deliveries.data or [])
+        settings["required_claims"] = [*(self.required_claims.data or []), *_words(self.further_claims.data)]
+        settings["email_domains"] = _words(self.email_domains.data)
+        for name in ("issuer", "audience"):
+            expectation = self[name].data
+            settings[name] = {**expectation, "expected": (expectation["expected"] or "").strip()}
+        settings["mapping"] = self._mapping()
+        return settings
+
+    def material(self) -> str:
+        """Return the security key that was typed, if any. The page never shows it again."""
+        return (self.keys.data or "").strip()
+
+    def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Put each mistake beside its field; return (id, text) of all, for the summary at the top."""
+        summary = []
+        for name, why in mistakes.items():
+            field = self[name if name in self else "display_name"]
+            if isinstance(field, FormField):
+                field = field.form.expected
+            if isinstance(field, FieldList):
+                summary.append(("field-matching", f"{field.label.text}: {why}"))
+            else:
+                summary.append((field.id, f"{field.label.text}: {why}"))
+            field.errors = [*field.errors, f"{why[:1].upper()}{why[1:]}."]
+        return summary
+
+    def add_row(self) -> None:
+        """Add an empty row to the field matching."""
+        if len(self.mapping.entries) < MAX_ROWS:
+            self.mapping.append_entry({"field": "", "claim": ""})
+
+    def _mapping(self) -> dict[str, list[str] | str]:
+        """Return the rows as a table. A field in several rows has its claims in that order; a preset's field that
+        is in no row is set to "", which is how a provider says that it does not want it."""
+        preset = Provider("x", preset=self.preset.data if self.preset.data in PRESETS else "ispring")
+        mapping: dict[str, list[str] | str] = dict.fromkeys(preset.as_settings()["mapping"], "")
+        rows: dict[str, list[str]] = {}
+        for entry in self.mapping.entries:
+            field, claim = (entry.form.field.data or "").strip(), (entry.form.claim.data or "").strip()
+            if field or claim:
+                rows.setdefault(field, []).append(claim)
+        return mapping | {field: [claim for claim in claims if claim] for field, claims in rows.items()}
+
+
+def _whole(text: str) -> int | str:
+    text = text.strip()
+    return int(text) if WHOLE_NUMBER.match(text) else text
+
+
+def _words(text: str | None) -> list[str]:
+    return [word for word in re.split(r"[\s,]+", text or "") if word]

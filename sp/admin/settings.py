@@ -1,0 +1,56 @@
+"""The settings pages' front: the providers, what is wrong with them, and who has changed what."""
+
+from __future__ import annotations
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+
+from shared.request_limits import row_id_argument
+from shared.web import page
+from sp.activity import audit
+from sp.admin import warnings as provider_warnings
+from sp.admin.guard import administrators_only
+from sp.components import core
+from sp.providers.provider import Provider
+
+views = Blueprint("settings", __name__)
+administrators_only(views)
+
+CHANGES_ON_FRONT = 5
+CHANGES_ON_PAGE = 50
+
+
+@views.get("/settings/sso/jwt", strict_slashes=False)
+def index() -> ResponseReturnValue:
+    """Show every provider with what is most asked for, and its warnings."""
+    editor = core().editor
+    everyone = core().providers.load()
+    providers = [
+        (stored, return_address(stored.provider), keys, provider_warnings.of_one(stored, keys))
+        for stored in everyone
+        for keys in [editor.judge_keys(stored)]
+    ]
+    return page(
+        "sp/settings/index.html",
+        providers=providers,
+        warnings=provider_warnings.of_all(everyone, administrator_can_enter=core().people.administrator_can_enter()),
+        changes=audit.recent(core().engine, limit=CHANGES_ON_FRONT),
+    )
+
+
+@views.get("/settings/sso/jwt/changes")
+def changes() -> ResponseReturnValue:
+    """Show the audit trail, newest first, of one provider or account if it is named."""
+    subject = request.args.get("subject", "").strip() or None
+    before = row_id_argument("before")
+    found = audit.recent(core().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
+    older = found[CHANGES_ON_PAGE - 1].id if len(found) > CHANGES_ON_PAGE else None
+    return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)
+
+
+def return_address(provider: Provider) -> str:
+    """Return the address that the identity provider sends people to: the Return URL of the seeds."""
+    config = core().config
+    name = "" if provider.default else f"/{provider.name}"
+    path = "/access/jwt" if provider.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
+    return f"{config.external_url}{config.prefix}{path}{name}"

@@ -1,0 +1,115 @@
+"""The accounts: find one, see who it is and where it is signed in, keep it out or let it in again."""
+
+from __future__ import annotations
+
+from flask import Blueprint, flash, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
+
+from shared.errors import SeatLimitReached
+from shared.web import page
+from sp.accounts.manage import LastAdministrator
+from sp.accounts.search import PersonDetail
+from sp.activity import audit
+from sp.activity import search as activity_log
+from sp.admin.activity import EVENTS
+from sp.admin.guard import administrator, administrators_only
+from sp.components import core
+
+views = Blueprint("users", __name__)
+administrators_only(views)
+
+LATEST = 10  # lines of activity and changes on an account's page
+MAX_SEARCH = 254
+STATES = {"": "Everybody", "active": "Active", "disabled": "Disabled", "administrators": "Administrators"}
+
+
+@views.get("/settings/users", strict_slashes=False)
+def index() -> ResponseReturnValue:
+    """Find accounts by address or name."""
+    search = request.args.get("q", "").strip()[:MAX_SEARCH]
+    state = request.args.get("state", "")
+    found = core().finder.page(search, state=state, after=request.args.get("after", ""))
+    return page(
+        "sp/settings/users.html",
+        search=search,
+        state=state,
+        states=STATES,
+        found=found,
+        active=core().finder.active(),
+        seat_limit=core().config.seat_limit,
+        beginning=not request.args.get("after"),
+    )
+
+
+@views.get("/settings/users/<int:account_id>")
+def show(account_id: int) -> ResponseReturnValue:
+    """Show one account."""
+    return _user_page(_find(account_id))
+
+
+@views.post("/settings/users/<int:account_id>/disable")
+def disable(account_id: int) -> ResponseReturnValue:
+    """Keep a person out: the sessions end at once."""
+    detail = _find(account_id)
+    try:
+        core().people.disable(account_id, actor=administrator().email, keep_an_administrator=True)
+    except LastAdministrator:
+        flash("This is the last active administrator. Make another one before you disable this one.", "danger")
+        return _user_page(detail, 409)
+    flash(f"{detail.person.email} is disabled, and every session has ended.")
+    return _back(account_id)
+
+
+@views.post("/settings/users/<int:account_id>/enable")
+def enable(account_id: int) -> ResponseReturnValue:
+    """Let a person in again, if there is a seat."""
+    detail = _find(account_id)
+    try:
+        core().people.enable(account_id, actor=administrator().email)
+    except SeatLimitReached:
+        limit = core().config.seat_limit
+        flash(f"All {limit} seats are taken by active accounts. Disable one that is no longer used first.", "danger")
+        return _user_page(detail, SeatLimitReached.status)
+    flash(f"{detail.person.email} is enabled.")
+    return _back(account_id)
+
+
+@views.post("/settings/users/<int:account_id>/sessions/end")
+def end_sessions(account_id: int) -> ResponseReturnValue:
+    """End every session of a person, or the one that the form names."""
+    detail = _find(account_id)
+    public_id, actor = request.form.get("session"), administrator().email
+    if public_id:
+        core().people.sign_out(account_id, actor=actor, public_id=public_id)
+        flash("The session has ended.")
+    else:
+        ended = core().people.sign_out(account_id, actor=actor)
+        flash(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {detail.person.email}.")
+    return _back(account_id)
+
+
+def _find(account_id: int) -> PersonDetail:
+    detail = core().finder.detail(account_id)
+    if detail is None:
+        raise NotFound("There is no such account.")
+    return detail
+
+
+def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
+    engine = core().engine
+    return page(
+        "sp/settings/user.html",
+        status,
+        detail=detail,
+        person=detail.person,
+        sessions=core().session_finder.list_of(detail.person.id),
+        current=administrator().public_id,
+        latest=activity_log.of_account(engine, detail.person.id, limit=LATEST),
+        events=EVENTS,
+        changes=audit.recent(engine, subject=detail.person.email, limit=LATEST),
+    )
+
+
+def _back(account_id: int) -> ResponseReturnValue:
+    return redirect(url_for("users.show", account_id=account_id), 303)

@@ -1,0 +1,1 @@
+"""The signed identity that the protected application can check."""

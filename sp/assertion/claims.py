@@ -1,0 +1,68 @@
+"""The identity assertion: what the gateway says of a person, signed, for an application behind a proxy. Pure.
+
+A header can be trusted only if nobody can reach the application past the proxy. The assertion (X-Lychgate-Assertion)
+can be checked: it is an ES256 token under a key that only the gateway has, for one host, for two minutes.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sp.sessions.store import Session
+
+ALGORITHM = "ES256"
+LIFETIME = 120  # seconds; the wire contract
+PUBLISH_BEFORE = timedelta(hours=1)  # verifiers keep a JWKS for minutes; a key signs when all can know it
+ROTATE_AFTER = timedelta(days=90)
+KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives
+
+
+@dataclass(frozen=True)
+class KeyAge:
+    """A key as far as rotation cares."""
+
+    kid: str
+    created_at: datetime
+
+
+def claims_about(
+    session: Session, issuer: str, audience: str, *, clock: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Return what the assertion for *audience*, a host, says."""
+    now = int(clock())
+    return {
+        "iss": issuer,
+        "aud": audience,
+        "sub": str(session.account_id),
+        "email": session.email,
+        "groups": list(session.groups),
+        "iat": now,
+        "exp": now + LIFETIME,
+        "jti": secrets.token_urlsafe(12),
+    }
+
+
+def signing_key(keys: Sequence[KeyAge], now: datetime) -> KeyAge | None:
+    """Return the key that signs at the moment: the newest that every verifier can know, else the oldest."""
+    oldest_first = sorted(keys, key=lambda key: (key.created_at, key.kid))
+    known = [key for key in oldest_first if now - key.created_at >= PUBLISH_BEFORE]
+    return known[-1] if known else next(iter(oldest_first), None)
+
+
+def needs_new_key(keys: Sequence[KeyAge], now: datetime) -> bool:
+    """Tell whether the newest key has served long enough, or there is none."""
+    return all(now - key.created_at >= ROTATE_AFTER for key in keys)
+
+
+def outlived(keys: Sequence[KeyAge], now: datetime) -> list[KeyAge]:
+    """Return the keys that signed nothing which still lives: all older ones than the key that signs, after a while."""
+    current = signing_key(keys, now)
+    if current is None or now - current.created_at < PUBLISH_BEFORE + KEEP_AFTER:
+        return []
+    return [key for key in keys if (key.created_at, key.kid) < (current.created_at, current.kid)]

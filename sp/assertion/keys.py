@@ -1,0 +1,117 @@
+"""The keys of the identity assertion: in the database, sealed, shared by all workers and nodes, and rotated.
+
+A new key is published first and signs an hour later, so that no verifier meets a name it cannot know; the key before
+it stays published for a while. A worker asks the database once a minute.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import StoreUnavailable
+from shared.keys import TokenKey, generate_key, load_key
+from shared.tokens import ASSERTION_TYPE, sign
+from shared.vault import Vault, VaultLocked
+from sp.assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
+from sp.database.models import AssertionKey
+
+REFRESH = 60  # seconds that a worker goes on with the key it knows
+LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at once make one key
+
+log = logging.getLogger("lychgate")
+_table: Any = AssertionKey.__table__
+
+
+class AssertionKeys:
+    """Signs assertions, publishes the public keys, rotates."""
+
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        self._engine, self._vault = engine, vault
+        self._writing = engine.execution_options(write=True)
+        self._current: TokenKey | None = None
+        self._asked_at = float("-inf")
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """Return *claims* as a signed assertion. Raises StoreUnavailable."""
+        now = time.monotonic()
+        key = self._current
+        if key is None or now - self._asked_at >= REFRESH:
+            key = self._current = self._choose()
+            self._asked_at = now
+        return sign(claims, key, typ=ASSERTION_TYPE, kid=True)
+
+    def published(self) -> list[dict[str, Any]]:
+        """Return the public keys as JWKs: those that sign, will sign, or have signed what may still be under way."""
+        self._choose()
+        return [key.public_jwk() for _age, key in self._load()]
+
+    def all(self) -> list[tuple[KeyAge, bool]]:
+        """Return each key, oldest first, and whether it signs now."""
+        ages = [age for age, _key in self._load()]
+        current = signing_key(ages, datetime.now(UTC))
+        return [(age, age == current) for age in ages]
+
+    def rotate(self) -> str:
+        """Make a new key now, and return its name. It signs when every verifier can know it."""
+        try:
+            with self._writing.begin() as connection:
+                return self._make(connection, datetime.now(UTC))
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+
+    def _choose(self) -> TokenKey:
+        """Return the key that signs now; make one if there is none or the newest is old, and let old ones go."""
+        now = datetime.now(UTC)
+        found = self._load()
+        ages = [age for age, _key in found]
+        if needs_new_key(ages, now) or outlived(ages, now):
+            self._tend(now)
+            found = self._load()
+            ages = [age for age, _key in found]
+        current = signing_key(ages, now)
+        return next(key for age, key in found if age == current)
+
+    def _tend(self, now: datetime) -> None:
+        try:
+            with self._writing.begin() as connection:
+                if connection.dialect.name == "postgresql":
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+                ages = [age for age, _key in self._read(connection)]
+                if needs_new_key(ages, now):
+                    self._make(connection, now)
+                gone = [age.kid for age in outlived(ages, now)]
+                connection.execute(delete(_table).where(_table.c.kid.in_(gone)))
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+
+    def _make(self, connection: Connection, now: datetime) -> str:
+        material = generate_key(ALGORITHM)
+        kid: str = load_key(material, ALGORITHM).public_jwk()["kid"]
+        connection.execute(insert(_table), {"kid": kid, "sealed": self._vault.seal(material), "created_at": now})
+        return kid
+
+    def _load(self) -> list[tuple[KeyAge, TokenKey]]:
+        try:
+            with self._engine.connect() as connection:
+                return self._read(connection)
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+
+    def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
+        """Return the keys that can be opened, oldest first. After a change of SP_SECRET_KEY alone, none can."""
+        found = []
+        for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):
+            try:
+                key = load_key(self._vault.open(row.sealed), ALGORITHM)
+            except VaultLocked:
+                log.error("the assertion key %s cannot be opened with this SP_SECRET_KEY", row.kid)
+                continue
+            found.append((KeyAge(row.kid, row.created_at), key))
+        return found

@@ -1,0 +1,140 @@
+"""The gateway's parts, made once for each process and handed to whoever needs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from flask import current_app
+
+from shared import demo
+from shared.known_devices import Devices
+from shared.schema import Engine
+from shared.vault import Vault
+from sp.accounts.manage import People
+from sp.accounts.search import PeopleFinder
+from sp.activity.refusals import Logbook
+from sp.assertion.keys import AssertionKeys
+from sp.config import Config
+from sp.diagnosis.trials import Trials
+from sp.metrics_counters import counters
+from sp.providers.apply import ProviderStore
+from sp.providers.edit import ProviderEditor
+from sp.providers.jwks_cache import SqlKeyCopies
+from sp.providers.provider import Provider
+from sp.providers.registry import ProviderRegistry
+from sp.routes import OwnAddresses
+from sp.sessions.listing import SessionFinder
+from sp.sessions.of_provider import ProviderSessions
+from sp.sessions.store import SessionStore
+from sp.signin.cleanup import Housekeeping
+from sp.signin.held import HeldTokens
+from sp.signin.local_password import LocalSignIn
+from sp.signin.pending import PendingSignIns
+from sp.signin.questions import Questions
+from sp.signin.recent_landings import Landings
+from sp.signin.redis_replay import RedisReplayCache
+from sp.signin.replay import ReplayCache, SqlReplayCache
+from sp.signin.throttling import make_throttle
+from sp.signin.transaction import SignIn
+from sp.signout.apply import SignOuts
+
+
+@dataclass(frozen=True)
+class Core:
+    """What views, command lines and the gateway work with."""
+
+    config: Config
+    engine: Engine
+    vault: Vault
+    own: OwnAddresses
+    providers: ProviderStore
+    editor: ProviderEditor
+    registry: ProviderRegistry
+    replay: ReplayCache
+    assertions: AssertionKeys
+    sessions: SessionStore
+    session_finder: SessionFinder
+    provider_sessions: ProviderSessions
+    sign_in: SignIn
+    held: HeldTokens
+    logbook: Logbook
+    sign_outs: SignOuts
+    pending: PendingSignIns
+    questions: Questions
+    landings: Landings
+    housekeeping: Housekeeping
+    people: People
+    local: LocalSignIn
+    finder: PeopleFinder
+    trials: Trials
+
+
+def build(config: Config, engine: Engine) -> Core:
+    """Return the parts, wired together as *config* says."""
+    if config.metrics_folder:
+        counters.share(config.metrics_folder)
+    vault = Vault(config.secret_keys)
+    own = OwnAddresses(config.prefix, config.external_url)
+    providers = ProviderStore(engine, vault, own)
+    replay: ReplayCache = (
+        RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
+    )
+    sessions = SessionStore(
+        engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
+    )
+    throttle = make_throttle(engine)
+    housekeeping = Housekeeping(engine, sessions, throttle.storage, config.activity_days)
+    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
+    logbook = Logbook(engine, housekeeping)
+    people = People(engine, sessions, config.seat_limit)
+    devices = Devices(config.secret_keys, "lychgate device")
+    return Core(
+        config=config,
+        engine=engine,
+        vault=vault,
+        own=own,
+        providers=providers,
+        editor=ProviderEditor(engine, vault, own),
+        registry=ProviderRegistry(
+            providers,
+            vault,
+            copies=SqlKeyCopies(engine, vault),
+            cache=config.session_cache,
+            jwks_max_stale=config.jwks_max_stale,
+            adjust=_demo_adjuster(config),
+        ),
+        replay=replay,
+        assertions=AssertionKeys(engine, vault),
+        sessions=sessions,
+        session_finder=SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime),
+        provider_sessions=ProviderSessions(engine, sessions),
+        sign_in=sign_in,
+        held=HeldTokens(engine),
+        logbook=logbook,
+        sign_outs=SignOuts(engine, replay, sessions),
+        pending=PendingSignIns(config.secret_keys, https=config.https),
+        questions=Questions(config.secret_keys),
+        landings=Landings(config.secret_keys, https=config.https),
+        housekeeping=housekeeping,
+        people=people,
+        local=LocalSignIn(people, throttle, devices, sign_in, logbook),
+        finder=PeopleFinder(engine),
+        trials=Trials(engine, replay, config.seat_limit),
+    )
+
+
+def core() -> Core:
+    """Return the parts of the current application."""
+    found: Core = current_app.extensions["lychgate"]
+    return found
+
+
+def _demo_adjuster(config: Config) -> Callable[[Provider], Provider]:
+    def adjust(provider: Provider) -> Provider:
+        if not config.is_demo or provider.name != demo.PROVIDER:
+            return provider
+        idp_url = demo.read(config.instance).idp_url
+        return replace(provider, login_url=f"{idp_url}/login-token/", logout_url=f"{idp_url}/logout")
+
+    return adjust

@@ -1,0 +1,286 @@
+"""The gateway's tables. What each means stands here; who may change it, in the module of the same name.
+
+Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the others in aware datetimes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC, also where the database keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    # Not `type_annotation_map`: Flask-SQLAlchemy derives from this class, and SQLAlchemy takes that name only once.
+    registry = registry(type_annotation_map={datetime: Moment, dict[str, Any]: JSON, list[str]: JSON})
+
+
+db = SQLAlchemy(model_class=Base)
+
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+# Compared and ordered by code point everywhere: pages of a list follow one another without a gap.
+KeyText = String(1024).with_variant(String(1024, collation="C"), "postgresql")
+
+
+class ProviderRecord(Base):
+    """An identity provider's settings; see sp.providers for what they mean."""
+
+    __tablename__ = "provider"
+
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    settings: Mapped[dict[str, Any]]
+    managed_by_file: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class ProviderKey(Base):
+    """A key of a provider, sealed. `position` 0 is the newest: all verify, the first signs."""
+
+    __tablename__ = "provider_key"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    provider: Mapped[str] = mapped_column(ForeignKey("provider.name", ondelete="CASCADE"), index=True)
+    position: Mapped[int]
+    sealed: Mapped[str] = mapped_column(Text)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
+class KeyCopy(Base):
+    """The keys that a provider's key endpoint last published, sealed: a restart while it is down needs them."""
+
+    __tablename__ = "key_copy"
+
+    provider: Mapped[str] = mapped_column(String(60), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+
+
+class SettingsRevision(Base):
+    """One row: counts changes of the settings, so that every worker notices one within SP_SESSION_CACHE seconds."""
+
+    __tablename__ = "settings_revision"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    revision: Mapped[int]
+
+
+class SettingsChange(Base):
+    """The audit trail of settings: who changed what, when. Never a secret."""
+
+    __tablename__ = "settings_change"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(320))
+    action: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(320), index=True)
+    detail: Mapped[dict[str, Any]]
+
+
+class Account(Base):
+    """A person here. The e-mail is unique in its compared form, `email_key`, and is what applications see.
+
+    `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
+    """
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    email: Mapped[str] = mapped_column(String(254))
+    email_key: Mapped[str] = mapped_column(KeyText, unique=True)
+    name: Mapped[str | None] = mapped_column(Text)
+    given_name: Mapped[str | None] = mapped_column(Text)
+    family_name: Mapped[str | None] = mapped_column(Text)
+    login: Mapped[str | None] = mapped_column(Text)
+    groups: Mapped[list[str]]
+    attributes: Mapped[dict[str, Any]]
+    is_active: Mapped[bool] = mapped_column(index=True)
+    is_admin: Mapped[bool] = mapped_column(index=True)
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    last_sign_in_at: Mapped[datetime | None]
+    synchronised_at: Mapped[float] = mapped_column(Float(53), server_default=text("0"))
+
+
+class Identity(Base):
+    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link.
+
+    `claim` is where the id came from, for a sub that is spelled like somebody's address is another id; "email" for an
+    address. It is empty where an older version has written the row, until its person signs in.
+    """
+
+    __tablename__ = "identity"
+    __table_args__ = (UniqueConstraint("provider", "account_id"),)
+
+    provider: Mapped[str] = mapped_column(String(60), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(512), primary_key=True)
+    claim: Mapped[str] = mapped_column(String(100), primary_key=True, server_default=text("''"))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    issued_at: Mapped[float] = mapped_column(Float(53))
+    created_at: Mapped[datetime]
+
+
+class SpentToken(Base):
+    """A jti that was used. The key is a hash of (provider, jti); the row lives as long as the token would.
+
+    `session_hash` and `pending_hash` tell the browser that used it from every other one.
+    """
+
+    __tablename__ = "spent_token"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012
+
+    key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    session_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    pending_hash: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    return_path: Mapped[str | None] = mapped_column(Text)
+
+
+class HeldToken(Base):
+    """A spent token whose person is asked "Continue as X?": see sp.stores.held. `key` is that of the spent token."""
+
+    __tablename__ = "held_token"
+    __table_args__ = (Index("held_token_of_provider", "provider", "subject"),)
+
+    key: Mapped[bytes] = mapped_column(LargeBinary(16), primary_key=True)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    pending_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    provider: Mapped[str] = mapped_column(String(60))
+    subject: Mapped[str] = mapped_column(String(512))
+    email_key: Mapped[str] = mapped_column(KeyText, index=True)
+    provider_session: Mapped[str | None] = mapped_column(String(512))
+    claims: Mapped[dict[str, Any]]
+
+
+class SessionRecord(Base):
+    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept.
+
+    `opened_with` is the browser's session whose sign-in handed this access token out, and which it ends with.
+    """
+
+    __tablename__ = "session"
+    __table_args__ = (Index("session_of_provider", "provider", "subject"),)
+
+    id_hash: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    public_id: Mapped[str] = mapped_column(String(16), unique=True)
+    kind: Mapped[str] = mapped_column(String(10))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"), index=True)
+    provider: Mapped[str | None] = mapped_column(String(60))
+    subject: Mapped[str | None] = mapped_column(String(512))
+    provider_session: Mapped[str | None] = mapped_column(String(512), index=True)
+    claims: Mapped[dict[str, Any]]
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    last_seen_at: Mapped[int | None] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    address: Mapped[str] = mapped_column(String(45))
+    user_agent: Mapped[str] = mapped_column(String(200))
+    return_path: Mapped[str] = mapped_column(Text)
+    opened_with: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+
+
+_opened_with: Any = SessionRecord.__table__.c.opened_with
+_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the others cost the index nothing
+Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_where=_is_beside)
+
+
+class Activity(Base):
+    """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
+
+    `email` is kept with A-Z in small letters, as it is searched; see `sp.activity.record.searched_as`. A line with a
+    `last_at` counts alike refusals: `times` of them, from `at` to then; see `sp.activity.folds`.
+    """
+
+    __tablename__ = "activity"
+    __table_args__ = (
+        Index("activity_of_account", "account_id", "at"),
+        Index("activity_of_subject", "provider", "subject", "at"),
+        Index("activity_of_email", "email", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True)
+    reference: Mapped[str] = mapped_column(String(16), unique=True)
+    at: Mapped[int] = mapped_column(BigInteger, index=True)
+    event: Mapped[str] = mapped_column(String(20))
+    code: Mapped[str | None] = mapped_column(String(40))
+    provider: Mapped[str | None] = mapped_column(String(60))
+    subject: Mapped[str | None] = mapped_column(String(512))
+    email: Mapped[str | None] = mapped_column(String(254))
+    account_id: Mapped[int | None] = mapped_column(BigInteger)
+    address: Mapped[str] = mapped_column(String(45))
+    user_agent: Mapped[str] = mapped_column(String(200))
+    detail: Mapped[str | None] = mapped_column(Text)
+    token_key: Mapped[bytes | None] = mapped_column(LargeBinary(16))
+    times: Mapped[int] = mapped_column(server_default=text("1"))
+    last_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+_activity: Any = Activity.__table__
+# Only refusals have a code, so these two indexes cost a good sign-in nothing.
+_has_code = text("code IS NOT NULL")
+Index("activity_of_code", _activity.c.code, _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
+Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
+
+
+class AssertionKey(Base):
+    """A private ES256 key, sealed, that signs what the gateway says of people to applications behind a proxy."""
+
+    __tablename__ = "assertion_key"
+
+    kid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sealed: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class Counter(Base):
+    """How often something was tried within a time: wrong passwords, by account and by address."""
+
+    __tablename__ = "counter"
+
+    key: Mapped[str] = mapped_column(String(200), primary_key=True)
+    count: Mapped[int]
+    ends_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class Trial(Base):
+    """A sign-in that an administrator tried out: what would have happened. It opens no session."""
+
+    __tablename__ = "trial"
+
+    id: Mapped[str] = mapped_column(String(43), primary_key=True)
+    provider: Mapped[str] = mapped_column(String(60))
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    started_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)

@@ -1,0 +1,60 @@
+"""Seal everything in the database anew when SP_SECRET_KEY has changed, so that the old key can be thrown away.
+
+Done at each start, as long as there are fallback keys, and by `flask --app sp providers reseal`, which also says
+whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
+otherwise a node that was not restarted yet meets values that it cannot open.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select, update
+
+from shared.vault import Vault, VaultLocked
+from sp.database.models import AssertionKey, KeyCopy, ProviderKey
+
+SEALED: tuple[tuple[Any, str], ...] = (
+    (ProviderKey.__table__, "id"),
+    (AssertionKey.__table__, "kid"),
+    (KeyCopy.__table__, "provider"),
+)
+
+log = logging.getLogger("lychgate")
+
+
+@dataclass
+class Resealed:
+    """How many values were sealed anew, were sealed with the newest key before, or cannot be opened by any key."""
+
+    anew: int = 0
+    before: int = 0
+    locked: int = 0
+
+
+def reseal(engine: Engine, vault: Vault) -> Resealed:
+    """Seal what was sealed with an older key. A value that no key opens stays as it is: its key may yet be found."""
+    outcome = Resealed()
+    with engine.execution_options(write=True).begin() as connection:
+        for table, name in SEALED:
+            _reseal_table(connection, table, table.c[name], vault, outcome)
+    if outcome.anew or outcome.locked:
+        log.info("sealed anew: %d values; no key opens: %d values", outcome.anew, outcome.locked)
+    return outcome
+
+
+def _reseal_table(connection: Connection, table: Any, key: Any, vault: Vault, outcome: Resealed) -> None:
+    for identity, sealed in connection.execute(select(key, table.c.sealed)).all():
+        if vault.is_newest(sealed):
+            outcome.before += 1
+            continue
+        try:
+            fresh = vault.reseal(sealed)
+        except VaultLocked:
+            outcome.locked += 1
+            continue
+        same = (key == identity) & (table.c.sealed == sealed)  # unless somebody was quicker
+        connection.execute(update(table).where(same).values(sealed=fresh))
+        outcome.anew += 1

@@ -1,0 +1,203 @@
+"""Trial sign-ins: what would happen, worked out to the end, without a session and without a change to any account.
+
+An administrator tries a provider out before anybody depends on it. The token that comes back is judged as at a
+sign-in, check by check, and the account that it leads to is looked up in the same way. One thing is done for good: a
+token that is good in itself is spent, so that it signs nobody in afterwards.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from shared.errors import Rejection, TokenReplayed
+from sp.accounts import rows as accounts
+from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
+from sp.activity import record as activity
+from sp.activity.record import Visitor
+from sp.database.errors import must_answer
+from sp.database.models import Trial
+from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
+from sp.providers.provider import Provider
+from sp.providers.registry import Trusted
+from sp.signin.replay import ReplayCache, Trace, token_key
+from sp.signin.verification import Verified, acceptable_until
+
+KEPT = 86400  # seconds that a report can be looked at
+CLEAN_UP_ROWS = 100
+
+_trial: Any = Trial.__table__
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that is over. `report` is what `Trials.conclude` found; times are seconds since 1970."""
+
+    id: str
+    provider: str
+    account_id: int
+    started_at: int
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A trial under way: its id, who began it, when, and the nonce that the token should bring back."""
+
+    id: str
+    account_id: int
+    started_at: int
+    nonce: str
+
+
+class Trials:
+    """Judges the tokens of trials and keeps the reports for a day."""
+
+    def __init__(self, engine: Engine, replay_cache: ReplayCache, seat_limit: int) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._replay, self._seat_limit = replay_cache, seat_limit
+
+    def conclude(
+        self, ticket: Ticket, unverified_token: str, trusted: Trusted, visitor: Visitor, *, reference: str
+    ) -> None:
+        """Judge the token of a trial, spend it if it is good, and keep the report. Raises StoreUnavailable."""
+        if self.find(ticket.id, ticket.account_id) is not None:
+            return  # the same form was sent twice: the first report is the true one
+        verified, report = examine(unverified_token, trusted, ticket.nonce, time.time())
+        provider = trusted.provider.name
+        with must_answer():
+            try:
+                if verified is not None and report["outcome"] is None:
+                    with self._spending(verified, trusted.provider) as connection:
+                        report["outcome"] = self._rehearse(connection, verified, trusted)
+                        self._file(connection, ticket, provider, report, visitor, reference)
+                    return
+            except TokenReplayed as rejection:
+                report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
+            with self._writing.begin() as connection:
+                self._file(connection, ticket, provider, report, visitor, reference)
+
+    def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
+        """Return the report of a token that somebody has at hand. Nothing is spent, kept or written down."""
+        verified, report = examine(unverified_token, trusted, None, time.time())
+        if verified is not None and report["outcome"] is None:
+            with must_answer():
+                report["outcome"] = self._look_up(verified, trusted)
+        shown: dict[str, Any] = storable(report)
+        return shown
+
+    def fail(self, ticket: Ticket, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
+        """Keep the report of a trial to which no token came, or in a way that is not allowed."""
+        report = report_without_token(rejection)
+        if self.find(ticket.id, ticket.account_id) is None:
+            with self._writing.begin() as connection:
+                self._file(connection, ticket, provider, report, visitor, reference)
+
+    def find(self, trial_id: str, account_id: int) -> Tried | None:
+        """Return the trial, if this administrator has made it."""
+        query = select(_trial).where(_trial.c.id == trial_id, _trial.c.account_id == account_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+        return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
+
+    def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
+        key = token_key(provider.name, verified.claims.token_id or "")
+        return self._replay.spending(self._writing, key, acceptable_until(verified.claims, provider), Trace())
+
+    def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
+        """Return what a sign-in by the token would do, and spend nothing."""
+        key = token_key(trusted.provider.name, verified.claims.token_id or "")
+        if self._replay.trace(self._engine, key) is not None:
+            used = TokenReplayed("the token was used before")
+            return refusal(used.code, used.detail, used.remedy)
+        with self._engine.connect() as connection:
+            return self._rehearse(connection, verified, trusted)
+
+    def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted) -> dict[str, Any]:
+        """Return what a sign-in by the token would do to the accounts."""
+        provider, claims = trusted.provider, verified.claims
+        try:
+            profile = read_profile(claims, provider)
+            known = accounts.find_by_identity(connection, provider.name, profile)
+            same_email = accounts.find_by_email(connection, profile.email, provider.name)
+            free_seat = accounts.has_free_seat(connection, self._seat_limit)
+            decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
+        except Rejection as rejection:
+            return refusal(rejection.code, rejection.detail, rejection.remedy)
+        person = {"id": profile.subject, "email": profile.email}
+        if not isinstance(decision, Admit):
+            fields: dict[str, Any] = {"email": profile.email, **profile.fields}
+            if profile.groups:
+                fields["groups"] = list(profile.groups)
+            changes = {name: [None, value] for name, value in {**fields, **profile.attributes}.items()}
+            return {"what": "create", "person": person, "account_id": None, "changes": shown_pairs(changes)}
+        before = {**decision.account.fields, "groups": list(decision.account.groups), "email": decision.account.email}
+        changes = {n: [before.get(n), v] for n, v in decision.changes.items() if n in (*COLUMNS, "groups", "email")}
+        old, new = decision.account.attributes, decision.changes.get("attributes", {})
+        changes |= {name: [old.get(name), value] for name, value in new.items() if old.get(name) != value}
+        what = "join" if decision.join else "sign_in"
+        return {
+            "what": what,
+            "person": person,
+            "account_id": decision.account.id,
+            "changes": shown_pairs(changes),
+        }
+
+    def _file(
+        self,
+        connection: Connection,
+        ticket: Ticket,
+        provider: str,
+        report: dict[str, Any],
+        visitor: Visitor,
+        reference: str,
+    ) -> None:
+        """Keep the report and a line of it, unless there is one. Only these are undone then: a token stays spent."""
+        with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
+            self._keep(connection, ticket, provider, report)
+            self._note(connection, ticket, provider, report, visitor, reference)
+
+    def _keep(self, connection: Connection, ticket: Ticket, provider: str, report: dict[str, Any]) -> None:
+        old = select(_trial.c.id).where(_trial.c.started_at < int(time.time()) - KEPT).limit(CLEAN_UP_ROWS)
+        connection.execute(delete(_trial).where(_trial.c.id.in_(old)))
+        values = {
+            "id": ticket.id,
+            "provider": provider,
+            "account_id": ticket.account_id,
+            "started_at": ticket.started_at,
+            "report": storable(report),
+        }
+        connection.execute(insert(_trial), values)
+
+    def _note(
+        self,
+        connection: Connection,
+        ticket: Ticket,
+        provider: str,
+        report: Mapping[str, Any],
+        visitor: Visitor,
+        reference: str,
+    ) -> None:
+        outcome = report["outcome"]
+        person = outcome.get("person") or {}
+        activity.record(
+            connection,
+            reference=reference,
+            at=int(datetime.now(UTC).timestamp()),
+            event=activity.TRIAL,
+            visitor=visitor,
+            code=outcome.get("code"),
+            provider=provider,
+            subject=person.get("id"),
+            email=person.get("email"),
+            account_id=None,
+            detail=f"a trial, begun by the account {ticket.account_id}: nothing was opened or changed",
+        )

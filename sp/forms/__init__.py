@@ -1,1 +1,0 @@
-"""The forms of the settings pages: what a browser sends, turned into settings, and back."""

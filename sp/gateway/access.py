@@ -1,0 +1,168 @@
+"""What the three skins of the gateway share: who is asking, what the rules say of it, where a sign-in begins.
+
+A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
+stands here and in `sp.policy.decision`, so that no skin can be more generous than another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote_from_bytes, urlencode, urlsplit
+
+from sp.gateway.request_kind import WEBSOCKET, is_websocket
+from sp.gateway.trusted_proxies import OwnHost, Peers
+from sp.policy import method_overrides as overrides
+from sp.policy.decision import Decision, Policy
+from sp.redirects import MAX_LENGTH
+from sp.routes import OwnAddresses
+from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
+from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
+
+if TYPE_CHECKING:
+    from sp.components import Core
+
+_UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
+MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
+MAX_REMEMBERED_LENGTH = 2048  # characters of each
+_BEARER = "bearer "
+_IN_PATH = "/:@!$&'()*+,;=~-._"
+_IN_QUERY = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
+
+
+class Presented(NamedTuple):
+    """What a Cookie header holds: the hash of the session id that it presents, and the cookies of the application."""
+
+    id_hash: bytes | None
+    others: str
+
+
+_NO_COOKIES = Presented(None, "")
+
+
+class CookieReader:
+    """Reads Cookie headers. A browser sends the same one with each request, so what was found is remembered."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._remembered = lru_cache(MAX_REMEMBERED)(self._read)
+
+    def read(self, header: str) -> Presented:
+        """Return what a Cookie *header* holds."""
+        return self._remembered(header) if len(header) <= MAX_REMEMBERED_LENGTH else self._read(header)
+
+    def _read(self, header: str) -> Presented:
+        secret = read_session_cookie(header, self._name)
+        id_hash = hash_id(secret) if secret is not None and len(secret) == ID_LENGTH else None
+        return Presented(id_hash, without_ours(header))
+
+
+class Keeper:
+    """The gateway's knowledge of one worker: settings, rules and sessions."""
+
+    def __init__(self, core: Core) -> None:
+        config = core.config
+        self.config = config
+        self.own = OwnAddresses(config.prefix)
+        self.peers = Peers(config.trusted_proxies)
+        self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
+        self._cookies = CookieReader(session_cookie_name(config.https))
+        self._sessions, self._policy = core.sessions, Policy(config.rules)
+        self._origin = _origin(config.external_url)
+
+    def presented(self, environ: Mapping[str, Any]) -> Presented:
+        """Return what the cookies of a request hold."""
+        header = environ.get("HTTP_COOKIE")
+        return self._cookies.read(header) if header else _NO_COOKIES
+
+    def session(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
+        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
+        session = self._sessions.find_by_hash(presented.id_hash) if presented.id_hash else None
+        if session is None and "HTTP_AUTHORIZATION" in environ:
+            return self._by_access_token(environ["HTTP_AUTHORIZATION"])
+        return session
+
+    def _by_access_token(self, authorization: str) -> Session | None:
+        """Return the session of a client without a browser (RFC 6750, section 2.1), or None."""
+        if authorization[: len(_BEARER)].lower() != _BEARER:
+            return None
+        secret = authorization[len(_BEARER) :].strip()
+        return self._sessions.find(secret, API) if len(secret) == ID_LENGTH else None
+
+    def decide(
+        self,
+        environ: Mapping[str, Any],
+        method: str,
+        path: str,
+        session: Session | None,
+        host: str,
+        spellings: Collection[str] = (),
+        query: str = "",
+    ) -> Decision:
+        """Return what to do with *method* *path*, which the request line may have spelled in other ways.
+
+        *host* is the name that the client used for us. Of the raw *query* only what names another method is looked at.
+        """
+        methods = overrides.in_query(query) if query else ()
+        if environ.keys().isdisjoint(_UNUSUAL):
+            if not spellings and not methods:  # nearly always
+                return self._policy.decide(method, path, session)
+            return self._policy.decide(method, path, session, spellings=spellings, overrides=methods)
+        foreign = (
+            session is not None
+            and is_websocket(environ)
+            and session.kind == BROWSER
+            and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
+        )
+        return self._policy.decide(
+            method,
+            path,
+            session,
+            spellings=spellings,
+            overrides=[*overrides.in_headers(environ), *methods],
+            foreign_page=foreign,
+        )
+
+    def _is_own_page(self, origin: str, host: str) -> bool:
+        """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
+        scheme, _colon, _host = self._origin.partition("://")
+        return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
+
+    def sign_in_address(self, asked_for: str) -> str:
+        """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""
+        start = f"{self.config.external_url}{self.config.prefix}/sso/start"
+        if len(asked_for) > MAX_LENGTH:
+            asked_for = asked_for.partition("?")[0]  # too long to be remembered; the page itself may still be
+        return f"{start}?{urlencode({'return_to': asked_for})}"
+
+
+def decoded(path: str) -> str:
+    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is no UTF-8 and so no path.
+
+    Overlong encodings of "." and "/" are no UTF-8, and some servers read them all the same.
+    """
+    if path.isascii():
+        return path
+    try:
+        return path.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return ""
+
+
+def asked_for(environ: Mapping[str, Any]) -> str:
+    """Return path and query as a browser spells them. After a form's POST the page is asked for with GET."""
+    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+    return with_query(quote_from_bytes(path.encode("latin-1"), safe=_IN_PATH) or "/", environ.get("QUERY_STRING", ""))
+
+
+def with_query(path: str, query: str) -> str:
+    """Return *path* and a raw *query*, its characters that need it percent-encoded."""
+    return f"{path}?{quote_from_bytes(query.encode('latin-1', 'replace'), safe=_IN_QUERY)}" if query else path
+
+
+def _origin(external_url: str) -> str:
+    parts = urlsplit(external_url)
+    standard = {"http": 80, "https": 443}[parts.scheme]
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}" if parts.port in (None, standard) else f"{parts.scheme}://{host}:{parts.port}"

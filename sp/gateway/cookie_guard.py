@@ -1,0 +1,45 @@
+"""An application behind the gateway sets cookies of its own, and never one of ours. Pure but for the log.
+
+A page that can be brought to set a cookie of the visitor's choice, or that passes on what another server sets, could
+plant a session: the person would work in somebody else's account without noticing. So a Set-Cookie of our names is
+dropped on its way out. Nothing else of an answer is touched, and nothing of its body is looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sp.sessions.cookies import ours_set_by
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+_NAME = "set-cookie"
+
+log = logging.getLogger("lychgate")
+
+
+def guarded(start_response: StartResponse) -> StartResponse:
+    """Return *start_response* for an application that may not set our cookies."""
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        for name, value in headers:
+            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest question first
+                headers = _without_ours(headers)
+                break
+        return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
+
+    return start
+
+
+def _without_ours(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    kept = []
+    for name, value in headers:
+        planted = ours_set_by(value) if name.strip().lower() == _NAME else ""
+        if planted:
+            log.warning("the application set the gateway's own cookie %r: dropped", planted[:60])
+        else:
+            kept.append((name, value))
+    return kept

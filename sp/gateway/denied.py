@@ -1,0 +1,145 @@
+"""How the gateway turns a request away: a page for a person, JSON for a script, and the same reason in both.
+
+Pages are rendered by the gateway's own Flask application, which is entered by a door that no address leads to: a
+reason in the environ, where no header reaches. What needs no page is answered here, without waking Flask.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import StoreUnavailable
+from shared.settings import is_loopback
+from sp.gateway.request_kind import is_navigation
+from sp.gateway.trusted_proxies import OwnHost
+from sp.policy.decision import Rule, Verdict
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from sp.sessions.store import Session
+
+DOOR = "/sso/turned-away"
+KEY = "lychgate.turned_away"
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """Why a request is not let in. `missing` is what the person would need, one phrase each; `link` a way on."""
+
+    status: int
+    code: str
+    title: str
+    text: str
+    session: Session | None = None
+    missing: tuple[str, ...] = ()
+    link: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:
+    """Return the reason behind a *verdict* other than "let in" and "sign in"."""
+    if verdict is Verdict.FORBID:
+        text = "You are signed in, but this page is for others."
+        return TurnedAway(403, "forbidden", "Not for this account", text, session, tuple(_missing(rule)))
+    if verdict is Verdict.FOREIGN_PAGE:
+        text = "A page of another site tried to open this connection in your name, and was stopped."
+        return TurnedAway(403, "foreign_origin", "A foreign page", text, session)
+    text = "It has dots, slashes or characters in a place where two programs could read two addresses out of it."
+    return TurnedAway(400, "path_ambiguous", "This address can be read in two ways", text)
+
+
+def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
+    """The request came for another name than ours, or for a port that shows that we do not know ours."""
+    if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
+        return _unknown_port(host, own.external_url, status)
+    text = (
+        f'The request came for "{host[:100]}". Sign-in works under one name only, because browsers give cookies back '
+        "to the name that set them. If this is the name that people should use, it has to be set as SP_EXTERNAL_URL; "
+        "if a proxy stands in front, it has to pass the Host header on."
+    )
+    return TurnedAway(status, "host_foreign", "This site is reached under another name", text, link=own.external_url)
+
+
+def _unknown_port(host: str, guess: str, status: int) -> TurnedAway:
+    """A demo inside another server cannot know that server's port. A redirect to the wrong one helps nobody."""
+    text = (
+        f'The request came for "{host[:100]}", but this demo of the gateway has no settings and takes {guess} for its '
+        f"address. Start it again with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real people."
+    )
+    return TurnedAway(status, "host_foreign", "The gateway does not know its own address", text)
+
+
+def store_down() -> TurnedAway:
+    """The database cannot say who is asking, so nobody is let in."""
+    text = f"{StoreUnavailable.explanation} {StoreUnavailable.remedy}"
+    return TurnedAway(503, StoreUnavailable.code, "Please wait a moment", text, headers=(("Retry-After", "10"),))
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers requests that are turned away, with the pages of the Flask application *own*."""
+
+    own: WSGIApplication
+    prefix: str
+    netloc: str
+    common: tuple[tuple[str, str], ...] = field(
+        default=(("Cache-Control", "no-store"), ("Vary", "Cookie"), ("X-Content-Type-Options", "nosniff"))
+    )
+
+    def turn_away(
+        self, reason: TurnedAway, environ: WSGIEnvironment, start_response: StartResponse, method: str = ""
+    ) -> Iterable[bytes]:
+        """Answer a person with a page and a script with JSON. *method* is that of the request asked about."""
+        if is_navigation(environ, method or environ["REQUEST_METHOD"]):
+            return self.own(self._to_the_door(environ, reason), start_response)
+        body: dict[str, Any] = {"error": reason.code, "error_description": reason.text}
+        if reason.session is not None:
+            body["user"] = reason.session.email
+        if reason.missing:
+            body["missing"] = list(reason.missing)
+        return self.say(environ, start_response, reason.status, json.dumps(body), "application/json", reason.headers)
+
+    def say(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        status: int,
+        body: str,
+        content_type: str = "text/plain; charset=utf-8",
+        headers: Iterable[tuple[str, str]] = (),
+    ) -> Iterable[bytes]:
+        """Answer without Flask."""
+        octets = body.encode()
+        described = [("Content-Type", content_type), ("Content-Length", str(len(octets)))]
+        start_response(f"{status} {HTTPStatus(status).phrase}", [*described, *self.common, *headers])
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [octets]
+
+    def _to_the_door(self, environ: WSGIEnvironment, reason: TurnedAway) -> WSGIEnvironment:
+        return {
+            **environ,
+            "REQUEST_METHOD": "HEAD" if environ["REQUEST_METHOD"] == "HEAD" else "GET",
+            "SCRIPT_NAME": "",
+            "PATH_INFO": f"{self.prefix}{DOOR}",
+            "QUERY_STRING": "",
+            "HTTP_HOST": self.netloc,
+            "CONTENT_LENGTH": "0",
+            "wsgi.input": io.BytesIO(),
+            KEY: reason,
+        }
+
+
+def _missing(rule: Rule) -> Iterable[str]:
+    """Name what would let a person in. Of single persons only that there are such: who they are is their affair."""
+    if rule.groups:
+        groups = sorted(rule.groups)
+        yield f"the group {groups[0]}" if len(groups) == 1 else f"one of the groups {', '.join(groups)}"
+    if rule.email_domains:
+        yield f"an e-mail address at {' or '.join(sorted(rule.email_domains))}"
+    if rule.users:
+        yield "to be named in person"

@@ -1,0 +1,125 @@
+"""Forward-auth: a proxy asks whether a request may pass, and we answer it, never the request itself.
+
+Two skins, for proxies speak two languages. nginx (auth_request) knows 2xx, 401 and 403 and turns everything else into
+500; Caddy and Traefik hand our answer to the browser as it is. Every answer that lets somebody in carries every
+identity header, empty ones too, so that the proxy overwrites whatever the client has sent under their names.
+
+Not Flask views: a proxy asks at each request for every picture of a page.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import quote_from_bytes
+
+from shared.errors import StoreUnavailable
+from sp.assertion.claims import claims_about
+from sp.gateway.access import Keeper, with_query
+from sp.gateway.denied import Answers, foreign_host, store_down, why
+from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
+from sp.gateway.identity_headers import ASSERTION, DEFAULT_SET, headers
+from sp.gateway.request_kind import is_navigation
+from sp.metrics_counters import FORWARD, NGINX, counters
+from sp.policy.decision import Decision, Verdict
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+    from sp.assertion.keys import AssertionKeys
+    from sp.sessions.store import Session
+
+CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')
+_RAW = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
+
+log = logging.getLogger("lychgate")
+
+
+class ForwardAuth:
+    """Answers both kinds of proxies."""
+
+    def __init__(self, keeper: Keeper, answers: Answers, assertions: AssertionKeys) -> None:
+        self._keeper, self._answers, self._assertions = keeper, answers, assertions
+        self._header_set = keeper.config.identity_headers or DEFAULT_SET
+        self._count = {skin: counters.decisions(skin) for skin in (NGINX, FORWARD)}
+
+    def nginx(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer nginx: 200, 401 (with Location for a person who navigates), 403; 503 if a store is down."""
+        own_host = self._keeper.host.netloc
+        return self._answer(NGINX, lambda: read_nginx(environ, own_host), environ, start_response)
+
+    def forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer Caddy and Traefik as we would answer the browser."""
+        return self._answer(FORWARD, lambda: read_forward(environ), environ, start_response)
+
+    def _answer(
+        self, skin: str, read: Callable[[], Asked], environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        try:
+            if not self._keeper.peers.include(environ["lychgate.peer"]):
+                raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
+            asked = read()
+            if not self._keeper.host.is_meant_by(asked.host):
+                return self._refuse_host(skin, asked, environ, start_response)
+            session = self._keeper.session(environ, self._keeper.presented(environ))
+            decision = self._keeper.decide(
+                environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
+            )
+            self._check_route(asked, decision)
+            if decision.verdict is Verdict.LET_IN:
+                self._count[skin](decision.verdict)
+                return self._let_in(session, asked, environ, start_response)
+        except Misreported as error:
+            log.warning("forward-auth (%s) refused: %s", skin, error)
+            text = f"The proxy asks in a way that cannot be believed: {error}."
+            return self._answers.say(environ, start_response, 403 if skin == NGINX else 400, text)
+        except StoreUnavailable:
+            return self._answers.turn_away(store_down(), environ, start_response, asked.method)
+        self._count[skin](decision.verdict)
+        if decision.verdict is Verdict.SIGN_IN:
+            return self._sign_in(skin, asked, environ, start_response)
+        if skin == NGINX:
+            return self._answers.say(environ, start_response, 403, why(decision.verdict, decision.rule, session).text)
+        reason = why(decision.verdict, decision.rule, session)
+        return self._answers.turn_away(reason, environ, start_response, asked.method)
+
+    def _refuse_host(
+        self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Refuse a question about a host that we sign nobody in at: the sign-in would end on another site."""
+        own = self._keeper.host
+        log.warning(
+            "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",
+            skin, asked.host, own.netloc,
+        )  # fmt: skip
+        reason = foreign_host(asked.host, own, status=403)
+        if skin == NGINX:
+            return self._answers.say(environ, start_response, 403, reason.text)
+        return self._answers.turn_away(reason, environ, start_response, asked.method)
+
+    def _let_in(
+        self, session: Session | None, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        assertion = ""
+        if session is not None:
+            assertion = self._assertions.sign(claims_about(session, self._keeper.config.external_url, asked.host))
+        told = [*headers(self._header_set, session), (ASSERTION, assertion)]
+        return self._answers.say(environ, start_response, 200, "", headers=told)
+
+    def _sign_in(
+        self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if not is_navigation(environ, asked.method):
+            return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[CHALLENGE])
+        path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=_RAW)
+        location = ("Location", self._keeper.sign_in_address(with_query(path, asked.query)))
+        if skin == NGINX:
+            return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[location, CHALLENGE])
+        status = 303 if asked.method == "POST" else 302
+        return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
+
+    def _check_route(self, asked: Asked, decision: Decision) -> None:
+        """Break the loop of a proxy that asks about the sign-in itself, in place of passing it on to us."""
+        if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
+            raise Misreported(f"{asked.path} is the gateway's own address: the proxy has to pass it on without asking")

@@ -1,0 +1,99 @@
+"""What a proxy tells us of the request that it asks about. Pure: headers in, facts out.
+
+Each proxy has headers of its own, and only those are read: where two sets are read, a client writes the one that its
+proxy does not. A header that is missing, comes twice or makes no sense is refused, never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from sp.gateway.trusted_proxies import is_host
+from sp.policy.raw_path import spelled
+
+SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSockets
+
+_METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
+_TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # octets without space, control characters and #, where readers differ
+_ADDRESS = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
+_SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
+
+
+class Misreported(ValueError):
+    """The proxy's headers do not describe a request. The text says what is wrong."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The request asked about. `path` is decoded once, and empty if it is no UTF-8; `raw_path` and `query` are raw.
+
+    `spellings` are the raw path as rules are asked about it, if that is another than `path`.
+    """
+
+    method: str
+    host: str
+    path: str
+    raw_path: str
+    query: str
+    spellings: tuple[str, ...] = ()
+
+
+def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
+    """Return what nginx's auth_request asks about. Raises Misreported.
+
+    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone, which is then of *own_host*.
+    """
+    method = _method(_header(environ, "X-Original-Method"))
+    address = _header(environ, "X-Original-URL")
+    if found := _ADDRESS.match(address):
+        return _asked(method, _host(found[2]), found[3])
+    return _asked(method, own_host, address)
+
+
+def read_forward(environ: Mapping[str, Any]) -> Asked:
+    """Return what Caddy's forward_auth and Traefik's ForwardAuth ask about. Raises Misreported."""
+    if _header(environ, "X-Forwarded-Proto").lower() not in SCHEMES:
+        raise Misreported("X-Forwarded-Proto is not http or https")
+    method = _method(_header(environ, "X-Forwarded-Method"))
+    host = _host(_header(environ, "X-Forwarded-Host"))
+    return _asked(method, host, _header(environ, "X-Forwarded-Uri"))
+
+
+def _header(environ: Mapping[str, Any], name: str) -> str:
+    value: str = environ.get("HTTP_" + name.upper().replace("-", "_"), "")
+    if not value:
+        raise Misreported(f"{name} is missing")
+    return value
+
+
+def _method(method: str) -> str:
+    if not _METHOD.match(method):
+        raise Misreported("the method is none")
+    return method.upper()
+
+
+def _host(host: str) -> str:
+    if not is_host(host):
+        raise Misreported("the host is none")
+    return host.lower()
+
+
+def _asked(method: str, host: str, target: str) -> Asked:
+    if not _TARGET.match(target):
+        raise Misreported("the address is none")
+    if _SECOND.search(target):
+        raise Misreported("there are two addresses")
+    raw_path, _question, query = target.partition("?")
+    path, spelling = _decode(raw_path), spelled(raw_path)
+    return Asked(method, host, path, raw_path, query, () if spelling == path else (spelling,))
+
+
+def _decode(raw_path: str) -> str:
+    try:
+        return unquote_to_bytes(raw_path.encode("latin-1")).decode("utf-8")
+    except UnicodeError:
+        return ""

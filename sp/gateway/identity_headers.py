@@ -1,0 +1,176 @@
+"""Identity in a request: what strangers wrote there is taken out, what the gateway knows is put in.
+
+Pure. Applications and proxies tell each other who somebody is by headers, and a header is what anyone may send. So
+everything that could pass for identity goes, in every spelling that a server or a framework folds together:
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. What the gateway itself says stands in environ
+keys that no header reaches (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only where an operator asks for them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, MutableMapping
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from sp.sessions.store import Session
+
+AUTH_TYPE = "jwt-sso"
+DEFAULT_SET = "remote"
+ASSERTION = "X-Lychgate-Assertion"
+
+_VALUES: dict[str, Callable[[Session], str]] = {
+    "email": lambda session: session.email,
+    "name": lambda session: session.full_name,
+    "login": lambda session: session.login or "",
+    "groups": lambda session: ",".join(group.replace("%", "%25").replace(",", "%2C") for group in session.groups),
+}
+HEADER_SETS: dict[str, dict[str, str]] = {
+    "remote": {"Remote-User": "email", "Remote-Email": "email", "Remote-Name": "name", "Remote-Groups": "groups"},
+    **{
+        name: {f"{start}-User": "email", f"{start}-Email": "email", f"{start}-Preferred-Username": "login",
+               f"{start}-Groups": "groups"}
+        for name, start in (("x-forwarded", "X-Forwarded"), ("x-auth-request", "X-Auth-Request"))
+    },
+}  # fmt: skip
+
+# Names without their punctuation, in capitals. Beside our own sets: what other gateways, clouds, meshes and TLS
+# terminators use, for an application may have been written for one of those.
+_IDENTITY = re.compile(
+    r"REMOTE|XREMOTE|AUTHTYPE|AUTHUSER|AUTHENTICATEDUSER|LOGONUSER|X?PROXY(?:USER|ROLE)|X?IMPERSONATE"
+    r"|XFORWARDED(?!(?:FOR|HOST|PROTO|PROTOCOL|PORT|PREFIX|SERVER|SSL|SCHEME|BY|METHOD|URI|URL|PATH)\Z)"
+    r"|XAUTHREQUEST|XAUTHENTICATED|XAUTHENTIK|XAUTH(?:USER|EMAIL|NAME|GROUP|ROLE|SUBJECT|REALNAME)"
+    r"|XWEBAUTH|XLYCHGATE|LYCHGATE|SSO|XSSO|OIDC|XOIDC|MELLON|SHIB|EPPN"
+    r"|XUSER(?:ID|NAME|EMAIL|GROUPS?|ROLES?|INFO|LOGIN)?\Z|XEMAIL\Z|XGROUPS?\Z|XROLES?\Z|XUSERNAME"
+    r"|XGOOGAUTHENTICATED|XGOOGIAP|XAMZNOIDC|XMSCLIENTPRINCIPAL|XMSTOKEN|CFACCESS|XPOMERIUM|XVOUCH|XCONSUMER"
+    r"|XANONYMOUSCONSUMER|XCREDENTIAL|XENDPOINTAPIUSERINFO|TAILSCALEUSER|XTOKENSUBJECT|XJWT(?:ASSERTION|PAYLOAD)"
+    r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
+    r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
+)
+# What only a proxy may say: where a request came from, and what it was before somebody rewrote it.
+_REWRITTEN = re.compile(
+    r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
+)
+_FORWARDED = re.compile(
+    r"XFORWARDED|FORWARDED\Z|VIA\Z|XREALIP|XREALHOST|XCLUSTERCLIENTIP|TRUECLIENTIP|CFCONNECTINGIP|X?CLIENTIP\Z"
+    r"|FASTLYCLIENTIP|FLYCLIENTIP|XAZURECLIENTIP|XENVOYEXTERNALADDRESS"
+    r"|XPROTO|XSCHEME|XHOST\Z|XURLSCHEME|FRONTENDHTTPS"
+)
+_PUNCTUATION = re.compile(r"[^A-Z0-9]")
+_OUR_KEYS = ("REMOTE_USER", "REMOTE_IDENT", "AUTH_TYPE", "AUTH_USER", "LOGON_USER")
+_PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
+_NEEDS_QUOTES = re.compile(r"[^ -$&-~]")
+_MAX_REMEMBERED = 4096  # names
+_MAX_REMEMBERED_LENGTH = 100  # characters of each
+
+
+class Sender(IntEnum):
+    """Who speaks to us, by the socket's peer: the more he is trusted, the more of his headers stay."""
+
+    STRANGER = 0
+    PROXY = 1  # says where the request came from
+    QUESTIONER = 2  # a proxy that asks whether another request may pass, and says in headers which
+
+
+class Sieve:
+    """Takes out of a request's environ what could pass for identity; and what only proxies may say, if none says it.
+
+    No proxy says which address a request had before it was rewritten, but for one that asks about it: proxies pass
+    such headers on as clients send them, and applications that believe them serve another page than was judged.
+    A name is judged once and then remembered, for each request brings dozens of them. Strangers choose some of them,
+    so what is remembered is bounded.
+    """
+
+    def __init__(self) -> None:
+        self._harmless: dict[Sender, set[str]] = {sender: set() for sender in Sender}
+
+    def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> None:
+        """Remove it from *environ*, which *sender* has sent.
+
+        That a stranger forwards for somebody stays to be seen, as environ["lychgate.forwarded"].
+        """
+        harmless = self._harmless[sender]
+        if harmless.issuperset(environ):
+            return
+        for key in [key for key in environ if key not in harmless]:
+            if is_identity(key):
+                del environ[key]
+            elif not may_say(sender, key):
+                del environ[key]
+                if sender is Sender.STRANGER:
+                    environ["lychgate.forwarded"] = True
+            elif len(key) <= _MAX_REMEMBERED_LENGTH:
+                if len(harmless) >= _MAX_REMEMBERED:
+                    harmless.clear()
+                harmless.add(key)
+
+
+def is_identity(key: str) -> bool:
+    """Tell whether an environ *key* could pass for identity."""
+    if key.startswith("HTTP_"):
+        return _IDENTITY.match(_folded(key)) is not None
+    return key in _OUR_KEYS or key.startswith("sso.")
+
+
+def may_say(sender: Sender, key: str) -> bool:
+    """Tell whether *sender* may set the header of an environ *key*, as far as forwarding goes."""
+    if sender is Sender.QUESTIONER or not key.startswith("HTTP_"):
+        return True
+    name = _folded(key)
+    return not _REWRITTEN.match(name) and (sender is Sender.PROXY or not _FORWARDED.match(name))
+
+
+def _folded(key: str) -> str:
+    """Return a header's name as the laxest reader takes it; HTTP_REMOTE_USER may be one as well."""
+    name = _PUNCTUATION.sub("", key.upper())
+    while name.startswith("HTTP"):
+        name = name[4:]
+    return name
+
+
+def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str) -> None:
+    """Tell the application behind *environ* who is there."""
+    email = session.email
+    environ["REMOTE_USER"] = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
+    environ["AUTH_TYPE"] = AUTH_TYPE
+    environ["sso.user"] = describe(session)
+    if header_set:
+        for name, value in headers(header_set, session):
+            environ["HTTP_" + name.upper().replace("-", "_")] = value
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """Return what an application learns of a person: environ["sso.user"] of the wire contract."""
+    return {
+        "id": session.account_id,
+        "email": session.email,
+        "name": session.full_name,
+        "given_name": session.given_name,
+        "family_name": session.family_name,
+        "login": session.login,
+        "groups": list(session.groups),
+        "attributes": dict(session.attributes),
+        "provider": session.provider,
+        "session": session.public_id,
+        "is_admin": session.is_admin,
+    }
+
+
+def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
+    """Return every header of the set, also those that are empty, so that none of a stranger's stays in its place."""
+    return [
+        (name, encode(_VALUES[field](session), keep_percent=field == "groups") if session else "")
+        for name, field in HEADER_SETS[header_set].items()
+    ]
+
+
+def encode(value: str, *, keep_percent: bool = False) -> str:
+    """Return *value* as a header: printable ASCII as it is, all else percent-encoded as UTF-8, and the % itself.
+
+    *keep_percent* is for a value whose % are escapes already.
+    """
+    if not _NEEDS_QUOTES.search(value):
+        return value
+    return quote(value, safe=_PRINTABLE + "%" if keep_percent else _PRINTABLE)

@@ -1,0 +1,151 @@
+"""The gateway as WSGI middleware: stands in front of any application and tells it who is there.
+
+    from sp.gateway import Gateway
+    application = Gateway(application)
+
+Safe when it is the outermost layer and the WSGI server hands over what the client sent: identity is removed from the
+request in every spelling before anything else, and then put into environ keys that no header can reach. The
+application is never called before the decision is made. PATH_INFO and SCRIPT_NAME stay as they came; bodies, streams,
+`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched. Of its answer only a
+cookie under one of our names is taken out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shared.errors import StoreUnavailable
+from shared.threads import TAKE_YOUR_TIME
+from sp.gateway.access import Keeper, asked_for, decoded
+from sp.gateway.application import why_not_wsgi
+from sp.gateway.cookie_guard import guarded
+from sp.gateway.denied import Answers, foreign_host, store_down, why
+from sp.gateway.forward_auth import ForwardAuth
+from sp.gateway.identity_headers import Sender, Sieve, introduce
+from sp.gateway.request_kind import is_navigation
+from sp.gateway.sign_in_on_401 import ask_application
+from sp.metrics_counters import IN_PROCESS, counters
+from sp.policy.decision import SIGNED_IN, Verdict, is_unambiguous
+from sp.policy.raw_path import other_spellings
+from sp.routes import FOR_MACHINES, FORWARD, NGINX
+from sp.sessions.store import API
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
+
+    from sp.policy.decision import Decision
+    from sp.sessions.store import Session
+
+CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section 3
+
+
+class Gateway:
+    """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
+
+    *sign_in_on_401*: where the application itself answers 401 to a person whom nobody knows, a sign-in begins. This
+    is for applications that let everyone look round and decide themselves what needs a name. By default the setting
+    SP_SIGN_IN_ON_401 says.
+    """
+
+    def __init__(self, app: WSGIApplication, own: Flask | None = None, *, sign_in_on_401: bool | None = None) -> None:
+        from sp import create_app
+
+        if (reason := why_not_wsgi(app)) is not None:
+            raise TypeError(f"Gateway protects a WSGI application, and {app!r} is none: {reason}")
+        self.app = app
+        self.own = own or create_app()
+        core = self.own.extensions["lychgate"]
+        keeper = self._keeper = Keeper(core)
+        self._peers, self._host, self._header_set = keeper.peers, keeper.host, keeper.config.identity_headers
+        self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
+        self._sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
+        self._sieve = Sieve()
+        self._answers = Answers(self.own.wsgi_app, keeper.config.prefix, keeper.host.netloc)
+        forward_auth = ForwardAuth(keeper, self._answers, core.assertions)
+        nginx, forward = keeper.own.at(NGINX, FORWARD)
+        self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
+        self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
+        self._count = counters.decisions(IN_PROCESS)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Decide, and then let the application, our own pages or a refusal answer."""
+        path = environ.get("PATH_INFO") or "/"
+        peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
+        if self._peers.include(peer):
+            self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
+            self._peers.believe(environ)
+        else:
+            self._sieve.clean(environ, Sender.STRANGER)
+        host = environ.get("HTTP_HOST", "")
+        if not self._host.is_meant_by(host) and path not in self._by_any_name:
+            return self._answers.turn_away(foreign_host(host, self._host), environ, start_response)
+        if path.startswith(self._own_prefixes) or path in self._own_exact:
+            return self._answer_for_ourselves(path, environ, start_response)
+        return self._answer_for_the_application(path, host, environ, start_response)
+
+    def _answer_for_the_application(
+        self, path: str, host: str, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        presented = self._keeper.presented(environ)
+        try:
+            session = self._keeper.session(environ, presented)
+        except StoreUnavailable:
+            return self._answers.turn_away(store_down(), environ, start_response)
+        decoded_path = decoded(path)
+        spellings = other_spellings(environ, decoded_path)
+        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
+        self._count(decision.verdict)
+        if decision.verdict is not Verdict.LET_IN:
+            return self._turn_away(decision, session, environ, start_response)
+        if "HTTP_COOKIE" in environ:
+            environ["HTTP_COOKIE"] = presented.others
+            if not presented.others:
+                del environ["HTTP_COOKIE"]
+        if (take_your_time := environ.get(TAKE_YOUR_TIME)) is not None:
+            take_your_time()
+        if session is not None:
+            introduce(environ, session, self._header_set)
+            if session.kind == API:
+                del environ["HTTP_AUTHORIZATION"]  # our access token; the application has no use for it
+        elif self._sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
+            asked = dict(environ)
+            sign_in = partial(self._sign_in, asked, start_response)
+            return ask_application(self.app, environ, guarded(start_response), sign_in)
+        return self.app(environ, guarded(start_response))
+
+    def _answer_for_ourselves(
+        self, path: str, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if (skin := self._skins.get(path)) is not None:
+            return skin(environ, start_response)
+        if not is_unambiguous(decoded(path)):
+            reason = why(Verdict.AMBIGUOUS, SIGNED_IN, None)
+            return self._answers.turn_away(reason, environ, start_response)
+        return self.own.wsgi_app(environ, start_response)
+
+    def _turn_away(
+        self, decision: Decision, session: Session | None, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if decision.verdict is not Verdict.SIGN_IN:
+            return self._answers.turn_away(why(decision.verdict, decision.rule, session), environ, start_response)
+        if is_navigation(environ, environ["REQUEST_METHOD"]):
+            return self._sign_in(environ, start_response)
+        body = {
+            "error": "sign_in_required",
+            "error_description": "Sign in first.",
+            "sign_in_url": self._keeper.sign_in_address("/"),
+        }
+        return self._answers.say(
+            environ, start_response, 401, json.dumps(body), "application/json", [CHALLENGE]
+        )  # fmt: skip
+
+    def _sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Send a person to the sign-in. After a form's POST the browser comes back with GET: its fields are gone."""
+        status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
+        location = self._keeper.sign_in_address(asked_for(environ))
+        return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])

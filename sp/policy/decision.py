@@ -1,0 +1,212 @@
+"""The one decision of the gateway: request facts and identity in; let in, sign in or refuse out.
+
+Pure, so that the three skins (WSGI middleware, nginx, forward-auth) cannot differ in what they decide, and so that it
+can be tried on every path without a server.
+
+Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
+path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
+reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters, and
+as the request line spelled it (`sp.policy.raw_path`). HEAD is held against them as GET, too, whose answer it is without
+the body. The strictest answer counts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote
+
+from sp.redirects import is_plain_path
+
+# Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
+# path looks like, recognised in one go because it is asked at each request.
+_ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
+MAX_REMEMBERED = 4096  # pairs of method and path
+MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
+_PARAMETERS = re.compile(r";[^/]*")
+
+
+class Verdict(IntEnum):
+    """What to do with a request; of two verdicts on two readings of it, the greater one counts."""
+
+    LET_IN = 0
+    SIGN_IN = 1
+    FORBID = 2
+    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket in a signed-in person's name
+    AMBIGUOUS = 4
+
+    @property
+    def words(self) -> str:
+        """The verdict as people say it."""
+        return self.name.lower().replace("_", " ")
+
+
+class Person(Protocol):
+    """Who is asking, as far as rules care."""
+
+    @property
+    def email(self) -> str: ...
+
+    @property
+    def groups(self) -> Collection[str]: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Who may send a request. `path` is a prefix if it ends in "/", else exact; no `methods` means all.
+
+    `allow` is "anyone", "signed-in", or "members": one of the groups, users (e-mail) or e-mail domains.
+    """
+
+    path: str
+    methods: frozenset[str] = frozenset()
+    allow: str = "signed-in"
+    groups: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+    email_domains: frozenset[str] = frozenset()
+
+    def covers(self, method: str, path: str) -> bool:
+        """Tell whether this rule is about the request."""
+        if self.methods and method not in self.methods:
+            return False
+        return path.startswith(self.path) if self.path.endswith("/") else path == self.path
+
+    def judge(self, person: Person | None) -> Verdict:
+        """Return what this rule says of *person*, or of nobody."""
+        if self.allow == "anyone":
+            return Verdict.LET_IN
+        if person is None:
+            return Verdict.SIGN_IN
+        return Verdict.LET_IN if self.admits(person) else Verdict.FORBID
+
+    def admits(self, person: Person) -> bool:
+        """Tell whether a signed-in person may pass."""
+        if self.allow != "members":
+            return True
+        email = person.email
+        if email.isascii():  # elsewhere "lower" makes other letters of some: the Kelvin sign becomes a k
+            email = email.lower()
+        return (
+            email in self.users
+            or email.rpartition("@")[2] in self.email_domains
+            or not self.groups.isdisjoint(person.groups)
+        )
+
+
+SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
+
+
+class Decision(NamedTuple):
+    """A verdict, the rule that it comes from, and the reading of the path that it was found for."""
+
+    verdict: Verdict
+    rule: Rule
+    reading: str
+
+
+class Policy:
+    """Decides by *rules*. Which rule an ordinary request meets is remembered: pages are asked for again and again."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = tuple(rules)
+        self._methods = frozenset(method for rule in rules for method in rule.methods)
+        self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
+
+    def decide(
+        self,
+        method: str,
+        path: str,
+        person: Person | None,
+        *,
+        spellings: Collection[str] = (),
+        overrides: Collection[str] = (),
+        foreign_page: bool = False,
+    ) -> Decision:
+        """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
+
+        *spellings* of the path are those of the request line that differ from it (`sp.policy.raw_path`). *overrides*
+        are methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a
+        WebSocket that a page of another site opens in somebody's name.
+        """
+        if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
+            possible = self._of_plain(method, path)
+            if possible:
+                return possible[possible[0].rule.judge(person)]
+        methods = [meant for name in (method, *overrides) for meant in _meant_by(name)]
+        different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
+        return self._decide_with_care(different, (path, *spellings), person, foreign_page)
+
+    def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
+        """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
+        if not _ONE_READING.match(path):
+            return ()
+        rule, *others = (find(self._rules, meant, end) for meant in _meant_by(method) for end in (path, _shorn(path)))
+        if any(other is not rule for other in others):
+            return ()
+        return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
+
+    def _decide_with_care(
+        self, methods: Sequence[str], spellings: Sequence[str], person: Person | None, foreign_page: bool
+    ) -> Decision:
+        found: list[Decision] = []
+        for spelling in spellings:
+            if not (possible := readings(spelling)):
+                return Decision(Verdict.AMBIGUOUS, SIGNED_IN, spelling)
+            rules = ((find(self._rules, method, reading), reading) for reading in possible for method in methods)
+            found += (Decision(rule.judge(person), rule, reading) for rule, reading in rules)
+        if foreign_page:
+            return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
+        return max(found, key=lambda decision: decision.verdict)
+
+
+def _meant_by(method: str) -> tuple[str, ...]:
+    """Return the methods whose rules hold for *method*, which frameworks fold."""
+    method = method.strip().upper()
+    return ("HEAD", "GET") if method == "HEAD" else (method,)
+
+
+def _shorn(path: str) -> str:
+    """Return *path* without the slash at its end, which many applications leave out of account."""
+    return path.rstrip("/") or "/"
+
+
+def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
+    """Return the first rule about the request, or the one that holds where there is none."""
+    for rule in rules:
+        if rule.covers(method, path):
+            return rule
+    return SIGNED_IN
+
+
+def is_unambiguous(path: str) -> bool:
+    """Tell whether *path* is one that rules are asked about at all."""
+    return _ONE_READING.match(path) is not None or bool(readings(path))
+
+
+def readings(path: str) -> tuple[str, ...]:
+    """Return what an application may read *path* (decoded once, without query) as; nothing if it is ambiguous.
+
+    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
+    slash at its end; and with characters such as the full-width letters replaced by those that they are compatible
+    with (NFKC).
+    """
+    found: dict[str, None] = {}
+    waiting = [path]
+    while waiting:
+        reading = waiting.pop(0)
+        if reading in found:
+            continue
+        if not reading.startswith("/") or not is_plain_path(reading):
+            return ()
+        found[reading] = None
+        waiting += (unquote(reading, errors="replace"), _shorn(reading))
+        if ";" in reading:
+            waiting.append(_PARAMETERS.sub("", reading))
+        if not reading.isascii():
+            waiting.append(unicodedata.normalize("NFKC", reading))
+    return tuple(found)

@@ -1,0 +1,175 @@
+"""Rules from TOML: `[[rules]]` into what `sp.policy.decision` decides by.
+
+Pure. A gateway that guesses what its operator meant stands open where he believes it shut, so whatever could
+surprise him is refused at start, all mistakes at once: patterns, spellings that no request has, rules that can never
+be asked because an earlier one answers first, and public ones that reach over the gateway's own addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sp.policy.decision import Rule, find, is_unambiguous
+from sp.routes import OwnAddresses
+
+KEYS = {"path", "methods", "allow", "everything"}
+MEMBERS = ("groups", "users", "email_domains")
+ALLOW_WORDS = ("anyone", "signed-in")
+MAX_RULES = 1000  # they are tried one by one
+
+_WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
+_METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
+_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; a literal one of these is very rare in a path
+_DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
+
+
+class RulesRefused(ValueError):
+    """Rules that could surprise. `mistakes` has one line for each."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        self.mistakes = mistakes
+        super().__init__("; ".join(mistakes))
+
+
+def parse_rules(tables: object, own: OwnAddresses) -> tuple[Rule, ...]:
+    """Return the rules in *tables*, the value of `rules` in the TOML file. Raises RulesRefused."""
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise RulesRefused(["rules: write each rule as a table of its own, headed [[rules]]"])
+    if len(tables) > MAX_RULES:
+        raise RulesRefused([f"rules: at most {MAX_RULES}"])
+    mistakes: list[str] = []
+    rules: list[Rule | None] = []
+    for number, table in enumerate(tables, 1):
+        reader = _Reader(table, own)
+        rules.append(reader.rule())
+        mistakes += [f"rules[{number}]: {mistake}" for mistake in reader.mistakes]
+    mistakes += _never_asked(rules)
+    if mistakes:
+        raise RulesRefused(mistakes)
+    return tuple(rule for rule in rules if rule is not None)
+
+
+def warnings(rules: Sequence[Rule]) -> list[str]:
+    """Return what an operator may not have meant, one sentence each."""
+    return [
+        f'the rule for "{rule.path}" says nothing about "{rule.path[:-1]}", without the slash at its end'
+        for rule in rules
+        if len(rule.path) > 1
+        and rule.path.endswith("/")
+        and _WIDTH[find(rules, min(rule.methods, default="GET"), rule.path[:-1]).allow] < _WIDTH[rule.allow]
+    ]
+
+
+class _Reader:
+    """Reads one rule, and collects its mistakes."""
+
+    def __init__(self, table: Mapping[str, Any], own: OwnAddresses) -> None:
+        self.mistakes: list[str] = []
+        self._table, self._own = table, own
+
+    def rule(self) -> Rule | None:
+        for name in self._table.keys() - KEYS:
+            self.mistakes.append(f"{name} is no part of a rule: it has path, methods and allow")
+        path, methods, allow = self._path(), self._methods(), self._allow()
+        if path is not None and allow == "anyone":
+            self._check_public(path)
+        elif "everything" in self._table:
+            self.mistakes.append('everything goes with path = "/" and allow = "anyone" only')
+        if path is None or allow is None or self.mistakes:
+            return None
+        if isinstance(allow, str):
+            return Rule(path, methods, allow)
+        return Rule(path, methods, "members", **allow)
+
+    def _path(self) -> str | None:
+        path = self._table.get("path")
+        if not isinstance(path, str) or not path.startswith("/"):
+            self.mistakes.append("path must be a text that begins with /")
+            return None
+        if flaw := self._flaw(path):
+            self.mistakes.append(f'path "{path}" {flaw}')
+            return None
+        return path
+
+    def _flaw(self, path: str) -> str | None:
+        if found := _PATTERN.search(path):
+            return f"has {found[0]}, as if it were a pattern: a path is a prefix if it ends in /, else exact"
+        if "%" in path:
+            return "has a %: write it decoded"
+        if not is_unambiguous(path):
+            return "has a dot segment, // or a control character: no request with it is ever let in"
+        if self._own.include(path):
+            return "is an address of the gateway itself, where no rule is asked"
+        return None
+
+    def _check_public(self, path: str) -> None:
+        met = self._own.meet(path) if path.endswith("/") else None
+        if path == "/":
+            if self._table.get("everything") is not True:
+                self.mistakes.append(
+                    'path "/" is a prefix: with allow = "anyone" it opens every page of the application. Name what is '
+                    "public, or add everything = true if all of it is"
+                )
+        elif met:
+            self.mistakes.append(f'path "{path}" is public, and reaches over {met}, which is the gateway\'s own')
+        elif "everything" in self._table:
+            self.mistakes.append('everything goes with path = "/" only')
+
+    def _methods(self) -> frozenset[str]:
+        methods = self._table.get("methods", [])
+        if not isinstance(methods, list) or ("methods" in self._table and not methods):
+            self.mistakes.append("methods must be a list with at least one method; without it, all are meant")
+            return frozenset()
+        for method in methods:
+            if not isinstance(method, str) or not _METHOD.match(method):
+                self.mistakes.append(f"methods: {method!r} is no method: they are written in capitals, such as GET")
+        return frozenset(method for method in methods if isinstance(method, str))
+
+    def _allow(self) -> str | dict[str, frozenset[str]] | None:
+        allow = self._table.get("allow")
+        if isinstance(allow, str) and allow in ALLOW_WORDS:
+            return allow
+        if not isinstance(allow, dict) or not allow:
+            self.mistakes.append('allow must be "anyone", "signed-in" or a table of groups, users and email_domains')
+            return None
+        for name in allow.keys() - set(MEMBERS):
+            self.mistakes.append(f"allow: {name} is unknown: there are groups, users and email_domains")
+        return {name: self._members(name, allow[name]) for name in MEMBERS if name in allow}
+
+    def _members(self, name: str, values: object) -> frozenset[str]:
+        if not isinstance(values, list) or not values or not all(isinstance(v, str) and v.strip() for v in values):
+            self.mistakes.append(f"allow: {name} must be a list with at least one text")
+            return frozenset()
+        if name == "groups":
+            return frozenset(values)
+        folded = [value.strip().lower() if value.isascii() else value.strip() for value in values]
+        if name == "users":
+            self.mistakes += [f"allow: users: {v} is no e-mail address" for v in folded if v.find("@") < 1]
+            return frozenset(folded)
+        domains = [value.removeprefix("@") for value in folded]
+        self.mistakes += [f"allow: email_domains: {v} is no domain" for v in domains if not _DOMAIN.match(v)]
+        return frozenset(domains)
+
+
+def _never_asked(rules: Sequence[Rule | None]) -> list[str]:
+    """Name each rule whose every request is answered by the rules before it."""
+    found = []
+    for position, rule in enumerate(rules):
+        earlier = [
+            (number, other)
+            for number, other in enumerate(rules[:position], 1)
+            if rule is not None and other is not None and _reaches(other.path, rule.path)
+        ]
+        answered = frozenset[str]().union(*(other.methods for _number, other in earlier))
+        if any(not other.methods for _number, other in earlier) or (rule and rule.methods and rule.methods <= answered):
+            numbers = ", ".join(str(number) for number, _other in earlier)
+            found.append(
+                f"rules[{position + 1}]: is never asked, for rule {numbers} comes first and answers in its place"
+            )
+    return found
+
+
+def _reaches(path: str, other: str) -> bool:
+    return other.startswith(path) if path.endswith("/") else other == path

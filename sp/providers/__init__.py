@@ -1,0 +1,1 @@
+"""Identity providers: settings, presets, keys, and where they are stored."""

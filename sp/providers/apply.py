@@ -1,0 +1,209 @@
+"""Providers in the database: applied from a file, saved from the settings page, removed; every change is audited.
+
+Keys are sealed on their way in. A change is validated whole before anything is written, and a file that is applied
+twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.errors import StoreUnavailable
+from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
+from shared.schema import lock_for_transaction
+from shared.vault import Vault, VaultLocked
+from sp.activity import audit
+from sp.providers import changes, rows
+from sp.providers.provider import Provider, ProviderRefused, parse_provider
+from sp.providers.rows import MANAGED, default_of_the_file
+from sp.providers.rows import StoredProvider as StoredProvider  # handed out by `load`
+from sp.routes import OwnAddresses
+
+SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
+
+log = logging.getLogger("lychgate")
+
+
+class ProvidersRefused(ValueError):
+    """Providers that cannot be applied; `mistakes` has a line for each. Nothing was changed."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        self.mistakes = list(mistakes)
+        super().__init__("\n".join(mistakes))
+
+
+@dataclass
+class Applied:
+    """What a change did: names of providers, and new keys, to be shown once, by name."""
+
+    created: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    generated: dict[str, str] = field(default_factory=dict)
+
+
+class ProviderStore:
+    """Reads and writes providers. *vault* seals their keys; *own* are the gateway's addresses.
+
+    What the operator's file defines is changed by that file alone, which is applied at each start.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._vault = vault
+        self._own = own
+
+    def revision(self) -> int:
+        """Return a number that grows with each change of the settings. Raises StoreUnavailable."""
+        with self._reading() as connection:
+            return rows.revision(connection)
+
+    def load(self) -> list[StoredProvider]:
+        """Return every provider, by name. Raises StoreUnavailable."""
+        with self._reading() as connection:
+            return rows.load_all(connection)
+
+    def apply(self, document: Mapping[str, Any], *, actor: str, managed_by_file: bool = False) -> Applied:
+        """Create or change the providers of *document*, a table of names and settings.
+
+        `keys` left out or empty keeps the stored ones; a new HS provider without any gets one generated. With
+        *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
+        longer names is removed. Raises ProvidersRefused with every mistake in every provider.
+        """
+        wanted, mistakes = _read(document, self._own)
+        applied = Applied()
+        with self._writing.begin() as connection:
+            lock_for_transaction(connection, SETTINGS_LOCK)
+            stored = {item.provider.name: item for item in rows.load_all(connection)}
+            for provider, keys in wanted:
+                if not managed_by_file and (found := _mistakes_of_hand(provider, stored)):
+                    mistakes += found
+                    continue
+                try:
+                    self._put(connection, provider, keys, stored.get(provider.name), managed_by_file, actor, applied)
+                except (KeyRefused, VaultLocked) as error:
+                    mistakes.append(f"{provider.name}: keys: {error}")
+            if mistakes:
+                raise ProvidersRefused(mistakes)
+            names = {provider.name for provider, _keys in wanted}
+            if managed_by_file:
+                for name in [n for n, item in stored.items() if item.managed_by_file and n not in names]:
+                    self._remove(connection, stored[name], actor)
+                    applied.removed.append(name)
+            if applied.created or applied.changed:
+                rows.bump_revision(connection)
+        return applied
+
+    def remove(self, name: str, *, actor: str) -> bool:
+        """Remove the provider *name* with its keys; tell whether it was there. Accounts and sessions stay.
+
+        Raises ProvidersRefused for one that the operator's file defines.
+        """
+        with self._writing.begin() as connection:
+            stored = rows.load_one(connection, name, lock=True)
+            if stored is None:
+                return False
+            if stored.managed_by_file:
+                raise ProvidersRefused([f"{name}: {MANAGED}"])
+            self._remove(connection, stored, actor)
+        return True
+
+    def note_use(self, connection: Connection, key_id: int, now: datetime) -> None:
+        """Record when a key last verified a token, so that a retired one is seen to be unused."""
+        rows.note_key_use(connection, key_id, now)
+
+    def _remove(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
+        rows.remove(connection, stored.provider.name)
+        audit.record(connection, actor, "provider removed", stored.provider.name, changes.removed(stored))
+        rows.bump_revision(connection)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except SQLAlchemyError as error:
+            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+
+    def _put(
+        self,
+        connection: Connection,
+        provider: Provider,
+        keys: Sequence[str],
+        stored: StoredProvider | None,
+        managed_by_file: bool,
+        actor: str,
+        applied: Applied,
+    ) -> None:
+        name = provider.name
+        try:
+            materials = list(keys) or [self._vault.open(key.sealed) for key in (stored.keys if stored else ())]
+        except VaultLocked as locked:
+            if not managed_by_file:
+                raise
+            # The gateway starts all the same, without this provider's keys: local sign-in must remain possible.
+            log.error("provider %s stays as it was: %s", name, locked)
+            applied.unchanged.append(name)
+            return
+        if not materials and provider.algorithm in SYMMETRIC:
+            applied.generated[name] = generate_key(provider.algorithm)
+            materials = [applied.generated[name]]
+        if not materials and not provider.jwks_url:
+            raise KeyRefused(f"{provider.algorithm} needs a public key, or a JWKS endpoint (jwks_url)")
+        key_set = load_key_set(materials, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+        fingerprints = [key.fingerprint for key in key_set.keys]
+
+        detail = changes.changed(provider, stored, fingerprints) if stored else changes.created(provider, fingerprints)
+        resealing = stored is not None and not all(self._vault.opens(key.sealed) for key in stored.keys)
+        if stored is not None and not detail and stored.managed_by_file == managed_by_file and not resealing:
+            applied.unchanged.append(name)
+            return
+        rows.write(connection, provider, is_new=stored is None, managed_by_file=managed_by_file)
+        kept = stored.keys if stored else ()
+        rows.write_keys(connection, name, kept, dict(zip(fingerprints, materials, strict=True)), self._vault)
+        changes.take_default(connection, provider, actor)
+        (applied.changed if stored else applied.created).append(name)
+        audit.record(connection, actor, "provider changed" if stored else "provider created", name, detail)
+
+
+def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) -> list[str]:
+    """Return what forbids a change by hand of *provider*: the operator's file has the last word."""
+    if (before := stored.get(provider.name)) is not None and before.managed_by_file:
+        return [f"{provider.name}: {MANAGED}"]
+    if why := default_of_the_file(stored.values(), provider):
+        return [f"{provider.name}: default: {why}"]
+    return []
+
+
+def _read(document: Mapping[str, Any], own: OwnAddresses) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
+    """Return the providers and key materials of *document*, and the mistakes in it."""
+    found: list[tuple[Provider, list[str]]] = []
+    mistakes: list[str] = []
+    for name, settings in document.items():
+        if not isinstance(settings, Mapping):
+            mistakes.append(f"{name}: must be a table")
+            continue
+        keys = settings.get("keys", [])
+        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+            mistakes.append(f"{name}: keys: must be a list of texts")
+            continue
+        try:
+            found.append((parse_provider(name, settings, own), keys))
+        except ProviderRefused as error:
+            mistakes += [f"{name}: {setting}: {why}" for setting, why in error.mistakes.items()]
+    names = [provider.name for provider, _keys in found]
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    mistakes += [f"{name}: is named twice" for name in doubled]
+    if len(defaults := [provider.name for provider, _keys in found if provider.default]) > 1:
+        mistakes.append(f"{', '.join(defaults)}: only one provider can be the default")
+    return [(provider, keys) for provider, keys in found if provider.name not in doubled], mistakes

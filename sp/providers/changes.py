@@ -1,0 +1,83 @@
+"""What a change of the providers leaves in the audit trail: settings before and after, keys by fingerprint only.
+
+A creation is told by what differs from the preset; a removal by everything, as what a preset means may have changed
+since. Written within the transaction of the change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from sp.activity import audit
+from sp.providers import rows
+from sp.providers.provider import Provider, parse_provider
+from sp.providers.rows import StoredProvider
+
+ALWAYS_TOLD = ("preset", "algorithm")
+UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing
+
+Changes = dict[str, Any]
+
+
+def created(provider: Provider, fingerprints: Sequence[str]) -> Changes:
+    """Return [None, value] of each setting of a new provider that is not its preset's, and of its keys.
+
+    A field that the preset matches and this provider does not has the value "", as in files.
+    """
+    preset = parse_provider(provider.name, {"preset": provider.preset})
+    different = _compare(preset.as_settings(), provider)
+    changes = {name: [None, "" if after is None else after] for name, (_before, after) in different.items()}
+    settings = provider.as_settings()
+    told = {name: [None, settings[name]] for name in ALWAYS_TOLD}
+    return told | changes | ({"keys": [None, list(fingerprints)]} if fingerprints else {})
+
+
+def changed(provider: Provider, stored: StoredProvider, fingerprints: Sequence[str]) -> Changes:
+    """Return [before, after] of each setting that differs, and of the keys."""
+    changes = _compare(stored.settings, provider)
+    before = _fingerprints(stored)
+    return changes | ({"keys": [before, list(fingerprints)]} if before != list(fingerprints) else {})
+
+
+def removed(stored: StoredProvider) -> Changes:
+    """Return [value, None] of every setting that the provider had, and of its keys."""
+    last = {name: [value, None] for name, value in _flat(stored.settings).items()}
+    return last | {"keys": [_fingerprints(stored), None]}
+
+
+def take_default(connection: Connection, provider: Provider, actor: str) -> None:
+    """If *provider* is to be the default, write down from which one it takes that."""
+    if provider.default:
+        for other in rows.withdraw_default(connection, except_for=provider.name):
+            audit.record(connection, actor, "provider changed", other, {"default": [True, False]})
+
+
+def _compare(before: Mapping[str, Any], provider: Provider) -> Changes:
+    old, new = _flat(before), _flat(provider.as_settings())
+    return {
+        name: [old.get(name), new.get(name)]
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and not _is_reordered(name, old.get(name), new.get(name))
+    }
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *settings* with tables taken apart, and without the fields of a mapping that are not wanted."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= {f"{name}.{part}": inner for part, inner in value.items() if inner != "" or name != "mapping"}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _is_reordered(name: str, before: Any, after: Any) -> bool:
+    return name in UNORDERED and set(before or ()) == set(after or ())
+
+
+def _fingerprints(stored: StoredProvider) -> list[str]:
+    return [key.fingerprint for key in stored.keys]

@@ -1,0 +1,212 @@
+"""Changes that an administrator makes on the settings page: one provider at a time, validated whole, audited.
+
+Two administrators who edit at once do not overwrite each other in silence: a change names the version that it was
+made on, and is refused if that is no longer the present one. A provider that the operator's file defines is changed
+in that file only. Keys come in here, are sealed, and go out again once at most, when one was generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from shared.errors import ProviderUnknown
+from shared.vault import Vault
+from sp.activity import audit
+from sp.providers import changes, rows
+from sp.providers.keys import JudgedKey, NewKey, judge, keys_after, new_key
+from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
+from sp.providers.rows import StoredKey, StoredProvider
+from sp.routes import OwnAddresses
+
+MAX_JUDGED = 1000  # keys whose judgement is remembered
+
+
+class ManagedByFile(Exception):
+    """The provider is defined by the operator's file (SP_CONFIG) and is changed there."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody else has changed the provider since the page was opened. `stored` is what it is now."""
+
+    def __init__(self, stored: StoredProvider) -> None:
+        self.stored = stored
+        super().__init__(f"the provider {stored.provider.name} was changed meanwhile")
+
+
+class ProviderEditor:
+    """Creates, changes and removes providers for *actor*, who is named in the audit trail.
+
+    *vault* seals their keys; *own* are the gateway's addresses.
+    """
+
+    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._vault = vault
+        self._own = own
+        self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
+
+    def find(self, name: str) -> StoredProvider:
+        """Return the provider *name* as it is kept, or raise ProviderUnknown."""
+        with self._engine.connect() as connection:
+            return _known(rows.load_one(connection, name), name)
+
+    def create(self, name: str, settings: Mapping[str, Any], material: str, *, actor: str) -> tuple[Provider, str]:
+        """Create a provider; return it with the generated key to be shown once, or "".
+
+        Without *material* a key is generated, unless there is a JWKS endpoint. Raises ProviderRefused with every
+        mistake, by setting.
+        """
+        mistakes: dict[str, str] = {}
+        try:
+            name = parse_name(name)
+        except ProviderRefused as error:
+            mistakes |= error.mistakes
+            name = "new"
+        provider = _parse(name, settings, self._own, mistakes)
+        key = new_key(provider, material, mistakes) if material or not provider.jwks_url else None
+        with self._writing.begin() as connection:
+            if "name" not in mistakes and rows.load_one(connection, name) is not None:
+                mistakes["name"] = f"there is a provider {name} already"
+            self._check_default(connection, provider, mistakes)
+            if mistakes:
+                raise ProviderRefused(mistakes)
+            rows.write(connection, provider, is_new=True, managed_by_file=False)
+            if key is not None:
+                rows.write_keys(connection, name, (), {key.key.fingerprint: key.material}, self._vault)
+            changes.take_default(connection, provider, actor)
+            rows.bump_revision(connection)
+            detail = changes.created(provider, [key.key.fingerprint] if key else [])
+            audit.record(connection, actor, "provider created", name, detail)
+        return provider, key.shown_once if key else ""
+
+    def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
+        """Change the settings of a provider, and add the key *material* if it is not empty; return the provider.
+
+        With a new algorithm the stored keys stay only if they fit it, or else *material* or a JWKS endpoint must take
+        their place. Raises ProviderRefused with every mistake, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        """
+        with self._editing(name, version) as (connection, stored):
+            mistakes: dict[str, str] = {}
+            provider = _parse(name, settings, self._own, mistakes)
+            new = new_key(provider, material, mistakes) if material else None
+            keys: dict[str, str | None] = {key.fingerprint: None for key in stored.keys}
+            if "keys" not in mistakes and "algorithm" not in mistakes:
+                keys = keys_after(self._vault, provider, stored, new, mistakes)
+            self._check_default(connection, provider, mistakes)
+            if mistakes:
+                raise ProviderRefused(mistakes)
+            detail = changes.changed(provider, stored, list(keys))
+            rows.write(connection, provider, is_new=False, managed_by_file=False)
+            rows.write_keys(connection, name, stored.keys, keys, self._vault)
+            changes.take_default(connection, provider, actor)
+            if detail:
+                audit.record(connection, actor, "provider changed", name, detail)
+        return provider
+
+    def switch(self, name: str, enabled: bool, *, actor: str) -> Provider:
+        """Enable or disable a provider; return it."""
+        with self._editing(name) as (connection, stored):
+            if stored.mistakes:
+                raise ProviderRefused(stored.mistakes)
+            provider = replace(stored.provider, enabled=enabled)
+            if provider != stored.provider:
+                rows.write(connection, provider, is_new=False, managed_by_file=False)
+                audit.record(connection, actor, "provider enabled" if enabled else "provider disabled", name)
+        return provider
+
+    def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
+        """Add a key, generated if *material* is empty, behind the others: it verifies at once, and signs nothing yet.
+
+        The identity provider is given the key after that, so that no sign-in is refused in between. Raises
+        ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        """
+        with self._editing(name, version) as (connection, stored):
+            mistakes: dict[str, str] = {}
+            new = new_key(stored.provider, material, mistakes)
+            keys = keys_after(self._vault, stored.provider, stored, new, mistakes) if new else {}
+            if new is None or mistakes:
+                raise ProviderRefused(mistakes)
+            rows.write_keys(connection, name, stored.keys, keys, self._vault)
+            audit.record(connection, actor, "key added", name, {"keys": [None, new.key.fingerprint]})
+        return new
+
+    def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
+        """Remove a key. The last one stays where there is no JWKS endpoint: without it everybody is locked out."""
+        with self._editing(name) as (connection, stored):
+            kept = [key for key in stored.keys if key.fingerprint != fingerprint]
+            if len(kept) == len(stored.keys):
+                return
+            if not kept and not stored.provider.jwks_url:
+                raise ProviderRefused({"keys": "the last key stays: add another one first, or disable the provider"})
+            wanted: dict[str, str | None] = {key.fingerprint: None for key in kept}
+            rows.write_keys(connection, name, stored.keys, wanted, self._vault)
+            audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
+
+    def sign_with(self, name: str, fingerprint: str, *, actor: str) -> None:
+        """Put a key first: it signs what the gateway sends to the provider's logout URL."""
+        with self._editing(name) as (connection, stored):
+            order = sorted((key.fingerprint for key in stored.keys), key=lambda one: one != fingerprint)
+            if not order or order[0] != fingerprint or stored.keys[0].fingerprint == fingerprint:
+                return
+            wanted: dict[str, str | None] = dict.fromkeys(order)
+            rows.write_keys(connection, name, stored.keys, wanted, self._vault)
+            audit.record(connection, actor, "signing key chosen", name, {"keys": [order[1], fingerprint]})
+
+    def remove(self, name: str, *, actor: str) -> None:
+        """Remove a provider with its keys. Accounts stay, and so do their ids there."""
+        with self._editing(name) as (connection, stored):
+            rows.remove(connection, name)
+            audit.record(connection, actor, "provider removed", name, changes.removed(stored))
+
+    def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
+        """Return the keys of *stored* with what is wrong with each."""
+        return [self._judge(key, stored.provider) for key in stored.keys]
+
+    def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
+        """Judge a key once: opening one takes longer than the rest of the page."""
+        case = (key.sealed, provider.algorithm, provider.allow_short_secret)
+        if case not in self._judged:
+            if len(self._judged) >= MAX_JUDGED:
+                self._judged.clear()
+            found = judge(self._vault, key, provider)
+            self._judged[case] = found.usable, found.problem
+        return JudgedKey(key, *self._judged[case])
+
+    @contextmanager
+    def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
+        """A transaction in which nobody else changes the provider; it ends with a new revision."""
+        with self._writing.begin() as connection:
+            stored = _known(rows.load_one(connection, name, lock=True), name)
+            if stored.managed_by_file:
+                raise ManagedByFile
+            if version is not None and version != stored.version:
+                raise ChangedMeanwhile(stored)
+            yield connection, stored
+            rows.bump_revision(connection)
+
+    def _check_default(self, connection: Connection, provider: Provider, mistakes: dict[str, str]) -> None:
+        if provider.default and (why := rows.default_of_the_file(rows.load_all(connection), provider)):
+            mistakes["default"] = why
+
+
+def _parse(name: str, settings: Mapping[str, Any], own: OwnAddresses, mistakes: dict[str, str]) -> Provider:
+    """Return the provider that *settings* make; with mistakes, one that serves to look for further mistakes."""
+    try:
+        return parse_provider(name, settings, own)
+    except ProviderRefused as error:
+        mistakes |= error.mistakes
+        algorithm, jwks_url = settings.get("algorithm", "HS256"), settings.get("jwks_url", "")
+        short = settings.get("allow_short_secret") is True
+        return Provider(name, algorithm=algorithm, jwks_url=jwks_url, allow_short_secret=short)
+
+
+def _known(stored: StoredProvider | None, name: str) -> StoredProvider:
+    if stored is None:
+        raise ProviderUnknown(f"there is no provider {name[:60]}")
+    return stored

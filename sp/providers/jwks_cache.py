@@ -1,0 +1,55 @@
+"""The last good keys of each key endpoint, in the database, so that a restart while it is down locks nobody out.
+
+They are public, but not to be planted: whoever can write to the database only must not gain a key that signs people
+in. So they are sealed like the configured keys, together with the provider and the address that they belong to, and
+with the time at which they were fetched: a row that is put back later is as old as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.vault import Vault, VaultLocked
+from sp.database.models import KeyCopy
+
+_copy: Any = KeyCopy.__table__
+
+log = logging.getLogger("lychgate")
+
+
+class SqlKeyCopies:
+    """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: a copy is a second line."""
+
+    def __init__(self, engine: Engine, vault: Vault) -> None:
+        self._engine, self._vault = engine, vault
+
+    def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
+        """Return the JWKs saved for *provider* and *url*, and when; none if there are none that can be trusted."""
+        try:
+            with self._engine.connect() as connection:
+                sealed = connection.execute(select(_copy.c.sealed).where(_copy.c.provider == provider)).scalar()
+            content = json.loads(self._vault.open(sealed)) if sealed else {}
+        except (SQLAlchemyError, VaultLocked) as error:
+            log.warning("the last good keys of %s cannot be read: %s", provider, type(error).__name__)
+            return [], 0.0
+        if (content.get("provider"), content.get("url")) != (provider, url):
+            return [], 0.0  # the address was changed meanwhile, or the row comes from elsewhere
+        jwks: list[Mapping[str, Any]] = content["keys"]
+        return jwks, float(content.get("at", 0.0))  # without a time: of an older version, so older than can be told
+
+    def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
+        sealed = self._vault.seal(json.dumps({"provider": provider, "url": url, "at": time.time(), "keys": list(jwks)}))
+        try:
+            with self._engine.execution_options(write=True).begin() as connection:
+                connection.execute(delete(_copy).where(_copy.c.provider == provider))
+                connection.execute(insert(_copy), {"provider": provider, "sealed": sealed})
+        except SQLAlchemyError as error:
+            log.warning("the keys of %s cannot be kept: %s", provider, type(error).__name__)

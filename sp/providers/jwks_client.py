@@ -1,0 +1,226 @@
+"""The keys that an identity provider publishes at an address: fetched with care, and kept.
+
+A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
+thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart, for at
+most a day. What it does publish is believed, even if nothing in it is of use, for a key is withdrawn by no longer
+publishing it. So who has stolen a key and can cut us off from the address does not keep it in force for longer.
+No token has a say in where keys come from; a token can at most make us look again, now and then, at the same address.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from shared.errors import KeyUnavailable, TokenMalformed
+from shared.keys import KeyRefused, KeySet, TokenKey, load_jwk
+from shared.outbound import ExchangeFailed, exchange
+from shared.tokens import read_object
+from sp.providers.patience import GLANCE, MOST_SECONDS, Patience
+
+FETCH_SECONDS = 5.0  # for a whole fetch
+PATIENCE = 1.0  # seconds that a sign-in waits for an address that failed before
+MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
+MAX_KEYS = 50  # of a set: a token without a kid is tried against each
+FRESH = 300  # seconds for which keys are used without looking again
+STALE = 3600  # seconds after which a sign-in waits for the look; before, it goes on with the keys at hand
+MAX_STALE = 86_400  # seconds for which the last good keys go on while the address fails; SP_JWKS_MAX_STALE
+SAVES = 24  # of keys that do not change, within that time, so that a restart knows when they were last published
+RETRY = 30  # seconds between two tries of an address that fails, while there are keys to go on with
+RETRY_WITHOUT_KEYS = 1  # seconds between two tries, while there are none
+UNKNOWN_KEY = 10  # seconds between two looks that tokens with an unknown key can cause
+PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
+
+log = logging.getLogger("lychgate")
+
+
+class KeyCopies(Protocol):
+    """Keeps the last good keys of each provider, for a start during which the address fails. Does its best only."""
+
+    def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
+        """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.
+
+        None if there are none, or none that can be trusted.
+        """
+
+    def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
+        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
+
+
+def fetch(url: str) -> bytes:
+    """Return what *url* publishes, or raise ExchangeFailed."""
+    headers = {"Accept": "application/jwk-set+json, application/json"}
+    answer = exchange(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES, headers=headers)
+    if answer.status != 200:
+        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting names the address itself
+    return answer.body
+
+
+def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
+    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is none.
+
+    A member that is of another kind, broken, weak or private is left out: "Implementations SHOULD ignore JWKs within
+    a JWK Set that use kty values that are not understood by them, that are missing required members, or for which
+    values are out of the supported ranges."
+    """
+    try:
+        members = read_object(octets, "answer").get("keys")
+    except TokenMalformed as rejection:
+        raise ExchangeFailed(rejection.detail) from rejection
+    if not isinstance(members, list):
+        raise ExchangeFailed("the answer is no key set: it has no list named keys")
+    return KeySet(tuple(_usable(members, algorithm))[:MAX_KEYS])
+
+
+class KeyEndpoint:
+    """The keys of one provider at one address. Any number of threads may ask at once."""
+
+    def __init__(
+        self,
+        provider: str,
+        url: str,
+        algorithm: str,
+        copies: KeyCopies,
+        *,
+        max_stale: float = MAX_STALE,
+        fetch: Callable[[str], bytes] = fetch,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.provider, self.url, self.algorithm = provider, url, algorithm
+        self._copies, self._fetch, self._max_stale = copies, fetch, max_stale
+        self._clock, self._wall_clock = clock, wall_clock
+        self._lock = threading.Lock()
+        self._under_way: threading.Event | None = None
+        self._keys: KeySet | None = None
+        self._fetched_at = self._tried_at = self._looked_for_unknown_at = self._saved_at = float("-inf")
+        self._confirmed_at = float("-inf")  # when the address last published the keys, here or before a restart
+        self._problem = ""
+
+    def keys(self, patience: Patience | None = None) -> KeySet:
+        """Return the keys that are valid now. Raises KeyUnavailable if there are none, or none for too long."""
+        age = self._clock() - self._fetched_at
+        usable = self._can_go_on()
+        if age >= FRESH or not usable:
+            look = self._look(RETRY if usable else RETRY_WITHOUT_KEYS)
+            if look is not None and (not usable or (age >= STALE and not self._problem)):
+                self._wait(look, patience or Patience())
+        keys = self._keys
+        if keys is None:
+            problem = self._problem or "it takes long, and others wait for it already"
+            raise KeyUnavailable(f"the keys of {self.provider} cannot be fetched: {problem}")
+        if self._is_too_old():
+            raise KeyUnavailable(f"the keys of {self.provider} were last fetched too long ago: {self._problem}")
+        if not keys.keys:
+            raise KeyUnavailable(f"{self.provider} publishes no key that could verify {self.algorithm}")
+        return keys
+
+    def _can_go_on(self) -> bool:
+        """Tell whether there are keys to verify with, whatever the address says next."""
+        return self._keys is not None and bool(self._keys.keys) and not self._is_too_old()
+
+    def _is_too_old(self) -> bool:
+        return self._clock() - self._confirmed_at >= self._max_stale
+
+    def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
+        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none.
+
+        Raises KeyUnavailable if too many requests wait for keys already.
+        """
+        with self._lock:
+            may_look = self._clock() - self._looked_for_unknown_at >= UNKNOWN_KEY
+            if may_look and self._under_way is None and self._keys is tried:
+                self._looked_for_unknown_at = self._clock()
+                look: threading.Event | None = self._begin()
+            else:
+                look = self._under_way
+        if look is not None and not self._wait(look, patience or Patience()) and self._keys is tried:
+            raise KeyUnavailable(f"the keys of {self.provider} are being fetched, and too many wait for them already")
+        return self._keys if self._keys is not tried else None
+
+    def _look(self, interval: float) -> threading.Event | None:
+        """Return an event that is set when the fetch under way ends, begun now if none was for *interval* seconds."""
+        with self._lock:
+            if self._under_way is None and self._clock() - self._tried_at >= interval:
+                return self._begin()
+            return self._under_way
+
+    def _begin(self) -> threading.Event:
+        self._tried_at = self._clock()
+        self._under_way = done = threading.Event()
+        name = f"keys of {self.provider}"
+        threading.Thread(target=self._refresh, args=(done,), name=name, daemon=True).start()
+        return done
+
+    def _wait(self, look: threading.Event, patience: Patience) -> bool:
+        """Wait for a fetch, but not for long where the last one failed. Say whether there was a place to wait."""
+        glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
+        fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
+        if fetched is False and not look.is_set():
+            self._problem = self._problem or "it takes too long"  # the look-up of a name can outlast a fetch
+        return fetched is not None
+
+    def _refresh(self, done: threading.Event) -> None:
+        try:
+            keys = parse_key_set(self._fetch(self.url), self.algorithm)
+            self._problem, self._fetched_at = "", self._clock()
+            self._confirmed_at = self._fetched_at
+            is_news = keys != self._keys
+            if is_news:
+                self._keys = keys  # only then another object, by which `newer_than` tells that there is news
+            if is_news or self._fetched_at - self._saved_at >= self._max_stale / SAVES:
+                self._saved_at = self._fetched_at
+                self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
+        except ExchangeFailed as error:
+            self._problem = str(error)
+            log.warning("the keys of %s at %s cannot be fetched: %s", self.provider, self.url, error)
+            if self._keys is None:
+                self._keys = self._saved()
+        except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
+            self._problem = "an unexpected error, which stands in the log"
+            log.exception("the keys of %s could not be taken over", self.provider)
+        finally:
+            with self._lock:
+                self._under_way = None
+            done.set()
+
+    def _saved(self) -> KeySet | None:
+        jwks, at = self._copies.load(self.provider, self.url)
+        keys = tuple(_usable(jwks, self.algorithm))
+        if not keys:
+            return None
+        # A time in the future is as doubtful as one in the past: the clock was wrong, then or now.
+        self._confirmed_at = self._clock() - abs(self._wall_clock() - at)
+        log.warning("the last good keys of %s are used instead", self.provider)
+        return KeySet(keys)
+
+
+def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
+    """Return the keys of *members* that can verify *algorithm*, each once."""
+    found: dict[str, TokenKey] = {}
+    for member in members:
+        try:
+            key = _load(member, algorithm)
+        except KeyRefused as refusal:
+            log.debug("a member of a key set is left out: %s", refusal)
+        else:
+            found.setdefault(f"{key.kid} {key.fingerprint}", key)
+    return list(found.values())
+
+
+def _published(key: TokenKey) -> dict[str, Any]:
+    """Return the key as it was published: one without a name is kept without one."""
+    return {name: value for name, value in key.public_jwk().items() if name != "kid" or key.kid is not None}
+
+
+def _load(member: Any, algorithm: str) -> TokenKey:
+    if not isinstance(member, dict):
+        raise KeyRefused("it is no JSON object")
+    if PRIVATE_MEMBERS & member.keys():
+        raise KeyRefused("it is a private key or a secret, which everybody knows by now")
+    if not isinstance(member.get("kid", ""), str):
+        raise KeyRefused("its kid is no text")
+    return load_jwk(member, algorithm)

@@ -1,0 +1,109 @@
+"""Which keys a provider is to have after a change, and what is wrong with those that it has.
+
+Decides; `sp.providers.edit` writes. What a key must be to be one at all is the policy of `shared.keys`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey, generate_key, key_set, load_key, public_pem
+from shared.vault import Vault, VaultLocked
+from sp.providers.provider import Provider
+from sp.providers.rows import StoredKey, StoredProvider
+
+PRIVATE_KEY = (
+    "this is a private key: it belongs at the identity provider alone. Paste its public half, and if the private one "
+    "has been sent around, make a new pair"
+)
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key about to be stored. `shown_once` is what the identity provider needs of a generated one, else empty."""
+
+    material: str
+    key: TokenKey
+    shown_once: str = ""
+
+
+@dataclass(frozen=True)
+class JudgedKey:
+    """A stored key, whether it verifies anything, and what is wrong with it, if anything is."""
+
+    stored: StoredKey
+    usable: bool
+    problem: str
+
+
+def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
+    """Return the key in *material*, or a generated one if that is empty. None, and a mistake, if it is refused."""
+    if "algorithm" in mistakes:
+        return None
+    shown_once = ""
+    if not material:
+        shown_once = material = generate_key(provider.algorithm)
+        if provider.algorithm not in SYMMETRIC:
+            material = public_pem(shown_once)  # the private half is the identity provider's, and is not kept here
+    try:
+        key = load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+        if key.private and provider.algorithm not in SYMMETRIC:
+            raise KeyRefused(PRIVATE_KEY)
+    except KeyRefused as error:
+        mistakes["keys"] = str(error)
+        return None
+    return NewKey(material, key, shown_once)
+
+
+def keys_after(
+    vault: Vault, provider: Provider, stored: StoredProvider, new: NewKey | None, mistakes: dict[str, str]
+) -> dict[str, str | None]:
+    """Return the keys that the provider is to have: material by fingerprint, None for one that is stored already.
+
+    A new key goes behind the others: it verifies at once, and signs nothing before it is told to. With another
+    algorithm than before, the stored keys stay only if all of them fit it.
+    """
+    added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
+    before = stored.provider
+    policy_stays = (provider.algorithm, provider.allow_short_secret) == (before.algorithm, before.allow_short_secret)
+    if new is None and policy_stays and stored.keys:
+        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be opened: they are no worse
+    try:
+        present = _load(vault, provider, stored)
+    except (KeyRefused, VaultLocked) as error:
+        if provider.algorithm != before.algorithm and (new or provider.jwks_url):
+            return added
+        if new is None:
+            mistakes["keys"] = f"the stored keys do not fit: {error}. Enter one that does"
+            return added
+        present = KeySet(())  # a key that cannot be opened must not keep a good one out
+    try:
+        key_set([*present.keys, *([new.key] if new else [])])
+    except KeyRefused as error:
+        mistakes["keys"] = str(error)
+    if not stored.keys and not added and not provider.jwks_url:
+        mistakes["keys"] = "enter a key" + ("" if provider.algorithm in SYMMETRIC else ", or a JWKS endpoint")
+    return {key.fingerprint: None for key in stored.keys} | added
+
+
+def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
+    """Return a stored key with what is wrong with it."""
+    try:
+        material = vault.open(key.sealed)
+        load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+    except (VaultLocked, KeyRefused) as error:
+        return JudgedKey(key, False, f"It cannot be used: {error}.")
+    if provider.allow_short_secret:
+        try:
+            load_key(material, provider.algorithm)
+        except KeyRefused as error:
+            return JudgedKey(key, True, f"It is weak: {error}.")
+    return JudgedKey(key, True, "")
+
+
+def _load(vault: Vault, provider: Provider, stored: StoredProvider) -> KeySet:
+    keys = []
+    for key in stored.keys:
+        material = vault.open(key.sealed)
+        keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
+    return key_set(keys)

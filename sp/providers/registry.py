@@ -1,0 +1,185 @@
+"""The providers that a worker trusts at the moment: settings and opened keys, at hand for each request.
+
+Reads the database again when the settings have changed, which it asks at most every SP_SESSION_CACHE seconds. Keys
+are imported here, once, because importing one costs more than a whole sign-in.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid
+from shared.keys import KeyRefused, KeySet, TokenKey, load_key
+from shared.tokens import take_apart
+from shared.vault import Vault, VaultLocked
+from sp.providers.apply import ProviderStore, StoredProvider
+from sp.providers.jwks_client import KeyCopies, KeyEndpoint
+from sp.providers.patience import Patience
+from sp.providers.provider import Provider
+
+Result = TypeVar("Result")
+log = logging.getLogger("lychgate")
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """A provider with its keys ready. `key_ids` gives the database row of each key by its fingerprint."""
+
+    provider: Provider
+    managed_by_file: bool
+    configured: KeySet | None
+    key_ids: dict[str, int]
+    endpoint: KeyEndpoint | None = None
+
+    @property
+    def signing_key(self) -> TokenKey | None:
+        """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
+        return next((key for key in self.configured.keys if key.private), None) if self.configured else None
+
+    def with_keys(
+        self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None
+    ) -> Result:
+        """Return what *attempt*, which verifies the token, makes of this provider's keys.
+
+        If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
+        keys: its endpoint is looked at once more, at most every few seconds, and with other keys tried again.
+        """
+        patience = patience or Patience()
+        keys = self.keys(patience)
+        try:
+            return attempt(keys)
+        except SignatureInvalid:
+            newer = self._newer_keys(unverified_token, keys, patience)
+            if newer is None:
+                raise
+        return attempt(newer)
+
+    def _newer_keys(self, unverified_token: str, tried: KeySet, patience: Patience) -> KeySet | None:
+        kid = take_apart(unverified_token).header.get("kid")
+        if self.endpoint is None or any(key.kid == kid for key in tried.keys if key.kid is not None):
+            return None
+        return self.endpoint.newer_than(tried, patience)
+
+    def keys(self, patience: Patience | None = None) -> KeySet:
+        """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
+
+        Raises KeyUnavailable if the configured ones cannot be opened, or the endpoint never answered.
+        """
+        if self.endpoint is not None:
+            return self.endpoint.keys(patience)
+        if self.configured is None:
+            raise KeyUnavailable(f"the stored keys of {self.provider.name} cannot be opened with this SP_SECRET_KEY")
+        return self.configured
+
+
+class ProviderRegistry:
+    """Gives out providers by name. *adjust* lets the demo point its provider at the other program's address."""
+
+    def __init__(
+        self,
+        store: ProviderStore,
+        vault: Vault,
+        *,
+        copies: KeyCopies,
+        cache: int,
+        jwks_max_stale: int,
+        adjust: Callable[[Provider], Provider] = lambda provider: provider,
+    ) -> None:
+        self._store, self._vault, self._cache, self._adjust = store, vault, cache, adjust
+        self._copies, self._jwks_max_stale = copies, jwks_max_stale
+        self._endpoints: dict[str, KeyEndpoint] = {}
+        self._trusted: dict[str, Trusted] = {}
+        self._revision = -1
+        self._asked_at = float("-inf")
+
+    def all(self) -> list[Trusted]:
+        """Return every provider, enabled or not, by name. Raises StoreUnavailable."""
+        self._refresh()
+        return list(self._trusted.values())
+
+    def enabled(self) -> list[Trusted]:
+        """Return the enabled providers, the default one first."""
+        found = [trusted for trusted in self.all() if trusted.provider.enabled]
+        return sorted(found, key=lambda trusted: not trusted.provider.default)
+
+    def get(self, name: str | None) -> Trusted:
+        """Return the enabled provider *name*, or the default one for None.
+
+        The default is the one marked so, else the only enabled one. Raises ProviderUnknown, ProviderDisabled.
+        """
+        trusted = self.find(name)
+        if not trusted.provider.enabled:
+            raise ProviderDisabled(f"the provider {trusted.provider.name} is disabled")
+        return trusted
+
+    def find(self, name: str | None) -> Trusted:
+        """Return the provider *name*, or the default one for None, enabled or not. Raises ProviderUnknown."""
+        if name is None:
+            return self._default()
+        self._refresh()
+        trusted = self._trusted.get(name.lower())
+        if trusted is None:
+            raise ProviderUnknown(f"there is no provider {name[:60]}")
+        return trusted
+
+    def forget(self) -> None:
+        """Read the database at the next request, for a change that was made here."""
+        self._asked_at = float("-inf")
+
+    def _default(self) -> Trusted:
+        everyone = self.all()
+        marked = [trusted for trusted in everyone if trusted.provider.default]
+        candidates = marked or [t for t in everyone if t.provider.enabled] or everyone
+        if not candidates:
+            raise ProviderUnknown("no identity provider is configured")
+        if len(candidates) > 1 and not marked:
+            raise ProviderUnknown("several providers are enabled and none is the default: name one in the address")
+        return candidates[0]
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now - self._asked_at < self._cache:
+            return
+        revision = self._store.revision()
+        if revision != self._revision:
+            self._trusted = {item.provider.name: self._open(item) for item in self._store.load()}
+            self._revision = revision
+        self._trusted = {
+            name: replace(trusted, provider=self._adjust(trusted.provider)) for name, trusted in self._trusted.items()
+        }
+        self._asked_at = now
+
+    def _open(self, stored: StoredProvider) -> Trusted:
+        """Open the keys. One that cannot be opened verifies nothing, and keeps no other one from verifying."""
+        provider = stored.provider
+        keys = []
+        for kept in stored.keys:
+            try:
+                material = self._vault.open(kept.sealed)
+                keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
+            except (VaultLocked, KeyRefused) as error:
+                log.error("provider %s: the key %s cannot be used: %s", provider.name, kept.fingerprint, error)
+        usable = KeySet(tuple(keys)) if keys or not stored.keys else None
+        ids = {key.fingerprint: key.id for key in stored.keys}
+        return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
+
+    def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
+        """Return the provider's key endpoint: the same one as long as its address is, for it remembers the keys."""
+        known = self._endpoints.get(provider.name)
+        if not provider.jwks_url:
+            self._endpoints.pop(provider.name, None)
+            return None
+        if known is None or (known.url, known.algorithm) != (provider.jwks_url, provider.algorithm):
+            known = KeyEndpoint(
+                provider.name,
+                provider.jwks_url,
+                provider.algorithm,
+                self._copies,
+                max_stale=self._jwks_max_stale,
+            )
+            self._endpoints[provider.name] = known
+        return known

@@ -1,0 +1,165 @@
+"""The rows of a provider and its keys: read and written within the caller's transaction.
+
+Who may change what, and whether it makes sense, is decided by `sp.providers.apply` (files, command line) and
+`sp.providers.edit` (settings page).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from shared.vault import Vault
+from sp.database.models import ProviderKey, ProviderRecord, SettingsRevision
+from sp.providers.provider import Provider, ProviderRefused, parse_provider
+
+MANAGED = (
+    "is managed by the file that SP_CONFIG names: change it there and start the gateway again, and what the file no "
+    "longer has is removed"
+)
+
+log = logging.getLogger("lychgate")
+
+_provider: Any = ProviderRecord.__table__
+_key: Any = ProviderKey.__table__
+_revision: Any = SettingsRevision.__table__
+
+
+@dataclass(frozen=True)
+class StoredKey:
+    """A sealed key of a provider."""
+
+    id: int
+    sealed: str
+    fingerprint: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True)
+class StoredProvider:
+    """A provider as it is kept, its keys newest first.
+
+    `mistakes` are of settings that an older version wrote and this one refuses: such a provider stands here disabled.
+    """
+
+    provider: Provider
+    managed_by_file: bool
+    keys: tuple[StoredKey, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    mistakes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def version(self) -> str:
+        """A short text that differs after every change, by which two people who edit at once are told apart."""
+        content = [dict(self.settings), [key.fingerprint for key in self.keys], self.managed_by_file]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def default_of_the_file(everyone: Iterable[StoredProvider], provider: Provider) -> str:
+    """Return why *provider* cannot be made the default by hand: the operator's file names another one. Else ""."""
+    for other in everyone if provider.default else ():
+        if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
+            return f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
+    return ""
+
+
+def load_all(connection: Connection) -> list[StoredProvider]:
+    """Return every provider, by name."""
+    records = connection.execute(select(_provider).order_by(_provider.c.name)).all()
+    keys = connection.execute(select(_key).order_by(_key.c.provider, _key.c.position)).all()
+    return [_stored(record, [key for key in keys if key.provider == record.name]) for record in records]
+
+
+def load_one(connection: Connection, name: str, *, lock: bool = False) -> StoredProvider | None:
+    """Return the provider *name*; with *lock* nobody else changes it until the transaction ends."""
+    query = select(_provider).where(_provider.c.name == name)
+    record = connection.execute(query.with_for_update() if lock else query).first()
+    if record is None:
+        return None
+    keys = connection.execute(select(_key).where(_key.c.provider == name).order_by(_key.c.position)).all()
+    return _stored(record, keys)
+
+
+def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
+    """Insert or update the settings of *provider*."""
+    now = datetime.now(UTC)
+    values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}
+    if is_new:
+        connection.execute(insert(_provider), values | {"name": provider.name, "created_at": now})
+    else:
+        connection.execute(update(_provider).where(_provider.c.name == provider.name).values(values))
+
+
+def write_keys(
+    connection: Connection, name: str, stored: Sequence[StoredKey], wanted: Mapping[str, str | None], vault: Vault
+) -> None:
+    """Make the keys of the provider those of *wanted*: material by fingerprint, newest first.
+
+    A key that stays keeps its row, and needs no material.
+    """
+    rows = {key.fingerprint: key.id for key in stored}
+    gone = [row for fingerprint, row in rows.items() if fingerprint not in wanted]
+    connection.execute(delete(_key).where(_key.c.id.in_(gone)))
+    now = datetime.now(UTC)
+    for position, (fingerprint, material) in enumerate(wanted.items()):
+        if fingerprint in rows:
+            # Sealed anew where the material is at hand: the old seal may be of a secret key that was lost.
+            changes = {"position": position} | ({"sealed": vault.seal(material)} if material is not None else {})
+            connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
+        elif material is None:
+            raise ValueError(f"there is no stored key {fingerprint}, and no material for it")
+        else:
+            values = {"provider": name, "position": position, "fingerprint": fingerprint, "created_at": now}
+            connection.execute(insert(_key), values | {"sealed": vault.seal(material)})
+
+
+def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:
+    """Record when a key last verified a token."""
+    connection.execute(update(_key).where(_key.c.id == key_id).values(last_used_at=now))
+
+
+def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
+    """Only one provider is the default, the one chosen last: return the names of those that were it until now."""
+    withdrawn = []
+    for record in connection.execute(select(_provider).where(_provider.c.name != except_for)).all():
+        if record.settings.get("default"):
+            settings = {**record.settings, "default": False}
+            connection.execute(update(_provider).where(_provider.c.name == record.name).values(settings=settings))
+            withdrawn.append(record.name)
+    return withdrawn
+
+
+def remove(connection: Connection, name: str) -> bool:
+    """Delete the provider *name* with its keys; tell whether it was there."""
+    connection.execute(delete(_key).where(_key.c.provider == name))
+    return connection.execute(delete(_provider).where(_provider.c.name == name)).rowcount > 0
+
+
+def revision(connection: Connection) -> int:
+    """Return the number of changes so far."""
+    return connection.execute(select(_revision.c.revision)).scalar() or 0
+
+
+def bump_revision(connection: Connection) -> None:
+    """Count a change, so that every worker notices it."""
+    if connection.execute(update(_revision).values(revision=_revision.c.revision + 1)).rowcount == 0:
+        connection.execute(insert(_revision), {"id": 1, "revision": 1})
+
+
+def _stored(record: Any, keys: Sequence[Any]) -> StoredProvider:
+    sealed = tuple(StoredKey(key.id, key.sealed, key.fingerprint, key.created_at, key.last_used_at) for key in keys)
+    try:
+        provider = parse_provider(record.name, record.settings)
+    except ProviderRefused as error:
+        log.error("provider %s is out of use, its stored settings are refused: %s", record.name, error)
+        broken = Provider(record.name, display_name=str(record.settings.get("display_name", "")), enabled=False)
+        return StoredProvider(broken, record.managed_by_file, sealed, record.settings, error.mistakes)
+    return StoredProvider(provider, record.managed_by_file, sealed, record.settings)

@@ -1,0 +1,190 @@
+"""Read the settings of a provider one by one, and collect every mistake on the way.
+
+Pure. Says what each setting may be by itself; what settings mean together is decided by `sp.providers.provider`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from shared.settings import is_web_address
+from sp.providers.presets import PRESET_SETTINGS, PRESETS
+from sp.redirects import is_own_path
+
+FIELD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
+PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}\Z")
+CLAIM = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}\Z")
+NO_CLAIM = "the name of a claim has 1 to 100 characters and no white space"
+LABEL = re.compile(r"(?!-)[a-z0-9\u0080-\U0010ffff-]{1,63}(?<!-)\Z")  # RFC 1035, 2.3.1, and letters of any script
+MAX_DOMAIN_LENGTH = 253  # RFC 1035, section 3.1, as text
+TAKEN_PARAMETERS = ("return_to", "nonce", "code", "reference")  # of /sso/start, a login URL and the error page
+TOKEN_CLAIMS = frozenset({"jti", "iat", "exp", "nbf", "nonce", "iss", "aud", "sid", "auth_time"})
+
+Value = TypeVar("Value")
+FieldMatching = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+class ProviderRefused(ValueError):
+    """Settings that make no provider. `mistakes` has a text for each setting at fault."""
+
+    def __init__(self, mistakes: Mapping[str, str]) -> None:
+        self.mistakes = dict(mistakes)
+        super().__init__("; ".join(f"{name}: {why}" for name, why in mistakes.items()))
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What is expected of iss or aud (seed: LoginRadius, "Expected Value", "Match Value", "Is Mandatory")."""
+
+    expected: str = ""
+    match: bool = True
+    required: bool = False
+
+
+NOTHING_EXPECTED = Expectation()
+
+
+class Reader:
+    """Reads settings over the preset's over the defaults, and collects the mistakes."""
+
+    def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+        self.mistakes: dict[str, str] = {}
+        self.preset = str(settings.get("preset", "ispring"))
+        if self.preset not in PRESETS:
+            self.mistakes["preset"] = f"must be one of {', '.join(PRESETS)}"
+            self.preset = "ispring"
+        for name in settings:
+            if name not in {*defaults, "keys"}:
+                self.mistakes[name] = "is no setting of a provider"
+        self.settings: dict[str, object] = {**defaults, **PRESET_SETTINGS[self.preset], **settings}
+
+    def text(self, name: str, longest: int = 2048) -> str:
+        value = self.settings[name]
+        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+            return self.refuse(name, f"must be text of at most {longest} characters", "")
+        return value.strip()
+
+    def flag(self, name: str) -> bool:
+        value = self.settings[name]
+        return value if isinstance(value, bool) else self.refuse(name, "must be true or false", False)
+
+    def choice(self, name: str, choices: tuple[str, ...]) -> str:
+        value = self.settings[name]
+        return (
+            value
+            if isinstance(value, str) and value in choices
+            else self.refuse(name, f"must be one of {', '.join(choices)}", choices[0])
+        )
+
+    def choices(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+        values = self.texts(name)
+        if not values or not set(values) <= set(choices):
+            return self.refuse(name, f"must be one or more of {', '.join(choices)}", choices)
+        return values
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        values = self.settings[name]
+        if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) and v.strip() for v in values):
+            return self.refuse(name, "must be a list of texts", ())
+        return tuple(dict.fromkeys(value.strip() for value in values))
+
+    def required_claims(self, name: str) -> tuple[str, ...]:
+        """jti is always among them: without it a token could be used twice."""
+        claims = self.texts(name)
+        if wrong := [claim for claim in claims if not CLAIM.match(claim)]:
+            return self.refuse(name, f"{_quoted(wrong)}: {NO_CLAIM}", ("iat", "jti"))
+        return tuple(dict.fromkeys((*claims, "jti")))
+
+    def domains(self, name: str) -> tuple[str, ...]:
+        """Domains, as they stand behind the @ of an address, which may be written along."""
+        # As addresses are compared: only ASCII letters without case.
+        domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
+        wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
+        return self.refuse(name, "; ".join(wrong), ()) if wrong else domains
+
+    def seconds(self, name: str, least: int, most: int) -> int:
+        value = self.settings[name]
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            return self.refuse(name, f"must be a whole number of seconds, {least} to {most}", 0)
+        return value
+
+    def address(self, name: str) -> str:
+        value = self.text(name)
+        if value and not is_web_address(value):
+            return self.refuse(name, "must be an absolute http or https address", "")
+        return value
+
+    def return_address(self, name: str) -> str:
+        value = self.text(name)
+        if value and not is_own_path(value) and not is_web_address(value):
+            return self.refuse(name, "must be a path that begins with one /, or an absolute http or https address", "")
+        return value
+
+    def parameter(self, name: str) -> str:
+        value = self.text(name)
+        if value in TAKEN_PARAMETERS:
+            return self.refuse(name, f"{value} has a meaning of its own in the addresses of a sign-in", "jwt")
+        return value if PARAMETER.match(value) else self.refuse(name, "must be a plain parameter name", "jwt")
+
+    def expectation(self, name: str) -> Expectation:
+        """A text alone is the expected value. A member that is left out has the preset's value."""
+        value = self.settings[name]
+        if isinstance(value, Expectation):
+            return value
+        if isinstance(value, str):
+            value = {"expected": value.strip()}
+        if not isinstance(value, dict) or not set(value) <= {"expected", "match", "required"}:
+            return self.refuse(name, "must have expected, match and required, and nothing else", NOTHING_EXPECTED)
+        expectation = Expectation(**{**PRESET_SETTINGS[self.preset].get(name, {}), **value})
+        if not isinstance(expectation.expected, str) or not (
+            isinstance(expectation.match, bool) and isinstance(expectation.required, bool)
+        ):
+            return self.refuse(name, "needs a text (expected) and true or false (match, required)", NOTHING_EXPECTED)
+        return expectation
+
+    def mapping(self) -> FieldMatching:
+        """Field matching. A table that is given adds to the preset's: a field that is not wanted is set to ""."""
+        preset = PRESET_SETTINGS[self.preset]["mapping"]
+        given = self.settings["mapping"]
+        if not isinstance(given, dict):
+            return self.refuse("mapping", "must be a table of fields and claims", ())
+        matching: dict[str, tuple[str, ...]] = {}
+        wrong = []
+        for field, claims in {**preset, **given}.items():
+            names = [claims] if isinstance(claims, str) else claims
+            if not FIELD.match(str(field)):
+                wrong.append(f"{field!r} is no field name: small letters, digits and _")
+            elif not isinstance(names, (list, tuple)) or not all(map(_is_claim, names)):
+                wrong.append(f"{field} must have the name of a claim, or a list of names: {NO_CLAIM}")
+            elif field == "id" and (foreign := TOKEN_CLAIMS.intersection(name.strip() for name in names)):
+                wrong.append(f"id must name a person, and {_quoted(foreign)} is about the token")
+            elif found := tuple(name.strip() for name in names if name.strip()):
+                matching[field] = found
+        if wrong:
+            self.refuse("mapping", "; ".join(wrong), ())
+        return tuple(matching.items())
+
+    def refuse(self, name: str, why: str, instead: Value) -> Value:
+        self.mistakes.setdefault(name, why)
+        return instead
+
+
+def _is_claim(name: object) -> bool:
+    """Tell whether *name* may stand in a field matching, where an empty one means that the field is not wanted."""
+    return isinstance(name, str) and (not name.strip() or CLAIM.match(name.strip()) is not None)
+
+
+def _fault_of_domain(text: str) -> str:
+    """Return why *text* is no domain, or ""."""
+    if text.startswith("*"):
+        return "must be a domain without a star; domains below it are named one by one"
+    if not text.isprintable() or len(text) > MAX_DOMAIN_LENGTH or not all(map(LABEL.match, text.split("."))):
+        return "is no domain: write what stands behind the @ of an address"
+    return ""
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return ", ".join(repr(name[:100]) for name in sorted(names))

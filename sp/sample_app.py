@@ -1,0 +1,33 @@
+"""The application that is protected when none is named: it shows who you are, and what the token said."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Flask, render_template, request
+
+from shared import web
+from sp.components import Core
+
+
+def create_welcome_app(core: Core) -> Flask:
+    """Return an application that answers on any path with what the gateway tells applications."""
+    app = Flask(__name__, static_folder=None)
+    web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https, role="protected page")
+
+    @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
+    @app.route("/<path:path>", methods=["GET", "POST"])
+    def welcome(path: str) -> str:
+        """Show the person and the session, or that nobody is signed in (a rule may let anyone in)."""
+        user = request.environ.get("sso.user")
+        detail = core.session_finder.detail(user["session"]) if user else None
+        return render_template(
+            "sp/welcome.html",
+            user=user,
+            detail=detail,
+            path=request.full_path.rstrip("?"),
+            prefix=core.config.prefix,
+            claims=json.dumps(detail.claims, indent=2, ensure_ascii=False) if detail and detail.claims else "",
+        )
+
+    return app

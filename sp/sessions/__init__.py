@@ -1,0 +1,1 @@
+"""Sessions: stored, named by a cookie, ended and listed."""

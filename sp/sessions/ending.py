@@ -1,0 +1,87 @@
+"""Which sessions end: those that are named, those that a provider's sign-out names, and those opened with them.
+
+An access token that a browser's sign-in handed out is a session beside the browser's, and ends with it, whoever ends
+that and however. Every ending in the gateway is this module's one statement, so no caller can forget the second half.
+The other way round, a browser's session goes on when its access token is revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select
+
+from shared.claims import Claims
+from sp.database.models import Account, SessionRecord
+from sp.signout.tokens import SignOut
+
+MAX_PROVIDER_SESSION = 512  # characters
+Conditions = Sequence[ColumnElement[bool]]
+
+_session: Any = SessionRecord.__table__
+_beside: Any = _session.alias()
+_account: Any = Account.__table__
+
+
+def provider_session_of(claims: Claims) -> str | None:
+    """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
+    sid = claims.raw.get("sid")
+    return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
+
+
+def end_sessions(connection: Connection, conditions: Conditions) -> int:
+    """End the sessions that fit every one of *conditions*, and those opened with them; return how many there were."""
+    if not conditions:
+        raise ValueError("ending every session needs to be asked for by a condition")
+    ended = select(_session.c.id_hash).where(*conditions)
+    with_them = select(_beside.c.id_hash).where(_beside.c.opened_with.is_not(None), _beside.c.opened_with.in_(ended))
+    # A union, not a condition with OR: PostgreSQL would read the whole table for that.
+    return connection.execute(delete(_session).where(_session.c.id_hash.in_(ended.union_all(with_them)))).rowcount
+
+
+def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None) -> Conditions:
+    """Return the conditions that name sessions by id, by public name, by account; None leaves one out."""
+    named = ((_session.c.id_hash, id_hash), (_session.c.public_id, public_id), (_session.c.account_id, account_id))
+    return [column == value for column, value in named if value is not None]
+
+
+def by_password(account_id: int) -> Conditions:
+    """Return the conditions for the sessions of an account that were opened with its local password."""
+    return [_session.c.account_id == account_id, _session.c.provider.is_(None)]
+
+
+def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
+    """Return the conditions for the sessions that a provider's sign-out names.
+
+    A session whose name at the provider we know ends by that name alone, where the sign-out gives one. With *only*,
+    the hash of a session's id, no other session is named.
+    """
+    account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
+    conditions = named_by(sign_out, _session.c, _session.c.account_id.in_(account_ids))
+    return conditions if only is None else [*conditions, _session.c.id_hash == only]
+
+
+def named_by(sign_out: SignOut, columns: Any, has_address: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """Return the conditions for what a sign-out names, in a table with the *columns* of what a sign-in said.
+
+    *has_address* is the condition that an e-mail address of the sign-out is the row's.
+    """
+    person = [columns.subject.in_(sign_out.subjects)]
+    if sign_out.sub is not None:
+        person.append(columns.claims["sub"].as_string() == sign_out.sub)
+    if sign_out.emails:
+        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
+        person.append(and_(has_address, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
+    named = or_(*person)
+    if sign_out.sid is not None:
+        named = or_(columns.provider_session == sign_out.sid, and_(columns.provider_session.is_(None), named))
+    return [columns.provider == sign_out.provider, named]
+
+
+def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
+    """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
+    claim, value = name
+    places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
+    said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)
+    return or_(said.is_(None), said == value)  # a number is compared as its digits

@@ -1,0 +1,98 @@
+"""Looking at sessions: one by its public name, a person's, how many there are. Nothing here counts as use or ends one.
+
+What is shown are the rows themselves, as the database has them now; what a request is let in by is
+`sp.sessions.store`, with its cache.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from sp.accounts import rows as accounts
+from sp.database.errors import must_answer
+from sp.database.models import SessionRecord
+from sp.sessions.store import BROWSER, MAX_ADDRESS, MAX_USER_AGENT
+
+_session: Any = SessionRecord.__table__
+_DETAIL = (
+    _session.c.public_id,
+    _session.c.kind,
+    _session.c.provider,
+    _session.c.subject,
+    _session.c.provider_session,
+    _session.c.claims,
+    _session.c.created_at,
+    _session.c.last_seen_at,
+    _session.c.expires_at,
+    _session.c.address,
+    _session.c.user_agent,
+)
+
+
+@dataclass(frozen=True)
+class SessionDetail:
+    """A session as its owner and administrators see it. Times are seconds since 1970."""
+
+    public_id: str
+    kind: str
+    provider: str | None
+    subject: str | None
+    provider_session: str | None
+    claims: Mapping[str, Any]
+    created_at: int
+    last_seen_at: int | None
+    expires_at: int
+    address: str
+    user_agent: str
+
+
+class SessionFinder:
+    """Reads sessions. `idle` and `lifetime` are the limits of the store that opens them, in seconds."""
+
+    def __init__(self, engine: Engine, *, idle: int, lifetime: int) -> None:
+        self._engine = engine
+        self._idle, self._lifetime = idle, lifetime
+
+    def detail(self, public_id: str) -> SessionDetail | None:
+        """Return what is kept of one session, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
+        return SessionDetail(*row) if row else None
+
+    def list_of(self, account_id: int) -> list[SessionDetail]:
+        """Return a person's live sessions, newest first."""
+        now = int(time.time())
+        seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
+        query = (
+            select(*_DETAIL)
+            .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self._idle)
+            .order_by(_session.c.created_at.desc())
+        )
+        with self._engine.connect() as connection:
+            return [SessionDetail(*row) for row in connection.execute(query)]
+
+    def census(self) -> tuple[int, int]:
+        """Return how many sessions have not run out, and how many accounts may sign in."""
+        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time.time()))
+        with self._engine.connect() as connection:
+            return connection.execute(sessions).scalar_one(), accounts.active_count(connection)
+
+    def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> bool:
+        """Tell whether a session was opened since then, for this browser and page, and never used.
+
+        Found by the index on `expires_at`: every session lives equally long. Raises StoreUnavailable.
+        """
+        query = (
+            select(_session.c.account_id)
+            .where(_session.c.expires_at >= since + self._lifetime, _session.c.last_seen_at.is_(None))
+            .where(_session.c.kind == BROWSER, _session.c.return_path == return_path)
+            .where(_session.c.address == address[:MAX_ADDRESS], _session.c.user_agent == user_agent[:MAX_USER_AGENT])
+            .limit(1)
+        )
+        with must_answer(), self._engine.connect() as connection:
+            return connection.execute(query).first() is not None

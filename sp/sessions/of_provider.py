@@ -1,0 +1,52 @@
+"""The sessions that one provider has opened: how many there are, and ending them all.
+
+A provider that is disabled or removed signs nobody in any more, but what it opened before goes on until it ends; an
+administrator who no longer trusts it ends those as well.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from sp.activity import audit
+from sp.database.errors import must_answer
+from sp.database.models import SessionRecord
+from sp.sessions.ending import end_sessions
+from sp.sessions.store import SessionStore
+from sp.signin import held
+
+_session: Any = SessionRecord.__table__
+
+
+class ProviderSessions:
+    """Counts and ends sessions by the provider that opened them. `idle` is the limit of *sessions*, in seconds."""
+
+    def __init__(self, engine: Engine, sessions: SessionStore) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._sessions = sessions
+
+    def count(self, provider: str) -> int:
+        """Return how many sessions of *provider* are open."""
+        now = int(time.time())
+        seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
+        query = (
+            select(func.count())
+            .select_from(_session)
+            .where(_session.c.provider == provider, _session.c.expires_at > now, seen >= now - self._sessions.idle)
+        )
+        with must_answer(), self._engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def end(self, provider: str, *, actor: str) -> int:
+        """End every session of *provider*, with a line in the audit trail; return how many there were."""
+        with must_answer(), self._writing.begin() as connection:
+            held.close_of_provider(connection, provider)
+            ended = end_sessions(connection, [_session.c.provider == provider])
+            if ended:
+                audit.record(connection, actor, "sessions ended", provider, {"sessions": [ended, 0]})
+        self._sessions.forget()
+        return ended

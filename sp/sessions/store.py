@@ -1,0 +1,258 @@
+"""Sessions, kept on the server, and the cache in front of them.
+
+The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
+believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
+
+What ends with a session is decided in `sp.sessions.ending`; `sp.sessions.listing` has lists and counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+
+from sp.database.errors import must_answer
+from sp.database.models import Account, SessionRecord
+from sp.metrics_counters import counters
+from sp.sessions.ending import by_name, by_provider, end_sessions
+from sp.signin import held
+from sp.signout.tokens import SignOut
+
+BROWSER, API = "browser", "api"
+ID_BYTES = 32
+ID_LENGTH = 43  # 32 bytes as base64url without padding
+MAX_ADDRESS, MAX_USER_AGENT = 45, 200  # characters that are kept
+MAX_CACHED = 20_000  # sessions a worker keeps at hand; about 40 MB with ordinary profiles
+TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
+
+_session: Any = SessionRecord.__table__
+_account: Any = Account.__table__
+_COLUMNS = (
+    _session.c.public_id,
+    _session.c.kind,
+    _session.c.provider,
+    _session.c.created_at,
+    _session.c.last_seen_at,
+    _session.c.expires_at,
+    _account.c.id,
+    _account.c.email,
+    _account.c.name,
+    _account.c.given_name,
+    _account.c.family_name,
+    _account.c.login,
+    _account.c.groups,
+    _account.c.attributes,
+    _account.c.is_admin,
+    _account.c.is_active,
+)
+_FIND = (
+    select(*_COLUMNS)
+    .join(_account, _account.c.id == _session.c.account_id)
+    .where(_session.c.id_hash == bindparam("wanted"))
+)
+_OPEN = insert(_session)
+_TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).values(last_seen_at=bindparam("moment"))
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A live session and the person whose it is, as of a look into the database.
+
+    `full_name` is put together from what is known, and empty if nothing is. `good_until` (monotonic seconds) is when
+    the next look is due.
+    """
+
+    public_id: str
+    kind: str
+    provider: str | None
+    created_at: int
+    expires_at: int
+    account_id: int
+    email: str
+    full_name: str
+    given_name: str | None
+    family_name: str | None
+    login: str | None
+    groups: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    is_admin: bool
+    id_hash: bytes
+    good_until: float
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """A session about to be opened: `secret` goes to the client, `id_hash` into the database."""
+
+    secret: str
+    id_hash: bytes
+    public_id: str
+
+    @classmethod
+    def generate(cls) -> NewSession:
+        secret = secrets.token_urlsafe(ID_BYTES)
+        return cls(secret, hash_id(secret), secrets.token_hex(8))
+
+
+def hash_id(secret: str) -> bytes:
+    """Return what is stored of a session id. A fast hash is enough: the id has 256 random bits."""
+    return hashlib.sha256(secret.encode("ascii", "replace")).digest()
+
+
+class SessionStore:
+    """Opens, finds and ends sessions. `idle`, `lifetime` and `cache` are seconds."""
+
+    def __init__(self, engine: Engine, *, idle: int, lifetime: int, cache: int) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self.idle, self.lifetime, self._cache_seconds = idle, lifetime, cache
+        self._touch_after = idle // TOUCHES_PER_IDLE_LIMIT
+        self._cache: dict[bytes, Session] = {}
+
+    def find(self, secret: str, kind: str = BROWSER) -> Session | None:
+        """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
+
+        Use counts: it is what the idle limit looks at.
+        """
+        return self.find_by_hash(hash_id(secret), kind) if len(secret) == ID_LENGTH else None
+
+    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
+        """Return the live session whose id has this hash, as `find` does."""
+        session = self._cache.get(id_hash)
+        if session is None or time.monotonic() >= session.good_until:
+            session = self._look_up(id_hash, kind)
+        return session if session is not None and session.kind == kind else None
+
+    def open(
+        self,
+        connection: Connection,
+        new: NewSession,
+        *,
+        account_id: int,
+        now: int,
+        kind: str = BROWSER,
+        provider: str | None = None,
+        subject: str | None = None,
+        provider_session: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        address: str = "",
+        user_agent: str = "",
+        return_path: str = "/",
+        opened_with: NewSession | None = None,
+    ) -> None:
+        """Insert the session *new* within the caller's transaction; it ends with *opened_with*, if that is given."""
+        connection.execute(
+            _OPEN,
+            {
+                "id_hash": new.id_hash,
+                "public_id": new.public_id,
+                "kind": kind,
+                "account_id": account_id,
+                "provider": provider,
+                "subject": subject,
+                "provider_session": provider_session,
+                "claims": dict(claims or {}),
+                "created_at": now,
+                "expires_at": now + self.lifetime,
+                "address": address[:MAX_ADDRESS],
+                "user_agent": user_agent[:MAX_USER_AGENT],
+                "return_path": return_path,
+                "opened_with": opened_with.id_hash if opened_with else None,
+            },
+        )
+
+    def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
+        """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""
+        with must_answer(), self._writing.begin() as connection:
+            ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
+        self.forget()
+        return ended
+
+    def end_within(
+        self,
+        connection: Connection,
+        *,
+        id_hash: bytes | None = None,
+        public_id: str | None = None,
+        account_id: int | None = None,
+    ) -> int:
+        """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
+        if account_id is not None and id_hash is None and public_id is None:  # all, and what a question could open
+            held.close_of_account(connection, account_id)
+        return end_sessions(connection, by_name(id_hash, public_id, account_id))
+
+    def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
+        """End the sessions that a provider's sign-out names, and close its questions, as `end_within` does.
+
+        With *only*, the hash of a session's id, no other session ends but what was opened with it. Returns how many.
+        """
+        held.close_by_sign_out(connection, sign_out)
+        return end_sessions(connection, by_provider(sign_out, only))
+
+    def clean_up(self, now: int, connection: Connection, rows: int) -> int:
+        """Delete up to *rows* sessions that have run out; return how many there were."""
+        over = _session.c.expires_at < now
+        gone = select(_session.c.id_hash).where(over).limit(rows).with_for_update(skip_locked=True)
+        return connection.execute(delete(_session).where(_session.c.id_hash.in_(gone))).rowcount
+
+    def replace(self, connection: Connection, id_hash: bytes) -> None:
+        """End that session, within the transaction that opens the same browser's next one (ASVS 5.0, 7.2.4)."""
+        self.end_within(connection, id_hash=id_hash)
+        self._cache.pop(id_hash, None)
+
+    def forget(self) -> None:
+        """Empty this worker's cache."""
+        self._cache.clear()
+
+    def _look_up(self, id_hash: bytes, kind: str) -> Session | None:
+        """Read a session, note that it is used, and keep it at hand until one of its limits could change that."""
+        asked_at = time.monotonic()
+        counters.session_query()
+        with must_answer(), self._engine.connect() as connection:
+            row = connection.execute(_FIND, {"wanted": id_hash}).first()
+        now = int(time.time())
+        if row is None or not self._is_alive(row, now) or row.kind != kind:
+            self._cache.pop(id_hash, None)
+            return None
+        touched_at = row.last_seen_at
+        if touched_at is None or now - touched_at > self._touch_after:
+            self._touch(id_hash, now)
+            touched_at = now
+        limits = (self._cache_seconds, row.expires_at - now, touched_at + self._touch_after + 1 - now)
+        session = Session(
+            public_id=row.public_id,
+            kind=row.kind,
+            provider=row.provider,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            account_id=row.id,
+            email=row.email,
+            full_name=row.name or " ".join(filter(None, (row.given_name, row.family_name))),
+            given_name=row.given_name,
+            family_name=row.family_name,
+            login=row.login,
+            groups=tuple(row.groups),
+            attributes=row.attributes,
+            is_admin=row.is_admin,
+            id_hash=id_hash,
+            good_until=asked_at + min(limits),
+        )
+        if self._cache_seconds:
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[id_hash] = session
+        return session
+
+    def _is_alive(self, row: Any, now: int) -> bool:
+        last_seen = row.last_seen_at or row.created_at
+        return bool(row.is_active and now < row.expires_at and now - last_seen <= self.idle)
+
+    def _touch(self, id_hash: bytes, now: int) -> None:
+        with must_answer(), self._writing.begin() as connection:
+            connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})

@@ -1,0 +1,1 @@
+"""From a token or a password to an open session."""

@@ -1,0 +1,84 @@
+"""What is over is deleted: spent and held tokens, sessions, counters, and what the activity log has kept long enough.
+
+Whatever signs in or is refused gives the occasion; the work is done beside it, in a thread that ends when nothing is
+left over. So a worker that rests does nothing, and a worker under load, or under attack, keeps up.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from shared.counters import SqlStorage
+from shared.tidying import Step, tidy
+from sp.activity import retention
+from sp.sessions.store import SessionStore
+from sp.signin import held, replay
+
+EVERY = 60.0  # seconds between two runs of a worker
+SOON = 1.0  # the same, where much happens, or something was left over
+MUCH = 50  # sign-ins and refusals since the last run
+RUN_SECONDS = 10.0  # at most; what is left over then is the next run's, SOON
+
+log = logging.getLogger("lychgate")
+
+
+class Housekeeping:
+    """Cleans up after the sign-ins and refusals of a worker. *activity_days* is SP_ACTIVITY_DAYS."""
+
+    def __init__(self, engine: Engine, sessions: SessionStore, counters: SqlStorage, activity_days: int) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+        self._sessions, self._counters, self._activity_days = sessions, counters, activity_days
+        self._lock = threading.Lock()
+        self._noted = 0
+        self._last = time.monotonic()
+        self._hurry = False
+        self._thread: threading.Thread | None = None
+
+    def note(self) -> None:
+        """Count a sign-in or a refusal, and begin a run if one is due."""
+        with self._lock:
+            self._noted += 1
+            wait = SOON if self._hurry or self._noted >= MUCH else EVERY
+            if self._thread is not None or time.monotonic() - self._last < wait:
+                return
+            self._noted = 0
+            self._thread = threading.Thread(target=self._run, name="clean-up", daemon=True)
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until the run under way, if there is one, has ended."""
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+
+    def clean_up(self, seconds: float = RUN_SECONDS) -> bool:
+        """Delete what is over; tell whether nothing is left. One that fails is made up for by the next."""
+        try:
+            return tidy(self._writing.begin, self._steps(int(time.time())), seconds=seconds)
+        except SQLAlchemyError as error:
+            log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
+            return True
+
+    def _run(self) -> None:
+        try:
+            self._hurry = not self.clean_up()
+        finally:
+            with self._lock:
+                self._last, self._thread = time.monotonic(), None
+
+    def _steps(self, now: int) -> Sequence[Step]:
+        return (
+            partial(replay.clean_up, now),
+            partial(held.clean_up, now),
+            partial(self._sessions.clean_up, now),
+            self._counters.forget_ended,
+            *retention.steps(self._engine, now, self._activity_days),
+        )

@@ -1,0 +1,108 @@
+"""Tokens that are held: verified and spent, while their person is asked "Continue as X?".
+
+A row is the permission to open one session, for LIFETIME seconds from the moment that the token first came, however
+often the question is shown. The transaction that opens the session takes the row away. So does every ending that would
+have reached that session: a sign-out at the provider, an administrator's, a "not me".
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select
+
+from shared.claims import Claims
+from sp.accounts.provisioning import Profile, email_key
+from sp.database.errors import must_answer
+from sp.database.models import Account, HeldToken, Identity
+from sp.sessions.ending import named_by, provider_session_of
+from sp.signin.questions import LIFETIME
+from sp.signout.tokens import SignOut
+
+_table: Any = HeldToken.__table__
+_account: Any = Account.__table__
+_identity: Any = Identity.__table__
+
+
+class NotHeld(Exception):
+    """The token is not held any more: too old, answered, or closed by a sign-out."""
+
+
+class HeldTokens:
+    """Asks about held tokens, and closes one."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(write=True)
+
+    def pending_hash(self, key: bytes) -> bytes | None:
+        """Return the hash of the pending sign-in for which the token with *key* is held, or None if it is not."""
+        query = select(_table.c.pending_hash).where(_table.c.key == key, _table.c.expires_at > int(time.time()))
+        with must_answer(), self._engine.connect() as connection:
+            found: bytes | None = connection.execute(query).scalar()
+        return found
+
+    def close(self, key: bytes) -> None:
+        """Let the token with *key* open nothing any more."""
+        with must_answer(), self._writing.begin() as connection:
+            connection.execute(delete(_table).where(_table.c.key == key))
+
+
+def hold(
+    connection: Connection,
+    key: bytes,
+    provider: str,
+    profile: Profile,
+    claims: Claims,
+    pending_hash: bytes,
+    now: int,
+) -> None:
+    """Hold a token within the transaction that spends it."""
+    connection.execute(
+        insert(_table),
+        {
+            "key": key,
+            "expires_at": now + LIFETIME,
+            "pending_hash": pending_hash,
+            "provider": provider,
+            "subject": profile.subject,
+            "email_key": email_key(profile.email),
+            "provider_session": provider_session_of(claims),
+            "claims": claims.raw,
+        },
+    )
+
+
+def take(connection: Connection, key: bytes, now: int) -> None:
+    """Use the permission up within the transaction that opens the session. Raises NotHeld."""
+    held = delete(_table).where(_table.c.key == key, _table.c.expires_at > now)
+    if connection.execute(held.returning(_table.c.key)).first() is None:
+        raise NotHeld
+
+
+def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
+    """Close what a provider's sign-out names, before it ends sessions: an answer under way is one of the two."""
+    has_address = _table.c.email_key.in_(sign_out.emails)
+    connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_address)))
+
+
+def close_of_account(connection: Connection, account_id: int) -> None:
+    """Close what would open a session of this account, by its ids at providers or its address."""
+    ids = select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account_id)
+    address = select(_account.c.email_key).where(_account.c.id == account_id)
+    known = ids.subquery()
+    by_id = and_(_table.c.provider == known.c.provider, _table.c.subject == known.c.subject)
+    theirs = or_(select(known.c.subject).where(by_id).exists(), _table.c.email_key.in_(address))
+    connection.execute(delete(_table).where(theirs))
+
+
+def close_of_provider(connection: Connection, provider: str) -> None:
+    """Close what this provider's tokens would open."""
+    connection.execute(delete(_table).where(_table.c.provider == provider))
+
+
+def clean_up(now: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* that are too old; return how many there were."""
+    gone = select(_table.c.key).where(_table.c.expires_at < now).limit(rows).with_for_update(skip_locked=True)
+    return connection.execute(delete(_table).where(_table.c.key.in_(gone))).rowcount

@@ -1,0 +1,71 @@
+"""Sign in with a local password: the way in that needs no identity provider, and no key but our own.
+
+Attempts are counted before the password is looked at, per account and per address, or per device where this person
+has signed in before; shared/throttling.py says why that locks nobody out. Every refusal is a line in the activity
+log; what was typed as the address stands in it only if it can be one, for people type passwords there by mistake.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.known_devices import Devices
+from shared.throttling import Throttle, TooManyAttempts
+from sp.accounts.manage import PasswordChanged, People
+from sp.activity.record import WRONG_PASSWORD, Visitor
+from sp.activity.refusals import Logbook
+from sp.signin.transaction import SignedIn, SignIn
+from sp.signin.verification import is_plain_email
+
+
+class WrongPassword(Exception):
+    """Address and password do not belong together, or the account may not sign in here: which, nobody is told."""
+
+
+@dataclass(frozen=True)
+class LocalSignIn:
+    """Lets people in by their password."""
+
+    people: People
+    throttle: Throttle
+    devices: Devices
+    sign_in: SignIn
+    logbook: Logbook
+
+    def enter(
+        self,
+        email: str,
+        password: str,
+        visitor: Visitor,
+        *,
+        device: str | None,
+        reference: str,
+        return_path: str,
+        replacing: bytes | None = None,
+    ) -> SignedIn:
+        """Open a session, or raise WrongPassword, TooManyAttempts or StoreUnavailable.
+
+        *device* is the value of the browser's device cookie, believed or not.
+        """
+        try:
+            attempt = self.throttle.admit(email, visitor.address, self.devices.known(device, email))
+        except TooManyAttempts as refusal:
+            refusal.reference = self._note(email, visitor, reference, refusal.detail, refusal.code)
+            raise
+        proven = self.people.authenticate(email, password)
+        if proven is None:
+            detail = "wrong password, or no active account of this address has one"
+            self._note(email, visitor, reference, detail, WRONG_PASSWORD)
+            raise WrongPassword
+        attempt.succeeded()
+        try:
+            return self.sign_in.with_password(
+                proven, visitor, reference=reference, return_path=return_path, replacing=replacing
+            )
+        except PasswordChanged as change:
+            self._note(email, visitor, reference, "the password was changed a moment ago", WRONG_PASSWORD)
+            raise WrongPassword from change
+
+    def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str) -> str:
+        typed = email if is_plain_email(email) else None
+        return self.logbook.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)

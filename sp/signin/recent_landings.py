@@ -1,0 +1,67 @@
+"""Where a browser has landed lately, kept in a signed cookie of a few seconds: by it a circle is recognised.
+
+A sign-in lands on the page that was asked for, a refusal on the error page of the provider's settings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.wrappers import Response
+
+from sp.sessions.cookies import LANDED_NAME
+
+WINDOW = 10  # seconds; a round takes one at most
+ROUNDS = 2  # each has four redirects, and the tenth must be the last (wire contract, section 3)
+REFUSED = "refused"  # stands for the error page; the path of a page begins with /
+MAX_PATH = 200  # characters of a path that are kept to know it again
+
+
+class Landings:
+    """Reads and writes the cookie."""
+
+    def __init__(self, secret_keys: Sequence[str], *, https: bool) -> None:
+        # itsdangerous signs with the last key of its list and verifies with all
+        self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate landing")
+        self._https = https
+        self._name = f"__Host-{LANDED_NAME}" if https else LANDED_NAME
+
+    def note(self, response: Response, cookies: Mapping[str, str], return_path: str) -> None:
+        """Note in *response* that the browser was signed in and sent to *return_path*."""
+        self._note(response, cookies, return_path[:MAX_PATH])
+
+    def note_refusal(self, response: Response, cookies: Mapping[str, str]) -> None:
+        """Note in *response* that the browser was refused and sent to the provider's own error page."""
+        self._note(response, cookies, REFUSED)
+
+    def was_refused(self, cookies: Mapping[str, str]) -> bool:
+        """Tell whether this browser was sent to an error page lately."""
+        return self.rounds(cookies, REFUSED) > 0
+
+    def rounds(self, cookies: Mapping[str, str], return_path: str) -> int:
+        """Return how often this browser has landed on *return_path* lately."""
+        return sum(path == return_path[:MAX_PATH] for _at, path in self._read(cookies))
+
+    def _note(self, response: Response, cookies: Mapping[str, str], where: str) -> None:
+        """Add *where*. Refusals and sign-ins are kept apart, so that neither drives the other out."""
+        kept = self._read(cookies)
+        others = [landing for landing in kept if (landing[1] == REFUSED) != (where == REFUSED)]
+        alike = [landing for landing in kept if landing not in others]
+        value = self._serializer.dumps([*others, *[*alike, (int(time.time()), where)][-ROUNDS:]])
+        # Another site posts the token, and a cross-site post carries no SameSite=Lax cookie. None needs Secure.
+        same_site = "None" if self._https else "Lax"
+        response.set_cookie(
+            self._name, value, max_age=WINDOW, path="/", secure=self._https, httponly=True, samesite=same_site
+        )
+
+    def _read(self, cookies: Mapping[str, str]) -> list[tuple[int, str]]:
+        """Return when and where. What the browser made up itself is left out."""
+        if self._name not in cookies:
+            return []
+        try:
+            kept = self._serializer.loads(cookies[self._name])
+        except BadSignature:
+            return []
+        return [(at, path) for at, path in kept if at > time.time() - WINDOW]

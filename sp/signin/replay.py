@@ -1,0 +1,94 @@
+"""Remember which tokens were already spent.
+
+A stolen token is dangerous only while it would still be accepted, so an entry lives exactly that long. Asking first
+and storing afterwards would let two copies of a token through that arrive at once, so one cannot ask: one spends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from shared.errors import TokenReplayed
+from sp.database.models import SpentToken
+
+_table: Any = SpentToken.__table__
+_TRACE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
+    _table.c.key == bindparam("wanted")
+)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a spent token left: by it the browser that used the token is told from every other one.
+
+    Hashes of the session that it opened and of the pending sign-in that it answered, and the path it led to.
+    """
+
+    session_hash: bytes | None = None
+    pending_hash: bytes | None = None
+    return_path: str | None = None
+
+
+class ReplayCache(Protocol):
+    """Spends tokens, each once, whatever the number of threads, workers and nodes."""
+
+    def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
+        """A transaction in which *key* is spent until then: atomically, and before anything else is written.
+
+        Raises TokenReplayed if it was spent before, StoreUnavailable if in doubt. What fails before the commit leaves
+        it unspent, as far as the store can be reached.
+        """
+
+    def trace(self, engine: Engine, key: bytes) -> Trace | None:
+        """Return what the token left when it was spent, or None if it is not remembered."""
+
+
+def token_key(provider: str, token_id: str) -> bytes:
+    """Return the 16 bytes by which a token is remembered: (provider, jti), never the token's text.
+
+    Padding, or the second form of an ECDSA signature, give one token another text; its jti stays.
+    """
+    return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
+
+
+def answer_key(key: bytes) -> bytes:
+    """Return what is spent when the question about a spent token is answered: the answer counts once as well."""
+    return hashlib.sha256(b"answer\0" + key).digest()[:16]
+
+
+class SqlReplayCache:
+    """In the gateway's database, within the sign-in's own transaction: both are committed, or neither is."""
+
+    def __init__(self, dialect: str) -> None:
+        build = postgresql_insert if dialect == "postgresql" else sqlite_insert
+        # RETURNING, because the row count after ON CONFLICT DO NOTHING is not to be trusted everywhere
+        self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
+
+    @contextmanager
+    def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+        """Spend *key* by the first statement of the transaction."""
+        with writing.begin() as connection:
+            values = {"key": key, "expires_at": until, **vars(trace)}
+            if connection.execute(self._insert, values).first() is None:
+                raise TokenReplayed("the token was used before")
+            yield connection
+
+    def trace(self, engine: Engine, key: bytes) -> Trace | None:
+        """Return what the token left when it was spent, or None."""
+        with engine.connect() as connection:
+            row = connection.execute(_TRACE, {"wanted": key}).first()
+        return Trace(*row) if row else None
+
+
+def clean_up(now: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* entries that have run out; return how many there were."""
+    gone = select(_table.c.key).where(_table.c.expires_at < now).limit(rows).with_for_update(skip_locked=True)
+    return connection.execute(delete(_table).where(_table.c.key.in_(gone))).rowcount

@@ -1,0 +1,23 @@
+"""Local sign-in: how many passwords may be tried, counted in the gateway's database by all workers and nodes.
+
+The limits, and why a stranger cannot lock anyone out with them, stand in shared/throttling.py. Counters whose window is
+over are deleted by `sp.signin.cleanup`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine
+
+from shared.counters import SqlStorage
+from shared.throttling import Throttle
+from sp.database.models import Counter
+
+
+def make_throttle(engine: Engine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Throttle:
+    """Return the gateway's throttle."""
+    table: Any = Counter.__table__
+    return Throttle(SqlStorage(table, engine.connect, engine.execution_options(write=True).begin, now), now)

@@ -1,0 +1,293 @@
+"""Verify a token: a list of named checks, in order of trust.
+
+The signature comes first, and nothing of the token is believed before it. Each check after it is a function of the
+claims, the provider's settings and the clock, and raises the Rejection that says why not. The same list runs to the
+first failure at a sign-in, and to the end in the inspector. Nothing here spends the token or looks anyone up.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from shared.claims import Claims
+from shared.errors import (
+    AudienceMismatch,
+    ClaimInvalid,
+    ClaimMissing,
+    IssuerMismatch,
+    NonceMismatch,
+    TokenExpired,
+    TokenMalformed,
+    TokenNotYetValid,
+    TokenTooOld,
+    TokenTypeWrong,
+)
+from shared.keys import KeySet, TokenKey
+from shared.tokens import SIGN_IN_TYPE, open_signed
+from sp.providers.provider import Provider
+
+FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # marks of access and other tokens, RFC 8725 3.11
+STRICT_HEADER = {"alg", "typ", "kid"}
+MAX_TOKEN_ID_LENGTH = 512  # characters
+REMEMBERED_LONGER = 300  # seconds: the clocks of gateways, database and Redis may differ by so much between them
+MAX_EMAIL_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
+_NOTHING = (None, "")
+_INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories: controls, formats, line and paragraph separators
+_LOOK_ALIKES = str.maketrans("асеіјорѕтхуп", "aceijopstxyn")  # Cyrillic letters, as published samples have them
+_PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
+
+
+class Verified(NamedTuple):
+    """The claims of a token that passed every check, and the key that signed it."""
+
+    claims: Claims
+    key: TokenKey
+
+
+class Case(NamedTuple):
+    """What a check may look at."""
+
+    header: Mapping[str, Any]
+    claims: Claims
+    provider: Provider
+    key: TokenKey
+    now: float
+
+
+def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) -> Verified:
+    """Return the claims of *unverified_token*, or raise the Rejection that says why not.
+
+    *now* is in seconds since 1970. Spends nothing: the caller spends the jti, last, so that a refused token stays
+    unspent. Nonces and whether the browser asked are the caller's, for they concern a browser and not a token.
+    """
+    opened = open_signed(unverified_token, keys, provider.algorithm)  # believe nothing before this line
+    claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)
+    case = Case(opened.header, claims, provider, opened.key, now)
+    for check in checks_of(provider):
+        check(case)
+    return Verified(claims, opened.key)
+
+
+def acceptable_until(claims: Claims, provider: Provider) -> int:
+    """Return the second after which *claims* are refused in any case: so long must the token be remembered.
+
+    The settings are those of today. Whoever raises clock_skew, max_age or expiry_adjustment makes tokens good again
+    that have run out and are forgotten, if they ran out longer than REMEMBERED_LONGER ago.
+    """
+    ends = []
+    if claims.issued_at is not None:
+        ends.append(claims.issued_at + provider.max_age)
+    if claims.expires_at is not None:
+        ends.append(claims.expires_at + provider.expiry_adjustment)
+    return int(min(ends)) + provider.clock_skew + 1 + REMEMBERED_LONGER
+
+
+def check_type(case: Case) -> None:
+    """A sign-in token has typ JWT or none, and no `events` (RFC 8725, section 3.11; Back-Channel Logout 1.0, 2.4)."""
+    typ = case.header.get("typ", SIGN_IN_TYPE)
+    if typ.upper() != SIGN_IN_TYPE:
+        raise TokenTypeWrong(f"the token has the type {typ[:40]}, a sign-in token has the type JWT or none")
+    if "events" in case.claims.raw:
+        raise TokenTypeWrong("the token has the claim events: it is a sign-out token")
+
+
+def check_required(case: Case) -> None:
+    """Every claim that the provider must send is there."""
+    raw = case.claims.raw
+    for name in case.provider.required_claims:
+        if raw.get(name) in _NOTHING and find_claim(raw, name) in _NOTHING and name != "nonce":  # see check_nonce
+            raise ClaimMissing(f"the claim {name} is required and missing{_hint(raw, name)}", claim=name)
+
+
+def check_token_id(case: Case) -> None:
+    """There is a jti, whatever the settings say, and it is short enough to be remembered."""
+    token_id = case.claims.token_id
+    if token_id is None:
+        raise ClaimMissing("without a jti the token could be used twice", claim="jti")
+    if len(token_id) > MAX_TOKEN_ID_LENGTH:
+        raise ClaimInvalid(f"jti is longer than {MAX_TOKEN_ID_LENGTH} characters", claim="jti")
+
+
+def check_issuer(case: Case) -> None:
+    """iss is there if required, and as expected if it is to match (RFC 7519, section 4.1.1)."""
+    wanted, issuer = case.provider.issuer, case.claims.issuer
+    if issuer is None and wanted.required:
+        raise ClaimMissing("the claim iss is required and missing", claim="iss")
+    if issuer is not None and wanted.match and wanted.expected and issuer != wanted.expected:
+        raise IssuerMismatch(f"iss is {issuer[:100]}, expected is {wanted.expected}")
+
+
+def check_audience(case: Case) -> None:
+    """aud is there if required, and contains the expected value if it is to match (RFC 7519, section 4.1.3)."""
+    wanted, audience = case.provider.audience, case.claims.audience
+    if not audience and wanted.required:
+        raise ClaimMissing("the claim aud is required and missing", claim="aud")
+    if audience and wanted.match and wanted.expected and wanted.expected not in audience:
+        raise AudienceMismatch(f"aud is {' '.join(audience)[:100]}, expected is {wanted.expected}")
+
+
+def check_not_before(case: Case) -> None:
+    """Neither nbf nor iat lies in the future, beyond the clock skew (RFC 7519, sections 4.1.5 and 4.1.6)."""
+    latest = case.now + case.provider.clock_skew
+    for name, moment in (("nbf", case.claims.not_before), ("iat", case.claims.issued_at)):
+        if moment is not None and moment > latest:
+            raise TokenNotYetValid(f"{name} is {moment - case.now:.0f} seconds in the future: the clocks differ")
+
+
+def check_expiry(case: Case) -> None:
+    """exp, adjusted, lies in the future, give or take the clock skew (RFC 7519, section 4.1.4), and not before iat."""
+    expires_at, issued_at = case.claims.expires_at, case.claims.issued_at
+    if expires_at is None:
+        if issued_at is None:
+            raise ClaimMissing("the token has neither exp nor iat, and would be good for ever", claim="exp")
+        return
+    overdue = case.now - expires_at - case.provider.expiry_adjustment - case.provider.clock_skew
+    if overdue >= 0:
+        raise TokenExpired(f"the token expired {case.now - expires_at:.0f} seconds ago, by this server's clock")
+    if issued_at is not None and expires_at < issued_at:
+        raise ClaimInvalid("exp lies before iat", claim="exp")
+
+
+def check_age(case: Case) -> None:
+    """iat is not longer ago than the provider allows; this bounds a token without exp."""
+    issued_at = case.claims.issued_at
+    if issued_at is not None and case.now - issued_at > case.provider.max_age + case.provider.clock_skew:
+        age = case.now - issued_at
+        raise TokenTooOld(f"the token was issued {age:.0f} seconds ago, at most {case.provider.max_age} are allowed")
+
+
+def check_strict_header(case: Case) -> None:
+    """Strict: the header has alg, typ and kid only, and a kid where the key has one."""
+    if not case.header.keys() <= STRICT_HEADER:
+        surplus = ", ".join(sorted(case.header.keys() - STRICT_HEADER))
+        raise TokenMalformed(f"the header has members beyond alg, typ and kid: {surplus[:100]}")
+    if case.key.kid is not None and case.header.get("kid") != case.key.kid:
+        raise TokenMalformed("the header names no kid, though the key has one")
+
+
+def check_strict_audience(case: Case) -> None:
+    """Strict: the token is made for one recipient, us: any other could send it on to us (RFC 7519, section 4.1.3)."""
+    if len(case.claims.audience) > 1:
+        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients: the token must be for us alone")
+
+
+def check_strict_lifetime(case: Case) -> None:
+    """Strict: the token is not made to live longer than max_age."""
+    issued_at, expires_at = case.claims.issued_at, case.claims.expires_at
+    if issued_at is None or expires_at is None:
+        return
+    if expires_at - issued_at > case.provider.max_age:
+        raise ClaimInvalid(f"exp lies more than {case.provider.max_age} seconds after iat", claim="exp")
+
+
+def check_strict_foreign(case: Case) -> None:
+    """Strict: no claim of another kind of token (RFC 8725, section 3.12), and no azp of another party."""
+    for name in FOREIGN_CLAIMS:
+        if name in case.claims.raw:
+            raise TokenTypeWrong(f"the claim {name} belongs to another kind of token")
+    azp, expected = case.claims.raw.get("azp"), case.provider.audience.expected
+    if azp is not None and (azp != expected if expected else azp not in case.claims.audience):
+        raise TokenTypeWrong("azp names another party than us")
+
+
+def check_strict_email(case: Case) -> None:
+    """Strict: an e-mail address is plain ASCII with one @ and a dotted domain, and not known to be unverified."""
+    raw = case.claims.raw
+    for name in case.provider.mapped_email:
+        email = find_claim(raw, name)
+        if email is not None and not is_plain_email(email):
+            raise ClaimInvalid(f"{name} must be one plain ASCII address with a dotted domain", claim=name)
+    if raw.get("email_verified", True) is not True:
+        raise ClaimInvalid("email_verified is not true", claim="email_verified")
+
+
+def check_strict_text(case: Case) -> None:
+    """Strict: mapped text has no control and no format characters: they make one name look like another."""
+    raw = case.claims.raw
+    for name in case.provider.mapped_claims:
+        value = raw[name] if name in raw else find_claim(raw, name)
+        if type(value) is str and value.isprintable():
+            continue  # the common case: no character of those categories is printable
+        for text in _texts(value):
+            if not text.isprintable() and any(unicodedata.category(c) in _INVISIBLE for c in text):
+                raise ClaimInvalid(f"{name} has control or format characters", claim=name)
+
+
+Check = Callable[[Case], None]
+
+CHECKS: tuple[Check, ...] = (
+    check_type,
+    check_required,
+    check_token_id,
+    check_issuer,
+    check_audience,
+    check_not_before,
+    check_expiry,
+    check_age,
+)
+STRICT_CHECKS: tuple[Check, ...] = (
+    *CHECKS,
+    check_strict_header,
+    check_strict_foreign,
+    check_strict_audience,
+    check_strict_lifetime,
+    check_strict_email,
+    check_strict_text,
+)
+
+
+def checks_of(provider: Provider) -> tuple[Check, ...]:
+    """Return the checks that a token of *provider* must pass, in order."""
+    return STRICT_CHECKS if provider.strict else CHECKS
+
+
+def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) -> None:
+    """The nonce is one that this browser was given; where it is required, it is there (OIDC Core, 3.1.3.7)."""
+    if claims.nonce is None:
+        if provider.require_nonce or "nonce" in provider.required_claims:
+            raise NonceMismatch("the claim nonce is required and missing", claim="nonce")
+    elif claims.nonce not in expected:
+        raise NonceMismatch("the nonce belongs to no sign-in that this browser has begun", claim="nonce")
+
+
+def is_plain_email(value: Any) -> bool:
+    """Tell whether *value* is an ASCII address of at most 254 characters with one @ and a dotted domain."""
+    return isinstance(value, str) and len(value) <= MAX_EMAIL_LENGTH and _PLAIN_EMAIL.match(value) is not None
+
+
+def find_claim(raw: Mapping[str, Any], name: str) -> Any:
+    """Return the claim *name*, which may reach inside objects by dots, or None."""
+    if name in raw or "." not in name:
+        return raw.get(name)
+    value: Any = raw
+    for step in name.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return None
+        value = value[step]
+    return value
+
+
+def _hint(raw: Mapping[str, Any], name: str) -> str:
+    """Name the near miss: published samples write IAT and JTI, and an exp with Cyrillic letters."""
+    for other in raw:
+        if other != name and other.lower() == name:
+            return f"; it came as {other}, but the names of claims are in small letters"
+        if other != name and other.lower().translate(_LOOK_ALIKES) == name:
+            return "; it came with letters of another alphabet, which look the same"
+    return ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every text within a claim, in no order, names of members included."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if type(value) is str:
+            yield value
+        elif type(value) is list:
+            waiting += value
+        elif type(value) is dict:
+            waiting += [*value, *value.values()]

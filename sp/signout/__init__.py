@@ -1,0 +1,1 @@
+"""Sign-out, in both directions."""

@@ -1,1 +1,0 @@
-"""What the gateway keeps: each module reads and writes one kind of rows, for callers that know no SQL."""

@@ -1,0 +1,181 @@
+"""The sign-in page with its local form, and signing out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+
+from flask import Blueprint, jsonify, make_response, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, PasswordField, StringField
+from wtforms.validators import InputRequired, Length
+
+from shared.errors import Rejection
+from shared.known_devices import MAX_AGE
+from shared.throttling import TooManyAttempts
+from shared.tokens import SIGN_OUT_TYPE, sign
+from shared.web import allow_form_target, new_reference, page, prefers_json
+from sp.components import core
+from sp.providers.provider import Provider
+from sp.providers.registry import Trusted
+from sp.redirects import add_query, own_path
+from sp.sessions.cookies import clear_session_cookie, read_device_cookie, set_device_cookie, set_session_cookie
+from sp.sessions.store import Session, hash_id
+from sp.signin.local_password import WrongPassword
+from sp.views.people import browser_secret, browser_session, presented_session, visitor
+
+views = Blueprint("signin", __name__)
+log = logging.getLogger("lychgate")
+WRONG_PASSWORD = "The e-mail address or the password is wrong. Most people have no password here: use single sign-on."
+SIGN_OUT_LIFETIME = 60  # seconds
+LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # Back-Channel Logout 1.0, section 2.4
+
+
+class PasswordForm(FlaskForm):  # type: ignore[misc]
+    """The local sign-in: e-mail address and password."""
+
+    email = StringField("E-mail address", [InputRequired("Enter your e-mail address."), Length(max=254)])
+    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
+    return_to = HiddenField()
+
+
+class SignOutForm(FlaskForm):  # type: ignore[misc]
+    """Nothing but the protection against a foreign site that would sign people out."""
+
+
+@views.get("/login")
+def login() -> ResponseReturnValue:
+    """Offer every way to sign in. With one enabled provider and nothing else asked for, go to it."""
+    return_to = request.args.get("return_to", "")
+    form = PasswordForm(email=request.args.get("email", ""), return_to=return_to)
+    if "no_sso" in request.args or request.args.get("no_jwt") == "1":
+        return _login_page(form)
+    enabled = _enabled_providers()
+    if len(enabled) == 1:
+        return redirect(url_for("sso.start", provider_name=enabled[0].name, return_to=return_to or None), 303)
+    return _login_page(form, providers=[provider for provider in enabled if provider.show_on_login])
+
+
+@views.post("/login")
+def password() -> ResponseReturnValue:
+    """Sign in with a local password."""
+    form = PasswordForm()
+    if not form.validate_on_submit():
+        expired = "csrf_token" in form.errors
+        return _login_page(form, 400, problem="This form has expired. Please send it again." if expired else "")
+    https, reference = core().config.https, new_reference()
+    email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
+    return_path = own_path(form.return_to.data, core().config.external_url) or "/"
+    try:
+        signed_in = core().local.enter(
+            email,
+            form.password.data,
+            visitor(),
+            device=device,
+            reference=reference,
+            return_path=return_path,
+            replacing=presented_session(),
+        )
+    except WrongPassword:
+        return _login_page(form, 401, problem=WRONG_PASSWORD)
+    except TooManyAttempts as refusal:
+        return _too_many(refusal)
+    response = redirect(return_path, 303)
+    set_session_cookie(response, signed_in.secret, https=https)
+    set_device_cookie(response, core().local.devices.remember(device, email), max_age=MAX_AGE, https=https)
+    return response
+
+
+@views.get("/logout")
+def ask_sign_out() -> ResponseReturnValue:
+    """Ask before signing out: a link or an image of a foreign site must not do it."""
+    session = browser_session()
+    if session is None:
+        return page("sp/signed_out.html")
+    trusted = _provider_of(session)
+    if trusted and trusted.provider.logout_url:
+        allow_form_target(trusted.provider.logout_url)
+    return page("sp/sign_out.html", form=SignOutForm(), session=session, provider=trusted and trusted.provider)
+
+
+@views.post("/logout")
+def sign_out() -> ResponseReturnValue:
+    """End the session here, and then at the identity provider.
+
+    A session that nobody used for too long is ended as well: an access token that was opened with it may be in use.
+    """
+    form = SignOutForm()
+    secret, session = browser_secret(), browser_session()
+    if not form.validate_on_submit():
+        return page("sp/sign_out.html", 400, form=form, session=session, provider=None)
+    response = redirect(url_for("signin.ask_sign_out"), 303)
+    if secret is None:
+        return response
+    trusted = _provider_of(session) if session else None
+    if session and trusted and trusted.provider.logout_url:
+        response.location = _logout_address(session, trusted)
+    core().sessions.end(id_hash=hash_id(secret))
+    if session:
+        core().logbook.note_sign_out(session, visitor(), reference=new_reference())
+    clear_session_cookie(response, https=core().config.https)
+    return response
+
+
+def _enabled_providers() -> list[Provider]:
+    """Return the enabled providers; none, if anything at all is the matter with them: the local form remains."""
+    try:
+        return [trusted.provider for trusted in core().registry.enabled()]
+    except Exception:
+        log.exception("the providers cannot be read, so the sign-in page offers the local form only")
+        return []
+
+
+def _login_page(
+    form: PasswordForm, status: int = 200, *, providers: Sequence[Provider] = (), problem: str = ""
+) -> ResponseReturnValue:
+    return_to = form.return_to.data or ""
+    return page("sp/login.html", status, form=form, providers=providers, return_to=return_to, problem=problem)
+
+
+def _too_many(refusal: TooManyAttempts) -> ResponseReturnValue:
+    """Answer that passwords are not even looked at for a while (RFC 6585, section 4)."""
+    if prefers_json():
+        body = {"error": refusal.code, "error_description": refusal.description, "reference": refusal.reference}
+        answer = make_response(jsonify(body), refusal.status)
+    else:
+        answer = page("sp/refused.html", refusal.status, rejection=refusal, reference=refusal.reference, session=None)
+    answer.headers["Retry-After"] = str(refusal.retry_after)
+    return answer
+
+
+def _provider_of(session: Session) -> Trusted | None:
+    if session.provider is None:
+        return None
+    try:
+        return core().registry.get(session.provider)
+    except Rejection:
+        return None
+
+
+def _logout_address(session: Session, trusted: Trusted) -> str:
+    """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
+    provider: Provider = trusted.provider
+    now = int(time.time())
+    claims = {
+        "iss": core().config.external_url,
+        "iat": now,
+        "exp": now + SIGN_OUT_LIFETIME,
+        "jti": new_reference() + new_reference() + new_reference(),
+        "email": session.email,
+        "events": {LOGOUT_EVENT: {}},
+    }
+    detail = core().session_finder.detail(session.public_id)
+    if detail is not None:
+        known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
+        claims |= {name: value for name, value in known.items() if value}
+    key = trusted.signing_key
+    if key is None:
+        return provider.logout_url
+    return add_query(provider.logout_url, jwt=sign(claims, key, typ=SIGN_OUT_TYPE))

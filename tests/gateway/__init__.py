@@ -1,1 +1,0 @@
-"""The gateway in this process: decisions, identity, sessions, forward-auth, sign-out."""

@@ -1,0 +1,255 @@
+"""Keys of a provider: they are changed without refusing anybody, shown once, and named by fingerprint after that."""
+
+import re
+import time
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from shared.keys import generate_key, load_key, public_pem
+from shared.tokens import sign
+from sp.database.models import ProviderKey
+from tests.sp.conftest import MakeGateway
+from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
+from tests.support.forms import Visitor
+from tests.support.gateway import core_of, make_gateway
+from tests.support.minting import ispring_token
+
+ADD = f"{PAGE}/keys"
+
+
+@pytest.fixture
+def app(gateway: MakeGateway) -> Flask:
+    return gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}})
+
+
+@pytest.fixture
+def carol(app: Flask) -> Visitor:
+    return administrator_of(app)
+
+
+def signs_in(app: Flask, key: str) -> bool:
+    """Tell whether a token that is signed with *key* opens a session."""
+    answer = app.test_client().get("/sso/login/jwt", query_string={"jwt": ispring_token(key, "alice@example.com")})
+    return "sp_session" in answer.headers.get("Set-Cookie", "")
+
+
+def generate(carol: Visitor) -> str:
+    carol.open(PAGE)
+    carol.send(carol.form(ADD), "generate")
+    found = re.search(r'<textarea[^>]* id="key"[^>]*>([^<]+)</textarea>', carol.page.text)
+    assert found, carol.text
+    return found[1]
+
+
+def retire(carol: Visitor, fingerprint: str) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
+    if "Retire a key that is used?" in carol.text:
+        carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
+
+
+# Changing a key
+
+
+def test_a_key_is_changed_without_a_single_refused_sign_in(app: Flask, carol: Visitor) -> None:
+    assert signs_in(app, KEY)
+    new = generate(carol)
+    assert signs_in(app, KEY)
+    assert signs_in(app, new)
+    retire(carol, stored(app).keys[0].fingerprint)
+    assert signs_in(app, new)
+    assert not signs_in(app, KEY)
+
+
+def test_another_worker_takes_the_new_key_within_the_session_cache(app: Flask, carol: Visitor) -> None:
+    config = core_of(app).config
+    other = make_gateway(config.instance, SP_SESSION_CACHE="1")
+    assert signs_in(other, KEY)
+    new = generate(carol)
+    time.sleep(1.05)
+    assert signs_in(other, new)
+    assert signs_in(other, KEY)
+    core_of(other).engine.dispose()
+
+
+def test_the_worker_that_made_the_change_knows_it_at_once(app: Flask, carol: Visitor) -> None:
+    core_of(app).registry._cache = 3600
+    assert signs_in(app, KEY)
+    assert signs_in(app, generate(carol))
+
+
+def test_a_key_that_one_has_is_added(app: Flask, carol: Visitor) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(ADD).fill(material=f"  {SECOND_KEY}\n"))
+    assert usable_keys(app) == [KEY, SECOND_KEY]
+    assert SECOND_KEY not in carol.page.text
+
+
+def test_a_new_key_signs_nothing_until_it_is_told_to(app: Flask, carol: Visitor) -> None:
+    generate(carol)
+    first, second = (key.fingerprint for key in stored(app).keys)
+    assert signing_fingerprint(app) == first
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{second}/sign"))
+    assert signing_fingerprint(app) == second
+    assert {key.fingerprint for key in stored(app).keys} == {first, second}
+
+
+def signing_fingerprint(app: Flask) -> str:
+    key = core_of(app).registry.get("corporate").signing_key
+    assert key is not None
+    return key.fingerprint
+
+
+def test_the_list_shows_which_key_is_used(app: Flask, carol: Visitor) -> None:
+    new = generate(carol)
+    carol.open(PAGE)
+    assert carol.text.count("not used yet") == 2
+    signs_in(app, new)
+    carol.open(PAGE)
+    assert carol.text.count("not used yet") == 1
+    assert stored(app).keys[0].last_used_at is None
+    assert stored(app).keys[1].last_used_at is not None
+
+
+def test_a_key_that_was_used_is_not_taken_away_without_a_question(app: Flask, carol: Visitor) -> None:
+    assert signs_in(app, KEY)
+    generate(carol)
+    used, unused = (key.fingerprint for key in stored(app).keys)
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{used}/retire"))
+    assert "Retire a key that is used?" in carol.text
+    assert "No key that stays was ever used." in carol.text
+    assert f"{unused} , never used" in carol.text
+    assert len(stored(app).keys) == 2
+    assert signs_in(app, KEY)
+    carol.send(carol.form(f"{PAGE}/keys/{used}/retire"))
+    assert [key.fingerprint for key in stored(app).keys] == [unused]
+
+
+def test_beside_a_key_that_is_used_the_question_says_when(app: Flask, carol: Visitor) -> None:
+    assert signs_in(app, KEY)
+    assert signs_in(app, generate(carol))
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
+    assert "No key that stays was ever used." not in carol.text
+    assert "last used" in carol.text
+
+
+def test_a_key_that_was_never_used_goes_at_once(app: Flask, carol: Visitor) -> None:
+    generate(carol)
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[1].fingerprint}/retire"))
+    assert "The key is retired." in carol.text
+    assert usable_keys(app) == [KEY]
+
+
+# What is refused
+
+
+def test_the_last_key_is_not_retired(app: Flask, carol: Visitor) -> None:
+    generate(carol)
+    first, second = (key.fingerprint for key in stored(app).keys)
+    carol.open(PAGE)
+    form = carol.form(f"{PAGE}/keys/{second}/retire")
+    retire(carol, first)
+    carol.send(form)
+    assert "the last key stays" in carol.text
+    assert [key.fingerprint for key in stored(app).keys] == [second]
+
+
+def test_the_last_key_may_go_where_there_is_a_key_endpoint(gateway: MakeGateway) -> None:
+    pem = public_pem(generate_key("ES256"))
+    jwks = {"jwks_url": "http://127.0.0.1:1/jwks.json", "algorithm": "ES256", "keys": [pem]}
+    app = gateway({"corporate": {**CORPORATE, **jwks}})
+    core_of(app).editor.retire_key("corporate", stored(app).keys[0].fingerprint, actor="test")
+    assert stored(app).keys == ()
+
+
+@pytest.mark.parametrize(
+    ("material", "words"),
+    [
+        ("", "Paste a key, or have one generated"),
+        ("too short", "the secret has 9 bytes"),
+        (KEY, "the same key is given twice"),
+        ("-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----", "a PEM or SSH key cannot be a shared secret"),
+        ('{"kty": "oct", "k": "c2VjcmV0"}', "a JWK cannot be a shared secret"),
+    ],
+)
+def test_a_key_that_is_none_is_not_added(app: Flask, carol: Visitor, material: str, words: str) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(ADD).fill(material=material))
+    assert words in carol.text
+    assert usable_keys(app) == [KEY]
+
+
+def test_sending_the_form_twice_generates_one_key(app: Flask, carol: Visitor) -> None:
+    carol.open(PAGE)
+    form = carol.form(ADD)
+    carol.send(form, "generate")
+    carol.send(form, "generate")
+    assert "Somebody has changed this provider meanwhile" in carol.text
+    assert len(stored(app).keys) == 2
+
+
+# Another algorithm
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
+def test_with_another_algorithm_a_new_key_takes_the_place_of_the_old_one(
+    app: Flask, carol: Visitor, algorithm: str
+) -> None:
+    private = generate_key(algorithm)
+    carol.open(PAGE)
+    carol.send(carol.form(PAGE).fill(algorithm=algorithm, keys=public_pem(private)))
+    assert len(stored(app).keys) == 1
+    claims = {"iat": int(time.time()), "exp": int(time.time()) + 60, "jti": "1", "email": "alice@example.com"}
+    token = sign(claims, load_key(private, algorithm))
+    answer = app.test_client().get("/sso/login/jwt", query_string={"jwt": token})
+    assert "sp_session" in answer.headers["Set-Cookie"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ({"algorithm": "RS256"}, "the stored keys do not fit"),
+        ({"algorithm": "HS512"}, "bytes; HS512 needs 64"),
+        ({"algorithm": "RS256", "keys": SECOND_KEY}, "a shared secret goes with an HS algorithm"),
+        ({"keys": KEY}, "the same key is given twice"),
+    ],
+)
+def test_an_algorithm_without_a_key_that_fits_is_refused(
+    app: Flask, carol: Visitor, typed: dict[str, Any], words: str
+) -> None:
+    before = stored(app)
+    carol.open(PAGE)
+    answer = carol.send(carol.form(PAGE).fill(**typed))
+    assert answer.status_code == 400
+    assert words in carol.text
+    assert stored(app) == before
+
+
+def test_with_a_key_endpoint_no_key_is_needed(app: Flask, carol: Visitor) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(PAGE).fill(algorithm="RS256", jwks_url="https://idp.example/jwks.json"))
+    assert stored(app).provider.jwks_url == "https://idp.example/jwks.json"
+    assert stored(app).keys == ()
+
+
+def test_a_key_that_fits_the_new_algorithm_as_well_stays(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, "keys": ["x" * 64]}})
+    carol = administrator_of(app)
+    carol.open(PAGE)
+    carol.send(carol.form(PAGE).fill(algorithm="HS512"))
+    assert stored(app).provider.algorithm == "HS512"
+    assert usable_keys(app) == ["x" * 64]
+
+
+def test_keys_are_sealed_in_the_database(app: Flask, carol: Visitor) -> None:
+    new = generate(carol)
+    with core_of(app).engine.connect() as connection:
+        rows = connection.execute(ProviderKey.__table__.select()).all()
+    assert len(rows) == 2
+    assert not any(secret in str(row) for row in rows for secret in (KEY, new))

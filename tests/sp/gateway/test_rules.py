@@ -1,0 +1,188 @@
+"""Rules from TOML: what is taken, and every configuration that could surprise, refused at start."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sp.policy.decision import Rule
+from sp.policy.rules import RulesRefused, parse_rules, warnings
+from sp.routes import OwnAddresses
+from tests.support.programs import ROOT, private_environment
+
+GOOD: dict[str, Any] = {"path": "/reports/", "methods": ["GET", "HEAD"], "allow": {"groups": ["staff"]}}
+
+
+def mistakes_of(*tables: object, prefix: str = "") -> list[str]:
+    with pytest.raises(RulesRefused) as refused:
+        parse_rules(list(tables), OwnAddresses(prefix))
+    return refused.value.mistakes
+
+
+def test_a_rule_is_read_as_it_is_written() -> None:
+    rules = parse_rules([GOOD, {"path": "/x", "allow": "anyone"}], OwnAddresses())
+    assert rules == (
+        Rule("/reports/", frozenset({"GET", "HEAD"}), "members", groups=frozenset({"staff"})),
+        Rule("/x", allow="anyone"),
+    )
+
+
+def test_addresses_and_domains_are_compared_without_case() -> None:
+    allow = {"users": ["Alice@Example.com"], "email_domains": ["@Partner.Example"]}
+    (rule,) = parse_rules([{"path": "/x/", "allow": allow}], OwnAddresses())
+    assert (*rule.users, *rule.email_domains) == ("alice@example.com", "partner.example")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"path": None}, "begins with /"),
+        ({"path": "reports/"}, "begins with /"),
+        ({"path": 7}, "begins with /"),
+        ({"path": "/reports/*"}, "as if it were a pattern"),
+        ({"path": "^/reports/"}, "begins with /"),
+        ({"path": "/reports/[a-z]"}, "as if it were a pattern"),
+        ({"path": "/reports?tab=1"}, "as if it were a pattern"),
+        ({"path": "/reports#top"}, "as if it were a pattern"),
+        ({"path": "/a%20b/"}, "decoded"),
+        ({"path": "/a/../b"}, "dot segment"),
+        ({"path": "/a//b/"}, "dot segment"),
+        ({"path": "/a\tb"}, "control character"),
+        ({"path": "/a\\b"}, "as if it were a pattern"),
+        ({"path": "/sso/"}, "of the gateway itself"),
+        ({"path": "/settings/users/"}, "of the gateway itself"),
+        ({"path": "/login"}, "of the gateway itself"),
+        ({"path": "/settings/", "allow": "anyone"}, "reaches over /settings/"),
+        ({"path": "/.well-known/", "allow": "anyone"}, "reaches over /.well-known/jwks.json"),
+        ({"path": "/access/", "allow": "anyone"}, "reaches over /access/jwt"),
+        ({"path": "/", "allow": "anyone"}, "opens every page"),
+        ({"path": "/", "allow": "anyone", "everything": "yes"}, "opens every page"),
+        ({"everything": True}, "everything goes with"),
+        ({"path": "/x/", "allow": "anyone", "everything": True}, "everything goes with"),
+        ({"methods": []}, "at least one method"),
+        ({"methods": "GET"}, "must be a list"),
+        ({"methods": ["get"]}, "written in capitals"),
+        ({"methods": [1]}, "written in capitals"),
+        ({"allow": None}, "allow must be"),
+        ({"allow": "everyone"}, "allow must be"),
+        ({"allow": {}}, "allow must be"),
+        ({"allow": {"roles": ["x"]}}, "roles is unknown"),
+        ({"allow": {"groups": []}}, "at least one text"),
+        ({"allow": {"groups": ["", "x"]}}, "at least one text"),
+        ({"allow": {"groups": "staff"}}, "at least one text"),
+        ({"allow": {"users": ["alice"]}}, "no e-mail address"),
+        ({"allow": {"email_domains": ["*.example.com"]}}, "no domain"),
+        ({"allow": {"email_domains": ["example"]}}, "no domain"),
+        ({"method": ["GET"]}, "method is no part of a rule"),
+    ],
+)
+def test_a_rule_that_could_surprise_is_refused(change: dict[str, Any], said: str) -> None:
+    table = {name: value for name, value in {**GOOD, **change}.items() if value is not None}
+    found = mistakes_of(table)
+    assert any(said in mistake for mistake in found), found
+    assert all(mistake.startswith("rules[1]: ") for mistake in found)
+
+
+@pytest.mark.parametrize("tables", [{"path": "/x"}, "none", [["/x"]], [GOOD, 7]])
+def test_rules_are_a_list_of_tables(tables: object) -> None:
+    with pytest.raises(RulesRefused):
+        parse_rules(tables, OwnAddresses())
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later"),
+    [
+        ([("/a/", [])], ("/a/", [])),
+        ([("/a/", [])], ("/a/b/", ["GET"])),
+        ([("/a", [])], ("/a", ["GET"])),
+        ([("/", [])], ("/a", [])),
+        ([("/a/", ["GET"])], ("/a/b", ["GET"])),
+        ([("/a/", ["GET"]), ("/", ["POST"])], ("/a/b", ["POST", "GET"])),
+    ],
+)
+def test_a_rule_that_can_never_be_asked_is_refused(
+    earlier: list[tuple[str, list[str]]], later: tuple[str, list[str]]
+) -> None:
+    tables = [
+        {"path": path, "allow": "signed-in", **({"methods": methods} if methods else {})}
+        for path, methods in [*earlier, later]
+    ]
+    assert mistakes_of(*tables)[-1].startswith(f"rules[{len(tables)}]: is never asked")
+    assert parse_rules(tables[:-1], OwnAddresses())
+
+
+def test_a_rule_that_is_asked_for_some_requests_is_kept() -> None:
+    tables = [
+        {"path": "/a/", "methods": ["GET"], "allow": "anyone"},
+        {"path": "/a/", "allow": "signed-in"},
+        {"path": "/a", "allow": "signed-in"},
+    ]
+    assert len(parse_rules(tables, OwnAddresses())) == 3
+
+
+def test_everything_may_be_public_if_that_is_said_aloud() -> None:
+    assert parse_rules([{"path": "/", "allow": "anyone", "everything": True}], OwnAddresses())
+
+
+def test_with_a_prefix_the_gateways_own_addresses_are_below_it() -> None:
+    assert parse_rules([{"path": "/settings/", "allow": "anyone"}], OwnAddresses("/gate"))
+    assert "of the gateway itself" in mistakes_of({"path": "/gate/x", "allow": "anyone"}, prefix="/gate")[0]
+
+
+def test_a_rule_that_stops_before_the_slash_is_pointed_out() -> None:
+    signed_in: dict[str, Any] = {"path": "/area/", "allow": "signed-in"}
+    everyone: dict[str, Any] = {"path": "/", "allow": "anyone", "everything": True}
+    of_reports = 'the rule for "/reports/" says nothing about "/reports", without the slash at its end'
+    of_area = 'the rule for "/area/" says nothing about "/area", without the slash at its end'
+    assert warnings(parse_rules([GOOD], OwnAddresses())) == [of_reports]
+    assert warnings(parse_rules([GOOD, {**GOOD, "path": "/reports"}, signed_in], OwnAddresses())) == []
+    assert warnings(parse_rules([signed_in, everyone], OwnAddresses())) == [of_area]
+
+
+def test_at_start_all_mistakes_are_told_at_once_and_nothing_starts(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        '[[rules]]\npath = "/settings/"\nallow = "anyone"\n'
+        '[[rules]]\npath = "/x/*"\nallow = "anyone"\n'
+        '[providers.corporate]\nalgorithm = "none"\nsurprise = 1\n'
+        "[sevices]\n"
+    )
+    settings = {
+        "SP_INSTANCE": str(tmp_path),
+        "SP_SECRET_KEY": "short",
+        "SP_CONFIG": str(config),
+        "SP_TRUSTED_PROXIES": "0.0.0.0/0,::/0,0.0.0.0/1,10.0.0.0/8,nobody",
+        "SP_EXTERNAL_URL": "https://gate.example/path",
+        "SP_IDENTITY_HEADERS": "all",
+        "SP_SESSION_IDLE": "soon",
+        "SP_APP": "no colon",
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_sp.py"), "--port", "1"],
+        cwd=tmp_path,
+        env=private_environment(settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    for said in (
+        "reaches over /settings/",
+        "as if it were a pattern",
+        "providers.corporate.algorithm",
+        "providers.corporate.surprise",
+        "sevices",
+        "SP_SECRET_KEY",
+        "'0.0.0.0/0' would believe everyone",
+        "'::/0' would believe everyone",
+        "'0.0.0.0/1' would believe half the world",
+        "'nobody'",
+        "SP_EXTERNAL_URL",
+        "SP_IDENTITY_HEADERS",
+        "SP_SESSION_IDLE",
+        "SP_APP",
+    ):
+        assert said in done.stderr, (said, done.stderr)
+    assert "10.0.0.0/8" not in done.stderr
