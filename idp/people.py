@@ -1,6 +1,6 @@
 """Who you are. SEAM: a directory is wherever your people already are; IDP_PEOPLE names the function that opens it.
 
-It has two methods. `authenticate` is asked once, when someone types a password; `find` is asked again
+Pure. It has two methods. `authenticate` is asked once, when someone types a password; `find` is asked again
 before every token, so that whoever was disabled or removed a minute ago gets none. Worked examples for a table that
 you already have and for LDAP stand in idp/examples/; the default, idp/stores/directory.py, keeps people in this
 program's own database.

@@ -1,4 +1,4 @@
-"""What each product's documentation asks for, in the names of the services file. SEAM: add your product.
+"""What each product's documentation asks for, in the names of the services file. SEAM: add your product. Pure.
 
 docs/integrating.md tells what to enter on the product's side. A value here is only a default: an entry of the file
 may say otherwise, but for what the product refuses.

@@ -1,4 +1,4 @@
-"""Whom we sign people in to. SEAM: replace `ServiceRegistry` to keep services elsewhere than in the database.
+"""Whom we sign people in to. SEAM: replace `ServiceRegistry` to keep services elsewhere than in the database. Pure.
 
 A service is registered before anyone is sent to it: a token goes to its `return_url` and nowhere else, whatever a
 request says. Registering is done by a services file (services_file.py).

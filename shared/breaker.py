@@ -1,4 +1,4 @@
-"""A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it.
+"""A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it. Pure.
 
 It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
 A slow question alone is not a fault. What counts is that none at all is answered: then one request a second is let

@@ -1,4 +1,4 @@
-"""The claims of a token, parsed once into known types.
+"""The claims of a token, parsed once into known types. Pure.
 
 Decides which JSON values may stand for which registered claim (RFC 7519, section 4.1). Leaves to others what the
 values must be: expiry, issuer and the like are settings of a provider, and are checked where the provider is known.
@@ -100,3 +100,15 @@ def _refuse_null(payload: Mapping[str, Any], name: str) -> None:
 
 def _kind(value: Any) -> str:
     return {bool: "true or false", str: "text", list: "a list", dict: "an object"}.get(type(value), "a number")
+
+
+def find_claim(raw: Mapping[str, Any], name: str) -> Any:
+    """Return the claim *name*, which may reach inside objects by dots, or None."""
+    if name in raw or "." not in name:
+        return raw.get(name)
+    value: Any = raw
+    for step in name.split("."):
+        if not isinstance(value, Mapping) or step not in value:
+            return None
+        value = value[step]
+    return value

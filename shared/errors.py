@@ -1,4 +1,4 @@
-"""Why a sign-in was refused: one class for each code of the wire contract.
+"""Why a sign-in was refused: one class for each code of the wire contract. Pure.
 
 An error speaks to three readers. `code` and `status` are for programs, `explanation` and `remedy` for the person who
 stands before the closed gate, `detail` for the log. None of them ever carries a token, a key, a password or a cookie.

@@ -1,4 +1,4 @@
-"""Keys that sign and verify tokens, and the policy that a key must meet to be one.
+"""Keys that sign and verify tokens, and the policy that a key must meet to be one. Pure.
 
 A key is judged once, when it is configured; afterwards a `TokenKey` is known to be good. One key has one algorithm,
 which comes from a setting and never from a token (RFC 8725, section 3.1). The policy refuses what libraries accept

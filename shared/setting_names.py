@@ -1,4 +1,4 @@
-"""Which settings a program has, and which of them may stand in a file of their own because they are secret.
+"""Which settings a program has, and which of them may stand in a file of their own because they are secret. Pure.
 
 A variable that begins with the program's prefix and is not among its settings is a mistake: without SP_TRUSTED_PROXIES
 the gateway believes no proxy, and without SP_SECRET_KEY it is a demo, so neither may be mistyped in silence. Kubernetes

@@ -1,6 +1,6 @@
 """Read settings from an environment and from TOML, and report every mistake at once.
 
-Pure over what it is given: each program's `config.py` alone touches the process environment. A reader collects
+Pure: each program's `config.py` alone touches the process environment. A reader collects
 mistakes and goes on, so that an operator mends all of them in one round; `finish` then refuses to start.
 """
 

@@ -1,4 +1,4 @@
-"""Sign tokens, and open them: the one place where the text of a token becomes something to believe.
+"""Sign tokens, and open them: the one place where the text of a token becomes something to believe. Pure.
 
 Opening is strict, because everything that a lenient parser accepts has been used in an attack: a token is at most
 8 KiB of three canonical base64url parts, its header and payload are JSON objects without doubled names, and its

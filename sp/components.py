@@ -13,7 +13,6 @@ from shared.schema import Engine
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
-from sp.activity.refusals import Logbook
 from sp.assertion.keys import AssertionKeys
 from sp.config import Config
 from sp.diagnosis.trials import Trials
@@ -21,15 +20,16 @@ from sp.metrics_counters import counters
 from sp.providers.apply import ProviderStore
 from sp.providers.edit import ProviderEditor
 from sp.providers.jwks_cache import SqlKeyCopies
+from sp.providers.opened_sessions import ProviderSessions
 from sp.providers.provider import Provider
 from sp.providers.registry import ProviderRegistry
 from sp.routes import OwnAddresses
+from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
-from sp.sessions.of_provider import ProviderSessions
 from sp.sessions.store import SessionStore
 from sp.signin.cleanup import Housekeeping
-from sp.signin.held import HeldTokens
 from sp.signin.local_password import LocalSignIn
+from sp.signin.logbook import Logbook
 from sp.signin.pending import PendingSignIns
 from sp.signin.questions import Questions
 from sp.signin.recent_landings import Landings

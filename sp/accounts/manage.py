@@ -12,11 +12,11 @@ from sqlalchemy import Connection, Engine, bindparam, func, insert, select, upda
 from shared.errors import SeatLimitReached
 from shared.passwords import check_password, hash_password, needs_rehash
 from sp.accounts import rows as accounts
-from sp.accounts.provisioning import email_key
 from sp.accounts.rows import KnownAs
 from sp.activity import audit
 from sp.database.errors import must_answer
 from sp.database.models import Account, Identity
+from sp.emails import email_key
 from sp.sessions.ending import by_password, end_sessions
 from sp.sessions.store import SessionStore
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.claims import Claims
+from shared.claims import Claims, find_claim
 from shared.errors import (
     ClaimInvalid,
     ClaimMissing,
@@ -21,8 +21,8 @@ from shared.errors import (
     UserDisabled,
     UserUnknown,
 )
+from sp.emails import address_as_id, email_key
 from sp.providers.provider import Provider
-from sp.signin.verification import find_claim
 
 COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own; any further one is an attribute
 MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
@@ -145,21 +145,6 @@ def decide(
     if not free_seat:
         raise SeatLimitReached("every seat is taken by an active account")
     return Create(profile)
-
-
-def email_key(email: str) -> str:
-    """Return *email* as it is compared: without case, and with look-alike encodings of a letter made one."""
-    if email.isascii():
-        return email.lower()
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
-
-
-def address_as_id(email: str) -> str:
-    """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
-
-    An address that only looks like another one is another person: the Kelvin sign is no k here.
-    """
-    return email.encode().lower().decode()
 
 
 def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
 
 from shared.errors import EmailConflict, SeatLimitReached
-from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, address_as_id, decide, email_key
+from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide
 from sp.database.models import Account, Identity
+from sp.emails import address_as_id, email_key
 from sp.providers.provider import Provider
 
 SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another

@@ -14,9 +14,9 @@ from sqlalchemy import ColumnElement, Engine, and_, or_, select
 
 from sp.accounts import rows as accounts
 from sp.accounts.manage import Person, person_of
-from sp.accounts.provisioning import email_key
 from sp.accounts.rows import KnownAs
 from sp.database.models import Account
+from sp.emails import email_key
 
 PAGE_ROWS = 50
 MAX_WORDS = 5  # of a search

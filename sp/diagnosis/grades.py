@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from shared.claims import Claims
 from shared.errors import Rejection
 from shared.settings import is_loopback
-from sp.accounts.provisioning import email_key, read_profile
+from sp.accounts.provisioning import read_profile
 from sp.diagnosis.browsing import origin_of
 from sp.diagnosis.inspector import Finding, Outcome
 from sp.diagnosis.journey import Credentials, Journey
+from sp.emails import email_key
 from sp.providers.provider import Provider
 
 GOOD_LIFETIME = 300  # seconds: longer than a slow browser needs, and what a thief has time for

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shared.claims import find_claim
 from sp.providers.provider import Provider
-from sp.signin.verification import find_claim
 
 # What the gateway itself reads of a token, whether or not it is matched with a field.
 OWN_CLAIMS = frozenset(

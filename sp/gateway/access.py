@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
-from sp.gateway.request_kind import WEBSOCKET, is_websocket
-from sp.gateway.trusted_proxies import OwnHost, Peers
 from sp.policy import method_overrides as overrides
 from sp.policy.decision import Decision, Policy
 from sp.redirects import MAX_LENGTH
+from sp.request.kind import WEBSOCKET, is_websocket
+from sp.request.trusted_proxies import OwnHost, Peers
 from sp.routes import OwnAddresses
 from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id

@@ -15,31 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from shared.errors import StoreUnavailable
 from shared.settings import is_loopback
-from sp.gateway.request_kind import is_navigation
-from sp.gateway.trusted_proxies import OwnHost
 from sp.policy.decision import Rule, Verdict
+from sp.request.kind import is_navigation
+from sp.request.trusted_proxies import OwnHost
+from sp.views.denied import DOOR, KEY, TurnedAway
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from sp.sessions.store import Session
-
-DOOR = "/sso/turned-away"
-KEY = "lychgate.turned_away"
-
-
-@dataclass(frozen=True)
-class TurnedAway:
-    """Why a request is not let in. `missing` is what the person would need, one phrase each; `link` a way on."""
-
-    status: int
-    code: str
-    title: str
-    text: str
-    session: Session | None = None
-    missing: tuple[str, ...] = ()
-    link: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
 
 
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:

@@ -19,10 +19,10 @@ from sp.assertion.claims import claims_about
 from sp.gateway.access import Keeper, with_query
 from sp.gateway.denied import Answers, foreign_host, store_down, why
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
-from sp.gateway.identity_headers import ASSERTION, DEFAULT_SET, headers
-from sp.gateway.request_kind import is_navigation
 from sp.metrics_counters import FORWARD, NGINX, counters
 from sp.policy.decision import Decision, Verdict
+from sp.request.identity_headers import ASSERTION, DEFAULT_SET, headers
+from sp.request.kind import is_navigation
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from sp.gateway.trusted_proxies import is_host
 from sp.policy.raw_path import spelled
+from sp.request.trusted_proxies import is_host
 
 SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSockets
 

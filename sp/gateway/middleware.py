@@ -24,12 +24,12 @@ from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
 from sp.gateway.denied import Answers, foreign_host, store_down, why
 from sp.gateway.forward_auth import ForwardAuth
-from sp.gateway.identity_headers import Sender, Sieve, introduce
-from sp.gateway.request_kind import is_navigation
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS, counters
 from sp.policy.decision import SIGNED_IN, Verdict, is_unambiguous
 from sp.policy.raw_path import other_spellings
+from sp.request.identity_headers import Sender, Sieve, introduce
+from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, NGINX
 from sp.sessions.store import API
 
@@ -52,7 +52,7 @@ class Gateway:
     """
 
     def __init__(self, app: WSGIApplication, own: Flask | None = None, *, sign_in_on_401: bool | None = None) -> None:
-        from sp import create_app
+        from sp.app import create_app
 
         if (reason := why_not_wsgi(app)) is not None:
             raise TypeError(f"Gateway protects a WSGI application, and {app!r} is none: {reason}")

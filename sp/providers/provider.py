@@ -1,4 +1,4 @@
-"""What is trusted, and how far: one identity provider as the gateway's setting.
+"""What is trusted, and how far: one identity provider as the gateway's setting. Pure.
 
 A `Provider` is built by `parse_provider` from the names of the wire contract, as a TOML file, the settings page and
 the command line give them, and is right by construction: whoever holds one need not check it again. Keys are not part

@@ -13,7 +13,6 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from sp.accounts import rows as accounts
 from sp.database.errors import must_answer
 from sp.database.models import SessionRecord
 from sp.sessions.store import BROWSER, MAX_ADDRESS, MAX_USER_AGENT
@@ -76,11 +75,12 @@ class SessionFinder:
         with self._engine.connect() as connection:
             return [SessionDetail(*row) for row in connection.execute(query)]
 
-    def census(self) -> tuple[int, int]:
-        """Return how many sessions have not run out, and how many accounts may sign in."""
+    def live(self) -> int:
+        """Return how many sessions have not run out."""
         sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time.time()))
         with self._engine.connect() as connection:
-            return connection.execute(sessions).scalar_one(), accounts.active_count(connection)
+            found: int = connection.execute(sessions).scalar_one()
+            return found
 
     def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> bool:
         """Tell whether a session was opened since then, for this browser and page, and never used.

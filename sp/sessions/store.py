@@ -20,9 +20,9 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, up
 from sp.database.errors import must_answer
 from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
+from sp.sessions import held
 from sp.sessions.ending import by_name, by_provider, end_sessions
-from sp.signin import held
-from sp.signout.tokens import SignOut
+from sp.sessions.sign_out import SignOut
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32

@@ -18,8 +18,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.counters import SqlStorage
 from shared.tidying import Step, tidy
 from sp.activity import retention
+from sp.sessions import held
 from sp.sessions.store import SessionStore
-from sp.signin import held, replay
+from sp.signin import replay
 
 EVERY = 60.0  # seconds between two runs of a worker
 SOON = 1.0  # the same, where much happens, or something was left over

@@ -13,7 +13,7 @@ from shared.known_devices import Devices
 from shared.throttling import Throttle, TooManyAttempts
 from sp.accounts.manage import PasswordChanged, People
 from sp.activity.record import WRONG_PASSWORD, Visitor
-from sp.activity.refusals import Logbook
+from sp.signin.logbook import Logbook
 from sp.signin.transaction import SignedIn, SignIn
 from sp.signin.verification import is_plain_email
 

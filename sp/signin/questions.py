@@ -14,7 +14,7 @@ from typing import Any
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-LIFETIME = 300  # seconds in which a question can be answered
+from sp.sessions.held import LIFETIME
 
 
 @dataclass(frozen=True)

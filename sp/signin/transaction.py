@@ -3,7 +3,7 @@
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
 together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent
 tokens, the token is spent there first and spent back after a failure; docs/decisions/0008 has the order and why.
-What signs nobody in is written down by `sp.activity.refusals`.
+What signs nobody in is written down by `sp.signin.logbook`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ from sp.activity.record import Visitor
 from sp.database.errors import must_answer
 from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
+from sp.sessions import held
 from sp.sessions.ending import provider_session_of
 from sp.sessions.store import API, BROWSER, NewSession, SessionStore
-from sp.signin import held
 from sp.signin.cleanup import Housekeeping
-from sp.signin.questions import LIFETIME as QUESTION_LIFETIME
 from sp.signin.replay import ReplayCache, Trace, answer_key, token_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
@@ -124,7 +123,7 @@ class SignIn:
         trace = replace(trace, session_hash=new.id_hash)
         spent, until = key, acceptable_until(claims, provider)
         if answered:
-            spent, until = answer_key(key), int(now.timestamp()) + QUESTION_LIFETIME + REMEMBERED_LONGER
+            spent, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
         with must_answer(), self._replay.spending(self._writing, spent, until, trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
             if answered:
@@ -197,7 +196,7 @@ class SignIn:
             if again and event == activity.RESTART:
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             if held_for is not None:
-                held.hold(connection, key, provider.name, profile, claims, held_for, now)
+                held.hold(connection, key, provider.name, claims, profile.subject, profile.email, held_for, now)
             activity.record(
                 connection,
                 reference=reference,

@@ -1,4 +1,4 @@
-"""Verify a token: a list of named checks, in order of trust.
+"""Verify a token: a list of named checks, in order of trust. Pure.
 
 The signature comes first, and nothing of the token is believed before it. Each check after it is a function of the
 claims, the provider's settings and the clock, and raises the Rejection that says why not. The same list runs to the
@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from shared.claims import Claims
+from shared.claims import Claims, find_claim
 from shared.errors import (
     AudienceMismatch,
     ClaimInvalid,
@@ -256,18 +256,6 @@ def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) ->
 def is_plain_email(value: Any) -> bool:
     """Tell whether *value* is an ASCII address of at most 254 characters with one @ and a dotted domain."""
     return isinstance(value, str) and len(value) <= MAX_EMAIL_LENGTH and _PLAIN_EMAIL.match(value) is not None
-
-
-def find_claim(raw: Mapping[str, Any], name: str) -> Any:
-    """Return the claim *name*, which may reach inside objects by dots, or None."""
-    if name in raw or "." not in name:
-        return raw.get(name)
-    value: Any = raw
-    for step in name.split("."):
-        if not isinstance(value, Mapping) or step not in value:
-            return None
-        value = value[step]
-    return value
 
 
 def _hint(raw: Mapping[str, Any], name: str) -> str:

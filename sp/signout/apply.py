@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from sp.activity import record as activity
 from sp.activity.record import Visitor
 from sp.database.errors import must_answer
+from sp.sessions.sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.replay import ReplayCache, Trace, token_key
-from sp.signout.tokens import SignOut
 
 
 class SignOuts:

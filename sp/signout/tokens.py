@@ -8,10 +8,9 @@ back as the provider's own word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from shared.claims import Claims
+from shared.claims import Claims, find_claim
 from shared.errors import (
     AudienceMismatch,
     ClaimInvalid,
@@ -24,31 +23,12 @@ from shared.errors import (
 )
 from shared.keys import KeySet
 from shared.tokens import SIGN_OUT_TYPE, open_signed
-from sp.accounts.provisioning import address_as_id, email_key
+from sp.emails import address_as_id, email_key
 from sp.providers.provider import Provider
-from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER, find_claim
+from sp.sessions.sign_out import SignOut
+from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
 
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
-
-
-@dataclass(frozen=True)
-class SignOut:
-    """A provider's word that somebody signed out there.
-
-    The person is named by `subjects` (mapped ids), by `sub` where that is not what ids are mapped from, or by
-    `emails` (as compared) where the token lacks the claim that ids are mapped from first; `names` are the token's ids
-    by claim, and a session whose sign-in gave another value for one of them is another person's. `sid` names one
-    session of the provider. `until` is the second after which the token is refused in any case.
-    """
-
-    provider: str
-    token_id: str
-    until: int
-    sid: str | None
-    subjects: frozenset[str]
-    sub: str | None
-    emails: frozenset[str]
-    names: tuple[tuple[str, str], ...]
 
 
 def verify_sign_out(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from sp.gateway.identity_headers import describe
+from sp.request.identity_headers import describe
 from sp.sessions.store import Session
 from sp.views.oauth import Revocation, protector, server
 

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 
 from shared.web import page
-from sp.gateway.denied import DOOR, KEY, TurnedAway
+
+if TYPE_CHECKING:
+    from sp.sessions.store import Session
+
+DOOR = "/sso/turned-away"
+KEY = "lychgate.turned_away"
 
 views = Blueprint("turned_away", __name__)
+
+
+@dataclass(frozen=True)
+class TurnedAway:
+    """Why a request is not let in. `missing` is what the person would need, one phrase each; `link` a way on."""
+
+    status: int
+    code: str
+    title: str
+    text: str
+    session: Session | None = None
+    missing: tuple[str, ...] = ()
+    link: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @views.get(DOOR)

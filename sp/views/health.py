@@ -9,6 +9,7 @@ from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
 from sp.components import core
+from sp.database import MIGRATIONS
 from sp.signin.redis_replay import RedisReplayCache
 
 views = Blueprint("health", __name__)
@@ -23,7 +24,6 @@ def alive() -> ResponseReturnValue:
 @views.get("/readyz")
 def ready() -> ResponseReturnValue:
     """What a sign-in needs is there; 503 names what is missing, `warnings` what will be missed soon."""
-    from sp import MIGRATIONS
 
     missing, warnings = [], []
     try:

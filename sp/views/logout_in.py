@@ -28,8 +28,9 @@ from sp.components import core
 from sp.providers.patience import Patience
 from sp.providers.provider import Provider
 from sp.sessions.cookies import clear_session_cookie
+from sp.sessions.sign_out import SignOut
 from sp.sessions.store import hash_id
-from sp.signout.tokens import SignOut, verify_sign_out
+from sp.signout.tokens import verify_sign_out
 from sp.views.people import browser_secret, browser_session, visitor
 
 views = Blueprint("logout_in", __name__)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from flask import Blueprint, Response, abort, request
 
 from sp.components import core
-from sp.gateway.identity_headers import Sender, may_say
-from sp.gateway.trusted_proxies import Peers, is_this_machine
 from sp.metrics_counters import counters
+from sp.request.identity_headers import Sender, may_say
+from sp.request.trusted_proxies import Peers, is_this_machine
 
 FAMILIES = {
     "decision": ("lychgate_decisions", "Requests for the application, by what was decided.", ("skin", "verdict")),
@@ -30,7 +30,7 @@ def metrics() -> Response:
     """Tell the counters of all workers, and how many sessions and accounts there are."""
     if not _may_know():
         abort(403, "The counters are told to this machine and to trusted proxies only.")
-    live, active = core().session_finder.census()
+    live, active = core().session_finder.live(), core().finder.active()
     gauges = {
         "lychgate_sessions": ("Sessions that live.", live),
         "lychgate_active_accounts": ("Accounts that may sign in: seats taken.", active),

@@ -16,7 +16,7 @@ from sp.accounts.rows import find_by_identity
 from sp.components import core
 from sp.database.errors import must_answer
 from sp.providers.registry import Trusted
-from sp.signin.held import NotHeld
+from sp.sessions.held import NotHeld
 from sp.signin.pending import Pending
 from sp.signin.questions import Question
 from sp.signin.replay import token_key

@@ -19,17 +19,17 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import new_reference, prefers_json
-from sp.admin import trial
 from sp.components import core
-from sp.gateway.request_kind import is_from_elsewhere, is_of_a_window
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
+from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.store import API
 from sp.signin.pending import Pending
 from sp.signin.replay import token_key
 from sp.signin.verification import Verified, check_nonce, verify
 from sp.views import redirect_loops as loops
+from sp.views import trial_token
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, path_of_ours, return_page
 from sp.views.people import browser_session, visitor
@@ -82,7 +82,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Take a token, and open a session by it."""
     g.provider = g.verified = g.token_key = None
     g.wants_json = prefers_json() or "Authorization" in request.headers
-    if not g.wants_json and (report := trial.answer(provider_name, lambda p: _delivery(p).unverified_token)):
+    if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
     trusted = core().registry.get(provider_name)
     provider = trusted.provider

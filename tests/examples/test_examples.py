@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from sp.gateway.identity_headers import HEADER_SETS
+from sp.request.identity_headers import HEADER_SETS
 from sp.routes import EXACT, FOR_MACHINES, PREFIXES
 from tests.examples import servers
 from tests.examples.conftest import STARTERS, Example

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, create_engine, text
 from shared import disk
 from shared.disk import write_trouble
 from shared.schema import is_up_to_date, prepare_engine, upgrade
-from sp import MIGRATIONS
+from sp.database import MIGRATIONS
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from sp.gateway.identity_headers import HEADER_SETS
+from sp.request.identity_headers import HEADER_SETS
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
 from tests.attacks.gateway.servers import BARE, running

@@ -16,7 +16,8 @@ from shared.errors import (
     UserDisabled,
     UserUnknown,
 )
-from sp.accounts.provisioning import AccountState, Admit, Create, Profile, decide, email_key, read_profile
+from sp.accounts.provisioning import AccountState, Admit, Create, Profile, decide, read_profile
+from sp.emails import email_key
 from sp.providers.provider import Provider, parse_provider
 from tests.support.cast import ALICE, MALLORY
 

@@ -12,10 +12,10 @@ from sqlalchemy.exc import OperationalError
 
 from shared.errors import SeatLimitReached, StoreUnavailable
 from sp.accounts.manage import LastAdministrator
-from sp.accounts.provisioning import email_key
 from sp.accounts.search import PAGE_ROWS
 from sp.activity import audit
 from sp.database.models import Account, Identity
+from sp.emails import email_key
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
 from tests.support.cast import ALICE, CAROL, MALLORY

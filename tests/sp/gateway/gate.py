@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import event, insert, select, update
 
-from sp.accounts.provisioning import email_key
 from sp.components import Core
 from sp.database.models import Account
+from sp.emails import email_key
 from sp.gateway import Gateway
 from sp.sessions.store import BROWSER, NewSession
 from tests.support.cast import Person

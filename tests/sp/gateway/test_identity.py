@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from sp.gateway.identity_headers import HEADER_SETS, Sender, Sieve, encode
+from sp.request.identity_headers import HEADER_SETS, Sender, Sieve, encode
 from tests.sp.gateway.gate import PAGE, Gate
 from tests.support.cast import ALICE, CAROL, Person
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from shared.known_devices import MAX_AGE, MAX_PEOPLE, Devices
 from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, account_key
-from sp.accounts.provisioning import email_key
+from sp.emails import email_key
 from sp.signin.cleanup import Housekeeping
 from sp.signin.throttling import make_throttle
 from tests.sp.conftest import MakeGateway

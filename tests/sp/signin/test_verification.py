@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.claims import Claims
+from shared.claims import Claims, find_claim
 from shared.errors import ClaimInvalid, ClaimMissing, NonceMismatch, Rejection, TokenMalformed
 from shared.keys import load_key_set
 from sp.providers.provider import Provider, parse_provider
@@ -17,7 +17,6 @@ from sp.signin.verification import (
     acceptable_until,
     check_nonce,
     checks_of,
-    find_claim,
     is_plain_email,
     verify,
 )

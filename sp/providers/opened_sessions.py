@@ -14,9 +14,9 @@ from sqlalchemy import Engine, func, select
 from sp.activity import audit
 from sp.database.errors import must_answer
 from sp.database.models import SessionRecord
+from sp.sessions import held
 from sp.sessions.ending import end_sessions
 from sp.sessions.store import SessionStore
-from sp.signin import held
 
 _session: Any = SessionRecord.__table__
 

@@ -13,12 +13,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select
 
 from shared.claims import Claims
-from sp.accounts.provisioning import Profile, email_key
 from sp.database.errors import must_answer
 from sp.database.models import Account, HeldToken, Identity
+from sp.emails import email_key
 from sp.sessions.ending import named_by, provider_session_of
-from sp.signin.questions import LIFETIME
-from sp.signout.tokens import SignOut
+from sp.sessions.sign_out import SignOut
+
+LIFETIME = 300  # seconds in which a question can be answered
 
 _table: Any = HeldToken.__table__
 _account: Any = Account.__table__
@@ -53,8 +54,9 @@ def hold(
     connection: Connection,
     key: bytes,
     provider: str,
-    profile: Profile,
     claims: Claims,
+    subject: str,
+    email: str,
     pending_hash: bytes,
     now: int,
 ) -> None:
@@ -66,8 +68,8 @@ def hold(
             "expires_at": now + LIFETIME,
             "pending_hash": pending_hash,
             "provider": provider,
-            "subject": profile.subject,
-            "email_key": email_key(profile.email),
+            "subject": subject,
+            "email_key": email_key(email),
             "provider_session": provider_session_of(claims),
             "claims": claims.raw,
         },

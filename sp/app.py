@@ -1,0 +1,152 @@
+"""The Flask application of the gateway's own URLs: sign-in, sign-out, settings, accounts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from shared import demo, logs, request_limits, schema, web
+from shared.errors import StoreUnavailable
+from shared.settings import SettingsRefused
+from sp import config as settings
+from sp.components import Core, build
+from sp.config import Config
+from sp.database import MIGRATIONS
+from sp.database.models import db
+from sp.database.resealing import reseal
+from sp.providers.apply import ProvidersRefused, ProviderStore
+from sp.sessions.cookies import FormSessions
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger("lychgate")
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """Return the Flask application of the gateway's own addresses; `sp.gateway.Gateway` stands around it.
+
+    Brings the database up to date and applies the operator's file. Raises SettingsRefused.
+    """
+    if config is None:
+        config = settings.load()
+        _warn_of_demo(config)
+    logs.install_log_redaction()
+    app = Flask(__package__, static_folder=None)  # its templates are beside this module
+    request_limits.install(app)
+    app.config.update(
+        SECRET_KEY=config.secret_keys[0],
+        SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
+        SESSION_COOKIE_NAME="__Host-sp_form" if config.https else "sp_form",
+        SESSION_COOKIE_SECURE=config.https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
+        WTF_CSRF_TIME_LIMIT=None,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
+    )
+    app.session_interface = FormSessions()
+    db.init_app(app)
+    with app.app_context():
+        engine = schema.prepare_engine(db.engine)
+    core = build(config, engine)
+    app.extensions["lychgate"] = core
+    with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
+        if len(config.secret_keys) > 1:
+            reseal(engine, core.vault)
+        _apply_settings(core)
+    _install_views(app, core)
+    return app
+
+
+def _warn_of_demo(config: Config) -> None:
+    """Say it in the log of the server that the gateway runs in, which prints no banner of ours."""
+    if config.is_demo:
+        log.warning(
+            "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "
+            "before anyone else uses this; until then its address is taken to be %s",
+            config.instance,
+            config.external_url,
+        )
+
+
+def _apply_settings(core: Core) -> None:
+    """Apply what the operator's file says of providers; make the demo's provider if there is no other."""
+    document = core.config.document.get("providers", {})
+    try:
+        if core.config.has_file:
+            applied = core.providers.apply(document, actor="SP_CONFIG", managed_by_file=True)
+            for name, secret in applied.generated.items():
+                print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
+        if core.config.is_demo and not document:
+            _apply_demo(core.providers, core.config)
+    except ProvidersRefused as error:
+        raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
+
+
+def _apply_demo(providers: ProviderStore, config: Config) -> None:
+    present = [item.provider for item in providers.load()]
+    if any(provider.name == demo.PROVIDER for provider in present):
+        return
+    pair = demo.read(config.instance)
+    demo_provider = {
+        "display_name": "Demo sign-in",
+        "default": not any(provider.default for provider in present),
+        "keys": [pair.token_key],
+        "login_url": f"{pair.idp_url}/login-token/",
+        "logout_url": f"{pair.idp_url}/logout",
+        "required_claims": ["iat", "jti", "exp"],
+        "mapping": {"id": ["sub", "email"]},
+    }
+    providers.apply({demo.PROVIDER: demo_provider}, actor="demo")
+
+
+def _install_views(app: Flask, core: Core) -> None:
+    from sp.admin import (
+        activity as activity_page,
+    )
+    from sp.admin import (
+        keys as settings_keys,
+    )
+    from sp.admin import (
+        provider as settings_provider,
+    )
+    from sp.admin import (
+        settings,
+        trial,
+        users,
+    )
+    from sp.cli import install_commands
+    from sp.views import (
+        account,
+        api,
+        health,
+        jwks,
+        logout_in,
+        metrics,
+        questions,
+        refusals,
+        sso,
+    )
+    from sp.views import (
+        denied as turned_away,
+    )
+    from sp.views import (
+        sign_in as signin,
+    )
+    from sp.views.people import install_login
+
+    config = core.config
+    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
+    install_login(app)
+    pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
+    for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
+        app.register_blueprint(module.views, url_prefix=config.prefix or None)
+    refusals.install_errors(app)
+    app.register_error_handler(
+        schema.DatabaseError, lambda error: refusals.refuse(StoreUnavailable(type(error).__name__))
+    )
+    install_commands(app)

@@ -1,0 +1,81 @@
+"""Take the token that a trial sign-in has asked for: it ends in a report, not in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import redirect, request
+from flask.typing import ResponseReturnValue
+
+from shared.errors import Rejection, TokenMalformed
+from shared.tokens import read_object, take_apart
+from shared.web import new_reference
+from sp.components import core
+from sp.diagnosis.trials import Ticket
+from sp.signin.pending import Pending
+from sp.views.people import visitor
+
+
+def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
+    """Take the token that a trial has asked for; None if this browser tries nothing out with the provider.
+
+    The caller then goes on as with any token. *read_token* gets the token out of the request for a provider, or
+    raises the Rejection that says why there is none.
+    """
+    if request.method == "HEAD":
+        return None
+    name = _name_of(provider_name)
+    if name is None or not core().pending.trials(request.cookies, name):
+        return None
+    core().registry.forget()  # a trial is about the settings that were saved just now
+    trusted = core().registry.find(name)
+    provider = trusted.provider
+    token, refusal = "", None
+    try:
+        token = read_token(provider)
+    except Rejection as rejection:
+        refusal = rejection
+    pending = _answered_trial(provider.name, token)
+    if pending is None:
+        return None
+    ticket = Ticket(pending.trial, pending.trial_by, pending.started_at, pending.nonce)
+    if refusal is not None:
+        core().trials.fail(ticket, refusal, provider.name, visitor(), reference=new_reference())
+    else:
+        core().trials.conclude(ticket, token, trusted, visitor(), reference=new_reference())
+    response = redirect(pending.return_path, 303)
+    core().pending.finish(response, pending)
+    return response
+
+
+def _name_of(provider_name: str | None) -> str | None:
+    """Return the name of the provider that a token came for, or None if there is no default one."""
+    if provider_name is not None:
+        return provider_name.lower()
+    try:
+        return core().registry.find(None).provider.name
+    except Rejection:
+        return None
+
+
+def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
+    """Return the trial that the token answers: by its nonce, else the newest if nothing was begun after it.
+
+    The nonce is not verified yet, and need not be: a trial opens nothing, and an ordinary sign-in verifies it anew.
+    """
+    trials = core().pending.trials(request.cookies, provider)
+    ordinary = core().pending.read(request.cookies, provider)
+    nonce = _unverified_nonce(unverified_token)
+    for pending in (*trials, *ordinary):
+        if nonce is not None and pending.nonce == nonce:
+            return pending if pending.trial else None
+    begun_later = bool(ordinary) and ordinary[0].started_at > trials[0].started_at
+    return None if begun_later else trials[0]
+
+
+def _unverified_nonce(unverified_token: str) -> str | None:
+    try:
+        nonce = read_object(take_apart(unverified_token).payload, "payload").get("nonce")
+    except TokenMalformed:
+        return None
+    return nonce if isinstance(nonce, str) else None
