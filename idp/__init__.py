@@ -1,7 +1,7 @@
-"""Lychgate's identity provider: knows people, and signs them in to services with signed tokens.
+"""Lychgate's identity provider: keep people, and sign them in to services with signed tokens.
 
-`create_app` puts the program together and is the only place that knows all its parts; `prepare` and `create_wsgi`
-are what run_idp.py serves.
+`create_app` builds the program and is the only place that knows all its parts. run_idp.py calls `prepare` and
+`create_wsgi`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def assemble(
     services: ServiceRegistry | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Flask:
-    """Put the parts together, without touching the database."""
+    """Build the application without touching the database."""
     logs.install_log_redaction()
     make_private_folder(settings.instance)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
@@ -93,7 +93,7 @@ def assemble(
     engine = database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, engine, clock)
     app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
-    web.install(app, prefix="", https=settings.https, role="identity provider")
+    web.install(app, prefix="", https=settings.https, role="sign-in service")
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
     CSRFProtect(app)
     recognise_people(app)
@@ -105,7 +105,7 @@ def assemble(
 
 
 def flask_settings(settings: Settings) -> dict[str, object]:
-    """Return what Flask and its extensions want to know."""
+    """Return the settings of Flask and its extensions."""
     return {
         "SECRET_KEY": settings.secret_keys[0],
         "SECRET_KEY_FALLBACKS": list(settings.secret_keys[1:]),
@@ -147,9 +147,10 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Let Flask-Login's `current_user`, which the pages greet, be whoever our own session names.
+    """Make the person of our own session Flask-Login's `current_user`, whom the pages show.
 
-    Its own cookies are not used. While the directory is away the pages greet nobody; what decides, asks by itself.
+    Its own cookies are not used. While the directory is unavailable the pages show no person. Code that decides
+    something looks the session up itself.
     """
     manager = LoginManager(app)
     manager.session_protection = None  # "strong" believes X-Forwarded-For
@@ -175,7 +176,7 @@ def bring_up_to_date(app: Flask) -> None:
 
 
 def banner(settings: Settings) -> str:
-    """Return what the operator reads at the start."""
+    """Return the text that is printed at the start."""
     lines = [f"Lychgate identity provider at {settings.external_url}/"]
     if settings.demo:
         lines += [

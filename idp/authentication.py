@@ -1,8 +1,7 @@
 """Sign a person in to a service: the Python of authentication.php, function by function.
 
-Already signed in: the token is issued at once. Otherwise the form is shown and processed, and then the token is
-issued. The names below say in brackets which PHP function each one stands for; idp/README.md says what is better
-here, and why.
+If the person is already signed in, the token is issued at once. Otherwise the form is shown and processed first.
+Each docstring names the corresponding PHP function in brackets. idp/README.md says what is better here, and why.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def process_authorization() -> Response:
     service = requested_service()
     sign_in_request = read_request(service)
     if request.method == "HEAD":
-        return Response()  # asks whether the address is there; a token is for someone who will use it
+        return Response()  # only checks that the URL exists; a token is issued only for use
     if request.method == "GET":
         signed_in = already_signed_in()
         if signed_in is not None:
@@ -60,7 +59,7 @@ def process_authorization() -> Response:
 
 
 def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
-    """Check what was typed; sign the person in and send them on, or show the form again."""
+    """Validate the form; sign the person in and send them to the service, or show the form again."""
     form = SignInForm()
     if not form.validate_on_submit():
         return show_form(form, service, status=400)
@@ -100,9 +99,9 @@ def check_password(email: str, password: str) -> Person:
 
 
 def admit_attempt(email: str) -> Attempt:
-    """Count the attempt, or raise TooManyAttempts: on what was typed, and on the person whom the directory finds by it.
+    """Count the attempt, or raise TooManyAttempts: for the typed e-mail, and for the account that the directory finds.
 
-    A directory may take many spellings for one person, and each would bring guesses of its own.
+    A directory may accept many spellings for one person. Without the second count each would allow more guesses.
     """
     throttle, device = parts().throttle, devices.known_device(email)
     attempt = throttle.admit(email, request.remote_addr or "", device)
@@ -111,24 +110,24 @@ def admit_attempt(email: str) -> Attempt:
 
 
 def typed_address(typed: str) -> str:
-    """Return what was typed as an address if it looks like one: otherwise it may be a password, in the wrong field."""
+    """Return *typed* if it looks like an e-mail address; otherwise it may be a password in the wrong field."""
     return typed if ADDRESS.fullmatch(typed) else ""
 
 
 def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | None]:
-    """Begin a session of *person*, in place of one that this browser may have had."""
+    """Start a session for *person*; it replaces an earlier session of this browser."""
     before = sessions.find_session_to_end(cookies.read(cookies.SESSION))
     stay = stay and parts().settings.stay_signed_in > 0
     cookie, max_age = sessions.open_session(person, stay=stay, before=before)
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
-        raise DirectoryUnavailable("the directory no longer knows whom it has just let in")
+        raise DirectoryUnavailable("the directory no longer finds the person who has just signed in")
     g._login_user = signed_in  # for this answer already: Flask-Login saw the request, which had no such cookie yet
     return signed_in, cookie, max_age
 
 
 def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request: SignInRequest) -> Response:
-    """Issue the token and send it to the registered address, and to no other. [sendVerifiedUserJWTData]"""
+    """Issue the token and send it to the registered URL, and to no other. [sendVerifiedUserJWTData]"""
     person = signed_in.person
     if not service.admits(person):
         audit.refused(refusals.SERVICE_DENIED, email=person.email, service=service.name)
@@ -161,7 +160,7 @@ def deliver_by_form(person: Person, service: Service, sign_in_request: SignInReq
 
 
 def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
-    """Return the page that asks who you are."""
+    """Return the sign-in page."""
     allow_form_targets(service)
     may_stay = parts().settings.stay_signed_in > 0
     first = form.password if problem else form.email
@@ -170,28 +169,28 @@ def show_form(form: SignInForm, service: Service, *, status: int = 200, problem:
 
 
 def allow_form_targets(service: Service) -> None:
-    """Let a form of this page end at the service, and at nobody else."""
+    """Allow the forms of this page to lead to the service, and nowhere else."""
     for origin in service.allowed_targets:
         allow_form_target(origin)
 
 
 def requested_service() -> Service:
-    """Return the registered service that the request names; it need not, if there is but one."""
+    """Return the registered service that the request names; optional if only one is registered."""
     name = request.args.get("service", "")
     if name:
         try:
             return parts().services.find(name)
         except ServiceUnknown:
-            abort(404, "No service of this name is registered here.")
+            abort(404, "No service with this name is registered here. Check the URL, or go to the start page.")
     registered = parts().services.all()
     if len(registered) != 1:
-        text = "The address that led here does not say which service it is for: it lacks service=NAME."
+        text = "The URL does not say which service you want: service=NAME is missing. Choose one on the start page."
         abort(page("ui/problem.html", 400, title="Which service?", text=text))
     return registered[0]
 
 
 def read_request(service: Service) -> SignInRequest:
-    """Return what the service wants to have back. It only travels beside the token; nobody here follows it."""
+    """Return the values that the service wants back. They are sent with the token and never followed here."""
     nonce = request.args.get("nonce", "") if service.nonce else ""
     if len(nonce) > MAX_NONCE or not _plain(nonce):
         raise BadRequest(f"The nonce must be at most {MAX_NONCE} printable characters.")
@@ -209,7 +208,7 @@ def _plain(text: str) -> bool:
 
 @blueprint.app_errorhandler(SessionOver)
 def session_over(_error: SessionOver) -> ResponseReturnValue:
-    """Ask again who it is: the person signed out in another tab, or was shut out, while a token was under way."""
+    """Show the sign-in form again: the session ended in another tab, or by an administrator, during this request."""
     query = request.query_string.decode("latin-1")
     return redirect(f"{url_for('authentication.process_authorization')}?{query}", 303)
 
@@ -219,9 +218,9 @@ def session_over(_error: SessionOver) -> ResponseReturnValue:
 @blueprint.app_errorhandler(database.TransactionEnded)
 @blueprint.app_errorhandler(VaultLocked)
 def unavailable(error: Exception) -> Response:
-    """Say that nobody can be signed in now; the log says why."""
+    """Answer 503: sign-in is unavailable right now. The log says why."""
     reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
-    log.warning("nobody can be signed in: %s: %s", type(error).__name__, "; ".join(reasons))
-    g._login_user = AnonymousUserMixin()  # the page greets nobody: who it is would have to be asked of what is away
-    text = "Something that is needed for it cannot be reached. Wait a minute and try again."
-    return page("ui/problem.html", 503, title="Nobody can sign in at the moment", text=text)
+    log.warning("sign-in is unavailable: %s: %s", type(error).__name__, "; ".join(reasons))
+    g._login_user = AnonymousUserMixin()  # the page names no person: looking one up needs what is unavailable
+    text = "We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator."
+    return page("ui/problem.html", 503, title="Sign-in is unavailable right now", text=text)

@@ -1,7 +1,7 @@
-"""Tell services that a session is over: OpenID Connect Back-Channel Logout 1.0, server to server.
+"""Notify services that a session is over: OpenID Connect Back-Channel Logout 1.0, server to server.
 
-All services are told at once, and the person waits for none longer than DELIVERY_SECONDS. A service that did not
-take the news is told again later, by a thread of whichever worker finds it due (housekeeping.py).
+All services are notified in parallel, and the person waits at most DELIVERY_SECONDS. A failed notification is
+retried later by a thread of the first worker that finds it due (housekeeping.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_AT_ONCE = 16
 
 
 class DeliveryFailed(Exception):
-    """The service did not take the news. The text says why to the person, `detail` to the operator; no token in it."""
+    """The notification failed. The text explains it to the person, `detail` to the operator; neither has a token."""
 
     def __init__(self, problem: str, detail: str = "") -> None:
         self.detail = detail or problem
@@ -40,9 +40,9 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one service: how many sessions it says it ended, or why it is not told, and if that is retried.
+    """The outcome for one service: how many sessions it says it ended, or why it was not notified, and if we retry.
 
-    `ended` is None where the service does not say. Being told is not the same as being signed out there.
+    `ended` is None where the service does not say. A notified service has not necessarily ended a session.
     """
 
     title: str
@@ -52,7 +52,7 @@ class Outcome:
 
     @property
     def told(self) -> bool:
-        """Tell whether the service took the news."""
+        """Tell whether the service accepted the notification."""
         return not self.problem
 
     @property
@@ -62,23 +62,23 @@ class Outcome:
 
     def __str__(self) -> str:
         if self.problem:
-            retried = " It will be tried again." if self.again else ""
-            return f"{self.title}: could not be told, because {self.problem}.{retried}"
+            retried = " We will try again." if self.again else ""
+            return f"{self.title}: could not be notified, because {self.problem}.{retried}"
         if self.ended is None:
-            return f"{self.title}: told. It does not say which sessions it ended."
+            return f"{self.title}: notified. It does not say which sessions it ended."
         if self.ended == 0:
-            return f"{self.title}: told. It found no session to end."
-        return f"{self.title}: told. It ended {self.ended} session{'' if self.ended == 1 else 's'}."
+            return f"{self.title}: notified. It found no session to end."
+        return f"{self.title}: notified. It ended {self.ended} session{'' if self.ended == 1 else 's'}."
 
 
 def tell(ended: Ended) -> list[Outcome]:
-    """Tell the services of sessions that ended; return what is known of each, by the services' titles."""
+    """Notify the services of ended sessions; return the outcomes, sorted by the titles of the services."""
     outcomes = [*deliver(ended.notices), *(_untold(name) for name in ended.untold)]
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 
 def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
-    """Deliver the notices in parallel and return what came of each, by the services' titles.
+    """Deliver the notices in parallel and return the outcomes, sorted by the titles of the services.
 
     Bounded in time: a delivery that is still under way then counts as failed, and is tried again.
     """
@@ -94,7 +94,7 @@ def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
 
 
 def send(address: str, logout_token: str) -> int | None:
-    """Post the token to *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
+    """Post the token to the URL *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
 
     Returns how many sessions the service says it ended, or None if it does not say.
     """
@@ -106,7 +106,7 @@ def send(address: str, logout_token: str) -> int | None:
             method="POST",
             body=urlencode({"logout_token": logout_token}).encode("ascii"),
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"},
-            http_anywhere=True,  # the operator's choice: many a gateway stands beside its identity provider
+            http_anywhere=True,  # the operator's choice: many gateways run on the same host as the identity provider
         )
     except ExchangeFailed as failure:
         late = isinstance(failure.__cause__, TimeoutError)
@@ -118,7 +118,7 @@ def send(address: str, logout_token: str) -> int | None:
 
 
 def sessions_ended(body: bytes) -> int | None:
-    """Return the count in `{"sessions_ended": 2}`, as our gateway answers; None for whatever else a service says."""
+    """Return the count in `{"sessions_ended": 2}`, as our gateway answers; None for any other answer."""
     if len(body) > MOST_BYTES_READ:
         return None
     try:
@@ -130,7 +130,7 @@ def sessions_ended(body: bytes) -> int | None:
 
 
 def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, Any]:
-    """Make the token here, where the database is at hand; only the sending happens in the pool."""
+    """Make the token in this thread, which has the database session; the pool only sends it."""
     try:
         service = parts().services.find(notice.service)
     except ServiceUnknown:
@@ -150,7 +150,7 @@ def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, An
 
 
 def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
-    """Write down what came of a delivery."""
+    """Record the outcome of a delivery."""
     if service is None:
         outcome = _untold(notice.service)
         outbox.dropped(notice, outcome.problem)
@@ -167,8 +167,8 @@ def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
 
 
 def _untold(name: str) -> Outcome:
-    """Return the outcome for a service that has no address at which it could be told."""
+    """Return the outcome for a service without a URL for notifications."""
     try:
-        return Outcome(parts().services.find(name).title, "it has no address for sign-outs")
+        return Outcome(parts().services.find(name).title, "it has no URL for sign-outs")
     except ServiceUnknown:
         return Outcome(name, "it was removed from the services here")

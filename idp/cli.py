@@ -1,6 +1,6 @@
-"""The operator's commands for people, and for what they did: flask --app idp users|audit.
+"""Define the commands for people and for the audit log: flask --app idp users|audit.
 
-Exit status 0 is success, 1 a refusal with its reason, 2 wrong usage. Secrets are read from standard input or a
+Exit status 0 is success, 1 an error with its reason, 2 wrong usage. Secrets are read from standard input or a
 prompt, never from the command line, where every process of the machine could read them.
 """
 
@@ -22,7 +22,7 @@ from idp.stores import audit, sessions
 from idp.stores.directory import PersonRefused, SqlDirectory
 from shared.passwords import PasswordRefused
 
-users = AppGroup("users", help="People of the default directory.")
+users = AppGroup("users", help="Manage people in the default directory.")
 
 
 def register(app: Flask) -> None:
@@ -66,7 +66,7 @@ def add_user(
 @users.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def list_users(as_json: bool) -> None:
-    """List everyone."""
+    """List all people."""
     everyone = [_row(person, disabled) for person, disabled in _directory().all()]
     table(everyone, as_json, ("email", "name", "groups", "state"))
 
@@ -74,7 +74,7 @@ def list_users(as_json: bool) -> None:
 @users.command("disable")
 @click.argument("email")
 def disable_user(email: str) -> None:
-    """Shut a person out: their sessions end here and at the services."""
+    """Disable a person: their sessions end here and at the services."""
     try:
         person = _directory().set_disabled(email, True)
     except PersonRefused as refusal:
@@ -87,7 +87,7 @@ def disable_user(email: str) -> None:
 @users.command("enable")
 @click.argument("email")
 def enable_user(email: str) -> None:
-    """Let a person in again."""
+    """Enable a person again."""
     try:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
@@ -117,7 +117,7 @@ def set_password(email: str, password_stdin: bool) -> None:
 def show_audit(email: str, count: int, as_json: bool) -> None:
     """Show the latest sign-ins, refusals, tokens and sign-outs, newest first.
 
-    A row with a last_at stands for alike refusals that came too fast for a row each: times is how many there were.
+    A row with last_at counts similar refusals that came too fast for one row each: times is their number.
     """
     columns = ("at", "event", "times", "last_at", "email", "service", "address", "token_id", "detail")
     rows = [
@@ -129,7 +129,7 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
 
 
 def _tell_services(ended: sessions.Ended) -> None:
-    """Tell the services at once, and print what is known of each; the program that runs retries what failed."""
+    """Notify the services at once, and print the outcome for each; the running program retries failures."""
     for outcome in backchannel.tell(ended):
         say(str(outcome))
 
@@ -137,7 +137,7 @@ def _tell_services(ended: sessions.Ended) -> None:
 def _directory() -> SqlDirectory:
     people = parts().people
     if not isinstance(people, SqlDirectory):
-        refuse("people are kept in another directory (IDP_PEOPLE) and are managed there")
+        refuse("people are in another directory (IDP_PEOPLE): manage them there")
     return people
 
 

@@ -1,4 +1,4 @@
-"""The operator's commands for services and their keys: flask --app idp services|keys."""
+"""Define the commands for services and their keys: flask --app idp services|keys."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from idp.stores.resealing import reseal
 from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
-services = AppGroup("services", help="Services that people are signed in to.")
+services = AppGroup("services", help="Manage the services that people sign in to.")
 BESIDE_FILE = (
-    "Note: IDP_CONFIG is set. What was applied now is kept beside what that file defines, and stays at the next start, "
-    "unless IDP_CONFIG defines a service of the same name by then: that one takes its place."
+    "Note: IDP_CONFIG is set. The applied services are stored in addition to those of IDP_CONFIG and remain after a "
+    "restart. If IDP_CONFIG later defines a service of the same name, that definition replaces the stored one."
 )
-keys = AppGroup("keys", help="The keys of services.")
+keys = AppGroup("keys", help="Manage the keys of services.")
 
 
 @services.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def apply_services(file: Path) -> None:
-    """Register what FILE.toml defines, or bring it up to date. Twice is as good as once."""
+    """Register or update the services that FILE.toml defines. Repeating the command changes nothing."""
     registry = _registry()
     try:
         definitions = config.read_services_file(file)
@@ -41,7 +41,7 @@ def apply_services(file: Path) -> None:
     if managed:
         names = ", ".join(sorted(managed))
         refuse(
-            f"Nothing was applied: IDP_CONFIG defines {names}. Change that file and start again, or take them out of "
+            f"Nothing was applied: IDP_CONFIG defines {names}. Change that file and restart, or remove them from "
             f"{file}."
         )
     made = registry.apply(definitions)
@@ -49,7 +49,7 @@ def apply_services(file: Path) -> None:
         say(BESIDE_FILE, err=True)
     print_made_keys(made)
     print_warnings(registry.all())
-    say(f"Services in place: {', '.join(definitions) or 'none'}.")
+    say(f"Registered: {', '.join(definitions) or 'none'}.")
 
 
 @services.command("list")
@@ -63,11 +63,11 @@ def list_services(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True)
 def show_service(name: str, as_json: bool) -> None:
-    """Show a service, its keys by their fingerprints."""
+    """Show a service, and its keys as fingerprints."""
     try:
         row = _row(parts().services.find(name))
     except ServiceUnknown:
-        refuse(f"there is no service {name}")
+        refuse(f"the service {name} does not exist")
     if as_json:
         say_json(row)
         return
@@ -78,57 +78,59 @@ def show_service(name: str, as_json: bool) -> None:
 @services.command("remove")
 @click.argument("name")
 def remove_service(name: str) -> None:
-    """Forget a service and its keys."""
+    """Remove a service and its keys."""
     registry = _registry()
     if name in registry.managed():
-        refuse(f"{name} is managed by IDP_CONFIG, to be changed only there")
+        refuse(f"{name} is managed by IDP_CONFIG: change it there")
     try:
         registry.remove(name)
     except ServiceUnknown:
-        refuse(f"there is no stored service {name}")
+        refuse(f"the stored service {name} does not exist")
     say(f"{name} is removed.")
 
 
 @services.command("reseal")
 @click.option("--json", "as_json", is_flag=True)
 def reseal_keys(as_json: bool) -> None:
-    """Seal every stored key with today's IDP_SECRET_KEY, so that the one before can be thrown away."""
+    """Encrypt every stored key with the current IDP_SECRET_KEY, so that you can discard the previous one."""
     outcome = reseal(parts().vault)
     if as_json:
         say_json(vars(outcome))
     else:
-        say(f"Sealed again: {outcome.anew}. Sealed with today's key before: {outcome.before}.")
+        say(f"Encrypted again: {outcome.anew}. Already encrypted with the current key: {outcome.before}.")
     if outcome.locked:
-        refuse(f"{outcome.locked} keys were sealed with a key that is not known: add it to IDP_SECRET_KEY_FALLBACKS")
+        refuse(f"{outcome.locked} keys were encrypted with an unknown key: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:
-        say("IDP_SECRET_KEY_FALLBACKS is no longer needed for them; cookies signed with it end with it.")
+        say("Stored keys no longer need IDP_SECRET_KEY_FALLBACKS. If you remove it, cookies signed with it expire.")
 
 
 @keys.command("rotate")
 @click.argument("service")
 @click.option("--sign-after", default=SIGN_AFTER, show_default=True, help="Seconds until the new key signs.")
-@click.option("--accept-after", default=ACCEPT_AFTER, show_default=True, help="Seconds the old one stays good then.")
+@click.option(
+    "--accept-after", default=ACCEPT_AFTER, show_default=True, help="Seconds after that until the old key expires."
+)
 def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
-    """Give a service a new key. Until it signs, enter it at the service, or let the service fetch it."""
+    """Give a service a new key. Enter it at the service, or let the service fetch it, before it signs."""
     try:
         material = _registry().rotate(service, sign_after=max(0, sign_after), accept_after=max(0, accept_after))
     except ServiceUnknown:
-        refuse(f"there is no stored service {service}")
+        refuse(f"the stored service {service} does not exist")
     except RotationRefused as refusal:
         refuse(refusal)
     print_made_keys({service: material})
-    say(f"The new key of {service} signs in {sign_after} seconds; the old one stays good for a while after.")
+    say(f"The new key of {service} signs in {sign_after} seconds. The old key expires {accept_after} seconds later.")
 
 
 def print_made_keys(made: Mapping[str, str], *, to_log: bool = False) -> None:
     """Print keys that were generated, once: the secret, or the public half of a private key."""
     for name, material in made.items():
-        say(f"A key was made for {name}. Enter it at the service; it is not shown again:", err=to_log)
+        say(f"A key was generated for {name}. Enter it at the service. It is not shown again:", err=to_log)
         say(*(public_pem(material) if material.startswith("-----BEGIN") else material).splitlines(), err=to_log)
 
 
 def print_warnings(registered: Sequence[Service]) -> None:
-    """Print what is allowed and should not last."""
+    """Print warnings about settings that are allowed but risky."""
     for line in warnings_about(registered):
         say(f"Warning: {line}", err=True)
 
@@ -136,12 +138,12 @@ def print_warnings(registered: Sequence[Service]) -> None:
 def _registry() -> SqlRegistry:
     registry = parts().services
     if not isinstance(registry, SqlRegistry):
-        refuse("services are kept elsewhere and are managed there")
+        refuse("services are in another registry: manage them there")
     return registry
 
 
 def _row(service: Service) -> dict[str, Any]:
-    """Return what may be shown of a service: everything but its keys, which are told apart by fingerprints."""
+    """Return what may be shown of a service: everything but its keys, which appear as fingerprints."""
     row = {f.name: getattr(service, f.name) for f in fields(service) if f.name not in ("keys", "logout_keys")}
     row["keys"] = [
         {

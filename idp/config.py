@@ -1,4 +1,4 @@
-"""Read the settings from the environment, a `.env` file and the services file: all mistakes at once, or none.
+"""Read the settings from the environment, a `.env` file and the services file: report all errors at once.
 
 The only module that knows where settings come from; everything else gets a frozen `Settings`. Without IDP_SECRET_KEY
 the program is a demo: its secrets are generated into the instance folder, and it finds its gateway there.
@@ -25,7 +25,7 @@ SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
 WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
-STAY_SIGNED_IN = 2_592_000  # seconds: 30 days for whoever ticks the box
+STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 def load_to_serve(host: str, port: int) -> Settings:
     """Return the settings of a program that is about to listen on *host* and *port*.
 
-    The port becomes part of the default address, which the workers, being other processes, inherit through the
+    The port becomes part of the default URL. The workers are other processes and inherit it through the
     environment. A demo tells its gateway where it is, and refuses to be reachable from elsewhere.
     """
     if not _values().get("IDP_EXTERNAL_URL", "").strip():
@@ -97,7 +97,7 @@ def load_to_serve(host: str, port: int) -> Settings:
     if settings.demo:
         if not is_loopback(host):
             raise SettingsRefused(
-                [f"IDP_SECRET_KEY is not set, so this is a demo, which is not bound to {host}: set one"]
+                [f"IDP_SECRET_KEY is not set, so this is a demo, which cannot listen on {host}: set IDP_SECRET_KEY"]
             )
         demo.announce(settings.instance, idp_url=settings.external_url)
     return settings
@@ -109,7 +109,7 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 
 
 def setting(name: str, default: str = "") -> str:
-    """Return a setting of an integrator's own, such as the address of a directory server.
+    """Return a setting that the integrator adds, such as the URL of a directory server.
 
     A name that begins with IDP_ belongs into known_settings.py. Raises SettingsRefused if its file cannot be read.
     """
@@ -125,7 +125,7 @@ def _values() -> dict[str, str]:
 
 
 def _database_url(environment: Environment, instance: Path) -> str:
-    """Return the address of the database; a relative SQLite path is one of the current folder."""
+    """Return the URL of the database; a relative SQLite path starts at the current folder."""
     url = environment.text("IDP_DATABASE_URL", f"sqlite:///{instance}/idp.sqlite3")
     if mistake := database_mistake(url):
         environment.mistake("IDP_DATABASE_URL", mistake)
@@ -138,14 +138,14 @@ def _trusted_proxies(environment: Environment) -> tuple[Network, ...]:
     networks = environment.networks("IDP_TRUSTED_PROXIES")
     for network in networks:
         if network.prefixlen < WIDEST_NETWORK[network.version]:
-            environment.mistake("IDP_TRUSTED_PROXIES", f"'{network}' would believe half the world: name your proxies")
+            environment.mistake("IDP_TRUSTED_PROXIES", f"'{network}' is too broad: list your own proxies")
     return networks
 
 
 def _services(
     environment: Environment, path: str, values: Mapping[str, str], asked_for: set[str]
 ) -> Mapping[str, ServiceDefinition]:
-    """Return the services of IDP_CONFIG, and add the names of what it has looked up to *asked_for*."""
+    """Return the services of IDP_CONFIG; add the names of the variables that it reads to *asked_for*."""
     if not path:
         return {}
 

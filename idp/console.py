@@ -1,7 +1,7 @@
-"""How the commands speak: tables for people, JSON for programs, refusals with status 1.
+"""Print the output of the commands: tables for people, JSON for programs, errors with status 1.
 
-Names and addresses come from strangers, so nothing else in the commands prints: what is printed here fits its line and
-does not command the terminal.
+Names and e-mails come from strangers, so all commands print through these functions: they escape line breaks and
+terminal control characters.
 """
 
 from __future__ import annotations

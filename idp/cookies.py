@@ -1,7 +1,7 @@
-"""The cookies of the identity provider, all of them for this host alone and out of reach of scripts.
+"""Read and write the cookies of the identity provider: each is for this host only, and hidden from scripts.
 
 Cookies do not respect ports, so each name is this program's own. Under https they carry the prefix `__Host-`, which
-browsers accept only if Secure, for every path, and without a domain: a neighbour on a subdomain cannot plant one.
+browsers accept only if Secure, for every path, and without a domain: another subdomain cannot set one.
 """
 
 from __future__ import annotations
@@ -35,6 +35,6 @@ def write(response: Response, name: str, value: str, *, max_age: int | None = No
 
 
 def clear(response: Response, name: str) -> None:
-    """Take the cookie away."""
+    """Delete the cookie."""
     https = parts().settings.https
     response.delete_cookie(full_name(name, https), path="/", secure=https, httponly=True, samesite="Lax")

@@ -1,4 +1,4 @@
-"""The demo's one service: the gateway that was started beside this program, wherever it is."""
+"""Define the only service of the demo: the gateway that runs on the same machine, on any port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.keys import load_key
 def service(settings: Settings) -> Service | None:
     """Return the service `demo`, or None: outside of a demo, and where IDP_CONFIG defines services.
 
-    It is made anew each time it is asked for, so neither the order of start nor the choice of ports matters.
+    It is built for each request, so neither the order of start nor the choice of ports matters.
     """
     if not settings.demo or settings.services:
         return None

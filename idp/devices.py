@@ -1,6 +1,6 @@
-"""Recognise a browser in which a person has signed in before: a signed cookie, which says no more than that.
+"""Recognise a browser in which a person has signed in before: a signed cookie with no other meaning.
 
-It signs nobody in. It only moves the person's attempts to a count of their own (shared/throttling.py).
+It cannot sign anyone in. It only gives the person's attempts a separate count (shared/throttling.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The sign-in form. Passwords may be pasted, and are judged by nothing but whether they fit."""
+"""The sign-in form. Passwords may be pasted; only their length is validated here."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class SignInForm(FlaskForm):  # type: ignore[misc]  # the package ships no types
 
     email = EmailField(
         "E-mail address",
-        [InputRequired("Type your e-mail address."), Length(max=254, message="This address is too long.")],
+        [InputRequired("Enter your e-mail address."), Length(max=254, message="This e-mail address is too long.")],
         render_kw={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"},
     )
     password = PasswordField(
         "Password",
         [
-            InputRequired("Type your password."),
+            InputRequired("Enter your password."),
             Length(max=MAX_PASSWORD_LENGTH, message="This password is too long."),
         ],
         render_kw={"autocomplete": "current-password"},

@@ -1,4 +1,4 @@
-"""The pages that need no sign-in: the list of services, our public keys, and whether we are well."""
+"""Serve the pages that need no sign-in: the list of services, our public keys, and the health checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def home() -> Response:
 
 @blueprint.get("/.well-known/jwks.json")
 def jwks() -> Response:
-    """Publish the public keys (RFC 7517), those included that sign only soon, and those that signed until lately."""
+    """Publish the public keys (RFC 7517), including keys that will sign soon and keys that signed recently."""
     now = parts().now()
     published = {
         jwk["kid"]: jwk
@@ -39,7 +39,7 @@ def jwks() -> Response:
 
 
 def let_caches_keep(response: Response) -> Response:
-    """Let an answer that holds nothing personal be kept, which is the exception here."""
+    """Allow caches to keep an answer without personal data; all other answers are not stored."""
     seconds = g.get("cacheable_seconds")
     if seconds is not None:
         response.headers["Cache-Control"] = f"public, max-age={seconds}"
@@ -49,13 +49,13 @@ def let_caches_keep(response: Response) -> Response:
 
 @blueprint.get("/healthz")
 def healthz() -> Response:
-    """Tell that the program is alive."""
+    """Answer 200 while the program runs."""
     return jsonify(status="ok")
 
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Tell whether people can be signed in; 503 names what is missing, `warnings` what will be missed soon."""
+    """Tell whether sign-in works; 503 lists what is `missing`, and `warnings` what will soon fail."""
     missing = database.missing(parts().services)
     if missing:
         return jsonify(status="not ready", missing=missing), 503

@@ -1,7 +1,7 @@
-"""What a worker does beside answering: retry sign-out notices, and forget what is over.
+"""Run the background work of a worker: retry sign-out notices, and delete expired data.
 
-One quiet thread in each worker; the database decides which of them does what (outbox.claim), so any number may run.
-It is a daemon, so it never holds up the end of the program: an interrupted delivery is taken up again by another.
+Each worker has one such thread. The database assigns the work (outbox.claim), so any number may run. It is a daemon
+thread, so it does not delay the end of the program: another worker continues an interrupted delivery.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("lychgate.idp")
 
 
 def start(app: Flask) -> threading.Event:
-    """Begin, and return the event that ends it."""
+    """Start the thread, and return the event that stops it."""
     stop = threading.Event()
     threading.Thread(target=_run, args=(app, stop), name="housekeeping", daemon=True).start()
     return stop
@@ -35,7 +35,7 @@ def retry_notices() -> None:
 
 
 def tidy(seconds: float = TIDY_SECONDS) -> bool:
-    """Forget ended sessions and counts, and the oldest of the audit; tell whether nothing is left over."""
+    """Delete ended sessions, counters and old audit entries; tell whether all was deleted."""
     return tidying.tidy(counters.independent_transaction, retention.steps(), seconds=seconds)
 
 

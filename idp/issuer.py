@@ -1,8 +1,8 @@
 """Make the token that signs a person in to a service.
 
 Pure: everything that varies (the moment, the key, the token's id) is an argument, so the same arguments give the
-same token. What a service wants to hear is its preset's and its claims mapping's affair (services.py); who the
-person is, the directory's (people.py).
+same token. The preset and the claims mapping decide what a service receives (services.py), and the directory
+who the person is (people.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ METHODS = ["pwd"]  # RFC 8176, section 2: a password is the one way to sign in h
 
 @dataclass(frozen=True)
 class SignInRequest:
-    """What the service asked for: its nonce, and parameters to hand back beside the token, both as it sent them."""
+    """The request of a service: its nonce, and parameters to return with the token, both exactly as it sent them."""
 
     nonce: str = ""
     echoed: Mapping[str, str] = field(default_factory=dict)

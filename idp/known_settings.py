@@ -1,5 +1,5 @@
-"""The settings of the identity provider, and what each does. A variable that begins with IDP_ and is not listed here
-stops the start.
+"""List the settings of the identity provider, and what each does. The program does not start if a variable begins
+with IDP_ and is not in this list.
 
 docs/reference/settings.md is made from this list.
 """

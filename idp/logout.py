@@ -1,8 +1,8 @@
 """Sign a person out: the Python of logout.php, and the sign-out that begins here.
 
-A service sends its person here with a signed token; the page says who was signed out and offers the way back, which
-is a link and not a redirect, so that nobody is signed in again by itself. Whoever signs out here has every service
-that took part told over the back channel.
+A service sends the person here with a signed token. The page says who was signed out and has a link back. It does not
+redirect, which could sign the person in again at once. A person who signs out here is also signed out at every service
+of the session, over the back channel.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def process_logout() -> Response:
 
 @blueprint.post("/logout", strict_slashes=False)
 def sign_out_here() -> Response:
-    """Sign out whoever is signed in in this browser, and tell every service that took part."""
+    """Sign out the person of this browser, and notify every service of the session."""
     signed_in = signed_in_here()
     if signed_in is None:
         return page("idp/sign_out.html", signed_in=None)
@@ -59,25 +59,25 @@ def check_token(unverified_token: str) -> SignOut:
 
 
 def sign_out_person(sign_out: SignOut) -> Response:
-    """End the session if it is that person's, and say so. A token that was used before ends no further session."""
+    """End the session if it belongs to that person. A token that was used before does not end another session."""
     signed_in = signed_in_here()
     if signed_in is not None and signed_in.person.email.lower() != sign_out.email.lower():
         return page("idp/other_person.html", 409, sign_out=sign_out, signed_in=signed_in)
     if not spent.is_first_use(sign_out) and signed_in is not None:
-        return refuse(TokenReplayed("this address has signed someone out before, and does so once"))
+        return refuse(TokenReplayed("this sign-out link has already been used: each link works only once"))
     outcomes = []
     if signed_in is not None:
         service = sign_out.service.name
         outcomes = backchannel.tell(sessions.end_session(signed_in, reason=f"asked by {service}", asked_by=service))
     answer = page(
         "idp/signed_out.html", email=sign_out.email, outcomes=outcomes, service=sign_out.service
-    )  # the template escapes the address: the token's word is not ours
+    )  # the template escapes the e-mail, which comes from the token
     cookies.clear(answer, cookies.SESSION)
     return answer
 
 
 def refuse(rejection: Rejection) -> Response:
-    """Explain why the token signs nobody out; 401, as logout.php answers."""
+    """Explain why the token was rejected; 401, as logout.php answers."""
     audit.note("sign_out_refused", detail=f"{rejection.code}: {rejection.detail}")
     return page("idp/sign_out_refused.html", 401, rejection=rejection, signed_in=signed_in_here())
 

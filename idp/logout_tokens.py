@@ -1,8 +1,8 @@
-"""Tokens that sign out: check one that a service sends, make one for a service. Pure.
+"""Verify the sign-out tokens of services, and make sign-out tokens for services. Pure.
 
-A sign-out token says that it is one, by its type or by an `events` claim, so that neither kind of token can play the
-other's part: with one secret for both directions, everything else about them may be alike. And a token that we made
-ourselves, for a service to read, is never taken back as the service's own word.
+A sign-out token is marked by its type or an `events` claim, so that it cannot be used as a sign-in token or the
+reverse: with one secret for both directions, everything else may be the same. A token that we issued to a service is
+never accepted as a token of that service.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2
 
 @dataclass(frozen=True)
 class SignOut:
-    """A service's word that the person with this e-mail address signed out there."""
+    """A verified statement of a service: the person with this e-mail signed out there."""
 
     service: Service
     email: str
@@ -98,7 +98,7 @@ def make_sign_out(
 
 
 def _open_with_any(unverified_token: str, services: Sequence[Service], now: datetime) -> tuple[Service, Opened]:
-    """Return the service whose key fits: which one sent the token is shown by the signature alone."""
+    """Return the service whose key verifies the token: only the signature shows which service sent it."""
     take_apart(unverified_token)
     wrong_algorithm: AlgorithmNotAllowed | None = None
     for service, keys, algorithm in _candidates(services, now):
@@ -108,7 +108,7 @@ def _open_with_any(unverified_token: str, services: Sequence[Service], now: date
             wrong_algorithm = None
         except AlgorithmNotAllowed as rejection:
             wrong_algorithm = rejection
-    raise wrong_algorithm or SignatureInvalid("the signature fits no key of any registered service")
+    raise wrong_algorithm or SignatureInvalid("the signature does not match a key of any registered service")
 
 
 def _candidates(services: Sequence[Service], now: datetime) -> Iterator[tuple[Service, KeySet, str]]:
@@ -122,7 +122,7 @@ def _candidates(services: Sequence[Service], now: datetime) -> Iterator[tuple[Se
 
 @lru_cache(maxsize=256)
 def _logout_keys(materials: tuple[str, ...], algorithm: str, allow_short_secret: bool) -> KeySet:
-    """Return the keys; kept in memory, because anyone can send a token and judging a key takes milliseconds."""
+    """Return the keys; kept in memory, because anyone can send a token and validating a key takes milliseconds."""
     return load_key_set(materials, algorithm, allow_short_secret=allow_short_secret)
 
 
@@ -134,7 +134,7 @@ def _check_type(header: Mapping[str, Any], claims: Claims, service: Service, we_
     if typ != SIGN_IN_TYPE.lower() or not service.untyped_logout:
         raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
     if claims.token_id is None or we_issued(claims.token_id):
-        raise TokenTypeWrong("this is a sign-in token that was issued here; it signs nobody out")
+        raise TokenTypeWrong("this is a sign-in token that was issued here, and sign-in tokens cannot sign out")
 
 
 def _check_events(claims: Claims) -> None:
@@ -142,19 +142,19 @@ def _check_events(claims: Claims) -> None:
     if events is not None and not (isinstance(events, dict) and LOGOUT_EVENT in events):
         raise ClaimInvalid("events must name the back-channel logout event", claim="events")
     if claims.nonce is not None:
-        raise ClaimInvalid("a sign-out token has no nonce", claim="nonce")  # Back-Channel Logout 1.0, 2.4
+        raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")  # Back-Channel Logout 1.0, 2.4
 
 
 def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
     ours = {our_address, issuer_of(service, our_address)}
     if claims.issuer in ours:
-        raise IssuerMismatch("this token was made here, for the service; it is not the service's own word")
+        raise IssuerMismatch("this token was issued here for the service; the service did not issue it")
     if claims.audience and not any(_same_site(audience, ours) for audience in claims.audience):
-        raise AudienceMismatch("this token was made for someone else")
+        raise AudienceMismatch("the audience of this token is another site")
 
 
 def _same_site(audience: str, ours: set[str]) -> bool:
-    """Tell whether *audience* is our name, or an address of ours."""
+    """Tell whether *audience* is our name, or one of our URLs."""
     return any(audience == own or audience.startswith(f"{own}/") for own in ours)
 
 
@@ -164,7 +164,7 @@ def _check_clock(claims: Claims, now: int) -> None:
     if claims.not_before is not None and now < claims.not_before - LEEWAY:
         raise TokenNotYetValid
     if claims.issued_at is None:
-        raise ClaimMissing("a sign-out token says when it was issued", claim="iat")
+        raise ClaimMissing("a sign-out token must have iat", claim="iat")
     if now < claims.issued_at - LEEWAY:
         raise TokenNotYetValid
     if now > claims.issued_at + MAX_AGE + LEEWAY:
@@ -174,5 +174,5 @@ def _check_clock(claims: Claims, now: int) -> None:
 def _email(claims: Claims) -> str:
     email = claims.raw.get("email")
     if not isinstance(email, str) or not email.strip():
-        raise ClaimMissing("a sign-out token names the person by e-mail", claim="email")
+        raise ClaimMissing("a sign-out token must have the e-mail of the user", claim="email")
     return email.strip()

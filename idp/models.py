@@ -1,4 +1,4 @@
-"""The tables. Moments are aware datetimes in UTC; secrets are sealed or hashed before they come here."""
+"""Define the tables. Times are aware datetimes in UTC; secrets are encrypted or hashed before they are stored."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ db = SQLAlchemy(model_class=Base)
 
 
 class PersonRow(Base):
-    """A person of the default directory. `email_key` is the address in small letters: unique, and searched for."""
+    """A person of the default directory. `email_key` is the e-mail in lower case: unique, and used for the lookup."""
 
     __tablename__ = "people"
 
@@ -56,7 +56,7 @@ class PersonRow(Base):
 
 
 class SessionRow(Base):
-    """A signed-in browser. Only the hash of the cookie's value is here, so a stolen table signs nobody in."""
+    """A signed-in browser. Only the hash of the cookie's value is here, so a stolen table cannot be used to sign in."""
 
     __tablename__ = "sessions"
 
@@ -99,7 +99,7 @@ class ServiceRow(Base):
 
 
 class ServiceKeyRow(Base):
-    """A key of a service, sealed. The highest position is the newest."""
+    """An encrypted key of a service. The highest position is the newest."""
 
     __tablename__ = "service_keys"
 
@@ -112,9 +112,9 @@ class ServiceKeyRow(Base):
 
 
 class LogoutDeliveryRow(Base):
-    """A service that is still to be told of a sign-out. `claimed_until` keeps two workers from telling it at once.
+    """A pending sign-out notice to a service. `claimed_until` keeps two workers from sending it at the same time.
 
-    An empty `sid` stands for every session of the person.
+    An empty `sid` means every session of the person.
     """
 
     __tablename__ = "logout_deliveries"
@@ -130,7 +130,7 @@ class LogoutDeliveryRow(Base):
 
 
 class CounterRow(Base):
-    """A count of attempts that starts anew when its window ends."""
+    """A counter of attempts that restarts when its window ends."""
 
     __tablename__ = "counters"
 

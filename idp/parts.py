@@ -1,4 +1,4 @@
-"""What the views work with, put together once by `create_app`."""
+"""Hold the objects that the views use; `create_app` builds them once."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ class Parts:
 
 
 def parts() -> Parts:
-    """Return the parts of the application that is answering."""
+    """Return the parts of the current application."""
     return cast(Parts, current_app.extensions["idp"])

@@ -1,9 +1,8 @@
-"""Who you are. SEAM: a directory is wherever your people already are; IDP_PEOPLE names the function that opens it.
+"""Define people and the directory they are in. SEAM: IDP_PEOPLE names the function that opens your own directory.
 
-Pure. It has two methods. `authenticate` is asked once, when someone types a password; `find` is asked again
-before every token, so that whoever was disabled or removed a minute ago gets none. Worked examples for a table that
-you already have and for LDAP stand in idp/examples/; the default, idp/stores/directory.py, keeps people in this
-program's own database.
+Pure. A directory has two methods. `authenticate` is called once, with the password; `find` is called before every token, so
+that a person who was disabled or removed a minute ago does not get one. idp/examples/ has examples for an existing
+table and for LDAP. The default, idp/stores/directory.py, keeps people in this program's own database.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from typing import Protocol
 
 
 class WrongCredentials(Exception):
-    """The password does not fit, or there is no such person, or they are disabled: nobody learns which."""
+    """The password is wrong, or the person does not exist or is disabled. The page does not say which."""
 
 
 class DirectoryUnavailable(Exception):
-    """The directory cannot answer at the moment, so nobody can be signed in."""
+    """The directory cannot answer right now, so sign-in is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone whom the directory vouches for.
+    """A person in the directory.
 
-    `id` never changes and is never given to another person; services recognise people by it. `attributes` are
+    `id` never changes and is never given to another person; services identify people by it. `attributes` are
     further fields that a service's claims mapping may name, such as department. `credential` is for the default
-    directory: what the password was held against, so that a session is not opened with one that was changed meanwhile.
+    directory: what the password was checked against, so that a password that was changed meanwhile opens no session.
     """
 
     id: str
@@ -40,7 +39,7 @@ class Person:
 
     @property
     def name(self) -> str:
-        """Return the full name; without one, what stands before the @."""
+        """Return the full name; without one, the part of the e-mail before the @."""
         return f"{self.given_name} {self.family_name}".strip() or self.email.partition("@")[0]
 
     @property
@@ -60,7 +59,7 @@ class Person:
 class PersonDirectory(Protocol):
     """Where people are kept. E-mail addresses are compared without case.
 
-    Both methods raise DirectoryUnavailable when they cannot know.
+    Both methods raise DirectoryUnavailable when they cannot answer.
     """
 
     def find(self, email: str) -> Person | None:

@@ -1,8 +1,8 @@
-"""Learn a client's address through trusted proxies, and through nobody else.
+"""Determine the IP of a client behind trusted proxies.
 
 Only X-Forwarded-For is read, and only if the socket's peer is trusted; from there the list is walked from its end
-past further trusted proxies, so what a client wrote into it itself is never believed. Scheme and host come from
-IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host have nothing to say.
+past further trusted proxies, so a value that the client sent itself is never used. Scheme and host come from
+IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host are ignored.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TrustedProxies:
-    """WSGI middleware that puts the client's address into REMOTE_ADDR."""
+    """WSGI middleware that puts the client's IP into REMOTE_ADDR."""
 
     def __init__(self, app: WSGIApplication, trusted: Sequence[Network]) -> None:
         self._app = app
@@ -32,7 +32,7 @@ class TrustedProxies:
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
-    """Return the nearest address that is not a trusted proxy's."""
+    """Return the nearest IP that does not belong to a trusted proxy."""
     address = peer
     for earlier in reversed(forwarded_for.split(",")):
         if not _is_trusted(address, trusted) or _parse(earlier.strip()) is None:
@@ -47,7 +47,7 @@ def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
 
 
 def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    """Return the address; an IPv4 one that comes as IPv6 (::ffff:10.0.0.1) as what it is; None if it is none."""
+    """Return the IP, with IPv4 in IPv6 form (::ffff:10.0.0.1) converted to IPv4, or None if *text* is not an IP."""
     try:
         parsed = ip_address(text)
     except ValueError:

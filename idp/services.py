@@ -1,7 +1,7 @@
-"""Whom we sign people in to. SEAM: replace `ServiceRegistry` to keep services elsewhere than in the database. Pure.
+"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to keep them outside the database. Pure.
 
-A service is registered before anyone is sent to it: a token goes to its `return_url` and nowhere else, whatever a
-request says. Registering is done by a services file (services_file.py).
+A service must be registered first: a token is sent only to its `return_url`, and a request cannot change that.
+A services file registers services (services_file.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ServiceUnknown(LookupError):
 
 @dataclass(frozen=True)
 class ServiceKey:
-    """One of a service's keys: it signs from a moment on, and verifies until another (None: for good)."""
+    """One of a service's keys: it signs from one time on, and is accepted until another (None: without end)."""
 
     key: TokenKey
     signs_from: datetime
@@ -63,25 +63,25 @@ class Service:
 
     @property
     def title(self) -> str:
-        """Return the name that people know it by."""
+        """Return the name that people see."""
         return self.display_name or self.name
 
     @property
     def origin(self) -> str:
-        """Return scheme://host[:port] of the return address."""
+        """Return scheme://host[:port] of the return URL."""
         parts = urlsplit(self.return_url)
         return f"{parts.scheme}://{parts.netloc}"
 
     @property
     def home(self) -> str:
-        """Return the address of the service's front page."""
+        """Return the URL of the service's front page."""
         return self.home_url or f"{self.origin}/"
 
     @property
     def allowed_targets(self) -> tuple[str, ...]:
-        """Return the origins that a form may end at.
+        """Return the origins that a form may lead to.
 
-        Browsers hold form-action against every redirect that follows a form, those of the service included.
+        Browsers apply form-action to every redirect after a form, including those of the service.
         """
         return (self.origin, *self.leads_on_to)
 
@@ -90,14 +90,14 @@ class Service:
         return not self.groups or not set(self.groups).isdisjoint(person.groups)
 
     def signing_key(self, now: datetime) -> TokenKey:
-        """Return the newest key whose time to sign has come."""
+        """Return the newest key that may sign at *now*."""
         for entry in self.keys:
             if entry.signs_from <= now:
                 return entry.key
-        raise KeyRefused(f"the service {self.name} has no key that may sign yet")
+        raise KeyRefused(f"the service {self.name} does not have a key that may sign yet")
 
     def live_keys(self, now: datetime) -> KeySet:
-        """Return the keys that are published and accepted, those included that will sign only later."""
+        """Return the keys that are published and accepted, including keys that will sign only later."""
         return KeySet(tuple(k.key for k in self.keys if k.accepted_until is None or k.accepted_until > now))
 
 
@@ -117,14 +117,14 @@ def with_keys(service: Service, keys: Sequence[ServiceKey]) -> Service:
 
 
 def warnings_about(services: Sequence[Service]) -> list[str]:
-    """Return what is allowed and should not last, a line for each."""
+    """Return one warning for each setting that is allowed but risky."""
     lines = []
     for service in services:
         parts = urlsplit(service.return_url)
         if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-            lines.append(f"{service.name}: tokens travel to {service.origin} in the clear: use https")
+            lines.append(f"{service.name}: tokens are sent to {service.origin} without encryption: use https")
         if service.allow_short_secret:
-            lines.append(f"{service.name}: a secret shorter than the hash can be guessed by whoever sees one token")
+            lines.append(f"{service.name}: a secret shorter than the hash can be guessed by anyone who sees one token")
     holders: dict[str, str] = {}
     for service in services:
         for entry in service.keys if service.algorithm in SYMMETRIC else ():

@@ -1,6 +1,6 @@
-"""Read a services file: `[services.NAME]` in TOML, parsed into services, every mistake reported at once. Pure.
+"""Read a services file: `[services.NAME]` in TOML, parsed into services, with all errors reported at once. Pure.
 
-An entry names a preset (presets.py) and need only say what differs. What a `Service` means stands in services.py.
+An entry names a preset (presets.py) and needs only the settings that differ. services.py explains a `Service`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shared.keys import ALGORITHMS, SYMMETRIC, KeyRefused, load_key_set
 from shared.settings import SettingsRefused, is_origin, is_web_address
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # as LoginRadius names providers
-MAX_LIFETIME = 600  # seconds; a token is used at once, so what lives longer only serves a thief
+MAX_LIFETIME = 600  # seconds; a token is used at once, so a longer lifetime only helps a thief
 DELIVERIES = ("redirect", "form")
 
 RESERVED_CLAIMS = {"iss", "aud", "iat", "nbf", "exp", "jti", "nonce", "sid", "auth_time", "amr", "events", "typ"}
@@ -83,7 +83,7 @@ _KINDS: Mapping[Any, tuple[type, str]] = {
 def _mistakes(name: str, merged: Mapping[str, Any], keys: Any) -> list[str]:
     """Return what is wrong with an entry: shapes first, and only if those are right, meanings."""
     if not NAME.match(name):
-        return ["name must begin with a small letter; letters, digits, - and _; at most 60"]
+        return ["name must begin with a lower-case letter and have only such letters, digits, - and _; at most 60"]
     shapes = [f"{key} is unknown" for key in merged if key not in _TYPES]
     for key, value in {**{k: v for k, v in merged.items() if k in _TYPES}, "keys": keys}.items():
         kind, words = _KINDS[_TYPES.get(key, "tuple[str, ...]")]
@@ -100,9 +100,9 @@ def _meanings(merged: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     algorithm = merged.get("algorithm", "HS256")
     for key in ("return_url", "backchannel_logout_url", "home_url"):
         if merged.get(key) and not is_web_address(merged[key]):
-            mistakes.append(f"{key} must be an absolute http or https address without fragment")
+            mistakes.append(f"{key} must be an absolute http or https URL without a fragment")
     if not all(is_origin(origin) for origin in merged.get("leads_on_to", ())):
-        mistakes.append("leads_on_to must be origins: https://host, with a port if need be and nothing behind it")
+        mistakes.append("leads_on_to must be origins: https://host, optionally with a port, and without a path")
     if merged.get("delivery", "redirect") not in DELIVERIES:
         mistakes.append(f"delivery must be one of: {', '.join(DELIVERIES)}")
     if not 1 <= merged.get("lifetime", 60) <= MAX_LIFETIME:
@@ -114,7 +114,7 @@ def _meanings(merged: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         return [*mistakes, f"algorithm must be one of: {', '.join(ALGORITHMS)}"]
     understood = ALGORITHMS_OF.get(str(merged["preset"]), ALGORITHMS)
     if algorithm not in understood:
-        mistakes.append(f"algorithm must be {' or '.join(understood)}: the product verifies no other")
+        mistakes.append(f"algorithm must be {' or '.join(understood)}: the product does not verify others")
     short = merged.get("allow_short_secret", False)
     mistakes += _key_mistakes("keys", keys, algorithm, short, signing=True)
     if merged.get("logout_keys"):

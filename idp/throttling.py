@@ -1,6 +1,6 @@
-"""How many passwords may be tried here, counted in our own database by all workers.
+"""Limit password attempts, with counters that all workers share in our own database.
 
-The limits, and why a stranger cannot lock anyone out with them, stand in shared/throttling.py.
+shared/throttling.py has the limits, and says why a stranger cannot use them to lock anyone out.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it. Pure.
 
 It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
-A slow question alone is not a fault. What counts is that none at all is answered: then one request a second is let
-through, as a test, and the first answer ends the trouble. An error is an answer too: a store that sends one is not
-hanging.
+A slow question alone is not a fault. If no question at all is answered, only one request a second is allowed
+through, as a test, and the first answer closes the breaker again. An error is an answer too: a store that sends one
+is not hanging.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import count
 
 STALL = 1.0  # seconds without any answer, after which the store is thought to hang
 STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES questions are out, so that the other threads stay free
-TEST_EVERY = 1.0  # seconds between two requests that are let through to a store in trouble
+TEST_EVERY = 1.0  # seconds between two requests that are allowed through to a store in trouble
 PLACES = 12  # questions out at once, of the 16 threads of a worker (shared/serving.py): four can always answer
 
 

@@ -1,7 +1,7 @@
-"""The claims of a token, parsed once into known types. Pure.
+"""Parse the claims of a token once into known types. Pure.
 
-Decides which JSON values may stand for which registered claim (RFC 7519, section 4.1). Leaves to others what the
-values must be: expiry, issuer and the like are settings of a provider, and are checked where the provider is known.
+This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not validate their
+values: expiry, issuer and so on depend on the settings of a provider, and are verified where those are known.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Compare our clock with a store's. A difference is named to the operator before it refuses people.
+"""Compare our clock with a store's, and warn the operator before a difference causes rejections.
 
-Nothing is decided by a store's clock: tokens are checked, and remembered, by the clock of the machine that takes them.
-But clocks that differ mean that one of them is wrong, and a gateway whose clock is wrong by more than a provider's
-`clock_skew` refuses good tokens.
+The clock of a store decides nothing: tokens are verified, and remembered, by the clock of the machine that receives
+them. But if two clocks differ, one is wrong, and a gateway whose clock is wrong by more than a provider's
+`clock_skew` rejects valid tokens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A client's connection, which is never waited for without an end.
+"""Read from and write to a client's connection, with a limit on every wait.
 
 The worker's event loop collects the head of a request, and a small body with it, before a thread is given. How much
 there is to collect is an estimate and decides nothing: gunicorn's parser gets every byte as it came, and it alone says
@@ -86,7 +86,7 @@ class ClientSocket(socket.socket):
         return self._waited + waiting - self._moved / LEAST_RATE
 
     def give_up(self) -> None:
-        """Wake up whoever waits for this client."""
+        """Wake up the thread that waits for this client."""
         self._given_up = True
         with contextlib.suppress(OSError):  # the client may have been faster
             self.shutdown(socket.SHUT_RDWR)

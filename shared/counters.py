@@ -1,4 +1,4 @@
-"""Counters in a database, as the limits library wants to have them: all workers and nodes count together."""
+"""Store the counters of the limits library in a database that all workers and nodes share."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.inse
 class SqlStorage(Storage):
     """Fixed windows in a *table* of key, count and ends_at. Counting is one statement: no two attempts share a number.
 
-    *writing* opens a transaction that is independent of the request's, for a count stands even if the request fails.
+    *writing* opens a transaction that is independent of the request's, so the attempt counts even if the request fails.
     *reading* opens one that only reads, which on SQLite waits for no writer.
     """
 
-    STORAGE_SCHEME = None  # it is given its table and clock in the code, never named by an address
+    STORAGE_SCHEME = None  # the code passes its table and clock; it has no storage URL
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class SqlStorage(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """Name what goes wrong when the database is away."""
+        """Return the exception of an unavailable database."""
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count *amount* more in the window of *key*, begun anew if it is over; return the count."""
+        """Count *amount* more in the window of *key*, in a new window if that one is over; return the count."""
         now, columns = self._now(), self._table.c
         with self._writing() as connection:
             new = INSERT[connection.dialect.name](self._table).values(
@@ -57,7 +57,7 @@ class SqlStorage(Storage):
             return int(connection.execute(counted).scalar_one())
 
     def give_back(self, key: str) -> None:
-        """Count one less: the attempt was no failure."""
+        """Count one less, because the attempt did not fail."""
         columns = self._table.c
         with self._writing() as connection:
             counted = (columns.key == key) & (columns.count > 0)

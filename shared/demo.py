@@ -1,6 +1,6 @@
-"""How two programs without settings find each other on one laptop: a file in the instance folder.
+"""Connect two programs without settings on one laptop, by a file in the instance folder.
 
-The file holds generated secrets and the two addresses, is readable by its owner only, and is written under a lock,
+The file contains generated secrets and the two URLs, is readable by its owner only, and is written under a lock,
 because both programs may start at once. It exists only where no secret key was given; there is no default secret.
 """
 
@@ -24,7 +24,7 @@ SERVICE = "demo"  # the name under which the identity provider knows the gateway
 
 @dataclass(frozen=True)
 class DemoPair:
-    """Secrets and addresses of a demo pair. `token_key` is the secret that both sign and verify with (HS256)."""
+    """Secrets and URLs of a demo pair. `token_key` is the secret that both sign and verify with (HS256)."""
 
     sp_secret_key: str
     idp_secret_key: str

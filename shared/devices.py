@@ -1,6 +1,6 @@
 """Name a browser and its system from a User-Agent header, as people speak of them: "Firefox on Linux".
 
-For lists of sessions only: the header says what it likes, and nothing is decided by it.
+For lists of sessions only: a client can send any value, so no decision uses it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str) -> str:
-    """Return what *user_agent* calls itself, in a few words; of what is no known browser, the first word."""
+    """Return the browser and system in *user_agent* in a few words; for unknown browsers, its first word."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser:

@@ -1,4 +1,4 @@
-"""Tell whether a SQLite database can be written to: a full disk is seen before the next sign-in runs into it.
+"""Tell whether a SQLite database can be written to: a full disk is found before the next sign-in fails.
 
 A commit into a write-ahead log may still succeed on a full disk, where the log reuses its file. So the free space is
 looked at, and then a page is written and synced as a sign-in's are: quotas, limits and read-only mounts show in that.
@@ -45,7 +45,7 @@ def _try(database: Path) -> str:
     except sqlite3.Error as error:
         return "" if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY") else str(error)
     except OSError as error:
-        return error.strerror or "its folder cannot be read"
+        return error.strerror or "its directory cannot be read"
     return ""
 
 

@@ -1,10 +1,10 @@
-"""Refusals that come too fast to be written down one by one: which are, and how the others are counted.
+"""Decide which rejections get a row each, and count the others, when they come too fast.
 
 A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
 writes so many bytes of them in full, and then a few rows a minute; alike ones beyond that are counted in memory, and
-the count is added to one row about once a second. Bytes, because a stranger's rows are as long as he makes them. A kind
-is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is killed loses
-the counts of its last second; one that ends in order does not.
+the count is added to one row about once a second. The limit is in bytes, because a stranger decides how long a row is.
+A kind is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is
+killed loses the counts of its last second; one that ends in order does not.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Tally(Generic[Key]):
         try:
             self._write(counts)
         except Exception as error:
-            log.error("counts of refusals could not be written, the next try includes them: %s", type(error).__name__)
+            log.error("counts of rejections could not be written; the next try includes them: %s", type(error).__name__)
             self._take_back(counts)
 
     def _take_back(self, counts: Mapping[Key, Count]) -> None:

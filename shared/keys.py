@@ -1,8 +1,8 @@
-"""Keys that sign and verify tokens, and the policy that a key must meet to be one. Pure.
+"""Load the keys that sign and verify tokens, and enforce the policy for keys. Pure.
 
-A key is judged once, when it is configured; afterwards a `TokenKey` is known to be good. One key has one algorithm,
-which comes from a setting and never from a token (RFC 8725, section 3.1). The policy refuses what libraries accept
-with a warning or in silence: short secrets, RSA keys that are short or factorable, keys of another kind pasted as a
+A key is validated once, when it is configured; a `TokenKey` is always valid. One key has one algorithm,
+which comes from a setting and never from a token (RFC 8725, section 3.1). The policy rejects what libraries accept
+with a warning or silently: short secrets, RSA keys that are short or factorable, keys of another kind pasted as a
 secret, and sets in which two keys are the same.
 """
 
@@ -52,7 +52,8 @@ class TokenKey:
     """A key and the one algorithm that it is for.
 
     `kid` is the name that a JWK gave itself, None for a secret or a PEM. `fingerprint` tells keys apart in lists and
-    logs; for a secret it is derived in a way that helps nobody to guess it. `private` says whether it can sign.
+    logs; for a secret it is derived so slowly that it does not help to guess the secret. `private` says whether it can
+    sign.
     """
 
     algorithm: str
@@ -133,7 +134,7 @@ def key_set(keys: Sequence[TokenKey], *, signing: bool = False) -> KeySet:
     if len(set(kids)) < len(kids):
         raise KeyRefused("two keys have the same kid")
     if signing and keys and not keys[0].private:
-        raise KeyRefused("the first key must be a private key, for it signs")
+        raise KeyRefused("the first key must be a private key, because it signs")
     return KeySet(tuple(keys))
 
 
@@ -175,7 +176,7 @@ def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
 def _load_asymmetric(material: str, algorithm: str) -> TokenKey:
     native = _import_asymmetric(material)
     if isinstance(native, ECKey) and native.raw_value.curve.name not in KNOWN_CURVES:
-        raise KeyRefused(f"no algorithm here signs on the curve {native.raw_value.curve.name}")
+        raise KeyRefused(f"no supported algorithm uses the curve {native.raw_value.curve.name}")
     declared = native.get("alg")
     if declared is not None and declared != algorithm:
         raise KeyRefused(f"the JWK is for {declared}, the setting says {algorithm}")
@@ -201,7 +202,7 @@ def _import_asymmetric(material: str) -> RSAKey | ECKey:
     except KeyRefused:
         raise
     except (ValueError, TypeError, JoseError, RecursionError, KeyError) as error:
-        raise KeyRefused("this is no RSA or EC key that can be read: give a PEM or a JWK") from error
+        raise KeyRefused("this is not a readable RSA or EC key: enter a PEM or a JWK") from error
 
 
 def _import_jwk(material: str) -> RSAKey | ECKey:
@@ -218,11 +219,11 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
 def _import_pem(material: str) -> RSAKey | ECKey:
     pem = material.replace("\\n", "\n").encode()
     if b"-----BEGIN" not in pem:
-        raise KeyRefused("this is no PEM and no JWK: a shared secret goes with an HS algorithm")
+        raise KeyRefused("this is neither a PEM nor a JWK: a shared secret needs an HS algorithm")
     if pem.count(b"-----BEGIN") - pem.count(b"-----BEGIN EC PARAMETERS") > 1:
-        raise KeyRefused("there is more than one PEM in it: give each key as a text of its own")
+        raise KeyRefused("this contains more than one PEM: enter each key separately")
     if b"ENCRYPTED" in pem:
-        raise KeyRefused("the key is encrypted with a password: give it without")
+        raise KeyRefused("the key is encrypted with a password: enter it without one")
     if b"-----BEGIN CERTIFICATE" in pem:
         key = load_pem_x509_certificate(pem).public_key()
         pem = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -248,7 +249,7 @@ def _judge_rsa(key: RSAKey) -> None:
     if numbers.e < MIN_RSA_EXPONENT or numbers.e % 2 == 0:
         raise KeyRefused(f"the RSA exponent must be odd and at least {MIN_RSA_EXPONENT}")
     if math.gcd(numbers.n, PRIMES_BELOW_1000) != 1:
-        raise KeyRefused("the RSA modulus has a small factor, so the key is none")
+        raise KeyRefused("the RSA modulus has a small factor, so the key is not secure")
     if all(numbers.n % prime in _powers_of_65537(prime) for prime in ROCA_PRIMES):
         raise KeyRefused("the RSA key comes from a flawed generator and can be factored (CVE-2017-15361)")
 

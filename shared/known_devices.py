@@ -1,6 +1,6 @@
-"""Recognise a browser in which a person has signed in before: a signed cookie, which says no more than that.
+"""Recognise a browser in which a person has signed in before: a signed cookie with no other meaning.
 
-It signs nobody in. It only moves the person's attempts to a count of their own (shared/throttling.py).
+It cannot sign anyone in. It only gives the person's attempts a separate count (shared/throttling.py).
 """
 
 from __future__ import annotations
@@ -46,6 +46,6 @@ def _person(email: str) -> str:
     """Return a short name for the person, without telling the address.
 
     Exact but for case, unlike `throttling.account_key`: the owner of an address that only looks like this one must not
-    get a count of their own for it.
+    get a separate count for it.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

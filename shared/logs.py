@@ -1,4 +1,4 @@
-"""What the logs of a process may hold: no token, and no character by which a stranger could forge a line.
+"""Keep tokens out of the logs, and characters with which a stranger could forge a line.
 
 `install_log_redaction` works on the records themselves, in any process and for any formatter: a token is taken out of
 message, arguments and traceback, and what our own loggers write is made printable. `LineFormatter` is the formatter of

@@ -1,6 +1,6 @@
-"""What senders are known to make of a shared secret by mistake, so that an inspector can say which mistake it was.
+"""List the common errors in a shared secret, so that the inspector can say which one a sender has made.
 
-Pure. Never used to accept a token: whoever could sign in with a secret that was typed wrongly would have two secrets.
+Pure. Never used to accept a token: otherwise a mistyped secret would be a second valid secret.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Ask another server something, within bounds: of time, of size, and of whom is talked to.
+"""Send a request to another server, with limits on time, size and destination.
 
-The time is that of the whole exchange, not of each read, so a server that sends a byte a second does not hold anyone
-up. No redirect is followed and no proxy or other setting of the environment is looked at. Plain http is for this
-machine only, and it is the address really connected to that is judged: a name may lead anywhere by the time it is
-resolved. Written over http.client because the well-known libraries bound single reads, but no whole exchange.
+The time is that of the whole exchange, not of each read, so a server that sends a byte a second does not block us. No
+redirect is followed, and no proxy or other setting of the environment is used. Plain http is allowed only on this
+machine. The IP of the real connection decides that, because a host name may resolve to any IP by then. It uses
+http.client because the well-known libraries limit single reads, but not a whole exchange.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USER_AGENT = "Lychgate"
 
 
 class ExchangeFailed(Exception):
-    """There is no answer that could be used. The message says why, in one line, and has nothing of the answer in it."""
+    """There is no usable answer. The message says why, in one line, and contains nothing of the answer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def exchange(
     the system's. *http_anywhere* allows plain http beyond this machine, for a program that only looks.
     """
     if not is_web_address(address):
-        raise ExchangeFailed("the address is no http or https address")
+        raise ExchangeFailed("the URL is not an http or https URL")
     deadline = _Deadline(seconds)
     parts = urlsplit(address)
     try:
@@ -68,17 +68,17 @@ def exchange(
         finally:
             line.hang_up()
     except TimeoutError as error:
-        raise ExchangeFailed(f"there was no whole answer within {seconds:g} seconds") from error
+        raise ExchangeFailed(f"there was no complete answer within {seconds:g} seconds") from error
     except ssl.SSLError as error:
         raise ExchangeFailed(f"https failed: {getattr(error, 'verify_message', '') or error.reason}") from error
     except OSError as error:
         raise ExchangeFailed(f"the server cannot be reached: {error.strerror or type(error).__name__}") from error
     except (http.client.HTTPException, ValueError) as error:
-        raise ExchangeFailed(f"the answer makes no sense: {type(error).__name__}") from error
+        raise ExchangeFailed(f"the answer is not valid HTTP: {type(error).__name__}") from error
 
 
 def _connect(scheme: str, host: str, port: int | None, deadline: _Deadline, http_anywhere: bool) -> _Line:
-    problem: OSError = OSError(f"{host} has no address")
+    problem: OSError = OSError(f"{host} has no IP address")
     for family, kind, protocol, _name, address in socket.getaddrinfo(
         host, port or _port(scheme), type=socket.SOCK_STREAM
     ):
@@ -91,7 +91,7 @@ def _connect(scheme: str, host: str, port: int | None, deadline: _Deadline, http
                 connected.settimeout(deadline.remaining())  # of the whole handshake
                 return _Line(ssl.create_default_context().wrap_socket(connected, server_hostname=host), deadline)
             if not http_anywhere and not is_loopback(peer):
-                raise ExchangeFailed(f"{host} leads to {peer}, and plain http is for this machine only")
+                raise ExchangeFailed(f"{host} resolves to {peer}, and plain http is allowed only on this machine")
             return _Line(connected, deadline)
         except ssl.SSLError:
             connected.close()
@@ -107,7 +107,7 @@ def _connect(scheme: str, host: str, port: int | None, deadline: _Deadline, http
 
 def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
     if response.getheader("Content-Encoding", "identity") != "identity":
-        raise ExchangeFailed("the answer is compressed, though none of that was asked for")
+        raise ExchangeFailed("the answer is compressed, although compression was not requested")
     body = response.read(most_bytes + 1)
     if len(body) > most_bytes:
         raise ExchangeFailed(f"the answer is longer than {most_bytes} bytes")

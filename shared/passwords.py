@@ -1,4 +1,4 @@
-"""Passwords: hashed by argon2id, checked in the same time whether or not the person exists.
+"""Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
 lane. The rules for a new password are those of ASVS 5.0, section 6.2: its length, and nothing about its characters.
@@ -23,12 +23,12 @@ class PasswordRefused(ValueError):
 def hash_password(password: str) -> str:
     """Return the hash to store, or raise PasswordRefused."""
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-        raise PasswordRefused(f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
+        raise PasswordRefused(f"a password must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
     return _hasher.hash(password)
 
 
 def check_password(stored_hash: str | None, password: str) -> bool:
-    """Tell whether *password* fits. With no hash, for nobody, the answer is no and takes as long."""
+    """Tell whether *password* is right. Runs a dummy hash for unknown accounts so that the timing does not differ."""
     try:
         fits = _hasher.verify(stored_hash or _hash_of_nobody, password[: MAX_PASSWORD_LENGTH + 1])
     except (VerificationError, InvalidHashError):
@@ -37,5 +37,5 @@ def check_password(stored_hash: str | None, password: str) -> bool:
 
 
 def needs_rehash(stored_hash: str) -> bool:
-    """Tell whether *stored_hash* was made with other parameters than today's: hash anew at the next sign-in."""
+    """Tell whether *stored_hash* was made with other parameters than now: hash again at the next sign-in."""
     return _hasher.check_needs_rehash(stored_hash)

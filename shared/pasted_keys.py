@@ -1,8 +1,8 @@
-"""Tell what else a text is that was given as a shared secret: a key of a key pair, in one of the forms it comes in.
+"""Recognise a key of a key pair that was entered as a shared secret, in any of its usual encodings.
 
-Pure. A public key is known to everybody, so whoever takes one for an HMAC secret lets everybody sign; a private key
-has no business there either. Such texts are recognised by what they hold, not by their first letters alone, and an
-ordinary secret, random base64 and hexadecimal among them, is none of this and costs microseconds to look at.
+Pure. Everyone knows a public key, so if one is used as an HMAC secret everyone can sign; a private key does not belong
+there either. Such texts are recognised by their content, not only by their first letters. An ordinary secret, also a
+random one in base64 or hexadecimal, is not affected and is checked in microseconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAX_WRAPPERS = 3  # forms in one another that are looked through: a JWK that hol
 
 
 def what_was_pasted(text: str, wrappers: int = MAX_WRAPPERS) -> str:
-    """Return why *text* cannot be a shared secret, or "" if it is no key of another kind."""
+    """Return why *text* cannot be a shared secret, or "" if it is not a key of another kind."""
     text = text.strip()
     if _ARMOUR.search(text) or _SSH.search(text):
         return PEM
@@ -77,7 +77,7 @@ def _decoded(text: str) -> Iterator[bytes]:
 
 
 def _is_der_key(octets: bytes) -> bool:
-    """Tell whether *octets* begin with a public key, a private key or a certificate in DER."""
+    """Tell whether the bytes *octets* begin with a public key, a private key or a certificate in DER."""
     octets = _first_element(octets)
     if not octets:
         return False

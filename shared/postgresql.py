@@ -1,4 +1,4 @@
-"""PostgreSQL with a bound on every wait, so that a server that hangs costs an answer and not a thread.
+"""Limit every wait for PostgreSQL, so that a hanging server costs one answer and not a thread.
 
 The server's own limits end statements that are slow, and locks that others hold. They do not help when the server
 itself stops (a frozen machine, a full disk, SIGSTOP): the kernel still acknowledges what we send, so TCP sees nothing

@@ -1,4 +1,4 @@
-"""Text that a stranger wrote, made safe to print on a line: in a log, or on an administrator's terminal. Pure.
+"""Make text from strangers safe to print on one line of a log or of an administrator's terminal. Pure.
 
 A newline begins a line that looks like one of ours, ESC and the C1 controls command the terminal, and bidirectional and
 other format characters show a text in another order than the one it has. All of these are written as escapes.

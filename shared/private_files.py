@@ -1,4 +1,4 @@
-"""State that only its owner may read: a database holds sessions and addresses, a demo's folder holds its secrets.
+"""Create files and folders that only their owner may read: databases contain personal data, a demo's folder secrets.
 
 The modes are given where a file is made, so they hold for every program and command line, whatever the umask is.
 run_sp.py and run_idp.py set the umask as well, for what else they or their libraries write.
@@ -16,7 +16,7 @@ OTHERS = 0o077  # group and all others
 
 
 def keep_to_owner() -> None:
-    """Let no file that this process writes from now on be open to others."""
+    """Set the umask, so that new files of this process are closed to others."""
     os.umask(OTHERS)
 
 
@@ -37,7 +37,7 @@ def make_private_file(path: str | Path) -> None:
 
 
 def exposures(instance: Path, database_url: str) -> Iterator[str]:
-    """Name what others on this machine can read or enter, and how to change it."""
+    """Return a warning for each path that others on this machine can open, with the command that closes it."""
     if _mode(instance) & OTHERS:
         yield f"{instance} is open to other users of this machine (mode {_mode(instance):04o}): chmod 700 {instance}"
     database = Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None

@@ -1,7 +1,7 @@
-"""What a request may bring to an address of ours: a bounded body, and nothing that a database cannot be asked with.
+"""Limit the body of a request, and reject values that no database accepts.
 
-A stranger's body is small (MAX_BODY). A number that no column holds makes SQLite raise OverflowError, and PostgreSQL
-refuses a NUL in any text: both are a mistake of the one who asks, and the same one on every database.
+A stranger's body is small (MAX_BODY). A number that is too large for a column makes SQLite raise OverflowError, and
+PostgreSQL rejects a NUL in any text. Both are errors of the client, and get the same answer with every database.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class RowIdConverter(IntegerConverter):
 
 
 def install(app: Flask) -> None:
-    """Hold the bodies and the numbers in paths of *app* to their limits. Call it before anything reads a form."""
+    """Hold the bodies and the numbers in paths of *app* to their limits. Call it before any code reads a form."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.converters["int"] = RowIdConverter
     app.before_request(_measure_chunks)
 
 
 def allow_body(size: int) -> None:
-    """Let this request have a body of at most *size* bytes, for one who is known and trusted."""
+    """Let this request have a body of at most *size* bytes, for an authenticated client."""
     request.max_content_length = size
 
 
@@ -44,14 +44,14 @@ def row_id_argument(name: str) -> int | None:
     if not text:
         return None
     if not _ROW_ID.match(text):
-        raise BadRequest(f"The address has a {name} that is not the number of a row. Go back, and follow a link.")
+        raise BadRequest(f"The URL has an invalid {name}: it must be the number of a row. Go back and use a link.")
     return int(text)
 
 
 def refuse_nul() -> None:
     """Raise BadRequest if there is a NUL in the path, the query or the form of the request."""
     if any("\0" in text for text in _texts()):
-        raise BadRequest("What was sent has a NUL character in it, which no text has. Remove it, and send it again.")
+        raise BadRequest("Your input contains a NUL character, which is not allowed. Remove it, and send it again.")
 
 
 def _measure_chunks() -> None:

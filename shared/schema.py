@@ -1,4 +1,4 @@
-"""Open a database with a bound on every wait, and bring it up to date, safely when several nodes start at once.
+"""Open a database with a limit on every wait, and migrate it, safely when several nodes start at once.
 
 What each kind of database needs is in shared/postgresql.py and shared/sqlite.py.
 """
@@ -76,9 +76,9 @@ def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
 
 
 def lock_for_transaction(connection: Connection, key: int) -> None:
-    """Let nobody else who asks for *key* go on until this transaction ends.
+    """Hold the lock *key* until this transaction ends; others who ask for it wait.
 
-    For what is read, judged and then written, on several nodes at once. On SQLite a transaction with the execution
+    For data that several nodes read, check and then write. On SQLite a transaction with the execution
     option `write` is alone by itself.
     """
     if connection.dialect.name == "postgresql":

@@ -1,8 +1,8 @@
-"""Which settings a program has, and which of them may stand in a file of their own because they are secret. Pure.
+"""Define the settings of a program; each secret one may be read from a separate file. Pure.
 
-A variable that begins with the program's prefix and is not among its settings is a mistake: without SP_TRUSTED_PROXIES
-the gateway believes no proxy, and without SP_SECRET_KEY it is a demo, so neither may be mistyped in silence. Kubernetes
-sets such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
+A variable that begins with the program's prefix and is not among its settings is an error: without SP_TRUSTED_PROXIES
+the gateway trusts no proxy, and without SP_SECRET_KEY it is a demo, so a typing error must not pass unnoticed.
+Kubernetes sets such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SettingNames:
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret in its place; one that cannot be had is noted as a mistake."""
+        """Return *values* with each secret in its place; one that cannot be read is noted as an error."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -79,5 +79,5 @@ def _content(path: str) -> str:
     except UnicodeDecodeError as error:
         raise ValueError(f"cannot be read from the file {path}: it is not UTF-8 text") from error
     if not content or "\0" in content:
-        raise ValueError(f"cannot be read from the file {path}: it {'holds a NUL' if content else 'is empty'}")
+        raise ValueError(f"cannot be read from the file {path}: it {'contains a NUL' if content else 'is empty'}")
     return content

@@ -1,7 +1,7 @@
-"""Read settings from an environment and from TOML, and report every mistake at once.
+"""Read settings from an environment and from TOML, and report every error at once.
 
-Pure: each program's `config.py` alone touches the process environment. A reader collects
-mistakes and goes on, so that an operator mends all of them in one round; `finish` then refuses to start.
+Pure: only each program's `config.py` reads the process environment. A reader collects errors and continues, so that
+an operator can correct all of them together; then `finish` stops the start.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class SettingsRefused(click.ClickException):
         click.echo(str(self), file=file, err=file is None)
 
     def __str__(self) -> str:
-        return "\n".join(["The settings have mistakes:", *(f"  - {mistake}" for mistake in self.mistakes)])
+        return "\n".join(["The settings have errors:", *(f"  - {mistake}" for mistake in self.mistakes)])
 
 
 class Environment:
@@ -71,24 +71,24 @@ class Environment:
         return text
 
     def origin(self, name: str, default: str) -> str:
-        """Return scheme://host[:port], without anything behind it."""
+        """Return scheme://host[:port], without a path."""
         text = self.text(name, default).rstrip("/")
         if not is_origin(text):
-            self.mistake(name, "must be http://host or https://host, with a port if need be and nothing behind it")
+            self.mistake(name, "must be http://host or https://host, optionally with a port, and without a path")
             return default
         return text
 
     def networks(self, name: str) -> tuple[Network, ...]:
-        """Return a comma-separated list of addresses and networks. "Everyone" is refused."""
+        """Return a comma-separated list of IP addresses and networks. A network of all addresses is rejected."""
         found: list[Network] = []
         for part in filter(None, (part.strip() for part in self.text(name).split(","))):
             try:
                 network = ip_network(part)
             except ValueError:
-                self.mistake(name, f"{part!r} is no address and no network")
+                self.mistake(name, f"{part!r} is not an IP address or network")
                 continue
             if network.prefixlen == 0:
-                self.mistake(name, f"{part!r} would believe everyone")
+                self.mistake(name, f"{part!r} would trust every IP address: list your own proxies")
                 continue
             found.append(network)
         return tuple(found)
@@ -104,7 +104,7 @@ class Environment:
         """Return secrets, separated by commas or line ends, each of 32 characters or more."""
         found = tuple(filter(None, (part.strip() for part in re.split(r"[,\n]", self.text(name)))))
         if any(len(secret) < LEAST_SECRET for secret in found):
-            self.mistake(name, f"must have {LEAST_SECRET} characters or more in each key, as the main one")
+            self.mistake(name, f"must have {LEAST_SECRET} characters or more in each key, like the main one")
         return found
 
     def mistake(self, name: str, why: str) -> None:
@@ -127,7 +127,7 @@ def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]
     except OSError as error:
         raise SettingsRefused([f"{path}: cannot be read: {error.strerror}"]) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsRefused([f"{path}: is not TOML: {error}"]) from error
+        raise SettingsRefused([f"{path}: is not valid TOML: {error}"]) from error
     mistakes: list[str] = []
 
     def resolve(value: Any, where: str) -> Any:
@@ -138,7 +138,7 @@ def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]
         if isinstance(value, str) and value.startswith("env:"):
             found = lookup(value[4:])
             if found is None:
-                mistakes.append(f"{path}: {where}: the environment has no {value[4:]}")
+                mistakes.append(f"{path}: {where}: the environment variable {value[4:]} is not set")
             return found
         if isinstance(value, str) and value.startswith("file:"):
             try:
@@ -160,7 +160,7 @@ def is_origin(text: str) -> bool:
 
 
 def is_web_address(text: str) -> bool:
-    """Tell whether *text* is an absolute http(s) address in printable ASCII, without user name or fragment."""
+    """Tell whether *text* is an absolute http(s) URL in printable ASCII, without user name or fragment."""
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         return False
     try:

@@ -1,4 +1,4 @@
-"""SQLite, opened the durable way, and with a bound on the wait for its one write lock."""
+"""Open SQLite durably, and limit the wait for its only write lock."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def prepare(engine: Engine) -> None:
 
     WAL lets readers go on while one writes; synchronous=FULL keeps the last commits through a power cut. A connection
     with the execution option `write` begins IMMEDIATE, so that two writers queue up at the door instead of failing
-    in the middle. The threads of a process queue up at a door of their own first, and one of each process then at a
+    in the middle. The threads of a process queue up at a door in the process first, and one of each process then at a
     turnstile: before SQLite's lock they would sleep for ever longer times, while another process hands the lock from
     thread to thread.
     """
@@ -65,7 +65,7 @@ def prepare(engine: Engine) -> None:
             deadline = time.monotonic() + TURN
             if "behind_door" not in connection.info:
                 if not door.acquire(timeout=TURN):
-                    raise _locked("another thread of this process has been writing all the time")
+                    raise _locked("another thread of this process has held the write lock all the time")
                 connection.info["behind_door"] = WAITS
             with _turn(database, deadline):
                 _execute(connection, "BEGIN IMMEDIATE")
@@ -114,7 +114,7 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
     with opened:
         while not _taken(opened.fileno()):
             if time.monotonic() >= deadline:
-                raise _locked("other processes have been writing all the time")
+                raise _locked("other processes have held the write lock all the time")
             time.sleep(LOOK)
         yield
 
@@ -139,7 +139,7 @@ def _waiting(breaker: Breaker) -> Iterator[None]:
         with breaker.asking((exc.OperationalError,)):
             yield
     except StoreHangs:
-        raise _locked("another process has been writing all the time") from None
+        raise _locked("another process has held the write lock all the time") from None
 
 
 def _execute(connection: Any, statement: str) -> None:

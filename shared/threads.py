@@ -1,4 +1,4 @@
-"""The threads that answer requests: so many at work, and spare ones in place of those that wait for their client.
+"""Run requests in threads: a fixed number at work, and spare ones that replace those that wait for a client.
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
 Meanwhile a spare thread takes its turn, so that as many as ever are there for the other requests. When more clients
@@ -28,7 +28,7 @@ class Client(Protocol):
         """Return how slow it has been since its request began."""
 
     def give_up(self) -> None:
-        """Make whoever waits for this client stop waiting."""
+        """Stop the thread that waits for this client."""
 
 
 class Threads:

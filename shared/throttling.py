@@ -1,10 +1,10 @@
-"""Limit how many passwords may be tried, without giving a stranger the means to lock anyone out.
+"""Limit password attempts, without allowing a stranger to lock anyone out.
 
-Three counts, over all workers: per network address, per account, and, from a browser in which that person has signed
-in before, per browser and account instead of the other two (the "device cookies" of OWASP's authentication advice).
-So an attacker who wears out the first two counts does not stand in the way of the true person at their own desk.
-An attempt is counted before the password is looked at, so a hundred at once are a hundred; a success is given back.
-One beyond the limit is refused by reading alone, so that a flood of them does not occupy the database's writer.
+There are three counts, shared by all workers: per IP network, per account, and, from a browser in which that person has
+signed in before, per browser and account instead of the other two (the "device cookies" of OWASP's authentication
+advice). So an attacker who uses up the first two counts does not lock out the real person in their usual browser. An
+attempt is counted before the password is verified, so parallel attempts all count; a success is subtracted again.
+Attempts beyond the limit are rejected by a read alone, so that a flood of them does not block the database's writer.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Attempt:
 
 
 class TooManyAttempts(RateLimited):
-    """The password is not even looked at. `retry_after` is in seconds, `reference` names the line of a log, if any."""
+    """Too many attempts; no password was verified. `retry_after` is in seconds, `reference` names a log line."""
 
     def __init__(self, retry_after: int) -> None:
         self.retry_after, self.reference = retry_after, ""
@@ -67,7 +67,7 @@ class Throttle:
     def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
         """Count *attempt* on the account *found* as well, where a directory takes *typed* for another spelling of it.
 
-        Only a directory that folds more than `account_key` does comes to this.
+        This happens only in a directory that folds more than `account_key` does.
         """
         if account_key(found) == account_key(typed):
             return attempt
@@ -84,11 +84,12 @@ class Throttle:
 
 
 def account_key(email: str) -> str:
-    """Return a short name for the account that was typed, existing or not, without telling the address.
+    """Return a short name for the account that was typed, existing or not, without revealing the e-mail.
 
-    Every spelling that the gateway's lookup, or some directory, may take for the same address is one account: no case
+    Every spelling that the gateway's lookup, or some directory, may take for the same e-mail is one account: no case
     (ß is ss), no accent, no space, nothing invisible, no dot at the end. Coarser than any lookup, so an account that
-    exists and one that does not are counted alike. Two people may share a count, so it names nobody: see known_devices.
+    exists and one that does not are counted alike. Two people may share a count, so it does not identify a person: see
+    known_devices.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")
@@ -96,7 +97,7 @@ def account_key(email: str) -> str:
 
 
 def network_of(address: str) -> str:
-    """Return what one subscriber has: an IPv4 address, or the /64 of an IPv6 address."""
+    """Return the IP network of one subscriber: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         parsed = ip_address(address)
     except ValueError:

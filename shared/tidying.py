@@ -1,7 +1,7 @@
-"""Delete what is over: in steps so small that no sign-in waits for one, and for as long as there is something left.
+"""Delete expired data in steps so small that no sign-in waits for them, until nothing is left.
 
-A database has few writers, SQLite one. So each step is a transaction of a few rows, found by an index, and between two
-steps the others have their turn. A step that takes long (a slow disk, a large table) is followed by a smaller one.
+A database has few writers, SQLite one. So each step is a transaction of a few rows, found by an index, and others can
+write between two steps. A step that takes long (a slow disk, a large table) is followed by a smaller one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Sign tokens, and open them: the one place where the text of a token becomes something to believe. Pure.
+"""Sign tokens, and open them: the only place where the text of a token becomes trusted. Pure.
 
 Opening is strict, because everything that a lenient parser accepts has been used in an attack: a token is at most
 8 KiB of three canonical base64url parts, its header and payload are JSON objects without doubled names, and its
-algorithm is the one that was configured. What the header says of keys or addresses is never followed.
+algorithm is the one that was configured. Keys and URLs in the header are never used.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _TEXT_MEMBERS = ("typ", "kid", "cty")
 
 
 class Opened(NamedTuple):
-    """A token whose signature fits: header, payload and the key that it fits."""
+    """A token with a verified signature: header, payload and the key that verified it."""
 
     header: Mapping[str, Any]
     payload: Mapping[str, Any]
@@ -54,7 +54,7 @@ class Opened(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A token taken apart, nothing of it believed."""
+    """A parsed token, not verified."""
 
     header: Mapping[str, Any]
     payload: bytes
@@ -77,7 +77,7 @@ def take_apart(unverified_token: str) -> Parts:
     """Return the three parts of a compact JWS (RFC 7515, section 3.1), or raise TokenMalformed."""
     if len(unverified_token) > MAX_TOKEN_BYTES:
         raise TokenMalformed(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
-    octets = unverified_token.encode("ascii", "replace")  # "?" stands for any other character, and is refused
+    octets = unverified_token.encode("ascii", "replace")  # "?" replaces any other character, and is rejected
     if octets.translate(None, _ALPHABET):
         raise TokenMalformed("the token has characters outside of A-Z a-z 0-9 - _ and the dot")
     pieces = octets.split(b".")
@@ -108,7 +108,7 @@ def verify_signature(parts: Parts, keys: KeySet, algorithm: str) -> TokenKey:
         if key.algorithm == algorithm and verify(parts.signing_input, parts.signature, key.native):
             return key
     raise SignatureInvalid(
-        "the signature fits none of the configured keys" if candidates else "no configured key has the token's kid"
+        "the signature does not match any configured key" if candidates else "no configured key has the token's kid"
     )
 
 
@@ -157,7 +157,7 @@ def _read_header(encoded: bytes) -> Mapping[str, Any]:
     """Return the header, checked."""
     header = read_object(_decode(encoded, "header"), "header")
     if type(header.get("alg")) is not str:
-        raise TokenMalformed("the header names no algorithm: it needs a text member alg, in small letters")
+        raise TokenMalformed("the header names no algorithm: it needs a text member alg, in lower case")
     for name in _TEXT_MEMBERS:
         if name in header and type(header[name]) is not str:
             raise TokenMalformed(f"{name} in the header must be text")
@@ -193,7 +193,7 @@ def _check_depth(value: Any) -> None:
 
 def _check_escapes(octets: bytes, value: Any) -> None:
     if _NUL.search(octets):
-        raise _Unwanted("has a NUL in it")
+        raise _Unwanted("contains a NUL character")
     json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for half of a surrogate pair
 
 

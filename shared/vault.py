@@ -1,7 +1,7 @@
 """Keep secrets encrypted in a database, with a key that can be changed.
 
-A thief of the database alone reads no provider's or service's key. The first secret seals; all of them open, so a
-secret key is rotated by putting the new one first and the old one among the fallbacks.
+A thief who has only the database cannot read the keys of providers and services. The first secret key encrypts, and all
+of them decrypt. To rotate a secret key, put the new one first and the old one among the fallbacks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class VaultLocked(Exception):
-    """What was sealed cannot be opened: the secret key was changed without keeping the old one as a fallback."""
+    """A stored secret cannot be decrypted: the secret key was changed without keeping the old one as a fallback."""
 
 
 class Vault:
-    """Seals and opens text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet)."""
+    """Encrypts and decrypts text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet)."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
         fernets = [Fernet(_derive(secret)) for secret in secret_keys]
@@ -34,10 +34,10 @@ class Vault:
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken as error:
-            raise VaultLocked("a stored secret was sealed with another secret key") from error
+            raise VaultLocked("a stored secret was encrypted with another secret key") from error
 
     def opens(self, sealed: str) -> bool:
-        """Tell whether any of the keys opens *sealed*."""
+        """Tell whether any of the keys decrypts *sealed*."""
         try:
             self.open(sealed)
         except VaultLocked:
@@ -45,7 +45,7 @@ class Vault:
         return True
 
     def is_newest(self, sealed: str) -> bool:
-        """Tell whether *sealed* was sealed with the first key, so that it needs no other."""
+        """Tell whether *sealed* was encrypted with the first key, so that it does not need another."""
         try:
             self._newest.decrypt(sealed)
         except InvalidToken:
@@ -53,11 +53,11 @@ class Vault:
         return True
 
     def reseal(self, sealed: str) -> str:
-        """Return *sealed*, sealed anew with the first key, or raise VaultLocked."""
+        """Return *sealed*, encrypted again with the first key, or raise VaultLocked."""
         try:
             return self._fernet.rotate(sealed).decode("ascii")
         except InvalidToken as error:
-            raise VaultLocked("a stored secret was sealed with another secret key") from error
+            raise VaultLocked("a stored secret was encrypted with another secret key") from error
 
 
 def _derive(secret: str) -> bytes:

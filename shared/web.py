@@ -1,8 +1,8 @@
-"""The edge that both programs share: pages, headers and error pages.
+"""Give both programs the same pages, headers and error pages.
 
-`install` gives a Flask application the common style, the security headers and the two error pages: one for what a
-person did, one for what went wrong here. A page never shows a stack trace; it shows a reference that stands in the
-log beside the trace.
+`install` gives a Flask application the common style, the security headers and the two error pages: one for
+errors of the request, one for errors of the program. A page never shows a stack trace; it shows a reference that the
+log has next to the trace.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ from shared.devices import device_name
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
 
-# What a person reads where the framework's own text speaks of URLs, methods and entities.
+# Replacements for the framework's own technical texts.
 _IN_OUR_WORDS = {
-    403: ("Not for this account", "You may not see this page."),
-    404: ("There is no such page", "Nothing stands at this address. Check how it is spelled, or go back."),
-    405: ("This address is for something else", "It cannot be opened in this way. Go back and try another one."),
-    413: ("Too much was sent", "What was sent is larger than anything that is expected here."),
+    403: ("Access denied", "Your account may not open this page. Ask your administrator for access."),
+    404: ("Page not found", "This page does not exist. Check the URL, or go back."),
+    405: ("Method not allowed", "This page cannot be opened in this way. Go back, and use a link or a button there."),
+    413: ("Request too large", "You sent more data than this page accepts. Go back, and send less."),
 }
 
 log = logging.getLogger("lychgate")
 
 
 def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
-    """Give *app* the common pages, headers and error handlers; its static files stand below *prefix*/static.
+    """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
-    *role* stands in the head of each page, so that a person sees which of the two programs asks for a password.
+    *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
     """
     app.register_blueprint(_ui(prefix))
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
@@ -64,7 +64,7 @@ def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        """Add what every answer carries; an answer that brings one of these headers itself keeps its own."""
+        """Add the headers of every answer; an answer that already has one of them keeps its own."""
         static = request.endpoint is not None and request.endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
         for name, value in headers.items() if static else page_headers:
@@ -82,7 +82,7 @@ def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
 
 
 def new_reference() -> str:
-    """Return a reference by which a person's trouble is found in the log."""
+    """Return a reference with which an administrator finds an error in the log."""
     number, letters = secrets.randbelow(len(REFERENCE_ALPHABET) ** REFERENCE_LENGTH), ""
     for _ in range(REFERENCE_LENGTH):
         number, letter = divmod(number, len(REFERENCE_ALPHABET))
@@ -115,14 +115,14 @@ def moment(when: datetime | int | None) -> str:
 
 
 def allow_form_target(address: str) -> None:
-    """Let a form of this page lead to *address*'s origin: browsers apply form-action to redirects as well."""
+    """Allow the forms of this page to lead to the origin of *address*: form-action applies to redirects as well."""
     parts = urlsplit(address)
     if parts.scheme and parts.netloc:
         g.form_targets = [*g.get("form_targets", []), f"{parts.scheme}://{parts.netloc}"]
 
 
 def allow_own_script() -> None:
-    """Let this page run the script files of our own static folder. Pages work without them."""
+    """Allow this page to run the script files of our own static folder. Pages work without them."""
     g.own_script = True
 
 
@@ -175,7 +175,7 @@ def _content_security_policy(form_targets: tuple[str, ...], own_script: bool) ->
 
 def _form_expired(error: CSRFError) -> ResponseReturnValue:
     title = "This form has expired"
-    text = "Go back, reload the page and send it again. If that does not help, allow cookies for this site."
+    text = "Go back, reload the page and send the form again. If that does not help, allow cookies for this site."
     return _problem(400, "form_expired", title, text, None)
 
 
@@ -193,8 +193,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 def _unexpected(error: Exception) -> ResponseReturnValue:
     reference = new_reference()
     log.error("unexpected error, reference %s, %s %s", reference, request.method, request.path, exc_info=error)
-    text = "It is not your fault. Try again; if it happens again, quote this reference to your administrator."
-    return _problem(500, "internal_error", "Something went wrong here", text, reference)
+    text = "This is our error, not yours. Try again. If it happens again, give this reference to your administrator."
+    return _problem(500, "internal_error", "Something went wrong", text, reference)
 
 
 def _problem(status: int, code: str, title: str, text: str | None, reference: str | None) -> ResponseReturnValue:

@@ -83,7 +83,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             return
         if accepted.family == socket.AF_UNIX:
-            client = ("127.0.0.1", 0)  # whoever may open the socket's file is on this machine
+            client = ("127.0.0.1", 0)  # a process that can open the socket's file is on this machine
         self.nr_conns += 1
         self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
@@ -139,7 +139,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = min(conn.deadline, deadline)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Keep a connection only if the rest of the body, which nobody wanted, has come already and can be read."""
+        """Keep a connection only if the unread rest of the body has arrived already and can be read."""
         if not keepalive:
             return False
         conn.sock.patient = False
@@ -216,7 +216,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
 
     def _make_room(self) -> None:
-        """Keep room for one connection more, or nobody would be accepted until one of these ends."""
+        """Keep room for one more connection; otherwise none would be accepted until one of these ends."""
         if self.nr_conns >= self.worker_connections:
             self._give_up_the_longest()
 

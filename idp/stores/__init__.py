@@ -1,4 +1,4 @@
-"""What is kept in the database: the only modules, with models.py and migrations/, that speak SQL.
+"""Store data in the database. Besides models.py and migrations/, only these modules use SQL.
 
-Each store hands out plain frozen objects and takes the present moment from `parts().now()`.
+Each store returns plain frozen objects and takes the current time from `parts().now()`.
 """

@@ -1,8 +1,8 @@
-"""Write down what happened, so that an operator can answer who signed in where, and when.
+"""Record events, so that an operator can find out who signed in where, and when.
 
-Every entry is a row and a line of the log. A token is named by its jti, and never stands in either. What a stranger
-can cause as often as he likes is a line only, or a row that counts (`refused`): logs are rotated, and a table that
-anyone can fill is a way in.
+Every entry is a row and a line of the log. A token is named by its jti and never stored in either. What a stranger
+can cause without limit is a line only, or a row with a counter (`refused`): logs are rotated, and a table without a
+limit could fill the disk.
 """
 
 from __future__ import annotations

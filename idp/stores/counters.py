@@ -1,4 +1,4 @@
-"""The table of counters, for the throttle: all workers count together."""
+"""Keep the counters of the throttle in a table that all workers share."""
 
 from __future__ import annotations
 

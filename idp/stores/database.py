@@ -1,4 +1,4 @@
-"""The database as a whole: opened, brought up to date, asked whether it is well."""
+"""Open the database, migrate it, and check its health."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def missing(registry: ServiceRegistry) -> list[str]:
             return ["the database schema is not up to date"]
         registry.all()
         if trouble := write_trouble(db.engine):
-            return [f"the database cannot be written to: {trouble}"]
+            return [f"the database cannot be written: {trouble}"]
     except SQLAlchemyError:
         return ["the database cannot be reached"]
     except VaultLocked:
-        return ["the keys of the services were sealed with another IDP_SECRET_KEY"]
+        return ["the keys of the services were encrypted with another IDP_SECRET_KEY"]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The default directory: people in this program's own database, and what an operator does with them."""
+"""Provide the default directory: people in this program's own database, with the operator's changes to them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ MAX_NAME = 200
 
 
 class PersonRefused(ValueError):
-    """What an operator asked for cannot be done; the message says why."""
+    """The change was rejected; the message says why."""
 
 
 class SqlDirectory:
-    """People in the table `people`; passwords hashed by argon2id, and hashed anew when its parameters change."""
+    """People in the table `people`; passwords are hashed by argon2id, and again when its parameters change."""
 
     def find(self, email: str) -> Person | None:
         """Return the person if they exist and are not disabled."""
@@ -36,7 +36,7 @@ class SqlDirectory:
         return _person(row) if row is not None and not row.disabled else None
 
     def authenticate(self, email: str, password: str) -> Person:
-        """Return the person, or raise WrongCredentials; for nobody a hash is computed as well."""
+        """Return the person, or raise WrongCredentials. Computes a hash for unknown people too, for equal timing."""
         row = self._row(email)
         usable = row if row is not None and not row.disabled else None
         if not check_password(usable.password_hash if usable else None, password) or usable is None:
@@ -80,7 +80,7 @@ class SqlDirectory:
             with writing() as session:
                 session.add(row)
         except IntegrityError:
-            raise PersonRefused(f"there is a person with the address {email} already") from None
+            raise PersonRefused(f"{email} already exists") from None
         return person
 
     def set_password(self, email: str, password: str) -> Person:
@@ -92,14 +92,14 @@ class SqlDirectory:
             return _person(row)
 
     def set_disabled(self, email: str, disabled: bool) -> Person:
-        """Shut the person out, or let them in again."""
+        """Disable the person, or enable them again."""
         with writing():
             row = self._known(email)
             row.disabled = disabled
             return _person(row)
 
     def all(self) -> list[tuple[Person, bool]]:
-        """Return everyone by address, each with whether they are disabled."""
+        """Return all people, sorted by e-mail, each with whether they are disabled."""
         rows = db.session.scalars(select(PersonRow).order_by(PersonRow.email_key))
         return [(_person(row), row.disabled) for row in rows]
 
@@ -115,7 +115,7 @@ class SqlDirectory:
     def _known(self, email: str) -> PersonRow:
         row = self._row(email)
         if row is None:
-            raise PersonRefused(f"there is no person with the address {email}")
+            raise PersonRefused(f"{email} does not exist")
         return row
 
     def _row(self, email: str) -> PersonRow | None:
@@ -144,7 +144,7 @@ def confirm(session: Session, person: Person) -> None:
 
 
 def key_of(email: str) -> str:
-    """Return the form in which addresses are compared: without case, and without white space around them."""
+    """Return *email* in the form that is compared: without case, and without white space around it."""
     return email.strip().lower()
 
 
@@ -157,7 +157,7 @@ def check_email(email: str) -> None:
 def check_text(text: str) -> None:
     """Raise PersonRefused for control and format characters, which make one name look like another."""
     if len(text) > MAX_NAME or any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text):
-        raise PersonRefused(f"names and groups have at most {MAX_NAME} characters, none of them invisible")
+        raise PersonRefused(f"names and groups must have at most {MAX_NAME} characters and no invisible ones")
 
 
 def _person(row: PersonRow) -> Person:

@@ -1,7 +1,7 @@
-"""Sign-outs that services are still to be told of, kept in the database until told or given up.
+"""Keep the notices of sign-outs to services in the database until they are delivered or given up.
 
 Any worker may deliver a notice; `claim` gives it to exactly one at a time. A worker that dies with a claim loses it
-after CLAIM_SECONDS, and another goes on.
+after CLAIM_SECONDS, and another worker continues.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last one a n
 
 @dataclass(frozen=True)
 class Notice:
-    """What *service* is to be told: the session *sid* of *subject* is over; with no *sid*, all of their sessions.
+    """A notice to *service*: the session *sid* of *subject* is over; with no *sid*, all of their sessions.
 
     *claims* name the person as the service's sign-in tokens did.
     """
@@ -39,9 +39,9 @@ class Notice:
 
 
 def note(session: Session, service: str, subject: str, sid: str, claims: Mapping[str, str]) -> str | None:
-    """Note that *service* must be told, in the transaction of *session*; return the notice's id.
+    """Add a notice to *service*, in the transaction of *session*; return the notice's id.
 
-    None: the service has no back-channel address, or was removed, and cannot be told.
+    None: the service has no back-channel URL, or was removed.
     """
     try:
         if not parts().services.find(service).backchannel_logout_url:
@@ -62,7 +62,7 @@ def note(session: Session, service: str, subject: str, sid: str, claims: Mapping
 
 
 def due(limit: int = 20) -> list[str]:
-    """Return the ids of notices that are due and that nobody is delivering."""
+    """Return the ids of notices that are due and not claimed by a worker."""
     now = parts().now()
     query = select(LogoutDeliveryRow.id).where(LogoutDeliveryRow.due_at <= now, _free(now))
     ids = list(db.session.scalars(query.order_by(LogoutDeliveryRow.due_at).limit(limit)))
@@ -91,21 +91,21 @@ def claim(notice_id: str) -> Notice | None:
 
 
 def delivered(notice: Notice, answer: str) -> None:
-    """Strike the notice off the list; *answer* says what is known of it."""
+    """Delete the notice; *answer* is recorded as its outcome."""
     with writing() as session:
         session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
         audit.record(session, "service_told", service=notice.service, detail=answer)
 
 
 def dropped(notice: Notice, why: str) -> None:
-    """Strike off a notice that cannot be delivered: the service was removed."""
+    """Delete a notice that cannot be delivered: the service was removed."""
     with writing() as session:
         session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
         audit.record(session, "service_given_up", service=notice.service, detail=why)
 
 
 def failed(notice: Notice, why: str) -> bool:
-    """Put the notice off, and return True; or give it up after the last attempt, and return False."""
+    """Postpone the notice, and return True; after the last attempt delete it, and return False."""
     again = notice.attempts < len(RETRY_AFTER)
     with writing() as session:
         this = LogoutDeliveryRow.id == notice.id

@@ -1,7 +1,7 @@
-"""Refusals in the audit: those that come too fast for a row each are counted in one row an hour.
+"""Record rejections in the audit: if they come too fast for one row each, one row an hour counts them.
 
 Wrong passwords can be tried from everywhere, and a person who may not use a service can ask for it again and again. So
-`shared.folding` says which of them get a row, and what it leaves is counted by event and service, which are our words.
+`shared.folding` decides which of them get a row. The others are counted by event and service, which are our words.
 """
 
 from __future__ import annotations

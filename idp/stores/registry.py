@@ -1,7 +1,7 @@
-"""The default registry: services in the database, their keys sealed, one of them signing at a time.
+"""Provide the default registry: services in the database, with encrypted keys, one of which signs at a time.
 
-Rotation never refuses anyone: the new key is published, or handed to the service, before it signs, and the old one
-stays published and accepted for a while after.
+Rotation never interrupts sign-in: the new key is published, or handed to the service, before it signs, and the old one
+stays published and accepted for some time after.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class SqlRegistry:
                 raise ServiceUnknown(name)
             if row.keys_given:
                 raise RotationRefused(
-                    f"the keys of {name} stand in the services file: put the new one first there, keep the old one "
+                    f"the keys of {name} are in the services file: put the new one first there, keep the old one "
                     "behind it, and apply the file once the service knows both"
                 )
             algorithm = self._service(row).algorithm
@@ -190,5 +190,5 @@ class SqlRegistry:
         return parse_service(name, table).service
 
     def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
-        """Return the key in *sealed*. Kept in memory, because judging a private key takes tens of milliseconds."""
+        """Return the key in *sealed*. Kept in memory, because validating a private key takes tens of milliseconds."""
         return load_key(self._vault.open(sealed), algorithm, allow_short_secret=allow_short_secret)

@@ -1,8 +1,8 @@
-"""Seal everything in the database anew when IDP_SECRET_KEY has changed, so that the old key can be thrown away.
+"""Encrypt all stored secrets again after IDP_SECRET_KEY has changed, so that the old key can be discarded.
 
 Done at each start, as long as there are fallback keys, and by `flask --app idp services reseal`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
-otherwise a node that was not restarted yet meets values that it cannot open.
+otherwise a node that was not restarted yet reads values that it cannot decrypt.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.vault import Vault, VaultLocked
 
 @dataclass
 class Resealed:
-    """How many values were sealed anew, were sealed with the newest key before, or cannot be opened by any key."""
+    """How many values were encrypted again, already had the newest key, or cannot be decrypted by any key."""
 
     anew: int = 0
     before: int = 0
@@ -25,7 +25,7 @@ class Resealed:
 
 
 def reseal(vault: Vault) -> Resealed:
-    """Seal what was sealed with an older key. A value that no key opens stays as it is: its key may yet be found."""
+    """Encrypt again what has an older key. A value that no key decrypts stays: its key may be found later."""
     outcome = Resealed()
     with writing() as session:
         for key in session.scalars(select(ServiceKeyRow)):

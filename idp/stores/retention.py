@@ -1,6 +1,6 @@
-"""What is deleted, and when: sessions and counts that are over, the audit after IDP_ACTIVITY_DAYS.
+"""Delete ended sessions and counters, and audit entries that are older than IDP_ACTIVITY_DAYS.
 
-Refusals, which anyone can cause, are also bounded by number; what else the audit has goes by its age only. Each step
+Refusals, which anyone can cause, are also limited by number; all other audit entries only by age. Each step
 deletes a few rows that an index finds; shared/tidying.py says how often.
 """
 

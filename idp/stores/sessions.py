@@ -1,8 +1,8 @@
-"""Who is signed in, kept on the server.
+"""Keep the sessions of signed-in people on the server.
 
-The browser holds an opaque random id, the database its hash, so neither a stolen table nor a guess signs anyone in.
-A session ends by sign-out, after idling, at its absolute limit, and when the directory no longer knows the person.
-It also remembers which services took part, because they must be told of its end.
+The browser holds an opaque random id, the database its hash, so neither a stolen table nor a guess is enough to sign
+in. A session ends by sign-out, after idling, at its absolute limit, and when the directory no longer knows the person.
+It also remembers which services took part, because they must be notified when it ends.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class Ended:
-    """How many sessions ended, the notices (see outbox) to services, and the names of those that cannot be told."""
+    """How many sessions ended, the notices (see outbox) to services, and the names of those that cannot be notified."""
 
     sessions: int
     notices: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) 
     """Sign *person* in; return the cookie's value, always a new one, and its age limit.
 
     None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
-    was the same person's, the services that took part in it go on under the new one; another person's are told.
+    was the same person's, the services that took part in it go on under the new one; another person's are notified.
     Raises WrongCredentials if the person's password was changed since it was checked.
     """
     settings, now = parts().settings, parts().now()
@@ -84,13 +84,13 @@ def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) 
         if before is not None and (old := _locked_row(session, before)) is not None:
             if old.person_id == person.id:
                 _hand_over(session, old, row)
-            _end(session, [old], "signed in anew")
+            _end(session, [old], "signed in again")
         audit.record(session, "signed_in", email=person.email, detail="stay signed in" if stay else "")
     return value, lifetime if stay else None
 
 
 def find_session(value: str | None) -> SignedIn | None:
-    """Return the live session that the cookie's *value* names, its person asked for anew, or None."""
+    """Return the live session that the cookie's *value* names, with its person looked up again, or None."""
     row = _live_row(value)
     if row is None:
         return None
@@ -103,7 +103,7 @@ def find_session(value: str | None) -> SignedIn | None:
 
 
 def find_session_to_end(value: str | None) -> SignedIn | None:
-    """Return the live session without asking the directory: whoever wants to leave can, also while it is away."""
+    """Return the live session without asking the directory: people can sign out while it is unavailable."""
     row = _live_row(value)
     return SignedIn(row.id_hash, Person(row.person_id, row.email), row.signed_in_at) if row else None
 
@@ -113,7 +113,7 @@ def take_part(session: Session, signed_in: SignedIn, service: str, claims: Mappi
 
     *claims* name the person in that token, and in the one that ends the session.
 
-    Raises SessionOver: whoever signs out while a token is under way gets none that nobody could be told to end.
+    Raises SessionOver if the person signed out meanwhile: no service could be notified to end that sign-in.
     """
     if _locked_row(session, signed_in) is None:
         raise SessionOver
@@ -128,7 +128,7 @@ def take_part(session: Session, signed_in: SignedIn, service: str, claims: Mappi
 
 
 def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> Ended:
-    """End the session; every service that took part is to be told, but for *asked_by*.
+    """End the session; notify every service that took part, except *asked_by*.
 
     Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
     """
@@ -142,7 +142,7 @@ def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> Ende
 def end_sessions_of(person: Person, *, reason: str) -> Ended:
     """End every session of *person*, here and at every service that ever got a token for them.
 
-    A service may keep its session longer than we keep ours, so it is told of the person, not of single sessions.
+    A service may keep its session longer than we keep ours, so it is notified of the person, not of single sessions.
     """
     with writing() as session:
         rows = session.scalars(select(SessionRow).where(SessionRow.person_id == person.id)).all()

@@ -1,6 +1,6 @@
 """Remember which sign-out tokens were used, for as long as they could be used again.
 
-They travel in addresses, which browsers keep: going back to one must not sign out whoever has signed in since.
+They are sent in URLs, which browsers keep: going back to one must not sign out a person who signed in later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from idp.parts import parts
 def is_first_use(sign_out: SignOut) -> bool:
     """Tell whether the token was not used before, and note that it is now. MUST be atomic.
 
-    A service that puts no jti into its tokens cannot have them told apart; each use of one counts as the first.
+    A service that puts no jti into its tokens makes them indistinguishable; each use of one counts as the first.
     """
     if sign_out.token_id is None:
         return True

@@ -102,8 +102,8 @@ def waiting(app: Flask) -> list[tuple[str, int]]:
 
 def test_every_service_that_took_part_is_told(browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask) -> None:
     answer = browser.submit("/logout")
-    assert "The gate: told. It does not say which sessions it ended." in words(answer)
-    assert "The tower: told. It does not say which sessions it ended." in words(answer)
+    assert "The gate: notified. It does not say which sessions it ended." in words(answer)
+    assert "The tower: notified. It does not say which sessions it ended." in words(answer)
     assert [len(gateway.told) for gateway in gateways] == [1, 1]
     assert waiting(app) == []
 
@@ -141,8 +141,8 @@ def test_one_that_is_down_does_not_hold_up_the_other_and_is_named_and_retried(
     answer = browser.submit("/logout")
     assert time.monotonic() - began < 2
     assert len(up.told) == 1
-    assert "The gate: told." in words(answer)
-    assert "The tower: could not be told, because it answered 500. It will be tried again." in words(answer)
+    assert "The gate: notified." in words(answer)
+    assert "The tower: could not be notified, because it answered 500. We will try again." in words(answer)
     assert waiting(app) == [("tower", 1)]
 
     with app.app_context():
@@ -235,8 +235,8 @@ def test_disabling_a_person_signs_them_out_of_the_services(
     done = app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
     assert done.exit_code == 0
     assert [len(gateway.told) for gateway in gateways] == [1, 1]  # at once, not when the next clean-up comes
-    assert "The gate: told. It ended 2 sessions.\n" in done.output
-    assert "The tower: told. It does not say which sessions it ended.\n" in done.output
+    assert "The gate: notified. It ended 2 sessions.\n" in done.output
+    assert "The tower: notified. It does not say which sessions it ended.\n" in done.output
 
 
 def test_a_person_who_is_disabled_is_named_to_a_service_whose_session_outlives_ours(
@@ -301,15 +301,15 @@ def test_a_service_without_an_address_for_sign_outs_is_named_as_not_told(
     browser: Browser, gateways: tuple[Gateway, Gateway]
 ) -> None:
     answer = browser.submit("/logout")
-    assert "could not be told, because it has no address for sign-outs" in words(answer)
-    assert "sign out there yourself" in words(answer)
+    assert "could not be notified, because it has no URL for sign-outs" in words(answer)
+    assert "open those services and sign out there" in words(answer)
 
 
 def test_a_service_that_is_no_longer_registered_does_not_count_as_told(
     browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask
 ) -> None:
     app.test_cli_runner().invoke(args=["services", "remove", "tower"])
-    assert "tower: could not be told, because it was removed from the services here." in words(
+    assert "tower: could not be notified, because it was removed from the services here." in words(
         browser.submit("/logout")
     )
 
@@ -317,20 +317,20 @@ def test_a_service_that_is_no_longer_registered_does_not_count_as_told(
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (b'{"sessions_ended": 0}', "told. It found no session to end."),
-        (b'{"sessions_ended": 1}', "told. It ended 1 session."),
-        (b'{"sessions_ended": 2}', "told. It ended 2 sessions."),
-        (b'{"sessions_ended": -1}', "told. It does not say"),
-        (b'{"sessions_ended": 1.5}', "told. It does not say"),
-        (b'{"sessions_ended": true}', "told. It does not say"),
-        (b'{"sessions_ended": "2"}', "told. It does not say"),
-        (b'{"sessions_ended": 99999999999999999999}', "told. It does not say"),
-        (b'{"sessions_ended": ' + b"9" * 900 + b"}", "told. It does not say"),
-        (b"[" * 1000, "told. It does not say"),
-        (b"2", "told. It does not say"),
-        (b"\xff\xfe", "told. It does not say"),
-        (b'{"sessions_ended": 2}' + b" " * 2000, "told. It does not say"),
-        (b'{"sessions_ended": 2, "html": "<script>alert(1)</script>"}', "told. It ended 2 sessions."),
+        (b'{"sessions_ended": 0}', "notified. It found no session to end."),
+        (b'{"sessions_ended": 1}', "notified. It ended 1 session."),
+        (b'{"sessions_ended": 2}', "notified. It ended 2 sessions."),
+        (b'{"sessions_ended": -1}', "notified. It does not say"),
+        (b'{"sessions_ended": 1.5}', "notified. It does not say"),
+        (b'{"sessions_ended": true}', "notified. It does not say"),
+        (b'{"sessions_ended": "2"}', "notified. It does not say"),
+        (b'{"sessions_ended": 99999999999999999999}', "notified. It does not say"),
+        (b'{"sessions_ended": ' + b"9" * 900 + b"}", "notified. It does not say"),
+        (b"[" * 1000, "notified. It does not say"),
+        (b"2", "notified. It does not say"),
+        (b"\xff\xfe", "notified. It does not say"),
+        (b'{"sessions_ended": 2}' + b" " * 2000, "notified. It does not say"),
+        (b'{"sessions_ended": 2, "html": "<script>alert(1)</script>"}', "notified. It ended 2 sessions."),
     ],
 )
 def test_attack_a_service_cannot_say_more_than_a_small_count(

@@ -72,10 +72,10 @@ def test_applying_a_file_twice_changes_nothing(app: Flask, tmp_path: Path) -> No
     file = tmp_path / "services.toml"
     file.write_text('[services.learn]\npreset = "ispring"\nreturn_url = "https://learn.example/sso"\nkeys = []\n')
     first = run(app, "services", "apply", str(file))
-    assert "A key was made for learn" in first.output
+    assert "A key was generated for learn" in first.output
     shown = run(app, "services", "show", "learn", "--json").output
     second = run(app, "services", "apply", str(file))
-    assert "A key was made" not in second.output
+    assert "A key was generated" not in second.output
     assert run(app, "services", "show", "learn", "--json").output == shown
 
 
@@ -123,7 +123,7 @@ def test_applying_a_file_beside_idp_config_says_what_happens_at_the_next_start(
     done = run(app, "services", "apply", str(file))
     assert done.exit_code == 0
     assert "Note: IDP_CONFIG is set." in done.output
-    assert "stays at the next start" in done.output
+    assert "remain after a restart" in done.output
     with app.app_context():
         app.extensions["idp"].services.apply(definitions, managed=True)  # as the next start does
         assert [service.name for service in app.extensions["idp"].services.all()] == ["gate", "tower"]
@@ -155,7 +155,10 @@ def test_a_table_is_readable_without_json(app: Flask) -> None:
 @pytest.mark.parametrize(
     ("changes", "warning"),
     [
-        ('return_url = "http://learn.example/sso"', "learn: tokens travel to http://learn.example in the clear"),
+        (
+            'return_url = "http://learn.example/sso"',
+            "learn: tokens are sent to http://learn.example without encryption",
+        ),
         (f'return_url = "https://learn.example/sso"\nkeys = ["{KEY}"]', "learn and gate share a secret"),
         ('return_url = "https://a.example/"\nkeys = ["short"]\nallow_short_secret = true', "can be guessed"),
         ('return_url = "http://127.0.0.1:5000/sso"', None),

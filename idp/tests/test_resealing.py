@@ -44,7 +44,7 @@ def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, m
 def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) -> None:
     result = reseal(app)
     assert result.exit_code == 0
-    assert result.output.startswith("Sealed again: 0. Sealed with today's key before: 3.")
+    assert result.output.startswith("Encrypted again: 0. Already encrypted with the current key: 3.")
 
 
 def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothing(
@@ -52,7 +52,7 @@ def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothin
 ) -> None:
     result = reseal(make_app(secret_keys=(LOST_KEY,)))
     assert result.exit_code == 1
-    assert "3 keys were sealed with a key that is not known" in result.output
+    assert "3 keys were encrypted with an unknown key" in result.output
     assert reseal(make_app()).exit_code == 0
 
 
@@ -62,8 +62,8 @@ def test_without_the_old_key_people_read_that_nobody_can_sign_in_and_the_log_say
     locked = make_app(secret_keys=(LOST_KEY,))
     answer = Browser(locked).get("/login-token/?service=gate")
     assert answer.status_code == 503
-    assert "Nobody can sign in at the moment" in answer.text
-    assert "sealed with another secret key" in caplog.text
+    assert "Sign-in is unavailable right now" in answer.text
+    assert "encrypted with another secret key" in caplog.text
     assert Browser(locked).get("/readyz").status_code == 503
 
 

@@ -55,7 +55,7 @@ def test_the_service_must_be_named_when_there_are_two(app: Flask, browser: Brows
     register(app, learn={**GATE, "preset": "ispring", "keys": [OTHER_KEY]})
     answer = browser.get("/login-token/")
     assert answer.status_code == 400
-    assert "it lacks service=NAME" in words(answer)
+    assert "service=NAME is missing" in words(answer)
 
 
 def test_a_service_that_is_not_registered_is_refused(browser: Browser) -> None:
@@ -240,7 +240,7 @@ def test_a_directory_that_is_away_is_a_503_and_not_a_wrong_password(make_app: Ma
     register(app, gate=GATE)
     answer = Browser(app).sign_in()
     assert answer.status_code == 503
-    assert "Nobody can sign in at the moment" in words(answer)
+    assert "Sign-in is unavailable right now" in words(answer)
 
 
 def test_the_front_page_lists_what_the_person_may_open(app: Flask, browser: Browser) -> None:

@@ -39,7 +39,7 @@ def is_signed_in(browser: Browser) -> bool:
 def test_the_service_signs_its_person_out(browser: Browser, clock: Clock) -> None:
     answer = browser.get(f"/logout?jwt={sign_out_token(clock())}")
     assert answer.status_code == 200
-    assert f"{ALICE.email} is signed out here, as The gate asked." in words(answer)
+    assert f"{ALICE.email} is signed out here, as The gate requested." in words(answer)
     assert 'href="https://gate.example/"' in answer.text
     assert not is_signed_in(browser)
 
@@ -66,7 +66,7 @@ def test_the_address_in_the_token_is_escaped(app: Flask, clock: Clock) -> None:
 
 def test_a_token_for_another_person_signs_nobody_out_and_says_so(browser: Browser, clock: Clock) -> None:
     answer = browser.get(f"/logout?jwt={sign_out_token(clock(), email=MALLORY.email)}")
-    assert "Nobody was signed out" in words(answer)
+    assert "The sign-out request was for another user" in words(answer)
     assert MALLORY.email in words(answer)
     assert ALICE.email in words(answer)
     assert is_signed_in(browser)
@@ -165,7 +165,7 @@ def test_an_untyped_request_of_ispring_is_taken_and_a_sign_in_token_of_ours_is_n
     theirs = sign_out_token(clock(), typ="JWT", events=None, iss=None, jti="made-by-ispring")
     answer = browser.get(f"/logout?jwt={theirs}")
     assert answer.status_code == 200
-    assert f"{ALICE.email} is signed out here, as The gate asked." in words(answer)
+    assert f"{ALICE.email} is signed out here, as The gate requested." in words(answer)
     assert not is_signed_in(browser)
 
 
@@ -243,4 +243,4 @@ def test_whoever_wants_to_leave_can_while_the_directory_is_away(
 
 def test_signing_out_twice_is_no_error(browser: Browser) -> None:
     browser.submit("/logout")
-    assert "Nobody is signed in here" in words(browser.get("/logout"))
+    assert "You are not signed in here" in words(browser.get("/logout"))

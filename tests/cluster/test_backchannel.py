@@ -45,9 +45,9 @@ def test_a_sign_out_reaches_the_gateway_that_is_up_at_once_and_the_other_when_it
         page.get_by_role("button", name="Sign out").click()
         assert end_of(at_the_gate) - began < AT_ONCE
         told = page.get_by_role("listitem")
-        expect(told.filter(has_text="The gate")).to_have_text("The gate: told. It ended 1 session.")
+        expect(told.filter(has_text="The gate")).to_have_text("The gate: notified. It ended 1 session.")
         expect(told.filter(has_text="The tower")).to_contain_text(
-            "The tower: could not be told, because it could not be reached. It will be tried again."
+            "The tower: could not be notified, because it could not be reached. We will try again."
         )
 
         tower.start()

@@ -103,10 +103,10 @@ def pages_of_trouble(page: Page, pair: Pair) -> Iterator[str]:
     yield "expired form"
     page.goto(f"{pair.idp.url}/login-token/?service=inner")
     type_password(page, MALLORY)
-    expect(page.get_by_role("heading", name="Not for this account")).to_be_visible()
+    expect(page.get_by_role("heading", name="You do not have access to")).to_be_visible()
     yield "denied"
     page.goto(f"{pair.idp.url}/logout?jwt={sign_out_token(pair, ALICE.email)}")
-    expect(page.get_by_role("heading", name="Nobody was signed out")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are still signed in")).to_be_visible()
     yield "another person"
     page.goto(f"{pair.idp.url}/logout?jwt=abc")
     yield "refused"
@@ -116,7 +116,7 @@ def pages_of_trouble(page: Page, pair: Pair) -> Iterator[str]:
     yield "delivery without its script"
     page.goto(f"{pair.idp.url}/logout")
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_text("Not every service could be told.")).to_be_visible()
+    expect(page.get_by_text("Some services could not be notified.")).to_be_visible()
     yield "signed out here and not everywhere"
 
 

@@ -26,10 +26,10 @@ def test_with_public_keys_alone_a_sign_in_and_the_sign_outs_of_both_sides_work(
     with start_pair(people=[ALICE], provider=provider, service=service, ports=ports) as pair:
         sign_in(page, pair, ALICE)
         sign_out(page, pair)
-        expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate asked.")
+        expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate requested.")
 
         sign_in(page, pair, ALICE, "/again")
         page.goto(f"{pair.idp.url}/logout")
         page.get_by_role("button", name="Sign out").click()
-        expect(page.get_by_text("The gate: told. It ended 1 session.")).to_be_visible()
+        expect(page.get_by_text("The gate: notified. It ended 1 session.")).to_be_visible()
         open_sign_in_form(page, pair, "/once-more")

@@ -26,7 +26,7 @@ def test_a_token_replayed_in_another_browser_is_refused_and_the_page_says_so(
     theft = new_context().new_page()
     theft.goto(token_address)
     expect_refusal(theft, pair, "token_replayed")
-    expect(theft.get_by_text("This token has been used before.")).to_be_visible()
+    expect(theft.get_by_text("This sign-in link has already been used.")).to_be_visible()
     assert session_of(theft.context) is None
 
 

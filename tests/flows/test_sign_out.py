@@ -20,7 +20,7 @@ def test_signing_out_at_the_gateway_travels_to_the_identity_provider_whose_page_
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     assert page.url.startswith(f"{pair.idp.url}/logout?jwt=")
-    expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate asked.")
+    expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate requested.")
 
 
 def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(page: Page, pair: Pair) -> None:
@@ -29,7 +29,7 @@ def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(pa
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here.")
-    expect(page.get_by_role("listitem")).to_have_text(["The gate: told. It ended 1 session."])
+    expect(page.get_by_role("listitem")).to_have_text(["The gate: notified. It ended 1 session."])
     open_sign_in_form(page, pair, "/afterwards")
 
 
@@ -106,7 +106,7 @@ def test_a_tampered_sign_out_token_signs_nobody_out(page: Page, pair: Pair) -> N
     answer = page.goto(f"{pair.idp.url}/logout?jwt=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImFsaWNlQGV4YW1wbGUuY29tIn0.")
     assert answer is not None
     assert answer.status == 401
-    expect(page.get_by_role("heading", name="Nobody was signed out")).to_be_visible()
+    expect(page.get_by_role("heading", name="This sign-out link is not valid")).to_be_visible()
     expect(page.get_by_text(f"You are still signed in as {ALICE.email}")).to_be_visible()
 
 

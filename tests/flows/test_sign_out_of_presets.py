@@ -166,7 +166,7 @@ def test_signing_out_at_the_identity_provider_ends_the_gateways_session_and_the_
 ) -> None:
     enter(browser_at, name, person)
     words = browser_at.sign_out_at_the_identity_provider()
-    assert re.search(rf"The gate, as {name} has it: told\. It ended [12] sessions?\.", words), words
+    assert re.search(rf"The gate, as {name} has it: notified\. It ended [12] sessions?\.", words), words
     assert_ends(lambda: browser_at.is_in(person))
 
 
@@ -177,7 +177,7 @@ def test_disabling_a_person_at_the_identity_provider_ends_their_sessions_at_the_
     enter(browser_at, name, person)
     said = presets_pair.idp_command("users", "disable", person.email).stdout
     assert_ends(lambda: browser_at.is_in(person))
-    assert re.search(rf"The gate, as {name} has it: told\. It ended [12] sessions?\.", said), said
+    assert re.search(rf"The gate, as {name} has it: notified\. It ended [12] sessions?\.", said), said
 
 
 def test_a_person_who_is_disabled_after_their_session_there_has_ended_loses_the_one_at_the_gateway(
@@ -204,7 +204,7 @@ def test_in_a_browser_signing_out_at_the_identity_provider_ends_an_ispring_sessi
     sign_in_through_ispring(page, presets_pair, person)
     page.goto(f"{presets_pair.idp.url}/logout")
     page.get_by_role("button", name="Sign out").click()
-    expect(page.get_by_role("listitem")).to_have_text(["The gate, as ispring has it: told. It ended 1 session."])
+    expect(page.get_by_role("listitem")).to_have_text(["The gate, as ispring has it: notified. It ended 1 session."])
     page.goto(f"{presets_pair.sp.url}/inside")
     expect(page.get_by_role("heading", name="You are in", exact=False)).not_to_be_visible()
     expect(page.get_by_text(person.email)).not_to_be_visible()

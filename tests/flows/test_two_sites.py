@@ -186,7 +186,7 @@ def test_the_post_from_the_other_site_brings_the_pending_sign_in_and_no_session(
 def test_signing_out_at_the_gateway_ends_the_session_at_the_other_site(page: Page, sites: Pair) -> None:
     sign_in(page, sites, ALICE)
     sign_out(page, sites)
-    expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate asked.")
+    expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate requested.")
     assert not {SESSION, "__Host-idp_session"} & names(page)
     open_sign_in_form(page, sites, "/once-more")
 
@@ -197,7 +197,7 @@ def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(pa
     page.get_by_role("link", name="Sign out").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
-    expect(page.get_by_text("The gate: told. It ended 1 session.")).to_be_visible()
+    expect(page.get_by_text("The gate: notified. It ended 1 session.")).to_be_visible()
     assert SESSION in names(page)  # the browser still has the cookie; it opens nothing any more
     open_sign_in_form(page, sites, "/once-more")
 

@@ -171,13 +171,13 @@ def test_a_key_on_the_curve_of_another_algorithm_is_refused() -> None:
     "curve", [ec.SECP256K1(), ec.BrainpoolP256R1(), ec.SECP224R1(), ec.SECP192R1()], ids=lambda curve: curve.name
 )
 def test_a_key_on_a_curve_that_no_algorithm_uses_is_refused(curve: ec.EllipticCurve) -> None:
-    why = f"no algorithm here signs on the curve {curve.name}"
+    why = f"no supported algorithm uses the curve {curve.name}"
     assert reason(pem(ec.generate_private_key(curve)), "ES256") == why
     assert reason(pem(ec.generate_private_key(curve)), "RS256") == why
 
 
-UNREADABLE = "this is no RSA or EC key that can be read: give a PEM or a JWK"
-NO_PEM = "this is no PEM and no JWK: a shared secret goes with an HS algorithm"
+UNREADABLE = "this is not a readable RSA or EC key: enter a PEM or a JWK"
+NO_PEM = "this is neither a PEM nor a JWK: a shared secret needs an HS algorithm"
 UNFIT: dict[str, tuple[str, str]] = {
     "an Ed25519 key": (pem(ed25519.Ed25519PrivateKey.generate()), UNREADABLE),
     "an X25519 key": (pem(x25519.X25519PrivateKey.generate()), UNREADABLE),
@@ -188,11 +188,11 @@ UNFIT: dict[str, tuple[str, str]] = {
     "a certificate that is none": ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", UNREADABLE),
     "an encrypted key": (
         pem(ec.generate_private_key(ec.SECP256R1()), b"x"),
-        "the key is encrypted with a password: give it without",
+        "the key is encrypted with a password: enter it without one",
     ),
     "two PEMs": (
         EC.public_pem + RSA.public_pem,
-        "there is more than one PEM in it: give each key as a text of its own",
+        "this contains more than one PEM: enter each key separately",
     ),
     "a secret": ("s" * 64, NO_PEM),
     "a PEM without its first line": ("\n".join(EC.public_pem.splitlines()[1:]), NO_PEM),
@@ -269,7 +269,7 @@ def test_an_even_or_absurd_rsa_exponent_is_refused(exponent: int) -> None:
 def test_an_rsa_modulus_with_a_small_factor_is_refused(factor: int) -> None:
     number_with_it = modulus(2048) // (2 * factor) * 2 * factor
     number_with_it += 0 if factor == 2 else factor  # odd
-    assert reason(rsa_jwk(number_with_it), "RS256") == "the RSA modulus has a small factor, so the key is none"
+    assert reason(rsa_jwk(number_with_it), "RS256") == "the RSA modulus has a small factor, so the key is not secure"
 
 
 def test_an_rsa_key_of_the_flawed_generator_is_refused() -> None:
@@ -329,7 +329,7 @@ def test_a_set_has_one_algorithm_and_sixteen_keys_at_most() -> None:
 
 def test_the_first_key_of_a_set_that_signs_is_private() -> None:
     older = key_for("ES256", "older")
-    with pytest.raises(KeyRefused, match=r"^the first key must be a private key, for it signs$"):
+    with pytest.raises(KeyRefused, match=r"^the first key must be a private key, because it signs$"):
         load_key_set([EC.public_pem, older.private_pem], "ES256", signing=True)
     assert load_key_set([EC.private_pem, older.public_pem], "ES256", signing=True)
     assert load_key_set([], "ES256", signing=True).keys == ()

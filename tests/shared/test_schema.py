@@ -101,7 +101,7 @@ def test_who_waits_too_long_for_another_thread_is_told_so(engine: Engine) -> Non
         thread.start()
         thread.join(10)
     assert len(outcome) == 1
-    assert "another thread of this process has been writing all the time" in outcome[0]
+    assert "another thread of this process has held the write lock all the time" in outcome[0]
     add_one(engine)
     assert total(engine) == 1
 

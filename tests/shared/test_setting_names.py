@@ -93,7 +93,7 @@ def test_the_replay_store_and_its_password_come_from_a_file(tmp_path: Path) -> N
         ("", "is empty"),
         (" \n", "is empty"),
         (b"\xff" * 40, "is not UTF-8 text"),
-        (SECRET + "\0", "holds a NUL"),
+        (SECRET + "\0", "contains a NUL"),
         ("x" * (MAX_BYTES + 1), "has more than"),
     ],
 )

@@ -120,8 +120,8 @@ UNFIT = {
     b'{"a":1e999}': NOT_JSON,
     b'{"a":"\\ud800"}': NOT_JSON,
     b"[" * 100_000: NOT_JSON,
-    b'{"a":"\\u0000"}': "has a NUL in it",
-    b'{"a":"\\\\\\u0000"}': "has a NUL in it",
+    b'{"a":"\\u0000"}': "contains a NUL character",
+    b'{"a":"\\\\\\u0000"}': "contains a NUL character",
     b"[]": NO_OBJECT,
     b'"{"': NO_OBJECT,
     b"[" * 32 + b"]" * 32: NO_OBJECT,
@@ -149,8 +149,8 @@ def test_objects_up_to_32_levels_deep_are_read(levels: int) -> None:
 HEADER_DETAILS: dict[str, tuple[Any, str]] = {
     "no JSON": (b"x", "the header is not JSON in UTF-8"),
     "a list": (b"[]", "the header is not a JSON object"),
-    "without alg": ({"typ": "JWT"}, "the header names no algorithm: it needs a text member alg, in small letters"),
-    "alg of a list": ({"alg": []}, "the header names no algorithm: it needs a text member alg, in small letters"),
+    "without alg": ({"typ": "JWT"}, "the header names no algorithm: it needs a text member alg, in lower case"),
+    "alg of a list": ({"alg": []}, "the header names no algorithm: it needs a text member alg, in lower case"),
     "typ of null": ({**HEADER, "typ": None}, "typ in the header must be text"),
     "kid of a number": ({**HEADER, "kid": 1}, "kid in the header must be text"),
     "cty of a list": ({**HEADER, "cty": []}, "cty in the header must be text"),
@@ -190,7 +190,7 @@ def test_another_algorithm_is_refused_with_both_names_and_a_long_one_is_cut() ->
 
 def test_a_wrong_signature_and_an_unknown_kid_are_told_apart() -> None:
     wrong = token(sign_with=key_for("HS256", "mallory").sign)
-    fits_none = "the signature fits none of the configured keys"
+    fits_none = "the signature does not match any configured key"
     assert refusal(lambda: open_signed(wrong, KEYS, "HS256")) == (SignatureInvalid, fits_none)
     named = key_set([load_key(json.dumps(key_for("ES256").jwk(kid="a")), "ES256")])
     other = token({"alg": "ES256", "kid": "b"}, sign_with=key_for("ES256").sign)

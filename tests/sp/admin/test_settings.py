@@ -623,7 +623,7 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     carol = administrator_of(app)
     carol.open(PAGE)
     assert "There is no key that can be used" in carol.text
-    assert "sealed with another secret key" in carol.text
+    assert "encrypted with another secret key" in carol.text
     carol.send(carol.form(PAGE).fill(max_age="77"))
     assert stored(app).provider.max_age == 77
     form = carol.form(f"{PAGE}/keys").fill(material=SECOND_KEY)
