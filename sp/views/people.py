@@ -66,7 +66,9 @@ def require_administrator() -> None:
     """Raise Forbidden unless the person signed in is an administrator."""
     person: Any = current_user
     if not person.session.is_admin:
-        raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
+        raise Forbidden(
+            "This page is for administrators. To see it, sign out and sign in with an administrator account."
+        )
 
 
 def visitor() -> Visitor:

@@ -64,7 +64,7 @@ def ask(
 
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
-    """Open the session that the person said yes to, or none."""
+    """Open the session if the person confirmed it."""
     g.provider = g.verified = g.token_key = None
     question = core().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
@@ -114,7 +114,7 @@ def _answered(question: Question) -> Pending | None:
 
 
 def _decline(pending: Pending | None) -> ResponseReturnValue:
-    reference = write_down(Unsolicited("the person said that the sign-in is not theirs"))
+    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"))
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
         core().pending.finish(response, pending)

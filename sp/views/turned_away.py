@@ -1,4 +1,4 @@
-"""The page of those who are not let in: who they are, what is missing, and how to go on."""
+"""Show the page for denied requests: who is signed in, what is required, and what to do now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ views = Blueprint("turned_away", __name__)
 
 @views.get(DOOR)
 def turned_away() -> ResponseReturnValue:
-    """Show why. From outside nothing leads here: the reason stands where no header reaches."""
+    """Show the reason. This URL answers 404 from outside: the reason is in the environ, which headers cannot set."""
     reason = request.environ.get(KEY)
     if not isinstance(reason, TurnedAway):
         abort(404)

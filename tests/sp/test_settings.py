@@ -418,12 +418,12 @@ def test_settings_that_would_refuse_everybody_are_refused_all_at_once(app: Flask
     assert answer.status_code == 400
     assert "There are 5 mistakes" in carol.text
     for words in (
-        "'*.example.com' must be a domain without a star",
+        "'*.example.com' must be a domain without a wildcard",
         "'not/a/domain' is no domain",
-        "return_to has a meaning of its own",
-        "is an address of the gateway itself",
+        "return_to is a reserved query parameter",
+        "is a URL of the gateway itself",
         "is a step of a sign-in",
-        "'jti' is about the token",
+        "'jti' describes the token",
     ):
         assert words in carol.text
     assert stored(app) == before
@@ -538,7 +538,7 @@ def test_disabling_is_asked_for_twice_where_nobody_could_come_in_again(app: Flas
 def test_a_provider_is_removed_only_after_its_name_was_typed(app: Flask, carol: Visitor) -> None:
     carol.open(f"{PAGE}/remove")
     carol.send(carol.form(f"{PAGE}/remove").fill(confirmed="corprate"))
-    assert "Nothing was removed" in carol.text
+    assert "nothing was removed" in carol.text
     assert stored(app)
     carol.send(carol.form(f"{PAGE}/remove").fill(confirmed="corporate"))
     assert core_of(app).providers.load() == []
@@ -602,11 +602,11 @@ def test_no_provider_takes_the_default_from_the_file(managed: Flask) -> None:
     [
         ({"login_url": "http://idp.example/login"}, "login_url uses http"),
         ({"login_url": ""}, "There is no login URL"),
-        ({"unsolicited": "accept"}, "Sign-ins that nobody asked for are accepted"),
+        ({"unsolicited": "accept"}, "Unsolicited sign-ins are accepted"),
         ({"keys": ["short"], "allow_short_secret": True}, "It is weak: the secret has 5 bytes"),
-        ({"enabled": False}, "the default provider, and it is disabled"),
-        ({"deliveries": ["query"]}, "Tokens come in the address only"),
-        ({"deliveries": ["header"]}, "Tokens are taken from the Authorization header only"),
+        ({"enabled": False}, "default provider is disabled"),
+        ({"deliveries": ["query"]}, "Tokens arrive only in the URL"),
+        ({"deliveries": ["header"]}, "Tokens are accepted in the Authorization header only"),
         ({"expiry_adjustment": -3600}, "exp is shortened by 3600 seconds"),
         ({"update_email": True}, "People are known by their e-mail address"),
     ],
@@ -622,7 +622,7 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     app = gateway(SP_SECRET_KEY="another secret key of the operator, who has lost the first one")
     carol = administrator_of(app)
     carol.open(PAGE)
-    assert "There is no key that can be used" in carol.text
+    assert "There is no usable key" in carol.text
     assert "sealed with another secret key" in carol.text
     carol.send(carol.form(PAGE).fill(max_age="77"))
     assert stored(app).provider.max_age == 77
@@ -648,7 +648,7 @@ def test_several_providers_without_a_default_are_a_warning(gateway: MakeGateway)
     )
     carol = administrator_of(app)
     carol.open("/settings/sso/jwt")
-    assert "none of them is the default" in carol.text
+    assert "none is the default" in carol.text
 
 
 def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_page(app: Flask, carol: Visitor) -> None:
@@ -662,7 +662,7 @@ def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_p
         )
         connection.execute(text("UPDATE settings_revision SET revision = revision + 1"))
     assert core.registry.get("second").provider.enabled
-    assert "This provider is out of use" in (carol.open("/settings/sso/jwt"), carol.text)[1]
+    assert "This provider is not in use" in (carol.open("/settings/sso/jwt"), carol.text)[1]
     assert "clock_skew: must be a whole number" in (carol.open(PAGE), carol.text)[1]
 
 
