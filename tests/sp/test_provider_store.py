@@ -342,7 +342,7 @@ def test_an_error_page_that_would_send_people_round_is_refused_wherever_it_is_sa
 ) -> None:
     bad = {"error_url": "/gate/sso/start/loop2"}
     core = core_of(gateway(SP_PREFIX="/gate"))
-    assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is an address of the gateway")
+    assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is a URL of the gateway")
     with pytest.raises(ProviderRefused) as refusal:
         core.editor.create("a", bad, SECRET, actor="test")
     assert set(refusal.value.mistakes) == {"error_url"}
