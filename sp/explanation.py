@@ -1,4 +1,4 @@
-"""Say which rule decides about a request, and why: the decision of `sp.policy` in words. Pure."""
+"""Explain the decision of `sp.policy` in words: which rule decides about a request, and why. Pure."""
 
 from __future__ import annotations
 

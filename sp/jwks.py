@@ -1,4 +1,4 @@
-"""The keys that an identity provider publishes at an address: fetched with care, and kept.
+"""Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
 A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
 thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart, for at

@@ -1,4 +1,4 @@
-"""What the three skins of the gateway share: who is asking, what the rules say of it, where a sign-in begins.
+"""Share what the three entry points of the gateway need: the session, the decision of the rules, the sign-in URL.
 
 A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
 stands here and in `sp.policy`, so that no skin can be more generous than another.

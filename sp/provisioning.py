@@ -1,4 +1,4 @@
-"""From claims to an account: field matching, linking, just-in-time creation, seats.
+"""Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
 
 Pure: the caller looks accounts up, this module decides, the caller writes. Identity is (provider, mapped id); the
 e-mail address is an attribute, and joining by it is allowed only where it cannot be turned against anyone.

@@ -1,4 +1,4 @@
-"""The providers that a worker trusts at the moment: settings and opened keys, at hand for each request.
+"""Cache the providers that a worker trusts, with settings and decrypted keys, for each request.
 
 Reads the database again when the settings have changed, which it asks at most every SP_SESSION_CACHE seconds. Keys
 are imported here, once, because importing one costs more than a whole sign-in.

@@ -1,4 +1,4 @@
-"""A sign-in: one transaction with one commit.
+"""Run a sign-in as one transaction with one commit.
 
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
 together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent

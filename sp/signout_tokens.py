@@ -1,4 +1,4 @@
-"""Check a sign-out token that an identity provider sends: whose sessions are to end. Pure.
+"""Verify a sign-out token of an identity provider, and read whose sessions end. Pure.
 
 OpenID Connect Back-Channel Logout 1.0, section 2.4 to 2.6. A sign-out token says by its type that it is one, so that
 a sign-in token never signs anyone out; and a token that we made ourselves, for the provider to read, is never taken

@@ -20,8 +20,8 @@ from sp.stores.resealing import reseal
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 
 BESIDE_FILE = (
-    "note: SP_CONFIG is set. The providers applied now are stored in addition to those in that file, and stay after a restart. "
-    "A provider of the same name in SP_CONFIG replaces them at the next start."
+    "note: SP_CONFIG is set. The providers applied now are stored in addition to those in that file, and stay after a "
+    "restart. A provider of the same name in SP_CONFIG replaces them at the next start."
 )
 
 

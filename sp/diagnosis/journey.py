@@ -1,4 +1,4 @@
-"""One sign-in at a real identity provider, up to the moment at which its token would reach us.
+"""Run one sign-in at a real identity provider, up to the moment when its token would reach us.
 
 The token is caught there: nothing is spent, and no session is opened here.
 """

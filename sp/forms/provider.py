@@ -1,4 +1,4 @@
-"""The form of a provider: every setting of the wire contract under its own name.
+"""Define the form of a provider: every setting of the wire contract, under the same name.
 
 The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
 `sp.providers.parse_provider`, for files, command line and pages alike; its mistakes are then put beside their fields.

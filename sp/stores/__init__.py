@@ -1,1 +1,1 @@
-"""What the gateway keeps: each module reads and writes one kind of rows, for callers that know no SQL."""
+"""Read and write the gateway's data: each module handles one kind of row, and hides the SQL."""

@@ -1,4 +1,4 @@
-"""Changes that an administrator makes on the settings page: one provider at a time, validated whole, audited.
+"""Apply changes from the settings page: one provider at a time, validated as a whole, audited.
 
 Two administrators who edit at once do not overwrite each other in silence: a change names the version that it was
 made on, and is refused if that is no longer the present one. A provider that the operator's file defines is changed

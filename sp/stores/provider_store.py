@@ -1,4 +1,4 @@
-"""Providers in the database: applied from a file, saved from the settings page, removed; every change is audited.
+"""Store providers in the database: apply them from a file, remove them, and audit every change.
 
 Keys are sealed on their way in. A change is validated whole before anything is written, and a file that is applied
 twice changes nothing.

@@ -1,4 +1,4 @@
-"""Open a browser's session by a token that passed every check, and send the browser to its page."""
+"""Open a browser's session with a verified token, and redirect the browser to its page."""
 
 from __future__ import annotations
 

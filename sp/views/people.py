@@ -1,4 +1,4 @@
-"""Who is asking: Flask-Login over the gateway's own sessions."""
+"""Identify the signed-in person: Flask-Login on top of the gateway's sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask "Continue as X?" before a token opens a session that the person may not have asked for, and take the answer."""
+"""Ask "Continue as X?" before a token opens a session that the person may not want, and handle the answer."""
 
 from __future__ import annotations
 
