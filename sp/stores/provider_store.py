@@ -196,7 +196,7 @@ def _read(document: Mapping[str, Any], own: OwnAddresses) -> tuple[list[tuple[Pr
             continue
         keys = settings.get("keys", [])
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            mistakes.append(f"{name}: keys: must be a list of texts")
+            mistakes.append(f"{name}: keys: must be a list of strings")
             continue
         try:
             found.append((parse_provider(name, settings, own), keys))

@@ -149,7 +149,7 @@ def match_a_field(page: Page) -> None:
     page.get_by_label(f"Field here, row {before + 1}").fill("nickname")
     page.get_by_label(f"Claim of the token, row {before + 1}").fill("given_name")
     page.get_by_role("button", name="Save", exact=True).last.click()
-    expect(page.get_by_text("The settings of Learning portal are saved.")).to_be_visible()
+    expect(page.get_by_text("The settings of Learning portal were saved.")).to_be_visible()
     expect(page.get_by_label(f"Field here, row {before}")).to_have_value("nickname")
 
 
@@ -176,7 +176,7 @@ def is_signed_in_as_carol(page: Page, pair: Pair) -> bool:
 def generate_a_second_key(page: Page, pair: Pair) -> str:
     page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/learn")
     page.get_by_role("button", name="Generate a second key").click()
-    expect(page.get_by_role("heading", name="A key for Learning portal")).to_be_visible()
+    expect(page.get_by_role("heading", name="New key for Learning portal")).to_be_visible()
     return page.get_by_label("Security key").input_value()
 
 

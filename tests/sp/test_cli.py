@@ -276,7 +276,7 @@ def test_applying_a_file_beside_sp_config_says_what_happens_at_the_next_start(
     assert [item.provider.name for item in kept] == ["corporate", "fresh"]
 
 
-@pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of texts")])
+@pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of strings")])
 def test_a_key_that_is_refused_is_named_together_with_the_settings(app: Flask, file: Path, keys: str, why: str) -> None:
     file.write_text(f"[providers.fresh]\nkeys = {keys}\nmax_age = -1\n")
     done = run(app, "providers", "apply", str(file))
@@ -416,7 +416,7 @@ def test_an_administrator_is_made_beyond_the_seat_limit_and_that_is_said(gateway
     for _ in range(2):
         done = create_admin(app, "dave@example.com")
         assert done.exit_code == 0
-        assert "More accounts are active now than the 1 seats of SP_SEAT_LIMIT" in done.stderr
+        assert "There are now more active accounts than the 1 seats of SP_SEAT_LIMIT" in done.stderr
         run(app, "users", "disable", "dave@example.com")  # the next one enables it, beyond the limit
     again = create_admin(app, CAROL.email)
     assert (again.exit_code, again.stderr) == (0, "")

@@ -293,7 +293,7 @@ def test_every_mistake_is_named_beside_its_field_and_nothing_typed_is_lost(app: 
     )
     answer = carol.send(form)
     assert answer.status_code == 400
-    assert "There are 5 mistakes" in carol.text
+    assert "There are 5 errors" in carol.text
     for name in ("name", "login_url", "clock_skew", "token_parameter", "keys"):
         assert f'id="{name}-errors"' in answer.text
         assert f'href="#{name}"' in answer.text
@@ -317,7 +317,7 @@ def test_a_name_that_was_used_before_comes_with_a_warning(app: Flask, carol: Vis
     with core_of(app).engine.begin() as connection:
         connection.execute(text(KNOWN_AS))
     carol.send(begin_provider(carol))
-    assert "One account has an id of an earlier provider of this name" in carol.text
+    assert "One account has an ID of an earlier provider of this name" in carol.text
 
 
 def test_a_provider_may_bear_the_name_of_a_page(app: Flask, carol: Visitor) -> None:
@@ -399,7 +399,7 @@ def test_a_mistake_saves_nothing_of_the_rest(app: Flask, carol: Visitor) -> None
     carol.open(PAGE)
     answer = carol.send(carol.form(PAGE).fill(display_name="Good", clock_skew="-1", jwks_url="https://i.example/jwks"))
     assert answer.status_code == 400
-    assert "There are 2 mistakes" in carol.text
+    assert "There are 2 errors" in carol.text
     assert stored(app) == before
 
 
@@ -416,13 +416,13 @@ def test_settings_that_would_refuse_everybody_are_refused_all_at_once(app: Flask
     assert form.fields["mapping-0-field"] == "id"
     answer = carol.send(form)
     assert answer.status_code == 400
-    assert "There are 5 mistakes" in carol.text
+    assert "There are 5 errors" in carol.text
     for words in (
         "'*.example.com' must be a domain without a wildcard",
-        "'not/a/domain' is no domain",
+        "'not/a/domain' is not a domain",
         "return_to is a reserved query parameter",
         "is a URL of the gateway itself",
-        "is a step of a sign-in",
+        "would start the sign-in again",
         "'jti' describes the token",
     ):
         assert words in carol.text
@@ -497,7 +497,7 @@ def test_two_administrators_do_not_overwrite_one_another(app: Flask, carol: Visi
     dave.send(dave.form(PAGE).fill(max_age="222"))
     answer = carol.send(carol.form(PAGE).fill(clock_skew="11"))
     assert answer.status_code == 409
-    assert "changed meanwhile" in carol.text
+    assert "because this provider has changed" in carol.text
     assert "dave@example.com" in carol.text
     assert (stored(app).provider.max_age, stored(app).provider.clock_skew) == (222, 30)
     assert carol.form(PAGE).fields["clock_skew"] == "11"
@@ -608,7 +608,7 @@ def test_no_provider_takes_the_default_from_the_file(managed: Flask) -> None:
         ({"deliveries": ["query"]}, "Tokens arrive only in the URL"),
         ({"deliveries": ["header"]}, "Tokens are accepted in the Authorization header only"),
         ({"expiry_adjustment": -3600}, "exp is shortened by 3600 seconds"),
-        ({"update_email": True}, "People are known by their e-mail address"),
+        ({"update_email": True}, "People are identified by their e-mail address"),
     ],
 )
 def test_what_is_risky_is_said(gateway: MakeGateway, settings: dict[str, Any], words: str) -> None:
