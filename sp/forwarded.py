@@ -29,7 +29,7 @@ class Misreported(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The request asked about. `path` is decoded once, and empty if it is no UTF-8; `raw_path` and `query` are raw.
+    """The request asked about. `path` is decoded once, and empty if it is not UTF-8; `raw_path` and `query` are raw.
 
     `spellings` are the raw path as rules are asked about it, if that is another than `path`.
     """

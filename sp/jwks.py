@@ -70,7 +70,7 @@ def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
     except TokenMalformed as rejection:
         raise ExchangeFailed(rejection.detail) from rejection
     if not isinstance(members, list):
-        raise ExchangeFailed("the answer is no key set: it has no list named keys")
+        raise ExchangeFailed("the response is not a key set: it has no list named keys")
     return KeySet(tuple(_usable(members, algorithm))[:MAX_KEYS])
 
 
@@ -153,7 +153,7 @@ class KeyEndpoint:
     def _wait(self, look: threading.Event) -> None:
         """Wait for a fetch: as long as one may take, but not for long where the last one failed.
 
-        Whoever sends tokens with made-up keys must not tie the threads of a worker to an address that hangs.
+        Tokens with made-up keys must not block the threads of a worker on a URL that hangs.
         """
         if not look.wait(PATIENCE if self._problem else FETCH_SECONDS + 1):
             self._problem = self._problem or "it takes too long"  # the look-up of a name can outlast a fetch
@@ -175,7 +175,7 @@ class KeyEndpoint:
             if self._keys is None:
                 self._keys = self._saved()
         except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
-            self._problem = "an unexpected error, which stands in the log"
+            self._problem = "an unexpected error; see the log"
             log.exception("the keys of %s could not be taken over", self.provider)
         finally:
             with self._lock:
@@ -213,9 +213,9 @@ def _published(key: TokenKey) -> dict[str, Any]:
 
 def _load(member: Any, algorithm: str) -> TokenKey:
     if not isinstance(member, dict):
-        raise KeyRefused("it is no JSON object")
+        raise KeyRefused("it is not a JSON object")
     if PRIVATE_MEMBERS & member.keys():
         raise KeyRefused("it is a private key or a secret, which everybody knows by now")
     if not isinstance(member.get("kid", ""), str):
-        raise KeyRefused("its kid is no text")
+        raise KeyRefused("its kid is not a string")
     return load_jwk(member, algorithm)

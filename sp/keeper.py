@@ -138,7 +138,7 @@ class Keeper:
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is no UTF-8 and so no path.
+    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is not UTF-8 and so not a path.
 
     Overlong encodings of "." and "/" are no UTF-8, and some servers read them all the same.
     """

@@ -119,7 +119,7 @@ class ProviderRegistry:
         self._refresh()
         trusted = self._trusted.get(name.lower())
         if trusted is None:
-            raise ProviderUnknown(f"there is no provider {name[:60]}")
+            raise ProviderUnknown(f"the provider {name[:60]} does not exist")
         return trusted
 
     def forget(self) -> None:

@@ -97,7 +97,7 @@ class SignIn:
             except IntegrityError as error:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
                 if attempt == ATTEMPTS:
-                    raise EmailConflict("another sign-in took this address or id at the same moment") from error
+                    raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
         self._housekeeping.note()
         return signed_in
 

@@ -39,7 +39,7 @@ def spelled(raw_path: str) -> str:
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # no server hands over anything but octets; what is no path is refused
+        return ""  # servers hand over bytes only; what is not a path is rejected
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 

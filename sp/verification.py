@@ -89,7 +89,7 @@ def check_type(case: Case) -> None:
     """The typ is JWT or missing, and there is no `events` claim (RFC 8725, 3.11; Back-Channel Logout 1.0, 2.4)."""
     typ = case.header.get("typ", SIGN_IN_TYPE)
     if typ.upper() != SIGN_IN_TYPE:
-        raise TokenTypeWrong(f"the token has the type {typ[:40]}, a sign-in token has the type JWT or none")
+        raise TokenTypeWrong(f"the token has the type {typ[:40]}, but a sign-in token has the type JWT or none")
     if "events" in case.claims.raw:
         raise TokenTypeWrong("the token has the claim events: it is a sign-out token")
 
@@ -117,7 +117,7 @@ def check_issuer(case: Case) -> None:
     if issuer is None and wanted.required:
         raise ClaimMissing("the claim iss is required and missing", claim="iss")
     if issuer is not None and wanted.match and wanted.expected and issuer != wanted.expected:
-        raise IssuerMismatch(f"iss is {issuer[:100]}, expected is {wanted.expected}")
+        raise IssuerMismatch(f"iss is {issuer[:100]}, expected: {wanted.expected}")
 
 
 def check_audience(case: Case) -> None:
@@ -126,7 +126,7 @@ def check_audience(case: Case) -> None:
     if not audience and wanted.required:
         raise ClaimMissing("the claim aud is required and missing", claim="aud")
     if audience and wanted.match and wanted.expected and wanted.expected not in audience:
-        raise AudienceMismatch(f"aud is {' '.join(audience)[:100]}, expected is {wanted.expected}")
+        raise AudienceMismatch(f"aud is {' '.join(audience)[:100]}, expected: {wanted.expected}")
 
 
 def check_not_before(case: Case) -> None:
@@ -142,13 +142,13 @@ def check_expiry(case: Case) -> None:
     expires_at, issued_at = case.claims.expires_at, case.claims.issued_at
     if expires_at is None:
         if issued_at is None:
-            raise ClaimMissing("the token has neither exp nor iat, and would be good for ever", claim="exp")
+            raise ClaimMissing("the token has neither exp nor iat, so it would never expire", claim="exp")
         return
     overdue = case.now - expires_at - case.provider.expiry_adjustment - case.provider.clock_skew
     if overdue >= 0:
         raise TokenExpired(f"the token expired {case.now - expires_at:.0f} seconds ago, by this server's clock")
     if issued_at is not None and expires_at < issued_at:
-        raise ClaimInvalid("exp lies before iat", claim="exp")
+        raise ClaimInvalid("exp is before iat", claim="exp")
 
 
 def check_age(case: Case) -> None:
@@ -156,7 +156,7 @@ def check_age(case: Case) -> None:
     issued_at = case.claims.issued_at
     if issued_at is not None and case.now - issued_at > case.provider.max_age + case.provider.clock_skew:
         age = case.now - issued_at
-        raise TokenTooOld(f"the token was issued {age:.0f} seconds ago, at most {case.provider.max_age} are allowed")
+        raise TokenTooOld(f"the token was issued {age:.0f} seconds ago; at most {case.provider.max_age} are allowed")
 
 
 def check_strict_header(case: Case) -> None:
@@ -171,7 +171,7 @@ def check_strict_header(case: Case) -> None:
 def check_strict_audience(case: Case) -> None:
     """Strict: the gateway is the only audience; another one could forward the token to us (RFC 7519, section 4.1.3)."""
     if len(case.claims.audience) > 1:
-        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients: the token must be for us alone")
+        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients; the gateway must be the only one")
 
 
 def check_strict_lifetime(case: Case) -> None:
@@ -180,7 +180,7 @@ def check_strict_lifetime(case: Case) -> None:
     if issued_at is None or expires_at is None:
         return
     if expires_at - issued_at > case.provider.max_age:
-        raise ClaimInvalid(f"exp lies more than {case.provider.max_age} seconds after iat", claim="exp")
+        raise ClaimInvalid(f"exp is more than {case.provider.max_age} seconds after iat", claim="exp")
 
 
 def check_strict_foreign(case: Case) -> None:
@@ -190,7 +190,7 @@ def check_strict_foreign(case: Case) -> None:
             raise TokenTypeWrong(f"the claim {name} belongs to another kind of token")
     azp, expected = case.claims.raw.get("azp"), case.provider.audience.expected
     if azp is not None and (azp != expected if expected else azp not in case.claims.audience):
-        raise TokenTypeWrong("azp names another party than us")
+        raise TokenTypeWrong("azp names another party")
 
 
 def check_strict_email(case: Case) -> None:
@@ -250,7 +250,7 @@ def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) ->
         if provider.require_nonce or "nonce" in provider.required_claims:
             raise NonceMismatch("the claim nonce is required and missing", claim="nonce")
     elif claims.nonce not in expected:
-        raise NonceMismatch("the nonce belongs to no sign-in that this browser has begun", claim="nonce")
+        raise NonceMismatch("the nonce does not belong to a sign-in that this browser started", claim="nonce")
 
 
 def is_plain_email(value: Any) -> bool:

@@ -276,7 +276,9 @@ def test_applying_a_file_beside_sp_config_says_what_happens_at_the_next_start(
     assert [item.provider.name for item in kept] == ["corporate", "fresh"]
 
 
-@pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of strings")])
+@pytest.mark.parametrize(
+    ("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of strings")]
+)
 def test_a_key_that_is_refused_is_named_together_with_the_settings(app: Flask, file: Path, keys: str, why: str) -> None:
     file.write_text(f"[providers.fresh]\nkeys = {keys}\nmax_age = -1\n")
     done = run(app, "providers", "apply", str(file))

@@ -308,7 +308,7 @@ def test_a_name_that_is_taken_is_refused(app: Flask, carol: Visitor) -> None:
     before = stored(app)
     answer = carol.send(begin_provider(carol).fill(name="CORPORATE"))
     assert answer.status_code == 400
-    assert "there is a provider corporate already" in carol.text
+    assert "the provider corporate already exists" in carol.text
     assert stored(app) == before
 
 
