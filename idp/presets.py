@@ -1,7 +1,7 @@
-Pure. """Define a preset for each product, as its documentation asks, in the names of the services file. SEAM: add yours.
+"""Define a preset for each product, as its documentation asks, in the names of the services file. SEAM: add yours.
 
-docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file may
-change it, except where the product accepts only one value.
+Pure. docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file
+may change it, except where the product accepts only one value.
 """
 
 from __future__ import annotations

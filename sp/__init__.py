@@ -1,4 +1,4 @@
-"""The gateway: verifies sign-in tokens, keeps sessions, and stands in front of an application."""
+"""The gateway: verifies sign-in tokens, keeps sessions, and protects an application."""
 
 from __future__ import annotations
 

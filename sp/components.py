@@ -1,4 +1,4 @@
-"""The gateway's parts, made once for each process and handed to whoever needs them."""
+"""Build the gateway's components once per process, and give access to them."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         make_private_folder(instance)
         secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
     except OSError as error:
-        env.mistake("SP_INSTANCE", f"is no folder that can be written: {error.strerror}")
+        env.mistake("SP_INSTANCE", f"is not a writable directory: {error.strerror}")
     prefix = _prefix(env)
     external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
     asked_for: set[str] = set()
@@ -170,7 +170,7 @@ def _trusted_proxies(env: Environment) -> tuple[Network, ...]:
     networks = env.networks("SP_TRUSTED_PROXIES")
     for network in networks:
         if network.prefixlen < WIDEST_NETWORK[network.version]:
-            env.mistake("SP_TRUSTED_PROXIES", f"'{network}' would believe half the world: name your own proxies")
+            env.mistake("SP_TRUSTED_PROXIES", f"'{network}' is too broad: list your own proxies")
     return networks
 
 
@@ -187,7 +187,7 @@ def _prefix(env: Environment) -> str:
     if prefix == "/":
         return ""
     if not all(NAME.match(part) for part in prefix[1:].split("/")):
-        env.mistake("SP_PREFIX", "must be a path of small letters, digits, - and _, such as /gate")
+        env.mistake("SP_PREFIX", "must be a path of lower-case letters, digits, - and _, such as /gate")
     return prefix
 
 
@@ -222,17 +222,17 @@ def read_document(path: Path, own: OwnAddresses) -> dict[str, Any]:
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: OwnAddresses) -> Iterator[str]:
-    """Name what is no part of such a file, and what is wrong with its providers."""
+    """Name unknown parts of such a file, and what is wrong with its providers."""
     for name in sorted(document.keys() - {"rules", "providers"}):
-        yield f"{path}: {name} is no part of this file: it has [[rules]] and [providers.*]"
+        yield f"{path}: {name} is unknown: the file may contain [[rules]] and [providers.*]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
         yield f"{path}: {mistake}"
 
 
 def _provider_mistakes(tables: object, own: OwnAddresses) -> Iterator[str]:
-    """Name what is wrong with providers, so that it is told together with all else; the store checks them again."""
+    """Name what is wrong with providers, to report it with all other errors; the store checks them again."""
     if not isinstance(tables, Mapping):
-        yield "providers: write each provider as a table of its own, headed [providers.name]"
+        yield "providers: write each provider as a separate table with the heading [providers.name]"
         return
     for name, settings in tables.items():
         where = f"providers.{name}"
@@ -248,7 +248,7 @@ def _provider_mistakes(tables: object, own: OwnAddresses) -> Iterator[str]:
                 continue
         keys = settings.get("keys", [])
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            yield f"{where}.keys: must be a list of texts"
+            yield f"{where}.keys: must be a list of strings"
             continue
         try:
             load_key_set(keys, algorithm, allow_short_secret=short)

@@ -15,6 +15,6 @@ def email_key(email: str) -> str:
 def address_as_id(email: str) -> str:
     """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
 
-    An address that only looks like another one is another person: the Kelvin sign is no k here.
+    An e-mail that only looks like another one is another person: the Kelvin sign is not a k here.
     """
     return email.encode().lower().decode()

@@ -1,4 +1,4 @@
-"""What the gateway counts.
+"""Count events for the metrics.
 
 Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a file of its
 own in one folder, mapped into memory, so that whichever worker is asked for /metrics adds all of them up. What is

@@ -1,4 +1,4 @@
-"""The only judge of return addresses: may a browser be sent there after a sign-in? Pure.
+"""Validate return URLs, in one place: may a browser be redirected there after a sign-in? Pure.
 
 An open redirect is found by spelling an address so that the judge and the browser read it differently. So there is
 no cleaning here: a path is either plain, in every decoding of it, or it is refused. An absolute address is only ever

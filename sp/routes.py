@@ -1,4 +1,4 @@
-"""The gateway's own addresses: everything else belongs to the protected application (wire contract, section 2).
+"""Know the gateway's own URL paths; all others belong to the protected application (wire contract, section 2).
 
 Pure. Rules say nothing about these addresses; each of them decides for itself who may use it.
 """

@@ -1,4 +1,4 @@
-"""The application that is protected when none is named: it shows who you are, and what the token said."""
+"""Sample application for an empty SP_APP: shows who you are, and the claims of your token."""
 
 from __future__ import annotations
 

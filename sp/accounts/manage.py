@@ -1,4 +1,4 @@
-"""Local accounts: administrators and others who sign in here with a password, and what is done to any account."""
+"""Manage accounts: create administrators, enable, disable and sign out any account."""
 
 from __future__ import annotations
 

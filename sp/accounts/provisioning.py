@@ -1,4 +1,4 @@
-"""From claims to an account: field matching, linking, just-in-time creation, seats.
+"""Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
 
 Pure: the caller looks accounts up, this module decides, the caller writes. Identity is (provider, mapped id); the
 e-mail address is an attribute, and joining by it is allowed only where it cannot be turned against anyone.
@@ -141,7 +141,7 @@ def decide(
         _check_join(profile, provider, same_email)
         return Admit(same_email, join=True, changes=_changes(profile, provider, same_email, same_email))
     if not provider.auto_create:
-        raise UserUnknown("no account has this id, and the provider's settings create none")
+        raise UserUnknown("no account has this ID, and auto_create is off")
     if not free_seat:
         raise SeatLimitReached("every seat is taken by an active account")
     return Create(profile)
@@ -149,15 +149,15 @@ def decide(
 
 def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:
     if not provider.auto_lookup:
-        raise EmailConflict("an account has this address, and the provider's settings join none")
+        raise EmailConflict("an account has this e-mail address, and auto_lookup is off")
     if account.is_admin:
-        raise EmailConflict("the address is an administrator's: such an account is never joined by e-mail")
+        raise EmailConflict("it is the e-mail address of an administrator, whose account is never linked")
     if account.has_identity_here:
-        raise EmailConflict("the account with this address has another id at this provider")
+        raise EmailConflict("the account with this e-mail address has another ID at this provider")
     if address_as_id(profile.email) != address_as_id(account.email):
-        raise EmailConflict("the address only looks like that of an account")
+        raise EmailConflict("the e-mail address only looks like that of an account")
     if not profile.email_verified:
-        raise EmailConflict("the provider says that the address is not verified, and an account has it")
+        raise EmailConflict("the provider says that the e-mail address is not verified, and an account has it")
     if not account.is_active:
         raise UserDisabled(f"the account {account.id} is disabled")
 
@@ -182,7 +182,7 @@ def _changes(
             changes["attributes"] = merged
     if provider.update_email and profile.email != account.email:
         if same_email is not None and same_email.id != account.id:
-            raise EmailConflict("the new address belongs to another account")
+            raise EmailConflict("the new e-mail address belongs to another account")
         changes |= {"email": profile.email, "email_key": email_key(profile.email)}
     return changes
 
@@ -190,7 +190,7 @@ def _changes(
 def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[str, ...]]) -> Any:
     if name not in values:
         claims = mapping[name]
-        raise ClaimMissing(f"no claim gives the field {name}: looked for {', '.join(claims)}", claim=claims[0])
+        raise ClaimMissing(f"no claim fills the field {name}; looked for {', '.join(claims)}", claim=claims[0])
     return values[name]
 
 
@@ -201,17 +201,17 @@ def _email(value: Any, claim: str) -> str:
     compared = email_key(value)
     local, _at, domain = value.partition("@")
     if not (local and domain) or compared.count("@") != 1 or " " in compared or not _is_plain(value):
-        raise ClaimInvalid(f"{claim} is no e-mail address", claim=claim)
+        raise ClaimInvalid(f"{claim} is not an e-mail address", claim=claim)
     if len(value) > MAX_EMAIL or len(compared) > MAX_SUBJECT:
         raise ClaimInvalid(f"{claim} is longer than {MAX_EMAIL} characters", claim=claim)
     return value
 
 
 def _check_domain(email: str, provider: Provider) -> None:
-    """Only ASCII letters are compared without case: a Kelvin sign in a domain is no k."""
+    """Only ASCII letters are compared without case: a Kelvin sign in a domain is not a k."""
     domain = address_as_id(email).rpartition("@")[2]
     if provider.email_domains and domain not in provider.email_domains:
-        raise EmailNotAllowed("the domain of the address is not among those admitted")
+        raise EmailNotAllowed("the domain of the e-mail address is not in email_domains")
 
 
 def _subject(value: Any, claim: str) -> str:
@@ -233,7 +233,7 @@ def _text(value: Any, claim: str) -> str:
 def _groups(value: Any, claim: str) -> tuple[str, ...]:
     items = [value] if isinstance(value, str) else value
     if not isinstance(items, list) or len(items) > MAX_GROUPS or not all(isinstance(i, str) for i in items):
-        raise ClaimInvalid(f"{claim} must be a list of at most {MAX_GROUPS} texts", claim=claim)
+        raise ClaimInvalid(f"{claim} must be a list of at most {MAX_GROUPS} strings", claim=claim)
     return tuple(dict.fromkeys(_text(item, claim) for item in items if item))
 
 

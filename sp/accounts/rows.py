@@ -1,4 +1,4 @@
-"""Accounts in the database: found, created and changed within the caller's transaction."""
+"""Find, create and change accounts within the caller's transaction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding accounts, for lists and pages that stay fast with a hundred thousand of them.
+"""Search accounts for lists and pages, fast with a hundred thousand of them.
 
 A page begins behind the last address of the page before it (keyset pagination): the database walks the unique index
 of addresses and stops after one page, wherever in the list that is.

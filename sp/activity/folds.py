@@ -1,4 +1,4 @@
-"""Lines that count refusals: one for each code and provider in an hour, whatever the number of refusals and workers.
+"""Count rejections in one log line per code, provider and hour, for any number of rejections and workers.
 
 Its reference is derived from what it counts, so each worker can tell it to a person before anything is written, and
 `/settings/activity` finds the line by it.

@@ -1,4 +1,4 @@
-"""How long the activity log and the audit trail are kept: SP_ACTIVITY_DAYS, and refusals up to a number.
+"""Limit the activity log and the audit trail: by SP_ACTIVITY_DAYS, and rejections also by number.
 
 Anybody can be refused as often as he likes, so refusals alone are also bounded by number. Good sign-ins and sign-outs
 go by their age only. Each step deletes a few rows that an index finds; `shared.tidying` says how often.

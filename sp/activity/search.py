@@ -1,4 +1,4 @@
-"""Reading the activity log: by reference, address or code, newest first, fast with a million rows.
+"""Read the activity log by reference, e-mail address or code: newest first, fast with a million rows.
 
 A page begins below the last row of the page before it (keyset pagination), and each filter has an index whose last
 column is the row's number, so the database reads one page of rows, wherever in the log that is.

@@ -1,4 +1,4 @@
-"""Every sign-in, good or refused: found by the reference that a person reads out, by address or by code."""
+"""Show every sign-in, accepted or rejected; search by reference, e-mail address or code."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ administrators_only(views)
 
 EVENTS = {
     "sign_in": "signed in",
-    "refused": "refused",
-    "restart": "sent to ask again",
-    "held": "asked whether it is them",
+    "refused": "rejected",
+    "restart": "restarted",
+    "held": "asked to confirm",
     "sign_out": "signed out",
     "trial": "trial",
 }
@@ -58,9 +58,9 @@ def index() -> ResponseReturnValue:
 
 @views.get("/settings/activity/<reference>")
 def show(reference: str) -> ResponseReturnValue:
-    """Show one line whole, with what the person was told and what can be done."""
+    """Show one log entry, with what the person saw and what to do."""
     line = activity_log.by_reference(core().engine, reference.upper())
     if line is None:
-        raise NotFound("Nothing with this reference was written down.")
+        raise NotFound("There is no log entry with this reference. Check the reference.")
     rejection = REJECTIONS.get(line.code or "")
     return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=EVENTS)

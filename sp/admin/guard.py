@@ -1,4 +1,4 @@
-"""The door of the settings pages: administrators only, and no form that another site has sent.
+"""Protect the settings pages: administrators only, and no forms submitted by other sites.
 
 Both are decided here, once for a whole blueprint, so that a page added later cannot forget them.
 """
@@ -32,7 +32,9 @@ def administrators_only(views: Blueprint) -> None:
             wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")
             return redirect(url_for("signin.login", no_sso="", return_to=wanted), 303)
         if not session.is_admin:
-            raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
+            raise Forbidden(
+                "This page is for administrators. To see it, sign out and sign in with an administrator account."
+            )
         g.administrator = session
         allow_body(MAX_BODY)
         refuse_nul()

@@ -1,4 +1,4 @@
-"""What each setting of a provider does, said where it stands; and how the settings are grouped on the page."""
+"""Explain each setting of a provider on its page, and group the settings."""
 
 from __future__ import annotations
 
@@ -10,64 +10,71 @@ PRESET_WORDS = {
     ),
     "zendesk": (
         "Zendesk",
-        "Posted to /access/jwt, at most three minutes old, without exp. Wants iat, jti, email and name.",
+        "Tokens are posted to /access/jwt, are at most three minutes old and have no exp. "
+        "Requires iat, jti, email and name.",
     ),
     "loginradius": (
         "LoginRadius",
-        "The parameter is jwttoken. Nobody is created: unknown people go to the error page. "
-        "Hands an access token to the page after sign-in.",
+        "The parameter is jwttoken. Creates no accounts: unknown people go to the error page. "
+        "Passes an access token to the page after sign-in.",
     ),
     "strict": (
         "Strict",
-        "Everything that can be checked is checked: issuer, audience, subject, times, nonce, header and e-mail. "
-        "For our own identity provider, and whoever sends that much.",
+        "Turns on every check: issuer, audience, subject, times, nonce, header and e-mail. "
+        "For our own identity provider and others that send all of these.",
     ),
 }
 
 HINTS = {
-    "name": "A unique identifier, part of the Return URL. It begins with a letter; letters, digits, - and _; "
-    "1 to 60 characters; it is put in lower case.",
-    "preset": "What the rules start from. Later, only this of it still matters: strict adds its checks, and zendesk "
-    "takes a jti that is a number.",
-    "display_name": "What people read on the button of the sign-in page.",
-    "enabled": "Off: its tokens are refused and nobody is sent there. A trial sign-in works in either case.",
-    "default": "Takes the tokens that come to the Return URL without a name. Only one provider can be it.",
-    "show_on_login": "A button on the sign-in page, where there are several providers.",
-    "algorithm": "The algorithm used for signing. One per provider: a token that names another one is refused.",
+    "name": "A unique identifier, part of the Return URL. 1 to 60 characters: letters, digits, - and _, starting "
+    "with a letter. It is converted to lower case.",
+    "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
+    "accepts a jti that is a number.",
+    "display_name": "The label of the button on the sign-in page.",
+    "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
+    "default": "Handles the tokens that arrive at the Return URL without a provider name. Only one provider can be "
+    "the default.",
+    "show_on_login": "Adds a button to the sign-in page if there are several providers.",
+    "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
     "keys": "The cryptographic key and the secret part of the JWT token. HS: the shared secret. RS and ES: the public "
-    "key (PEM, certificate or JWK). It is kept encrypted and never shown again.",
-    "jwks_url": "For RS and ES: where the identity provider publishes its public keys. https; wins over the keys here.",
-    "login_url": "The web address of the page where the script generating JWT tokens is kept: people who are not "
-    "signed in are sent there.",
-    "logout_url": "The web address of the page where the script generating JWT tokens for users' logout is kept: "
-    "people who sign out here are sent there, with a signed sign-out token. Empty: sign-out ends here.",
-    "return_url": "The web address of the page to which users are directed who have gone through the identity "
-    "authentication, if no other page was asked for. A path here, or an absolute address.",
-    "error_url": "Where a refused sign-in leads, with code and reference: a page that anybody may see, or another "
-    "site. Empty: our own page, which explains it.",
+    "key (PEM, certificate or JWK). It is stored encrypted and never shown again.",
+    "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "
+    "keys above.",
+    "login_url": "The URL of the script that generates the JWT tokens. People who are not signed in are "
+    "redirected to it.",
+    "logout_url": "The URL of the script that signs people out. People who sign out here are redirected to it "
+    "with a signed sign-out token. Empty: they are signed out here only.",
+    "return_url": "The page that opens after sign-in if the person requested no other page. A path on this "
+    "site, or an absolute URL.",
+    "error_url": "Where people go when a sign-in is rejected, with code and reference: a public page here, or another "
+    "site. Empty: the gateway's own error page.",
     "token_parameter": "The name of the query parameter or form field that carries the token.",
-    "deliveries": "A token in an address is seen by logs and browser histories; a posted form is better.",
-    "clock_skew": "How far the two servers' clocks may differ, in seconds. 0 to 3600.",
-    "expiry_adjustment": "Seconds by which exp is extended, or shortened with a minus.",
-    "max_age": "Seconds since iat after which a token is refused, whatever its exp says.",
-    "required_claims": "The token id (jti) always is: without it a token could be used twice.",
-    "further_claims": "Names with spaces between, such as: email name.",
-    "issuer": "Who has made the token. With a value and Match value, any other issuer is refused.",
-    "audience": "For whom the token was made. With a value and Match value, tokens for others are refused.",
-    "auto_create": "People who are not here yet are added at their first sign-in. Off: they get user_unknown.",
-    "auto_lookup": "An unknown id may join the account that has the same e-mail address. Never an administrator's.",
-    "update_profile": "The fields matched below follow the token. A claim that is absent wipes nothing.",
-    "update_email": "The account's address follows the token, too, unless another account has it.",
-    "email_domains": "Names with spaces between, each in full, without a star. If any is given, addresses of other "
-    "domains are refused.",
-    "unsolicited": "Sign-ins that begin at the identity provider arrive so, and forged ones as well.",
-    "require_nonce": "The token must repeat the nonce that this browser was given. The identity provider must echo it.",
-    "access_token_delivery": "For a page that calls an API in the person's name (LoginRadius). It goes to the page "
-    "after sign-in that is set above, and to no page that a link asks for.",
-    "allow_short_secret": "For an old identity provider only: a secret shorter than the hash can be guessed off line.",
-    "mapping": "Which claim fills which field. Several rows of one field: the first claim that is there counts. Dots "
-    "reach inside objects. id and email are required; any name beyond those offered becomes an attribute. Clear a "
-    "claim to drop its row.",
+    "deliveries": "A token in a URL ends up in logs and browser histories. A posted form is safer.",
+    "clock_skew": "Accepted difference between the clocks of the two servers, in seconds. 0 to 3600.",
+    "expiry_adjustment": "Seconds added to exp. A negative number shortens it.",
+    "max_age": "Seconds after iat when a token is rejected, regardless of exp.",
+    "required_claims": "The token ID (jti) is always mandatory. Without it, a token could be used twice.",
+    "further_claims": "Names separated by spaces, for example: email name.",
+    "issuer": "Who issued the token. With a value and Match value, tokens of any other issuer are rejected.",
+    "audience": "Whom the token was issued for. With a value and Match value, tokens for others are rejected.",
+    "auto_create": "Creates an account at a person's first sign-in. Off: the sign-in is rejected with user_unknown.",
+    "auto_lookup": "Links an unknown ID to the account with the same e-mail address. Never to an administrator's "
+    "account.",
+    "update_profile": "Each sign-in updates the fields matched below. Claims missing from a token leave the field "
+    "unchanged.",
+    "update_email": "Each sign-in also updates the e-mail address, unless another account has it.",
+    "email_domains": "Full domain names separated by spaces, without wildcards. If you list any, e-mail addresses at "
+    "other domains are rejected.",
+    "unsolicited": "What to do with a sign-in that this browser did not start here. Sign-ins started at the identity "
+    "provider look like this, and so do forged ones.",
+    "require_nonce": "The token must contain the nonce that this browser received. The identity provider must send "
+    "it back.",
+    "access_token_delivery": "For a page that calls an API on behalf of the person (LoginRadius). Only the page "
+    "after sign-in that is set above receives it, never a page that a link requests.",
+    "allow_short_secret": "Only for old identity providers: a secret shorter than the hash can be guessed offline.",
+    "mapping": "Which claim fills which field. With several rows for one field, the first claim present is used. Dots "
+    "select members of objects. id and email are required. A name that is not in the list becomes an attribute. Clear "
+    "a claim to remove its row.",
 }
 
 GROUPS = (
@@ -75,12 +82,12 @@ GROUPS = (
     ("appearance", "On the sign-in page", ("display_name", "show_on_login", "default", "enabled")),
     (
         "token",
-        "What a token must have",
+        "Token requirements",
         ("required_claims", "further_claims", "issuer", "audience", "clock_skew", "expiry_adjustment", "max_age"),
     ),
     (
         "delivery",
-        "How tokens come",
+        "Token delivery",
         ("token_parameter", "deliveries", "unsolicited", "require_nonce", "error_url", "access_token_delivery"),
     ),
     (
@@ -95,7 +102,7 @@ FIELDS = {
     "email": "Email (required)",
     "family_name": "Last name",
     "given_name": "First name",
-    "name": "Whole name",
+    "name": "Full name",
     "login": "Login",
     "groups": "Groups",
 }

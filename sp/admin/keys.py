@@ -1,4 +1,4 @@
-"""The keys of a provider: add a second one, see it used, retire the first; nobody's sign-in is refused meanwhile.
+"""Rotate the keys of a provider without interrupting sign-in: add a second one, see it used, retire the first.
 
 Both keys verify from the moment that a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
 is: add the new key here, give it to the identity provider, see when it is used, retire the old one.
@@ -22,11 +22,11 @@ administrators_only(views)
 
 @views.post("/settings/sso/jwt/provider/<name>/keys")
 def add(name: str) -> ResponseReturnValue:
-    """Add the key that was pasted, or generate one and show it, once."""
+    """Add the pasted key, or generate one and show it once."""
     stored = find(name)
     material = "" if "generate" in request.form else request.form.get("material", "").strip()
     if not material and "generate" not in request.form:
-        flash("Paste a key, or have one generated.", "warning")
+        flash("Paste a key first, or generate one.", "warning")
         return _back(name)
     try:
         new = core().editor.add_key(
@@ -35,20 +35,20 @@ def add(name: str) -> ResponseReturnValue:
     except ProviderRefused as error:
         flash(f"The key was not added: {error.mistakes.get('keys', error)}.", "danger")
     except ChangedMeanwhile:
-        flash("Somebody has changed this provider meanwhile. Look at its keys and try again.", "warning")
+        flash("This provider was changed after you opened the page. Check its keys and try again.", "warning")
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
         core().registry.forget()
         if new.shown_once:
             return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
-        flash("The key was added. Tokens that are signed with it are accepted from now on.")
+        flash("The key was added. Tokens signed with it are now accepted.")
     return _back(name)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
 def retire(name: str, fingerprint: str) -> ResponseReturnValue:
-    """Remove a key: tokens that are signed with it are refused from now on. Ask first if it was ever used."""
+    """Remove a key, so that tokens signed with it are rejected. Ask first if it was ever used."""
     stored = find(name)
     key = next((key for key in stored.keys if key.fingerprint == fingerprint), None)
     if key is not None and key.last_used_at is not None and not request.form.get("confirmed"):
@@ -62,7 +62,7 @@ def retire(name: str, fingerprint: str) -> ResponseReturnValue:
         flash(MANAGED, "warning")
     else:
         core().registry.forget()
-        flash("The key is retired. Tokens that are signed with it are refused.")
+        flash("The key was retired. Tokens signed with it are now rejected.")
     return _back(name)
 
 
@@ -75,7 +75,7 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
         flash(MANAGED, "warning")
     else:
         core().registry.forget()
-        flash("Sign-out tokens are signed with this key from now on.")
+        flash("Sign-out tokens are now signed with this key.")
     return _back(name)
 
 

@@ -1,4 +1,4 @@
-"""One provider: create it, change it, enable and disable it, remove it."""
+"""Create, change, enable, disable and remove a provider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MANAGED = f"This provider {rows.MANAGED}."
 
 @views.get("/settings/sso/jwt/new")
 def new() -> ResponseReturnValue:
-    """Offer the presets; with one chosen, the form that it fills."""
+    """Show the presets, or the form filled in from the chosen one."""
     preset = request.args.get("preset", "")
     if preset not in PRESETS:
         return page("sp/settings/presets.html", presets=PRESET_WORDS)
@@ -40,7 +40,7 @@ def new() -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/new")
 def create() -> ResponseReturnValue:
-    """Create a provider, or show every mistake beside its field."""
+    """Create a provider, or show every error beside its field."""
     form = ProviderForm.sent()
     if "add_field" in request.form:
         form.add_row()
@@ -53,8 +53,11 @@ def create() -> ResponseReturnValue:
         return _new_page(form, form.attach(error.mistakes), 400)
     core().registry.forget()
     if known := core().people.known_at(provider.name):
-        accounts = "One account has an id" if known == 1 else f"{known} accounts have ids"
-        flash(f"{accounts} of an earlier provider of this name, and will be signed in by those ids.", "warning")
+        accounts = "One account has an ID" if known == 1 else f"{known} accounts have IDs"
+        flash(
+            f"{accounts} of an earlier provider of this name. Tokens with those IDs will sign in to these accounts.",
+            "warning",
+        )
     if not key:
         flash(f"The provider {provider.title} was created.")
         return redirect(url_for("provider.show", name=provider.name), 303)
@@ -92,19 +95,19 @@ def save(name: str) -> ResponseReturnValue:
     except ManagedByFile:
         return provider_page(stored, ProviderForm.of(stored.provider), status=409)
     core().registry.forget()
-    flash(f"The settings of {provider.title} are saved.")
+    flash(f"The settings of {provider.title} were saved.")
     return redirect(url_for("provider.show", name=provider.name), 303)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/enable")
 def enable(name: str) -> ResponseReturnValue:
-    """Let people come in through a provider."""
+    """Enable a provider."""
     return _switch(name, True)
 
 
 @views.route("/settings/sso/jwt/provider/<name>/disable", methods=["GET", "POST"])
 def disable(name: str) -> ResponseReturnValue:
-    """Stop letting people in through a provider; ask first if that may lock the administrators out."""
+    """Disable a provider; ask first if that may lock the administrators out."""
     stored = find(name)
     if request.method == "GET" or (not request.form.get("confirmed") and not core().people.administrator_can_enter()):
         return page(
@@ -126,7 +129,7 @@ def end_sessions(name: str) -> ResponseReturnValue:
 
 @views.route("/settings/sso/jwt/provider/<name>/remove", methods=["GET", "POST"])
 def remove(name: str) -> ResponseReturnValue:
-    """Ask, and then remove a provider with its keys."""
+    """Ask for confirmation, then remove a provider with its keys."""
     stored = find(name)
     provider = stored.provider
     if request.method == "GET" or request.form.get("confirmed") != provider.name or stored.managed_by_file:
@@ -149,7 +152,7 @@ def find(name: str) -> StoredProvider:
     try:
         return core().editor.find(name.lower())
     except ProviderUnknown as error:
-        raise NotFound(f"There is no provider {name[:60]}.") from error
+        raise NotFound(f"The provider {name[:60]} does not exist.") from error
 
 
 def provider_page(
@@ -202,7 +205,7 @@ def _switch(name: str, enabled: bool) -> ResponseReturnValue:
     except ManagedByFile:
         flash(MANAGED, "warning")
     except ProviderRefused:
-        flash("This provider has settings that are refused. Save it anew first.", "warning")
+        flash("The stored settings of this provider are invalid. Correct and save them first.", "warning")
     else:
         core().registry.forget()
         flash(f"{provider.title} is {'enabled' if enabled else 'disabled'}.")

@@ -1,4 +1,4 @@
-"""The form of a provider: every setting of the wire contract under its own name.
+"""Define the form of a provider: every setting of the wire contract, under the same name.
 
 The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
 `sp.providers.provider.parse_provider`, for files, command line and pages alike; its mistakes are then put beside their
@@ -37,19 +37,19 @@ MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"
     "nbf": "Not before field (nbf) is mandatory",
 }
 DELIVERY_WORDS = {
-    "query": "In the address (GET)",
+    "query": "In the URL (GET)",
     "form": "In a posted form (POST)",
     "header": "Use Authorization header",
 }
 UNSOLICITED_WORDS = {
-    "restart": "restart: send the browser to the identity provider to ask for a token of its own",
-    "accept": "accept: sign the browser in, whoever sent it here",
+    "restart": "restart: send the browser to the identity provider for a new token",
+    "accept": "accept: sign the person in, even if another site started it",
     "refuse": "refuse: show an error",
 }
 ACCESS_TOKEN_WORDS = {
     "none": "none: sign-in is by cookie only",
-    "fragment": "fragment: behind the # of the page after sign-in",
-    "query": "query: in the query of the page after sign-in",
+    "fragment": "fragment: after the # in the URL of the page after sign-in",
+    "query": "query: in the query of the URL of the page after sign-in",
 }
 MAX_ROWS = 100  # of field matching
 SPARE_ROWS = 1
@@ -92,14 +92,14 @@ class ProviderForm(Form):  # type: ignore[misc]
     error_url = StringField("Error page")
     token_parameter = StringField("Token query parameter name")
     deliveries = SelectMultipleField(
-        "How the token may come",
+        "Allowed token delivery",
         choices=DELIVERY_WORDS,
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),
     )
     clock_skew = StringField("Clock skew")
     expiry_adjustment = StringField("Expiration time difference")
-    max_age = StringField("Longest age of a token")
+    max_age = StringField("Maximum token age")
     required_claims = SelectMultipleField(
         "Mandatory claims",
         choices=MANDATORY,
@@ -114,10 +114,10 @@ class ProviderForm(Form):  # type: ignore[misc]
     auto_lookup = BooleanField("Enable AutoLookup")
     update_profile = BooleanField("Update the profile at each sign-in")
     update_email = BooleanField("Update the e-mail address (Update Email Profile)")
-    email_domains = StringField("Admitted e-mail domains")
-    unsolicited = SelectField("A token that this browser did not ask for", choices=UNSOLICITED_WORDS)
+    email_domains = StringField("Allowed e-mail domains")
+    unsolicited = SelectField("Unsolicited sign-in", choices=UNSOLICITED_WORDS)
     require_nonce = BooleanField("Require a nonce")
-    access_token_delivery = SelectField("Access token for the page", choices=ACCESS_TOKEN_WORDS)
+    access_token_delivery = SelectField("Access token for the page after sign-in", choices=ACCESS_TOKEN_WORDS)
     allow_short_secret = BooleanField("Allow a short security key")
     mapping = FieldList(FormField(MatchForm), "Field matching", max_entries=MAX_ROWS)
 

@@ -1,4 +1,4 @@
-"""The settings pages' front: the providers, what is wrong with them, and who has changed what."""
+"""Show the overview of the settings: the providers, their warnings, and the latest changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CHANGES_ON_PAGE = 50
 
 @views.get("/settings/sso/jwt", strict_slashes=False)
 def index() -> ResponseReturnValue:
-    """Show every provider with what is most asked for, and its warnings."""
+    """Show every provider with its main settings and its warnings."""
     editor = core().editor
     everyone = core().providers.load()
     providers = [
@@ -40,7 +40,7 @@ def index() -> ResponseReturnValue:
 
 @views.get("/settings/sso/jwt/changes")
 def changes() -> ResponseReturnValue:
-    """Show the audit trail, newest first, of one provider or account if it is named."""
+    """Show the audit trail, newest first; optionally of one provider or account."""
     subject = request.args.get("subject", "").strip() or None
     before = row_id_argument("before")
     found = audit.recent(core().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
@@ -49,7 +49,7 @@ def changes() -> ResponseReturnValue:
 
 
 def return_address(provider: Provider) -> str:
-    """Return the address that the identity provider sends people to: the Return URL of the seeds."""
+    """Return the Return URL of the seeds: where the identity provider sends people."""
     config = core().config
     name = "" if provider.default else f"/{provider.name}"
     path = "/access/jwt" if provider.preset in ("zendesk", "loginradius") else "/sso/login/jwt"

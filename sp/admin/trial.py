@@ -1,4 +1,4 @@
-"""Test a sign-in: the way through the identity provider in a second window, up to a report instead of a session."""
+"""Test a sign-in through the identity provider in a second window; show a report instead of opening a session."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ administrators_only(views)
 CHECK_NAMES = {
     "signature": "Signature",
     "form": "Form",
-    "claim_types": "Types of the claims",
+    "claim_types": "Claim types",
     "profile": "Field matching",
 }
 
 
 @views.get("/settings/sso/jwt/provider/<name>/try")
 def start(name: str) -> ResponseReturnValue:
-    """Go to the identity provider, as a person would who signs in."""
+    """Redirect to the identity provider, as at a sign-in."""
     provider = _present(name).provider
     if not provider.login_url:
         return page("sp/settings/trial_impossible.html", 409, provider=provider)
@@ -46,10 +46,12 @@ def start(name: str) -> ResponseReturnValue:
 
 @views.get("/settings/sso/jwt/trial/<trial>")
 def show(trial: str) -> ResponseReturnValue:
-    """Show the report to the administrator who has made the trial."""
+    """Show the report to the administrator who started the trial."""
     tried = core().trials.find(trial, administrator().account_id)
     if tried is None:
-        raise NotFound("There is no report of this trial: it is older than a day, or no token has come back yet.")
+        raise NotFound(
+            "There is no report of this trial. It is older than a day, or no token has arrived yet. Start a new trial."
+        )
     stored: StoredProvider | None
     try:
         stored = core().editor.find(tried.provider)
@@ -60,7 +62,7 @@ def show(trial: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/inspect")
 def inspect(name: str) -> ResponseReturnValue:
-    """Say of a token that was pasted what every check makes of it. It is not spent, not kept and not shown again."""
+    """Run every check on a pasted token. It is not spent, stored or shown again."""
     trusted = _present(name)
     token = request.form.get("token", "").strip()
     report = core().trials.inspect(token, trusted)

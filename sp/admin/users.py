@@ -1,4 +1,4 @@
-"""The accounts: find one, see who it is and where it is signed in, keep it out or let it in again."""
+"""Manage accounts: find one, show its profile and sessions, disable or enable it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ administrators_only(views)
 
 LATEST = 10  # lines of activity and changes on an account's page
 MAX_SEARCH = 254
-STATES = {"": "Everybody", "active": "Active", "disabled": "Disabled", "administrators": "Administrators"}
+STATES = {"": "All", "active": "Active", "disabled": "Disabled", "administrators": "Administrators"}
 
 
 @views.get("/settings/users", strict_slashes=False)
 def index() -> ResponseReturnValue:
-    """Find accounts by address or name."""
+    """Find accounts by e-mail address or name."""
     search = request.args.get("q", "").strip()[:MAX_SEARCH]
     state = request.args.get("state", "")
     found = core().finder.page(search, state=state, after=request.args.get("after", ""))
@@ -50,26 +50,29 @@ def show(account_id: int) -> ResponseReturnValue:
 
 @views.post("/settings/users/<int:account_id>/disable")
 def disable(account_id: int) -> ResponseReturnValue:
-    """Keep a person out: the sessions end at once."""
+    """Disable an account; its sessions end at once."""
     detail = _find(account_id)
     try:
         core().people.disable(account_id, actor=administrator().email, keep_an_administrator=True)
     except LastAdministrator:
-        flash("This is the last active administrator. Make another one before you disable this one.", "danger")
+        flash("This is the last active administrator. Appoint another one before you disable this one.", "danger")
         return _user_page(detail, 409)
-    flash(f"{detail.person.email} is disabled, and every session has ended.")
+    flash(f"{detail.person.email} is disabled, and all of its sessions have ended.")
     return _back(account_id)
 
 
 @views.post("/settings/users/<int:account_id>/enable")
 def enable(account_id: int) -> ResponseReturnValue:
-    """Let a person in again, if there is a seat."""
+    """Enable an account again, if a seat is free."""
     detail = _find(account_id)
     try:
         core().people.enable(account_id, actor=administrator().email)
     except SeatLimitReached:
         limit = core().config.seat_limit
-        flash(f"All {limit} seats are taken by active accounts. Disable one that is no longer used first.", "danger")
+        flash(
+            f"All {limit} seats are taken by active accounts. First disable an account that is not needed any more.",
+            "danger",
+        )
         return _user_page(detail, SeatLimitReached.status)
     flash(f"{detail.person.email} is enabled.")
     return _back(account_id)
@@ -92,7 +95,7 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
 def _find(account_id: int) -> PersonDetail:
     detail = core().finder.detail(account_id)
     if detail is None:
-        raise NotFound("There is no such account.")
+        raise NotFound("This account does not exist.")
     return detail
 
 

@@ -1,4 +1,4 @@
-"""What an administrator should know before somebody is locked out: of one provider, and of all together."""
+"""Warn administrators before someone is locked out: about one provider, and about all together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sp.providers.risks import risks_of
 from sp.providers.rows import StoredProvider
 
 NO_WAY_IN = (
-    "No administrator has a local password. If the identity provider fails, nobody can come in to mend it. "
-    "Give one a password: flask --app sp users create-admin EMAIL --password-stdin"
+    "No administrator has a local password. If the identity provider fails, no administrator can sign in to fix it. "
+    "Set a password for one: flask --app sp users create-admin EMAIL --password-stdin"
 )
 
 
@@ -22,8 +22,8 @@ def of_all(everyone: Sequence[StoredProvider], *, administrator_can_enter: bool)
         found.append(NO_WAY_IN)
     if len(enabled) > 1 and not any(provider.default for provider in enabled):
         found.append(
-            "Several providers are enabled and none of them is the default: a token that comes to the Return URL "
-            "without a name is refused."
+            "Several providers are enabled, but none is the default: tokens that arrive at the Return URL without a "
+            "provider name are rejected. Make one provider the default."
         )
     return found
 
@@ -33,10 +33,12 @@ def of_one(stored: StoredProvider, keys: Sequence[JudgedKey]) -> list[str]:
     provider = stored.provider
     if stored.mistakes:
         refused = "; ".join(f"{name}: {why}" for name, why in stored.mistakes.items())
-        return [f"This provider is out of use, because its stored settings are refused: {refused}. Save it anew."]
+        return [
+            f"This provider is not in use, because its stored settings are invalid: {refused}. Correct and save them."
+        ]
     found = risks_of(provider)
     if not provider.jwks_url and not any(key.usable for key in keys):
-        found.append("There is no key that can be used: every token is refused. Add one.")
+        found.append("There is no usable key, so every token is rejected. Add a key.")
     if provider.default and not provider.enabled:
-        found.append("This is the default provider, and it is disabled: tokens without a name are refused.")
+        found.append("This default provider is disabled: tokens that arrive without a provider name are rejected.")
     return found

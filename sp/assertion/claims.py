@@ -1,4 +1,4 @@
-"""The identity assertion: what the gateway says of a person, signed, for an application behind a proxy.
+"""Build the identity assertion: signed claims about a person for an application behind a proxy.
 
 A header can be trusted only if nobody can reach the application past the proxy. The assertion (X-Lychgate-Assertion)
 can be checked: it is an ES256 token under a key that only the gateway has, for one host, for two minutes.

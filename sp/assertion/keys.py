@@ -1,4 +1,4 @@
-"""The keys of the identity assertion: in the database, sealed, shared by all workers and nodes, and rotated.
+"""Store and rotate the keys of the identity assertion: encrypted in the database, shared by all nodes.
 
 A new key is published first and signs an hour later, so that no verifier meets a name it cannot know; the key before
 it stays published for a while. A worker asks the database once a minute.

@@ -1,4 +1,4 @@
-"""The gateway's command lines. Exit status 0 is success, 1 a finding or a refusal, 2 wrong usage."""
+"""The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage."""
 
 from __future__ import annotations
 

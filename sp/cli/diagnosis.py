@@ -1,4 +1,4 @@
-"""`flask --app sp inspect` and `check-idp`: what is the matter with a token, or with a whole identity provider."""
+"""`flask --app sp inspect` and `check-idp`: find what is wrong with a token, or with a whole identity provider."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from sp.signin.replay import token_key
 from sp.signin.verification import verify
 
 MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped", "advice": "advice "}
-_provider = click.option("--provider", "name", metavar="NAME", help="The provider, if it is not the default one.")
+_provider = click.option("--provider", "name", metavar="NAME", help="Provider. Default: the default provider.")
 
 
 @click.command("inspect")
 @_provider
-@click.option("--at", type=float, metavar="SECONDS", help="Judge as of this moment (seconds since 1970), not of now.")
+@click.option("--at", type=float, metavar="SECONDS", help="Check as of this time (seconds since 1970) instead of now.")
 @click.argument("token")
 @as_json
 @with_appcontext
 def inspect_token(name: str | None, at: float | None, token: str, as_json: bool) -> None:
-    """Run every check on TOKEN, and say what to do about what failed. Nothing is spent.
+    """Run every check on TOKEN, and say what to do about those that failed. The token is not spent.
 
-    TOKEN may be - to read it from standard input, where no list of processes and no history shows it, or a whole
-    address that has it as a parameter.
+    TOKEN may be a whole URL that has the token as a parameter, or - to read it from standard input, which keeps it
+    out of the process list and the shell history.
     """
     trusted = _find(name)
     token = _token_in(sys.stdin.read() if token == "-" else token, trusted.provider.token_parameter)
@@ -50,13 +50,13 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
 
 @click.command("check-idp")
 @_provider
-@click.option("--email", required=True, help="A person of the identity provider, for trying.")
+@click.option("--email", required=True, help="E-mail address of a test person at the identity provider.")
 @click.option("--password-stdin", is_flag=True, required=True, help="Read the person's password from standard input.")
 @as_json
 @with_appcontext
 def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool) -> None:
-    """Sign in at the identity provider as a person would, and grade what it sends. Nobody is signed in here."""
-    from sp.diagnosis import conformance  # a browser is nothing that each worker needs
+    """Sign in at the identity provider as a person would, and grade what it sends. Opens no session here."""
+    from sp.diagnosis import conformance  # workers do not need a browser
     from sp.diagnosis.journey import Credentials
 
     trusted = _find(name)
@@ -110,9 +110,9 @@ def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
     except Rejection as rejection:
         return Finding("unspent", "failed", rejection.detail, rejection.remedy, rejection.code)
     if trace is None:
-        return Finding("unspent", "passed", "the token was not used before, and still is not")
-    remedy = "Make a new token for each request: a stored one that is sent again is refused."
-    return Finding("unspent", "failed", "the token was used before", remedy, "token_replayed")
+        return Finding("unspent", "passed", "the token is not spent")
+    remedy = "Create a new token for each request: a token that is sent again is rejected."
+    return Finding("unspent", "failed", "the token was already used", remedy, "token_replayed")
 
 
 def _print(findings: Sequence[Finding], as_json: bool, **about: str) -> None:

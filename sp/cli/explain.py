@@ -1,4 +1,4 @@
-"""`flask --app sp explain`: which rule decides about a request, and why; and the keys of the identity assertion."""
+"""`flask --app sp explain` and `assertion-keys`: say which rule decides, and manage the identity assertion keys."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Someone:
 @with_appcontext
 @click.argument("method")
 @click.argument("path")
-@click.option("--user", metavar="EMAIL", help="For this person. Without it, for somebody who is not signed in.")
+@click.option("--user", metavar="EMAIL", help="The person who makes the request. Default: not signed in.")
 @as_json
 def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
-    """Say which rule decides about METHOD PATH, and why. Status 1: the request is refused."""
+    """Say which rule decides about METHOD PATH, and why. Exit status 1: the request is denied."""
     if not path.startswith("/"):
-        raise click.UsageError("PATH begins with /, as in a request")
+        raise click.UsageError("PATH must begin with /")
     config = core().config
     found = explanation_of(config.rules, OwnAddresses(config.prefix), method, path, _person(user))
     if as_json:
@@ -54,10 +54,10 @@ def _person(email: str | None) -> Someone | None:
         return None
     person = core().people.find(email)
     if person is None:
-        say(f"note: there is no account {email}; a new one without groups is assumed", err=True)
+        say(f"note: the account {email} does not exist; assuming a new account without groups", err=True)
         return Someone(email, ())
     if not person.is_active:
-        fail(f"{person.email} is disabled, and is let in nowhere but where anyone is")
+        fail(f"{person.email} is disabled, so only pages open to anyone are allowed")
     return Someone(person.email, tuple(person.groups))
 
 
@@ -74,5 +74,5 @@ def list_keys(as_json: bool) -> None:
 
 @assertion_keys.command("rotate")
 def rotate() -> None:
-    """Make a new key. It is published at once and signs an hour later."""
+    """Create a new key. It is published at once and starts to sign after an hour."""
     say(core().assertions.rotate())

@@ -1,4 +1,4 @@
-"""How the command lines speak: tables for people, JSON for programs, refusals with status 1.
+"""Print the output of the commands: tables for people, JSON for programs; exit with status 1 on rejection.
 
 Names and claims come from strangers, so nothing else in the command lines prints: what is printed here fits its line
 and does not command the terminal.
@@ -37,13 +37,13 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_js
 
 
 def fail(*lines: object) -> NoReturn:
-    """End with status 1, a finding or a refusal, and say why."""
+    """Exit with status 1, a finding or a rejection, and say why."""
     say(*lines, err=True)
     sys.exit(1)
 
 
 def read_password() -> str:
-    """Return the first line of standard input, so that no password stands in a list of processes."""
+    """Return the first line of standard input, to keep the password out of the process list."""
     return sys.stdin.readline().rstrip("\r\n")
 
 

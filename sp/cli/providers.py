@@ -1,4 +1,4 @@
-"""`flask --app sp providers`: the identity providers that the gateway trusts. Keys are named by fingerprint only."""
+"""`flask --app sp providers`: manage the identity providers. Shows keys by fingerprint only."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from sp.providers.risks import risks_of
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
 
 BESIDE_FILE = (
-    "note: SP_CONFIG is set. What was applied now is kept beside what that file defines, and stays at the next start, "
-    "unless SP_CONFIG defines a provider of the same name by then: that one takes its place."
+    "note: SP_CONFIG is set. The providers applied now are stored in addition to those in that file, and stay after a "
+    "restart. A provider of the same name in SP_CONFIG replaces them at the next start."
 )
 
 
@@ -29,7 +29,7 @@ BESIDE_FILE = (
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @as_json
 def apply(file: Path, as_json: bool) -> None:
-    """Create or change the providers of a TOML file. Applied twice, it changes nothing."""
+    """Create or change the providers in a TOML file. Applying it again changes nothing."""
     try:
         document = settings.read_document(file, core().own)
         applied = core().providers.apply(document.get("providers", {}), actor="command line")
@@ -38,7 +38,7 @@ def apply(file: Path, as_json: bool) -> None:
     if core().config.has_file:
         say(BESIDE_FILE, err=True)
     if "rules" in document:
-        say(f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only", err=True)
+        say(f"note: the [[rules]] in {file} are ignored: rules are read from SP_CONFIG only", err=True)
     for item in core().providers.load():
         if item.provider.name in (*applied.created, *applied.changed, *applied.unchanged):
             _warn(item)
@@ -49,7 +49,7 @@ def apply(file: Path, as_json: bool) -> None:
         for name in getattr(applied, word):
             say(f"{name}: {word}")
     for name, secret in applied.generated.items():
-        say(f"{name}: a key was generated. It is shown once:", secret)
+        say(f"{name}: a key was generated. It is shown only once:", secret)
 
 
 @providers.command("list")
@@ -75,10 +75,10 @@ def list_providers(as_json: bool) -> None:
 @click.argument("name")
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show every setting of a provider. Its keys are named by fingerprint only."""
+    """Show every setting of a provider, and the fingerprints of its keys."""
     stored = next((item for item in core().providers.load() if item.provider.name == name.lower()), None)
     if stored is None:
-        fail(f"there is no provider {name}")
+        fail(f"the provider {name} does not exist")
     described = _describe(stored)
     if as_json:
         print_json(described, indent=2)
@@ -91,14 +91,14 @@ def show(name: str, as_json: bool) -> None:
 @providers.command("reseal")
 @as_json
 def reseal_all(as_json: bool) -> None:
-    """Encrypt every stored key anew with SP_SECRET_KEY, so that older secret keys are no longer needed."""
+    """Re-encrypt every stored key with SP_SECRET_KEY, so that older secret keys are not needed any more."""
     outcome = reseal(core().engine, core().vault)
     if as_json:
         print_json(vars(outcome))
     else:
-        say(f"{outcome.anew} stored keys were encrypted again, {outcome.before} needed nothing.")
+        say(f"{outcome.anew} stored keys were re-encrypted, {outcome.before} were up to date.")
     if outcome.locked:
-        fail(f"{outcome.locked} stored keys were encrypted with a secret key that is not among SP_SECRET_KEY_FALLBACKS")
+        fail(f"{outcome.locked} stored keys could not be decrypted: add their secret key to SP_SECRET_KEY_FALLBACKS")
 
 
 @providers.command("remove")
@@ -110,7 +110,7 @@ def remove(name: str) -> None:
     except ProvidersRefused as error:
         fail(*error.mistakes)
     if not removed:
-        fail(f"there is no provider {name}")
+        fail(f"the provider {name} does not exist")
     say(f"{name}: removed")
 
 

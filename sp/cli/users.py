@@ -1,4 +1,4 @@
-"""`flask --app sp users`: the accounts, for whoever has a shell on the server."""
+"""`flask --app sp users`: manage accounts from a shell on the server."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def list_users(as_json: bool) -> None:
 @users.command("create-admin")
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
-@click.option("--keep-identities", is_flag=True, help="Trust the providers that sign people in as this account.")
+@click.option("--keep-identities", is_flag=True, help="Keep the IDs at providers that can sign in to this account.")
 def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> None:
-    """Create an administrator, or make the account with this address one.
+    """Create an administrator, or make an existing account an administrator.
 
-    An account that providers sign people in to is refused unless you say --keep-identities: whoever they vouch for
-    would be an administrator.
+    An account that has IDs at identity providers is rejected without --keep-identities, because those providers could
+    then sign people in as an administrator.
     """
     if not is_plain_email(email):
-        raise click.UsageError(f"{email} is no e-mail address")
+        raise click.UsageError(f"{email} is not an e-mail address")
     try:
         appointed = core().people.create_administrator(email, read_password(), keep_identities=keep_identities)
     except PasswordRefused as error:
         fail(error)
     except ControlledByProviders as refusal:
         fail(
-            f"{email} was not made an administrator, for these ids sign in as it:",
+            f"{email} was not made an administrator, because these IDs can sign in to the account:",
             *_list(refusal.identities),
-            "Take another address, or say --keep-identities if you trust these providers to make administrators.",
+            "Use another e-mail address, or --keep-identities if you trust these providers to sign in administrators.",
         )
     if appointed.enabled:
-        say("The account was disabled; it is enabled now.", err=True)
+        say("The account was disabled and is now enabled.", err=True)
     if appointed.beyond_limit:
         limit = core().config.seat_limit
-        say(f"More accounts are active now than the {limit} seats of SP_SEAT_LIMIT.", err=True)
+        say(f"There are now more active accounts than the {limit} seats of SP_SEAT_LIMIT.", err=True)
     if appointed.kept:
-        say("These ids were kept, and sign in as an administrator:", *_list(appointed.kept), err=True)
+        say("These IDs were kept and can sign in to the administrator's account:", *_list(appointed.kept), err=True)
     address = f"{core().config.external_url}{core().config.prefix}/login?no_sso"
     say(f"{appointed.person.email} is an administrator. Sign in at {address}")
 
@@ -63,15 +63,15 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
 @users.command("disable")
 @click.argument("email")
 def disable(email: str) -> None:
-    """Keep a person out, at once."""
+    """Disable an account, and end its sessions at once."""
     core().people.disable(_find(email).id)
-    say(f"{email} is disabled, and every session has ended.")
+    say(f"{email} is disabled, and all of its sessions have ended.")
 
 
 @users.command("enable")
 @click.argument("email")
 def enable(email: str) -> None:
-    """Let a person in again."""
+    """Enable an account again."""
     try:
         core().people.enable(_find(email).id)
     except Rejection as rejection:
@@ -104,5 +104,5 @@ def _list(identities: Sequence[KnownAs]) -> list[str]:
 def _find(email: str) -> Person:
     person = core().people.find(email)
     if person is None:
-        fail(f"there is no account {email}")
+        fail(f"the account {email} does not exist")
     return person

@@ -1,4 +1,4 @@
-"""What every store of the gateway says when its database does not answer: nobody is let in, and the code tells why."""
+"""Translate database failures to StoreUnavailable, so that every store denies access with the same code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gateway's tables. What each means stands here; who may change it, in the module of the same name.
+"""Define the gateway's tables and their meaning. The module of the same name changes each.
 
 Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the others in aware datetimes.
 """

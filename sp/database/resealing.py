@@ -1,4 +1,4 @@
-"""Seal everything in the database anew when SP_SECRET_KEY has changed, so that the old key can be thrown away.
+"""Re-encrypt all secrets in the database after SP_SECRET_KEY has changed, so that the old key can be deleted.
 
 Done at each start, as long as there are fallback keys, and by `flask --app sp providers reseal`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:

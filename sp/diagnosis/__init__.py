@@ -1,1 +1,1 @@
-"""What helps an administrator to find out why something does not work, or whether it is safe."""
+"""Help administrators to find out why a sign-in fails, and whether a provider is safe."""

@@ -1,7 +1,7 @@
 """Drive an identity provider through sign-ins as a person would, and look at what it sends.
 
 Three parts: a visit with a wrong password, one that signs in, and, in the browser that is signed in by then, some
-more. Nothing reaches the gateway itself, so nothing is spent and nobody is signed in here.
+more. Nothing reaches the gateway itself: no token is spent and no session is opened here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _check(
 ) -> Iterator[Finding]:
     if not provider.login_url:
         yield Finding(
-            "login_url", "failed", "this provider has no login_url", "Set it: people are sent there to sign in."
+            "login_url", "failed", "this provider has no login_url", "Set it to the URL where people sign in."
         )
         return
     yield grades.transport(provider.login_url)
@@ -90,17 +90,22 @@ def _wrong_password(provider: Provider, credentials: Credentials, gateway_url: s
     wrong = replace(credentials, password=secrets.token_urlsafe(16))
     journey = _visit(Browser(), provider, wrong, gateway_url + RETURN_PATH).journey
     if journey.token:
-        return Finding("wrong_password", "failed", "a wrong password was answered with a token", "Check the password.")
+        return Finding(
+            "wrong_password",
+            "failed",
+            "a wrong password brought a token",
+            "Verify the password before you issue a token.",
+        )
     if journey.typed_at is None:
-        return Finding("wrong_password", "skipped", f"it could not be tried: {journey.stuck}")
+        return Finding("wrong_password", "skipped", f"this could not be tested: {journey.stuck}")
     return Finding("wrong_password", "passed", "a wrong password brings no token")
 
 
 def _signed_in(visit: Visit) -> Finding:
     journey = visit.journey
     if journey.token:
-        return Finding("sign_in", "passed", f"a token came after {len(journey.pages)} pages")
-    remedy = "Try it in a browser. Pages that work by scripts only cannot be driven from here."
+        return Finding("sign_in", "passed", f"a token arrived after {len(journey.pages)} pages")
+    remedy = "Try it in a browser. This command cannot use pages that need JavaScript."
     return Finding("sign_in", "failed", journey.stuck, remedy)
 
 
@@ -108,6 +113,11 @@ def _foreign_return(browser: Browser, provider: Provider) -> Finding:
     journey = _visit(browser, provider, None, ELSEWHERE).journey
     hosts = [urlsplit(page.next).hostname for page in journey.pages] + [urlsplit(journey.target).hostname]
     if urlsplit(ELSEWHERE).hostname in hosts:
-        remedy = "Send tokens to the registered address only, whatever the request says."
-        return Finding("foreign_return", "failed", "a foreign return_to leads people away, or the token itself", remedy)
-    return Finding("foreign_return", "passed", "a foreign return_to leads nobody away")
+        remedy = "Send tokens only to the registered URL, whatever the request says."
+        return Finding(
+            "foreign_return",
+            "failed",
+            "a return_to on another site redirects people, or the token itself, to that site",
+            remedy,
+        )
+    return Finding("foreign_return", "passed", "a return_to on another site is not followed")

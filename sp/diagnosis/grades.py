@@ -41,42 +41,50 @@ def transport(address: str) -> Finding:
     if address.startswith("https:"):
         return Finding("https", "passed", "people reach the identity provider over https")
     if is_loopback(urlsplit(address).hostname or ""):
-        return Finding("https", "skipped", "it is on this machine, where plain http is no danger")
-    remedy = "Use https: passwords and tokens travel on this way."
+        return Finding("https", "skipped", "it is on this machine, where plain http is safe")
+    remedy = "Use https: passwords and tokens are sent over this connection."
     return Finding("https", "failed", "people reach the identity provider over plain http", remedy)
 
 
 def on_the_way(journey: Journey) -> Iterator[Finding]:
     """Look at the pages between the first one and the token."""
     if journey.password_sent_on:
-        explanation = f"a redirect with 307 or 308 makes browsers send the password on to {journey.password_sent_on}"
-        yield Finding("redirects", "failed", explanation, "Answer a form with 303.")
+        explanation = f"a redirect with 307 or 308 makes browsers resend the password to {journey.password_sent_on}"
+        yield Finding("redirects", "failed", explanation, "Redirect with 303 after a form.")
     else:
-        yield Finding("redirects", "passed", "no redirect sends the password on")
+        yield Finding("redirects", "passed", "no redirect resends the password")
     for page in journey.pages:
         if not page.address.startswith("https:") and not is_loopback(urlsplit(page.address).hostname or ""):
-            explanation = f"the way leads over plain http at {origin_of(page.address)}"
-            yield Finding("way", "failed", explanation, "Use https on the whole way.")
+            explanation = f"a page on the way is on plain http: {origin_of(page.address)}"
+            yield Finding("way", "failed", explanation, "Use https for every page.")
             return
     yield Finding(
-        "way", "passed", f"the way leads over {', '.join(sorted({origin_of(p.address) for p in journey.pages}))}"
+        "way", "passed", f"pages visited on {', '.join(sorted({origin_of(p.address) for p in journey.pages}))}"
     )
 
 
 def delivery(journey: Journey, provider: Provider, expected: Sequence[str]) -> Iterator[Finding]:
     """Look at how the token was sent, and where to."""
     if journey.way in provider.deliveries:
-        yield Finding("delivery", "passed", f"the token comes by {journey.way}")
+        yield Finding("delivery", "passed", f"the token arrives by {journey.way}")
     else:
-        explanation = f"the token comes by {journey.way}; allowed: {', '.join(provider.deliveries)}"
-        yield Finding("delivery", "failed", explanation, "Change either side.", "delivery_not_allowed")
+        explanation = f"the token arrives by {journey.way}; allowed: {', '.join(provider.deliveries)}"
+        yield Finding(
+            "delivery",
+            "failed",
+            explanation,
+            "Change the delivery at the identity provider, or the setting deliveries here.",
+            "delivery_not_allowed",
+        )
     if journey.way == "query":
-        remedy = "Post it from a form: addresses end up in histories and logs."
-        yield Finding("address", "advice", "the token stands in an address", remedy)
+        remedy = "Post it from a form: URLs end up in browser histories and logs."
+        yield Finding("address", "advice", "the token is in a URL", remedy)
     if journey.target in expected:
-        yield Finding("target", "passed", f"it goes to {journey.target}")
+        yield Finding("target", "passed", f"the token is sent to {journey.target}")
     else:
-        yield Finding("target", "failed", f"it goes to {journey.target}", f"Register {expected[0]} as the return URL.")
+        yield Finding(
+            "target", "failed", f"the token is sent to {journey.target}", f"Register {expected[0]} as the return URL."
+        )
 
 
 def headers(journey: Journey) -> Iterator[Finding]:
@@ -85,15 +93,15 @@ def headers(journey: Journey) -> Iterator[Finding]:
     yield _advise(
         "no_store",
         "no-store" in headers.get("Cache-Control", "").lower(),
-        "the answer with the token is kept by no cache",
-        "the answer with the token may be kept by caches",
+        "the response with the token is not cached",
+        "caches may store the response with the token",
         "Send Cache-Control: no-store with it.",
     )
     yield _advise(
         "no_referrer",
         headers.get("Referrer-Policy", "").lower() in ("no-referrer", "same-origin", "strict-origin", "origin"),
-        "the provider's addresses are not told to others",
-        "the address of the provider's page, with its parameters, may be told to us and others",
+        "the Referrer-Policy hides the provider's URLs from other sites",
+        "the Referer header may show the URL of the provider's page, with its parameters, to us and to other sites",
         "Send Referrer-Policy: no-referrer.",
     )
 
@@ -107,20 +115,22 @@ def content(visit: Visit, provider: Provider, credentials: Credentials) -> Itera
     yield from _times(visit, claims)
     if claims.nonce == visit.nonce:
         may_require = "" if provider.require_nonce else "You can require it (require_nonce)."
-        yield Finding("nonce", "passed", "the nonce of the request comes back in the token", may_require)
+        yield Finding("nonce", "passed", "the token contains the nonce of the request", may_require)
     elif claims.nonce is not None:
-        yield Finding("nonce", "failed", "the nonce in the token is not that of the request", code="nonce_mismatch")
+        yield Finding(
+            "nonce", "failed", "the nonce in the token differs from the nonce of the request", code="nonce_mismatch"
+        )
     else:
         outcome: Outcome = "failed" if provider.require_nonce else "advice"
-        remedy = "Put the parameter nonce of the request into the claim nonce: it binds the token to the browser."
-        yield Finding("nonce", outcome, "the nonce of the request does not come back", remedy)
+        remedy = "Copy the request parameter nonce to the claim nonce: it binds the token to the browser."
+        yield Finding("nonce", outcome, "the token does not contain the nonce of the request", remedy)
     echoed = visit.journey.parameters.get("return_to") or claims.raw.get("return_to")
     yield _advise(
         "return_to",
         echoed == visit.return_to,
-        "return_to comes back",
-        "return_to does not come back, so a browser without our cookie lands on the start page",
-        "Send the parameter return_to back beside the token.",
+        "return_to is sent back",
+        "return_to is not sent back, so a browser without our cookie lands on the start page",
+        "Send the parameter return_to back with the token.",
     )
 
 
@@ -128,10 +138,10 @@ def _whose(claims: Claims, provider: Provider, credentials: Credentials) -> Find
     try:
         email = read_profile(claims, provider).email
     except Rejection:
-        return Finding("person", "skipped", "the token does not say whose it is; see token_profile")
+        return Finding("person", "skipped", "the token does not identify a person; see token_profile")
     if email_key(email) == email_key(credentials.email):
-        return Finding("person", "passed", "the token is about the person who signed in")
-    return Finding("person", "failed", f"the token is about {email}", "Issue it for the person who signed in.")
+        return Finding("person", "passed", "the token is for the person who signed in")
+    return Finding("person", "failed", f"the token is for {email}", "Issue it for the person who signed in.")
 
 
 def _times(visit: Visit, claims: Claims) -> Iterator[Finding]:
@@ -142,16 +152,16 @@ def _times(visit: Visit, claims: Claims) -> Iterator[Finding]:
             abs(off) <= ACCURATE,
             "the two clocks agree",
             f"the provider's clock is {abs(off):.0f} seconds {'ahead' if off > 0 else 'behind'}",
-            "Let both servers take their time from NTP.",
+            "Synchronise both servers with NTP.",
         )
     if claims.issued_at is not None and claims.expires_at is not None:
         lifetime = claims.expires_at - claims.issued_at
         yield _advise(
             "lifetime",
             0 < lifetime <= GOOD_LIFETIME,
-            f"a token lives {lifetime:.0f} seconds",
-            f"a token lives {lifetime:.0f} seconds, which a thief could use",
-            f"One minute is enough; at most {GOOD_LIFETIME} seconds are good.",
+            f"a token is valid for {lifetime:.0f} seconds",
+            f"a token is valid for {lifetime:.0f} seconds, long enough to be stolen and used",
+            f"One minute is enough; use at most {GOOD_LIFETIME} seconds.",
         )
 
 
@@ -160,15 +170,15 @@ def repeated(visits: Sequence[Visit], provider: Provider) -> Iterator[Finding]:
     came = [visit for visit in visits if visit.journey.token]
     if len(came) < len(visits):
         stuck = next(visit.journey.stuck for visit in visits if not visit.journey.token)
-        remedy = "Who is signed in there should come back without typing anything."
+        remedy = "People who are signed in there should return without typing anything."
         yield Finding("second_visit", "advice", f"a second visit brought no token: {stuck}", remedy)
     else:
-        yield Finding("second_visit", "passed", "who is signed in comes back without typing anything")
+        yield Finding("second_visit", "passed", "a signed-in person returns without typing anything")
     if len(came) < 2:
         return
     ids = [visit.claims.token_id for visit in came if visit.claims and visit.claims.token_id]
     if len({visit.journey.token for visit in came}) < len(came) or len(set(ids)) < len(ids):
-        remedy = "Make a new token with a new jti for each request: the second use of one is refused."
+        remedy = "Create a new token with a new jti for each request: a second use is rejected."
         yield Finding(
             "fresh_tokens", "failed", "the same token, or the same jti, was sent twice", remedy, "token_replayed"
         )
@@ -177,14 +187,14 @@ def repeated(visits: Sequence[Visit], provider: Provider) -> Iterator[Finding]:
         yield _advise(
             "token_ids",
             all(len(token_id) >= MIN_TOKEN_ID for token_id in ids) and not _in_sequence(ids),
-            "the jti are long and follow no order",
-            "the jti are short, or follow one another",
-            "Use 128 random bits: two tokens must never have the same jti, and nobody should guess one.",
+            "the jti values are long and not sequential",
+            "the jti values are short or sequential",
+            "Use 128 random bits: a jti must be unique and impossible to guess.",
         )
     if any(visit.claims and visit.claims.nonce not in (None, visit.nonce) for visit in came):
-        remedy = "Take the nonce from each request anew."
+        remedy = "Take the nonce from the current request each time."
         yield Finding(
-            "fresh_nonce", "failed", "a later visit brought the nonce of another one", remedy, "nonce_mismatch"
+            "fresh_nonce", "failed", "a later visit brought the nonce of an earlier one", remedy, "nonce_mismatch"
         )
 
 

@@ -1,8 +1,8 @@
 """Inspect a token: every check, passed or failed, and what to do about it.
 
-The same checks as at a sign-in, in the same order, but run to the end: a claim is judged though the signature failed,
-and is then marked as unverified. Pure: nothing is spent, looked up or let in, and `near_misses` only words what is
-wrong. Whether the token was spent before, and whose account it leads to, are the caller's to add.
+Runs the same checks as a sign-in, in the same order, but to the end: claims are checked even if the signature failed,
+and are then marked as unverified. Pure: spends nothing and opens nothing. `near_misses` explains what is wrong. The
+caller adds whether the token was spent before, and whose account it belongs to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sp.signin.verification import Case, Check, check_nonce, check_required, che
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 
-# Without these claims a check has nothing to look at: that is no pass.
+# Without these claims a check has nothing to look at, so it has not passed.
 LOOKS_AT = {
     "issuer": ("iss",),
     "audience": ("aud",),
@@ -42,27 +42,29 @@ LOOKS_AT = {
     "strict_lifetime": ("exp",),
     "strict_email": ("email",),
 }
-NO_WAY_WITHOUT_JTI = "Have the identity provider send it. No setting can do without: the token could be used twice."
+NO_WAY_WITHOUT_JTI = (
+    "Have the identity provider send it. It is always required: without it the token could be used twice."
+)
 REMEDIES = {
-    "token_type_wrong": "Send a sign-in token: typ JWT or none, and none of the marks of other tokens.",
+    "token_type_wrong": "Send a sign-in token: typ JWT or no typ, and no claims of other kinds of tokens.",
     "algorithm_not_allowed": "Set the same algorithm on both sides.",
-    "key_unavailable": "Look at the keys or the key endpoint of this provider: no token can be checked without one.",
-    "claim_missing": "Have the identity provider send it, or take it out of what is required or mapped.",
-    "claim_invalid": "Have the identity provider send another value.",
-    "token_too_old": "A fresh token is made for each sign-in: a stored one is refused, and so is one of a slow clock.",
-    "token_expired": "If this token is an old one, inspect a fresh one.",
-    "issuer_mismatch": "Take the value of iss over into the expected issuer, if it is the right sender's.",
-    "audience_mismatch": "Have the token made for this gateway, or correct the expected audience.",
-    "nonce_mismatch": "The identity provider must put the nonce of the request into the token, or do not require it.",
-    "email_not_allowed": "Add the domain to email_domains, if its people are to come in.",
+    "key_unavailable": "Check the keys or the JWKS endpoint of this provider. Without a key, no token can be verified.",
+    "claim_missing": "Have the identity provider send it, or remove it from the required claims or the field matching.",
+    "claim_invalid": "Have the identity provider send a valid value.",
+    "token_too_old": "Create a new token for each sign-in, with the current time. Stored tokens are rejected.",
+    "token_expired": "If this token is old, inspect a new one.",
+    "issuer_mismatch": "If this is the right sender, copy the value of iss to the expected issuer.",
+    "audience_mismatch": "Have the token issued for this gateway, or correct the expected audience.",
+    "nonce_mismatch": "Copy the nonce of the request to the token, at the identity provider, or do not require it.",
+    "email_not_allowed": "To allow people of this domain, add it to email_domains.",
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check. `unverified`: it is about content that no signature vouches for.
+    """The result of one check. `unverified`: it is about content that no valid signature covers.
 
-    `code` is that of the refusal. `advice` is for what works, and would be better otherwise.
+    `code` is that of the rejection. `advice` marks what works but should be improved.
     """
 
     check: str
@@ -85,7 +87,7 @@ def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now:
     payload, finding = _payload(parts, unverified_token)
     about_content = [finding]
     if payload is None:
-        about_content.append(Finding("claims", "skipped", "there are no claims that could be looked at"))
+        about_content.append(Finding("claims", "skipped", "there are no readable claims"))
     else:
         about_content += _claims(payload, header, provider, _likely_key(keys, header), now)
     return findings + [replace(found, unverified=not verified) for found in about_content]
@@ -106,24 +108,24 @@ def _form(token: str) -> tuple[Parts | None, Finding]:
 def _algorithm(header: Mapping[str, Any], provider: Provider) -> Finding:
     if not isinstance(header.get("alg"), str):
         hints = " ".join(near_misses.explain_header(header))
-        return _failed("algorithm", AlgorithmNotAllowed("the header names no algorithm"), hints)
+        return _failed("algorithm", AlgorithmNotAllowed("the header has no alg"), hints)
     try:
         check_algorithm(header, provider.algorithm)
     except AlgorithmNotAllowed as rejection:
         return _failed("algorithm", rejection)
-    return Finding("algorithm", "passed", f"{provider.algorithm}, as the setting says")
+    return Finding("algorithm", "passed", f"{provider.algorithm}, as configured")
 
 
 def _signature(parts: Parts | None, keys: KeySet | None, provider: Provider) -> Finding:
     if keys is None or not keys.keys:
-        return _failed("signature", KeyUnavailable(f"there is no key for {provider.algorithm} to check it with"))
+        return _failed("signature", KeyUnavailable(f"there is no {provider.algorithm} key to verify it with"))
     if parts is None:
-        return Finding("signature", "skipped", "a token of this form has no signature that could be checked")
+        return Finding("signature", "skipped", "a token of this form has no signature to verify")
     try:
         key = verify_signature(parts, keys, provider.algorithm)
     except SignatureInvalid as rejection:
         return _failed("signature", rejection, near_misses.explain_signature(parts, keys, provider.algorithm))
-    return Finding("signature", "passed", f"made with the key {key.kid or key.fingerprint}")
+    return Finding("signature", "passed", f"valid, made with the key {key.kid or key.fingerprint}")
 
 
 def _payload(parts: Parts | None, token: str) -> tuple[Mapping[str, Any] | None, Finding]:
@@ -141,16 +143,18 @@ def _claims(
     payload: Mapping[str, Any], header: Mapping[str, Any], provider: Provider, key: TokenKey | None, now: float
 ) -> Iterator[Finding]:
     claims, bad_types = _parse(payload, provider)
-    yield from bad_types.values() or [Finding("claim_types", "passed", "times are numbers, the other claims are text")]
+    yield from bad_types.values() or [
+        Finding("claim_types", "passed", "times are numbers, the other claims are strings")
+    ]
     if any(isinstance(value, float) for value in (claims.issued_at, claims.expires_at, claims.not_before)):
-        remedy = "Send whole seconds: services elsewhere refuse fractions."
+        remedy = "Send whole seconds: some services reject fractions."
         yield Finding("claim_types", "advice", "a time has a fraction, which is allowed", remedy)
     missing: set[str] = set()
     for check in checks_of(provider):
         if check is check_required:
             yield from _required(claims, header, provider, now, missing)
         elif check is check_strict_header and key is None:
-            yield Finding("strict_header", "skipped", "without a key it is not known which kid the header must name")
+            yield Finding("strict_header", "skipped", "without a key the expected kid is unknown")
         else:
             # Only the check of the header looks at the key, and that one was just dealt with.
             yield _run(check, Case(header, claims, provider, key, now), bad_types, missing)  # type: ignore[arg-type]
@@ -187,7 +191,7 @@ def _required(
             yield _failed("required", rejection, near_misses.misspelt(name, claims.raw) or remedy)
     if not missing:
         names = ", ".join(name for name in provider.required_claims if name != "nonce")
-        yield Finding("required", "passed", f"every required claim is there: {names}")
+        yield Finding("required", "passed", f"every required claim is present: {names}")
 
 
 def _run(check: Check, case: Case, bad_types: Collection[str], missing: Collection[str]) -> Finding:
@@ -196,13 +200,13 @@ def _run(check: Check, case: Case, bad_types: Collection[str], missing: Collecti
         check(case)
     except Rejection as rejection:
         if rejection.code == "claim_missing" and (rejection.claim in bad_types or rejection.claim in missing):
-            return Finding(name, "skipped", f"what is the matter with {rejection.claim} was said above")
+            return Finding(name, "skipped", f"the problem with {rejection.claim} is reported above")
         return _failed(name, rejection, _clock_remedy(rejection, case))
     needed = LOOKS_AT.get(name, ())
     if needed and not any(claim in case.claims.raw for claim in needed):
         return Finding(name, "skipped", f"the token has no {' and no '.join(needed)}")
     if wrong := [claim for claim in needed if claim in bad_types]:
-        return Finding(name, "skipped", f"{' and '.join(wrong)} has a wrong type, so it could not be judged")
+        return Finding(name, "skipped", f"{' and '.join(wrong)} has the wrong type, so it could not be checked")
     return Finding(name, "passed", (check.__doc__ or "").strip())
 
 
@@ -217,7 +221,7 @@ def _clock_remedy(rejection: Rejection, case: Case) -> str:
 def _nonce(claims: Claims, provider: Provider) -> Finding:
     if claims.nonce is not None:
         return Finding(
-            "nonce", "skipped", "there is a nonce; only the browser that asked for it can tell if it is its own"
+            "nonce", "skipped", "the token has a nonce; it can be checked only in the browser that started the sign-in"
         )
     try:
         check_nonce(claims, provider, frozenset())
@@ -234,7 +238,7 @@ def _profile(claims: Claims, provider: Provider) -> Finding:
         hint = near_misses.misspelt(rejection.claim or "", claims.raw) if rejection.code == "claim_missing" else ""
         return _failed("profile", rejection, hint)
     filled = ["id", "email", *profile.fields, *profile.attributes, *(["groups"] if profile.groups is not None else [])]
-    return Finding("profile", "passed", f"{profile.email}; fields that are filled: {', '.join(filled)}")
+    return Finding("profile", "passed", f"{profile.email}; fields filled: {', '.join(filled)}")
 
 
 def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:

@@ -1,4 +1,4 @@
-"""One sign-in at a real identity provider, up to the moment at which its token would reach us.
+"""Run one sign-in at a real identity provider, up to the moment when its token would reach us.
 
 The token is caught there: nothing is spent, and no session is opened here.
 """
@@ -62,7 +62,7 @@ def travel(browser: Browser, start: str, parameter: str, credentials: Credential
             if following is None:
                 return journey
             page = following
-        journey.stuck = f"no token came within {MAX_STEPS} pages"
+        journey.stuck = f"no token arrived within {MAX_STEPS} pages"
     except ExchangeFailed as error:
         journey.stuck = (
             f"{origin_of(journey.carrier.next or journey.carrier.address) if journey.pages else start}: {error}"
@@ -98,10 +98,12 @@ def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentia
     if form is None:
         return _go_on(browser, journey, page, credentials)
     if credentials is None:
-        journey.stuck = "the provider asks for a password again"
+        journey.stuck = "the identity provider asks for a password again"
         return None
     if journey.typed_at is not None:
-        journey.stuck = f"the form came back with status {page.status}: the e-mail address or the password was refused"
+        journey.stuck = (
+            f"the form was shown again with status {page.status}: the e-mail address or the password was rejected"
+        )
         return None
     journey.typed_at = len(journey.pages)
     typed = {form.first("password") or "": credentials.password}
@@ -113,7 +115,7 @@ def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentia
 def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
     """A page without a password: one that asks for the name first, or one whose script would send its only form."""
     if page.status >= 400:
-        journey.stuck = f"the provider answered {page.status}: {page.title or 'a page without a title'}"
+        journey.stuck = f"the identity provider answered {page.status}: {page.title or 'a page without a title'}"
         return None
     for form in page.forms:
         name = _name_field(form)
@@ -121,7 +123,7 @@ def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credenti
             return browser.submit(form, **{name: credentials.email})
     if len(page.forms) == 1 and not page.forms[0].first("text", "email", "tel", "search"):
         return browser.submit(page.forms[0])
-    journey.stuck = f"there is no form to sign in with on the page {page.title or page.address.partition('?')[0]!r}"
+    journey.stuck = f"there is no sign-in form on the page {page.title or page.address.partition('?')[0]!r}"
     return None
 
 

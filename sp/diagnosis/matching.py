@@ -1,4 +1,4 @@
-"""Which claim fills which field, and what is left over on both sides.
+"""Show which claim fills which field, and which claims and fields are left over.
 
 Mistyped field matchings make no error: a field just stays empty. So they are shown. Pure.
 """

@@ -1,4 +1,4 @@
-"""The report of a trial sign-in: the token judged to the end, and its claims held against the field matching.
+"""Report on a trial sign-in: the result of every check, and what the field matching makes of the claims.
 
 Pure but for the keys, which may come from the provider's key endpoint. Whose account the token leads to, and whether
 it was spent before, `sp.diagnosis.trials` adds.
@@ -84,7 +84,7 @@ def shown(value: Any) -> str:
     try:
         return json.dumps(value, indent=2, ensure_ascii=False)
     except RecursionError:
-        return "(nested too deeply to be shown)"
+        return "(nested too deeply to show)"
 
 
 def storable(value: Any) -> Any:
@@ -117,13 +117,17 @@ def _judge_nonce(verified: Verified, nonce: str, trusted: Trusted) -> Finding:
     try:
         check_nonce(verified.claims, trusted.provider, frozenset({nonce}))
     except Rejection as rejection:
-        remedy = "The identity provider must put the nonce of the request into the token, or do not require it."
+        remedy = "Have the identity provider copy the nonce of the request to the token, or turn off require_nonce."
         return Finding("nonce", "failed", rejection.detail, remedy, rejection.code)
     if verified.claims.nonce is None:
-        remedy = "If the identity provider can echo the nonce, have it do so: it binds a token to the browser."
+        remedy = "If the identity provider can send the nonce back, turn that on: it binds a token to the browser."
         return Finding("nonce", "advice", "the token has no nonce, and none is required", remedy)
-    may_require = "" if trusted.provider.require_nonce else "It comes back, so you can require it (require_nonce)."
-    return Finding("nonce", "passed", "the nonce is the one that this browser was given", may_require)
+    may_require = (
+        ""
+        if trusted.provider.require_nonce
+        else "The identity provider sends it back, so you can require it (require_nonce)."
+    )
+    return Finding("nonce", "passed", "the nonce is the one that this browser received", may_require)
 
 
 def _unverified_payload(unverified_token: str) -> Mapping[str, Any] | None:

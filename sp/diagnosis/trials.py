@@ -1,4 +1,4 @@
-"""Trial sign-ins: what would happen, worked out to the end, without a session and without a change to any account.
+"""Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
 An administrator tries a provider out before anybody depends on it. The token that comes back is judged as at a
 sign-in, check by check, and the account that it leads to is looked up in the same way. One thing is done for good: a

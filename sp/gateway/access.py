@@ -1,4 +1,4 @@
-"""What the three skins of the gateway share: who is asking, what the rules say of it, where a sign-in begins.
+"""Share what the three entry points of the gateway need: the session, the decision of the rules, the sign-in URL.
 
 A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
 stands here and in `sp.policy.decision`, so that no skin can be more generous than another.
@@ -138,7 +138,7 @@ class Keeper:
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is no UTF-8 and so no path.
+    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is not UTF-8 and so not a path.
 
     Overlong encodings of "." and "/" are no UTF-8, and some servers read them all the same.
     """

@@ -1,4 +1,4 @@
-"""The application to protect: SP_APP names it, each worker imports it for itself.
+"""Import the protected application that SP_APP names, in each worker.
 
 It is imported after the fork and nowhere else, as many applications start threads when they are imported, and a thread
 does not survive a fork. What is not a WSGI application is refused at the start, as far as that shows from outside.

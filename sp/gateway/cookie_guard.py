@@ -1,4 +1,4 @@
-"""An application behind the gateway sets cookies of its own, and never one of ours. Pure but for the log.
+"""Keep the application behind the gateway from setting one of our cookies. Pure but for the log.
 
 A page that can be brought to set a cookie of the visitor's choice, or that passes on what another server sets, could
 plant a session: the person would work in somebody else's account without noticing. So a Set-Cookie of our names is

@@ -1,4 +1,4 @@
-"""How the gateway turns a request away: a page for a person, JSON for a script, and the same reason in both.
+"""Answer a denied request: a page for a person, JSON for a script, with the same reason in both.
 
 Pages are rendered by the gateway's own Flask application, which is entered by a door that no address leads to: a
 reason in the environ, where no header reaches. What needs no page is answered here, without waking Flask.
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:
     """Return the reason behind a *verdict* other than "let in" and "sign in"."""
     if verdict is Verdict.FORBID:
-        text = "You are signed in, but this page is for others."
-        return TurnedAway(403, "forbidden", "Not for this account", text, session, tuple(_missing(rule)))
+        text = "You are signed in, but your account may not open this page."
+        return TurnedAway(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
     if verdict is Verdict.FOREIGN_PAGE:
-        text = "A page of another site tried to open this connection in your name, and was stopped."
-        return TurnedAway(403, "foreign_origin", "A foreign page", text, session)
-    text = "It has dots, slashes or characters in a place where two programs could read two addresses out of it."
-    return TurnedAway(400, "path_ambiguous", "This address can be read in two ways", text)
+        text = "A page of another site tried to open this connection in your name. The gateway blocked it."
+        return TurnedAway(403, "foreign_origin", "Request from another site", text, session)
+    text = (
+        'The URL contains "..", "//" or encoded characters that different servers interpret differently. '
+        "Check the URL, or go to the page through a link."
+    )
+    return TurnedAway(400, "path_ambiguous", "This URL is ambiguous", text)
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
@@ -43,26 +46,26 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
     text = (
-        f'The request came for "{host[:100]}". Sign-in works under one name only, because browsers give cookies back '
-        "to the name that set them. If this is the name that people should use, it has to be set as SP_EXTERNAL_URL; "
-        "if a proxy stands in front, it has to pass the Host header on."
+        f'You opened this site as "{host[:100]}". Sign-in works under one host name only, because browsers return '
+        "cookies only to the host that set them. Use the link below. If you run this site and people should use this "
+        "name, set it in SP_EXTERNAL_URL. If there is a proxy in front, it must pass on the Host header."
     )
-    return TurnedAway(status, "host_foreign", "This site is reached under another name", text, link=own.external_url)
+    return TurnedAway(status, "host_foreign", "This site has another host name", text, link=own.external_url)
 
 
 def _unknown_port(host: str, guess: str, status: int) -> TurnedAway:
     """A demo inside another server cannot know that server's port. A redirect to the wrong one helps nobody."""
     text = (
-        f'The request came for "{host[:100]}", but this demo of the gateway has no settings and takes {guess} for its '
-        f"address. Start it again with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real people."
+        f'You opened this site as "{host[:100]}", but this demo of the gateway has no settings and assumes the URL '
+        f"{guess}. Restart it with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real users."
     )
-    return TurnedAway(status, "host_foreign", "The gateway does not know its own address", text)
+    return TurnedAway(status, "host_foreign", "The gateway does not know its own URL", text)
 
 
 def store_down() -> TurnedAway:
-    """The database cannot say who is asking, so nobody is let in."""
+    """Deny the request, because the database cannot say who is asking."""
     text = f"{StoreUnavailable.explanation} {StoreUnavailable.remedy}"
-    return TurnedAway(503, StoreUnavailable.code, "Please wait a moment", text, headers=(("Retry-After", "10"),))
+    return TurnedAway(503, StoreUnavailable.code, "Temporarily unavailable", text, headers=(("Retry-After", "10"),))
 
 
 @dataclass(frozen=True)
@@ -126,4 +129,4 @@ def _missing(rule: Rule) -> Iterable[str]:
     if rule.email_domains:
         yield f"an e-mail address at {' or '.join(sorted(rule.email_domains))}"
     if rule.users:
-        yield "to be named in person"
+        yield "to be listed by e-mail address"

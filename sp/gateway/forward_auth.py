@@ -1,4 +1,4 @@
-"""Forward-auth: a proxy asks whether a request may pass, and we answer it, never the request itself.
+"""Forward-auth: answer a proxy that asks whether a request may pass. The request itself never comes here.
 
 Two skins, for proxies speak two languages. nginx (auth_request) knows 2xx, 401 and 403 and turns everything else into
 500; Caddy and Traefik hand our answer to the browser as it is. Every answer that lets somebody in carries every
@@ -72,7 +72,7 @@ class ForwardAuth:
                 return self._let_in(session, asked, environ, start_response)
         except Misreported as error:
             log.warning("forward-auth (%s) refused: %s", skin, error)
-            text = f"The proxy asks in a way that cannot be believed: {error}."
+            text = f"The request of the proxy is invalid: {error}."
             return self._answers.say(environ, start_response, 403 if skin == NGINX else 400, text)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response, asked.method)
@@ -122,4 +122,4 @@ class ForwardAuth:
     def _check_route(self, asked: Asked, decision: Decision) -> None:
         """Break the loop of a proxy that asks about the sign-in itself, in place of passing it on to us."""
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
-            raise Misreported(f"{asked.path} is the gateway's own address: the proxy has to pass it on without asking")
+            raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")

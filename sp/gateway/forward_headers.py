@@ -1,4 +1,4 @@
-"""What a proxy tells us of the request that it asks about. Pure: headers in, facts out.
+"""Parse what a proxy reports about the request that it asks about. Pure: headers in, facts out.
 
 Each proxy has headers of its own, and only those are read: where two sets are read, a client writes the one that its
 proxy does not. A header that is missing, comes twice or makes no sense is refused, never guessed.
@@ -29,7 +29,7 @@ class Misreported(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The request asked about. `path` is decoded once, and empty if it is no UTF-8; `raw_path` and `query` are raw.
+    """The request asked about. `path` is decoded once, and empty if it is not UTF-8; `raw_path` and `query` are raw.
 
     `spellings` are the raw path as rules are asked about it, if that is another than `path`.
     """

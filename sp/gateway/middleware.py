@@ -1,4 +1,4 @@
-"""The gateway as WSGI middleware: stands in front of any application and tells it who is there.
+"""WSGI middleware: protect any application, and pass it the identity of the signed-in person.
 
     from sp.gateway import Gateway
     application = Gateway(application)

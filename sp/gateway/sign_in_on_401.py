@@ -1,4 +1,4 @@
-"""An application that says 401 by itself: to a person whom nobody knows, its answer is the beginning of a sign-in.
+"""Start a sign-in when the application answers 401 to a person without a session.
 
 Only the answer's status is looked at. Any other answer passes on as it comes, streamed and with its `close()`; a 401
 is thrown away, and closed, before anything of it was sent.

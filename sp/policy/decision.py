@@ -1,4 +1,4 @@
-"""The one decision of the gateway: request facts and identity in; let in, sign in or refuse out.
+"""Decide about a request: facts and identity in; allow, sign in or deny out.
 
 Pure, so that the three skins (WSGI middleware, nginx, forward-auth) cannot differ in what they decide, and so that it
 can be tried on every path without a server.

@@ -1,4 +1,4 @@
-"""Say which rule decides about a request, and why: the decision of `sp.policy.decision` in words. Pure."""
+"""Explain the decision of `sp.policy.decision` in words: which rule decides about a request, and why. Pure."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Explanation:
 def explain(
     rules: Sequence[Rule], own: OwnAddresses, method: str, address: str, person: Person | None
 ) -> Explanation:  # fmt: skip
-    """Return what happens to *method* *address*, as it stands in a request line, for *person* or for nobody."""
+    """Return what happens to *method* *address*, as written in a request line, for *person* or without a session."""
     raw_path, question, query = address.partition("?")
     methods = in_query(query)
-    why = ["the query is never looked at"] if question and not methods else []
+    why = ["rules ignore the query"] if question and not methods else []
     path = _decode(raw_path)
     if path and own.include(path) and is_unambiguous(path):
-        why.append("it is the gateway's own address, which decides for itself; no rule is asked")
+        why.append("the path belongs to the gateway itself, so rules do not apply")
         return Explanation(method, path, "own address", None, "none", tuple(why), refused=False)
     spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
     spellings = () if spelling == path else (spelling,)
     decision = Policy(rules).decide(method, path, person, spellings=spellings, overrides=methods)
-    why += [f"the query names the method {name}, so rules for that one count as well" for name in methods]
+    why += [f"the query names the method {name}, so the rules for that method apply as well" for name in methods]
     why += _reasons(decision, path, person)
     why += _near_misses(rules, method, path, decision.rule)
     number = next((position for position, rule in enumerate(rules, 1) if rule is decision.rule), None)
@@ -61,8 +61,8 @@ def explain(
 
 def _rule_text(decision: Decision) -> str:
     if decision.verdict is Verdict.AMBIGUOUS:
-        return "none is asked"
-    return "no rule matches, so any signed-in person may"
+        return "rules do not apply"
+    return "no rule matches, so every signed-in person is allowed"
 
 
 def describe(rule: Rule) -> str:
@@ -87,18 +87,18 @@ def _decode(raw_path: str) -> str:
 
 def _reasons(decision: Decision, path: str, person: Person | None) -> list[str]:
     if decision.verdict is Verdict.AMBIGUOUS:
-        return ["the path can be read in two ways (dot segment, // or \\, control character, no UTF-8), so it is "
-                "refused before any rule"]  # fmt: skip
+        return ["the path is ambiguous (dot segment, // or \\, control character, invalid UTF-8), so it is "
+                "rejected before any rule"]  # fmt: skip
     found = []
     if decision.reading != path:
-        found.append(f"an application may read the path as {decision.reading}, and the strictest answer counts")
+        found.append(f"an application may read the path as {decision.reading}, so the strictest decision applies")
     if decision.verdict is Verdict.SIGN_IN:
-        found.append("nobody is signed in")
+        found.append("the request has no signed-in person")
     elif decision.verdict is Verdict.FORBID and person is not None:
         groups = ", ".join(sorted(person.groups)) or "none"
-        found.append(f"{person.email} is not among those named (groups: {groups})")
+        found.append(f"{person.email} does not match the rule (groups: {groups})")
     elif decision.rule.allow == "members" and person is not None:
-        found.append(f"{person.email} is among those named")
+        found.append(f"{person.email} matches the rule")
     return found
 
 
@@ -109,7 +109,7 @@ def _near_misses(rules: Sequence[Rule], method: str, path: str, decided: Rule) -
         if rule is decided:
             break
         if rule.path in (f"{path}/", path.removesuffix("/")) and rule.path != path:
-            found.append(f"rule {number} is for {rule.path}, which is another path than {path}")
+            found.append(f"rule {number} is for {rule.path}, which is a different path from {path}")
         elif rule.methods and method.upper() not in rule.methods and Rule(rule.path).covers(method, path):
             found.append(f"rule {number} has the path but not the method")
     return found if decided is SIGNED_IN or found else []

@@ -1,4 +1,4 @@
-"""The methods that a request names beside the one of its request line. Pure.
+"""Find the methods that a request names in addition to that of its request line. Pure.
 
 Forms can send GET and POST only, so some frameworks take another method from a header or from `_method`. A rule for
 some methods would then decide about a method that is never run. So each method that is named anywhere counts: in every

@@ -1,4 +1,4 @@
-"""The path as the request line spells it, where it is known: one more reading that the rules must allow. Pure.
+"""Find the raw path of the request line, if known: one more reading that the rules must allow. Pure.
 
 PATH_INFO is decoded, and `/public%2fx` looks like `/public/x` in it. An application that routes the raw path sees one
 segment there, and serves another page than the one that the rule was asked about. gunicorn says what it received in
@@ -39,7 +39,7 @@ def spelled(raw_path: str) -> str:
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # no server hands over anything but octets; what is no path is refused
+        return ""  # servers hand over bytes only; what is not a path is rejected
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 

@@ -1,4 +1,4 @@
-"""Rules from TOML: `[[rules]]` into what `sp.policy.decision` decides by.
+"""Parse the access rules: `[[rules]]` of a TOML file into what `sp.policy.decision` decides by.
 
 Pure. A gateway that guesses what its operator meant stands open where he believes it shut, so whatever could
 surprise him is refused at start, all mistakes at once: patterns, spellings that no request has, rules that can never
@@ -36,7 +36,7 @@ class RulesRefused(ValueError):
 def parse_rules(tables: object, own: OwnAddresses) -> tuple[Rule, ...]:
     """Return the rules in *tables*, the value of `rules` in the TOML file. Raises RulesRefused."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise RulesRefused(["rules: write each rule as a table of its own, headed [[rules]]"])
+        raise RulesRefused(["rules: write each rule as a separate table with the heading [[rules]]"])
     if len(tables) > MAX_RULES:
         raise RulesRefused([f"rules: at most {MAX_RULES}"])
     mistakes: list[str] = []
@@ -54,7 +54,7 @@ def parse_rules(tables: object, own: OwnAddresses) -> tuple[Rule, ...]:
 def warnings(rules: Sequence[Rule]) -> list[str]:
     """Return what an operator may not have meant, one sentence each."""
     return [
-        f'the rule for "{rule.path}" says nothing about "{rule.path[:-1]}", without the slash at its end'
+        f'the rule for "{rule.path}" does not cover "{rule.path[:-1]}" without the slash at the end'
         for rule in rules
         if len(rule.path) > 1
         and rule.path.endswith("/")
@@ -71,12 +71,12 @@ class _Reader:
 
     def rule(self) -> Rule | None:
         for name in self._table.keys() - KEYS:
-            self.mistakes.append(f"{name} is no part of a rule: it has path, methods and allow")
+            self.mistakes.append(f"{name} is unknown: a rule has path, methods and allow")
         path, methods, allow = self._path(), self._methods(), self._allow()
         if path is not None and allow == "anyone":
             self._check_public(path)
         elif "everything" in self._table:
-            self.mistakes.append('everything goes with path = "/" and allow = "anyone" only')
+            self.mistakes.append('everything is allowed only with path = "/" and allow = "anyone"')
         if path is None or allow is None or self.mistakes:
             return None
         if isinstance(allow, str):
@@ -86,7 +86,7 @@ class _Reader:
     def _path(self) -> str | None:
         path = self._table.get("path")
         if not isinstance(path, str) or not path.startswith("/"):
-            self.mistakes.append("path must be a text that begins with /")
+            self.mistakes.append("path must be a string that begins with /")
             return None
         if flaw := self._flaw(path):
             self.mistakes.append(f'path "{path}" {flaw}')
@@ -95,13 +95,15 @@ class _Reader:
 
     def _flaw(self, path: str) -> str | None:
         if found := _PATTERN.search(path):
-            return f"has {found[0]}, as if it were a pattern: a path is a prefix if it ends in /, else exact"
+            return (
+                f"has {found[0]}, but patterns are not supported: a path that ends in / is a prefix, any other is exact"
+            )
         if "%" in path:
-            return "has a %: write it decoded"
+            return "has a %: write the path decoded"
         if not is_unambiguous(path):
-            return "has a dot segment, // or a control character: no request with it is ever let in"
+            return "has a dot segment, // or a control character: requests with such a path are always rejected"
         if self._own.include(path):
-            return "is an address of the gateway itself, where no rule is asked"
+            return "is a path of the gateway itself, where rules do not apply"
         return None
 
     def _check_public(self, path: str) -> None:
@@ -109,22 +111,22 @@ class _Reader:
         if path == "/":
             if self._table.get("everything") is not True:
                 self.mistakes.append(
-                    'path "/" is a prefix: with allow = "anyone" it opens every page of the application. Name what is '
-                    "public, or add everything = true if all of it is"
+                    'path "/" is a prefix: with allow = "anyone" it opens every page of the application. List the '
+                    "public paths, or add everything = true if all of them are"
                 )
         elif met:
-            self.mistakes.append(f'path "{path}" is public, and reaches over {met}, which is the gateway\'s own')
+            self.mistakes.append(f'path "{path}" is public, but includes {met}, which belongs to the gateway')
         elif "everything" in self._table:
-            self.mistakes.append('everything goes with path = "/" only')
+            self.mistakes.append('everything is allowed only with path = "/"')
 
     def _methods(self) -> frozenset[str]:
         methods = self._table.get("methods", [])
         if not isinstance(methods, list) or ("methods" in self._table and not methods):
-            self.mistakes.append("methods must be a list with at least one method; without it, all are meant")
+            self.mistakes.append("methods must be a list with at least one method; leave it out to mean every method")
             return frozenset()
         for method in methods:
             if not isinstance(method, str) or not _METHOD.match(method):
-                self.mistakes.append(f"methods: {method!r} is no method: they are written in capitals, such as GET")
+                self.mistakes.append(f"methods: {method!r} is not a method: write it in capitals, such as GET")
         return frozenset(method for method in methods if isinstance(method, str))
 
     def _allow(self) -> str | dict[str, frozenset[str]] | None:
@@ -135,21 +137,21 @@ class _Reader:
             self.mistakes.append('allow must be "anyone", "signed-in" or a table of groups, users and email_domains')
             return None
         for name in allow.keys() - set(MEMBERS):
-            self.mistakes.append(f"allow: {name} is unknown: there are groups, users and email_domains")
+            self.mistakes.append(f"allow: {name} is unknown: use groups, users or email_domains")
         return {name: self._members(name, allow[name]) for name in MEMBERS if name in allow}
 
     def _members(self, name: str, values: object) -> frozenset[str]:
         if not isinstance(values, list) or not values or not all(isinstance(v, str) and v.strip() for v in values):
-            self.mistakes.append(f"allow: {name} must be a list with at least one text")
+            self.mistakes.append(f"allow: {name} must be a list with at least one string")
             return frozenset()
         if name == "groups":
             return frozenset(values)
         folded = [value.strip().lower() if value.isascii() else value.strip() for value in values]
         if name == "users":
-            self.mistakes += [f"allow: users: {v} is no e-mail address" for v in folded if v.find("@") < 1]
+            self.mistakes += [f"allow: users: {v} is not an e-mail address" for v in folded if v.find("@") < 1]
             return frozenset(folded)
         domains = [value.removeprefix("@") for value in folded]
-        self.mistakes += [f"allow: email_domains: {v} is no domain" for v in domains if not _DOMAIN.match(v)]
+        self.mistakes += [f"allow: email_domains: {v} is not a domain" for v in domains if not _DOMAIN.match(v)]
         return frozenset(domains)
 
 
@@ -166,7 +168,7 @@ def _never_asked(rules: Sequence[Rule | None]) -> list[str]:
         if any(not other.methods for _number, other in earlier) or (rule and rule.methods and rule.methods <= answered):
             numbers = ", ".join(str(number) for number, _other in earlier)
             found.append(
-                f"rules[{position + 1}]: is never asked, for rule {numbers} comes first and answers in its place"
+                f"rules[{position + 1}]: never applies: rule {numbers} comes first and matches the same requests"
             )
     return found
 

@@ -1,4 +1,4 @@
-"""Providers in the database: applied from a file, saved from the settings page, removed; every change is audited.
+"""Store providers in the database: apply them from a file, remove them, and audit every change.
 
 Keys are sealed on their way in. A change is validated whole before anything is written, and a file that is applied
 twice changes nothing.
@@ -195,7 +195,7 @@ def _read(document: Mapping[str, Any], own: OwnAddresses) -> tuple[list[tuple[Pr
             continue
         keys = settings.get("keys", [])
         if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            mistakes.append(f"{name}: keys: must be a list of texts")
+            mistakes.append(f"{name}: keys: must be a list of strings")
             continue
         try:
             found.append((parse_provider(name, settings, own), keys))

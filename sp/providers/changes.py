@@ -1,4 +1,4 @@
-"""What a change of the providers leaves in the audit trail: settings before and after, keys by fingerprint only.
+"""Record a provider change for the audit trail: settings before and after, keys by fingerprint only.
 
 A creation is told by what differs from the preset; a removal by everything, as what a preset means may have changed
 since. Written within the transaction of the change.

@@ -1,4 +1,4 @@
-"""Changes that an administrator makes on the settings page: one provider at a time, validated whole, audited.
+"""Apply changes from the settings page: one provider at a time, validated as a whole, audited.
 
 Two administrators who edit at once do not overwrite each other in silence: a change names the version that it was
 made on, and is refused if that is no longer the present one. A provider that the operator's file defines is changed
@@ -72,7 +72,7 @@ class ProviderEditor:
         key = new_key(provider, material, mistakes) if material or not provider.jwks_url else None
         with self._writing.begin() as connection:
             if "name" not in mistakes and rows.load_one(connection, name) is not None:
-                mistakes["name"] = f"there is a provider {name} already"
+                mistakes["name"] = f"the provider {name} already exists"
             self._check_default(connection, provider, mistakes)
             if mistakes:
                 raise ProviderRefused(mistakes)
@@ -143,7 +143,7 @@ class ProviderEditor:
             if len(kept) == len(stored.keys):
                 return
             if not kept and not stored.provider.jwks_url:
-                raise ProviderRefused({"keys": "the last key stays: add another one first, or disable the provider"})
+                raise ProviderRefused({"keys": "the last key stays: add another key first, or disable the provider"})
             wanted: dict[str, str | None] = {key.fingerprint: None for key in kept}
             rows.write_keys(connection, name, stored.keys, wanted, self._vault)
             audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
@@ -208,5 +208,5 @@ def _parse(name: str, settings: Mapping[str, Any], own: OwnAddresses, mistakes: 
 
 def _known(stored: StoredProvider | None, name: str) -> StoredProvider:
     if stored is None:
-        raise ProviderUnknown(f"there is no provider {name[:60]}")
+        raise ProviderUnknown(f"the provider {name[:60]} does not exist")
     return stored

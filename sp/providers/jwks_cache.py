@@ -1,4 +1,4 @@
-"""The last good keys of each key endpoint, in the database, so that a restart while it is down locks nobody out.
+"""Keep each JWKS endpoint's last good keys in the database, so that a restart works while it is down.
 
 They are public, but not to be planted: whoever can write to the database only must not gain a key that signs people
 in. So they are sealed like the configured keys, together with the provider and the address that they belong to, and

@@ -1,4 +1,4 @@
-"""The keys that an identity provider publishes at an address: fetched with care, and kept.
+"""Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
 A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
 thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart, for at
@@ -71,7 +71,7 @@ def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
     except TokenMalformed as rejection:
         raise ExchangeFailed(rejection.detail) from rejection
     if not isinstance(members, list):
-        raise ExchangeFailed("the answer is no key set: it has no list named keys")
+        raise ExchangeFailed("the response is not a key set: it has no list named keys")
     return KeySet(tuple(_usable(members, algorithm))[:MAX_KEYS])
 
 
@@ -180,7 +180,7 @@ class KeyEndpoint:
             if self._keys is None:
                 self._keys = self._saved()
         except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
-            self._problem = "an unexpected error, which stands in the log"
+            self._problem = "an unexpected error; see the log"
             log.exception("the keys of %s could not be taken over", self.provider)
         finally:
             with self._lock:
@@ -218,9 +218,9 @@ def _published(key: TokenKey) -> dict[str, Any]:
 
 def _load(member: Any, algorithm: str) -> TokenKey:
     if not isinstance(member, dict):
-        raise KeyRefused("it is no JSON object")
+        raise KeyRefused("it is not a JSON object")
     if PRIVATE_MEMBERS & member.keys():
         raise KeyRefused("it is a private key or a secret, which everybody knows by now")
     if not isinstance(member.get("kid", ""), str):
-        raise KeyRefused("its kid is no text")
+        raise KeyRefused("its kid is not a string")
     return load_jwk(member, algorithm)

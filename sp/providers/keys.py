@@ -1,4 +1,4 @@
-"""Which keys a provider is to have after a change, and what is wrong with those that it has.
+"""Work out which keys a provider has after a change, and what is wrong with the stored ones.
 
 Decides; `sp.providers.edit` writes. What a key must be to be one at all is the policy of `shared.keys`.
 """

@@ -1,4 +1,4 @@
-"""The sessions that one provider has opened: how many there are, and ending them all.
+"""Count and end the sessions that one provider has opened.
 
 A provider that is disabled or removed signs nobody in any more, but what it opened before goes on until it ends; an
 administrator who no longer trusts it ends those as well.

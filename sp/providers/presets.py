@@ -1,4 +1,4 @@
-"""Presets: defaults that carry what a named product does, so that its published samples work as they are.
+"""Presets: defaults for named products, so that their published samples work unchanged.
 
 Pure. A setting that is given beats the preset's; what neither says has the default of `sp.providers.provider.Provider`.
 """

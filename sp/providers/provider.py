@@ -1,4 +1,4 @@
-"""What is trusted, and how far: one identity provider as the gateway's setting. Pure.
+"""Define one identity provider as the gateway's setting: what is trusted, and how far. Pure.
 
 A `Provider` is built by `parse_provider` from the names of the wire contract, as a TOML file, the settings page and
 the command line give them, and is right by construction: whoever holds one need not check it again. Keys are not part
@@ -106,7 +106,7 @@ def parse_name(text: str) -> str:
     """Return the provider name in lower case, or raise ProviderRefused (seed: LoginRadius, "Auto-lower cased")."""
     name = text.strip().lower()
     if not NAME.match(name):
-        raise ProviderRefused({"name": "must begin with a letter; letters, digits, - and _; 1 to 60 characters"})
+        raise ProviderRefused({"name": "must begin with a letter and have 1 to 60 letters, digits, - and _"})
     return name
 
 
@@ -168,9 +168,9 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
     if not {"id", "email"} <= set(dict(provider.mapping)):
         yield "mapping", "id and email are required"
     if not {"iat", "exp"} & set(provider.required_claims):
-        yield "required_claims", "must have iat or exp, or a token would be good for ever"
+        yield "required_claims", "must have iat or exp, or a token would never expire"
     if provider.jwks_url and provider.algorithm in SYMMETRIC:
-        yield "jwks_url", "goes with RS and ES algorithms only"
+        yield "jwks_url", "is only for RS and ES algorithms"
     elif provider.jwks_url and not is_safe_address(provider.jwks_url):
         yield "jwks_url", "must be https, except on this machine"
 
@@ -181,8 +181,8 @@ def _circles(provider: Provider, own: OwnAddresses) -> Iterator[tuple[str, str]]
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (
             "error_url",
-            f"is an address of the gateway itself: use a page of the application, another site, or {ERROR_PAGE}",
+            f"is a URL of the gateway itself: use a page of the application, another site, or {ERROR_PAGE}",
         )
     path = own.path_at(provider.return_url)
     if path is not None and own.is_sign_in(path):
-        yield "return_url", "is a step of a sign-in, which would begin again and again: use a page of the application"
+        yield "return_url", "would start the sign-in again, without end: use a page of the application"

@@ -1,4 +1,4 @@
-"""The providers that a worker trusts at the moment: settings and opened keys, at hand for each request.
+"""Cache the providers that a worker trusts, with settings and decrypted keys, for each request.
 
 Reads the database again when the settings have changed, which it asks at most every SP_SESSION_CACHE seconds. Keys
 are imported here, once, because importing one costs more than a whole sign-in.
@@ -123,7 +123,7 @@ class ProviderRegistry:
         self._refresh()
         trusted = self._trusted.get(name.lower())
         if trusted is None:
-            raise ProviderUnknown(f"there is no provider {name[:60]}")
+            raise ProviderUnknown(f"the provider {name[:60]} does not exist")
         return trusted
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""What an administrator should know about settings that are allowed, and may not be what was meant.
+"""Warn about settings that are valid but risky.
 
 Pure. A setting that can never be right is a mistake, and refused by `sp.providers.provider`. What is named here works,
 but lets somebody in, or keeps people out, in a way that is easily overlooked.
@@ -17,25 +17,24 @@ def risks_of(provider: Provider) -> list[str]:
 
 
 def _of_strangers(provider: Provider) -> Iterator[str]:
-    """Yield what may let in, or show to others, what should not be."""
+    """Yield what may give strangers access, or show them secrets."""
     for name in ("login_url", "logout_url", "return_url", "error_url"):
         address = getattr(provider, name)
         if address.startswith("http:") and not is_safe_address(address):
-            yield f"{name} uses http: anyone on the way can read and change what passes. Use https."
+            yield f"{name} uses http: anyone on the network path can read and change the traffic. Use https."
     if provider.allow_short_secret:
-        yield "A secret that is shorter than its hash is allowed: it can be guessed off line. Use a longer one."
+        yield "A secret shorter than its hash is allowed. It can be guessed offline. Use a longer one."
     if provider.unsolicited == "accept":
-        yield "Sign-ins that nobody asked for are accepted: a stranger can sign people in to his own account."
+        yield "Unsolicited sign-ins are accepted: an attacker can sign other people in to the attacker's account."
     elif _needs_no_nonce(provider):
         yield (
-            "A nonce is not required: while a person's own sign-in is under way, a foreign page can bring a token of "
-            "another account in its place. If the identity provider sends the nonce back (a trial sign-in tells), "
-            "require it."
+            "A nonce is not required: during a person's sign-in, a page of another site can inject a token of another "
+            "account. If the identity provider sends the nonce back (a trial sign-in shows this), require it."
         )
     if provider.strict and not (provider.issuer.expected and provider.audience.expected):
         yield "Issuer and audience are required, but no expected value is set for both."
     if "query" in provider.deliveries and "form" not in provider.deliveries:
-        yield "Tokens come in the address only, where logs and histories see them. Allow the form as well."
+        yield "Tokens arrive only in the URL, so they end up in logs and browser histories. Allow the form as well."
 
 
 def _needs_no_nonce(provider: Provider) -> bool:
@@ -45,22 +44,22 @@ def _needs_no_nonce(provider: Provider) -> bool:
 
 
 def _of_shutting_out(provider: Provider) -> Iterator[str]:
-    """Yield what may keep people out who should come in, or part them from their accounts."""
+    """Yield what may lock people out, or separate them from their accounts."""
     if not provider.login_url:
-        yield "There is no login URL: people can come from the identity provider, but cannot be sent to it."
+        yield "There is no login URL: people can start at the identity provider, but cannot be sent there."
     elif provider.deliveries == ("header",):
         yield (
-            "Tokens are taken from the Authorization header only, and no browser can bring one there: whoever is sent "
-            "to the login URL comes back and is refused. Allow the form or the query, or clear the login URL."
+            "Tokens are accepted in the Authorization header only, and browsers cannot send them there: people who are "
+            "sent to the login URL come back and are rejected. Allow the form or the query, or clear the login URL."
         )
     if provider.expiry_adjustment <= -provider.max_age:
         yield (
-            f"exp is shortened by {-provider.expiry_adjustment} seconds, and no token may be older than "
-            f"{provider.max_age}: a token that is made for no longer than that has expired before it comes."
+            f"exp is shortened by {-provider.expiry_adjustment} seconds, and a token may be at most {provider.max_age} "
+            "seconds old: a token with a lifetime up to that has expired before it arrives."
         )
     matching = dict(provider.mapping)
     if provider.update_email and set(matching.get("id", ())) <= set(matching.get("email", ())):
         yield (
-            "People are known by their e-mail address, and the address is to be updated: whoever gets another one is "
-            "somebody else here, with a new account. Match id with a claim that stays, such as sub."
+            "People are identified by their e-mail address, and update_email is on: a person whose e-mail address "
+            "changes gets a new account. Match id with a claim that does not change, such as sub."
         )

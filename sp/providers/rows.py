@@ -1,4 +1,4 @@
-"""The rows of a provider and its keys: read and written within the caller's transaction.
+"""Read and write the rows of a provider and its keys within the caller's transaction.
 
 Who may change what, and whether it makes sense, is decided by `sp.providers.apply` (files, command line) and
 `sp.providers.edit` (settings page).

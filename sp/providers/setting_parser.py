@@ -1,4 +1,4 @@
-"""Read the settings of a provider one by one, and collect every mistake on the way.
+"""Read the settings of a provider one by one, and collect every error.
 
 Pure. Says what each setting may be by itself; what settings mean together is decided by `sp.providers.provider`.
 """
@@ -17,7 +17,7 @@ from sp.redirects import is_own_path
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}\Z")
 CLAIM = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}\Z")
-NO_CLAIM = "the name of a claim has 1 to 100 characters and no white space"
+NO_CLAIM = "a claim name must have 1 to 100 characters and no white space"
 LABEL = re.compile(r"(?!-)[a-z0-9\u0080-\U0010ffff-]{1,63}(?<!-)\Z")  # RFC 1035, 2.3.1, and letters of any script
 MAX_DOMAIN_LENGTH = 253  # RFC 1035, section 3.1, as text
 TAKEN_PARAMETERS = ("return_to", "nonce", "code", "reference")  # of /sso/start, a login URL and the error page
@@ -58,7 +58,7 @@ class Reader:
             self.preset = "ispring"
         for name in settings:
             if name not in {*defaults, "keys"}:
-                self.mistakes[name] = "is no setting of a provider"
+                self.mistakes[name] = "is not a setting of a provider"
         self.settings: dict[str, object] = {**defaults, **PRESET_SETTINGS[self.preset], **settings}
 
     def text(self, name: str, longest: int = 2048) -> str:
@@ -88,7 +88,7 @@ class Reader:
     def texts(self, name: str) -> tuple[str, ...]:
         values = self.settings[name]
         if not isinstance(values, (list, tuple)) or not all(isinstance(v, str) and v.strip() for v in values):
-            return self.refuse(name, "must be a list of texts", ())
+            return self.refuse(name, "must be a list of strings", ())
         return tuple(dict.fromkeys(value.strip() for value in values))
 
     def required_claims(self, name: str) -> tuple[str, ...]:
@@ -99,7 +99,7 @@ class Reader:
         return tuple(dict.fromkeys((*claims, "jti")))
 
     def domains(self, name: str) -> tuple[str, ...]:
-        """Domains, as they stand behind the @ of an address, which may be written along."""
+        """Domains: the part after the @ of an e-mail address. A leading @ is allowed."""
         # As addresses are compared: only ASCII letters without case.
         domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
         wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
@@ -114,20 +114,26 @@ class Reader:
     def address(self, name: str) -> str:
         value = self.text(name)
         if value and not is_web_address(value):
-            return self.refuse(name, "must be an absolute http or https address", "")
+            return self.refuse(name, "must be an absolute http or https URL", "")
         return value
 
     def return_address(self, name: str) -> str:
         value = self.text(name)
         if value and not is_own_path(value) and not is_web_address(value):
-            return self.refuse(name, "must be a path that begins with one /, or an absolute http or https address", "")
+            return self.refuse(name, "must be a path that begins with one /, or an absolute http or https URL", "")
         return value
 
     def parameter(self, name: str) -> str:
         value = self.text(name)
         if value in TAKEN_PARAMETERS:
-            return self.refuse(name, f"{value} has a meaning of its own in the addresses of a sign-in", "jwt")
-        return value if PARAMETER.match(value) else self.refuse(name, "must be a plain parameter name", "jwt")
+            return self.refuse(name, f"{value} is a reserved query parameter", "jwt")
+        return (
+            value
+            if PARAMETER.match(value)
+            else self.refuse(
+                name, "must be a parameter name of 1 to 60 letters, digits, _ . and -, starting with a letter", "jwt"
+            )
+        )
 
     def expectation(self, name: str) -> Expectation:
         """A text alone is the expected value. A member that is left out has the preset's value."""
@@ -142,7 +148,9 @@ class Reader:
         if not isinstance(expectation.expected, str) or not (
             isinstance(expectation.match, bool) and isinstance(expectation.required, bool)
         ):
-            return self.refuse(name, "needs a text (expected) and true or false (match, required)", NOTHING_EXPECTED)
+            return self.refuse(
+                name, "must have a string in expected, and true or false in match and required", NOTHING_EXPECTED
+            )
         return expectation
 
     def mapping(self) -> FieldMatching:
@@ -156,11 +164,11 @@ class Reader:
         for field, claims in {**preset, **given}.items():
             names = [claims] if isinstance(claims, str) else claims
             if not FIELD.match(str(field)):
-                wrong.append(f"{field!r} is no field name: small letters, digits and _")
+                wrong.append(f"{field!r} is not a valid field name: use lower-case letters, digits and _")
             elif not isinstance(names, (list, tuple)) or not all(map(_is_claim, names)):
                 wrong.append(f"{field} must have the name of a claim, or a list of names: {NO_CLAIM}")
             elif field == "id" and (foreign := TOKEN_CLAIMS.intersection(name.strip() for name in names)):
-                wrong.append(f"id must name a person, and {_quoted(foreign)} is about the token")
+                wrong.append(f"id must identify a person, but {_quoted(foreign)} describes the token")
             elif found := tuple(name.strip() for name in names if name.strip()):
                 matching[field] = found
         if wrong:
@@ -178,11 +186,11 @@ def _is_claim(name: object) -> bool:
 
 
 def _fault_of_domain(text: str) -> str:
-    """Return why *text* is no domain, or ""."""
+    """Return why *text* is not a domain, or ""."""
     if text.startswith("*"):
-        return "must be a domain without a star; domains below it are named one by one"
+        return "must be a domain without a wildcard; list each subdomain"
     if not text.isprintable() or len(text) > MAX_DOMAIN_LENGTH or not all(map(LABEL.match, text.split("."))):
-        return "is no domain: write what stands behind the @ of an address"
+        return "is not a domain: enter the part after the @ of an e-mail address"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Identity in a request: what strangers wrote there is taken out, what the gateway knows is put in.
+"""Remove identity headers that clients sent, and add those that the gateway knows to be true.
 
 Pure. Applications and proxies tell each other who somebody is by headers, and a header is what anyone may send. So
 everything that could pass for identity goes, in every spelling that a server or a framework folds together:

@@ -1,4 +1,4 @@
-"""Who is asking: a person's browser for a page, or a script or program for data? Pure.
+"""Classify a request: does a browser navigate to a page, or does a script or program ask for data? Pure.
 
 A person is sent to the sign-in; a script that is sent there gets a page in place of its data, or an error from the
 browser that nobody can read, so it is told 401 (complaint of many: "302 for XHR"). Browsers say which it is

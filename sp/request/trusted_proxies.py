@@ -1,4 +1,4 @@
-"""Whom to believe about where a request came from: trusted proxies, known by the socket's peer, and nobody else.
+"""Accept forwarded headers from trusted proxies only, which the socket's peer IP identifies.
 
 Pure. A header says who sent a request, and anyone can write one; the peer's address is what the kernel saw. So trust
 is decided before anything is read, and what a client wrote into X-Forwarded-For itself is never reached: the list is

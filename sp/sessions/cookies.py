@@ -1,4 +1,4 @@
-"""The gateway's session cookie: its name, how it is set, and how it is read without being fooled."""
+"""Name, set and read the gateway's session cookie, safe against forged duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which sessions end: those that are named, those that a provider's sign-out names, and those opened with them.
+"""End sessions: those named, those that a provider's sign-out names, and those opened with them.
 
 An access token that a browser's sign-in handed out is a session beside the browser's, and ends with it, whoever ends
 that and however. Every ending in the gateway is this module's one statement, so no caller can forget the second half.

@@ -1,4 +1,4 @@
-"""Looking at sessions: one by its public name, a person's, how many there are. Nothing here counts as use or ends one.
+"""Look up sessions without touching them: one by its public ID, all of a person, how many there are.
 
 What is shown are the rows themselves, as the database has them now; what a request is let in by is
 `sp.sessions.store`, with its cache.

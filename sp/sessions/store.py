@@ -1,4 +1,4 @@
-"""Sessions, kept on the server, and the cache in front of them.
+"""Store sessions on the server, with a cache in front.
 
 The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
 believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.

@@ -1,4 +1,4 @@
-"""What is over is deleted: spent and held tokens, sessions, counters, and what the activity log has kept long enough.
+"""Delete what has expired: spent and held tokens, sessions, counters and old activity log entries.
 
 Whatever signs in or is refused gives the occasion; the work is done beside it, in a thread that ends when nothing is
 left over. So a worker that rests does nothing, and a worker under load, or under attack, keeps up.

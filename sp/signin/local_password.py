@@ -1,4 +1,4 @@
-"""Sign in with a local password: the way in that needs no identity provider, and no key but our own.
+"""Sign in with a local password, without an identity provider and with no key but our own.
 
 Attempts are counted before the password is looked at, per account and per address, or per device where this person
 has signed in before; shared/throttling.py says why that locks nobody out. Every refusal is a line in the activity

@@ -1,4 +1,4 @@
-"""What is written into the activity log although nobody was signed in: refusals of every kind, and sign-outs.
+"""Write rejections and sign-outs to the activity log.
 
 A sign-in's own line is part of its transaction (`sp.signin.transaction`). These stand alone, and a log that cannot be
 written does not turn a refusal into something else. Neither a token nor a password is ever in a line.

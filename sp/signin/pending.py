@@ -1,4 +1,4 @@
-"""The sign-ins that a browser has begun: each with a nonce and the page to return to.
+"""Remember the sign-ins that a browser has started, each with a nonce and the page to return to.
 
 A pending sign-in binds a token to the browser that asked for it, which is what stops login CSRF. It lives in a signed
 cookie of its own, so several tabs do not overwrite each other and an anonymous request costs the database nothing.

@@ -1,4 +1,4 @@
-"""What a person is asked before a token opens a session: "Continue as X?"
+"""Sign and read the question "Continue as X?", asked before a token opens a session.
 
 A token without a nonce cannot show which sign-in it answers. Where the person did not begin that sign-in on a page of
 this site, a foreign page may have begun it and brought its own token (login CSRF). So the token is spent, nothing is

@@ -1,4 +1,4 @@
-"""Where a browser has landed lately, kept in a signed cookie of a few seconds: by it a circle is recognised.
+"""Remember a browser's recent landings in a signed cookie of a few seconds, to recognise redirect loops.
 
 A sign-in lands on the page that was asked for, a refusal on the error page of the provider's settings.
 """

@@ -1,4 +1,4 @@
-"""Local sign-in: how many passwords may be tried, counted in the gateway's database by all workers and nodes.
+"""Limit password attempts at the local sign-in, counted in the database by all workers and nodes.
 
 The limits, and why a stranger cannot lock anyone out with them, stand in shared/throttling.py. Counters whose window is
 over are deleted by `sp.signin.cleanup`.

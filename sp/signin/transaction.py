@@ -1,4 +1,4 @@
-"""A sign-in: one transaction with one commit.
+"""Run a sign-in as one transaction with one commit.
 
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
 together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent
@@ -98,7 +98,7 @@ class SignIn:
             except IntegrityError as error:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
                 if attempt == ATTEMPTS:
-                    raise EmailConflict("another sign-in took this address or id at the same moment") from error
+                    raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
         self._housekeeping.note()
         return signed_in
 

@@ -86,16 +86,16 @@ def acceptable_until(claims: Claims, provider: Provider) -> int:
 
 
 def check_type(case: Case) -> None:
-    """A sign-in token has typ JWT or none, and no `events` (RFC 8725, section 3.11; Back-Channel Logout 1.0, 2.4)."""
+    """The typ is JWT or missing, and there is no `events` claim (RFC 8725, 3.11; Back-Channel Logout 1.0, 2.4)."""
     typ = case.header.get("typ", SIGN_IN_TYPE)
     if typ.upper() != SIGN_IN_TYPE:
-        raise TokenTypeWrong(f"the token has the type {typ[:40]}, a sign-in token has the type JWT or none")
+        raise TokenTypeWrong(f"the token has the type {typ[:40]}, but a sign-in token has the type JWT or none")
     if "events" in case.claims.raw:
         raise TokenTypeWrong("the token has the claim events: it is a sign-out token")
 
 
 def check_required(case: Case) -> None:
-    """Every claim that the provider must send is there."""
+    """Every required claim is present."""
     raw = case.claims.raw
     for name in case.provider.required_claims:
         if raw.get(name) in _NOTHING and find_claim(raw, name) in _NOTHING and name != "nonce":  # see check_nonce
@@ -103,7 +103,7 @@ def check_required(case: Case) -> None:
 
 
 def check_token_id(case: Case) -> None:
-    """There is a jti, whatever the settings say, and it is short enough to be remembered."""
+    """The jti is present, whatever the settings say, and short enough to store."""
     token_id = case.claims.token_id
     if token_id is None:
         raise ClaimMissing("without a jti the token could be used twice", claim="jti")
@@ -112,25 +112,25 @@ def check_token_id(case: Case) -> None:
 
 
 def check_issuer(case: Case) -> None:
-    """iss is there if required, and as expected if it is to match (RFC 7519, section 4.1.1)."""
+    """iss is present if required, and has the expected value if it must match (RFC 7519, section 4.1.1)."""
     wanted, issuer = case.provider.issuer, case.claims.issuer
     if issuer is None and wanted.required:
         raise ClaimMissing("the claim iss is required and missing", claim="iss")
     if issuer is not None and wanted.match and wanted.expected and issuer != wanted.expected:
-        raise IssuerMismatch(f"iss is {issuer[:100]}, expected is {wanted.expected}")
+        raise IssuerMismatch(f"iss is {issuer[:100]}, expected: {wanted.expected}")
 
 
 def check_audience(case: Case) -> None:
-    """aud is there if required, and contains the expected value if it is to match (RFC 7519, section 4.1.3)."""
+    """aud is present if required, and contains the expected value if it must match (RFC 7519, section 4.1.3)."""
     wanted, audience = case.provider.audience, case.claims.audience
     if not audience and wanted.required:
         raise ClaimMissing("the claim aud is required and missing", claim="aud")
     if audience and wanted.match and wanted.expected and wanted.expected not in audience:
-        raise AudienceMismatch(f"aud is {' '.join(audience)[:100]}, expected is {wanted.expected}")
+        raise AudienceMismatch(f"aud is {' '.join(audience)[:100]}, expected: {wanted.expected}")
 
 
 def check_not_before(case: Case) -> None:
-    """Neither nbf nor iat lies in the future, beyond the clock skew (RFC 7519, sections 4.1.5 and 4.1.6)."""
+    """nbf and iat are not in the future, beyond the clock skew (RFC 7519, sections 4.1.5 and 4.1.6)."""
     latest = case.now + case.provider.clock_skew
     for name, moment in (("nbf", case.claims.not_before), ("iat", case.claims.issued_at)):
         if moment is not None and moment > latest:
@@ -138,29 +138,29 @@ def check_not_before(case: Case) -> None:
 
 
 def check_expiry(case: Case) -> None:
-    """exp, adjusted, lies in the future, give or take the clock skew (RFC 7519, section 4.1.4), and not before iat."""
+    """exp, adjusted, is in the future, within the clock skew (RFC 7519, section 4.1.4), and not before iat."""
     expires_at, issued_at = case.claims.expires_at, case.claims.issued_at
     if expires_at is None:
         if issued_at is None:
-            raise ClaimMissing("the token has neither exp nor iat, and would be good for ever", claim="exp")
+            raise ClaimMissing("the token has neither exp nor iat, so it would never expire", claim="exp")
         return
     overdue = case.now - expires_at - case.provider.expiry_adjustment - case.provider.clock_skew
     if overdue >= 0:
         raise TokenExpired(f"the token expired {case.now - expires_at:.0f} seconds ago, by this server's clock")
     if issued_at is not None and expires_at < issued_at:
-        raise ClaimInvalid("exp lies before iat", claim="exp")
+        raise ClaimInvalid("exp is before iat", claim="exp")
 
 
 def check_age(case: Case) -> None:
-    """iat is not longer ago than the provider allows; this bounds a token without exp."""
+    """iat is not older than max_age; this limits a token without exp."""
     issued_at = case.claims.issued_at
     if issued_at is not None and case.now - issued_at > case.provider.max_age + case.provider.clock_skew:
         age = case.now - issued_at
-        raise TokenTooOld(f"the token was issued {age:.0f} seconds ago, at most {case.provider.max_age} are allowed")
+        raise TokenTooOld(f"the token was issued {age:.0f} seconds ago; at most {case.provider.max_age} are allowed")
 
 
 def check_strict_header(case: Case) -> None:
-    """Strict: the header has alg, typ and kid only, and a kid where the key has one."""
+    """Strict: the header has only alg, typ and kid, and a kid if the key has one."""
     if not case.header.keys() <= STRICT_HEADER:
         surplus = ", ".join(sorted(case.header.keys() - STRICT_HEADER))
         raise TokenMalformed(f"the header has members beyond alg, typ and kid: {surplus[:100]}")
@@ -169,28 +169,28 @@ def check_strict_header(case: Case) -> None:
 
 
 def check_strict_audience(case: Case) -> None:
-    """Strict: the token is made for one recipient, us: any other could send it on to us (RFC 7519, section 4.1.3)."""
+    """Strict: the gateway is the only audience; another one could forward the token to us (RFC 7519, section 4.1.3)."""
     if len(case.claims.audience) > 1:
-        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients: the token must be for us alone")
+        raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients; the gateway must be the only one")
 
 
 def check_strict_lifetime(case: Case) -> None:
-    """Strict: the token is not made to live longer than max_age."""
+    """Strict: the lifetime of the token is at most max_age."""
     issued_at, expires_at = case.claims.issued_at, case.claims.expires_at
     if issued_at is None or expires_at is None:
         return
     if expires_at - issued_at > case.provider.max_age:
-        raise ClaimInvalid(f"exp lies more than {case.provider.max_age} seconds after iat", claim="exp")
+        raise ClaimInvalid(f"exp is more than {case.provider.max_age} seconds after iat", claim="exp")
 
 
 def check_strict_foreign(case: Case) -> None:
-    """Strict: no claim of another kind of token (RFC 8725, section 3.12), and no azp of another party."""
+    """Strict: there are no claims of other kinds of tokens (RFC 8725, section 3.12), and no azp of another party."""
     for name in FOREIGN_CLAIMS:
         if name in case.claims.raw:
             raise TokenTypeWrong(f"the claim {name} belongs to another kind of token")
     azp, expected = case.claims.raw.get("azp"), case.provider.audience.expected
     if azp is not None and (azp != expected if expected else azp not in case.claims.audience):
-        raise TokenTypeWrong("azp names another party than us")
+        raise TokenTypeWrong("azp names another party")
 
 
 def check_strict_email(case: Case) -> None:
@@ -205,7 +205,7 @@ def check_strict_email(case: Case) -> None:
 
 
 def check_strict_text(case: Case) -> None:
-    """Strict: mapped text has no control and no format characters: they make one name look like another."""
+    """Strict: mapped text has no control or format characters, which make one name look like another."""
     raw = case.claims.raw
     for name in case.provider.mapped_claims:
         value = raw[name] if name in raw else find_claim(raw, name)
@@ -245,12 +245,12 @@ def checks_of(provider: Provider) -> tuple[Check, ...]:
 
 
 def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) -> None:
-    """The nonce is one that this browser was given; where it is required, it is there (OIDC Core, 3.1.3.7)."""
+    """The nonce is one that this browser received; if required, it is present (OIDC Core, 3.1.3.7)."""
     if claims.nonce is None:
         if provider.require_nonce or "nonce" in provider.required_claims:
             raise NonceMismatch("the claim nonce is required and missing", claim="nonce")
     elif claims.nonce not in expected:
-        raise NonceMismatch("the nonce belongs to no sign-in that this browser has begun", claim="nonce")
+        raise NonceMismatch("the nonce does not belong to a sign-in that this browser started", claim="nonce")
 
 
 def is_plain_email(value: Any) -> bool:

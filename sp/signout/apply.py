@@ -1,4 +1,4 @@
-"""Signing out at an identity provider's word: the token is spent and the sessions end in one transaction."""
+"""Apply an identity provider's sign-out: spend the token and end the sessions in one transaction."""
 
 from __future__ import annotations
 

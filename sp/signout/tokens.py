@@ -1,4 +1,4 @@
-"""Check a sign-out token that an identity provider sends: whose sessions are to end. Pure.
+"""Verify a sign-out token of an identity provider, and read whose sessions end. Pure.
 
 OpenID Connect Back-Channel Logout 1.0, section 2.4 to 2.6. A sign-out token says by its type that it is one, so that
 a sign-in token never signs anyone out; and a token that we made ourselves, for the provider to read, is never taken
@@ -49,27 +49,27 @@ def check_type(header: Mapping[str, Any]) -> None:
     """The token says that it is for signing out (RFC 8725, section 3.11)."""
     typ = str(header.get("typ", "")).lower().removeprefix("application/")
     if typ != SIGN_OUT_TYPE:
-        raise TokenTypeWrong(f"this is no sign-out token: its typ must be {SIGN_OUT_TYPE}")
+        raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
 
 
 def check_event(claims: Claims, *, required: bool) -> None:
-    """The event is a sign-out, and there is no nonce, so that no part of it passes as an ID token (section 2.4)."""
+    """The event is a sign-out, and there is no nonce, so that it cannot pass as an ID token (section 2.4)."""
     events = claims.raw.get("events")
     if events is None and required:
-        raise ClaimMissing("a sign-out token has the claim events", claim="events")
+        raise ClaimMissing("a sign-out token must have the claim events", claim="events")
     if events is not None and not (isinstance(events, dict) and isinstance(events.get(LOGOUT_EVENT), dict)):
         raise ClaimInvalid("events does not name the sign-out event", claim="events")
     if "nonce" in claims.raw:
-        raise ClaimInvalid("a sign-out token has no nonce", claim="nonce")
+        raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")
 
 
 def check_origin(claims: Claims, provider: Provider, our_address: str) -> None:
     """The provider made the token, and for us."""
     if claims.issuer == our_address:
-        raise IssuerMismatch("this token was made here; it is not the provider's own word")
+        raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience
     if issuer.expected and issuer.match and claims.issuer != issuer.expected:
-        raise IssuerMismatch(f"iss is {(claims.issuer or 'missing')[:100]}, expected is {issuer.expected}")
+        raise IssuerMismatch(f"iss is {(claims.issuer or 'missing')[:100]}, expected: {issuer.expected}")
     if audience.expected and audience.match and audience.expected not in claims.audience:
         raise AudienceMismatch(f"aud does not contain {audience.expected}")
 
@@ -78,7 +78,7 @@ def check_required(claims: Claims) -> str:
     """The claims of every sign-out token are there; return the token's id."""
     for name, value in (("iat", claims.issued_at), ("exp", claims.expires_at), ("jti", claims.token_id)):
         if value is None:
-            raise ClaimMissing(f"a sign-out token has the claim {name}", claim=name)
+            raise ClaimMissing(f"a sign-out token must have the claim {name}", claim=name)
     token_id = claims.token_id or ""
     if len(token_id) > MAX_TOKEN_ID_LENGTH:
         raise ClaimInvalid(f"jti is longer than {MAX_TOKEN_ID_LENGTH} characters", claim="jti")
@@ -89,7 +89,7 @@ def check_clock(claims: Claims, provider: Provider, now: float) -> None:
     """The token was made a moment ago and has not expired, give or take the clock skew."""
     issued_at, expires_at, skew = claims.issued_at or 0.0, claims.expires_at or 0.0, provider.clock_skew
     if max(issued_at, claims.not_before or 0.0) > now + skew:
-        raise TokenNotYetValid("the token is dated in the future: the clocks differ")
+        raise TokenNotYetValid("the token was issued in the future: the clocks differ")
     if now - expires_at - skew >= 0:
         raise TokenExpired(f"the token expired {now - expires_at:.0f} seconds ago, by this server's clock")
     if now - issued_at > provider.max_age + skew:
@@ -108,7 +108,7 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
     if sid is not None and (not isinstance(sid, str) or not sid):
         raise ClaimInvalid("sid must be text", claim="sid")
     if sid is None and claims.subject is None and not subjects and not emails:
-        raise ClaimMissing("the token names nobody: it has neither sub nor sid", claim="sub")
+        raise ClaimMissing("the token does not identify a person or session: it has neither sub nor sid", claim="sub")
     last = min(claims.expires_at or 0, (claims.issued_at or 0) + provider.max_age)
     return SignOut(
         provider=provider.name,

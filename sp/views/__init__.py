@@ -1,1 +1,1 @@
-"""The gateway's own addresses: thin functions that read the request, call one part of the gateway and answer."""
+"""The gateway's own URLs: thin functions that read the request, call one component and answer."""

@@ -1,4 +1,4 @@
-"""The signed-in person's own page: profile and sessions, with a way to end each."""
+"""Show the signed-in person's profile and sessions, and end sessions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EndForm(FlaskForm):  # type: ignore[misc]
 @views.get("/account")
 @login_required
 def show() -> ResponseReturnValue:
-    """Show who is signed in, and where."""
+    """Show the profile and the sessions of the signed-in person."""
     session = current_user.session
     sessions = core().session_finder.list_of(session.account_id)
     return page("sp/account.html", session=session, sessions=sessions, form=EndForm())
@@ -32,7 +32,7 @@ def show() -> ResponseReturnValue:
 @views.post("/account/sessions/<public_id>/end")
 @login_required
 def end(public_id: str) -> ResponseReturnValue:
-    """End one of one's own sessions."""
+    """End one of the person's own sessions."""
     if EndForm().validate_on_submit():
         mine = current_user.session
         core().sessions.end(public_id=public_id, account_id=mine.account_id)
@@ -48,7 +48,7 @@ def end(public_id: str) -> ResponseReturnValue:
 @views.post("/account/sessions/end-others")
 @login_required
 def end_others() -> ResponseReturnValue:
-    """End every session but this one."""
+    """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
         for other in core().session_finder.list_of(mine.account_id):

@@ -1,7 +1,7 @@
-"""The addresses for clients without a browser: a token is exchanged for an access token, used, and revoked.
+"""Endpoints for clients without a browser: exchange a token for an access token, use it, and revoke it.
 
 They read no cookie and set none, so there is nothing that a foreign site could make a browser do here. The session of
-an access token is of a kind of its own: a browser's cookie never counts as one, nor the other way round.
+an access token is a separate kind: a browser's cookie never counts as one, nor the other way round.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def answer_programs() -> ResponseReturnValue | None:
     g.wants_json = True
     doubled = [name for name, values in request.form.lists() if len(values) > 1]
     if doubled:
-        return jsonify(error="invalid_request", error_description="a parameter is given twice"), 400
+        return jsonify(error="invalid_request", error_description="a parameter is repeated"), 400
     return None
 
 
@@ -43,7 +43,7 @@ def revoke() -> ResponseReturnValue:
 
 @views.get("/api/userinfo")
 def userinfo() -> ResponseReturnValue:
-    """Tell whose access token this is: the profile that applications get, `sub` being the account's id here."""
+    """Return the profile of the person that the access token belongs to; `sub` is the account's ID here."""
     session: Session = protector.acquire_token()
     profile = {name: value for name, value in describe(session).items() if name not in NOT_FOR_CLIENTS}
     return jsonify({"sub": str(session.account_id), "preferred_username": session.login, **profile})

@@ -1,4 +1,4 @@
-"""The page of those who are not let in: who they are, what is missing, and how to go on."""
+"""Show the page for denied requests: who is signed in, what is required, and what to do now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ views = Blueprint("turned_away", __name__)
 
 @dataclass(frozen=True)
 class TurnedAway:
-    """Why a request is not let in. `missing` is what the person would need, one phrase each; `link` a way on."""
+    """Why a request is denied. `missing` lists what the person needs, one phrase each; `link` is where to continue."""
 
     status: int
     code: str
@@ -35,7 +35,7 @@ class TurnedAway:
 
 @views.get(DOOR)
 def turned_away() -> ResponseReturnValue:
-    """Show why. From outside nothing leads here: the reason stands where no header reaches."""
+    """Show the reason. This URL answers 404 from outside: the reason is in the environ, which headers cannot set."""
     reason = request.environ.get(KEY)
     if not isinstance(reason, TurnedAway):
         abort(404)

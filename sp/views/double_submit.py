@@ -1,4 +1,4 @@
-"""Where a token that comes a second time leads: nowhere, but for the browser that it has signed in."""
+"""Handle a replayed token: redirect the browser that already used it; reject everyone else."""
 
 from __future__ import annotations
 

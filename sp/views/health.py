@@ -1,4 +1,4 @@
-"""Alive, and able to serve."""
+"""Health checks: is the process alive, and is it ready to serve?"""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ views = Blueprint("health", __name__)
 
 @views.get("/healthz")
 def alive() -> ResponseReturnValue:
-    """The process answers."""
+    """Answer that the process is alive."""
     return jsonify(status="alive")
 
 
 @views.get("/readyz")
 def ready() -> ResponseReturnValue:
-    """What a sign-in needs is there; 503 names what is missing, `warnings` what will be missed soon."""
+    """Check what a sign-in needs. 503 lists what is missing; `warnings` lists what may fail soon."""
 
     missing, warnings = [], []
     try:
         if not is_up_to_date(core().engine, MIGRATIONS):
-            missing.append("database: its schema is not that of this version")
+            missing.append("database: its schema does not match this version")
         warnings.append(clock_complaint(core().engine))
         if trouble := write_trouble(core().engine):
-            missing.append(f"database: nothing can be written: {trouble}")
+            missing.append(f"database: cannot be written: {trouble}")
     except DatabaseError:
         missing.append("database: does not answer")
     replay = core().replay

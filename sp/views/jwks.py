@@ -1,4 +1,4 @@
-"""The gateway's public keys, by which an application checks the identity assertion."""
+"""Publish the gateway's public keys, with which applications verify the identity assertion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-out that an identity provider asks for: server to server, and through the browser.
+"""Handle sign-out requests of identity providers: server to server, and through the browser.
 
 Both take a sign-out token and nothing else. The one through the browser ends the session of that browser only (and the
 access token that came with it), and only if it is the person's whom the token names; neither ever begins a sign-in by
@@ -39,7 +39,7 @@ NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, Issu
 
 @views.post("/sso/logout/backchannel")
 def back_channel() -> ResponseReturnValue:
-    """End sessions at the provider's word, and say how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
+    """End sessions as the provider requests, and return how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
 
     A provider that hears "0" knows that its person may still be signed in here, and need not tell them otherwise.
     """
@@ -55,7 +55,7 @@ def back_channel() -> ResponseReturnValue:
 
 @views.get("/sso/logout/jwt")
 def front_channel() -> ResponseReturnValue:
-    """End this browser's session, if it is that of the person whom the token names, and say what happened."""
+    """End this browser's session if it belongs to the person in the token, and show what happened."""
     if request.method == "HEAD":
         return "", 200  # looked at, not opened
     secret, session = browser_secret(), browser_session()
@@ -80,7 +80,7 @@ def front_channel() -> ResponseReturnValue:
 def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
     """Return what the one token says. Which provider sent it is shown by the signature alone."""
     if len(tokens) != 1 or not tokens[0]:
-        raise TokenMissing("exactly one sign-out token is expected")
+        raise TokenMissing("exactly one sign-out token is required")
     refusals: list[Rejection] = []
     patience = Patience()  # for all of them together
     for trusted in core().registry.enabled():
@@ -101,7 +101,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
     g.provider = None
-    raise max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that could have signed it"))
+    raise max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that can have signed it"))
 
 
 def _how_far(rejection: Rejection) -> int:

@@ -1,4 +1,4 @@
-"""Counters for Prometheus, told to this machine and to trusted proxies' side only."""
+"""Serve metrics for Prometheus, to localhost and trusted proxies only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine
 
 FAMILIES = {
-    "decision": ("lychgate_decisions", "Requests for the application, by what was decided.", ("skin", "verdict")),
-    "event": ("lychgate_events", "Sign-ins, refusals, restarts, questions and sign-outs.", ("event", "code")),
+    "decision": ("lychgate_decisions", "Requests for the application, by decision.", ("skin", "verdict")),
+    "event": ("lychgate_events", "Sign-ins, rejections, restarts, questions and sign-outs.", ("event", "code")),
     "session_query": ("lychgate_session_queries", "Sessions looked up in the database.", ()),
 }
 FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
@@ -27,12 +27,12 @@ views = Blueprint("metrics", __name__)
 
 @views.get("/metrics")
 def metrics() -> Response:
-    """Tell the counters of all workers, and how many sessions and accounts there are."""
+    """Return the counters of all workers, and the number of sessions and accounts."""
     if not _may_know():
-        abort(403, "The counters are told to this machine and to trusted proxies only.")
+        abort(403, "Metrics are available only from localhost and trusted proxies.")
     live, active = core().session_finder.live(), core().finder.active()
     gauges = {
-        "lychgate_sessions": ("Sessions that live.", live),
+        "lychgate_sessions": ("Live sessions.", live),
         "lychgate_active_accounts": ("Accounts that may sign in: seats taken.", active),
     }
     return Response(_as_text(gauges), content_type="text/plain; version=0.0.4; charset=utf-8")

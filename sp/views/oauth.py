@@ -73,7 +73,7 @@ class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
 class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider where there are several.
 
-    Nonces, and whether a browser asked, are no matter here: nobody can be signed in against his will without a cookie.
+    Nonces do not matter here, nor who started the sign-in: without a cookie, nobody gets signed in against their will.
     """
 
     GRANT_TYPE = JWT_BEARER
@@ -94,10 +94,10 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
 
 
 class Revocation(RevocationEndpoint):  # type: ignore[misc]
-    """Ends the session of an access token, and of nothing else. What is no such token is not told from one."""
+    """Ends the session of an access token. Unknown tokens get the same 200 as valid ones (RFC 7009, section 2.2)."""
 
     def authenticate_endpoint_client(self, _request: OAuth2Request) -> None:
-        """Nobody is asked for: whoever holds the token may end it."""
+        """No client authentication: everyone who has the token may revoke it."""
 
     def authenticate_token(self, _request: OAuth2Request, _client: None) -> Session | None:
         if "token" not in request.form:
@@ -159,7 +159,7 @@ class Protector(ResourceProtector):  # type: ignore[misc]
             self.raise_error_response(error)
         except OAuth2Error:
             # "If the request lacks any authentication information, [...] SHOULD NOT include an error code"
-            body = {"error": "invalid_token", "error_description": "An access token is needed."}
+            body = {"error": "invalid_token", "error_description": "An access token is required."}
             abort(make_response(jsonify(body), 401, {"WWW-Authenticate": f'Bearer realm="{REALM}"'}))
         return session
 

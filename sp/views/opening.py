@@ -1,4 +1,4 @@
-"""Open a browser's session by a token that passed every check, and send the browser to its page."""
+"""Open a browser's session with a verified token, and redirect the browser to its page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def enter(
 ) -> Response:
     """Spend the token, or with *answered* the person's yes to it, open the session, and lead to *landing*."""
     provider = trusted.provider
-    # To no other page: whoever sends the token, or a link, names that one.
+    # To no other page: the sender of the token, or of a link, chooses that one.
     hands_out = provider.access_token_delivery != "none" and landing == return_page(provider)
     signed_in = core().sign_in.with_token(
         verified,

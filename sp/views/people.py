@@ -1,4 +1,4 @@
-"""Who is asking: Flask-Login over the gateway's own sessions."""
+"""Identify the signed-in person: Flask-Login on top of the gateway's sessions."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ def require_administrator() -> None:
     """Raise Forbidden unless the person signed in is an administrator."""
     person: Any = current_user
     if not person.session.is_admin:
-        raise Forbidden("This page is for administrators. Sign in with an administrator's account to see it.")
+        raise Forbidden(
+            "This page is for administrators. To see it, sign out and sign in with an administrator account."
+        )
 
 
 def visitor() -> Visitor:

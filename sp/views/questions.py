@@ -1,4 +1,4 @@
-"""Ask "Continue as X?" before a token opens a session that the person may not have asked for, and take the answer."""
+"""Ask "Continue as X?" before a token opens a session that the person may not want, and handle the answer."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def ask(
 
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
-    """Open the session that the person said yes to, or none."""
+    """Open the session if the person confirmed it."""
     g.provider = g.verified = g.token_key = None
     question = core().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
@@ -136,7 +136,7 @@ def _answered(question: Question) -> Pending | None:
 
 
 def _decline(key: bytes, pending: Pending | None) -> ResponseReturnValue:
-    reference = write_down(Unsolicited("the person said that the sign-in is not theirs"))
+    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"))
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
         core().held.close(key)

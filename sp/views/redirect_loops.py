@@ -1,10 +1,10 @@
-"""Break the circle of a browser that is signed in again and again, and name the cause.
+"""Stop redirect loops of a browser that is signed in again and again, and name the cause.
 
-Whoever is signed in comes back with a live session at once. A browser that lands twice on one page within seconds,
+A signed-in browser comes back with a live session at once. One that lands twice on one page within seconds,
 and begins a sign-in for it once more without one, would go round for ever. It tells us by itself: each landing is
 noted in a signed cookie of a few seconds, so that nobody else, behind the same address or not, is taken for it.
 
-Whoever was refused and sent to an error page that needs a sign-in itself would go round, too, with or without cookies.
+A rejected browser that is sent to an error page behind a sign-in would loop, too, with or without cookies.
 The address of that page tells it: it has the code and the reference of the refusal, which our own page then shows.
 
 A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, if a
@@ -90,16 +90,16 @@ def causes() -> list[str]:
     config = core().config
     if config.https and request.scheme != "https":
         return [
-            f"This site is set up as {config.external_url}, but the request came over http, and over http browsers do "
-            "not return its cookie. If a proxy in front speaks https, it has to say so (X-Forwarded-Proto) and to be "
-            "named in SP_TRUSTED_PROXIES."
+            f"This site is configured as {config.external_url}, but the request arrived over http, and browsers do not "
+            "return the cookie over http. If a proxy in front terminates https, it must send X-Forwarded-Proto and be "
+            "listed in SP_TRUSTED_PROXIES."
         ]
     if browser_secret() is not None:
         return [
-            "The browser did return the cookie, but the session is not known here: the clocks of the servers may "
-            "differ, or they do not share one database."
+            "The browser returned the cookie, but this server does not know the session. The clocks of the servers may "
+            "differ, or the servers may not share one database."
         ]
     return [
-        f"The browser returned no session cookie. It may block cookies for this site, or the site may be reached under "
-        f"another name than {config.external_url}."
+        f"The browser returned no session cookie. It may block cookies for this site, or you may have opened the site "
+        f"under another name than {config.external_url}."
     ]

@@ -1,4 +1,4 @@
-"""What becomes of a refusal: a line in the activity log, and JSON, the provider's error page, or our own."""
+"""Answer a rejection: log it, and send JSON, the provider's error page, or our own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")
 
 @views.get("/access/jwt/error")
 def error() -> ResponseReturnValue:
-    """Say what happened, what to do about it, and the reference to quote."""
+    """Show what happened, what to do now, and the reference to quote."""
     rejection = REJECTIONS.get(request.args.get("code", ""), Rejection)
     reference = request.args.get("reference", "")
     if not REFERENCE.match(reference):

@@ -1,4 +1,4 @@
-"""The sign-in page with its local form, and signing out."""
+"""Show the sign-in page with its local form, and sign out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from sp.views.people import browser_secret, browser_session, presented_session, 
 
 views = Blueprint("signin", __name__)
 log = logging.getLogger("lychgate")
-WRONG_PASSWORD = "The e-mail address or the password is wrong. Most people have no password here: use single sign-on."
+WRONG_PASSWORD = (
+    "The e-mail address or the password is wrong. Try again, or use single sign-on: most people have no local password."
+)
 SIGN_OUT_LIFETIME = 60  # seconds
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # Back-Channel Logout 1.0, section 2.4
 
@@ -47,7 +49,7 @@ class SignOutForm(FlaskForm):  # type: ignore[misc]
 
 @views.get("/login")
 def login() -> ResponseReturnValue:
-    """Offer every way to sign in. With one enabled provider and nothing else asked for, go to it."""
+    """Show every way to sign in. With exactly one enabled provider, redirect to it, unless the form was requested."""
     return_to = request.args.get("return_to", "")
     form = PasswordForm(email=request.args.get("email", ""), return_to=return_to)
     if "no_sso" in request.args or request.args.get("no_jwt") == "1":
@@ -64,7 +66,7 @@ def password() -> ResponseReturnValue:
     form = PasswordForm()
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
-        return _login_page(form, 400, problem="This form has expired. Please send it again." if expired else "")
+        return _login_page(form, 400, problem="This form has expired. Send it again." if expired else "")
     https, reference = core().config.https, new_reference()
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
     return_path = own_path(form.return_to.data, core().config.external_url) or "/"
@@ -90,7 +92,7 @@ def password() -> ResponseReturnValue:
 
 @views.get("/logout")
 def ask_sign_out() -> ResponseReturnValue:
-    """Ask before signing out: a link or an image of a foreign site must not do it."""
+    """Ask for confirmation, because a link or an image on another site must not sign people out."""
     session = browser_session()
     if session is None:
         return page("sp/signed_out.html")
@@ -102,7 +104,7 @@ def ask_sign_out() -> ResponseReturnValue:
 
 @views.post("/logout")
 def sign_out() -> ResponseReturnValue:
-    """End the session here, and then at the identity provider.
+    """End the session here and then at the identity provider.
 
     A session that nobody used for too long is ended as well: an access token that was opened with it may be in use.
     """
@@ -128,7 +130,7 @@ def _enabled_providers() -> list[Provider]:
     try:
         return [trusted.provider for trusted in core().registry.enabled()]
     except Exception:
-        log.exception("the providers cannot be read, so the sign-in page offers the local form only")
+        log.exception("cannot read the providers, so the sign-in page shows the local form only")
         return []
 
 

@@ -1,4 +1,4 @@
-"""Sign-in by token: begin it, and take the token. A refusal is raised, and answered by `sp.views.refusals`."""
+"""Sign in by token: start the sign-in, and receive the token. `sp.views.refusals` answers rejections."""
 
 from __future__ import annotations
 
@@ -51,14 +51,16 @@ class Delivery:
 @views.get("/sso/start", endpoint="start", defaults={"provider_name": None})
 @views.get("/sso/start/<provider_name>", endpoint="start")
 def start(provider_name: str | None) -> ResponseReturnValue:
-    """Begin a sign-in: remember the page and a nonce for this browser, and go to the provider."""
+    """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
     g.provider = None
     trusted = core().registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
     landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
     if not is_of_a_window(request.environ):
-        raise BadRequest("A sign-in begins in a window, and not within a page. Open the page in a window.")
+        raise BadRequest(
+            "Sign-in does not work inside a frame of another page. Open the page in its own tab or window."
+        )
     return_path = path_of_ours(landing) or ""  # "": the provider's return_url, which is on another site
     if not provider.login_url:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
@@ -79,7 +81,7 @@ def start(provider_name: str | None) -> ResponseReturnValue:
 @views.route("/access/jwt", endpoint="access_jwt", methods=["GET", "POST"], defaults={"provider_name": None})
 @views.route("/access/jwt/<provider_name>", endpoint="access_jwt", methods=["GET", "POST"])
 def take_token(provider_name: str | None) -> ResponseReturnValue:
-    """Take a token, and open a session by it."""
+    """Receive a token, and open a session with it."""
     g.provider = g.verified = g.token_key = None
     g.wants_json = prefers_json() or "Authorization" in request.headers
     if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
@@ -107,25 +109,27 @@ def _delivery(provider: Provider) -> Delivery:
     sent += [("query", value) for value in request.args.getlist(name)]
     found = [(way, unverified_token) for way, unverified_token in sent if unverified_token]
     if len(found) > 1:
-        raise TokenMalformed(f"the request has {len(found)} tokens: {', '.join(way for way, _token in found[:5])}")
+        raise TokenMalformed(
+            f"the request has {len(found)} tokens, but must have one: {', '.join(way for way, _token in found[:5])}"
+        )
     for way, unverified_token in found:
         if way not in provider.deliveries:
-            raise DeliveryNotAllowed(f"the token came by {way}; allowed: {', '.join(provider.deliveries)}")
+            raise DeliveryNotAllowed(f"the token arrived by {way}; allowed: {', '.join(provider.deliveries)}")
         return Delivery(unverified_token, way, way == "header" or prefers_json())
-    raise TokenMissing(f"there is no token: it is expected as {provider.token_parameter}")
+    raise TokenMissing(f"the token is missing; it is expected in the parameter {provider.token_parameter}")
 
 
 def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -> ResponseReturnValue:
     """Answer a client that asks for JSON: an access token, and no cookie.
 
-    Without a cookie nobody can be signed in against his will, so a token that was not asked for needs no restart.
+    Without a cookie, nobody gets signed in against their will, so an unsolicited token needs no restart.
     """
     provider = trusted.provider
     if delivery.way != "header":
         asked = core().pending.read(request.cookies, provider.name)
         if provider.unsolicited == "refuse" and not asked:
             check_nonce(verified.claims, provider, frozenset())
-            raise Unsolicited("nobody here asked for this token")
+            raise Unsolicited("this client did not start a sign-in")
         check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
     signed_in = core().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
     body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": core().sessions.lifetime}
@@ -174,7 +178,7 @@ def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) 
     provider = trusted.provider
     check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
     if not asked and provider.unsolicited != "accept":
-        raise Unsolicited("this browser has begun no sign-in")
+        raise Unsolicited("this browser did not start a sign-in")
     pending = _answered(verified, asked)
     landing = (pending.return_path if pending else "") or _wanted_path(verified) or return_page(provider)
     if pending is not None and must_ask(verified, trusted, pending):

@@ -61,7 +61,7 @@ def _name_of(provider_name: str | None) -> str | None:
 def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
     """Return the trial that the token answers: by its nonce, else the newest if nothing was begun after it.
 
-    The nonce is not verified yet, and need not be: a trial opens nothing, and an ordinary sign-in verifies it anew.
+    The nonce is not verified yet, and need not be: a trial opens nothing, and an ordinary sign-in verifies it again.
     """
     trials = core().pending.trials(request.cookies, provider)
     ordinary = core().pending.read(request.cookies, provider)

@@ -49,7 +49,7 @@ def test_a_token_replayed_by_another_signed_in_person_leaves_her_who_she_is(
     sign_in(theft, pair, MALLORY)
     theft.goto(token_address)
     expect(theft.get_by_role("heading", name="You could not be signed in")).to_be_visible()
-    expect(theft.get_by_role("link", name=f"Go on as {MALLORY.email}")).to_be_visible()
+    expect(theft.get_by_role("link", name=f"Continue as {MALLORY.email}")).to_be_visible()
     theft.goto(f"{pair.sp.url}/")
     expect_in(theft, pair, MALLORY)
 

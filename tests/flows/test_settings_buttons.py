@@ -81,7 +81,7 @@ def she_is_disabled_and_enabled(page: Page, alices: Page, pair: Pair) -> None:
     sign_in_anew = f"{pair.sp.url}/sso/start/learn?return_to=/account"  # her identity provider knows her still
     find(page, pair, ALICE.email)
     page.get_by_role("button", name="Disable").click()
-    expect(page.get_by_text(f"{ALICE.email} is disabled, and every session has ended.")).to_be_visible()
+    expect(page.get_by_text(f"{ALICE.email} is disabled, and all of its sessions have ended.")).to_be_visible()
     alices.goto(sign_in_anew)
     expect_refusal(alices, pair, "user_disabled")
     page.get_by_role("button", name="Enable").click()
@@ -111,7 +111,7 @@ def a_pasted_token_is_checked_and_opens_nothing(page: Page, pair: Pair, key: str
         with page.context.expect_page() as opened:
             page.get_by_role("button", name="Test this token").click()
         window = opened.value
-        expect(window.get_by_role("heading", name="A token, check by check")).to_be_visible()
+        expect(window.get_by_role("heading", name="Token test results")).to_be_visible()
         expect(window.get_by_text(words).first).to_be_visible()
         window.close()
     assert ALICE.email not in pair.sp_command("users", "list").stdout
@@ -119,11 +119,11 @@ def a_pasted_token_is_checked_and_opens_nothing(page: Page, pair: Pair, key: str
 
 def the_second_key_signs_sign_outs(page: Page, pair: Pair) -> None:
     page.get_by_role("button", name="Generate a second key").click()
-    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="I have saved it").click()
     rows = page.locator("#key-list .session-row")
     first = rows.first.locator("code").inner_text()
-    page.get_by_role("button", name="Sign with it").click()
-    expect(page.get_by_text("Sign-out tokens are signed with this key from now on.")).to_be_visible()
+    page.get_by_role("button", name="Sign with this key").click()
+    expect(page.get_by_text("Sign-out tokens are now signed with this key.")).to_be_visible()
     assert rows.first.locator("code").inner_text() != first
 
 

@@ -119,14 +119,14 @@ def test_a_person_who_is_no_administrator_sees_no_settings(page: Page, pair: Pai
 def enter_by_local_password(page: Page, pair: Pair) -> None:
     page.goto(f"{pair.sp.url}/login?no_sso")
     type_password(page, CAROL)
-    expect(page.get_by_role("heading", name="You are in")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are signed in")).to_be_visible()
 
 
 def create_a_provider(page: Page, pair: Pair) -> str:
     """Create the provider "learn" from a preset; return the key that is shown once. Ends on the provider's page."""
     page.goto(f"{pair.sp.url}/settings/sso/jwt")
     page.get_by_role("link", name="Create a provider").click()
-    page.get_by_role("link", name="Begin with iSpring Learn").click()
+    page.get_by_role("link", name="Start with iSpring Learn").click()
     page.get_by_label("Provider name").fill("Learn")
     page.get_by_label("Display name").fill("Learning portal")
     page.get_by_label("Identity provider URL").fill(f"{pair.idp.url}/login-token/?service=learn")
@@ -134,7 +134,7 @@ def create_a_provider(page: Page, pair: Pair) -> str:
     expect(page.get_by_role("heading", name="The provider Learning portal was created")).to_be_visible()
     key = page.get_by_label("Security key").input_value()
     assert len(key) >= 64
-    page.get_by_role("link", name="I have kept it").click()
+    page.get_by_role("link", name="I have saved it").click()
     expect(page.get_by_role("heading", name="Learning portal")).to_be_visible()
     assert key not in page.content()
     assert page.get_by_label("Return URL", exact=True).input_value() == f"{pair.sp.url}/sso/login/jwt/learn"
@@ -149,7 +149,7 @@ def match_a_field(page: Page) -> None:
     page.get_by_label(f"Field here, row {before + 1}").fill("nickname")
     page.get_by_label(f"Claim of the token, row {before + 1}").fill("given_name")
     page.get_by_role("button", name="Save", exact=True).last.click()
-    expect(page.get_by_text("The settings of Learning portal are saved.")).to_be_visible()
+    expect(page.get_by_text("The settings of Learning portal were saved.")).to_be_visible()
     expect(page.get_by_label(f"Field here, row {before}")).to_have_value("nickname")
 
 
@@ -164,7 +164,7 @@ def try_it_out(page: Page, pair: Pair) -> None:
     expect(window.get_by_text("This sign-in would succeed.")).to_be_visible()
     expect(window.get_by_text(f"A new account would be created for {ALICE.email}.")).to_be_visible()
     expect(window.get_by_role("row", name="nickname given_name Alice")).to_be_visible()
-    expect(window.get_by_role("row", name="groups groups nothing fills this field")).to_be_visible()
+    expect(window.get_by_role("row", name="groups groups no claim fills this field")).to_be_visible()
     window.close()
 
 
@@ -176,7 +176,7 @@ def is_signed_in_as_carol(page: Page, pair: Pair) -> bool:
 def generate_a_second_key(page: Page, pair: Pair) -> str:
     page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/learn")
     page.get_by_role("button", name="Generate a second key").click()
-    expect(page.get_by_role("heading", name="A key for Learning portal")).to_be_visible()
+    expect(page.get_by_role("heading", name="New key for Learning portal")).to_be_visible()
     return page.get_by_label("Security key").input_value()
 
 
@@ -192,9 +192,9 @@ def see_it_used(page: Page, pair: Pair, sign_ins: SignIns) -> None:
 
 def retire_the_first(page: Page, pair: Pair) -> None:
     page.locator("#key-list").get_by_role("button", name="Retire").first.click()
-    expect(page.get_by_role("heading", name="Retire a key that is used?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Retire a key that is in use?")).to_be_visible()
     page.get_by_role("button", name="Retire it").click()
-    expect(page.get_by_text("The key is retired.")).to_be_visible()
+    expect(page.get_by_text("The key was retired.")).to_be_visible()
     expect(page.locator("#key-list .session-row")).to_have_count(1)
 
 
@@ -219,7 +219,7 @@ def serve(pair: Pair, folder: Path, keys: Sequence[str]) -> None:
 def sign_alice_in(page: Page, pair: Pair) -> None:
     page.goto(f"{pair.sp.url}/sso/start/learn?return_to=/lessons")
     type_password(page, ALICE)
-    expect(page.get_by_role("heading", name=f"You are in, {ALICE.name}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"You are signed in, {ALICE.name}")).to_be_visible()
     expect(page.get_by_text("nickname")).to_be_visible()
 
 

@@ -206,7 +206,7 @@ def test_in_a_browser_signing_out_at_the_identity_provider_ends_an_ispring_sessi
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("listitem")).to_have_text(["The gate, as ispring has it: notified. It ended 1 session."])
     page.goto(f"{presets_pair.sp.url}/inside")
-    expect(page.get_by_role("heading", name="You are in", exact=False)).not_to_be_visible()
+    expect(page.get_by_role("heading", name="You are signed in", exact=False)).not_to_be_visible()
     expect(page.get_by_text(person.email)).not_to_be_visible()
 
 

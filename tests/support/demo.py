@@ -75,7 +75,7 @@ def sign_in(page: Page, demo: Demo) -> None:
     page.get_by_label("E-mail").fill("alice@example.com")
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("heading", name="You are in, Alice Liddell")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are signed in, Alice Liddell")).to_be_visible()
     assert page.url == f"http://127.0.0.1:{demo.sp_port}/"
 
 

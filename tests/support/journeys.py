@@ -32,7 +32,7 @@ def sign_in(page: Page, pair: Pair, person: Person, path: str = "/") -> None:
 def expect_in(page: Page, pair: Pair, person: Person, path: str = "/") -> None:
     """Expect the protected page at *path*, with *person* on it."""
     expect(page).to_have_url(pair.sp.url + path)
-    expect(page.get_by_role("heading", name=f"You are in, {person.name}")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"You are signed in, {person.name}")).to_be_visible()
     expect(page.get_by_text(person.email, exact=True).first).to_be_visible()
 
 

@@ -97,7 +97,7 @@ def administrators_pages(page: Page, pair: Pair) -> Iterator[str]:
     """The pages of Carol, who signs in with a local password."""
     page.goto(f"{pair.sp.url}/login?no_sso")
     type_password(page, CAROL)
-    expect(page.get_by_role("heading", name="You are in")).to_be_visible()
+    expect(page.get_by_role("heading", name="You are signed in")).to_be_visible()
     yield "sp-welcome-local"
     for name, path in SETTINGS_PAGES.items():
         page.goto(f"{pair.sp.url}{path}")

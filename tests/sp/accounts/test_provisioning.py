@@ -155,8 +155,8 @@ def test_an_address_is_verified_unless_the_token_says_otherwise(said: Any, verif
 @pytest.mark.parametrize(
     ("claims", "claim", "detail"),
     [
-        ({"email": None}, "email", "no claim gives the field email: looked for email"),
-        ({"sub": None}, "uid", "no claim gives the field id: looked for uid, sub"),
+        ({"email": None}, "email", "no claim fills the field email; looked for email"),
+        ({"sub": None}, "uid", "no claim fills the field id; looked for uid, sub"),
         ({"sub": ""}, "sub", "sub must not be empty"),
     ],
 )
@@ -166,11 +166,11 @@ def test_an_id_and_an_address_are_needed(claims: dict[str, Any], claim: str, det
     assert (refused.value.claim, refused.value.detail) == (claim, detail)
 
 
-NO_ADDRESS = "email is no e-mail address"
+NO_ADDRESS = "email is not an e-mail address"
 TOO_LONG = "email is longer than 254 characters"
 NO_ID = "sub must be a text or whole number of at most 512 characters"
 NO_NAME = "given_name must be text of at most 1000 characters"
-NO_GROUPS = "groups must be a list of at most 500 texts"
+NO_GROUPS = "groups must be a list of at most 500 strings"
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_only_listed_domains_are_admitted_and_none_by_a_trick_of_letters(email: 
     if admitted:
         assert profile(trusted, email=email).email == email
         return
-    with pytest.raises(EmailNotAllowed, match="the domain of the address is not among those admitted"):
+    with pytest.raises(EmailNotAllowed, match="the domain of the e-mail address is not in email_domains"):
         profile(trusted, email=email)
 
 
@@ -384,15 +384,30 @@ def test_the_same_address_is_joined_in_any_alphabet_and_a_look_alike_in_none(
 @pytest.mark.parametrize(
     ("settings", "state", "claims", "detail"),
     [
-        ({"auto_lookup": False}, {}, {}, "an account has this address, and the provider's settings join none"),
-        ({}, {"is_admin": True}, {}, "the address is an administrator's: such an account is never joined by e-mail"),
-        ({}, {"has_identity_here": True}, {}, "the account with this address has another id at this provider"),
-        ({}, {"email": "ａlice@example.com"}, {}, "the address only looks like that of an account"),
+        (
+            {"auto_lookup": False},
+            {},
+            {},
+            "an account has this e-mail address, and auto_lookup is off",
+        ),
+        (
+            {},
+            {"is_admin": True},
+            {},
+            "it is the e-mail address of an administrator, whose account is never linked",
+        ),
+        ({}, {"has_identity_here": True}, {}, "the account with this e-mail address has another ID at this provider"),
+        (
+            {},
+            {"email": "ａlice@example.com"},
+            {},
+            "the e-mail address only looks like that of an account",
+        ),
         (
             {},
             {},
             {"email_verified": False},
-            "the provider says that the address is not verified, and an account has it",
+            "the provider says that the e-mail address is not verified, and an account has it",
         ),
         ({}, {"is_active": False}, {}, "the account 1 is disabled"),
     ],

@@ -69,7 +69,7 @@ def test_a_sign_in_is_found_by_the_reference_that_was_read_out(app: Flask, carol
 
 def test_a_reference_that_was_never_given_out_is_not_found(carol: Visitor) -> None:
     assert carol.open(f"{ACTIVITY}?reference=NOSUCH").status_code == 404
-    assert "Nothing with the reference NOSUCH was written down" in carol.text
+    assert "No log entry has the reference NOSUCH" in carol.text
     assert carol.open(f"{ACTIVITY}/NOSUCH").status_code == 404
 
 
@@ -183,8 +183,8 @@ def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_
     reference = locations[-1].split("reference=")[1]
     assert carol.open(f"{ACTIVITY}?reference={reference}").status_code == 200
     assert carol.page.request.path == f"{ACTIVITY}/{reference}"
-    assert re.search(r"How often ?[1-5] time", carol.text)  # one, if an hour has just ended
-    assert "All of those people were shown this reference" in carol.text
+    assert re.search(r"Count ?[1-5] time", carol.text)  # one, if an hour has just ended
+    assert "All of those people saw this reference" in carol.text
     assert "corporate" in carol.text
     carol.open(f"{ACTIVITY}?code=signature_invalid")
     assert re.search(r"signature_invalid [1-5] time", carol.text)

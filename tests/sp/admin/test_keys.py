@@ -46,7 +46,7 @@ def generate(carol: Visitor) -> str:
 def retire(carol: Visitor, fingerprint: str) -> None:
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
-    if "Retire a key that is used?" in carol.text:
+    if "Retire a key that is in use?" in carol.text:
         carol.send(carol.form(f"{PAGE}/keys/{fingerprint}/retire"))
 
 
@@ -120,8 +120,8 @@ def test_a_key_that_was_used_is_not_taken_away_without_a_question(app: Flask, ca
     used, unused = (key.fingerprint for key in stored(app).keys)
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{used}/retire"))
-    assert "Retire a key that is used?" in carol.text
-    assert "No key that stays was ever used." in carol.text
+    assert "Retire a key that is in use?" in carol.text
+    assert "None of the remaining keys has ever been used." in carol.text
     assert f"{unused} , never used" in carol.text
     assert len(stored(app).keys) == 2
     assert signs_in(app, KEY)
@@ -134,7 +134,7 @@ def test_beside_a_key_that_is_used_the_question_says_when(app: Flask, carol: Vis
     assert signs_in(app, generate(carol))
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
-    assert "No key that stays was ever used." not in carol.text
+    assert "None of the remaining keys has ever been used." not in carol.text
     assert "last used" in carol.text
 
 
@@ -142,7 +142,7 @@ def test_a_key_that_was_never_used_goes_at_once(app: Flask, carol: Visitor) -> N
     generate(carol)
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[1].fingerprint}/retire"))
-    assert "The key is retired." in carol.text
+    assert "The key was retired." in carol.text
     assert usable_keys(app) == [KEY]
 
 
@@ -171,7 +171,7 @@ def test_the_last_key_may_go_where_there_is_a_key_endpoint(gateway: MakeGateway)
 @pytest.mark.parametrize(
     ("material", "words"),
     [
-        ("", "Paste a key, or have one generated"),
+        ("", "Paste a key first, or generate one"),
         ("too short", "the secret has 9 bytes"),
         (KEY, "the same key is given twice"),
         ("-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----", "a PEM or SSH key cannot be a shared secret"),
@@ -190,7 +190,7 @@ def test_sending_the_form_twice_generates_one_key(app: Flask, carol: Visitor) ->
     form = carol.form(ADD)
     carol.send(form, "generate")
     carol.send(form, "generate")
-    assert "Somebody has changed this provider meanwhile" in carol.text
+    assert "This provider was changed after you opened the page" in carol.text
     assert len(stored(app).keys) == 2
 
 

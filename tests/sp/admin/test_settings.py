@@ -293,7 +293,7 @@ def test_every_mistake_is_named_beside_its_field_and_nothing_typed_is_lost(app: 
     )
     answer = carol.send(form)
     assert answer.status_code == 400
-    assert "There are 5 mistakes" in carol.text
+    assert "There are 5 errors" in carol.text
     for name in ("name", "login_url", "clock_skew", "token_parameter", "keys"):
         assert f'id="{name}-errors"' in answer.text
         assert f'href="#{name}"' in answer.text
@@ -308,7 +308,7 @@ def test_a_name_that_is_taken_is_refused(app: Flask, carol: Visitor) -> None:
     before = stored(app)
     answer = carol.send(begin_provider(carol).fill(name="CORPORATE"))
     assert answer.status_code == 400
-    assert "there is a provider corporate already" in carol.text
+    assert "the provider corporate already exists" in carol.text
     assert stored(app) == before
 
 
@@ -317,7 +317,7 @@ def test_a_name_that_was_used_before_comes_with_a_warning(app: Flask, carol: Vis
     with core_of(app).engine.begin() as connection:
         connection.execute(text(KNOWN_AS))
     carol.send(begin_provider(carol))
-    assert "One account has an id of an earlier provider of this name" in carol.text
+    assert "One account has an ID of an earlier provider of this name" in carol.text
 
 
 def test_a_provider_may_bear_the_name_of_a_page(app: Flask, carol: Visitor) -> None:
@@ -399,7 +399,7 @@ def test_a_mistake_saves_nothing_of_the_rest(app: Flask, carol: Visitor) -> None
     carol.open(PAGE)
     answer = carol.send(carol.form(PAGE).fill(display_name="Good", clock_skew="-1", jwks_url="https://i.example/jwks"))
     assert answer.status_code == 400
-    assert "There are 2 mistakes" in carol.text
+    assert "There are 2 errors" in carol.text
     assert stored(app) == before
 
 
@@ -416,14 +416,14 @@ def test_settings_that_would_refuse_everybody_are_refused_all_at_once(app: Flask
     assert form.fields["mapping-0-field"] == "id"
     answer = carol.send(form)
     assert answer.status_code == 400
-    assert "There are 5 mistakes" in carol.text
+    assert "There are 5 errors" in carol.text
     for words in (
-        "'*.example.com' must be a domain without a star",
-        "'not/a/domain' is no domain",
-        "return_to has a meaning of its own",
-        "is an address of the gateway itself",
-        "is a step of a sign-in",
-        "'jti' is about the token",
+        "'*.example.com' must be a domain without a wildcard",
+        "'not/a/domain' is not a domain",
+        "return_to is a reserved query parameter",
+        "is a URL of the gateway itself",
+        "would start the sign-in again",
+        "'jti' describes the token",
     ):
         assert words in carol.text
     assert stored(app) == before
@@ -497,7 +497,7 @@ def test_two_administrators_do_not_overwrite_one_another(app: Flask, carol: Visi
     dave.send(dave.form(PAGE).fill(max_age="222"))
     answer = carol.send(carol.form(PAGE).fill(clock_skew="11"))
     assert answer.status_code == 409
-    assert "changed meanwhile" in carol.text
+    assert "because this provider has changed" in carol.text
     assert "dave@example.com" in carol.text
     assert (stored(app).provider.max_age, stored(app).provider.clock_skew) == (222, 30)
     assert carol.form(PAGE).fields["clock_skew"] == "11"
@@ -538,7 +538,7 @@ def test_disabling_is_asked_for_twice_where_nobody_could_come_in_again(app: Flas
 def test_a_provider_is_removed_only_after_its_name_was_typed(app: Flask, carol: Visitor) -> None:
     carol.open(f"{PAGE}/remove")
     carol.send(carol.form(f"{PAGE}/remove").fill(confirmed="corprate"))
-    assert "Nothing was removed" in carol.text
+    assert "nothing was removed" in carol.text
     assert stored(app)
     carol.send(carol.form(f"{PAGE}/remove").fill(confirmed="corporate"))
     assert core_of(app).providers.load() == []
@@ -602,13 +602,13 @@ def test_no_provider_takes_the_default_from_the_file(managed: Flask) -> None:
     [
         ({"login_url": "http://idp.example/login"}, "login_url uses http"),
         ({"login_url": ""}, "There is no login URL"),
-        ({"unsolicited": "accept"}, "Sign-ins that nobody asked for are accepted"),
+        ({"unsolicited": "accept"}, "Unsolicited sign-ins are accepted"),
         ({"keys": ["short"], "allow_short_secret": True}, "It is weak: the secret has 5 bytes"),
-        ({"enabled": False}, "the default provider, and it is disabled"),
-        ({"deliveries": ["query"]}, "Tokens come in the address only"),
-        ({"deliveries": ["header"]}, "Tokens are taken from the Authorization header only"),
+        ({"enabled": False}, "default provider is disabled"),
+        ({"deliveries": ["query"]}, "Tokens arrive only in the URL"),
+        ({"deliveries": ["header"]}, "Tokens are accepted in the Authorization header only"),
         ({"expiry_adjustment": -3600}, "exp is shortened by 3600 seconds"),
-        ({"update_email": True}, "People are known by their e-mail address"),
+        ({"update_email": True}, "People are identified by their e-mail address"),
     ],
 )
 def test_what_is_risky_is_said(gateway: MakeGateway, settings: dict[str, Any], words: str) -> None:
@@ -622,7 +622,7 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     app = gateway(SP_SECRET_KEY="another secret key of the operator, who has lost the first one")
     carol = administrator_of(app)
     carol.open(PAGE)
-    assert "There is no key that can be used" in carol.text
+    assert "There is no usable key" in carol.text
     assert "encrypted with another secret key" in carol.text
     carol.send(carol.form(PAGE).fill(max_age="77"))
     assert stored(app).provider.max_age == 77
@@ -648,7 +648,7 @@ def test_several_providers_without_a_default_are_a_warning(gateway: MakeGateway)
     )
     carol = administrator_of(app)
     carol.open("/settings/sso/jwt")
-    assert "none of them is the default" in carol.text
+    assert "none is the default" in carol.text
 
 
 def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_page(app: Flask, carol: Visitor) -> None:
@@ -662,7 +662,7 @@ def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_p
         )
         connection.execute(text("UPDATE settings_revision SET revision = revision + 1"))
     assert core.registry.get("second").provider.enabled
-    assert "This provider is out of use" in (carol.open("/settings/sso/jwt"), carol.text)[1]
+    assert "This provider is not in use" in (carol.open("/settings/sso/jwt"), carol.text)[1]
     assert "clock_skew: must be a whole number" in (carol.open(PAGE), carol.text)[1]
 
 

@@ -104,7 +104,7 @@ def test_a_trial_needs_nothing_of_the_identity_provider_not_even_an_echo(carol: 
     begin(carol)
     bring(carol, mint(claims(), KEY))
     assert "This sign-in would succeed" in carol.text
-    assert "If the identity provider can echo the nonce, have it do so" in carol.text
+    assert "If the identity provider can send the nonce back, turn that on" in carol.text
 
 
 def test_a_provider_can_be_tried_before_it_is_enabled(gateway: MakeGateway) -> None:
@@ -112,7 +112,7 @@ def test_a_provider_can_be_tried_before_it_is_enabled(gateway: MakeGateway) -> N
     carol = administrator_of(app)
     begin(carol)
     bring(carol, mint(claims(), KEY))
-    assert "The provider is disabled; enable it when you are content." in carol.text
+    assert "The provider is disabled. Enable it once the test passes." in carol.text
     stranger = app.test_client().get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
     assert "provider_disabled" in stranger.location
 
@@ -128,7 +128,7 @@ def test_a_provider_that_is_not_the_default_is_tried_at_its_own_address(gateway:
 def test_a_provider_without_an_address_cannot_be_tried_and_the_page_says_why(gateway: MakeGateway) -> None:
     carol = administrator_of(gateway({"corporate": {**CORPORATE, "login_url": ""}}))
     assert carol.open(TRY).status_code == 409
-    assert "no identity provider URL" in carol.text
+    assert "identity provider URL is missing" in carol.text
 
 
 def test_a_report_is_read_by_the_administrator_who_made_it_only(app: Flask, carol: Visitor) -> None:
@@ -215,7 +215,7 @@ def test_a_link_preview_of_a_trial_spends_nothing(app: Flask, carol: Visitor) ->
 def test_every_check_is_listed_with_what_came_of_it(carol: Visitor) -> None:
     begin(carol)
     bring(carol, mint(claims(), KEY))
-    for check in ("Form", "Algorithm", "Signature", "Payload", "Types of the claims", "Required", "Expiry", "Age",
+    for check in ("Form", "Algorithm", "Signature", "Payload", "Claim types", "Required", "Expiry", "Age",
                   "Nonce", "Field matching"):  # fmt: skip
         assert f"<strong>{check}</strong>" in carol.page.text, check
 
@@ -238,7 +238,7 @@ def test_a_refusal_is_named_with_its_code_and_what_to_do(
     begin(carol)
     before = state(app)
     bring(carol, mint(claims(**more), key))
-    assert f"This sign-in would be refused: {code}" in carol.text
+    assert f"This sign-in would be rejected: {code}" in carol.text
     assert state(app) == before
 
 
@@ -246,7 +246,7 @@ def test_the_checks_go_on_after_the_first_failure_and_are_marked_unverified(caro
     begin(carol)
     bring(carol, mint(claims(jti=None, iat="today"), SECOND_KEY))
     assert carol.page.text.count('class="check-failed"') >= 3
-    assert "What the token says, unverified" in carol.text
+    assert "Content of the token (unverified)" in carol.text
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_the_checks_go_on_after_the_first_failure_and_are_marked_unverified(caro
 def test_rubbish_makes_a_report_and_no_error(carol: Visitor, rubbish: str) -> None:
     begin(carol)
     assert bring(carol, rubbish, "POST").status_code == 200
-    assert "This sign-in would be refused" in carol.text
+    assert "This sign-in would be rejected" in carol.text
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_claims_that_nobody_maps_and_fields_that_nothing_fills_are_listed(carol:
         re.findall(r'<td data-label="Field here">(\w+)</td>\s*<td[^>]*>.*?</td>\s*<td[^>]*>(.*?)</td>', carol.page.text)
     )
     assert rows["given_name"] == "Alice"
-    assert "nothing fills this field" in rows["family_name"]
+    assert "no claim fills this field" in rows["family_name"]
 
 
 def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:
@@ -312,7 +312,7 @@ def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:
     begin(carol)
     before = state(app)
     bring(carol, mint(claims(), KEY))
-    assert "would join the account that has the address alice@example.com" in carol.text
+    assert "would be linked to the account with the e-mail address alice@example.com" in carol.text
     assert "given_name from Al to Alice" in carol.text
     assert state(app) == before
 
@@ -324,7 +324,7 @@ def test_a_sign_in_to_a_known_account_is_foretold_with_what_it_would_change(app:
     begin(carol)
     before = state(app)
     bring(carol, mint(claims(groups=["staff", "night watch"], given_name="Alicia", iat=int(time.time()) + 1), KEY))
-    assert "It would be a sign-in to the account of alice@example.com" in carol.text
+    assert "The person would be signed in to the account of alice@example.com" in carol.text
     assert "given_name from Alice to Alicia" in carol.text
     assert '"night watch"' in carol.text
     assert state(app) == before
@@ -390,7 +390,7 @@ def test_a_token_that_was_spent_is_said_to_be_so(app: Flask, carol: Visitor) -> 
     client.get("/sso/start/corporate")
     client.get("/sso/login/jwt", query_string={"jwt": token})
     inspect(carol, token)
-    assert "This sign-in would be refused: token_replayed" in carol.text
+    assert "This sign-in would be rejected: token_replayed" in carol.text
 
 
 @pytest.mark.parametrize(
@@ -399,7 +399,7 @@ def test_a_token_that_was_spent_is_said_to_be_so(app: Flask, carol: Visitor) -> 
 def test_rubbish_at_hand_makes_a_report_and_no_error(carol: Visitor, rubbish: str) -> None:
     inspect(carol, rubbish)
     assert carol.page.status_code == 200
-    assert "This sign-in would be refused" in carol.text
+    assert "This sign-in would be rejected" in carol.text
 
 
 def test_a_trial_sees_the_settings_that_were_saved_by_another_worker_a_moment_ago(gateway: MakeGateway) -> None:

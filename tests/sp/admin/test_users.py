@@ -213,7 +213,7 @@ def test_what_a_token_said_is_shown_as_text(app: Flask, carol: Visitor) -> None:
 def test_disabling_ends_the_sessions_at_once(app: Flask, carol: Visitor) -> None:
     alice = alice_in(app)
     act(carol, id_of(app, ALICE.email), "disable")
-    assert "is disabled, and every session has ended" in carol.text
+    assert "is disabled, and all of its sessions have ended" in carol.text
     assert alice.get("/account").status_code == 303
     answer = app.test_client().get("/sso/login/jwt", query_string={"jwt": ispring_token(KEY, ALICE.email)})
     assert "code=user_disabled" in answer.location

@@ -58,7 +58,7 @@ def test_a_good_token_passes_with_status_0(app: Flask) -> None:
     done = run(app, "inspect", mint(claims(), KEY))
     assert done.exit_code == 0, done.output
     assert "FAILED" not in done.stdout
-    assert "not used before" in done.stdout
+    assert "is not spent" in done.stdout
 
 
 def test_inspecting_spends_nothing_and_opens_nothing(app: Flask) -> None:
@@ -253,8 +253,8 @@ def test_a_table_that_nobody_knows_is_refused_as_sp_config_refuses_it(
     assert done.exit_code == 1
     lines = done.stderr.splitlines()
     assert lines == [
-        f"{file}: another is no part of this file: it has [[rules]] and [providers.*]",
-        f"{file}: provider is no part of this file: it has [[rules]] and [providers.*]",
+        f"{file}: another is unknown: the file may contain [[rules]] and [providers.*]",
+        f"{file}: provider is unknown: the file may contain [[rules]] and [providers.*]",
         f"{file}: providers.fresh.max_age: must be a whole number of seconds, 1 to {86400 * 366}",
     ]
     with pytest.raises(SettingsRefused) as refused:
@@ -271,12 +271,14 @@ def test_applying_a_file_beside_sp_config_says_what_happens_at_the_next_start(
     done = run(gateway(SP_CONFIG=str(own)), "providers", "apply", str(file))
     assert done.exit_code == 0
     assert done.stderr.startswith("note: SP_CONFIG is set.")
-    assert "stays at the next start" in done.stderr
+    assert "stay after a restart" in done.stderr
     kept = core_of(gateway(SP_CONFIG=str(own))).providers.load()
     assert [item.provider.name for item in kept] == ["corporate", "fresh"]
 
 
-@pytest.mark.parametrize(("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of texts")])
+@pytest.mark.parametrize(
+    ("keys", "why"), [('["short"]', "the secret has 5 bytes"), ("[7]", "must be a list of strings")]
+)
 def test_a_key_that_is_refused_is_named_together_with_the_settings(app: Flask, file: Path, keys: str, why: str) -> None:
     file.write_text(f"[providers.fresh]\nkeys = {keys}\nmax_age = -1\n")
     done = run(app, "providers", "apply", str(file))
@@ -298,7 +300,7 @@ def test_rules_in_an_applied_file_are_said_to_be_read_from_sp_config_only(app: F
     file.write_text(GOOD_FILE + '[[rules]]\npath = "/x"\nallow = "anyone"\n')
     done = run(app, "providers", "apply", str(file))
     assert (done.exit_code, done.stdout) == (0, "fresh: created\n")
-    assert done.stderr == f"note: the [[rules]] of {file} are not applied: rules are read from SP_CONFIG only\n"
+    assert done.stderr == f"note: the [[rules]] in {file} are ignored: rules are read from SP_CONFIG only\n"
 
 
 @pytest.mark.parametrize("more", [[], ["--json"]])
@@ -316,12 +318,12 @@ def test_risks_are_said_when_a_provider_is_applied_and_shown(app: Flask, file: P
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ('email_domains = ["*.example.com"]', "must be a domain without a star"),
-        ('email_domains = ["not a domain/"]', "is no domain"),
+        ('email_domains = ["*.example.com"]', "must be a domain without a wildcard"),
+        ('email_domains = ["not a domain/"]', "is not a domain"),
         ('required_claims = ["iat", "has space"]', "no white space"),
-        ('token_parameter = "return_to"', "has a meaning of its own"),
-        ('mapping = { id = "jti" }', "is about the token"),
-        ('error_url = "/sso/start/fresh"', "is an address of the gateway itself"),
+        ('token_parameter = "return_to"', "is a reserved query parameter"),
+        ('mapping = { id = "jti" }', "describes the token"),
+        ('error_url = "/sso/start/fresh"', "is a URL of the gateway itself"),
     ],
 )
 def test_a_setting_that_would_refuse_everybody_is_refused_itself(
@@ -402,7 +404,7 @@ def test_an_account_that_was_disabled_is_enabled_and_that_is_said(app: Flask) ->
     run(app, "users", "disable", CAROL.email)
     done = create_admin(app, CAROL.email)
     assert done.exit_code == 0
-    assert "was disabled; it is enabled now" in done.stderr
+    assert "was disabled and is now enabled" in done.stderr
     assert "SP_SEAT_LIMIT" not in done.stderr
     assert flags(app, CAROL.email) == (True, True)
     line = audit.recent(core_of(app).engine, subject=CAROL.email)[0]
@@ -416,7 +418,7 @@ def test_an_administrator_is_made_beyond_the_seat_limit_and_that_is_said(gateway
     for _ in range(2):
         done = create_admin(app, "dave@example.com")
         assert done.exit_code == 0
-        assert "More accounts are active now than the 1 seats of SP_SEAT_LIMIT" in done.stderr
+        assert "There are now more active accounts than the 1 seats of SP_SEAT_LIMIT" in done.stderr
         run(app, "users", "disable", "dave@example.com")  # the next one enables it, beyond the limit
     again = create_admin(app, CAROL.email)
     assert (again.exit_code, again.stderr) == (0, "")

@@ -238,7 +238,7 @@ def test_attack_a_redirect_that_sends_the_password_on_fails(running: Running) ->
 def test_a_wrong_password_of_the_operator_is_told_as_such(running: Running) -> None:
     found = check(running, Credentials(ALICE.email, "mistyped"))
     assert found["sign_in"].outcome == "failed"
-    assert "refused" in found["sign_in"].explanation
+    assert "rejected" in found["sign_in"].explanation
     assert "token_form" not in found
 
 
@@ -250,7 +250,7 @@ def test_a_wrong_password_of_the_operator_is_told_as_such(running: Running) -> N
         (answer("", 302, Location="/keys"), "20 pages"),
         (answer("", 302, Location="http://127.0.0.1:1/"), "cannot be reached"),
         (answer("", 302, Location="ftp://127.0.0.1/"), "no http"),
-        (answer(b"\xff\xfe\0\0"), "no form"),
+        (answer(b"\xff\xfe\0\0"), "no sign-in form"),
     ],
 )
 def test_a_provider_that_does_not_sign_in_says_why(script: Any, word: str, running: Running) -> None:

@@ -121,14 +121,14 @@ def test_a_missing_key_is_told_and_the_rest_is_still_judged() -> None:
 @pytest.mark.parametrize(
     ("claims", "hint"),
     [
-        (CLAIMS | {"iat": NOW * 1000, "exp": (NOW + 60) * 1000}, "milliseconds: send "),
+        (CLAIMS | {"iat": NOW * 1000, "exp": (NOW + 60) * 1000}, "milliseconds. Send "),
         (CLAIMS | {"exp": (NOW + 60) * 1_000_000}, "microseconds"),
         (CLAIMS | {"exp": str(NOW + 60)}, "without quotation marks"),
-        (CLAIMS | {"exp": "2033-05-18T03:33:20+00:00"}, "here 2000000000"),
-        (CLAIMS | {"exp": "next Tuesday"}, "date as text"),
+        (CLAIMS | {"exp": "2033-05-18T03:33:20+00:00"}, "in this case 2000000000"),
+        (CLAIMS | {"exp": "next Tuesday"}, "date as a string"),
         (CLAIMS | {"exp": 10**4000}, "whole seconds"),
         (CLAIMS | {"exp": None}, "as a number"),
-        (CLAIMS | {"jti": 12345}, "jti as text"),
+        (CLAIMS | {"jti": 12345}, "jti as a string"),
         (without("iat", IAT=NOW), "'IAT'"),
         (without("jti", JTI="f4as6d5f4as6d54fasd6df4"), "'JTI'"),
         (without("exp", **{"ехр": NOW + 60}), "Cyrillic"),
@@ -138,9 +138,9 @@ def test_a_missing_key_is_told_and_the_rest_is_still_judged() -> None:
         (without("exp", expires_at=NOW + 60), "'expires_at'"),
         (without("email", mail="alice@example.com"), "'mail'"),
         (CLAIMS | {"iat": NOW + 45, "exp": NOW + 105}, "NTP"),
-        (CLAIMS | {"iat": NOW + 7200, "exp": NOW + 7260}, "half hours"),
-        (CLAIMS | {"iat": NOW - 3600, "exp": NOW - 3540}, "half hours"),
-        (CLAIMS | {"iat": NOW - 500, "exp": NOW + 60}, "stored one"),
+        (CLAIMS | {"iat": NOW + 7200, "exp": NOW + 7260}, "multiple of half an hour"),
+        (CLAIMS | {"iat": NOW - 3600, "exp": NOW - 3540}, "multiple of half an hour"),
+        (CLAIMS | {"iat": NOW - 500, "exp": NOW + 60}, "Stored tokens"),
         (CLAIMS | {"email": "alice@example.org"}, "email_domains"),
     ],
 )
@@ -195,7 +195,7 @@ def test_the_right_secret_under_another_algorithm_is_recognised() -> None:
     [
         (lambda token: f" {token}\n", "white space"),
         (lambda token: f"Bearer {token}", "Bearer"),
-        (lambda token: f"https://sp.example.com/sso/login/jwt?jwt={token}", "whole address"),
+        (lambda token: f"https://sp.example.com/sso/login/jwt?jwt={token}", "whole URL"),
         (lambda token: token.replace(".", "%2E"), "percent-encoded"),
         (lambda token: f'"{token}"', "quotation marks"),
         (lambda token: token.rpartition(".")[0], "part is missing"),
@@ -219,8 +219,8 @@ def test_what_is_wrong_with_the_form_does_not_hide_what_is_wrong_with_the_claims
 
 def test_capitals_in_the_header_are_named() -> None:
     findings = inspect(mint(CLAIMS, SECRET, {"Type": "JWT", "ALG": "HS256"}), PROVIDER, KEYS, NOW)
-    assert any("ALG, it must be alg" in f.remedy for f in failed(findings))
-    assert any("Type, it must be typ" in f.remedy for f in failed(findings))
+    assert any("ALG; it must be alg" in f.remedy for f in failed(findings))
+    assert any("Type; it must be typ" in f.remedy for f in failed(findings))
 
 
 def test_an_unsigned_token_is_called_unsigned() -> None:

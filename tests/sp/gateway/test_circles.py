@@ -124,7 +124,7 @@ def test_a_session_that_comes_back_and_is_not_known_points_at_clocks_and_databas
     gate = start("restart")
     monkeypatch.setattr(gate.core.sessions, "find_by_hash", lambda *_arguments: None)
     text = ends_on_the_page(gate, ())
-    assert "the clocks of the servers may differ" in text
+    assert "The clocks of the servers may differ" in text
 
 
 def test_a_site_set_up_for_https_and_reached_over_http_is_named(start: Callable[..., Gate]) -> None:
@@ -137,7 +137,7 @@ def test_a_site_set_up_for_https_and_reached_over_http_is_named(start: Callable[
         if "code=cookies_blocked" in address:
             break
     assert "code=cookies_blocked" in address
-    assert "the request came over http" in text
+    assert "the request arrived over http" in text
 
 
 def over_http(browser: Browser) -> tuple[int, str, str]:

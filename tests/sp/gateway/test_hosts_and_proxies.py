@@ -20,7 +20,7 @@ def test_a_foreign_host_is_refused(gate: Gate, host: str, path: str) -> None:
     answer = gate.ask(path, headers={**PAGE, "Host": host}, secret=gate.sign_in(ALICE))
     assert answer.status == 400
     assert answer.seen is None
-    assert "reached under another name" in answer.text
+    assert "has another host name" in answer.text
     assert f"http://{HOST}" in answer.text
 
 

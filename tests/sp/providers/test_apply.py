@@ -146,8 +146,8 @@ def test_the_database_holds_no_key_that_can_be_read(core: Core) -> None:
         ({"keys": ["short"]}, "the secret has 5 bytes"),
         ({"keys": [SECRET, SECRET + "\n"]}, "the same key is given twice"),
         ({"keys": [""]}, "the key is empty"),
-        ({"keys": SECRET}, "must be a list of texts"),
-        ({"keys": [7]}, "must be a list of texts"),
+        ({"keys": SECRET}, "must be a list of strings"),
+        ({"keys": [7]}, "must be a list of strings"),
         ({"keys": [key_for("RS256").public_pem]}, "cannot be a shared secret"),
         ({"keys": [SECRET], "algorithm": "RS256"}, "this is no PEM and no JWK"),
         ({"keys": [key_for("RS256").public_pem], "algorithm": "ES256"}, "needs an EC key"),
@@ -342,7 +342,7 @@ def test_an_error_page_that_would_send_people_round_is_refused_wherever_it_is_sa
 ) -> None:
     bad = {"error_url": "/gate/sso/start/loop2"}
     core = core_of(gateway(SP_PREFIX="/gate"))
-    assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is an address of the gateway")
+    assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is a URL of the gateway")
     with pytest.raises(ProviderRefused) as refusal:
         core.editor.create("a", bad, SECRET, actor="test")
     assert set(refusal.value.mistakes) == {"error_url"}

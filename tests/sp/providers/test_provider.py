@@ -252,14 +252,14 @@ def test_every_mistake_within_one_setting_is_named() -> None:
         mapping={"id": "jti", "A": "b", "c": "d e"},
     )
     assert found["email_domains"] == (
-        "'*.example.com' must be a domain without a star; domains below it are named one by one; "
-        "'not a domain/' is no domain: write what stands behind the @ of an address"
+        "'*.example.com' must be a domain without a wildcard; list each subdomain; "
+        "'not a domain/' is not a domain: enter the part after the @ of an e-mail address"
     )
     assert found["required_claims"] == (
-        "'has space', 'so has this': the name of a claim has 1 to 100 characters and no white space"
+        "'has space', 'so has this': a claim name must have 1 to 100 characters and no white space"
     )
     assert found["mapping"].count(";") == 2
-    assert "id must name a person, and 'jti' is about the token" in found["mapping"]
+    assert "id must identify a person, but 'jti' describes the token" in found["mapping"]
 
 
 def test_what_is_admitted_as_a_domain_and_as_a_claim() -> None:
@@ -299,7 +299,7 @@ def test_attack_an_error_page_that_would_send_people_round_is_refused_when_it_is
     with pytest.raises(ProviderRefused) as refused:
         parse_provider("corporate", {"error_url": address, "max_age": -1}, own)
     assert set(refused.value.mistakes) == {"error_url", "max_age"}
-    assert "is an address of the gateway itself" in refused.value.mistakes["error_url"]
+    assert "is a URL of the gateway itself" in refused.value.mistakes["error_url"]
     assert parse_provider("corporate", {"error_url": address}).error_url == address  # what is stored stays readable
 
 
@@ -332,7 +332,7 @@ def test_attack_a_page_after_sign_in_that_begins_the_next_one_is_refused_when_it
 
 
 def test_a_key_set_address_goes_with_asymmetric_algorithms_over_https() -> None:
-    assert mistakes(jwks_url="https://idp.example.com/jwks") == {"jwks_url": "goes with RS and ES algorithms only"}
+    assert mistakes(jwks_url="https://idp.example.com/jwks") == {"jwks_url": "is only for RS and ES algorithms"}
     assert mistakes(algorithm="RS256", jwks_url="http://idp.example.com/jwks") == {
         "jwks_url": "must be https, except on this machine"
     }
@@ -347,7 +347,7 @@ def test_a_key_set_address_goes_with_asymmetric_algorithms_over_https() -> None:
 
 def test_a_token_that_would_be_good_for_ever_cannot_be_configured() -> None:
     assert mistakes(required_claims=["jti", "email"]) == {
-        "required_claims": "must have iat or exp, or a token would be good for ever"
+        "required_claims": "must have iat or exp, or a token would never expire"
     }
     for enough in ("iat", "exp"):
         assert set(parse_provider("corporate", {"required_claims": [enough]}).required_claims) == {enough, "jti"}
@@ -367,16 +367,16 @@ def test_a_mapping_without_id_or_email_cannot_be_configured() -> None:
         ({"return_url": "http://sp.example.com/"}, "return_url uses http"),
         ({"login_url": ""}, "There is no login URL"),
         ({"allow_short_secret": True}, "shorter than its hash"),
-        ({"unsolicited": "accept"}, "nobody asked for"),
+        ({"unsolicited": "accept"}, "Unsolicited sign-ins are accepted"),
         ({"require_nonce": False}, "A nonce is not required"),
         ({"preset": "strict"}, "no expected value is set"),
         ({"preset": "strict", "issuer": {"expected": "x"}}, "no expected value is set"),
-        ({"deliveries": ["query"]}, "in the address only"),
-        ({"deliveries": ["header"]}, "from the Authorization header only"),
+        ({"deliveries": ["query"]}, "only in the URL"),
+        ({"deliveries": ["header"]}, "in the Authorization header only"),
         ({"expiry_adjustment": -300}, "shortened by 300 seconds"),
-        ({"expiry_adjustment": -3600}, "no token may be older than 300"),
-        ({"update_email": True}, "known by their e-mail address"),
-        ({"update_email": True, "mapping": {"id": "mail", "email": ["email", "mail"]}}, "known by their e-mail"),
+        ({"expiry_adjustment": -3600}, "at most 300 seconds old"),
+        ({"update_email": True}, "identified by their e-mail address"),
+        ({"update_email": True, "mapping": {"id": "mail", "email": ["email", "mail"]}}, "identified by their e-mail"),
     ],
 )
 def test_what_an_administrator_should_know_is_said(settings: dict[str, Any], warning: str) -> None:

@@ -218,7 +218,7 @@ def test_a_question_is_open_for_five_minutes(client: FlaskClient, monkeypatch: p
     monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
     closed = answer(client, question)
     assert closed.status_code == 400
-    assert "no longer open" in closed.text
+    assert "has expired" in closed.text
     assert who(client) is None
 
 

@@ -102,7 +102,7 @@ def test_a_token_grows_no_older_than_max_age_and_the_skew(claims: dict[str, Any]
     text, trusted = token(**claims), provider(required_claims=["iat"])
     assert code(text, trusted, NOW + 110) == ""
     assert code(text, trusted, NOW + 110.001) == "token_too_old"
-    assert detail(text, trusted, NOW + 200)[1] == "the token was issued 200 seconds ago, at most 100 are allowed"
+    assert detail(text, trusted, NOW + 200)[1] == "the token was issued 200 seconds ago; at most 100 are allowed"
 
 
 @pytest.mark.parametrize("claim", ["iat", "nbf"])
@@ -121,7 +121,7 @@ def test_an_expired_token_is_told_by_how_much() -> None:
 
 def test_exp_may_be_iat_and_never_before_it() -> None:
     assert code(token(exp=NOW), provider()) == ""
-    assert detail(token(exp=NOW - 1), provider()) == ("exp", "exp lies before iat")
+    assert detail(token(exp=NOW - 1), provider()) == ("exp", "exp is before iat")
     assert code(token(exp=NOW - 10), provider()) == "token_expired"
 
 
@@ -133,7 +133,7 @@ def test_a_token_without_iat_lives_as_long_as_its_exp() -> None:
 
 def test_a_token_with_neither_iat_nor_exp_is_refused_even_by_a_provider_made_by_hand() -> None:
     by_hand = Provider("hand", required_claims=())
-    expected = ("exp", "the token has neither exp nor iat, and would be good for ever")
+    expected = ("exp", "the token has neither exp nor iat, so it would never expire")
     assert detail(token(iat=None, exp=None), by_hand) == expected
 
 
@@ -235,8 +235,8 @@ def test_expected_value_match_and_mandatory_do_what_their_names_say(
 
 def test_a_mismatch_shows_both_values_cut_to_a_hundred_characters() -> None:
     trusted = provider(issuer=EXPECTED, audience=EXPECTED)
-    assert detail(token(iss="y" * 200), trusted)[1] == f"iss is {'y' * 100}, expected is x"
-    assert detail(token(aud=["y", "z" * 200]), trusted)[1] == f"aud is y {'z' * 98}, expected is x"
+    assert detail(token(iss="y" * 200), trusted)[1] == f"iss is {'y' * 100}, expected: x"
+    assert detail(token(aud=["y", "z" * 200]), trusted)[1] == f"aud is y {'z' * 98}, expected: x"
     assert detail(token(iss=None), trusted) == ("iss", "the claim iss is required and missing")
     assert detail(token(aud=None), trusted) == ("aud", "the claim aud is required and missing")
 
@@ -245,7 +245,7 @@ def test_a_mismatch_shows_both_values_cut_to_a_hundred_characters() -> None:
 
 
 def test_a_wrong_type_is_named_cut_to_forty_characters() -> None:
-    why = f"the token has the type {'x' * 40}, a sign-in token has the type JWT or none"
+    why = f"the token has the type {'x' * 40}, but a sign-in token has the type JWT or none"
     assert detail(token({"typ": "x" * 60}), provider())[1] == why
     assert detail(token(events={}), provider())[1] == "the token has the claim events: it is a sign-out token"
 
@@ -256,11 +256,11 @@ def test_a_wrong_type_is_named_cut_to_forty_characters() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"azp": "y"}, (None, "azp names another party than us")),
+        ({"azp": "y"}, (None, "azp names another party")),
         ({"scope": "a"}, (None, "the claim scope belongs to another kind of token")),
         ({"client_id": "a"}, (None, "the claim client_id belongs to another kind of token")),
         ({"purpose": "a"}, (None, "the claim purpose belongs to another kind of token")),
-        ({"exp": NOW + 101}, ("exp", "exp lies more than 100 seconds after iat")),
+        ({"exp": NOW + 101}, ("exp", "exp is more than 100 seconds after iat")),
         ({"email": "a@b"}, ("email", "email must be one plain ASCII address with a dotted domain")),
         ({"email_verified": False}, ("email_verified", "email_verified is not true")),
         ({"given_name": "a\u200b"}, ("given_name", "given_name has control or format characters")),
@@ -352,7 +352,7 @@ def test_a_nonce_is_one_that_this_browser_was_given(
         return
     with pytest.raises(NonceMismatch) as refused:
         check_nonce(claims, provider(**settings), frozenset(given))
-    missing, foreign = "is required and missing", "belongs to no sign-in that this browser has begun"
+    missing, foreign = "is required and missing", "does not belong to a sign-in that this browser started"
     assert refused.value.claim == "nonce"
     assert refused.value.detail == (f"the nonce {foreign}" if nonce else f"the claim nonce {missing}")
 
