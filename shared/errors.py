@@ -220,7 +220,7 @@ class HttpsNeeded(CookiesBlocked):
 
     explanation = (
         "Your identity provider posts its token from another site, and this site uses plain http. Browsers send our "
-        "cookie with such a post only over https."
+        "cookie with such a post only over https, so this site needs https."
     )
     remedy = (
         "Your administrator must serve this site over https and set SP_EXTERNAL_URL to the https URL, or have the "

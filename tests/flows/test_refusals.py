@@ -28,10 +28,14 @@ Change = dict[str, Any]
     [
         ("token_expired", {"exp": -540, "iat": -600, "nbf": -600}, "The token has expired."),
         ("token_not_yet_valid", {"exp": 660, "iat": 600, "nbf": 600}, "The token is dated in the future."),
-        ("issuer_mismatch", {"iss": "https://elsewhere.example"}, "comes from another issuer"),
-        ("audience_mismatch", {"aud": "https://elsewhere.example"}, "was made for another service"),
-        ("claim_missing", {"sub": None}, "lacks a piece of information"),
-        ("claim_invalid", {"email": "not an address"}, "a value that cannot be right"),
+        (
+            "issuer_mismatch",
+            {"iss": "https://elsewhere.example"},
+            "issuer of the token is not the one that is expected",
+        ),
+        ("audience_mismatch", {"aud": "https://elsewhere.example"}, "was issued for another service"),
+        ("claim_missing", {"sub": None}, "does not contain a claim that is required"),
+        ("claim_invalid", {"email": "not an address"}, "has an invalid value"),
     ],
 )
 def test_a_refused_token_leads_to_a_page_that_explains_it(
@@ -71,7 +75,7 @@ def test_a_browser_that_blocks_the_gateways_cookies_is_told_so_within_ten_redire
         before = len(watch.visited)
         type_password(page, ALICE)
         expect_refusal(page, pair, "cookies_blocked")
-        expect(page.get_by_role("main")).to_contain_text("your browser did not return our cookie")
+        expect(page.get_by_role("main")).to_contain_text("your browser did not send our cookie back")
         expect(page.get_by_role("main")).to_contain_text("Allow cookies for this site and start again.")
         assert len(watch.visited) - before <= UNTIL_REDIRECTS_END
         assert not any(cookie["name"].startswith("sp_") for cookie in browser.cookies())

@@ -149,7 +149,7 @@ def test_the_database_holds_no_key_that_can_be_read(core: Core) -> None:
         ({"keys": SECRET}, "must be a list of strings"),
         ({"keys": [7]}, "must be a list of strings"),
         ({"keys": [key_for("RS256").public_pem]}, "cannot be a shared secret"),
-        ({"keys": [SECRET], "algorithm": "RS256"}, "this is no PEM and no JWK"),
+        ({"keys": [SECRET], "algorithm": "RS256"}, "this is neither a PEM nor a JWK"),
         ({"keys": [key_for("RS256").public_pem], "algorithm": "ES256"}, "needs an EC key"),
         ({"keys": [], "algorithm": "RS256"}, "needs a public key, or a JWKS endpoint"),
     ],

@@ -234,7 +234,7 @@ def test_attack_plain_http_is_judged_by_the_address_that_the_name_led_to(
         return False  # as if 127.0.0.1 were not this machine
 
     monkeypatch.setattr(shared.outbound, "is_loopback", is_loopback)
-    with pytest.raises(ExchangeFailed, match="for this machine only"):
+    with pytest.raises(ExchangeFailed, match="allowed only on this machine"):
         jwks.fetch(server.url.replace("127.0.0.1", "localhost"))
     assert judged == ["127.0.0.1"]
     assert server.requests == []  # nothing was sent

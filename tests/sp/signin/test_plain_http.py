@@ -37,9 +37,9 @@ def test_a_token_posted_from_another_site_over_http_says_that_this_needs_https_h
     client: FlaskClient, headers: dict[str, str]
 ) -> None:
     page = post(client, **headers)
-    assert "needs https here" in page
+    assert "this site needs https" in page
     assert "Allow cookies" not in page
-    assert "did not return our cookie" not in page
+    assert "did not send our cookie back" not in page
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_a_browser_that_blocks_cookies_is_still_told_to_allow_them(
 ) -> None:
     page = post(client, **headers)
     assert "Allow cookies" in page
-    assert "needs https here" not in page
+    assert "this site needs https" not in page
 
 
 def test_with_https_the_browser_is_what_keeps_the_cookie_back(tmp_path: Path) -> None:
     provider = {"keys": [KEY], "login_url": "https://lms.example/login"}
     app = make_gateway(tmp_path, {"corporate": provider}, SP_EXTERNAL_URL="https://gate.example")
-    assert "needs https here" not in post(app.test_client(use_cookies=False), **FOREIGN)
+    assert "this site needs https" not in post(app.test_client(use_cookies=False), **FOREIGN)
 
 
 def test_a_missing_jti_is_not_said_to_be_a_matter_of_settings(client: FlaskClient) -> None:
