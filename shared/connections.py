@@ -31,6 +31,7 @@ HEAD_BYTES = 65_536
 SMALL_BODY = MAX_BODY  # bytes are collected before a thread is given; more is refused without waiting for it
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
+ROOM = 65_536  # bytes that count as moved when a request begins: a client that has just begun is not the slowest
 IDLE_SECONDS = 60  # without one byte moving, for the protected application's uploads and downloads
 LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
 LINGER_BYTES = 1_048_576
@@ -79,11 +80,16 @@ class ClientSocket(socket.socket):
         """Ask no least rate of this request's body and answer: they are the protected application's."""
         self.hurried = False
 
-    def seconds_behind(self) -> float:
-        """Return how much longer this client has kept us waiting, in this request, than the least rate allows."""
+    def slowness(self) -> float:
+        """Return for how many seconds this client has kept us waiting, in this request, for each byte that it moved.
+
+        What it sent at once buys it no time: the longer it stands still afterwards, the slower it is.
+        """
+        return self._seconds_waited() / (self._moved + ROOM)
+
+    def _seconds_waited(self) -> float:
         began = self._wait_began
-        waiting = time.monotonic() - began if began is not None else 0.0
-        return self._waited + waiting - self._moved / LEAST_RATE
+        return self._waited + (time.monotonic() - began if began is not None else 0.0)
 
     def give_up(self) -> None:
         """Wake up the thread that waits for this client."""
@@ -166,7 +172,7 @@ class ClientSocket(socket.socket):
     def _seconds_left(self) -> float:
         seconds: float = IDLE_SECONDS
         if self.hurried:
-            seconds = min(seconds, GRACE_SECONDS - self.seconds_behind())
+            seconds = min(seconds, GRACE_SECONDS + self._moved / LEAST_RATE - self._seconds_waited())
         return min(seconds, self.gettimeout() or seconds)
 
 

@@ -108,7 +108,7 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
     turnstile = f"{database}.turn"
     try:
         make_private_file(turnstile)
-        opened = open(turnstile, "ab")  # noqa: SIM115  closed below; opened each time, so that no fork shares the lock
+        opened = open(turnstile, "ab")  # noqa: SIM115  closed below
     except OSError as error:
         raise _locked(f"{turnstile}: {error.strerror}") from error
     with opened:
@@ -116,7 +116,10 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
             if time.monotonic() >= deadline:
                 raise _locked("other processes have held the write lock all the time")
             time.sleep(LOOK)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(opened.fileno(), fcntl.LOCK_UN)  # closing is not enough: a child may have been forked meanwhile
 
 
 def _taken(turnstile: int) -> bool:
@@ -124,6 +127,8 @@ def _taken(turnstile: int) -> bool:
         fcntl.flock(turnstile, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise _locked(f"the turn to write cannot be taken: {error.strerror}") from error
     return True
 
 

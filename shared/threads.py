@@ -24,7 +24,7 @@ Task = Callable[[], None]
 class Client(Protocol):
     """The client that a thread waits for."""
 
-    def seconds_behind(self) -> float:
+    def slowness(self) -> float:
         """Return how slow it has been since its request began."""
 
     def give_up(self) -> None:
@@ -77,7 +77,7 @@ class Threads:
 
     def _give_up_the_slowest(self) -> None:
         """Stop waiting for one. Its thread comes back in a moment, so it is not replaced."""
-        slowest = max(self._slow, key=lambda client: client.seconds_behind())
+        slowest = max(self._slow, key=lambda client: client.slowness())
         del self._slow[slowest]
         slowest.give_up()
 

@@ -170,7 +170,7 @@ class SpentToken(Base):
 
 
 class HeldToken(Base):
-    """A spent token whose person is asked "Continue as X?": see sp.stores.held. `key` is that of the spent token."""
+    """A spent token whose person is asked "Continue as X?": see sp.sessions.held. `key` is that of the spent token."""
 
     __tablename__ = "held_token"
     __table_args__ = (Index("held_token_of_provider", "provider", "subject"),)

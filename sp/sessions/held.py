@@ -49,6 +49,11 @@ class HeldTokens:
         with must_answer(), self._writing.begin() as connection:
             connection.execute(delete(_table).where(_table.c.key == key))
 
+    def close_all_of(self, account_id: int) -> None:
+        """Let no held token open a session of this account any more."""
+        with must_answer(), self._writing.begin() as connection:
+            close_of_account(connection, account_id)
+
 
 def hold(
     connection: Connection,

@@ -51,6 +51,7 @@ def end_others() -> ResponseReturnValue:
     """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
+        core().held.close_all_of(mine.account_id)  # what a question in another browser could still open
         for other in core().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 core().sessions.end(public_id=other.public_id, account_id=mine.account_id)

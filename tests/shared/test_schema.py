@@ -173,3 +173,27 @@ def test_a_process_that_writes_all_the_time_lets_another_one_have_its_turn(engin
                 overtaken.append(now - before)
         other.communicate()
     assert sorted(overtaken)[-2] <= 10, overtaken  # one of them may have been held up between the two readings
+
+
+FORKED = """
+import os, sys, time
+from shared import sqlite
+with sqlite._turn(sys.argv[1], time.monotonic() + 60):
+    child = os.fork()
+    if child == 0:
+        sys.stdin.read()
+        os._exit(0)
+print("done", flush=True)
+os.waitpid(child, 0)
+"""
+
+
+def test_a_child_that_was_forked_at_the_turnstile_keeps_nobody_from_writing(engine: Engine) -> None:
+    """The protected application may fork at any time, and its child shares every open file."""
+    command = [sys.executable, "-c", FORKED, str(engine.url.database)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "done\n"
+        add_one(engine)
+        other.communicate()
+    assert total(engine) == 1

@@ -17,7 +17,7 @@ class Waiting:
     def __init__(self, behind: float = 0.0) -> None:
         self.behind, self.given_up, self.woken = behind, threading.Event(), threading.Event()
 
-    def seconds_behind(self) -> float:
+    def slowness(self) -> float:
         return self.behind
 
     def give_up(self) -> None:

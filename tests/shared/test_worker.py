@@ -254,9 +254,14 @@ def test_making_room_amid_a_clean_up_does_not_end_the_worker() -> None:
 DRIPPERS, PIECES = 66, 6  # more than may keep a thread waiting
 
 
-def test_attack_drippers_do_not_cut_off_an_upload_that_pauses() -> None:
-    """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all."""
-    begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {UPLOAD}\r\n\r\n".encode()
+@pytest.mark.parametrize("at_once", [0, 32_000])
+def test_attack_drippers_do_not_cut_off_an_upload_that_pauses(at_once: int) -> None:
+    """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all.
+
+    Nor does it help them to send some kilobytes first, and then to stand still.
+    """
+    length = UPLOAD + at_once
+    begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode() + bytes(at_once)
     with server("protected", 4) as port, crowd(port, [begin] * DRIPPERS, b"1"):
         caller = client(
             port, f"POST /upload HTTP/1.1\nHost: h\nConnection: close\nContent-Length: {UPLOAD * PIECES}\n\n"

@@ -216,7 +216,7 @@ def test_with_another_algorithm_a_new_key_takes_the_place_of_the_old_one(
     [
         ({"algorithm": "RS256"}, "the stored keys do not fit"),
         ({"algorithm": "HS512"}, "bytes; HS512 needs 64"),
-        ({"algorithm": "RS256", "keys": SECOND_KEY}, "a shared secret goes with an HS algorithm"),
+        ({"algorithm": "RS256", "keys": SECOND_KEY}, "a shared secret needs an HS algorithm"),
         ({"keys": KEY}, "the same key is given twice"),
     ],
 )

@@ -15,7 +15,7 @@ from shared.schema import make_engine
 from sp.database.models import Base
 from tests.support.stores import PostgreSQL
 
-MIGRATIONS = Path(__file__).parents[2] / "sp" / "migrations"
+MIGRATIONS = Path(__file__).parents[3] / "sp" / "migrations"
 ACCOUNT = (
     "INSERT INTO account (id, email, email_key, groups, attributes, is_active, is_admin, created_at) VALUES"
     " (:id, :email, :email, '[]', '{}', true, false, '2026-01-01 00:00:00')"

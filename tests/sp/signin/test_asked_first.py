@@ -416,6 +416,7 @@ def test_the_sign_out_of_somebody_else_closes_no_question(make: Callable[..., Fl
         lambda core, person: core.people.sign_out(person, actor="test"),
         lambda core, _person: core.provider_sessions.end("corporate", actor="test"),
         lambda core, person: (core.people.disable(person), core.people.enable(person)),
+        lambda core, person: core.held.close_all_of(person),  # as "end my other sessions" does
     ],
 )
 def test_attack_a_question_is_answered_after_an_administrator_has_ended_the_sessions(
