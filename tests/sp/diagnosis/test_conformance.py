@@ -249,7 +249,7 @@ def test_a_wrong_password_of_the_operator_is_told_as_such(running: Running) -> N
         (answer("<title>Welcome</title>no form"), "Welcome"),
         (answer("", 302, Location="/keys"), "20 pages"),
         (answer("", 302, Location="http://127.0.0.1:1/"), "cannot be reached"),
-        (answer("", 302, Location="ftp://127.0.0.1/"), "no http"),
+        (answer("", 302, Location="ftp://127.0.0.1/"), "not an http"),
         (answer(b"\xff\xfe\0\0"), "no sign-in form"),
     ],
 )
