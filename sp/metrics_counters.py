@@ -1,8 +1,8 @@
 """Count events for the metrics.
 
-Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a file of its
-own in one folder, mapped into memory, so that whichever worker is asked for /metrics adds all of them up. What is
-counted is known beforehand: no name or label comes from a request.
+Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a separate file
+in one folder, mapped into memory. So the worker that is asked for /metrics, whichever it is, adds all of them up. What
+is counted is known beforehand: a request cannot supply a name or label.
 """
 
 from __future__ import annotations

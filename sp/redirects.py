@@ -32,7 +32,7 @@ def is_own_path(address: str) -> bool:
 def is_plain_path(path: str) -> bool:
     """Tell whether *path* (no query) has no dot segment, // or backslash or control character, however decoded.
 
-    Octets that are no UTF-8 decode to U+FFFD: nothing that a slash or a dot could hide in.
+    Octets that are not UTF-8 decode to U+FFFD, so they cannot hide a slash or a dot.
     """
     for _ in range(MAX_DECODINGS):
         if "//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path):

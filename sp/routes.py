@@ -44,7 +44,7 @@ SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of addresses that are steps of
 class OwnAddresses:
     """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it).
 
-    *origin* is SP_EXTERNAL_URL, for whoever has to know an absolute address of ours.
+    *origin* is SP_EXTERNAL_URL, for code that needs an absolute address of ours.
     """
 
     prefix: str = ""
@@ -52,7 +52,7 @@ class OwnAddresses:
 
     @property
     def exact(self) -> frozenset[str]:
-        """Addresses that are ours as they stand. Below a prefix of its own everything is ours."""
+        """Addresses that are ours as they stand. With a prefix, everything below it is ours."""
         return frozenset() if self.prefix else frozenset(EXACT)
 
     @property

@@ -18,7 +18,7 @@ def create_welcome_app(core: Core) -> Flask:
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])
     def welcome(path: str) -> str:
-        """Show the person and the session, or that nobody is signed in (a rule may let anyone in)."""
+        """Show the person and the session, or that the visitor is not signed in (a rule may let anyone in)."""
         user = request.environ.get("sso.user")
         detail = core.session_finder.detail(user["session"]) if user else None
         return render_template(

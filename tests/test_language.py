@@ -18,7 +18,7 @@ HIDDEN = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<[^>]*>", re.DOTALL)  # of a templ
 THERE_IS_NONE = re.compile(r"\bthere (?:is|are) no\b", re.IGNORECASE)  # ordinary English
 
 # What is not rewritten yet. A file that is done leaves this list; a file that is gone must leave it too.
-LATER = ("sp/",)
+LATER: tuple[str, ...] = ()
 CODE = ("shared", "idp", "sp")
 
 

@@ -29,7 +29,7 @@ _ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _accou
 
 
 class LastAdministrator(Exception):
-    """The last active administrator is to be disabled: nobody could undo it here."""
+    """The last active administrator would be disabled. After that, it could not be undone here."""
 
 
 class PasswordChanged(Exception):
@@ -37,7 +37,7 @@ class PasswordChanged(Exception):
 
 
 class ControlledByProviders(Exception):
-    """The account that is to be an administrator's has ids at providers: whoever they vouch for would be one."""
+    """The future administrator's account has IDs at providers. Anyone they vouch for would be an administrator."""
 
     def __init__(self, identities: Sequence[KnownAs]) -> None:
         super().__init__(f"{len(identities)} ids at providers sign in as this account")
@@ -126,11 +126,12 @@ class People:
             return connection.execute(query).scalar_one()
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
-        """Create an administrator, or make the account with this address one; the password is set in both cases.
+        """Create an administrator, or make the account with this address one; set the password in both cases.
 
-        Raises ControlledByProviders if tokens sign in as that account, for their providers would make administrators,
-        unless *keep_identities* says that they are trusted with it. Sessions that were opened with the password before
-        end. The seat limit is no obstacle: this is the way in when everything else is broken.
+        Raises ControlledByProviders if tokens sign in as that account, because their providers could then make
+        administrators, unless *keep_identities* says that the providers are trusted to do so. Ends the sessions that
+        were opened with the earlier password. Ignores the seat limit: this is the way in when everything else is
+        broken.
         """
         password_hash = hash_password(password)
         now = datetime.now(UTC)

@@ -127,7 +127,7 @@ def active_count(connection: Connection) -> int:
 
 
 def has_free_seat(connection: Connection, limit: int) -> bool:
-    """Tell whether one more account may be active. Holds until the transaction ends: nobody counts meanwhile."""
+    """Tell whether one more account may be active. Blocks other counts until the transaction ends."""
     if not limit:
         return True
     if connection.dialect.name == "postgresql":
@@ -186,7 +186,7 @@ def synchronise(
 
 
 def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...]:
-    """Return who an account is at each provider: whoever has such an id there signs in as it."""
+    """Return the IDs of an account at each provider. A person with such an ID there signs in as this account."""
     query = (
         select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
         .where(_identity.c.account_id == account_id)

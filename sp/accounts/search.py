@@ -96,10 +96,10 @@ class PeopleFinder:
             return accounts.active_count(connection)
 
     def _has(self, word: str) -> ColumnElement[bool]:
-        """Return the condition that *word* stands in the address or in a name.
+        """Return the condition that the address or a name contains *word*.
 
-        A whole address is looked up in the index of addresses. Names are compared without case: by ILIKE where there
-        is one. SQLite's LIKE folds ASCII letters only, so a name with others is looked for in three spellings.
+        Looks up a whole address in the index of addresses. Compares names without case: with ILIKE where the database
+        has it. SQLite's LIKE folds ASCII letters only, so a name with other letters is searched for in three spellings.
         """
         key = email_key(word)
         if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:

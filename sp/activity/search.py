@@ -37,9 +37,10 @@ _COLUMNS: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class Line:
-    """One sign-in, good or refused, or what else was written down. `at` is in seconds since 1970.
+    """One sign-in, accepted or refused, or another logged event. `at` is in seconds since 1970.
 
-    With a `last_at` it is no single refusal: it counts `times` alike ones, the first `at`, the last then.
+    With `last_at`, it is not a single refusal: it counts `times` similar ones, the first at `at`, the last at
+    `last_at`.
     """
 
     id: int

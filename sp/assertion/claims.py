@@ -1,7 +1,8 @@
 """Build the identity assertion: signed claims about a person for an application behind a proxy.
 
-A header can be trusted only if nobody can reach the application past the proxy. The assertion (X-Lychgate-Assertion)
-can be checked: it is an ES256 token under a key that only the gateway has, for one host, for two minutes.
+An application can trust a header only if no client can reach it without the proxy. It can verify the assertion
+(X-Lychgate-Assertion): an ES256 token, signed with a key that only the gateway has, for one host, valid for two
+minutes.
 """
 
 from __future__ import annotations

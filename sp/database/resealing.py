@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 @dataclass
 class Resealed:
-    """How many values were sealed anew, were sealed with the newest key before, or cannot be opened by any key."""
+    """How many values were sealed again, had the newest key before, or cannot be opened by any key."""
 
     anew: int = 0
     before: int = 0
@@ -41,7 +41,7 @@ def reseal(engine: Engine, vault: Vault) -> Resealed:
         for table, name in SEALED:
             _reseal_table(connection, table, table.c[name], vault, outcome)
     if outcome.anew or outcome.locked:
-        log.info("sealed anew: %d values; no key opens: %d values", outcome.anew, outcome.locked)
+        log.info("sealed again: %d values; no key opens: %d values", outcome.anew, outcome.locked)
     return outcome
 
 

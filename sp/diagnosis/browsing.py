@@ -1,7 +1,7 @@
 """A small browser without scripts: pages, forms, cookies, and every redirect one by one.
 
-For driving a real identity provider as a person would. It follows nothing by itself, so that whoever drives it sees
-each answer, and can stop before a token reaches us.
+It drives a real identity provider as a person would. It does not follow redirects by itself, so the caller sees each
+answer and can stop before a token reaches us.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
-An administrator tries a provider out before anybody depends on it. The token that comes back is judged as at a
-sign-in, check by check, and the account that it leads to is looked up in the same way. One thing is done for good: a
-token that is good in itself is spent, so that it signs nobody in afterwards.
+An administrator tests a provider before anyone depends on it. The returned token is judged as at a sign-in, check by
+check, and its account is looked up in the same way. One effect is permanent: a token that is valid is spent, so that it
+cannot sign anyone in afterwards.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Trials:
                 self._file(connection, ticket, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
-        """Return the report of a token that somebody has at hand. Nothing is spent, kept or written down."""
+        """Return the report on a token that somebody supplies. Nothing is spent, kept or logged."""
         verified, report = examine(unverified_token, trusted, None, time.time())
         if verified is not None and report["outcome"] is None:
             with must_answer():

@@ -140,7 +140,7 @@ class Keeper:
 def decoded(path: str) -> str:
     """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is not UTF-8 and so not a path.
 
-    Overlong encodings of "." and "/" are no UTF-8, and some servers read them all the same.
+    Overlong encodings of "." and "/" are not UTF-8, but some servers accept them.
     """
     if path.isascii():
         return path

@@ -54,7 +54,7 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
 
 
 def _unknown_port(host: str, guess: str, status: int) -> TurnedAway:
-    """A demo inside another server cannot know that server's port. A redirect to the wrong one helps nobody."""
+    """A demo inside another server cannot know that server's port. A redirect to the wrong port does not help."""
     text = (
         f'You opened this site as "{host[:100]}", but this demo of the gateway has no settings and assumes the URL '
         f"{guess}. Restart it with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real users."
@@ -70,7 +70,7 @@ def store_down() -> TurnedAway:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers requests that are turned away, with the pages of the Flask application *own*."""
+    """Answers rejected requests with the pages of the Flask application *own*."""
 
     own: WSGIApplication
     prefix: str

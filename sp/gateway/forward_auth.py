@@ -87,7 +87,7 @@ class ForwardAuth:
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Refuse a question about a host that we sign nobody in at: the sign-in would end on another site."""
+        """Refuse a question about a host without sign-in here: the sign-in would end on another site."""
         own = self._keeper.host
         log.warning(
             "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",

@@ -1,7 +1,7 @@
 """Parse what a proxy reports about the request that it asks about. Pure: headers in, facts out.
 
-Each proxy has headers of its own, and only those are read: where two sets are read, a client writes the one that its
-proxy does not. A header that is missing, comes twice or makes no sense is refused, never guessed.
+Each proxy has its set of headers, and only that set is read. If two sets were read, a client could write the set that
+its proxy does not write. A header that is missing, comes twice or makes no sense is refused, never guessed.
 """
 
 from __future__ import annotations

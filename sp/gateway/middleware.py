@@ -46,9 +46,9 @@ CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section
 class Gateway:
     """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
 
-    *sign_in_on_401*: where the application itself answers 401 to a person whom nobody knows, a sign-in begins. This
-    is for applications that let everyone look round and decide themselves what needs a name. By default the setting
-    SP_SIGN_IN_ON_401 says.
+    *sign_in_on_401*: begin a sign-in where the application itself answers 401 and the person is not signed in. This is
+    for applications that let everyone look round and decide themselves what needs a sign-in. The default is the setting
+    SP_SIGN_IN_ON_401.
     """
 
     def __init__(self, app: WSGIApplication, own: Flask | None = None, *, sign_in_on_401: bool | None = None) -> None:

@@ -77,7 +77,7 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
     def judge(self, person: Person | None) -> Verdict:
-        """Return what this rule says of *person*, or of nobody."""
+        """Return what this rule says of *person*, or of a visitor who is not signed in (None)."""
         if self.allow == "anyone":
             return Verdict.LET_IN
         if person is None:
@@ -127,7 +127,7 @@ class Policy:
         overrides: Collection[str] = (),
         foreign_page: bool = False,
     ) -> Decision:
-        """Return what to do with *method* *path* (decoded once, without query) for *person*, or for nobody.
+        """Return what to do with *method* *path* (decoded once, without query) for *person*; None: not signed in.
 
         *spellings* of the path are those of the request line that differ from it (`sp.policy.raw_path`). *overrides*
         are methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a

@@ -2,8 +2,8 @@
 
 Forms can send GET and POST only, so some frameworks take another method from a header or from `_method`. A rule for
 some methods would then decide about a method that is never run. So each method that is named anywhere counts: in every
-item of a list, for readers take the first or the last of it, and in the query. What stands in a form's body is not
-read here, as no body is.
+item of a list, because some readers take the first item and others the last, and in the query. A method named in a
+form's body is not read here, because no body is read.
 """
 
 from __future__ import annotations

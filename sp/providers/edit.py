@@ -180,7 +180,7 @@ class ProviderEditor:
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
-        """A transaction in which nobody else changes the provider; it ends with a new revision."""
+        """A transaction that locks the provider against other changes and ends with a new revision."""
         with self._writing.begin() as connection:
             stored = _known(rows.load_one(connection, name, lock=True), name)
             if stored.managed_by_file:

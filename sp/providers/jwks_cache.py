@@ -1,8 +1,8 @@
 """Keep each JWKS endpoint's last good keys in the database, so that a restart works while it is down.
 
-They are public, but not to be planted: whoever can write to the database only must not gain a key that signs people
-in. So they are sealed like the configured keys, together with the provider and the address that they belong to, and
-with the time at which they were fetched: a row that is put back later is as old as it was.
+The keys are public, but must not be forged: an attacker who can write only to the database must not gain a key that
+signs people in. So they are sealed like the configured keys, together with the provider and the address that they
+belong to, and with the time at which they were fetched: a row that is put back later is as old as it was.
 """
 
 from __future__ import annotations

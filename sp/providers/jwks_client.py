@@ -1,10 +1,11 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
-A sign-in is to depend on that address as little as possible: the keys are fetched at most every few minutes, in a
-thread of their own, one fetch at a time; when the address fails, the last good keys go on, also over a restart, for at
-most a day. What it does publish is believed, even if nothing in it is of use, for a key is withdrawn by no longer
-publishing it. So who has stolen a key and can cut us off from the address does not keep it in force for longer.
-No token has a say in where keys come from; a token can at most make us look again, now and then, at the same address.
+A sign-in must depend on that address as little as possible. The keys are fetched at most every few minutes, in a
+separate thread, one fetch at a time. When the address fails, the last good keys stay in use, also after a restart, for
+at most a day. What the address does publish is believed, even if nothing in it is usable, because a provider withdraws
+a key by no longer publishing it. So an attacker who has stolen a key and can cut us off from the address does not keep
+the key in force for longer. A token cannot choose where keys come from; it can at most make us look again, now and
+then, at the same address.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Count and end the sessions that one provider has opened.
 
-A provider that is disabled or removed signs nobody in any more, but what it opened before goes on until it ends; an
-administrator who no longer trusts it ends those as well.
+A provider that is disabled or removed cannot sign anyone in any more, but the sessions that it opened before continue
+until they end. An administrator who no longer trusts the provider ends those as well.
 """
 
 from __future__ import annotations

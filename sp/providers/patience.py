@@ -1,8 +1,8 @@
 """How long a request may wait for addresses of keys, and how many requests at once.
 
-Anyone can send a token that names a key which nobody knows, and so make its request wait for an address. When that
-hangs, such tokens must not take the threads of a worker. A fetch that has just begun may be waited for by all, as it
-usually ends in a moment; after that by few, whichever addresses they wait for.
+Anyone can send a token that names an unknown key, and so make its request wait for an address. When that address hangs,
+such tokens must not take the threads of a worker. All requests may wait for a fetch that has just begun, as it usually
+ends in a moment; after that only a few may wait, whichever addresses they wait for.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Define one identity provider as the gateway's setting: what is trusted, and how far. Pure.
 
-A `Provider` is built by `parse_provider` from the names of the wire contract, as a TOML file, the settings page and
-the command line give them, and is right by construction: whoever holds one need not check it again. Keys are not part
-of it; they live beside it, sealed. `sp.providers.setting_parser` says what each setting may be, `sp.providers.presets`
-what it is by default, and `sp.providers.risks` what an administrator should know about those that are allowed.
+`parse_provider` builds a `Provider` from the names of the wire contract, as a TOML file, the settings page and the
+command line give them. A `Provider` is valid by construction: code that has one need not check it again. Keys are not
+part of it; they are stored beside it, sealed. `sp.providers.setting_parser` says what each setting may be,
+`sp.providers.presets` what it is by default, and `sp.providers.risks` what an administrator should know about those
+that are allowed.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: OwnAddresses | N
 
 
 def is_safe_address(address: str) -> bool:
-    """Tell whether nobody on the way can change what is fetched from, or sent to, an absolute *address*."""
+    """Tell whether traffic from and to an absolute *address* is protected against changes on the way."""
     parts = urlsplit(address)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 

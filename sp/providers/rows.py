@@ -79,7 +79,7 @@ def load_all(connection: Connection) -> list[StoredProvider]:
 
 
 def load_one(connection: Connection, name: str, *, lock: bool = False) -> StoredProvider | None:
-    """Return the provider *name*; with *lock* nobody else changes it until the transaction ends."""
+    """Return the provider *name*; *lock* prevents other changes to it until the transaction ends."""
     query = select(_provider).where(_provider.c.name == name)
     record = connection.execute(query.with_for_update() if lock else query).first()
     if record is None:

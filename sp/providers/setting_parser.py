@@ -181,7 +181,7 @@ class Reader:
 
 
 def _is_claim(name: object) -> bool:
-    """Tell whether *name* may stand in a field matching, where an empty one means that the field is not wanted."""
+    """Tell whether a field matching may contain *name*; an empty one means that the field is not wanted."""
     return isinstance(name, str) and (not name.strip() or CLAIM.match(name.strip()) is not None)
 
 

@@ -1,9 +1,9 @@
 """Remove identity headers that clients sent, and add those that the gateway knows to be true.
 
-Pure. Applications and proxies tell each other who somebody is by headers, and a header is what anyone may send. So
-everything that could pass for identity goes, in every spelling that a server or a framework folds together:
-X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. What the gateway itself says stands in environ
-keys that no header reaches (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only where an operator asks for them.
+Pure. Applications and proxies tell each other who somebody is by headers, and anyone may send a header. So everything
+that could pass for identity is removed, in every spelling that a server or a framework folds together:
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway puts what it says itself in environ
+keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only where an operator asks for them.
 """
 
 from __future__ import annotations

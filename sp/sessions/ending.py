@@ -1,8 +1,8 @@
 """End sessions: those named, those that a provider's sign-out names, and those opened with them.
 
-An access token that a browser's sign-in handed out is a session beside the browser's, and ends with it, whoever ends
-that and however. Every ending in the gateway is this module's one statement, so no caller can forget the second half.
-The other way round, a browser's session goes on when its access token is revoked.
+An access token that a browser's sign-in handed out is a session beside the browser's. It ends with the browser's,
+regardless of who ends that and how. Every ending in the gateway is this module's one statement, so a caller cannot
+forget the second half. The other way round, a browser's session continues when its access token is revoked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Look up sessions without touching them: one by its public ID, all of a person, how many there are.
 
-What is shown are the rows themselves, as the database has them now; what a request is let in by is
-`sp.sessions.store`, with its cache.
+The results are the rows themselves, as the database has them now. `sp.sessions.store`, with its cache, decides whether
+a request is admitted.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class SessionStore:
         self._cache.clear()
 
     def _look_up(self, id_hash: bytes, kind: str) -> Session | None:
-        """Read a session, note that it is used, and keep it at hand until one of its limits could change that."""
+        """Read a session, note that it is used, and cache it until one of its limits could change that."""
         asked_at = time.monotonic()
         counters.session_query()
         with must_answer(), self._engine.connect() as connection:

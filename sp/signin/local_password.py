@@ -1,8 +1,9 @@
 """Sign in with a local password, without an identity provider and with no key but our own.
 
-Attempts are counted before the password is looked at, per account and per address, or per device where this person
-has signed in before; shared/throttling.py says why that locks nobody out. Every refusal is a line in the activity
-log; what was typed as the address stands in it only if it can be one, for people type passwords there by mistake.
+Attempts are counted before the password is looked at, per account and per address, or per device where this person has
+signed in before; shared/throttling.py says why that does not lock anyone out. Every refusal is a line in the activity
+log. The line contains what was typed as the address only if it can be an address, because people type passwords there
+by mistake.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sp.signin.verification import is_plain_email
 
 
 class WrongPassword(Exception):
-    """Address and password do not belong together, or the account may not sign in here: which, nobody is told."""
+    """Address and password do not match, or the account may not sign in here; the answer does not say which."""
 
 
 @dataclass(frozen=True)

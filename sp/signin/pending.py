@@ -1,8 +1,8 @@
 """Remember the sign-ins that a browser has started, each with a nonce and the page to return to.
 
-A pending sign-in binds a token to the browser that asked for it, which is what stops login CSRF. It lives in a signed
-cookie of its own, so several tabs do not overwrite each other and an anonymous request costs the database nothing.
-It is no session and is never taken for one: other name, other content, other signature.
+A pending sign-in binds a token to the browser that asked for it, which stops login CSRF. Each is in a separate signed
+cookie, so several tabs do not overwrite each other and an anonymous request costs the database nothing. It is not a
+session and is never taken for one: other name, other content, other signature.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class PendingSignIns:
     def read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
         """Return what this browser has begun with *provider*, newest first; forged and stale ones are left out.
 
-        Trials are left out, too: a token that one of them asked for signs nobody in.
+        Trials are left out, too: a token that one of them asked for cannot sign anyone in.
         """
         return [pending for pending in self._read(cookies, provider) if not pending.trial]
 

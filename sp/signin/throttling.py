@@ -1,7 +1,7 @@
 """Limit password attempts at the local sign-in, counted in the database by all workers and nodes.
 
-The limits, and why a stranger cannot lock anyone out with them, stand in shared/throttling.py. Counters whose window is
-over are deleted by `sp.signin.cleanup`.
+shared/throttling.py has the limits, and the reason why a stranger cannot lock anyone out with them. `sp.signin.cleanup`
+deletes counters whose window is over.
 """
 
 from __future__ import annotations

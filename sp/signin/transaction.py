@@ -3,7 +3,7 @@
 Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
 together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent
 tokens, the token is spent there first and spent back after a failure; docs/decisions/0008 has the order and why.
-What signs nobody in is written down by `sp.signin.logbook`.
+`sp.signin.logbook` logs tokens that do not sign anyone in.
 """
 
 from __future__ import annotations
@@ -164,10 +164,10 @@ class SignIn:
         return SignedIn(new.secret, account_id, email, created, reference, extra.secret if extra else None)
 
     def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
-        """Spend a token that nobody here asked for, without opening anything.
+        """Spend an unsolicited token, without opening anything.
 
-        Raises CookiesBlocked if that happened to the person a moment ago and nothing came of it: the browser does
-        not return our cookies, and would be sent round for ever.
+        Raises CookiesBlocked if that happened to the person a moment ago without a sign-in since: the browser does not
+        return our cookies, and would be redirected for ever.
         """
         self._set_aside(verified, trusted, visitor, reference, activity.RESTART)
 

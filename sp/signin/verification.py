@@ -74,8 +74,8 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
 def acceptable_until(claims: Claims, provider: Provider) -> int:
     """Return the second after which *claims* are refused in any case: so long must the token be remembered.
 
-    The settings are those of today. Whoever raises clock_skew, max_age or expiry_adjustment makes tokens good again
-    that have run out and are forgotten, if they ran out longer than REMEMBERED_LONGER ago.
+    The settings are those of today. An administrator who raises clock_skew, max_age or expiry_adjustment makes expired
+    and forgotten tokens valid again, if they expired longer than REMEMBERED_LONGER ago.
     """
     ends = []
     if claims.issued_at is not None:

@@ -41,7 +41,7 @@ def metrics() -> Response:
 def _may_know() -> bool:
     """Tell whether the peer, and every client that it forwards for, is this machine or a trusted one.
 
-    What is forwarded by a peer on this machine that is not trusted comes from a proxy whose word was checked by nobody.
+    If an untrusted peer on this machine forwards a request, the request comes from a proxy whose word was not checked.
     """
     environ, trusted = request.environ, Peers(core().config.trusted_proxies)
     peer = environ.get("lychgate.peer", "")

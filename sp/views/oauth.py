@@ -39,7 +39,7 @@ RETRY_SECONDS = 10  # what a client is told to wait when a store or a key cannot
 
 
 class Refused(InvalidGrantError):  # type: ignore[misc]  # Authlib ships no types
-    """A token that signs nobody in: invalid_grant, with our code first in the description.
+    """A token that does not sign anyone in: invalid_grant, with our code first in the description.
 
     RFC 6749, section 5.2, has no error for a server that is in trouble, so there the status tells: 503, try again.
     """
@@ -73,7 +73,8 @@ class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
 class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider where there are several.
 
-    Nonces do not matter here, nor who started the sign-in: without a cookie, nobody gets signed in against their will.
+    Nonces do not matter here, nor who started the sign-in: without a cookie, a person cannot be signed in against their
+    will.
     """
 
     GRANT_TYPE = JWT_BEARER

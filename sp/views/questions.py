@@ -37,7 +37,7 @@ class AnswerForm(FlaskForm):  # type: ignore[misc]
 def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> bool:
     """Tell whether a foreign page may have begun the sign-in and brought the token, too.
 
-    A nonce would tie the two together. Where tokens that nobody asked for are accepted, there is nothing to protect.
+    A nonce would tie the two together. Where unsolicited tokens are accepted, there is nothing to protect.
     """
     foreign = pending is not None and pending.elsewhere
     return foreign and verified.claims.nonce is None and trusted.provider.unsolicited != "accept"

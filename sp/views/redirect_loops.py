@@ -1,14 +1,15 @@
 """Stop redirect loops of a browser that is signed in again and again, and name the cause.
 
-A signed-in browser comes back with a live session at once. One that lands twice on one page within seconds,
-and begins a sign-in for it once more without one, would go round for ever. It tells us by itself: each landing is
-noted in a signed cookie of a few seconds, so that nobody else, behind the same address or not, is taken for it.
+A signed-in browser comes back with a live session at once. A browser that lands twice on one page within seconds, and
+then begins a sign-in for that page once more without a session, would loop for ever. The browser reports this itself:
+each landing is noted in a signed cookie of a few seconds, so another browser, behind the same address or not, is not
+taken for it.
 
-A rejected browser that is sent to an error page behind a sign-in would loop, too, with or without cookies.
-The address of that page tells it: it has the code and the reference of the refusal, which our own page then shows.
+A rejected browser that is sent to an error page behind a sign-in would loop, too, with or without cookies. The address
+of that page shows it: it has the code and the reference of the refusal, which our own page then shows.
 
-A browser that returns no cookie at all can land only where tokens are accepted that nobody asked for. There, if a
-session was just opened at its address and never came back, it is given a cookie and asked to come again with it.
+A browser that returns no cookie at all can land only where unsolicited tokens are accepted. There, if a session was
+just opened at its address and never came back, it is given a cookie and asked to come again with it.
 """
 
 from __future__ import annotations

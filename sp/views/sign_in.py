@@ -106,7 +106,7 @@ def ask_sign_out() -> ResponseReturnValue:
 def sign_out() -> ResponseReturnValue:
     """End the session here and then at the identity provider.
 
-    A session that nobody used for too long is ended as well: an access token that was opened with it may be in use.
+    A session that was not used for too long is ended as well: an access token that was opened with it may be in use.
     """
     form = SignOutForm()
     secret, session = browser_secret(), browser_session()

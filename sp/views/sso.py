@@ -122,7 +122,7 @@ def _delivery(provider: Provider) -> Delivery:
 def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -> ResponseReturnValue:
     """Answer a client that asks for JSON: an access token, and no cookie.
 
-    Without a cookie, nobody gets signed in against their will, so an unsolicited token needs no restart.
+    Without a cookie, a person cannot be signed in against their will, so an unsolicited token needs no restart.
     """
     provider = trusted.provider
     if delivery.way != "header":
