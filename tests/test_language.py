@@ -17,15 +17,13 @@ ORNAMENTS = re.compile(
 HIDDEN = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<[^>]*>", re.DOTALL)  # of a template: what the page does not show
 THERE_IS_NONE = re.compile(r"\bthere (?:is|are) no\b", re.IGNORECASE)  # ordinary English
 
-# What is not rewritten yet. A file that is done leaves this list; a file that is gone must leave it too.
-LATER: tuple[str, ...] = ()
 CODE = ("shared", "idp", "sp")
 
 
 def files(pattern: str) -> list[Path]:
-    """Return the files of the three packages that match, without tests and those that come later."""
+    """Return the files of the three packages that match, without tests."""
     found = [path for package in CODE for path in sorted((ROOT / package).rglob(pattern))]
-    return [path for path in found if "tests" not in path.parts and not name_of(path).startswith(LATER)]
+    return [path for path in found if "tests" not in path.parts]
 
 
 def name_of(path: Path) -> str:
@@ -51,11 +49,6 @@ def test_a_page_has_no_ornaments(template: Path) -> None:
 @pytest.mark.parametrize("module", files("*.py"), ids=name_of)
 def test_messages_help_and_docstrings_have_no_ornaments(module: Path) -> None:
     assert [(text, found) for text in texts_of(module) if (found := ornaments(text))] == []
-
-
-@pytest.mark.parametrize("name", LATER)
-def test_a_name_on_the_list_of_what_comes_later_is_there(name: str) -> None:
-    assert (ROOT / name).exists()
 
 
 @pytest.mark.parametrize(
