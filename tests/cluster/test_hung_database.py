@@ -116,7 +116,7 @@ def test_a_hung_postgresql_costs_the_gateway_neither_answers_nor_health_and_it_r
         assert_refused_in_time(flood(lambda: get(port, f"/sso/login/jwt?jwt={gateway.token('bob@example.com')}"), port))
         page = get(port, "/access/jwt/error?code=store_unavailable", cookie, accept="text/html")
         assert_refused_in_time([page])
-        assert "cannot be reached" in page.body
+        assert "cannot reach its database" in page.body
         ready = get(port, "/readyz")
         assert_refused_in_time([ready])
         assert "database: does not answer" in ready.body

@@ -39,15 +39,15 @@ def test_the_page_of_a_disabled_provider_says_that_its_sessions_go_on_and_ends_t
     core = core_of(app)
     mine, others = sign_in(app), sign_in(app, SECOND_KEY, "/sso/login/jwt/other", "mallory@example.com")
     carol.open(PAGE)
-    assert "goes on until" not in carol.text
+    assert "continues until" not in carol.text
     carol.open(f"{PAGE}/disable")
-    assert "One session that it opened goes on until it ends" in carol.text
+    assert "One session that it opened continues until it ends" in carol.text
     carol.send(carol.form(f"{PAGE}/disable"))
-    assert "This provider is disabled, but one session that it opened goes on until it ends." in carol.text
+    assert "This provider is disabled, but one session that it opened continues until it ends." in carol.text
     assert core.sessions.find(mine) is not None
     carol.send(carol.form(END))
     assert "1 session ended." in carol.text
-    assert "goes on until" not in carol.text
+    assert "continues until" not in carol.text
     assert core.sessions.find(mine) is None
     assert core.sessions.find(others) is not None
     line = audit.recent(core.engine, subject="corporate", limit=1)[0]
