@@ -108,7 +108,7 @@ def test_attack_the_form_of_another_site_signs_nobody_in(app: Flask) -> None:
     response = client.post("/login", data={"email": CAROL.email, "password": CAROL.password})
     assert response.status_code == 400
     assert client.get_cookie("sp_session") is None
-    assert "send it again" in text_of(response)
+    assert "Send it again" in text_of(response)
 
 
 def test_the_e_mail_address_is_read_without_case_and_spaces(app: Flask) -> None:
