@@ -44,6 +44,10 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
         raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     if parsed.get_backend_name() == "postgresql":
         load_extra("psycopg", "postgresql", setting)
+        try:
+            parsed.get_dialect()().create_connect_args(parsed)  # reads the ports, and quotes what it cannot read
+        except DatabaseError:
+            raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
     return found
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from idp import config as idp_config
+from shared.schema import engine_options
 from shared.settings import SettingsRefused
 from sp import config as sp_config
 
@@ -78,6 +79,12 @@ def quotes_nothing(refused: SettingsRefused) -> bool:
 def test_attack_a_password_in_the_url_of_a_database_is_misread_and_printed(load: Load, url: str) -> None:
     with pytest.raises(SettingsRefused, match="DATABASE_URL") as refused:
         load("DATABASE_URL", url)
+    assert quotes_nothing(refused.value)
+
+
+def test_attack_a_part_of_a_password_that_is_read_as_a_port_is_printed() -> None:
+    with pytest.raises(SettingsRefused, match="SP_DATABASE_URL") as refused:
+        engine_options(f"{DATABASE}127.0.0.1:1/db?port=S3cret", "SP_DATABASE_URL")
     assert quotes_nothing(refused.value)
 
 
