@@ -33,7 +33,8 @@ def build(folder: Path) -> tuple[Path, Path, Path]:
     hatchling("sdist", folder, ROOT)
     sdist = next(folder.glob("lychgate-*.tar.gz"))
     with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
-        archive.extractall(unpacked, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has Python 3.11.2, without it
+        archive.extractall(unpacked)  # noqa: S202  made a moment ago, by us
         hatchling("wheel", folder, next(Path(unpacked).iterdir()))
     wheel = next(folder.glob("lychgate-*.whl"))
     one_file.make(wheel, folder / "lychgate.pyz")
