@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -19,14 +18,11 @@ from sp.database.resealing import reseal
 from sp.providers.apply import ProvidersRefused, ProviderStore
 from sp.sessions.cookies import FormSessions
 
-if TYPE_CHECKING:
-    pass
-
 log = logging.getLogger("lychgate")
 
 
 def create_app(config: Config | None = None) -> Flask:
-    """Return the Flask application of the gateway's own addresses; `sp.gateway.Gateway` stands around it.
+    """Return the Flask application of the gateway's own URLs; `sp.gateway.Gateway` wraps it.
 
     Brings the database up to date and applies the operator's file. Raises SettingsRefused.
     """

@@ -111,7 +111,7 @@ def write_keys(
     now = datetime.now(UTC)
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
-            # Sealed anew where the material is at hand: the old seal may be of a secret key that was lost.
+            # Sealed again where the key material is given: the old seal may be of a secret key that was lost.
             changes = {"position": position} | ({"sealed": vault.seal(material)} if material is not None else {})
             connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:
