@@ -19,8 +19,8 @@ from ipaddress import ip_address, ip_network
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from shared.counters import SqlStorage
 from shared.errors import RateLimited
+from shared.rate_limit_storage import SqlStorage
 
 # ASVS 5.0, 6.3.1 leaves the numbers to us. A person mistypes a few times; an attacker with these limits tries fewer
 # than 1,000 passwords of one account in a day, and guesses none of 8 characters that is not on every list.

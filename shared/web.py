@@ -34,7 +34,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from shared.devices import device_name
+from shared.user_agent import device_name
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone

@@ -41,7 +41,7 @@ SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of addresses that are steps of
 
 
 @dataclass(frozen=True)
-class OwnAddresses:
+class Routes:
     """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it).
 
     *origin* is SP_EXTERNAL_URL, for code that needs an absolute address of ours.

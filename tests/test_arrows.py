@@ -62,7 +62,7 @@ CLOCK_READINGS = {"time.time", "datetime.now", "datetime.utcnow", "datetime.toda
 # Models, stores and migrations. A name that ends in "/" covers the folder.
 SQLALCHEMY_LIVES_IN = (
     "shared/schema.py",
-    "shared/counters.py",
+    "shared/rate_limit_storage.py",
     "shared/postgresql.py",
     "shared/sqlite.py",
     "sp/database/",

@@ -14,8 +14,8 @@ from flask import has_request_context, request
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from idp.context import context
 from idp.models import AuditRow, db, writing
-from idp.parts import parts
 
 log = logging.getLogger("lychgate.idp")
 
@@ -25,7 +25,7 @@ def record(
 ) -> None:
     """Add an entry to the transaction of *session* (see models.writing), and write the line."""
     row = AuditRow(
-        at=parts().now(),
+        at=context().now(),
         event=event,
         email=_printable(email, 254),
         service=service,
@@ -39,7 +39,7 @@ def record(
 
 def refused(event: str, *, email: str = "", service: str = "") -> None:
     """Write a refusal down: a row and a line, or, where they come too fast for rows, a line and one more in a count."""
-    if parts().refusals.in_full(event, email, service):
+    if context().refusals.in_full(event, email, service):
         with writing() as session:
             record(session, event, email=email, service=service)
     else:

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Engine, case
 
 from idp.models import FOLDED, AuditRow
-from shared.counters import INSERT
 from shared.folding import Budget, Count, Tally, size_of
+from shared.rate_limit_storage import INSERT
 
 SIGN_IN_REFUSED, SERVICE_DENIED = "sign_in_refused", "service_denied"  # as in models.REFUSED
 ROW_BYTES = 250  # of a row without its longer texts, with its part of the indexes

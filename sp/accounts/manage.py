@@ -45,7 +45,7 @@ class ControlledByProviders(Exception):
 
 
 @dataclass(frozen=True)
-class Person:
+class AccountSummary:
     """An account as lists show it."""
 
     id: int
@@ -62,7 +62,7 @@ class Person:
 class Proven:
     """A person whose password was right, and the hash that it was held against: see `confirm`."""
 
-    person: Person
+    person: AccountSummary
     stored_hash: str = field(repr=False)
 
 
@@ -74,7 +74,7 @@ class Appointed:
     now more active accounts than seats.
     """
 
-    person: Person
+    person: AccountSummary
     enabled: bool
     kept: tuple[KnownAs, ...]
     beyond_limit: bool
@@ -102,13 +102,13 @@ class People:
             return Proven(person_of(row), new_hash)
         return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
 
-    def find(self, email: str) -> Person | None:
+    def find(self, email: str) -> AccountSummary | None:
         """Return the person with this address, or None."""
         with self._engine.connect() as connection:
             row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
         return person_of(row) if row else None
 
-    def list(self) -> list[Person]:
+    def list(self) -> list[AccountSummary]:
         """Return everybody, by address."""
         with self._engine.connect() as connection:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
@@ -240,9 +240,9 @@ def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
     return detail
 
 
-def person_of(row: Any) -> Person:
+def person_of(row: Any) -> AccountSummary:
     """Return a row of the table of accounts as lists show it."""
     name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
-    return Person(
+    return AccountSummary(
         row.id, row.email, name, tuple(row.groups), row.is_active, row.is_admin, row.created_at, row.last_sign_in_at
     )

@@ -21,7 +21,7 @@ from shared.settings import is_loopback
 from sp.providers.presets import PRESET_SETTINGS
 from sp.providers.setting_parser import NOTHING_EXPECTED, Expectation, FieldMatching, Reader
 from sp.providers.setting_parser import ProviderRefused as ProviderRefused  # raised by `parse_provider`
-from sp.routes import ERROR_PAGE, OwnAddresses
+from sp.routes import ERROR_PAGE, Routes
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # seed: LoginRadius, "Provider Name"
 DELIVERIES = ("query", "form", "header")
@@ -111,7 +111,7 @@ def parse_name(text: str) -> str:
     return name
 
 
-def parse_provider(name: str, settings: Mapping[str, Any], own: OwnAddresses | None = None) -> Provider:
+def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
     """Return the provider that *settings* describe, or raise ProviderRefused with every mistake at once.
 
     *own*, given when settings are saved, are the gateway's addresses: none of them may send people round in circles.
@@ -176,7 +176,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
         yield "jwks_url", "must be https, except on this machine"
 
 
-def _circles(provider: Provider, own: OwnAddresses) -> Iterator[tuple[str, str]]:
+def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
     """Yield addresses of ours that would send people back into the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):

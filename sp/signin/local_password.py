@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.known_devices import Devices
+from shared.known_browsers import KnownBrowsers
 from shared.throttling import Throttle, TooManyAttempts
 from sp.accounts.manage import PasswordChanged, People
 from sp.activity.record import WRONG_PASSWORD, Visitor
@@ -29,7 +29,7 @@ class LocalSignIn:
 
     people: People
     throttle: Throttle
-    devices: Devices
+    devices: KnownBrowsers
     sign_in: SignIn
     logbook: Logbook
 

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from shared.known_devices import MAX_AGE, MAX_PEOPLE, Devices
+from shared.known_browsers import MAX_AGE, MAX_PEOPLE, KnownBrowsers
 from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, account_key
 from sp.emails import email_key
 from sp.signin.cleanup import Housekeeping
@@ -54,7 +54,9 @@ def app(gateway: MakeGateway, clock: Clock) -> Flask:
     core.people.create_administrator(CAROL.email, CAROL.password)
     throttle = make_throttle(core.engine, clock)
     housekeeping = Housekeeping(core.engine, core.sessions, throttle.storage, core.config.activity_days)
-    app.extensions["lychgate"] = replace(core, local=replace(core.local, throttle=throttle), housekeeping=housekeeping)
+    app.extensions["lychgate"] = replace(
+        core, local_sign_in=replace(core.local_sign_in, throttle=throttle), housekeeping=housekeeping
+    )
     return app
 
 
@@ -412,14 +414,14 @@ def test_counters_that_ran_out_are_forgotten(app: Flask, clock: Clock) -> None:
 
 def test_a_device_cookie_of_an_older_secret_key_is_still_known() -> None:
     old, new = "o" * 40, "n" * 40
-    value = Devices([old], "salt").remember(None, ALICE.email)
-    assert Devices([new, old], "salt").known(value, ALICE.email)
-    assert Devices([new], "salt").known(value, ALICE.email) is None
-    assert Devices([new, old], "other salt").known(value, ALICE.email) is None
+    value = KnownBrowsers([old], "salt").remember(None, ALICE.email)
+    assert KnownBrowsers([new, old], "salt").known(value, ALICE.email)
+    assert KnownBrowsers([new], "salt").known(value, ALICE.email) is None
+    assert KnownBrowsers([new, old], "other salt").known(value, ALICE.email) is None
 
 
 def test_a_device_keeps_its_name_and_a_bounded_number_of_people() -> None:
-    devices = Devices(["k" * 40], "salt")
+    devices = KnownBrowsers(["k" * 40], "salt")
     value = devices.remember(None, ALICE.email)
     name = devices.known(value, ALICE.email)
     for number in range(MAX_PEOPLE):
