@@ -127,7 +127,7 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
         self.payload = FormPayload()
 
 
-class Server(AuthorizationServer):  # type: ignore[misc]
+class TokenServer(AuthorizationServer):  # type: ignore[misc]
     """The two endpoints. No clients, no scopes and no tokens of Authlib's own making."""
 
     def create_oauth2_request(self, _request: Any) -> FormRequest:
@@ -178,7 +178,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
     return components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
 
 
-server = Server()
+server = TokenServer()
 server.register_endpoint(Revocation)
 protector = Protector()
 protector.register_token_validator(SessionValidator(realm=REALM))
