@@ -21,7 +21,7 @@ from idp import authentication, cli, cli_services, config, cookies, demo, housek
 from idp.config import Settings
 from idp.context import Context
 from idp.people import DirectoryUnavailable, PersonDirectory
-from idp.proxies import TrustedProxies
+from idp.proxies import ClientIP
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
 from idp.stores.reencryption import reencrypt
@@ -100,7 +100,7 @@ def assemble(
     for module in (authentication, logout, public_pages):
         app.register_blueprint(module.blueprint)
     cli.register(app)
-    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
+    app.wsgi_app = ClientIP(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 

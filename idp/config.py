@@ -23,7 +23,6 @@ from shared.store_urls import database_mistake
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
-WIDEST_NETWORK = {4: 8, 6: 7}  # of proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
@@ -71,7 +70,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         ),
         database_url=_database_url(environment, instance),
         external_url=environment.origin("IDP_EXTERNAL_URL", pair.idp_url if pair else "http://127.0.0.1:5001"),
-        trusted_proxies=_trusted_proxies(environment),
+        trusted_proxies=environment.networks("IDP_TRUSTED_PROXIES"),
         services=services,
         services_file=Path(services_file).resolve() if services_file else None,
         people=_callable(environment, "IDP_PEOPLE", PEOPLE),
@@ -132,14 +131,6 @@ def _database_url(environment: Environment, instance: Path) -> str:
     if url.startswith("sqlite:///"):
         return f"sqlite:///{Path(url.removeprefix('sqlite:///')).resolve()}"
     return url
-
-
-def _trusted_proxies(environment: Environment) -> tuple[Network, ...]:
-    networks = environment.networks("IDP_TRUSTED_PROXIES")
-    for network in networks:
-        if network.prefixlen < WIDEST_NETWORK[network.version]:
-            environment.mistake("IDP_TRUSTED_PROXIES", f"'{network}' is too broad: list your own proxies")
-    return networks
 
 
 def _services(

@@ -18,6 +18,7 @@ import click
 
 LEAST_SECRET = 32  # characters
 WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits overflow a moment that lies so many seconds ahead
+WIDEST_NETWORK = {4: 8, 6: 7}  # of trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 Network = IPv4Network | IPv6Network
 
 
@@ -79,7 +80,7 @@ class Environment:
         return text
 
     def networks(self, name: str) -> tuple[Network, ...]:
-        """Return a comma-separated list of IP addresses and networks. A network of all addresses is rejected."""
+        """Return a comma-separated list of IP addresses and networks of trusted proxies, none of them too broad."""
         found: list[Network] = []
         for part in filter(None, (part.strip() for part in self.text(name).split(","))):
             try:
@@ -90,6 +91,8 @@ class Environment:
             if network.prefixlen == 0:
                 self.mistake(name, f"{part!r} would trust every IP address: list your own proxies")
                 continue
+            if network.prefixlen < WIDEST_NETWORK[network.version]:
+                self.mistake(name, f"'{network}' is too broad: list your own proxies")
             found.append(network)
         return tuple(found)
 

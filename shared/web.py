@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
-from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -202,12 +200,3 @@ def _problem(status: int, code: str, title: str, text: str | None, reference: st
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status
     return page("ui/problem.html", status, title=title, text=text, reference=reference)
-
-
-def is_trusted_peer(address: str, trusted: Sequence[IPv4Network | IPv6Network]) -> bool:
-    """Tell whether the socket peer *address* is in one of the *trusted* networks."""
-    try:
-        peer = ip_address(address)
-    except ValueError:
-        return False
-    return any(peer in network for network in trusted)

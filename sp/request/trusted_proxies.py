@@ -1,46 +1,23 @@
 """Accept forwarded headers from trusted proxies only, which the socket's peer IP identifies.
 
-Pure. A header says who sent a request, and anyone can write one; the peer's address is what the kernel saw. So trust
-is decided before anything is read, and what a client wrote into X-Forwarded-For itself is never reached: the list is
-walked from its end, past further trusted proxies.
+Pure. `shared.proxies` decides whom to trust and which IP is the client's; scheme, host and our own name are read here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping, Sequence
-from ipaddress import ip_address
+from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.settings import Network, is_loopback
+from shared.proxies import TrustedProxies, parse_ip
+from shared.settings import is_loopback
 
-_MAX_REMEMBERED = 4096  # addresses
 _HOST = re.compile(r"([A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?\Z")
 
 
-class Peers:
-    """The proxies that SP_TRUSTED_PROXIES names. An answer is remembered: it is asked for at every request."""
-
-    def __init__(self, trusted: Sequence[Network]) -> None:
-        self._trusted = tuple(trusted)
-        self._known: dict[str, bool] = {}
-
-    def include(self, address: str) -> bool:
-        """Tell whether *address* is a trusted proxy's."""
-        if not self._trusted:
-            return False
-        verdict = self._known.get(address)
-        if verdict is None:
-            verdict = self._judge(address)
-            if len(self._known) >= _MAX_REMEMBERED:
-                self._known.clear()
-            self._known[address] = verdict
-        return verdict
-
-    def _judge(self, address: str) -> bool:
-        peer = _parse(address)
-        return peer is not None and any(peer in network for network in self._trusted)
+class Peers(TrustedProxies):
+    """The proxies that SP_TRUSTED_PROXIES names."""
 
     def believe(self, environ: MutableMapping[str, Any]) -> None:
         """Put what a trusted proxy says of client, scheme and host where applications look for it."""
@@ -52,15 +29,6 @@ class Peers:
             environ["HTTP_HOST"] = host
             environ["SERVER_NAME"] = found[1]
             environ["SERVER_PORT"] = found[2] or ("443" if environ["wsgi.url_scheme"] == "https" else "80")
-
-    def client(self, peer: str, forwarded_for: str) -> str:
-        """Return the nearest address that is not a trusted proxy's; *peer* is where the list ends."""
-        address = peer
-        for earlier in reversed(forwarded_for.split(",")):
-            if not self.include(address) or _parse(earlier.strip()) is None:
-                break
-            address = earlier.strip()
-        return address
 
 
 class OwnHost:
@@ -99,17 +67,8 @@ def is_host(text: str) -> bool:
 
 def is_this_machine(address: str) -> bool:
     """Tell whether a peer's *address* is this machine's own."""
-    parsed = _parse(address)
+    parsed = parse_ip(address)
     return parsed is not None and parsed.is_loopback
-
-
-def _parse(address: str) -> Any:
-    """Return the address, a mapped IPv4 one (::ffff:10.0.0.1) as such, or None."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return None
-    return getattr(parsed, "ipv4_mapped", None) or parsed
 
 
 def _last(values: str) -> str:
