@@ -19,23 +19,19 @@ from shared.claims import Claims
 from shared.errors import (
     AlgorithmNotAllowed,
     AudienceMismatch,
-    ClaimInvalid,
     ClaimMissing,
     IssuerMismatch,
     SignatureInvalid,
-    TokenExpired,
-    TokenNotYetValid,
-    TokenTooOld,
     TokenTypeWrong,
 )
 from shared.keys import SYMMETRIC, KeySet, TokenKey, load_key_set
-from shared.tokens import SIGN_IN_TYPE, SIGN_OUT_TYPE, Opened, open_signed, sign, take_apart
+from shared.logout_tokens import check_clock, check_event, make_sign_out_token, token_type
+from shared.tokens import SIGN_IN_TYPE, SIGN_OUT_TYPE, Opened, open_signed, take_apart
 
 LEEWAY = 60  # seconds that two clocks may differ; logout.php allows as many
 MAX_AGE = 300  # seconds since iat: bounds tokens that never expire, and sets exp some way off
 ACCEPTABLE_FOR = 2 * LEEWAY + MAX_AGE  # seconds, at most, from its first use on
 LIFETIME = 120  # seconds; OpenID Connect Back-Channel Logout 1.0, section 4: at most two minutes
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def verify_sign_out(
     claims = Claims.parse(opened.payload, numeric_token_id=True)
     _check_type(opened.header, claims, service, we_issued)
     _check_origin(claims, service, our_address)
-    _check_clock(claims, int(now.timestamp()))
+    check_clock(claims, int(now.timestamp()), clock_skew=LEEWAY, max_age=MAX_AGE)
     return SignOut(service, _email(claims), claims.token_id)
 
 
@@ -83,18 +79,16 @@ def make_sign_out(
     *named* are the claims by which the service knows the person: `sub` and `sid` mean nothing to one whose sign-in
     tokens had neither. Without *sid*, every session of the person is meant.
     """
-    claims = {
-        "sub": subject,
-        **named,
-        "iss": issuer_of(service, our_address),
-        "aud": audience_of(service),
-        "iat": now,
-        "exp": now + LIFETIME,
-        "jti": token_id,
-        **({"sid": sid} if sid else {}),
-        "events": {LOGOUT_EVENT: {}},
-    }
-    return sign(claims, key, typ=SIGN_OUT_TYPE, kid=key.algorithm not in SYMMETRIC)
+    return make_sign_out_token(
+        {"sub": subject, **named, **({"sid": sid} if sid else {})},
+        key,
+        issuer=issuer_of(service, our_address),
+        audience=audience_of(service),
+        token_id=token_id,
+        now=now,
+        lifetime=LIFETIME,
+        kid=key.algorithm not in SYMMETRIC,
+    )
 
 
 def _open_with_any(unverified_token: str, services: Sequence[Service], now: datetime) -> tuple[Service, Opened]:
@@ -127,22 +121,14 @@ def _logout_keys(materials: tuple[str, ...], algorithm: str, allow_short_secret:
 
 
 def _check_type(header: Mapping[str, Any], claims: Claims, service: Service, we_issued: Callable[[str], bool]) -> None:
-    typ = str(header.get("typ", SIGN_IN_TYPE)).lower().removeprefix("application/")
+    typ = token_type(header)
     if typ == SIGN_OUT_TYPE or "events" in claims.raw:
-        _check_events(claims)
+        check_event(claims)
         return
     if typ != SIGN_IN_TYPE.lower() or not service.untyped_logout:
         raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
     if claims.token_id is None or we_issued(claims.token_id):
         raise TokenTypeWrong("this is a sign-in token that was issued here, and sign-in tokens cannot sign out")
-
-
-def _check_events(claims: Claims) -> None:
-    events = claims.raw.get("events")
-    if events is not None and not (isinstance(events, dict) and LOGOUT_EVENT in events):
-        raise ClaimInvalid("events must name the back-channel logout event", claim="events")
-    if claims.nonce is not None:
-        raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")  # Back-Channel Logout 1.0, 2.4
 
 
 def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
@@ -156,19 +142,6 @@ def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
 def _same_site(audience: str, ours: set[str]) -> bool:
     """Tell whether *audience* is our name, or one of our URLs."""
     return any(audience == own or audience.startswith(f"{own}/") for own in ours)
-
-
-def _check_clock(claims: Claims, now: int) -> None:
-    if claims.expires_at is not None and now >= claims.expires_at + LEEWAY:
-        raise TokenExpired
-    if claims.not_before is not None and now < claims.not_before - LEEWAY:
-        raise TokenNotYetValid
-    if claims.issued_at is None:
-        raise ClaimMissing("a sign-out token must have iat", claim="iat")
-    if now < claims.issued_at - LEEWAY:
-        raise TokenNotYetValid
-    if now > claims.issued_at + MAX_AGE + LEEWAY:
-        raise TokenTooOld
 
 
 def _email(claims: Claims) -> str:

@@ -7,28 +7,17 @@ back as the provider's own word.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from shared.claims import Claims, find_claim
-from shared.errors import (
-    AudienceMismatch,
-    ClaimInvalid,
-    ClaimMissing,
-    IssuerMismatch,
-    TokenExpired,
-    TokenNotYetValid,
-    TokenTooOld,
-    TokenTypeWrong,
-)
+from shared.errors import AudienceMismatch, ClaimInvalid, ClaimMissing, IssuerMismatch
 from shared.keys import KeySet
-from shared.tokens import SIGN_OUT_TYPE, open_signed
+from shared.logout_tokens import check_clock, check_event, check_type
+from shared.tokens import open_signed
 from sp.emails import address_as_id, email_key
 from sp.providers.provider import Provider
 from sp.sessions.sign_out import SignOut
 from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
-
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2.4
 
 
 def verify_sign_out(
@@ -41,26 +30,8 @@ def verify_sign_out(
     check_event(claims, required=back_channel)
     check_origin(claims, provider, our_address)
     token_id = check_required(claims)
-    check_clock(claims, provider, now)
+    check_clock(claims, now, clock_skew=provider.clock_skew, max_age=provider.max_age)
     return _read(claims, provider, token_id)
-
-
-def check_type(header: Mapping[str, Any]) -> None:
-    """The token says that it is for signing out (RFC 8725, section 3.11)."""
-    typ = str(header.get("typ", "")).lower().removeprefix("application/")
-    if typ != SIGN_OUT_TYPE:
-        raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
-
-
-def check_event(claims: Claims, *, required: bool) -> None:
-    """The event is a sign-out, and there is no nonce, so that it cannot pass as an ID token (section 2.4)."""
-    events = claims.raw.get("events")
-    if events is None and required:
-        raise ClaimMissing("a sign-out token must have the claim events", claim="events")
-    if events is not None and not (isinstance(events, dict) and isinstance(events.get(LOGOUT_EVENT), dict)):
-        raise ClaimInvalid("events does not name the sign-out event", claim="events")
-    if "nonce" in claims.raw:
-        raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")
 
 
 def check_origin(claims: Claims, provider: Provider, our_address: str) -> None:
@@ -83,17 +54,6 @@ def check_required(claims: Claims) -> str:
     if len(token_id) > MAX_TOKEN_ID_LENGTH:
         raise ClaimInvalid(f"jti is longer than {MAX_TOKEN_ID_LENGTH} characters", claim="jti")
     return token_id
-
-
-def check_clock(claims: Claims, provider: Provider, now: float) -> None:
-    """The token was made a moment ago and has not expired, give or take the clock skew."""
-    issued_at, expires_at, skew = claims.issued_at or 0.0, claims.expires_at or 0.0, provider.clock_skew
-    if max(issued_at, claims.not_before or 0.0) > now + skew:
-        raise TokenNotYetValid("the token was issued in the future: the clocks differ")
-    if now - expires_at - skew >= 0:
-        raise TokenExpired(f"the token expired {now - expires_at:.0f} seconds ago, by this server's clock")
-    if now - issued_at > provider.max_age + skew:
-        raise TokenTooOld(f"the token was issued {now - issued_at:.0f} seconds ago")
 
 
 def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:

@@ -14,8 +14,8 @@ from wtforms.validators import InputRequired, Length
 
 from shared.errors import Rejection
 from shared.known_browsers import MAX_AGE
+from shared.logout_tokens import make_sign_out_token
 from shared.throttling import TooManyAttempts
-from shared.tokens import SIGN_OUT_TYPE, sign
 from shared.web import allow_form_target, new_reference, page, prefers_json
 from sp.components import components
 from sp.providers.provider import Provider
@@ -32,7 +32,6 @@ WRONG_PASSWORD = (
     "The e-mail address or the password is wrong. Try again, or use single sign-on: most people have no local password."
 )
 SIGN_OUT_LIFETIME = 60  # seconds
-LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # Back-Channel Logout 1.0, section 2.4
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]
@@ -165,21 +164,20 @@ def _provider_of(session: Session) -> Trusted | None:
 
 def _logout_address(session: Session, trusted: Trusted) -> str:
     """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
-    provider: Provider = trusted.provider
-    now = int(time.time())
-    claims = {
-        "iss": components().config.external_url,
-        "iat": now,
-        "exp": now + SIGN_OUT_LIFETIME,
-        "jti": new_reference() + new_reference() + new_reference(),
-        "email": session.email,
-        "events": {LOGOUT_EVENT: {}},
-    }
+    key = trusted.signing_key
+    if key is None:
+        return trusted.provider.logout_url
+    named = {"email": session.email}
     detail = components().session_finder.detail(session.public_id)
     if detail is not None:
         known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
-        claims |= {name: value for name, value in known.items() if value}
-    key = trusted.signing_key
-    if key is None:
-        return provider.logout_url
-    return add_query(provider.logout_url, jwt=sign(claims, key, typ=SIGN_OUT_TYPE))
+        named |= {name: value for name, value in known.items() if value}
+    token = make_sign_out_token(
+        named,
+        key,
+        issuer=components().config.external_url,
+        token_id=new_reference() + new_reference() + new_reference(),
+        now=int(time.time()),
+        lifetime=SIGN_OUT_LIFETIME,
+    )
+    return add_query(trusted.provider.logout_url, jwt=token)
