@@ -99,7 +99,7 @@ def reencrypt_keys(as_json: bool) -> None:
     if as_json:
         say_json(vars(outcome))
     else:
-        say(f"Encrypted again: {outcome.anew}. Already encrypted with the current key: {outcome.before}.")
+        say(f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date.")
     if outcome.locked:
         refuse(f"{outcome.locked} keys were encrypted with an unknown key: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:

@@ -1,4 +1,4 @@
-"""A new IDP_SECRET_KEY: what the old one sealed is sealed anew, and the old one can go."""
+"""A new IDP_SECRET_KEY: what the old one encrypted is re-encrypted, and the old one can go."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def reencrypt(app: Flask, *options: str) -> Result:
     return app.test_cli_runner().invoke(args=["services", "reencrypt", *options])
 
 
-def test_a_start_with_the_old_key_as_fallback_seals_everything_anew(app: Flask, make_app: MakeApp) -> None:
+def test_a_start_with_the_old_key_as_fallback_reencrypts_everything(app: Flask, make_app: MakeApp) -> None:
     make_app(secret_keys=(NEW_KEY, SECRET_KEY))
     without_the_old_one = make_app(secret_keys=(NEW_KEY,))
-    assert json.loads(reencrypt(without_the_old_one, "--json").output) == {"anew": 0, "before": 3, "locked": 0}
+    assert json.loads(reencrypt(without_the_old_one, "--json").output) == {"reencrypted": 0, "before": 3, "locked": 0}
 
 
 def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, make_app: MakeApp, clock: Clock) -> None:
@@ -44,7 +44,7 @@ def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, m
 def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) -> None:
     result = reencrypt(app)
     assert result.exit_code == 0
-    assert result.output.startswith("Encrypted again: 0. Already encrypted with the current key: 3.")
+    assert result.output.startswith("0 stored keys were re-encrypted, 3 were up to date.")
 
 
 def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothing(
@@ -67,7 +67,7 @@ def test_without_the_old_key_people_read_that_nobody_can_sign_in_and_the_log_say
     assert Browser(locked).get("/readyz").status_code == 503
 
 
-def test_keys_that_stand_in_a_file_are_sealed_anew_from_the_file_without_the_old_key(
+def test_keys_that_stand_in_a_file_are_encrypted_from_the_file_without_the_old_key(
     app: Flask, make_app: MakeApp
 ) -> None:
     locked = make_app(secret_keys=(LOST_KEY,))

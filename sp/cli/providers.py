@@ -96,7 +96,7 @@ def reencrypt_all(as_json: bool) -> None:
     if as_json:
         print_json(vars(outcome))
     else:
-        say(f"{outcome.anew} stored keys were re-encrypted, {outcome.before} were up to date.")
+        say(f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date.")
     if outcome.locked:
         fail(f"{outcome.locked} stored keys could not be decrypted: add their secret key to SP_SECRET_KEY_FALLBACKS")
 

@@ -2,21 +2,21 @@
 
 Done at each start, as long as there are fallback keys, and by `flask --app sp providers reencrypt`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
-otherwise a node that was not restarted yet meets values that it cannot open.
+otherwise a node that was not restarted yet meets values that it cannot decrypt.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select, update
 
-from shared.vault import Vault, VaultLocked
+from shared.reencryption import Reencrypted
+from shared.vault import Vault
 from sp.database.models import AssertionKey, KeyCopy, ProviderKey
 
-SEALED: tuple[tuple[Any, str], ...] = (
+ENCRYPTED: tuple[tuple[Any, str], ...] = (
     (ProviderKey.__table__, "id"),
     (AssertionKey.__table__, "kid"),
     (KeyCopy.__table__, "provider"),
@@ -25,36 +25,20 @@ SEALED: tuple[tuple[Any, str], ...] = (
 log = logging.getLogger("lychgate")
 
 
-@dataclass
-class Reencrypted:
-    """How many values were sealed again, had the newest key before, or cannot be opened by any key."""
-
-    anew: int = 0
-    before: int = 0
-    locked: int = 0
-
-
 def reencrypt(engine: Engine, vault: Vault) -> Reencrypted:
-    """Seal what was sealed with an older key. A value that no key opens stays as it is: its key may yet be found."""
+    """Re-encrypt what was encrypted with an older key."""
     outcome = Reencrypted()
     with engine.execution_options(write=True).begin() as connection:
-        for table, name in SEALED:
+        for table, name in ENCRYPTED:
             _reencrypt_table(connection, table, table.c[name], vault, outcome)
-    if outcome.anew or outcome.locked:
-        log.info("sealed again: %d values; no key opens: %d values", outcome.anew, outcome.locked)
+    if outcome.reencrypted or outcome.locked:
+        log.info("re-encrypted: %d values; no key decrypts: %d values", outcome.reencrypted, outcome.locked)
     return outcome
 
 
 def _reencrypt_table(connection: Connection, table: Any, key: Any, vault: Vault, outcome: Reencrypted) -> None:
-    for identity, sealed in connection.execute(select(key, table.c.sealed)).all():
-        if vault.is_newest(sealed):
-            outcome.before += 1
-            continue
-        try:
-            fresh = vault.reencrypt(sealed)
-        except VaultLocked:
-            outcome.locked += 1
-            continue
-        same = (key == identity) & (table.c.sealed == sealed)  # unless somebody was quicker
-        connection.execute(update(table).where(same).values(sealed=fresh))
-        outcome.anew += 1
+    for identity, encrypted in connection.execute(select(key, table.c.sealed)).all():
+        fresh = outcome.fresh(encrypted, vault)
+        if fresh != encrypted:
+            same = (key == identity) & (table.c.sealed == encrypted)  # unless another node was quicker
+            connection.execute(update(table).where(same).values(sealed=fresh))

@@ -33,7 +33,7 @@ def try_in(app: Flask, key: str = KEY) -> Any:
     return response.get_json().get("error", response.status_code)
 
 
-def sealed(app: Flask, table: str) -> list[str]:
+def encrypted(app: Flask, table: str) -> list[str]:
     with core_of(app).engine.connect() as connection:
         return list(connection.execute(text(f"SELECT sealed FROM {table}")).scalars())  # noqa: S608
 
@@ -54,7 +54,7 @@ def test_after_one_start_the_old_key_is_no_longer_needed(gateway: MakeGateway) -
     assert try_in(gateway(SP_SECRET_KEY=OLD)) == "key_unavailable"
 
 
-def test_the_keys_of_assertions_and_the_kept_keys_of_endpoints_are_sealed_anew_too(gateway: MakeGateway) -> None:
+def test_the_keys_of_assertions_and_the_kept_keys_of_endpoints_are_reencrypted_too(gateway: MakeGateway) -> None:
     public = load_key(generate_key("ES256"), "ES256")
     with scripted_server(answer(json.dumps({"keys": [public.public_jwk()]}))) as server:
         settings = {"algorithm": "ES256", "jwks_url": server.url, "deliveries": ["header"]}
@@ -63,7 +63,7 @@ def test_the_keys_of_assertions_and_the_kept_keys_of_endpoints_are_sealed_anew_t
     kid = core_of(app).assertions.published()[0]["kid"]
     renewed = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD)
     for table in ("assertion_key", "key_copy"):
-        assert [Vault([NEW]).decrypt(value) for value in sealed(renewed, table)]
+        assert [Vault([NEW]).decrypt(value) for value in encrypted(renewed, table)]
     alone = gateway(SP_SECRET_KEY=NEW)
     assert core_of(alone).assertions.published()[0]["kid"] == kid
     assert core_of(alone).provider_registry.get("endpoint").keys().keys  # its server is gone by now
@@ -75,25 +75,25 @@ def test_without_the_old_key_nothing_opens_and_nothing_is_lost(gateway: MakeGate
     assert try_in(gateway(SP_SECRET_KEY=LOST, SP_SECRET_KEY_FALLBACKS=OLD)) == 200
 
 
-def test_a_start_without_fallbacks_changes_no_seal(gateway: MakeGateway) -> None:
-    before = sealed(gateway(PROVIDERS, SP_SECRET_KEY=OLD), "provider_key")
-    assert sealed(gateway(SP_SECRET_KEY=OLD), "provider_key") == before
+def test_a_start_without_fallbacks_changes_no_value(gateway: MakeGateway) -> None:
+    before = encrypted(gateway(PROVIDERS, SP_SECRET_KEY=OLD), "provider_key")
+    assert encrypted(gateway(SP_SECRET_KEY=OLD), "provider_key") == before
 
 
-def test_a_second_start_seals_nothing_again(gateway: MakeGateway) -> None:
+def test_a_second_start_reencrypts_nothing(gateway: MakeGateway) -> None:
     gateway(PROVIDERS, SP_SECRET_KEY=OLD)
-    once = sealed(gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD), "provider_key")
-    assert sealed(gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD), "provider_key") == once
+    once = encrypted(gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD), "provider_key")
+    assert encrypted(gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD), "provider_key") == once
 
 
-def test_the_command_seals_anew_what_another_node_sealed_meanwhile(gateway: MakeGateway) -> None:
+def test_the_command_reencrypts_what_another_node_encrypted_meanwhile(gateway: MakeGateway) -> None:
     gateway(PROVIDERS, SP_SECRET_KEY=OLD)
     app = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD)
     with core_of(app).engine.begin() as connection:
         connection.execute(text("UPDATE provider_key SET sealed = :old"), {"old": Vault([OLD]).encrypt(KEY)})
     done = command(app, "--json")
-    assert (done.exit_code, json.loads(done.output)) == (0, {"anew": 1, "before": 0, "locked": 0})
-    assert json.loads(command(app, "--json").output) == {"anew": 0, "before": 1, "locked": 0}
+    assert (done.exit_code, json.loads(done.output)) == (0, {"reencrypted": 1, "before": 0, "locked": 0})
+    assert json.loads(command(app, "--json").output) == {"reencrypted": 0, "before": 1, "locked": 0}
 
 
 def test_the_command_says_what_no_key_opens(gateway: MakeGateway) -> None:
@@ -157,7 +157,7 @@ def test_a_session_outlives_the_change_of_the_secret_key(gateway: MakeGateway) -
     assert gateway(SP_SECRET_KEY=NEW).test_client().get("/api/userinfo", headers=headers).status_code == 200
 
 
-def test_a_seal_is_known_by_its_key() -> None:
+def test_an_encrypted_value_is_known_by_its_key() -> None:
     value = Vault([OLD]).encrypt("text")
     both = Vault([NEW, OLD])
     assert both.decrypt(value) == "text"

@@ -1,0 +1,32 @@
+"""Re-encrypt stored values after a secret key has changed, so that the old key can be deleted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.vault import Vault, VaultLocked
+
+
+@dataclass
+class Reencrypted:
+    """How many values were re-encrypted, had the newest key before, or cannot be decrypted by any key."""
+
+    reencrypted: int = 0
+    before: int = 0
+    locked: int = 0
+
+    def fresh(self, encrypted: str, vault: Vault) -> str:
+        """Return the value encrypted with the newest key, and count it.
+
+        A value that no key decrypts is returned as it is: its key may be found later.
+        """
+        if vault.is_newest(encrypted):
+            self.before += 1
+            return encrypted
+        try:
+            fresh = vault.reencrypt(encrypted)
+        except VaultLocked:
+            self.locked += 1
+            return encrypted
+        self.reencrypted += 1
+        return fresh
