@@ -15,11 +15,11 @@ from flask.cli import AppGroup, with_appcontext
 
 from idp import backchannel
 from idp.cli_services import keys, services
-from idp.console import pair, read_password, refuse, say, table
 from idp.context import context
 from idp.people import Person
 from idp.stores import audit, sessions
 from idp.stores.directory import PersonRefused, SqlDirectory
+from shared.cli_output import as_json, fail, print_table, read_password, say
 from shared.passwords import PasswordRefused
 
 users = AppGroup("users", help="Manage people in the default directory.")
@@ -48,7 +48,7 @@ def add_user(
 ) -> None:
     """Create a person."""
     directory = _directory()
-    fields = dict(pair(text) for text in attributes)
+    fields = dict(_pair(text) for text in attributes)
     try:
         directory.add(
             email,
@@ -59,16 +59,16 @@ def add_user(
             attributes=fields,
         )
     except (PersonRefused, PasswordRefused) as refusal:
-        refuse(refusal)
+        fail(refusal)
     say(f"{email} can sign in now.")
 
 
 @users.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@as_json
 def list_users(as_json: bool) -> None:
     """List all people."""
     everyone = [_row(person, disabled) for person, disabled in _directory().all()]
-    table(everyone, as_json, ("email", "name", "groups", "state"))
+    print_table(everyone, ("email", "name", "groups", "state"), as_json)
 
 
 @users.command("disable")
@@ -78,7 +78,7 @@ def disable_user(email: str) -> None:
     try:
         person = _directory().set_disabled(email, True)
     except PersonRefused as refusal:
-        refuse(refusal)
+        fail(refusal)
     ended = sessions.end_sessions_of(person, reason="disabled")
     say(f"{person.email} is disabled; sessions ended: {ended.sessions}.")
     _tell_services(ended)
@@ -91,7 +91,7 @@ def enable_user(email: str) -> None:
     try:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
-        refuse(refusal)
+        fail(refusal)
     say(f"{person.email} can sign in again.")
 
 
@@ -103,7 +103,7 @@ def set_password(email: str, password_stdin: bool) -> None:
     try:
         person = _directory().set_password(email, read_password(password_stdin))
     except (PersonRefused, PasswordRefused) as refusal:
-        refuse(refusal)
+        fail(refusal)
     ended = sessions.end_sessions_of(person, reason="password changed")
     say(f"The password of {person.email} is changed; sessions ended: {ended.sessions}.")
     _tell_services(ended)
@@ -112,7 +112,7 @@ def set_password(email: str, password_stdin: bool) -> None:
 @click.command("audit")
 @click.option("--email", default="", help="Only this person's entries.")
 @click.option("--count", default=50, show_default=True)
-@click.option("--json", "as_json", is_flag=True)
+@as_json
 @with_appcontext
 def show_audit(email: str, count: int, as_json: bool) -> None:
     """Show the latest sign-ins, refusals, tokens and sign-outs, newest first.
@@ -125,7 +125,7 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
         | {"at": _second(entry.at), "last_at": _second(entry.last_at) if entry.last_at else ""}
         for entry in audit.latest(count, email)
     ]
-    table(rows, as_json, columns)
+    print_table(rows, columns, as_json)
 
 
 def _tell_services(ended: sessions.Ended) -> None:
@@ -137,7 +137,7 @@ def _tell_services(ended: sessions.Ended) -> None:
 def _directory() -> SqlDirectory:
     people = context().people
     if not isinstance(people, SqlDirectory):
-        refuse("people are in another directory (IDP_PEOPLE): manage them there")
+        fail("people are in another directory (IDP_PEOPLE): manage them there")
     return people
 
 
@@ -156,3 +156,11 @@ def _row(person: Person, disabled: bool) -> dict[str, Any]:
         "attributes": dict(person.attributes),
         "state": "disabled" if disabled else "enabled",
     }
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return the two sides of NAME=VALUE, or end with status 2."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+    return name, value

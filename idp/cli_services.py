@@ -12,11 +12,11 @@ import click
 from flask.cli import AppGroup
 
 from idp import config
-from idp.console import refuse, say, say_json, table
 from idp.context import context
 from idp.services import Service, ServiceUnknown, warnings_about
 from idp.stores.reencryption import reencrypt
 from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
+from shared.cli_output import as_json, fail, print_json, print_table, say
 from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
@@ -36,11 +36,11 @@ def apply_services(file: Path) -> None:
     try:
         definitions = config.read_services_file(file)
     except SettingsRefused as refusal:
-        refuse(refusal)
+        fail(*str(refusal).split("\n"))
     managed = registry.managed() & set(definitions)
     if managed:
         names = ", ".join(sorted(managed))
-        refuse(
+        fail(
             f"Nothing was applied: IDP_CONFIG defines {names}. Change that file and restart, or remove them from "
             f"{file}."
         )
@@ -53,25 +53,25 @@ def apply_services(file: Path) -> None:
 
 
 @services.command("list")
-@click.option("--json", "as_json", is_flag=True)
+@as_json
 def list_services(as_json: bool) -> None:
     """List the registered services."""
-    table(
-        [_row(service) for service in context().services.all()], as_json, ("name", "preset", "algorithm", "return_url")
+    print_table(
+        [_row(service) for service in context().services.all()], ("name", "preset", "algorithm", "return_url"), as_json
     )
 
 
 @services.command("show")
 @click.argument("name")
-@click.option("--json", "as_json", is_flag=True)
+@as_json
 def show_service(name: str, as_json: bool) -> None:
     """Show a service, and its keys as fingerprints."""
     try:
         row = _row(context().services.find(name))
     except ServiceUnknown:
-        refuse(f"the service {name} does not exist")
+        fail(f"the service {name} does not exist")
     if as_json:
-        say_json(row)
+        print_json(row)
         return
     for key, value in row.items():
         say(f"{key:24} {value if isinstance(value, str) else json.dumps(value)}")
@@ -83,25 +83,25 @@ def remove_service(name: str) -> None:
     """Remove a service and its keys."""
     registry = _registry()
     if name in registry.managed():
-        refuse(f"{name} is managed by IDP_CONFIG: change it there")
+        fail(f"{name} is managed by IDP_CONFIG: change it there")
     try:
         registry.remove(name)
     except ServiceUnknown:
-        refuse(f"the stored service {name} does not exist")
+        fail(f"the stored service {name} does not exist")
     say(f"{name} is removed.")
 
 
 @services.command("reencrypt")
-@click.option("--json", "as_json", is_flag=True)
+@as_json
 def reencrypt_keys(as_json: bool) -> None:
     """Encrypt every stored key with the current IDP_SECRET_KEY, so that you can discard the previous one."""
     outcome = reencrypt(context().vault)
     if as_json:
-        say_json(vars(outcome))
+        print_json(vars(outcome))
     else:
         say(f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date.")
     if outcome.locked:
-        refuse(f"{outcome.locked} keys were encrypted with an unknown key: add it to IDP_SECRET_KEY_FALLBACKS")
+        fail(f"{outcome.locked} keys were encrypted with an unknown key: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:
         say("Stored keys no longer need IDP_SECRET_KEY_FALLBACKS. If you remove it, cookies signed with it expire.")
 
@@ -117,9 +117,9 @@ def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
     try:
         material = _registry().rotate(service, sign_after=max(0, sign_after), accept_after=max(0, accept_after))
     except ServiceUnknown:
-        refuse(f"the stored service {service} does not exist")
+        fail(f"the stored service {service} does not exist")
     except RotationRefused as refusal:
-        refuse(refusal)
+        fail(refusal)
     print_made_keys({service: material})
     say(f"The new key of {service} signs in {sign_after} seconds. The old key expires {accept_after} seconds later.")
 
@@ -140,7 +140,7 @@ def print_warnings(registered: Sequence[Service]) -> None:
 def _registry() -> SqlRegistry:
     registry = context().services
     if not isinstance(registry, SqlRegistry):
-        refuse("services are in another registry: manage them there")
+        fail("services are in another registry: manage them there")
     return registry
 
 

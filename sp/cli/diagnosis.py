@@ -12,9 +12,9 @@ import click
 from flask.cli import with_appcontext
 
 from shared import demo
+from shared.cli_output import as_json, fail, print_json, read_password, say
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.cli.output import as_json, fail, print_json, read_password, say
 from sp.components import components
 from sp.config import Config
 from sp.diagnosis.inspector import Finding, inspect, passes

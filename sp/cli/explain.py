@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from sp.cli.output import as_json, fail, print_json, print_table, say
+from shared.cli_output import as_json, fail, print_json, print_table, say
 from sp.components import components
 from sp.policy.explain import explain as explanation_of
 from sp.policy.rules import warnings

@@ -9,9 +9,9 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from shared.cli_output import as_json, fail, print_json, print_table, say
 from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.cli.output import as_json, fail, print_json, print_table, say
 from sp.components import components
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, StoredProvider
@@ -81,7 +81,7 @@ def show(name: str, as_json: bool) -> None:
         fail(f"the provider {name} does not exist")
     described = _describe(stored)
     if as_json:
-        print_json(described, indent=2)
+        print_json(described)
     else:
         for setting, value in described.items():
             say(f"{setting} = {json.dumps(value, ensure_ascii=False)}")

@@ -8,11 +8,11 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from shared.cli_output import as_json, fail, print_table, read_password, say
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
 from sp.accounts.manage import AccountSummary, ControlledByProviders
 from sp.accounts.rows import KnownAs
-from sp.cli.output import as_json, fail, print_table, read_password, say
 from sp.components import components
 from sp.signin.verification import is_plain_email
 

@@ -446,7 +446,7 @@ def test_a_name_from_a_claim_makes_no_row_and_commands_no_terminal(app: Flask) -
     ).person
     with core.engine.begin() as connection:
         connection.execute(text("UPDATE account SET given_name = :name"), {"name": NASTY})
-    (line,) = run(app, "users", "list").stdout.splitlines()
+    (_header, line) = run(app, "users", "list").stdout.splitlines()
     assert line.isprintable()
     assert line.startswith(r"bob@example.org  Bob\n0 \x20root@example.org \x20active\x1b[2J\x9b\u202e")
     (row,) = json.loads(run(app, "users", "list", "--json").stdout)

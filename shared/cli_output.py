@@ -1,0 +1,61 @@
+"""Print the output of the commands: tables for people, JSON for programs; exit with status 1 on rejection.
+
+Names, e-mails and claims come from strangers, so all commands print through these functions: they escape line breaks
+and terminal control characters.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from shared.printable import printable, printable_cell, printable_json
+
+INDENT = 2  # of all JSON that the commands print
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def say(*lines: object, err: bool = False) -> None:
+    """Print each of *lines* on one line."""
+    for line in lines:
+        click.echo(printable(str(line)), err=err)
+
+
+def print_json(value: Any) -> None:
+    """Print *value* as JSON."""
+    click.echo(printable_json(value, INDENT))
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    """Print *rows*: all of them as JSON, or their *columns* below a header, one row to a line."""
+    if as_json:
+        print_json(list(rows))
+        return
+    texts = [list(columns), *([_cell(row, column) for column in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in texts) for index in range(len(columns))]
+    for line in texts:
+        say("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+
+
+def fail(*lines: object) -> NoReturn:
+    """Exit with status 1, a finding or a rejection, and say why."""
+    say(*lines, err=True)
+    sys.exit(1)
+
+
+def read_password(from_stdin: bool = True) -> str:
+    """Return the first line of standard input, to keep the password out of the process list; else ask for it twice."""
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    value = row[column]
+    if isinstance(value, bool):
+        return column if value else f"not {column}"
+    return printable_cell(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
