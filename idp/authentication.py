@@ -24,7 +24,7 @@ from idp.issuer import (
     generate_token_id,
     issue,
     naming_claims,
-    return_address,
+    return_url,
 )
 from idp.models import writing
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
@@ -35,7 +35,7 @@ from shared.throttling import Attempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
-ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 MAX_NONCE = 255  # characters
 MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
 
@@ -92,7 +92,7 @@ def check_password(email: str, password: str) -> Person:
     try:
         person = context().people.authenticate(email, password)
     except WrongCredentials:
-        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_address(email))
+        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_email(email))
         raise
     attempt.succeeded()
     return person
@@ -109,9 +109,9 @@ def admit_attempt(email: str) -> Attempt:
     return throttle.admit_found(attempt, email, found.email) if found else attempt
 
 
-def typed_address(typed: str) -> str:
+def typed_email(typed: str) -> str:
     """Return *typed* if it looks like an e-mail address; otherwise it may be a password in the wrong field."""
-    return typed if ADDRESS.fullmatch(typed) else ""
+    return typed if EMAIL.fullmatch(typed) else ""
 
 
 def open_session(person: Person, *, stay: bool) -> tuple[SignedInUser, str, int | None]:
@@ -144,18 +144,18 @@ def send_verified_person(signed_in: SignedInUser, service: Service, sign_in_requ
         key=service.signing_key(now),
         token_id=token_id,
         now=int(now.timestamp()),
-        our_address=context().settings.external_url,
+        our_url=context().settings.external_url,
     )
     if service.delivery == "form":
         return deliver_by_form(person, service, sign_in_request, token)
-    return Response(status=303, headers={"Location": return_address(service, sign_in_request, token=token)})
+    return Response(status=303, headers={"Location": return_url(service, sign_in_request, token=token)})
 
 
 def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
     """Return the page that posts the token, by its script or, without scripts, by its button."""
     allow_form_targets(service)
     allow_own_script()
-    action = return_address(service, sign_in_request)
+    action = return_url(service, sign_in_request)
     return page("idp/deliver.html", person=person, service=service, action=action, token=token)
 
 

@@ -93,14 +93,14 @@ def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 
-def send(address: str, logout_token: str) -> int | None:
-    """Post the token to the URL *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
+def send(url: str, logout_token: str) -> int | None:
+    """Post the token to the URL *url* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
 
     Returns how many sessions the service says it ended, or None if it does not say.
     """
     try:
         answer = exchange(
-            address,
+            url,
             seconds=ANSWER_SECONDS,
             most_bytes=MOST_BYTES,
             method="POST",
@@ -144,7 +144,7 @@ def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, An
         key=service.signing_key(now),
         token_id=generate_token_id(),
         now=int(now.timestamp()),
-        our_address=context().settings.external_url,
+        our_url=context().settings.external_url,
     )
     return service, pool.submit(send, service.backchannel_logout_url, token)
 

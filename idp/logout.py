@@ -53,7 +53,7 @@ def check_token(unverified_token: str) -> SignOut:
         unverified_token,
         context().services.all(),
         context().now(),
-        our_address=context().settings.external_url,
+        our_url=context().settings.external_url,
         we_issued=audit.we_issued,
     )
 

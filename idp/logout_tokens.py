@@ -48,7 +48,7 @@ def verify_sign_out(
     services: Sequence[Service],
     now: datetime,
     *,
-    our_address: str,
+    our_url: str,
     we_issued: Callable[[str], bool],
 ) -> SignOut:
     """Return whom the token signs out and which service says so, or raise the Rejection that says why not.
@@ -58,7 +58,7 @@ def verify_sign_out(
     service, opened = _open_with_any(unverified_token, services, now)
     claims = Claims.parse(opened.payload, numeric_token_id=True)
     _check_type(opened.header, claims, service, we_issued)
-    _check_origin(claims, service, our_address)
+    _check_origin(claims, service, our_url)
     check_clock(claims, int(now.timestamp()), clock_skew=LEEWAY, max_age=MAX_AGE)
     return SignOut(service, _email(claims), claims.token_id)
 
@@ -72,7 +72,7 @@ def make_sign_out(
     key: TokenKey,
     token_id: str,
     now: int,
-    our_address: str,
+    our_url: str,
 ) -> str:
     """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
 
@@ -82,7 +82,7 @@ def make_sign_out(
     return make_sign_out_token(
         {"sub": subject, **named, **({"sid": sid} if sid else {})},
         key,
-        issuer=issuer_of(service, our_address),
+        issuer=issuer_of(service, our_url),
         audience=audience_of(service),
         token_id=token_id,
         now=now,
@@ -131,8 +131,8 @@ def _check_type(header: Mapping[str, Any], claims: Claims, service: Service, we_
         raise TokenTypeWrong("this is a sign-in token that was issued here, and sign-in tokens cannot sign out")
 
 
-def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
-    ours = {our_address, issuer_of(service, our_address)}
+def _check_origin(claims: Claims, service: Service, our_url: str) -> None:
+    ours = {our_url, issuer_of(service, our_url)}
     if claims.issuer in ours:
         raise IssuerMismatch("this token was issued here for the service; the service did not issue it")
     if claims.audience and not any(_same_site(audience, ours) for audience in claims.audience):

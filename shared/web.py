@@ -112,9 +112,9 @@ def moment(when: datetime | int | None) -> str:
     return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def allow_form_target(address: str) -> None:
-    """Allow the forms of this page to lead to the origin of *address*: form-action applies to redirects as well."""
-    parts = urlsplit(address)
+def allow_form_target(url: str) -> None:
+    """Allow the forms of this page to lead to the origin of *url*: form-action applies to redirects as well."""
+    parts = urlsplit(url)
     if parts.scheme and parts.netloc:
         g.form_targets = [*g.get("form_targets", []), f"{parts.scheme}://{parts.netloc}"]
 

@@ -29,7 +29,7 @@ def record(
         event=event,
         email=_printable(email, 254),
         service=service,
-        address=_address(),
+        address=_ip(),
         token_id=token_id,
         detail=_printable(detail, 200),
     )
@@ -48,7 +48,7 @@ def refused(event: str, *, email: str = "", service: str = "") -> None:
 
 def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
     """Write the line alone."""
-    words = (_printable(word, 254) or "-" for word in (email, service, _address(), token_id))
+    words = (_printable(word, 254) or "-" for word in (email, service, _ip(), token_id))
     log.info("%s email=%s service=%s address=%s jti=%s %s", event, *words, _printable(detail, 200))
 
 
@@ -69,7 +69,7 @@ def latest(count: int, email: str = "") -> Sequence[AuditRow]:
     return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
 
 
-def _address() -> str:
+def _ip() -> str:
     return (request.remote_addr or "")[:45] if has_request_context() else ""
 
 

@@ -24,7 +24,7 @@ COMMAND_LINE = "command line"
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
-_BY_ADDRESS = select(_account).where(_account.c.email_key == bindparam("address"))
+_BY_EMAIL = select(_account).where(_account.c.email_key == bindparam("email"))
 _ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
 
 
@@ -91,7 +91,7 @@ class People:
     def authenticate(self, email: str, password: str) -> Proven | None:
         """Return the active person whose password this is, or None, after the same time for every address."""
         with must_answer(), self._engine.connect() as connection:
-            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
         if not check_password(stored_hash, password) or row is None:
             return None
@@ -105,7 +105,7 @@ class People:
     def find(self, email: str) -> AccountSummary | None:
         """Return the person with this address, or None."""
         with self._engine.connect() as connection:
-            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         return person_of(row) if row else None
 
     def list(self) -> list[AccountSummary]:
@@ -137,7 +137,7 @@ class People:
         now = datetime.now(UTC)
         with must_answer(), self._writing.begin() as connection:
             # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
-            row = connection.execute(_BY_ADDRESS.with_for_update(), {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL.with_for_update(), {"email": email_key(email)}).first()
             kept = accounts.identities_of(connection, row.id) if row else ()
             if kept and not keep_identities:
                 raise ControlledByProviders(kept)

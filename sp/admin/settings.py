@@ -26,7 +26,7 @@ def index() -> ResponseReturnValue:
     editor = components().provider_editor
     everyone = components().provider_store.load()
     providers = [
-        (stored, return_address(stored.provider), keys, provider_warnings.of_one(stored, keys))
+        (stored, return_url(stored.provider), keys, provider_warnings.of_one(stored, keys))
         for stored in everyone
         for keys in [editor.judge_keys(stored)]
     ]
@@ -50,7 +50,7 @@ def changes() -> ResponseReturnValue:
     return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)
 
 
-def return_address(provider: Provider) -> str:
+def return_url(provider: Provider) -> str:
     """Return the Return URL of the seeds: where the identity provider sends people."""
     config = components().config
     name = "" if provider.default else f"/{provider.name}"

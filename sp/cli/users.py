@@ -56,8 +56,8 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
         say(f"There are now more active accounts than the {limit} seats of SP_SEAT_LIMIT.", err=True)
     if appointed.kept:
         say("These IDs were kept and can sign in to the administrator's account:", *_list(appointed.kept), err=True)
-    address = f"{components().config.external_url}{components().config.prefix}/login?no_sso"
-    say(f"{appointed.person.email} is an administrator. Sign in at {address}")
+    url = f"{components().config.external_url}{components().config.prefix}/login?no_sso"
+    say(f"{appointed.person.email} is an administrator. Sign in at {url}")
 
 
 @users.command("disable")

@@ -129,7 +129,7 @@ class AccessControl:
         scheme, _colon, _host = self._origin.partition("://")
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
-    def sign_in_address(self, asked_for: str) -> str:
+    def sign_in_url(self, asked_for: str) -> str:
         """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""
         start = f"{self.config.external_url}{self.config.prefix}/sso/start"
         if len(asked_for) > MAX_LENGTH:

@@ -113,7 +113,7 @@ class ForwardAuth:
         if not is_navigation(environ, asked.method):
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[CHALLENGE])
         path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=_RAW)
-        location = ("Location", self._keeper.sign_in_address(with_query(path, asked.query)))
+        location = ("Location", self._keeper.sign_in_url(with_query(path, asked.query)))
         if skin == NGINX:
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[location, CHALLENGE])
         status = 303 if asked.method == "POST" else 302

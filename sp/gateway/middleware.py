@@ -138,7 +138,7 @@ class Gateway:
         body = {
             "error": "sign_in_required",
             "error_description": "Sign in first.",
-            "sign_in_url": self._keeper.sign_in_address("/"),
+            "sign_in_url": self._keeper.sign_in_url("/"),
         }
         return self._answers.say(
             environ, start_response, 401, json.dumps(body), "application/json", [CHALLENGE]
@@ -147,5 +147,5 @@ class Gateway:
     def _sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send a person to the sign-in. After a form's POST the browser comes back with GET: its fields are gone."""
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
-        location = self._keeper.sign_in_address(asked_for(environ))
+        location = self._keeper.sign_in_url(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])

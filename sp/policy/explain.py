@@ -31,10 +31,10 @@ class Explanation:
 
 
 def explain(
-    rules: Sequence[Rule], own: Routes, method: str, address: str, person: PolicySubject | None
+    rules: Sequence[Rule], own: Routes, method: str, url: str, person: PolicySubject | None
 ) -> Explanation:  # fmt: skip
-    """Return what happens to *method* *address*, as written in a request line, for *person* or without a session."""
-    raw_path, question, query = address.partition("?")
+    """Return what happens to *method* *url*, as written in a request line, for *person* or without a session."""
+    raw_path, question, query = url.partition("?")
     methods = in_query(query)
     why = ["rules ignore the query"] if question and not methods else []
     path = _decode(raw_path)

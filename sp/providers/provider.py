@@ -126,11 +126,11 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
         default=reader.flag("default"),
         show_on_login=reader.flag("show_on_login"),
         algorithm=reader.choice("algorithm", ALGORITHMS),
-        jwks_url=reader.address("jwks_url"),
-        login_url=reader.address("login_url"),
-        logout_url=reader.address("logout_url"),
-        return_url=reader.return_address("return_url"),
-        error_url=reader.return_address("error_url"),
+        jwks_url=reader.url("jwks_url"),
+        login_url=reader.url("login_url"),
+        logout_url=reader.url("logout_url"),
+        return_url=reader.url_or_path("return_url"),
+        error_url=reader.url_or_path("error_url"),
         token_parameter=reader.parameter("token_parameter"),
         deliveries=reader.choices("deliveries", DELIVERIES),
         clock_skew=reader.seconds("clock_skew", 0, 3600),
@@ -158,9 +158,9 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
     return provider
 
 
-def is_safe_address(address: str) -> bool:
-    """Tell whether traffic from and to an absolute *address* is protected against changes on the way."""
-    parts = urlsplit(address)
+def is_safe_url(url: str) -> bool:
+    """Tell whether traffic from and to an absolute *url* is protected against changes on the way."""
+    parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
@@ -172,7 +172,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
         yield "required_claims", "must have iat or exp, or a token would never expire"
     if provider.jwks_url and provider.algorithm in SYMMETRIC:
         yield "jwks_url", "is only for RS and ES algorithms"
-    elif provider.jwks_url and not is_safe_address(provider.jwks_url):
+    elif provider.jwks_url and not is_safe_url(provider.jwks_url):
         yield "jwks_url", "must be https, except on this machine"
 
 

@@ -65,9 +65,9 @@ def is_host(text: str) -> bool:
     return _HOST.match(text) is not None
 
 
-def is_this_machine(address: str) -> bool:
-    """Tell whether a peer's *address* is this machine's own."""
-    parsed = parse_ip(address)
+def is_this_machine(ip: str) -> bool:
+    """Tell whether a peer's *ip* is this machine's own."""
+    parsed = parse_ip(ip)
     return parsed is not None and parsed.is_loopback
 
 

@@ -49,7 +49,7 @@ class LocalSignIn:
         *device* is the value of the browser's device cookie, believed or not.
         """
         try:
-            attempt = self.throttle.admit(email, visitor.address, self.devices.known(device, email))
+            attempt = self.throttle.admit(email, visitor.ip, self.devices.known(device, email))
         except TooManyAttempts as refusal:
             refusal.reference = self._note(email, visitor, reference, refusal.detail, refusal.code)
             raise

@@ -92,7 +92,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
                 provider,
                 keys,
                 time.time(),
-                our_address=components().config.external_url,
+                our_url=components().config.external_url,
                 back_channel=back_channel,
             )
 

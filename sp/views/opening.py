@@ -51,9 +51,9 @@ def return_page(provider: Provider) -> str:
     return path_of_ours(provider.return_url) or provider.return_url or "/"
 
 
-def path_of_ours(address: str | None) -> str | None:
-    """Return *address* as a path of this gateway's site, or None."""
-    return own_path(address, components().config.external_url)
+def path_of_ours(url: str | None) -> str | None:
+    """Return *url* as a path of this gateway's site, or None."""
+    return own_path(url, components().config.external_url)
 
 
 def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:

@@ -64,9 +64,7 @@ def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
         raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
     here = visitor()
-    if not components().session_finder.unreturned(
-        here.address, here.user_agent, return_path, int(time.time()) - WINDOW
-    ):
+    if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time.time()) - WINDOW):
         return None
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
     components().landings.note(response, request.cookies, "")

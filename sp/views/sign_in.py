@@ -118,7 +118,7 @@ def sign_out() -> ResponseReturnValue:
         return response
     trusted = _provider_of(session) if session else None
     if session and trusted and trusted.provider.logout_url:
-        response.location = _logout_address(session, trusted)
+        response.location = _logout_url(session, trusted)
     components().sessions.end(id_hash=hash_id(secret))
     if session:
         components().logbook.note_sign_out(session, visitor(), reference=new_reference())
@@ -162,7 +162,7 @@ def _provider_of(session: Session) -> Trusted | None:
         return None
 
 
-def _logout_address(session: Session, trusted: Trusted) -> str:
+def _logout_url(session: Session, trusted: Trusted) -> str:
     """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
     key = trusted.signing_key
     if key is None:

@@ -197,7 +197,7 @@ def test_every_choice_of_a_setting_can_be_chosen() -> None:
 def test_the_return_url_is_there_to_be_copied(gateway: MakeGateway, settings: dict[str, Any], address: str) -> None:
     app = gateway({"corporate": {**CORPORATE, **settings}})
     page = administrator_of(app).open(PAGE).text
-    assert re.search(rf'<input[^>]*id="return-address"[^>]*value="{re.escape(address)}"[^>]*readonly', page)
+    assert re.search(rf'<input[^>]*id="copied-return-url"[^>]*value="{re.escape(address)}"[^>]*readonly', page)
 
 
 @pytest.mark.parametrize(
