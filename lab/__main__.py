@@ -11,7 +11,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from lab.cli import WrongUsage
+
 COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and what it does in one line
+    "token": ("lab.cli.token", "mint a token that is good, or wrong in one way"),
 }
 
 
@@ -19,7 +22,11 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lab") ->
     """Run the command that *arguments* name, by default those of this process; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser(prog, given).parse_args(given)
-    status: int = import_module(COMMANDS[options.command][0]).run(options)
+    try:
+        status: int = import_module(COMMANDS[options.command][0]).run(options)
+    except WrongUsage as error:
+        print(f"{prog} {options.command}: error: {error}", file=sys.stderr)
+        return 2
     return status
 
 

@@ -1,0 +1,52 @@
+"""The options with which several commands say what a good token is: its key, algorithm, person and claims."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from lab.cli import WrongUsage
+from lab.drafts import PERSON, Draft, draft
+from lab.forging import ALGORITHMS, ForgingKey
+from lab.keys import KeyUnreadable, read_key
+
+KEY_HELP = "the shared secret, a PEM or a JWK, or where it is: a path, file:PATH or env:NAME"
+
+
+def add_token_options(parser: argparse.ArgumentParser, *, key_is_needed: bool = True) -> None:
+    """Add --key, --alg, --email, --claim and --without."""
+    parser.add_argument("--key", metavar="K", required=key_is_needed, help=KEY_HELP)
+    parser.add_argument("--alg", default="", metavar="NAME", help=f"{', '.join(ALGORITHMS)}; default: by the key")
+    parser.add_argument("--email", default=PERSON, help="the person; default: %(default)s")
+    parser.add_argument(
+        "--claim",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a claim, again for each; VALUE is JSON if it can be read as JSON, else text",
+    )
+    parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave a claim out")
+
+
+def draft_of(options: argparse.Namespace) -> Draft:
+    """Return the good token that the options describe. Raises WrongUsage."""
+    return draft(key_of(options), dict(map(_claim, options.claim)), without=tuple(options.without), email=options.email)
+
+
+def key_of(options: argparse.Namespace) -> ForgingKey:
+    """Return the key that --key and --alg name. Raises WrongUsage."""
+    try:
+        return read_key(options.key, options.alg)
+    except KeyUnreadable as error:
+        raise WrongUsage(f"--key: {error}") from None
+
+
+def _claim(given: str) -> tuple[str, Any]:
+    name, equals, value = given.partition("=")
+    if not name or not equals:
+        raise WrongUsage(f"--claim {given!r}: write NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
