@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from lab.cli import WrongUsage
@@ -29,9 +30,10 @@ def add_token_options(parser: argparse.ArgumentParser, *, key_is_needed: bool = 
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave a claim out")
 
 
-def draft_of(options: argparse.Namespace) -> Draft:
-    """Return the good token that the options describe. Raises WrongUsage."""
-    return draft(key_of(options), dict(map(_claim, options.claim)), without=tuple(options.without), email=options.email)
+def draft_of(options: argparse.Namespace, more: Mapping[str, Any] | None = None) -> Draft:
+    """Return the good token that the options describe, with *more* claims below theirs. Raises WrongUsage."""
+    claims = {**(more or {}), **dict(map(_claim, options.claim))}
+    return draft(key_of(options), claims, without=tuple(options.without), email=options.email)
 
 
 def key_of(options: argparse.Namespace) -> ForgingKey:
