@@ -20,6 +20,7 @@ demo: .venv/.runtime-installed ## start both programs with two demo users, and p
 
 test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser
 	@tools/system-packages
+	@tools/node-packages
 	$(PY) -m pytest $(WORKERS) $(ARGS)
 
 lint: .venv/.dev-installed ## check formatting, lint rules and types

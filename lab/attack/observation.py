@@ -90,7 +90,7 @@ class Judgement:
         self._session = frozenset.intersection(*sets) - frozenset[str]().union(*(seen.cookies for seen in bad))
         self.telling = tuple(feature for feature in FEATURES if self._tells(feature))
         if not self.telling:
-            raise ControlFailed("a good token and garbage bring the same answer")
+            raise ControlFailed(self._why_nothing_tells())
 
     def accepts(self, seen: Observation) -> tuple[bool, str]:
         """Return whether *seen* means accepted, and the name of the feature that says so."""
@@ -100,6 +100,11 @@ class Judgement:
             if feature.decides or self._is_bad(feature, seen):
                 return False, feature.name
         return False, "everything that tells good from bad"
+
+    def _why_nothing_tells(self) -> str:
+        if len({(seen.answer.status, seen.answer.redirect) for seen in self._good}) > 1:
+            return "two good tokens bring different answers; --start begins each sign-in at the service"
+        return "a good token and garbage bring the same answer"
 
     def _tells(self, feature: Feature) -> bool:
         if feature is COOKIES:

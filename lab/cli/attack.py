@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 def line(result: Result) -> str:
     """Return the result in one line."""
-    outcome = f"{result.outcome.upper() if result.outcome == 'accepted' else result.outcome:9}"
+    outcome = f"{result.outcome.upper() if result.is_hole else result.outcome:9}"
     reason = f" ({result.because})" if result.outcome == "not tried" else ""
     rule = f" [{result.rule}]" if result.outcome == "accepted" else ""
     return f"{outcome}  {result.level:6}  {result.fault:24}  {result.what}{reason}{rule}"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
-from typing import Any
 
+from lab.attack.run import MakeDraft
 from lab.attack.target import Target
 from lab.cli import WrongUsage
-from lab.cli.token_options import add_token_options, draft_of
-from lab.drafts import Draft
+from lab.cli.token_options import add_token_options, draft_of, key_of
 from lab.faults import FAULTS, Fault, UnknownFault, fault_named
 from shared.settings import is_web_address
 
@@ -61,17 +59,8 @@ def faults_of(options: argparse.Namespace) -> list[Fault]:
     return [fault for fault in only if fault.name not in skipped]
 
 
-def drafts_of(options: argparse.Namespace) -> DraftMaker:
-    """Return what makes a good token, new at each call. Raises WrongUsage."""
-    draft_of(options)  # a wrong key is said before anything is sent
-    return DraftMaker(options)
-
-
-class DraftMaker:
-    """Makes good tokens as the options say; a nonce that the service asks for does not replace a claim of theirs."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._options = options
-
-    def __call__(self, more: Mapping[str, Any]) -> Draft:
-        return draft_of(self._options, more)
+def drafts_of(options: argparse.Namespace) -> MakeDraft:
+    """Return what makes a good token, new at each call. Raises WrongUsage, before anything is sent."""
+    key = key_of(options)
+    draft_of(options, key)
+    return lambda more: draft_of(options, key, more)

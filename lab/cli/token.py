@@ -6,7 +6,7 @@ import argparse
 import json
 
 from lab.cli import WrongUsage
-from lab.cli.token_options import add_token_options, draft_of
+from lab.cli.token_options import add_token_options, draft_of, key_of
 from lab.faults import FAULTS, NotApplicable, UnknownFault, fault_named
 
 SHOWN = ("name", "level", "what", "rule")
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if not options.key:
         raise WrongUsage("--key is needed")
-    good = draft_of(options)
+    good = draft_of(options, key_of(options))
     if not options.fault:
         print(good.token())
         return 0

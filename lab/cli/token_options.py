@@ -30,10 +30,10 @@ def add_token_options(parser: argparse.ArgumentParser, *, key_is_needed: bool = 
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave a claim out")
 
 
-def draft_of(options: argparse.Namespace, more: Mapping[str, Any] | None = None) -> Draft:
+def draft_of(options: argparse.Namespace, key: ForgingKey, more: Mapping[str, Any] | None = None) -> Draft:
     """Return the good token that the options describe, with *more* claims below theirs. Raises WrongUsage."""
     claims = {**(more or {}), **dict(map(_claim, options.claim))}
-    return draft(key_of(options), claims, without=tuple(options.without), email=options.email)
+    return draft(key, claims, without=tuple(options.without), email=options.email)
 
 
 def key_of(options: argparse.Namespace) -> ForgingKey:

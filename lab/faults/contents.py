@@ -59,7 +59,7 @@ FAULTS = (
         "hole",
         about="nonce",
     ),
-    Fault("nonce-missing", "there is no nonce", NONCE_RULE, _without("nonce"), "hole", about="nonce"),
+    Fault("nonce-missing", "there is no nonce", NONCE_RULE, _without("nonce"), about="nonce"),
     Fault("jti-missing", "there is no jti", JTI_RULE, _without("jti"), about="jti"),
     Fault("jti-empty", "jti is empty", JTI_RULE, _set("jti", ""), about="jti"),
     Fault("jti-null", "jti is null", JTI_RULE, _set("jti", None), about="jti"),

@@ -17,6 +17,12 @@ def later(**seconds: int) -> Make:
     return lambda good: good.with_claims(**{name: good.now + by for name, by in seconds.items()})
 
 
+def _expired(good: Draft) -> str:
+    begun = good.now - 2 * HOUR - LIFETIME
+    times = {name: begun for name in ("iat", "nbf") if name in good.claims}
+    return good.with_claims(**times, exp=begun + LIFETIME)
+
+
 def _as_text(good: Draft, seconds: int) -> str:
     return datetime.fromtimestamp(good.now + seconds, UTC).isoformat()
 
@@ -26,7 +32,7 @@ FAULTS = (
         "expired",
         "exp is two hours ago",
         "RFC 7519, section 4.1.4",
-        later(iat=-2 * HOUR - LIFETIME, nbf=-2 * HOUR - LIFETIME, exp=-2 * HOUR),
+        _expired,
         "hole",
         about="exp",
     ),

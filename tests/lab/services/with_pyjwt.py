@@ -36,16 +36,6 @@ def accepts_expired(token: str, key: str, algorithm: str) -> Claims:
     return checked(claims)
 
 
-def believes_the_header(token: str, key: str, algorithm: str) -> Claims:
-    """Take the algorithm from the token, and the public key as the secret of an HMAC: the oldest confusion."""
-    header = jwt.get_unverified_header(token)
-    check_kind(header)
-    if header["alg"].startswith("HS"):
-        octets = jwt.PyJWK({"kty": "oct", "k": jwt.utils.base64url_encode(key.encode()).decode()}, header["alg"])
-        return checked(jwt.decode(token, octets, algorithms=[header["alg"]], options={"require": REQUIRED}))
-    return checked(jwt.decode(token, key, algorithms=[algorithm], options={"require": REQUIRED}))
-
-
 def never_verifies(token: str, _key: str, _algorithm: str) -> Claims:
     """Read the claims only, with their times."""
     check_kind(jwt.get_unverified_header(token))
