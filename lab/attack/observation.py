@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 # What is another at each visit: long runs of letters and digits, such as nonces and references, and numbers.
 CHANGING = re.compile(r"[A-Za-z0-9_+/=-]{16,}|\d+")
+HINT = "check --key, --claim and --parameter, or begin each sign-in at the service with --start"
 MARKUP = re.compile(r"<[^<>]*>|\s+")
 
 
@@ -103,8 +104,8 @@ class Judgement:
 
     def _why_nothing_tells(self) -> str:
         if len({(seen.answer.status, seen.answer.redirect) for seen in self._good}) > 1:
-            return "two good tokens bring different answers; --start begins each sign-in at the service"
-        return "a good token and garbage bring the same answer"
+            return f"two good tokens bring different answers; {HINT}"
+        return f"a good token and garbage bring the same answer; {HINT}"
 
     def _tells(self, feature: Feature) -> bool:
         if feature is COOKIES:
