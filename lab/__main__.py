@@ -16,6 +16,7 @@ from lab.cli import WrongUsage
 COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and what it does in one line
     "token": ("lab.cli.token", "mint a token that is good, or wrong in one way"),
     "attack": ("lab.cli.attack", "send every bad token to a service provider, and tell which ones it accepts"),
+    "serve-idp": ("lab.cli.serve_idp", "run an identity provider without passwords, for tests"),
 }
 
 

@@ -82,6 +82,7 @@ def draft(
     name = email.partition("@")[0]
     ours = {
         "iat": moment,
+        "nbf": moment,
         "exp": moment + LIFETIME,
         "jti": _new_token_id(),
         "sub": email,

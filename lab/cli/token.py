@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with --list-faults: as JSON")
     parser.epilog = (
         "A fault of a second use prints two tokens, a line each: send both, the second one is to be rejected. "
-        "Without --claim and --without a token has iat, exp, jti, sub, email, given_name, family_name and name."
+        "Without --claim and --without a token has iat, nbf, exp, jti, sub, email, given_name, family_name and name."
     )
 
 
