@@ -54,7 +54,7 @@ class _Pages:
         self._cookie = f"lab_idp_{issuer.generation}"
 
     def home(self) -> str:
-        """Show the form and the links, whoever is signed in."""
+        """Show the form and the links, also to someone who is signed in."""
         return self._form()
 
     def login(self) -> AnyResponse:

@@ -16,11 +16,13 @@ const sessions = new Map()
 
 async function verified(token) {
   const options = { algorithms: ['RS256'], requiredClaims: ['iat', 'exp', 'jti', 'email'] }
-  if (hole === 'expired') options.currentDate = new Date(Date.now() - 86_400_000)
   const confused = hole === 'confused' && decodeProtectedHeader(token).alg === 'HS256'
   const { payload, protectedHeader } = confused
     ? await jwtVerify(token, createSecretKey(Buffer.from(pem)), { ...options, algorithms: ['HS256'] })
-    : await jwtVerify(token, key, options)
+    : await jwtVerify(token, key, options).catch((error) => {
+        if (hole !== 'expired' || error.code !== 'ERR_JWT_EXPIRED') throw error
+        return { payload: error.payload, protectedHeader: decodeProtectedHeader(token) }
+      })
   if ((protectedHeader.typ ?? 'JWT').toUpperCase() !== 'JWT' || 'events' in payload) throw new Error('another kind')
   if (typeof payload.email !== 'string' || !payload.email.includes('@')) throw new Error('not a person')
   if (spent.has(payload.jti)) throw new Error('used')
