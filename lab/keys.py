@@ -32,7 +32,7 @@ def read_key(given: str, algorithm: str = "") -> ForgingKey:
     """
     if algorithm and algorithm not in ALGORITHMS:
         raise KeyUnreadable(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
-    text = _text_of(given).strip()
+    text = text_of(given).strip()
     if not text:
         raise KeyUnreadable("the key is empty")
     kid = ""
@@ -48,7 +48,8 @@ def read_key(given: str, algorithm: str = "") -> ForgingKey:
     return ForgingKey(algorithm or usual, private, kid)
 
 
-def _text_of(given: str) -> str:
+def text_of(given: str) -> str:
+    """Return the text of the key that *given* names: `env:NAME`, `file:PATH`, a path, or the key itself."""
     kind, _colon, rest = given.partition(":")
     try:
         if kind == "env":

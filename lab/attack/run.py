@@ -83,6 +83,14 @@ class Attack:
         if not accepted:
             raise ControlFailed("at the end a good token was refused: the service may have locked this test out")
 
+    def good_for(self, visit: Visit) -> Draft:
+        """Return a new good token for *visit*, with the nonce that the service asks for."""
+        return self._make({"nonce": visit.asked["nonce"]} if "nonce" in visit.asked else {})
+
+    def accepts(self, visit: Visit, token: str) -> bool:
+        """Send *token* in *visit*, and tell whether it was accepted."""
+        return self._judge(visit.send(token, self._page))[0]
+
     def _try(self, fault: Fault) -> Result:
         def result(outcome: Outcome, because: str, status: int = 0) -> Result:
             return Result(fault.name, fault.level, outcome, fault.what, fault.rule, because, status)
@@ -90,7 +98,7 @@ class Attack:
         visit = self._visit()
         if visit is None:
             return result("refused", "the service did not answer")
-        good = self._make(_nonce(visit))
+        good = self.good_for(visit)
         if fault.about and fault.about not in good.claims:
             return result("not tried", f"the good token has no {fault.about}")
         try:
@@ -99,7 +107,7 @@ class Attack:
             return result("not tried", str(error).partition(": ")[2])
         try:
             for token in before:
-                if not self._judge(visit.send(token, self._page))[0]:
+                if not self.accepts(visit, token):
                     return result("not tried", "the first, good token was refused")
                 visit = Visit(self._target)  # the second use comes from another browser
             seen = visit.send(bad, self._page)
@@ -116,7 +124,7 @@ class Attack:
 
     def _good(self) -> Observation:
         visit = Visit(self._target)
-        return visit.send(self._make(_nonce(visit)).token(), self._page)
+        return visit.send(self.good_for(visit).token(), self._page)
 
     def _send(self, text: str) -> Observation:
         return Visit(self._target).send(text, self._page)
@@ -125,10 +133,6 @@ class Attack:
         if self._judgement is None:
             raise RuntimeError("control() comes first")
         return self._judgement.accepts(seen)
-
-
-def _nonce(visit: Visit) -> dict[str, str]:
-    return {"nonce": visit.asked["nonce"]} if "nonce" in visit.asked else {}
 
 
 def _garbage() -> tuple[str, ...]:

@@ -41,9 +41,11 @@ class Target:
 
 
 class Visit:
-    """One browser at the service. `asked` is what the service asked of the identity provider: nonce and return_to.
+    """One browser at the service.
 
-    Raises ExchangeFailed where the service does not answer.
+    `asked` is what the service asked of the identity provider: nonce and return_to. `answer` is the answer to the last
+    token, `trail` every Location on its way, as it was sent, and `set_cookies` every Set-Cookie. Raises ExchangeFailed
+    where the service does not answer.
     """
 
     def __init__(self, target: Target) -> None:
@@ -51,18 +53,29 @@ class Visit:
         self._jar = CookieJar()
         self._set: set[str] = set()
         self.asked: dict[str, str] = {}
+        self.answer: Answer | None = None
+        self.trail: list[str] = []
+        self.set_cookies: list[str] = []
         if target.start:
             self._follow(target.start)
-            self._set.clear()  # only what a token sets counts
+            self._forget_what_was_set()  # only what a token sets counts
 
     def send(self, token: str, page: str = "", **fields: str) -> Observation:
         """Send *token*, with further *fields*; follow it to its end, then ask for *page*."""
         echoed = {"return_to": self.asked["return_to"]} if "return_to" in self.asked else {}
         answer, end = self._deliver(token, {**echoed, **fields})
-        probe = None
-        if page:
-            probe = _page(self._ask(page), page)
+        self.answer = answer
+        probe = _page(self._ask(page), page) if page else None
         return Observation(_page(answer, self._target.url), frozenset(self._set), end, probe)
+
+    def head(self, token: str) -> None:
+        """Ask with HEAD for the URL that has *token* in its query."""
+        self._ask(with_query(self._target.url, {self._target.parameter: token}), "HEAD")
+
+    def _forget_what_was_set(self) -> None:
+        self._set.clear()
+        self.set_cookies.clear()
+        self.trail.clear()
 
     def _deliver(self, token: str, fields: Mapping[str, str]) -> tuple[Answer, str]:
         target = self._target
@@ -111,6 +124,9 @@ class Visit:
         before = _pairs(self._jar)
         self._jar.extract_cookies(_Carrier(answer.headers), request)  # type: ignore[arg-type]
         self._set |= {name for name, value in _pairs(self._jar) - before if value}
+        self.set_cookies += answer.headers.get_all("Set-Cookie", [])
+        if _location(answer, url):
+            self.trail.append(answer.headers["Location"])
         return answer
 
 
