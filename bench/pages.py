@@ -46,7 +46,7 @@ def rows() -> Iterator[Row]:
         client = _administrator(app)
         line = f"R{LINES // 2:09}"
         middle = f"person-{ACCOUNTS // 2:06}@example.com"
-        for name, address in {
+        for name, url in {
             "accounts: the first page": "/settings/users",
             "accounts: from the middle": f"/settings/users?after={middle}",
             "accounts: one address": f"/settings/users?q={middle}",
@@ -68,7 +68,7 @@ def rows() -> Iterator[Row]:
             "activity: one address and one code": f"/settings/activity?email={middle}&code=token_expired",
             "providers": "/settings/sso/jwt",
         }.items():
-            yield Row(name, _milliseconds(client, address), "ms", WANTED, at_most=True)
+            yield Row(name, _milliseconds(client, url), "ms", WANTED, at_most=True)
         app.extensions["lychgate"].engine.dispose()
 
 
@@ -158,11 +158,11 @@ def _administrator(app: Flask) -> FlaskClient:
     return client
 
 
-def _milliseconds(client: FlaskClient, address: str) -> float:
-    assert client.get(address).status_code == 200, address
+def _milliseconds(client: FlaskClient, url: str) -> float:
+    assert client.get(url).status_code == 200, url
     times = []
     for _ in range(ROUNDS):
         started = time.perf_counter()
-        client.get(address)
+        client.get(url)
         times.append(time.perf_counter() - started)
     return statistics.median(times) * 1000

@@ -23,7 +23,7 @@ from shared.errors import SignatureInvalid
 from shared.tidying import tidy
 from sp.activity import retention
 from sp.activity.record import Visitor
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway
 
@@ -42,7 +42,7 @@ def rows() -> Iterator[Row]:
         core.engine.dispose()
 
 
-def _flood(core: Core) -> Iterator[Row]:
+def _flood(core: Components) -> Iterator[Row]:
     before, began = _size(core), time.perf_counter()
     for number in range(FLOOD):
         visitor = Visitor(f"2001:db8::{number:x}", "x" * 200)
@@ -53,7 +53,7 @@ def _flood(core: Core) -> Iterator[Row]:
     yield Row(f"{FLOOD} refusals in the log", grown, "MiB", 2.0, at_most=True, note=f"{each:.0f} µs each")
 
 
-def _clean_up(core: Core) -> Iterator[Row]:
+def _clean_up(core: Components) -> Iterator[Row]:
     _fill(core)
     steps = [*retention.steps(core.engine, int(time.time()), 90, most=LOG_ROWS // 4)]
     times: list[float] = []
@@ -70,7 +70,7 @@ def _clean_up(core: Core) -> Iterator[Row]:
     yield Row("clean-up: 99 of 100 write transactions end within", last, "ms", 20.0, at_most=True, note=note)
 
 
-def _fill(core: Core) -> None:
+def _fill(core: Components) -> None:
     now = int(time.time())
     lines = [
         {
@@ -93,7 +93,7 @@ def _fill(core: Core) -> None:
 
 
 @contextmanager
-def _timed(core: Core, times: list[float], busy: list[float]) -> Iterator[Connection]:
+def _timed(core: Components, times: list[float], busy: list[float]) -> Iterator[Connection]:
     with core.engine.execution_options(write=True).connect() as connection:
         transaction = connection.begin()
         began, began_busy = time.perf_counter(), time.thread_time()
@@ -103,7 +103,7 @@ def _timed(core: Core, times: list[float], busy: list[float]) -> Iterator[Connec
         busy.append(time.thread_time() - began_busy)
 
 
-def _size(core: Core) -> int:
+def _size(core: Components) -> int:
     path: Any = core.engine.url.database
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -17,16 +17,16 @@ from flask import Flask
 from flask_login import LoginManager
 from flask_wtf.csrf import CSRFProtect
 
-from idp import authentication, cli, cli_services, config, cookies, demo, front, housekeeping, logout
+from idp import authentication, cli, cli_services, config, cookies, demo, housekeeping, logout, public_pages
 from idp.config import Settings
-from idp.parts import Parts
+from idp.context import Context
 from idp.people import DirectoryUnavailable, PersonDirectory
 from idp.proxies import TrustedProxies
 from idp.services import ServiceRegistry
 from idp.stores import database, sessions
+from idp.stores.reencryption import reencrypt
 from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
-from idp.stores.resealing import reseal
 from idp.throttling import make_throttle
 from shared import logs, request_limits, web
 from shared.private_files import exposures, make_private_folder
@@ -92,12 +92,12 @@ def assemble(
     request_limits.install(app)
     engine = database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, engine, clock)
-    app.after_request(front.let_caches_keep)  # before web.install: the one registered first has the last word
+    app.after_request(public_pages.let_caches_keep)  # before web.install: the one registered first has the last word
     web.install(app, prefix="", https=settings.https, role="sign-in service")
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
     CSRFProtect(app)
     recognise_people(app)
-    for module in (authentication, logout, front):
+    for module in (authentication, logout, public_pages):
         app.register_blueprint(module.blueprint)
     cli.register(app)
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
@@ -128,14 +128,14 @@ def put_together(
     services: ServiceRegistry | None,
     engine: Engine,
     clock: Callable[[], float],
-) -> Parts:
+) -> Context:
     """Return the parts, the two seams filled."""
     vault = Vault(settings.secret_keys)
 
     def now() -> datetime:
         return datetime.fromtimestamp(clock(), UTC)
 
-    return Parts(
+    return Context(
         settings=settings,
         people=people or _load(settings.people)(),
         services=services or SqlRegistry(vault, now, lambda: demo.service(settings)),
@@ -156,7 +156,7 @@ def recognise_people(app: Flask) -> None:
     manager.session_protection = None  # "strong" believes X-Forwarded-For
 
     @manager.request_loader
-    def load_signed_in(_request: object) -> sessions.SignedIn | None:
+    def load_signed_in(_request: object) -> sessions.SignedInUser | None:
         try:
             return sessions.find_session(cookies.read(cookies.SESSION))
         except DirectoryUnavailable:
@@ -165,10 +165,10 @@ def recognise_people(app: Flask) -> None:
 
 def bring_up_to_date(app: Flask) -> None:
     """Apply migrations and IDP_CONFIG."""
-    parts: Parts = app.extensions["idp"]
+    parts: Context = app.extensions["idp"]
     with app.app_context(), database.starting():
         if len(parts.settings.secret_keys) > 1:
-            reseal(parts.vault)
+            reencrypt(parts.vault)
         if isinstance(parts.services, SqlRegistry):
             made = parts.services.apply(parts.settings.services, managed=True)
             cli_services.print_made_keys(made, to_log=True)

@@ -15,7 +15,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import AnonymousUserMixin
 from werkzeug.exceptions import BadRequest
 
-from idp import cookies, devices
+from idp import cookies, known_browsers
+from idp.context import context
 from idp.forms import SignInForm
 from idp.issuer import (
     SessionFacts,
@@ -23,19 +24,18 @@ from idp.issuer import (
     generate_token_id,
     issue,
     naming_claims,
-    return_address,
+    return_url,
 )
 from idp.models import writing
-from idp.parts import parts
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
 from idp.stores import audit, database, refusals, sessions
-from idp.stores.sessions import SessionOver, SignedIn
+from idp.stores.sessions import SessionOver, SignedInUser
 from shared.throttling import Attempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
-ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 MAX_NONCE = 255  # characters
 MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
 
@@ -77,11 +77,11 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
         return answer
     answer = send_verified_person(signed_in, service, sign_in_request)
     cookies.write(answer, cookies.SESSION, cookie, max_age=max_age)
-    devices.remember(answer, email)
+    known_browsers.remember(answer, email)
     return answer
 
 
-def already_signed_in() -> SignedIn | None:
+def already_signed_in() -> SignedInUser | None:
     """Return who is signed in in this browser. [isUserAlreadyLogged]"""
     return sessions.find_session(cookies.read(cookies.SESSION))
 
@@ -90,9 +90,9 @@ def check_password(email: str, password: str) -> Person:
     """Return the person, or raise WrongCredentials or TooManyAttempts. [isUserExistsAndPasswordValid]"""
     attempt = admit_attempt(email)
     try:
-        person = parts().people.authenticate(email, password)
+        person = context().people.authenticate(email, password)
     except WrongCredentials:
-        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_address(email))
+        audit.refused(refusals.SIGN_IN_REFUSED, email=typed_email(email))
         raise
     attempt.succeeded()
     return person
@@ -103,21 +103,21 @@ def admit_attempt(email: str) -> Attempt:
 
     A directory may accept many spellings for one person. Without the second count each would allow more guesses.
     """
-    throttle, device = parts().throttle, devices.known_device(email)
+    throttle, device = context().throttle, known_browsers.known_device(email)
     attempt = throttle.admit(email, request.remote_addr or "", device)
-    found = parts().people.find(email) if device is None else None
+    found = context().people.find(email) if device is None else None
     return throttle.admit_found(attempt, email, found.email) if found else attempt
 
 
-def typed_address(typed: str) -> str:
+def typed_email(typed: str) -> str:
     """Return *typed* if it looks like an e-mail address; otherwise it may be a password in the wrong field."""
-    return typed if ADDRESS.fullmatch(typed) else ""
+    return typed if EMAIL.fullmatch(typed) else ""
 
 
-def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | None]:
+def open_session(person: Person, *, stay: bool) -> tuple[SignedInUser, str, int | None]:
     """Start a session for *person*; it replaces an earlier session of this browser."""
     before = sessions.find_session_to_end(cookies.read(cookies.SESSION))
-    stay = stay and parts().settings.stay_signed_in > 0
+    stay = stay and context().settings.stay_signed_in > 0
     cookie, max_age = sessions.open_session(person, stay=stay, before=before)
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
@@ -126,13 +126,13 @@ def open_session(person: Person, *, stay: bool) -> tuple[SignedIn, str, int | No
     return signed_in, cookie, max_age
 
 
-def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request: SignInRequest) -> Response:
+def send_verified_person(signed_in: SignedInUser, service: Service, sign_in_request: SignInRequest) -> Response:
     """Issue the token and send it to the registered URL, and to no other. [sendVerifiedUserJWTData]"""
     person = signed_in.person
     if not service.admits(person):
         audit.refused(refusals.SERVICE_DENIED, email=person.email, service=service.name)
         return page("idp/denied.html", 403, service=service, person=person)
-    now, token_id = parts().now(), generate_token_id()
+    now, token_id = context().now(), generate_token_id()
     with writing() as session:
         sid = sessions.take_part(session, signed_in, service.name, naming_claims(person, service))
         audit.record(session, "token_issued", email=person.email, service=service.name, token_id=token_id)
@@ -144,25 +144,25 @@ def send_verified_person(signed_in: SignedIn, service: Service, sign_in_request:
         key=service.signing_key(now),
         token_id=token_id,
         now=int(now.timestamp()),
-        our_address=parts().settings.external_url,
+        our_url=context().settings.external_url,
     )
     if service.delivery == "form":
         return deliver_by_form(person, service, sign_in_request, token)
-    return Response(status=303, headers={"Location": return_address(service, sign_in_request, token=token)})
+    return Response(status=303, headers={"Location": return_url(service, sign_in_request, token=token)})
 
 
 def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
     """Return the page that posts the token, by its script or, without scripts, by its button."""
     allow_form_targets(service)
     allow_own_script()
-    action = return_address(service, sign_in_request)
+    action = return_url(service, sign_in_request)
     return page("idp/deliver.html", person=person, service=service, action=action, token=token)
 
 
 def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
     """Return the sign-in page."""
     allow_form_targets(service)
-    may_stay = parts().settings.stay_signed_in > 0
+    may_stay = context().settings.stay_signed_in > 0
     first = form.password if problem else form.email
     first.render_kw = {**first.render_kw, "autofocus": True}
     return page("idp/sign_in.html", status, form=form, service=service, problem=problem, may_stay=may_stay)
@@ -179,10 +179,10 @@ def requested_service() -> Service:
     name = request.args.get("service", "")
     if name:
         try:
-            return parts().services.find(name)
+            return context().services.find(name)
         except ServiceUnknown:
             abort(404, "No service with this name is registered here. Check the URL, or go to the start page.")
-    registered = parts().services.all()
+    registered = context().services.all()
     if len(registered) != 1:
         text = "The URL does not say which service you want: service=NAME is missing. Choose one on the start page."
         abort(page("ui/problem.html", 400, title="Which service?", text=text))

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from idp.context import context
 from idp.issuer import generate_token_id
 from idp.logout_tokens import make_sign_out
-from idp.parts import parts
 from idp.services import Service, ServiceUnknown
 from idp.stores import outbox
 from idp.stores.outbox import Notice
@@ -93,14 +93,14 @@ def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     return sorted(outcomes, key=lambda outcome: outcome.title)
 
 
-def send(address: str, logout_token: str) -> int | None:
-    """Post the token to the URL *address* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
+def send(url: str, logout_token: str) -> int | None:
+    """Post the token to the URL *url* (section 2.5), or raise DeliveryFailed. Redirects are not followed.
 
     Returns how many sessions the service says it ended, or None if it does not say.
     """
     try:
         answer = exchange(
-            address,
+            url,
             seconds=ANSWER_SECONDS,
             most_bytes=MOST_BYTES,
             method="POST",
@@ -132,10 +132,10 @@ def sessions_ended(body: bytes) -> int | None:
 def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, Any]:
     """Make the token in this thread, which has the database session; the pool only sends it."""
     try:
-        service = parts().services.find(notice.service)
+        service = context().services.find(notice.service)
     except ServiceUnknown:
         return None, None
-    now = parts().now()
+    now = context().now()
     token = make_sign_out(
         service,
         subject=notice.subject,
@@ -144,7 +144,7 @@ def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, An
         key=service.signing_key(now),
         token_id=generate_token_id(),
         now=int(now.timestamp()),
-        our_address=parts().settings.external_url,
+        our_url=context().settings.external_url,
     )
     return service, pool.submit(send, service.backchannel_logout_url, token)
 
@@ -169,6 +169,6 @@ def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
 def _untold(name: str) -> Outcome:
     """Return the outcome for a service without a URL for notifications."""
     try:
-        return Outcome(parts().services.find(name).title, "it has no URL for sign-outs")
+        return Outcome(context().services.find(name).title, "it has no URL for sign-outs")
     except ServiceUnknown:
         return Outcome(name, "it was removed from the services here")

@@ -16,7 +16,7 @@ from flask.cli import AppGroup, with_appcontext
 from idp import backchannel
 from idp.cli_services import keys, services
 from idp.console import pair, read_password, refuse, say, table
-from idp.parts import parts
+from idp.context import context
 from idp.people import Person
 from idp.stores import audit, sessions
 from idp.stores.directory import PersonRefused, SqlDirectory
@@ -135,7 +135,7 @@ def _tell_services(ended: sessions.Ended) -> None:
 
 
 def _directory() -> SqlDirectory:
-    people = parts().people
+    people = context().people
     if not isinstance(people, SqlDirectory):
         refuse("people are in another directory (IDP_PEOPLE): manage them there")
     return people

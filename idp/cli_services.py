@@ -13,10 +13,10 @@ from flask.cli import AppGroup
 
 from idp import config
 from idp.console import refuse, say, say_json, table
-from idp.parts import parts
+from idp.context import context
 from idp.services import Service, ServiceUnknown, warnings_about
+from idp.stores.reencryption import reencrypt
 from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
-from idp.stores.resealing import reseal
 from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
@@ -45,7 +45,7 @@ def apply_services(file: Path) -> None:
             f"{file}."
         )
     made = registry.apply(definitions)
-    if parts().settings.services_file is not None:
+    if context().settings.services_file is not None:
         say(BESIDE_FILE, err=True)
     print_made_keys(made)
     print_warnings(registry.all())
@@ -56,7 +56,9 @@ def apply_services(file: Path) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def list_services(as_json: bool) -> None:
     """List the registered services."""
-    table([_row(service) for service in parts().services.all()], as_json, ("name", "preset", "algorithm", "return_url"))
+    table(
+        [_row(service) for service in context().services.all()], as_json, ("name", "preset", "algorithm", "return_url")
+    )
 
 
 @services.command("show")
@@ -65,7 +67,7 @@ def list_services(as_json: bool) -> None:
 def show_service(name: str, as_json: bool) -> None:
     """Show a service, and its keys as fingerprints."""
     try:
-        row = _row(parts().services.find(name))
+        row = _row(context().services.find(name))
     except ServiceUnknown:
         refuse(f"the service {name} does not exist")
     if as_json:
@@ -89,11 +91,11 @@ def remove_service(name: str) -> None:
     say(f"{name} is removed.")
 
 
-@services.command("reseal")
+@services.command("reencrypt")
 @click.option("--json", "as_json", is_flag=True)
-def reseal_keys(as_json: bool) -> None:
+def reencrypt_keys(as_json: bool) -> None:
     """Encrypt every stored key with the current IDP_SECRET_KEY, so that you can discard the previous one."""
-    outcome = reseal(parts().vault)
+    outcome = reencrypt(context().vault)
     if as_json:
         say_json(vars(outcome))
     else:
@@ -136,7 +138,7 @@ def print_warnings(registered: Sequence[Service]) -> None:
 
 
 def _registry() -> SqlRegistry:
-    registry = parts().services
+    registry = context().services
     if not isinstance(registry, SqlRegistry):
         refuse("services are in another registry: manage them there")
     return registry

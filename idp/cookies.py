@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from idp.parts import parts
+from idp.context import context
 
 SESSION = "idp_session"  # the signed-in browser: an opaque id
 DEVICE = "idp_device"  # signed: people who have signed in from this browser before
@@ -22,13 +22,13 @@ def full_name(name: str, https: bool) -> str:
 
 def read(name: str) -> str | None:
     """Return the cookie's value; None if there is none, or two that differ: someone may have planted the other."""
-    values = set(request.cookies.getlist(full_name(name, parts().settings.https)))
+    values = set(request.cookies.getlist(full_name(name, context().settings.https)))
     return values.pop() if len(values) == 1 else None
 
 
 def write(response: Response, name: str, value: str, *, max_age: int | None = None) -> None:
     """Set the cookie, until the browser is closed or for *max_age* seconds."""
-    https = parts().settings.https
+    https = context().settings.https
     response.set_cookie(
         full_name(name, https), value, max_age=max_age, path="/", secure=https, httponly=True, samesite="Lax"
     )
@@ -36,5 +36,5 @@ def write(response: Response, name: str, value: str, *, max_age: int | None = No
 
 def clear(response: Response, name: str) -> None:
     """Delete the cookie."""
-    https = parts().settings.https
+    https = context().settings.https
     response.delete_cookie(full_name(name, https), path="/", secure=https, httponly=True, samesite="Lax")

@@ -12,7 +12,7 @@ import threading
 from flask import Flask
 
 from idp import backchannel
-from idp.stores import counters, database, outbox, retention
+from idp.stores import database, outbox, rate_limit_storage, retention
 from shared import tidying
 
 EVERY = 2.0  # seconds between two looks at the outbox
@@ -36,7 +36,7 @@ def retry_notices() -> None:
 
 def tidy(seconds: float = TIDY_SECONDS) -> bool:
     """Delete ended sessions, counters and old audit entries; tell whether all was deleted."""
-    return tidying.tidy(counters.independent_transaction, retention.steps(), seconds=seconds)
+    return tidying.tidy(rate_limit_storage.independent_transaction, retention.steps(), seconds=seconds)
 
 
 def _run(app: Flask, stop: threading.Event) -> None:

@@ -47,12 +47,12 @@ def issue(
     key: TokenKey,
     token_id: str,
     now: int,
-    our_address: str,
+    our_url: str,
 ) -> str:
     """Return a signed token for *person* at *service*: RFC 7519, valid for the service's lifetime from *now*."""
     claims: dict[str, Any] = {"iat": now, "jti": token_id, "exp": now + service.lifetime}
     if service.issuer or service.addressed:
-        claims["iss"] = issuer_of(service, our_address)
+        claims["iss"] = issuer_of(service, our_url)
     if service.audience or service.addressed:
         claims["aud"] = audience_of(service)
     if service.addressed:
@@ -81,9 +81,9 @@ def naming_claims(person: Person, service: Service) -> dict[str, str]:
     return {claim: value for claim, value in mapped_claims(person, service).items() if isinstance(value, str)}
 
 
-def issuer_of(service: Service, our_address: str) -> str:
+def issuer_of(service: Service, our_url: str) -> str:
     """Return the name under which we sign for *service*."""
-    return service.issuer or our_address
+    return service.issuer or our_url
 
 
 def audience_of(service: Service) -> str:
@@ -91,7 +91,7 @@ def audience_of(service: Service) -> str:
     return service.audience or service.origin
 
 
-def return_address(service: Service, request: SignInRequest, *, token: str | None = None) -> str:
+def return_url(service: Service, request: SignInRequest, *, token: str | None = None) -> str:
     """Return where the browser goes: the registered address, what is echoed, and the *token* if it travels there."""
     parameters = dict(request.echoed)
     if token is not None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from idp import backchannel, cookies
+from idp.context import context
 from idp.logout_tokens import SignOut, verify_sign_out
-from idp.parts import parts
 from idp.stores import audit, sessions, spent
-from idp.stores.sessions import SignedIn
+from idp.stores.sessions import SignedInUser
 from shared.errors import Rejection, TokenReplayed
 from shared.web import page
 
@@ -51,9 +51,9 @@ def check_token(unverified_token: str) -> SignOut:
     """Return whom the token signs out, or raise the Rejection that says why not. [JWT::decode]"""
     return verify_sign_out(
         unverified_token,
-        parts().services.all(),
-        parts().now(),
-        our_address=parts().settings.external_url,
+        context().services.all(),
+        context().now(),
+        our_url=context().settings.external_url,
         we_issued=audit.we_issued,
     )
 
@@ -82,6 +82,6 @@ def refuse(rejection: Rejection) -> Response:
     return page("idp/sign_out_refused.html", 401, rejection=rejection, signed_in=signed_in_here())
 
 
-def signed_in_here() -> SignedIn | None:
+def signed_in_here() -> SignedInUser | None:
     """Return who is signed in in this browser."""
     return sessions.find_session_to_end(cookies.read(cookies.SESSION))

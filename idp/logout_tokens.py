@@ -52,7 +52,7 @@ def verify_sign_out(
     services: Sequence[Service],
     now: datetime,
     *,
-    our_address: str,
+    our_url: str,
     we_issued: Callable[[str], bool],
 ) -> SignOut:
     """Return whom the token signs out and which service says so, or raise the Rejection that says why not.
@@ -62,7 +62,7 @@ def verify_sign_out(
     service, opened = _open_with_any(unverified_token, services, now)
     claims = Claims.parse(opened.payload, numeric_token_id=True)
     _check_type(opened.header, claims, service, we_issued)
-    _check_origin(claims, service, our_address)
+    _check_origin(claims, service, our_url)
     _check_clock(claims, int(now.timestamp()))
     return SignOut(service, _email(claims), claims.token_id)
 
@@ -76,7 +76,7 @@ def make_sign_out(
     key: TokenKey,
     token_id: str,
     now: int,
-    our_address: str,
+    our_url: str,
 ) -> str:
     """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
 
@@ -86,7 +86,7 @@ def make_sign_out(
     claims = {
         "sub": subject,
         **named,
-        "iss": issuer_of(service, our_address),
+        "iss": issuer_of(service, our_url),
         "aud": audience_of(service),
         "iat": now,
         "exp": now + LIFETIME,
@@ -145,8 +145,8 @@ def _check_events(claims: Claims) -> None:
         raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")  # Back-Channel Logout 1.0, 2.4
 
 
-def _check_origin(claims: Claims, service: Service, our_address: str) -> None:
-    ours = {our_address, issuer_of(service, our_address)}
+def _check_origin(claims: Claims, service: Service, our_url: str) -> None:
+    ours = {our_url, issuer_of(service, our_url)}
     if claims.issuer in ours:
         raise IssuerMismatch("this token was issued here for the service; the service did not issue it")
     if claims.audience and not any(_same_site(audience, ours) for audience in claims.audience):

@@ -4,35 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, Index, String, Text, TypeDecorator, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, registry, relationship
 
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime, also in SQLite, which keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store UTC; a moment without a zone is a mistake of the caller."""
-        if value is not None and value.tzinfo is None:
-            raise ValueError("a moment needs a time zone")
-        return value and value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return UTC."""
-        return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))
+from shared.utc_datetime import UtcDateTime
 
 
 class Base(DeclarativeBase):
     """All tables of the identity provider."""
 
-    registry = registry(type_annotation_map={datetime: Moment, dict[str, Any]: JSON, list[str]: JSON})
+    registry = registry(type_annotation_map={datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON})
 
 
 db = SQLAlchemy(model_class=Base)

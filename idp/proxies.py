@@ -27,22 +27,22 @@ class TrustedProxies:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass the request on."""
         peer, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
-        environ["REMOTE_ADDR"] = client_address(peer, forwarded_for, self._trusted)
+        environ["REMOTE_ADDR"] = client_ip(peer, forwarded_for, self._trusted)
         return self._app(environ, start_response)
 
 
-def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
+def client_ip(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
     """Return the nearest IP that does not belong to a trusted proxy."""
-    address = peer
+    ip = peer
     for earlier in reversed(forwarded_for.split(",")):
-        if not _is_trusted(address, trusted) or _parse(earlier.strip()) is None:
+        if not _is_trusted(ip, trusted) or _parse(earlier.strip()) is None:
             break
-        address = earlier.strip()
-    return address
+        ip = earlier.strip()
+    return ip
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    parsed = _parse(address)
+def _is_trusted(ip: str, trusted: Sequence[Network]) -> bool:
+    parsed = _parse(ip)
     return parsed is not None and any(parsed in network for network in trusted)
 
 

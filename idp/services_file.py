@@ -13,7 +13,7 @@ from typing import Any
 from idp.presets import ALGORITHMS_OF, PRESETS
 from idp.services import Service
 from shared.keys import ALGORITHMS, SYMMETRIC, KeyRefused, load_key_set
-from shared.settings import SettingsRefused, is_origin, is_web_address
+from shared.settings import SettingsRefused, is_origin, is_web_url
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # as LoginRadius names providers
 MAX_LIFETIME = 600  # seconds; a token is used at once, so a longer lifetime only helps a thief
@@ -99,7 +99,7 @@ def _meanings(merged: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
     mistakes = []
     algorithm = merged.get("algorithm", "HS256")
     for key in ("return_url", "backchannel_logout_url", "home_url"):
-        if merged.get(key) and not is_web_address(merged[key]):
+        if merged.get(key) and not is_web_url(merged[key]):
             mistakes.append(f"{key} must be an absolute http or https URL without a fragment")
     if not all(is_origin(origin) for origin in merged.get("leads_on_to", ())):
         mistakes.append("leads_on_to must be origins: https://host, optionally with a port, and without a path")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from idp.stores.counters import storage
+from idp.stores.rate_limit_storage import storage
 from shared.throttling import Throttle
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.settings import is_loopback, is_web_address
+from shared.settings import is_loopback, is_web_url
 
 USER_AGENT = "Lychgate"
 
@@ -37,7 +37,7 @@ class Answer:
 
 
 def exchange(
-    address: str,
+    url: str,
     *,
     seconds: float,
     most_bytes: int,
@@ -51,10 +51,10 @@ def exchange(
     *seconds* bound everything from the first connection to the last byte, except the look-up of the name, which is
     the system's. *http_anywhere* allows plain http beyond this machine, for a program that only looks.
     """
-    if not is_web_address(address):
+    if not is_web_url(url):
         raise ExchangeFailed("the URL is not an http or https URL")
     deadline = _Deadline(seconds)
-    parts = urlsplit(address)
+    parts = urlsplit(url)
     try:
         line = _connect(parts.scheme, parts.hostname or "", parts.port, deadline, http_anywhere)
         try:

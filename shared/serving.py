@@ -59,7 +59,7 @@ def main(
     except SettingsRefused as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)
-    place = f"unix:{options.unix}" if options.unix else bind_address(options.host, options.port)
+    place = f"unix:{options.unix}" if options.unix else bind_to(options.host, options.port)
     print(f"{banner}\nListening on {place}.", flush=True)
     serve(Server(program.create_wsgi, place, options.workers, options.threads))
 
@@ -83,7 +83,7 @@ def at_least_one(text: str) -> int:
     return number
 
 
-def bind_address(host: str, port: int) -> str:
+def bind_to(host: str, port: int) -> str:
     """Return host and port as gunicorn takes them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -156,10 +156,10 @@ def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]
 
 def is_origin(text: str) -> bool:
     """Tell whether *text* is scheme://host[:port] and no more."""
-    return is_web_address(text) and urlsplit(text)._replace(scheme="", netloc="").geturl() == ""
+    return is_web_url(text) and urlsplit(text)._replace(scheme="", netloc="").geturl() == ""
 
 
-def is_web_address(text: str) -> bool:
+def is_web_url(text: str) -> bool:
     """Tell whether *text* is an absolute http(s) URL in printable ASCII, without user name or fragment."""
     if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         return False

@@ -19,12 +19,12 @@ from ipaddress import ip_address, ip_network
 from limits import RateLimitItem, RateLimitItemPerMinute
 from limits.strategies import FixedWindowRateLimiter
 
-from shared.counters import SqlStorage
 from shared.errors import RateLimited
+from shared.rate_limit_storage import SqlStorage
 
 # ASVS 5.0, 6.3.1 leaves the numbers to us. A person mistypes a few times; an attacker with these limits tries fewer
 # than 1,000 passwords of one account in a day, and guesses none of 8 characters that is not on every list.
-PER_ADDRESS = RateLimitItemPerMinute(30, 5)
+PER_IP = RateLimitItemPerMinute(30, 5)
 PER_ACCOUNT = RateLimitItemPerMinute(10, 15)
 PER_DEVICE = RateLimitItemPerMinute(10, 15)
 
@@ -57,12 +57,12 @@ class Throttle:
         self.storage, self._now = storage, now
         self._limiter = FixedWindowRateLimiter(storage)
 
-    def admit(self, email: str, address: str, device: str | None) -> Attempt:
-        """Count an attempt at *email* from *address*; *device* names a browser that this person has used before."""
+    def admit(self, email: str, ip: str, device: str | None) -> Attempt:
+        """Count an attempt at *email* from *ip*; *device* names a browser that this person has used before."""
         account = account_key(email)
         if device is not None:
             return self._count((PER_DEVICE, (device, account)))
-        return self._count((PER_ADDRESS, (network_of(address),)), (PER_ACCOUNT, (account,)))
+        return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
     def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
         """Count *attempt* on the account *found* as well, where a directory takes *typed* for another spelling of it.
@@ -96,10 +96,10 @@ def account_key(email: str) -> str:
     return hashlib.sha256(spelling.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def network_of(address: str) -> str:
+def network_of(ip: str) -> str:
     """Return the IP network of one subscriber: an IPv4 address, or the /64 of an IPv6 address."""
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(ip)
     except ValueError:
         return "unknown"
     mapped = getattr(parsed, "ipv4_mapped", None)

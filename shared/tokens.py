@@ -53,7 +53,7 @@ class Opened(NamedTuple):
     key: TokenKey
 
 
-class Parts(NamedTuple):
+class TokenParts(NamedTuple):
     """A parsed token, not verified."""
 
     header: Mapping[str, Any]
@@ -73,7 +73,7 @@ def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
     return Opened(parts.header, read_object(parts.payload, "payload"), key)
 
 
-def take_apart(unverified_token: str) -> Parts:
+def take_apart(unverified_token: str) -> TokenParts:
     """Return the three parts of a compact JWS (RFC 7515, section 3.1), or raise TokenMalformed."""
     if len(unverified_token) > MAX_TOKEN_BYTES:
         raise TokenMalformed(f"the token is longer than {MAX_TOKEN_BYTES} bytes")
@@ -86,7 +86,7 @@ def take_apart(unverified_token: str) -> Parts:
     if len(pieces) != 3:
         raise TokenMalformed(f"a token has three parts divided by dots, this has {len(pieces)}")
     header, payload, signature = pieces
-    return Parts(
+    return TokenParts(
         _remembered_header(header) if len(header) <= MAX_REMEMBERED_HEADER else _read_header(header),
         _decode(payload, "payload"),
         octets[: len(header) + 1 + len(payload)],
@@ -100,7 +100,7 @@ def check_algorithm(header: Mapping[str, Any], algorithm: str) -> None:
         raise AlgorithmNotAllowed(f"the token is signed with {header['alg'][:20]}, the setting says {algorithm}")
 
 
-def verify_signature(parts: Parts, keys: KeySet, algorithm: str) -> TokenKey:
+def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKey:
     """Return the key of *keys* that made the signature, or raise SignatureInvalid."""
     verify = JWSRegistry.algorithms[algorithm].verify
     candidates = keys.candidates(parts.header.get("kid"))

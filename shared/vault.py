@@ -25,21 +25,21 @@ class Vault:
         fernets = [Fernet(_derive(secret)) for secret in secret_keys]
         self._newest, self._fernet = fernets[0], MultiFernet(fernets)
 
-    def seal(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         """Return *text* encrypted and authenticated."""
         return self._fernet.encrypt(text.encode()).decode("ascii")
 
-    def open(self, sealed: str) -> str:
+    def decrypt(self, sealed: str) -> str:
         """Return the text, or raise VaultLocked."""
         try:
             return self._fernet.decrypt(sealed).decode()
         except InvalidToken as error:
             raise VaultLocked("a stored secret was encrypted with another secret key") from error
 
-    def opens(self, sealed: str) -> bool:
+    def can_decrypt(self, sealed: str) -> bool:
         """Tell whether any of the keys decrypts *sealed*."""
         try:
-            self.open(sealed)
+            self.decrypt(sealed)
         except VaultLocked:
             return False
         return True
@@ -52,7 +52,7 @@ class Vault:
             return False
         return True
 
-    def reseal(self, sealed: str) -> str:
+    def reencrypt(self, sealed: str) -> str:
         """Return *sealed*, encrypted again with the first key, or raise VaultLocked."""
         try:
             return self._fernet.rotate(sealed).decode("ascii")

@@ -34,7 +34,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
-from shared.devices import device_name
+from shared.user_agent import device_name
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
@@ -114,9 +114,9 @@ def moment(when: datetime | int | None) -> str:
     return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def allow_form_target(address: str) -> None:
-    """Allow the forms of this page to lead to the origin of *address*: form-action applies to redirects as well."""
-    parts = urlsplit(address)
+def allow_form_target(url: str) -> None:
+    """Allow the forms of this page to lead to the origin of *url*: form-action applies to redirects as well."""
+    parts = urlsplit(url)
     if parts.scheme and parts.netloc:
         g.form_targets = [*g.get("form_targets", []), f"{parts.scheme}://{parts.netloc}"]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
     from flask import Flask
 
-    from sp.components import Core
+    from sp.components import Components
     from sp.config import Config
 
 __all__ = ["create_app", "create_wsgi", "prepare"]
@@ -44,7 +44,7 @@ def prepare(host: str, port: int) -> str:
     return "\n".join(lines)
 
 
-def _warn_of_clocks(core: Core) -> None:
+def _warn_of_clocks(core: Components) -> None:
     """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
     ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.engine)]
     if isinstance(core.replay, RedisReplayCache):

@@ -10,11 +10,11 @@ from shared import demo, logs, request_limits, schema, web
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.components import Core, build
+from sp.components import Components, build
 from sp.config import Config
 from sp.database import MIGRATIONS
 from sp.database.models import db
-from sp.database.resealing import reseal
+from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
 from sp.sessions.cookies import FormSessions
 
@@ -52,7 +52,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.extensions["lychgate"] = core
     with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
         if len(config.secret_keys) > 1:
-            reseal(engine, core.vault)
+            reencrypt(engine, core.vault)
         _apply_settings(core)
     _install_views(app, core)
     return app
@@ -69,16 +69,16 @@ def _warn_of_demo(config: Config) -> None:
         )
 
 
-def _apply_settings(core: Core) -> None:
+def _apply_settings(core: Components) -> None:
     """Apply what the operator's file says of providers; make the demo's provider if there is no other."""
     document = core.config.document.get("providers", {})
     try:
         if core.config.has_file:
-            applied = core.providers.apply(document, actor="SP_CONFIG", managed_by_file=True)
+            applied = core.provider_store.apply(document, actor="SP_CONFIG", managed_by_file=True)
             for name, secret in applied.generated.items():
                 print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
         if core.config.is_demo and not document:
-            _apply_demo(core.providers, core.config)
+            _apply_demo(core.provider_store, core.config)
     except ProvidersRefused as error:
         raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 
@@ -100,7 +100,7 @@ def _apply_demo(providers: ProviderStore, config: Config) -> None:
     providers.apply({demo.PROVIDER: demo_provider}, actor="demo")
 
 
-def _install_views(app: Flask, core: Core) -> None:
+def _install_views(app: Flask, core: Components) -> None:
     from sp.admin import (
         activity as activity_page,
     )
@@ -119,6 +119,7 @@ def _install_views(app: Flask, core: Core) -> None:
     from sp.views import (
         account,
         api,
+        denied,
         health,
         jwks,
         logout_in,
@@ -126,9 +127,6 @@ def _install_views(app: Flask, core: Core) -> None:
         questions,
         refusals,
         sso,
-    )
-    from sp.views import (
-        denied as turned_away,
     )
     from sp.views import (
         sign_in as signin,
@@ -139,7 +137,7 @@ def _install_views(app: Flask, core: Core) -> None:
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
     install_login(app)
     pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
-    for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, turned_away, *pages):
+    for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from flask import current_app
 
 from shared import demo
-from shared.known_devices import Devices
+from shared.known_browsers import KnownBrowsers
 from shared.schema import Engine
 from shared.vault import Vault
 from sp.accounts.manage import People
@@ -23,7 +23,7 @@ from sp.providers.jwks_cache import SqlKeyCopies
 from sp.providers.opened_sessions import ProviderSessions
 from sp.providers.provider import Provider
 from sp.providers.registry import ProviderRegistry
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
 from sp.sessions.store import SessionStore
@@ -41,16 +41,16 @@ from sp.signout.apply import SignOuts
 
 
 @dataclass(frozen=True)
-class Core:
+class Components:
     """What views, command lines and the gateway work with."""
 
     config: Config
     engine: Engine
     vault: Vault
-    own: OwnAddresses
-    providers: ProviderStore
-    editor: ProviderEditor
-    registry: ProviderRegistry
+    routes: Routes
+    provider_store: ProviderStore
+    provider_editor: ProviderEditor
+    provider_registry: ProviderRegistry
     replay: ReplayCache
     assertions: AssertionKeys
     sessions: SessionStore
@@ -65,18 +65,18 @@ class Core:
     landings: Landings
     housekeeping: Housekeeping
     people: People
-    local: LocalSignIn
-    finder: PeopleFinder
+    local_sign_in: LocalSignIn
+    account_search: PeopleFinder
     trials: Trials
 
 
-def build(config: Config, engine: Engine) -> Core:
+def build(config: Config, engine: Engine) -> Components:
     """Return the parts, wired together as *config* says."""
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)
-    own = OwnAddresses(config.prefix, config.external_url)
-    providers = ProviderStore(engine, vault, own)
+    routes = Routes(config.prefix, config.external_url)
+    providers = ProviderStore(engine, vault, routes)
     replay: ReplayCache = (
         RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
     )
@@ -88,15 +88,15 @@ def build(config: Config, engine: Engine) -> Core:
     sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
     logbook = Logbook(engine, housekeeping)
     people = People(engine, sessions, config.seat_limit)
-    devices = Devices(config.secret_keys, "lychgate device")
-    return Core(
+    devices = KnownBrowsers(config.secret_keys, "lychgate device")
+    return Components(
         config=config,
         engine=engine,
         vault=vault,
-        own=own,
-        providers=providers,
-        editor=ProviderEditor(engine, vault, own),
-        registry=ProviderRegistry(
+        routes=routes,
+        provider_store=providers,
+        provider_editor=ProviderEditor(engine, vault, routes),
+        provider_registry=ProviderRegistry(
             providers,
             vault,
             copies=SqlKeyCopies(engine, vault),
@@ -118,15 +118,15 @@ def build(config: Config, engine: Engine) -> Core:
         landings=Landings(config.secret_keys, https=config.https),
         housekeeping=housekeeping,
         people=people,
-        local=LocalSignIn(people, throttle, devices, sign_in, logbook),
-        finder=PeopleFinder(engine),
+        local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
+        account_search=PeopleFinder(engine),
         trials=Trials(engine, replay, config.seat_limit),
     )
 
 
-def core() -> Core:
+def components() -> Components:
     """Return the parts of the current application."""
-    found: Core = current_app.extensions["lychgate"]
+    found: Components = current_app.extensions["lychgate"]
     return found
 
 

@@ -23,7 +23,7 @@ from sp.known_settings import NAMES
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules
 from sp.providers.provider import NAME, ProviderRefused, parse_provider
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 DEFAULT_PORT = 5000
 HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
@@ -83,7 +83,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     prefix = _prefix(env)
     external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
     asked_for: set[str] = set()
-    document = _document(env, values, OwnAddresses(prefix, external_url), asked_for)
+    document = _document(env, values, Routes(prefix, external_url), asked_for)
     env.mistakes.extend(NAMES.unknown(values, asked_for))
     metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
@@ -176,7 +176,7 @@ def _trusted_proxies(env: Environment) -> tuple[Network, ...]:
 
 def _rules(env: Environment, document: Mapping[str, Any], prefix: str) -> tuple[Rule, ...]:
     try:
-        return parse_rules(document.get("rules", []), OwnAddresses(prefix))
+        return parse_rules(document.get("rules", []), Routes(prefix))
     except RulesRefused as refusal:
         env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
         return ()
@@ -191,7 +191,7 @@ def _prefix(env: Environment) -> str:
     return prefix
 
 
-def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses, asked_for: set[str]) -> Mapping[str, Any]:
+def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_for: set[str]) -> Mapping[str, Any]:
     """Return the file of SP_CONFIG, and add the names of what it has looked up to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
@@ -210,7 +210,7 @@ def _document(env: Environment, values: Mapping[str, str], own: OwnAddresses, as
     return document
 
 
-def read_document(path: Path, own: OwnAddresses) -> dict[str, Any]:
+def read_document(path: Path, own: Routes) -> dict[str, Any]:
     """Return a TOML file of the form of SP_CONFIG, with its `env:` and `file:` texts looked up.
 
     Its rules are left as they are. Raises SettingsRefused with every mistake.
@@ -221,7 +221,7 @@ def read_document(path: Path, own: OwnAddresses) -> dict[str, Any]:
     return document
 
 
-def _document_mistakes(path: str, document: Mapping[str, Any], own: OwnAddresses) -> Iterator[str]:
+def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
     """Name unknown parts of such a file, and what is wrong with its providers."""
     for name in sorted(document.keys() - {"rules", "providers"}):
         yield f"{path}: {name} is unknown: the file may contain [[rules]] and [providers.*]"
@@ -229,7 +229,7 @@ def _document_mistakes(path: str, document: Mapping[str, Any], own: OwnAddresses
         yield f"{path}: {mistake}"
 
 
-def _provider_mistakes(tables: object, own: OwnAddresses) -> Iterator[str]:
+def _provider_mistakes(tables: object, own: Routes) -> Iterator[str]:
     """Name what is wrong with providers, to report it with all other errors; the store checks them again."""
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a separate table with the heading [providers.name]"

@@ -12,7 +12,7 @@ def email_key(email: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
 
 
-def address_as_id(email: str) -> str:
+def email_as_id(email: str) -> str:
     """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
 
     An e-mail that only looks like another one is another person: the Kelvin sign is not a k here.

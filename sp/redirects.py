@@ -22,11 +22,11 @@ _HOST = r"(?:\[[^\]/]+\]|[^:/]+)"  # an IPv6 address has its colons in brackets
 _DEFAULT_PORT = re.compile(rf"(http://{_HOST}):80\Z|(https://{_HOST}):443\Z")
 
 
-def is_own_path(address: str) -> bool:
-    """Tell whether *address* is a path of ours, in every reading of it (wire contract, "Return addresses")."""
-    if len(address) > MAX_LENGTH or not _PLAIN.match(address):
+def is_own_path(url: str) -> bool:
+    """Tell whether *url* is a path of ours, in every reading of it (wire contract, "Return addresses")."""
+    if len(url) > MAX_LENGTH or not _PLAIN.match(url):
         return False
-    return is_plain_path(re.split(r"[?#]", address, maxsplit=1)[0])
+    return is_plain_path(re.split(r"[?#]", url, maxsplit=1)[0])
 
 
 def is_plain_path(path: str) -> bool:
@@ -44,27 +44,27 @@ def is_plain_path(path: str) -> bool:
     return False
 
 
-def own_path(address: str | None, external_url: str) -> str | None:
-    """Return *address* as a path of ours, or None. An absolute address of our own origin counts as its path.
+def own_path(url: str | None, external_url: str) -> str | None:
+    """Return *url* as a path of ours, or None. An absolute address of our own origin counts as its path.
 
     *external_url* is an origin without anything behind it. Origins are compared as browsers compare them: scheme and
     host without case, and a port that is the scheme's own may be left out.
     """
-    if not address:
+    if not url:
         return None
-    if found := _ABSOLUTE.match(address):
+    if found := _ABSOLUTE.match(url):
         origin, rest = found.groups(default="")
         if _origin(origin) != _own_origin(external_url):
             return None
-        address = rest if rest.startswith("/") else f"/{rest}"
-    return address if is_own_path(address) else None
+        url = rest if rest.startswith("/") else f"/{rest}"
+    return url if is_own_path(url) else None
 
 
-def add_query(address: str, **parameters: str) -> str:
-    """Return *address* with *parameters* added to its query, before the fragment."""
-    head, hash_sign, fragment = address.partition("#")
+def add_query(url: str, **parameters: str) -> str:
+    """Return *url* with *parameters* added to its query, before the fragment."""
+    head, hash_sign, fragment = url.partition("#")
     joint = "&" if "?" in head else "?"
-    return f"{head}{joint}{urlencode(parameters)}{hash_sign}{fragment}" if parameters else address
+    return f"{head}{joint}{urlencode(parameters)}{hash_sign}{fragment}" if parameters else url
 
 
 def _origin(text: str) -> str:

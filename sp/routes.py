@@ -41,7 +41,7 @@ SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of addresses that are steps of
 
 
 @dataclass(frozen=True)
-class OwnAddresses:
+class Routes:
     """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it).
 
     *origin* is SP_EXTERNAL_URL, for code that needs an absolute address of ours.
@@ -60,20 +60,20 @@ class OwnAddresses:
         """Beginnings of addresses that are ours."""
         return (self.prefix + "/",) if self.prefix else PREFIXES
 
-    def at(self, *addresses: str) -> tuple[str, ...]:
-        """Return *addresses* where they stand with the prefix."""
-        return tuple(self.prefix + address for address in addresses)
+    def at(self, *paths: str) -> tuple[str, ...]:
+        """Return *paths* where they stand with the prefix."""
+        return tuple(self.prefix + path for path in paths)
 
     def include(self, path: str) -> bool:
         """Tell whether *path* is ours."""
         return path.startswith(self.prefixes) or path in self.exact
 
-    def path_at(self, address: str) -> str | None:
-        """Return the path that *address*, a path or an absolute address, asks for here, or None if it leads elsewhere.
+    def path_at(self, url: str) -> str | None:
+        """Return the path that *url*, a path or an absolute URL, asks for here, or None if it leads elsewhere.
 
         It is decoded as servers decode it, and has no query.
         """
-        path = own_path(address, self.origin)
+        path = own_path(url, self.origin)
         if path is None:
             return None
         path = re.split(r"[?#]", path, maxsplit=1)[0]
@@ -92,4 +92,4 @@ class OwnAddresses:
     def meet(self, rule_path: str) -> str | None:
         """Return an address of ours that the prefix *rule_path* reaches over, or None."""
         everything = self.at(*EXACT, *PREFIXES) if not self.prefix else self.prefixes
-        return next((address for address in everything if address.startswith(rule_path)), None)
+        return next((path for path in everything if path.startswith(rule_path)), None)

@@ -7,10 +7,10 @@ import json
 from flask import Flask, render_template, request
 
 from shared import web
-from sp.components import Core
+from sp.components import Components
 
 
-def create_welcome_app(core: Core) -> Flask:
+def create_welcome_app(core: Components) -> Flask:
     """Return an application that answers on any path with what the gateway tells applications."""
     app = Flask(__name__, static_folder=None)
     web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https, role="protected page")

@@ -62,9 +62,10 @@ CLOCK_READINGS = {"time.time", "datetime.now", "datetime.utcnow", "datetime.toda
 # Models, stores and migrations. A name that ends in "/" covers the folder.
 SQLALCHEMY_LIVES_IN = (
     "shared/schema.py",
-    "shared/counters.py",
+    "shared/rate_limit_storage.py",
     "shared/postgresql.py",
     "shared/sqlite.py",
+    "shared/utc_datetime.py",
     "sp/database/",
     "sp/migrations/",
     "sp/accounts/manage.py",
@@ -82,7 +83,6 @@ SQLALCHEMY_LIVES_IN = (
     "sp/sessions/ending.py",
     "sp/sessions/held.py",
     "sp/sessions/listing.py",
-    "sp/providers/opened_sessions.py",
     "sp/sessions/store.py",
     "sp/signin/cleanup.py",
     "sp/signin/logbook.py",

@@ -12,7 +12,7 @@ from idp.services_file import parse_service
 from shared.errors import REJECTIONS
 from sp.policy.rules import parse_rules
 from sp.providers.provider import parse_provider
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guides"
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in sorted(GUIDES.glob("*.md")))
@@ -36,7 +36,7 @@ def test_every_example_of_a_provider_is_taken(name: str, table: dict[str, Any]) 
 
 
 def test_every_example_of_rules_is_taken() -> None:
-    assert [len(parse_rules(rules, OwnAddresses())) for rules in RULES] == [2]
+    assert [len(parse_rules(rules, Routes())) for rules in RULES] == [2]
 
 
 def test_there_is_an_example_for_every_preset() -> None:

@@ -27,7 +27,7 @@ from sp.known_settings import NAMES as SP_NAMES
 from sp.routes import FORWARD, NGINX
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-NOT_FOR_USE = {"ui", "turned_away"}  # blueprints of the pages' own files, and of what no link leads to
+NOT_FOR_USE = {"ui", "denied"}  # blueprints of the pages' own files, and of what no link leads to
 OF_FLASK = {"run", "shell", "routes"}
 PROGRAMS = {"sp": "gateway", "idp": "identity provider"}
 PORTS = {"sp": 5000, "idp": 5001}

@@ -14,8 +14,8 @@ from flask import has_request_context, request
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from idp.context import context
 from idp.models import AuditRow, db, writing
-from idp.parts import parts
 
 log = logging.getLogger("lychgate.idp")
 
@@ -25,11 +25,11 @@ def record(
 ) -> None:
     """Add an entry to the transaction of *session* (see models.writing), and write the line."""
     row = AuditRow(
-        at=parts().now(),
+        at=context().now(),
         event=event,
         email=_printable(email, 254),
         service=service,
-        address=_address(),
+        address=_ip(),
         token_id=token_id,
         detail=_printable(detail, 200),
     )
@@ -39,7 +39,7 @@ def record(
 
 def refused(event: str, *, email: str = "", service: str = "") -> None:
     """Write a refusal down: a row and a line, or, where they come too fast for rows, a line and one more in a count."""
-    if parts().refusals.in_full(event, email, service):
+    if context().refusals.in_full(event, email, service):
         with writing() as session:
             record(session, event, email=email, service=service)
     else:
@@ -48,7 +48,7 @@ def refused(event: str, *, email: str = "", service: str = "") -> None:
 
 def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
     """Write the line alone."""
-    words = (_printable(word, 254) or "-" for word in (email, service, _address(), token_id))
+    words = (_printable(word, 254) or "-" for word in (email, service, _ip(), token_id))
     log.info("%s email=%s service=%s address=%s jti=%s %s", event, *words, _printable(detail, 200))
 
 
@@ -69,7 +69,7 @@ def latest(count: int, email: str = "") -> Sequence[AuditRow]:
     return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
 
 
-def _address() -> str:
+def _ip() -> str:
     return (request.remote_addr or "")[:45] if has_request_context() else ""
 
 

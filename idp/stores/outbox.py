@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.orm import Session
 
+from idp.context import context
 from idp.models import LogoutDeliveryRow, db, writing
-from idp.parts import parts
 from idp.services import ServiceUnknown
 from idp.stores import audit
 
@@ -44,7 +44,7 @@ def note(session: Session, service: str, subject: str, sid: str, claims: Mapping
     None: the service has no back-channel URL, or was removed.
     """
     try:
-        if not parts().services.find(service).backchannel_logout_url:
+        if not context().services.find(service).backchannel_logout_url:
             return None
     except ServiceUnknown:
         return None
@@ -55,7 +55,7 @@ def note(session: Session, service: str, subject: str, sid: str, claims: Mapping
         sid=sid,
         claims=dict(claims),
         attempts=0,
-        due_at=parts().now(),
+        due_at=context().now(),
     )
     session.add(row)
     return row.id
@@ -63,7 +63,7 @@ def note(session: Session, service: str, subject: str, sid: str, claims: Mapping
 
 def due(limit: int = 20) -> list[str]:
     """Return the ids of notices that are due and not claimed by a worker."""
-    now = parts().now()
+    now = context().now()
     query = select(LogoutDeliveryRow.id).where(LogoutDeliveryRow.due_at <= now, _free(now))
     ids = list(db.session.scalars(query.order_by(LogoutDeliveryRow.due_at).limit(limit)))
     db.session.rollback()
@@ -72,7 +72,7 @@ def due(limit: int = 20) -> list[str]:
 
 def claim(notice_id: str) -> Notice | None:
     """Return the notice for this worker to deliver; None if another has it or it is done. MUST be atomic."""
-    now = parts().now()
+    now = context().now()
     with writing() as session:
         claimed = session.execute(
             update(LogoutDeliveryRow)
@@ -110,7 +110,7 @@ def failed(notice: Notice, why: str) -> bool:
     with writing() as session:
         this = LogoutDeliveryRow.id == notice.id
         if again:
-            due_at = parts().now() + timedelta(seconds=RETRY_AFTER[notice.attempts])
+            due_at = context().now() + timedelta(seconds=RETRY_AFTER[notice.attempts])
             session.execute(
                 update(LogoutDeliveryRow)
                 .where(this)

@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Engine, case
 
 from idp.models import FOLDED, AuditRow
-from shared.counters import INSERT
 from shared.folding import Budget, Count, Tally, size_of
+from shared.rate_limit_storage import INSERT
 
 SIGN_IN_REFUSED, SERVICE_DENIED = "sign_in_refused", "service_denied"  # as in models.REFUSED
 ROW_BYTES = 250  # of a row without its longer texts, with its part of the indexes
@@ -26,7 +26,7 @@ _audit: Any = AuditRow.__table__
 
 
 @dataclass(frozen=True)
-class Fold:
+class RefusalFold:
     """What one row counts."""
 
     event: str
@@ -47,14 +47,14 @@ class Refusals:
         if self._budgets[event].take(service, size_of(ROW_BYTES, email, service)):
             return True
         now = int(self._now().timestamp())
-        self._tally.count(Fold(event, service, now // WINDOW), now)
+        self._tally.count(RefusalFold(event, service, now // WINDOW), now)
         return False
 
     def flush(self) -> None:
         """Write what was counted and not yet written."""
         self._tally.flush()
 
-    def _write(self, counts: Mapping[Fold, Count]) -> None:
+    def _write(self, counts: Mapping[RefusalFold, Count]) -> None:
         rows = sorted((_row(fold, count) for fold, count in counts.items()), key=lambda row: str(row["fold"]))
         with self._writing.begin() as connection:
             new = INSERT[connection.dialect.name](_audit)
@@ -67,7 +67,7 @@ class Refusals:
             connection.execute(counted, rows)
 
 
-def _row(fold: Fold, count: Count) -> dict[str, object]:
+def _row(fold: RefusalFold, count: Count) -> dict[str, object]:
     return {
         "at": datetime.fromtimestamp(count.first, UTC),
         "last_at": datetime.fromtimestamp(count.last, UTC),

@@ -140,7 +140,7 @@ class SqlRegistry:
             material = generate_key(algorithm)
             self._add_key(row, material, algorithm, self._now())
             return material
-        stored = [self._vault.open(key.sealed) if self._vault.opens(key.sealed) else None for key in row.keys]
+        stored = [self._vault.decrypt(key.sealed) if self._vault.can_decrypt(key.sealed) else None for key in row.keys]
         if stored != list(definition.key_materials):
             row.keys = []
             db.session.flush()
@@ -154,7 +154,7 @@ class SqlRegistry:
             0,
             ServiceKeyRow(
                 position=position,
-                sealed=self._vault.seal(material),
+                sealed=self._vault.encrypt(material),
                 algorithm=algorithm,
                 signs_from=signs_from,
                 accepted_until=None,
@@ -180,15 +180,15 @@ class SqlRegistry:
     def _sealed(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entry as it is stored: the keys for sign-out requests may be secrets."""
         given = table.get("logout_keys")
-        return {**table, "logout_keys": [self._vault.seal(key) for key in given]} if given else dict(table)
+        return {**table, "logout_keys": [self._vault.encrypt(key) for key in given]} if given else dict(table)
 
     def _open_definition(self, name: str, definition: str) -> Service:
         """Return the service in a stored entry, without its keys. Kept in memory: every request asks for some."""
         table = json.loads(definition)
         if "logout_keys" in table:
-            table["logout_keys"] = [self._vault.open(sealed) for sealed in table["logout_keys"]]
+            table["logout_keys"] = [self._vault.decrypt(sealed) for sealed in table["logout_keys"]]
         return parse_service(name, table).service
 
     def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
         """Return the key in *sealed*. Kept in memory, because validating a private key takes tens of milliseconds."""
-        return load_key(self._vault.open(sealed), algorithm, allow_short_secret=allow_short_secret)
+        return load_key(self._vault.decrypt(sealed), algorithm, allow_short_secret=allow_short_secret)

@@ -12,8 +12,8 @@ from functools import partial
 
 from sqlalchemy import Connection, delete, select
 
+from idp.context import context
 from idp.models import REFUSED, AuditRow, SessionRow, db
-from idp.parts import parts
 from shared.tidying import Step
 
 MAX_REFUSALS = 100_000  # rows; about 30 MB with their indexes
@@ -22,8 +22,8 @@ MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends
 
 def steps(most: int = MAX_REFUSALS) -> Sequence[Step]:
     """Return what deletes rows that are over, and refusals beyond the newest *most*."""
-    now, days = parts().now(), parts().settings.activity_days
-    found: list[Step] = [partial(forget_sessions, now), parts().throttle.storage.forget_ended]
+    now, days = context().now(), context().settings.activity_days
+    found: list[Step] = [partial(forget_sessions, now), context().throttle.storage.forget_ended]
     if days:
         found.append(partial(forget_audit, now - timedelta(days=min(days, MAX_DAYS))))
     newest_surplus = _newest_surplus(most)

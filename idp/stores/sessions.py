@@ -17,9 +17,9 @@ from flask import g
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from idp.context import context
 from idp.issuer import naming_claims
 from idp.models import ParticipationRow, SessionRow, db, writing
-from idp.parts import parts
 from idp.people import Person
 from idp.services import ServiceUnknown
 from idp.stores import audit, directory, outbox
@@ -29,7 +29,7 @@ SEEN_EVERY = 60  # seconds: how exact the idle limit is, to spare a write at eve
 
 
 @dataclass(frozen=True)
-class SignedIn:
+class SignedInUser:
     """A live session and its person; Flask-Login's `current_user` of a signed-in browser."""
 
     id_hash: str
@@ -57,14 +57,14 @@ class SessionOver(Exception):
     """The session has ended since it was looked up, in another tab perhaps."""
 
 
-def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) -> tuple[str, int | None]:
+def open_session(person: Person, *, stay: bool, before: SignedInUser | None = None) -> tuple[str, int | None]:
     """Sign *person* in; return the cookie's value, always a new one, and its age limit.
 
     None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
     was the same person's, the services that took part in it go on under the new one; another person's are notified.
     Raises WrongCredentials if the person's password was changed since it was checked.
     """
-    settings, now = parts().settings, parts().now()
+    settings, now = context().settings, context().now()
     value = secrets.token_urlsafe(ID_BYTES)
     lifetime = settings.stay_signed_in if stay else settings.session_lifetime
     with writing() as session:
@@ -89,26 +89,26 @@ def open_session(person: Person, *, stay: bool, before: SignedIn | None = None) 
     return value, lifetime if stay else None
 
 
-def find_session(value: str | None) -> SignedIn | None:
+def find_session(value: str | None) -> SignedInUser | None:
     """Return the live session that the cookie's *value* names, with its person looked up again, or None."""
     row = _live_row(value)
     if row is None:
         return None
-    person = parts().people.find(row.email)
+    person = context().people.find(row.email)
     if person is None or person.id != row.person_id:
         return None
-    signed_in = SignedIn(row.id_hash, person, row.signed_in_at)
+    signed_in = SignedInUser(row.id_hash, person, row.signed_in_at)
     _touch(row)
     return signed_in
 
 
-def find_session_to_end(value: str | None) -> SignedIn | None:
+def find_session_to_end(value: str | None) -> SignedInUser | None:
     """Return the live session without asking the directory: people can sign out while it is unavailable."""
     row = _live_row(value)
-    return SignedIn(row.id_hash, Person(row.person_id, row.email), row.signed_in_at) if row else None
+    return SignedInUser(row.id_hash, Person(row.person_id, row.email), row.signed_in_at) if row else None
 
 
-def take_part(session: Session, signed_in: SignedIn, service: str, claims: Mapping[str, str]) -> str:
+def take_part(session: Session, signed_in: SignedInUser, service: str, claims: Mapping[str, str]) -> str:
     """Note that *service* gets a token in this session; return the sid by which it knows the session.
 
     *claims* name the person in that token, and in the one that ends the session.
@@ -127,7 +127,7 @@ def take_part(session: Session, signed_in: SignedIn, service: str, claims: Mappi
     return row.sid
 
 
-def end_session(signed_in: SignedIn, *, reason: str, asked_by: str = "") -> Ended:
+def end_session(signed_in: SignedInUser, *, reason: str, asked_by: str = "") -> Ended:
     """End the session; notify every service that took part, except *asked_by*.
 
     Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
@@ -156,7 +156,7 @@ def end_sessions_of(person: Person, *, reason: str) -> Ended:
         return Ended(len(rows), *_note(session, person.id, told))
 
 
-def _locked_row(session: Session, signed_in: SignedIn) -> SessionRow | None:
+def _locked_row(session: Session, signed_in: SignedInUser) -> SessionRow | None:
     """Return the row, for this transaction alone, so that nothing is added to a session while it ends."""
     return session.get(SessionRow, signed_in.id_hash, with_for_update=True, populate_existing=True)
 
@@ -200,7 +200,7 @@ def _note(
 def _claims_at(service: str, person: Person) -> dict[str, str]:
     """Return the claims by which *service* would know the person now."""
     try:
-        return naming_claims(person, parts().services.find(service))
+        return naming_claims(person, context().services.find(service))
     except ServiceUnknown:
         return {}
 
@@ -211,13 +211,13 @@ def _live_row(value: str | None) -> SessionRow | None:
 
 
 def _is_over(row: SessionRow) -> bool:
-    settings, now = parts().settings, parts().now()
+    settings, now = context().settings, context().now()
     idle = settings.stay_signed_in if row.remembered else settings.session_idle
     return now >= row.ends_at or now >= row.seen_at + timedelta(seconds=idle)
 
 
 def _touch(row: SessionRow) -> None:
-    now, id_hash = parts().now(), row.id_hash
+    now, id_hash = context().now(), row.id_hash
     if now >= row.seen_at + timedelta(seconds=SEEN_EVERY):
         with writing() as session:
             session.execute(update(SessionRow).where(SessionRow.id_hash == id_hash).values(seen_at=now))

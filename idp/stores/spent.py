@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 
+from idp.context import context
 from idp.logout_tokens import ACCEPTABLE_FOR, SignOut
-from idp.parts import parts
 
 
 def is_first_use(sign_out: SignOut) -> bool:
@@ -19,4 +19,4 @@ def is_first_use(sign_out: SignOut) -> bool:
     if sign_out.token_id is None:
         return True
     name = hashlib.sha256(f"{sign_out.service.name} {sign_out.token_id}".encode()).hexdigest()
-    return parts().throttle.storage.incr(f"sign-out {name}", ACCEPTABLE_FOR) == 1
+    return context().throttle.storage.incr(f"sign-out {name}", ACCEPTABLE_FOR) == 1

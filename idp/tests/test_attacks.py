@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 from flask import Flask
 from shared.passwords import check_password
-from shared.throttling import PER_ADDRESS
+from shared.throttling import PER_IP
 from sqlalchemy import func, select
 from werkzeug.test import create_environ
 from werkzeug.wrappers import Response
@@ -38,7 +38,7 @@ from idp.tests.support import (
     words,
 )
 
-PASSWORD_AS_ADDRESS = "my secret pass@word"
+PASSWORD_AS_EMAIL = "my secret pass@word"
 
 
 def audit_rows(app: Flask) -> int:
@@ -155,11 +155,11 @@ def test_attack_a_forged_list_of_proxies_gets_nobody_past_the_limit(make_app: Ma
     browser, path = Browser(app, "192.0.2.7"), "/login-token/?service=gate"
     hidden = csrf_token(browser.get(path))
     tried = []
-    for number in range(PER_ADDRESS.amount + 1):
+    for number in range(PER_IP.amount + 1):
         typed = {"csrf_token": hidden, "email": f"person{number}@example.com", "password": "wrong"}
         browser.move_to("192.0.2.7", f"10.9.8.{number}, 198.51.100.1")  # the last one is what our own proxy has added
         tried.append(browser.post(path, **typed).status_code)
-    assert tried == [401] * PER_ADDRESS.amount + [429]
+    assert tried == [401] * PER_IP.amount + [429]
 
 
 # What is written down
@@ -169,11 +169,11 @@ def test_attack_a_password_typed_into_the_wrong_field_stands_nowhere(
     app: Flask, browser: Browser, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    browser.sign_in(Cast(PASSWORD_AS_ADDRESS, "wrong"))
+    browser.sign_in(Cast(PASSWORD_AS_EMAIL, "wrong"))
     browser.sign_in(Cast(ALICE.email, "wrong"))
     with app.app_context():
         assert sorted(db.session.scalars(select(AuditRow.email))) == ["", ALICE.email]
-    assert PASSWORD_AS_ADDRESS not in caplog.text
+    assert PASSWORD_AS_EMAIL not in caplog.text
     assert f"sign_in_refused email={ALICE.email}" in caplog.text
 
 

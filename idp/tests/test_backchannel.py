@@ -15,10 +15,10 @@ from shared.keys import generate_key
 from sqlalchemy import select
 
 from idp import backchannel, housekeeping
+from idp.context import context
 from idp.models import AuditRow, LogoutDeliveryRow, SessionRow, db
-from idp.parts import parts
 from idp.presets import PRESETS
-from idp.stores import counters, outbox, retention, sessions
+from idp.stores import outbox, rate_limit_storage, retention, sessions
 from idp.tests.support import (
     ALICE,
     GATE,
@@ -244,8 +244,8 @@ def test_a_person_who_is_disabled_is_named_to_a_service_whose_session_outlives_o
 ) -> None:
     clock.turn(400 * 86_400)
     with app.app_context():
-        with counters.independent_transaction() as connection:
-            retention.forget_sessions(parts().now(), connection, 100)
+        with rate_limit_storage.independent_transaction() as connection:
+            retention.forget_sessions(context().now(), connection, 100)
         assert db.session.scalars(select(SessionRow)).all() == []
     app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
     said = unverified(gateways[0].told[0])

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from idp.proxies import client_address
+from idp.proxies import client_ip
 
 TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
 
@@ -30,8 +30,8 @@ TRUSTED = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
     ],
 )
 def test_the_client_is_the_nearest_address_that_is_no_proxy_of_ours(peer: str, forwarded_for: str, client: str) -> None:
-    assert client_address(peer, forwarded_for, TRUSTED) == client
+    assert client_ip(peer, forwarded_for, TRUSTED) == client
 
 
 def test_without_trusted_proxies_nobody_is_believed() -> None:
-    assert client_address("127.0.0.1", "203.0.113.5", []) == "127.0.0.1"
+    assert client_ip("127.0.0.1", "203.0.113.5", []) == "127.0.0.1"

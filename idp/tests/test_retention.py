@@ -15,8 +15,8 @@ from shared.tidying import MOST_ROWS
 from sqlalchemy import event, insert, select, text
 
 from idp import housekeeping
+from idp.context import context
 from idp.models import AuditRow, CounterRow, SessionRow, db
-from idp.parts import parts
 from idp.stores import audit, retention
 from idp.stores.refusals import SERVICE_DENIED, SIGN_IN_REFUSED
 from idp.tests.conftest import MakeApp
@@ -29,7 +29,7 @@ def refuse(app: Flask, times: int) -> None:
     with app.app_context():
         for number in range(times):
             audit.refused(SIGN_IN_REFUSED, email=f"{'x' * 200}{number}@example.com")
-        parts().refusals.flush()
+        context().refusals.flush()
 
 
 def rows(app: Flask, query: str) -> list[tuple[Any, ...]]:
@@ -64,7 +64,7 @@ def test_attack_a_person_who_asks_for_a_forbidden_service_does_not_fill_it_eithe
     for number in range(15):
         assert mallory.get(f"/login-token/?service=closed-{number % 3}").status_code == 403
     with app.app_context():
-        parts().refusals.flush()
+        context().refusals.flush()
     denied = rows(app, f"SELECT service, times, last_at FROM audit WHERE event = '{SERVICE_DENIED}'")  # noqa: S608
     assert sum(times for _service, times, _last_at in denied) == 15
     assert len(denied) <= 6 + 3 * 2

@@ -6,7 +6,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 from flask import Flask
-from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, network_of
+from shared.throttling import PER_ACCOUNT, PER_DEVICE, PER_IP, network_of
 
 from idp.models import PersonRow
 from idp.stores.directory import SqlDirectory
@@ -20,13 +20,13 @@ def test_a_thousand_wrong_passwords_from_many_addresses_do_not_keep_alice_out_at
     desk = Browser(app, "198.51.100.1")
     desk.sign_in()
     desk.submit("/logout")
-    answers = wrong_passwords_from_many_addresses(app, 1000)
+    answers = wrong_passwords_from_many_ips(app, 1000)
     assert answers.count(401) == PER_ACCOUNT.amount  # the rest was not even looked at
     assert answers.count(429) == 1000 - PER_ACCOUNT.amount
     assert desk.sign_in().status_code == 303
 
 
-def wrong_passwords_from_many_addresses(app: Flask, count: int) -> list[int]:
+def wrong_passwords_from_many_ips(app: Flask, count: int) -> list[int]:
     stranger, path = Browser(app), "/login-token/?service=gate"
     hidden = csrf_token(stranger.get(path))
     answers = []
@@ -40,7 +40,7 @@ def wrong_passwords_from_many_addresses(app: Flask, count: int) -> list[int]:
 def test_her_own_desk_is_not_stopped_by_its_neighbours_either(app: Flask) -> None:
     desk = Browser(app, "198.51.100.1")
     desk.sign_in()
-    for n in range(PER_ADDRESS.amount + 5):
+    for n in range(PER_IP.amount + 5):
         Browser(app, "198.51.100.1").sign_in(Cast(f"nobody{n}@example.com", "a wrong password"))
     assert Browser(app, "198.51.100.1").sign_in(MALLORY).status_code == 429
     assert desk.sign_in().status_code == 303
@@ -50,9 +50,9 @@ def test_one_address_cannot_try_more_than_the_limit(app: Flask) -> None:
     browser = Browser(app, "203.0.113.9")
     tried = [
         browser.sign_in(Cast(f"person{n}@example.com", "a wrong password")).status_code
-        for n in range(PER_ADDRESS.amount + 20)
+        for n in range(PER_IP.amount + 20)
     ]
-    assert tried.count(401) == PER_ADDRESS.amount
+    assert tried.count(401) == PER_IP.amount
     assert tried[-20:] == [429] * 20
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Event
 
 from lychgate.demo.outcome import DemoFailed, Stopped, say
-from lychgate.demo.people import ADMINISTRATOR, PERSON, Credentials, create_people
+from lychgate.demo.people import ADMINISTRATOR, PERSON, DemoPasswords, create_people
 from lychgate.demo.ports import HOST, choose_port, wished_port
 from lychgate.demo.programs import Program, wait_until_healthy, watch
 
@@ -59,9 +59,9 @@ def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
         cleanup.callback(program.stop)
     wait_until_healthy([idp, sp], stop)
 
-    credentials = Credentials(folder / "demo-credentials.json")
-    create_people(credentials, environment, stop)
-    say(introduction(sp.url, credentials))
+    passwords = DemoPasswords(folder / "demo-credentials.json")
+    create_people(passwords, environment, stop)
+    say(introduction(sp.url, passwords))
     watch([idp, sp], stop)
     say("\nStopping both programs ...")
 
@@ -111,15 +111,15 @@ def only_demo_of(folder: Path) -> Iterator[None]:
         yield
 
 
-def introduction(url: str, credentials: Credentials) -> str:
+def introduction(url: str, passwords: DemoPasswords) -> str:
     return f"""
 Lychgate is running.
 
   Open           {url}/
-  Sign in as     {PERSON}   password  {credentials.password(PERSON)}
+  Sign in as     {PERSON}   password  {passwords.password(PERSON)}
 
-  Administrator  {ADMINISTRATOR}   password  {credentials.password(ADMINISTRATOR)}
+  Administrator  {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
   signs in at    {url}/login?no_sso
 
-The passwords were made for this folder and are kept in {credentials.path}
+The passwords were made for this folder and are kept in {passwords.path}
 Ctrl-C stops both programs."""

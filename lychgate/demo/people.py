@@ -21,7 +21,7 @@ OUTPUT_LINES = 20  # of a command that failed
 READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that can be misread, as people type it
 
 
-class Credentials:
+class DemoPasswords:
     """The demo users' passwords, kept so that every start of the same folder prints the same."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Credentials:
         draft.replace(self.path)
 
 
-def create_people(credentials: Credentials, environment: dict[str, str], stop: Event) -> None:
+def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: Event) -> None:
     """Create the demo person at the identity provider and the administrator at the gateway, where missing.
 
     A person whose password was lost with the credentials file gets a new one.
@@ -77,10 +77,10 @@ def create_people(credentials: Credentials, environment: dict[str, str], stop: E
         if stop.is_set():
             raise Stopped
         exists = is_listed(email, command(app, ["users", "list", "--json"], environment))
-        if exists and credentials.known(email):
+        if exists and passwords.known(email):
             continue
         arguments = renew if exists else create
-        command(app, [*arguments, "--password-stdin"], environment, typed=credentials.password(email))
+        command(app, [*arguments, "--password-stdin"], environment, typed=passwords.password(email))
 
 
 def is_listed(email: str, listing: str) -> bool:

@@ -24,7 +24,7 @@ COMMAND_LINE = "command line"
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
-_BY_ADDRESS = select(_account).where(_account.c.email_key == bindparam("address"))
+_BY_EMAIL = select(_account).where(_account.c.email_key == bindparam("email"))
 _ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
 
 
@@ -45,7 +45,7 @@ class ControlledByProviders(Exception):
 
 
 @dataclass(frozen=True)
-class Person:
+class AccountSummary:
     """An account as lists show it."""
 
     id: int
@@ -62,7 +62,7 @@ class Person:
 class Proven:
     """A person whose password was right, and the hash that it was held against: see `confirm`."""
 
-    person: Person
+    person: AccountSummary
     stored_hash: str = field(repr=False)
 
 
@@ -74,7 +74,7 @@ class Appointed:
     now more active accounts than seats.
     """
 
-    person: Person
+    person: AccountSummary
     enabled: bool
     kept: tuple[KnownAs, ...]
     beyond_limit: bool
@@ -91,7 +91,7 @@ class People:
     def authenticate(self, email: str, password: str) -> Proven | None:
         """Return the active person whose password this is, or None, after the same time for every address."""
         with must_answer(), self._engine.connect() as connection:
-            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
         if not check_password(stored_hash, password) or row is None:
             return None
@@ -102,13 +102,13 @@ class People:
             return Proven(person_of(row), new_hash)
         return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
 
-    def find(self, email: str) -> Person | None:
+    def find(self, email: str) -> AccountSummary | None:
         """Return the person with this address, or None."""
         with self._engine.connect() as connection:
-            row = connection.execute(_BY_ADDRESS, {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         return person_of(row) if row else None
 
-    def list(self) -> list[Person]:
+    def list(self) -> list[AccountSummary]:
         """Return everybody, by address."""
         with self._engine.connect() as connection:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
@@ -137,7 +137,7 @@ class People:
         now = datetime.now(UTC)
         with must_answer(), self._writing.begin() as connection:
             # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
-            row = connection.execute(_BY_ADDRESS.with_for_update(), {"address": email_key(email)}).first()
+            row = connection.execute(_BY_EMAIL.with_for_update(), {"email": email_key(email)}).first()
             kept = accounts.identities_of(connection, row.id) if row else ()
             if kept and not keep_identities:
                 raise ControlledByProviders(kept)
@@ -240,9 +240,9 @@ def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
     return detail
 
 
-def person_of(row: Any) -> Person:
+def person_of(row: Any) -> AccountSummary:
     """Return a row of the table of accounts as lists show it."""
     name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
-    return Person(
+    return AccountSummary(
         row.id, row.email, name, tuple(row.groups), row.is_active, row.is_admin, row.created_at, row.last_sign_in_at
     )

@@ -21,14 +21,14 @@ from shared.errors import (
     UserDisabled,
     UserUnknown,
 )
-from sp.emails import address_as_id, email_key
+from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 
 COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own; any further one is an attribute
 MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
 MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
-ADDRESS = "email"  # where an id came from that is an e-mail address
+EMAIL_CLAIM = "email"  # where an id came from that is an e-mail address
 MAX_GROUPS = 500
 
 
@@ -105,12 +105,12 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     email = _email(_required(values, "email", mapping), source["email"])
     _check_domain(email, provider)
     if source.get("id") == source["email"]:
-        subject = address_as_id(email)
+        subject = email_as_id(email)
     else:
         subject = _subject(_required(values, "id", mapping), source["id"])
     return Profile(
         subject=subject,
-        subject_claim=ADDRESS if source["id"] in mapping["email"] else source["id"],
+        subject_claim=EMAIL_CLAIM if source["id"] in mapping["email"] else source["id"],
         email=email,
         fields={name: _text(values[name], source[name]) for name in COLUMNS if name in values},
         groups=_groups(values["groups"], source["groups"]) if "groups" in values else None,
@@ -154,7 +154,7 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
         raise EmailConflict("it is the e-mail address of an administrator, whose account is never linked")
     if account.has_identity_here:
         raise EmailConflict("the account with this e-mail address has another ID at this provider")
-    if address_as_id(profile.email) != address_as_id(account.email):
+    if email_as_id(profile.email) != email_as_id(account.email):
         raise EmailConflict("the e-mail address only looks like that of an account")
     if not profile.email_verified:
         raise EmailConflict("the provider says that the e-mail address is not verified, and an account has it")
@@ -209,7 +209,7 @@ def _email(value: Any, claim: str) -> str:
 
 def _check_domain(email: str, provider: Provider) -> None:
     """Only ASCII letters are compared without case: a Kelvin sign in a domain is not a k."""
-    domain = address_as_id(email).rpartition("@")[2]
+    domain = email_as_id(email).rpartition("@")[2]
     if provider.email_domains and domain not in provider.email_domains:
         raise EmailNotAllowed("the domain of the e-mail address is not in email_domains")
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, text
 from shared.errors import EmailConflict, SeatLimitReached
 from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide
 from sp.database.models import Account, Identity
-from sp.emails import address_as_id, email_key
+from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 
 SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
@@ -106,7 +106,7 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
 
 def _may_be(email: str, profile: Profile) -> bool:
     """Tell whether an id whose claim is not known is the profile's: one that may be an address needs that address."""
-    return "@" not in profile.subject or address_as_id(email) == address_as_id(profile.email)
+    return "@" not in profile.subject or email_as_id(email) == email_as_id(profile.email)
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:

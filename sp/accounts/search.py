@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, and_, or_, select
 
 from sp.accounts import rows as accounts
-from sp.accounts.manage import Person, person_of
+from sp.accounts.manage import AccountSummary, person_of
 from sp.accounts.rows import KnownAs
 from sp.database.models import Account
 from sp.emails import email_key
@@ -34,7 +34,7 @@ _STATES: dict[str, ColumnElement[bool]] = {
 class PeoplePage:
     """One page of a list, and the key behind which the next one begins; "" if there is none."""
 
-    people: tuple[Person, ...]
+    people: tuple[AccountSummary, ...]
     next: str
 
 
@@ -42,7 +42,7 @@ class PeoplePage:
 class PersonDetail:
     """Everything that is kept of an account, but for its password."""
 
-    person: Person
+    person: AccountSummary
     given_name: str | None
     family_name: str | None
     login: str | None

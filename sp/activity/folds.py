@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, case
 
-from shared.counters import INSERT
 from shared.folding import Count
+from shared.rate_limit_storage import INSERT
 from shared.web import REFERENCE_ALPHABET, REFERENCE_LENGTH
 from sp.activity.record import REFUSED
 from sp.database.models import Activity

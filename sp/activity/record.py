@@ -25,7 +25,7 @@ _RECORD = insert(_table)
 class Visitor:
     """Where a request comes from."""
 
-    address: str = ""
+    ip: str = ""
     user_agent: str = ""
 
 
@@ -57,7 +57,7 @@ def record(
             "subject": subject,
             "email": searched_as(email) if email else None,
             "account_id": account_id,
-            "address": visitor.address[:45],
+            "address": visitor.ip[:45],
             "user_agent": visitor.user_agent[:200],
             "detail": redact(detail)[:1000] if detail else None,
             "token_key": token_key,

@@ -52,7 +52,7 @@ class Line:
     subject: str | None
     email: str | None
     account_id: int | None
-    address: str
+    ip: str
     user_agent: str
     detail: str | None
     times: int

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
-from sp.components import core
+from sp.components import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.provider import ProviderRefused
 
@@ -29,7 +29,7 @@ def add(name: str) -> ResponseReturnValue:
         flash("Paste a key first, or generate one.", "warning")
         return _back(name)
     try:
-        new = core().editor.add_key(
+        new = components().provider_editor.add_key(
             stored.provider.name, material, version=request.form.get("version", ""), actor=administrator().email
         )
     except ProviderRefused as error:
@@ -39,7 +39,7 @@ def add(name: str) -> ResponseReturnValue:
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        core().registry.forget()
+        components().provider_registry.forget()
         if new.shown_once:
             return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
         flash("The key was added. Tokens signed with it are now accepted.")
@@ -55,13 +55,13 @@ def retire(name: str, fingerprint: str) -> ResponseReturnValue:
         kept = [other for other in stored.keys if other is not key]
         return page("sp/settings/retire.html", provider=stored.provider, key=key, kept=kept)
     try:
-        core().editor.retire_key(stored.provider.name, fingerprint, actor=administrator().email)
+        components().provider_editor.retire_key(stored.provider.name, fingerprint, actor=administrator().email)
     except ProviderRefused as error:
         flash(f"The key was not retired: {error.mistakes['keys']}.", "danger")
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        core().registry.forget()
+        components().provider_registry.forget()
         flash("The key was retired. Tokens signed with it are now rejected.")
     return _back(name)
 
@@ -70,11 +70,11 @@ def retire(name: str, fingerprint: str) -> ResponseReturnValue:
 def sign(name: str, fingerprint: str) -> ResponseReturnValue:
     """Sign sign-out tokens with this key."""
     try:
-        core().editor.sign_with(find(name).provider.name, fingerprint, actor=administrator().email)
+        components().provider_editor.sign_with(find(name).provider.name, fingerprint, actor=administrator().email)
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        core().registry.forget()
+        components().provider_registry.forget()
         flash("Sign-out tokens are now signed with this key.")
     return _back(name)
 

@@ -13,8 +13,8 @@ from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ProviderForm
-from sp.admin.settings import CHANGES_ON_FRONT, return_address
-from sp.components import core
+from sp.admin.settings import CHANGES_ON_FRONT, return_url
+from sp.components import components
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS
@@ -46,13 +46,13 @@ def create() -> ResponseReturnValue:
         form.add_row()
         return _new_page(form)
     try:
-        provider, key = core().editor.create(
+        provider, key = components().provider_editor.create(
             form.name.data or "", form.settings(), form.material(), actor=administrator().email
         )
     except ProviderRefused as error:
         return _new_page(form, form.attach(error.mistakes), 400)
-    core().registry.forget()
-    if known := core().people.known_at(provider.name):
+    components().provider_registry.forget()
+    if known := components().people.known_at(provider.name):
         accounts = "One account has an ID" if known == 1 else f"{known} accounts have IDs"
         flash(
             f"{accounts} of an earlier provider of this name. Tokens with those IDs will sign in to these accounts.",
@@ -80,7 +80,7 @@ def save(name: str) -> ResponseReturnValue:
         form.add_row()
         return provider_page(stored, form)
     try:
-        provider = core().editor.save(
+        provider = components().provider_editor.save(
             stored.provider.name,
             form.settings(),
             form.material(),
@@ -94,7 +94,7 @@ def save(name: str) -> ResponseReturnValue:
         return provider_page(error.stored, form, status=409, conflict=_latest_change(error.stored))
     except ManagedByFile:
         return provider_page(stored, ProviderForm.of(stored.provider), status=409)
-    core().registry.forget()
+    components().provider_registry.forget()
     flash(f"The settings of {provider.title} were saved.")
     return redirect(url_for("provider.show", name=provider.name), 303)
 
@@ -109,12 +109,14 @@ def enable(name: str) -> ResponseReturnValue:
 def disable(name: str) -> ResponseReturnValue:
     """Disable a provider; ask first if that may lock the administrators out."""
     stored = find(name)
-    if request.method == "GET" or (not request.form.get("confirmed") and not core().people.administrator_can_enter()):
+    if request.method == "GET" or (
+        not request.form.get("confirmed") and not components().people.administrator_can_enter()
+    ):
         return page(
             "sp/settings/disable.html",
             stored=stored,
-            no_way_in=not core().people.administrator_can_enter(),
-            open_sessions=core().provider_sessions.count(stored.provider.name),
+            no_way_in=not components().people.administrator_can_enter(),
+            open_sessions=components().provider_sessions.count(stored.provider.name),
         )
     return _switch(name, False)
 
@@ -122,7 +124,7 @@ def disable(name: str) -> ResponseReturnValue:
 @views.post("/settings/sso/jwt/provider/<name>/sessions/end")
 def end_sessions(name: str) -> ResponseReturnValue:
     """End every session that a provider has opened; also for one that is managed by the file."""
-    ended = core().provider_sessions.end(find(name).provider.name, actor=administrator().email)
+    ended = components().provider_sessions.end(find(name).provider.name, actor=administrator().email)
     flash(f"{ended} session{'' if ended == 1 else 's'} ended.")
     return redirect(url_for("provider.show", name=name), 303)
 
@@ -133,16 +135,16 @@ def remove(name: str) -> ResponseReturnValue:
     stored = find(name)
     provider = stored.provider
     if request.method == "GET" or request.form.get("confirmed") != provider.name or stored.managed_by_file:
-        known = core().people.known_at(provider.name)
+        known = components().people.known_at(provider.name)
         return page(
             "sp/settings/remove.html",
             stored=stored,
             known=known,
             mistaken=request.method == "POST",
-            open_sessions=core().provider_sessions.count(provider.name),
+            open_sessions=components().provider_sessions.count(provider.name),
         )
-    core().editor.remove(provider.name, actor=administrator().email)
-    core().registry.forget()
+    components().provider_editor.remove(provider.name, actor=administrator().email)
+    components().provider_registry.forget()
     flash(f"The provider {provider.title} was removed.")
     return redirect(url_for("settings.index"), 303)
 
@@ -150,7 +152,7 @@ def remove(name: str) -> ResponseReturnValue:
 def find(name: str) -> StoredProvider:
     """Return the provider *name*, or raise NotFound."""
     try:
-        return core().editor.find(name.lower())
+        return components().provider_editor.find(name.lower())
     except ProviderUnknown as error:
         raise NotFound(f"The provider {name[:60]} does not exist.") from error
 
@@ -164,7 +166,7 @@ def provider_page(
     conflict: audit.Change | None = None,
 ) -> ResponseReturnValue:
     """Return the page of a provider."""
-    keys = core().editor.judge_keys(stored)
+    keys = components().provider_editor.judge_keys(stored)
     return page(
         "sp/settings/provider.html",
         status,
@@ -174,10 +176,10 @@ def provider_page(
         mistakes=mistakes or [],
         conflict=conflict,
         keys=keys,
-        open_sessions=0 if stored.provider.enabled else core().provider_sessions.count(stored.provider.name),
+        open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
-        return_address=return_address(stored.provider),
-        changes=audit.recent(core().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
+        return_url=return_url(stored.provider),
+        changes=audit.recent(components().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=GROUPS,
         hints=HINTS,
         fields=FIELDS,
@@ -201,16 +203,16 @@ def _new_page(
 
 def _switch(name: str, enabled: bool) -> ResponseReturnValue:
     try:
-        provider = core().editor.switch(find(name).provider.name, enabled, actor=administrator().email)
+        provider = components().provider_editor.switch(find(name).provider.name, enabled, actor=administrator().email)
     except ManagedByFile:
         flash(MANAGED, "warning")
     except ProviderRefused:
         flash("The stored settings of this provider are invalid. Correct and save them first.", "warning")
     else:
-        core().registry.forget()
+        components().provider_registry.forget()
         flash(f"{provider.title} is {'enabled' if enabled else 'disabled'}.")
     return redirect(url_for("provider.show", name=name), 303)
 
 
 def _latest_change(stored: StoredProvider) -> audit.Change | None:
-    return next(iter(audit.recent(core().engine, subject=stored.provider.name, limit=1)), None)
+    return next(iter(audit.recent(components().engine, subject=stored.provider.name, limit=1)), None)

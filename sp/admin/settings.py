@@ -10,7 +10,7 @@ from shared.web import page
 from sp.activity import audit
 from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrators_only
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 
 views = Blueprint("settings", __name__)
@@ -23,18 +23,20 @@ CHANGES_ON_PAGE = 50
 @views.get("/settings/sso/jwt", strict_slashes=False)
 def index() -> ResponseReturnValue:
     """Show every provider with its main settings and its warnings."""
-    editor = core().editor
-    everyone = core().providers.load()
+    editor = components().provider_editor
+    everyone = components().provider_store.load()
     providers = [
-        (stored, return_address(stored.provider), keys, provider_warnings.of_one(stored, keys))
+        (stored, return_url(stored.provider), keys, provider_warnings.of_one(stored, keys))
         for stored in everyone
         for keys in [editor.judge_keys(stored)]
     ]
     return page(
         "sp/settings/index.html",
         providers=providers,
-        warnings=provider_warnings.of_all(everyone, administrator_can_enter=core().people.administrator_can_enter()),
-        changes=audit.recent(core().engine, limit=CHANGES_ON_FRONT),
+        warnings=provider_warnings.of_all(
+            everyone, administrator_can_enter=components().people.administrator_can_enter()
+        ),
+        changes=audit.recent(components().engine, limit=CHANGES_ON_FRONT),
     )
 
 
@@ -43,14 +45,14 @@ def changes() -> ResponseReturnValue:
     """Show the audit trail, newest first; optionally of one provider or account."""
     subject = request.args.get("subject", "").strip() or None
     before = row_id_argument("before")
-    found = audit.recent(core().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
+    found = audit.recent(components().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
     older = found[CHANGES_ON_PAGE - 1].id if len(found) > CHANGES_ON_PAGE else None
     return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)
 
 
-def return_address(provider: Provider) -> str:
+def return_url(provider: Provider) -> str:
     """Return the Return URL of the seeds: where the identity provider sends people."""
-    config = core().config
+    config = components().config
     name = "" if provider.default else f"/{provider.name}"
     path = "/access/jwt" if provider.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
     return f"{config.external_url}{config.prefix}{path}{name}"

@@ -12,7 +12,7 @@ from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import find
-from sp.components import core
+from sp.components import components
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
 from sp.redirects import add_query
@@ -37,24 +37,26 @@ def start(name: str) -> ResponseReturnValue:
     trial = secrets.token_urlsafe(24)
     path = url_for("trial.show", trial=trial)
     response = redirect("/", 303)
-    pending = core().pending.begin(
+    pending = components().pending.begin(
         response, request.cookies, provider.name, path, trial=trial, trial_by=administrator().account_id
     )
-    response.location = add_query(provider.login_url, return_to=core().config.external_url + path, nonce=pending.nonce)
+    response.location = add_query(
+        provider.login_url, return_to=components().config.external_url + path, nonce=pending.nonce
+    )
     return response
 
 
 @views.get("/settings/sso/jwt/trial/<trial>")
 def show(trial: str) -> ResponseReturnValue:
     """Show the report to the administrator who started the trial."""
-    tried = core().trials.find(trial, administrator().account_id)
+    tried = components().trials.find(trial, administrator().account_id)
     if tried is None:
         raise NotFound(
             "There is no report of this trial. It is older than a day, or no token has arrived yet. Start a new trial."
         )
     stored: StoredProvider | None
     try:
-        stored = core().editor.find(tried.provider)
+        stored = components().provider_editor.find(tried.provider)
     except Rejection:
         stored = None
     return page("sp/settings/trial.html", tried=tried, report=tried.report, stored=stored, names=CHECK_NAMES)
@@ -65,11 +67,11 @@ def inspect(name: str) -> ResponseReturnValue:
     """Run every check on a pasted token. It is not spent, stored or shown again."""
     trusted = _present(name)
     token = request.form.get("token", "").strip()
-    report = core().trials.inspect(token, trusted)
+    report = components().trials.inspect(token, trusted)
     return page("sp/settings/inspected.html", provider=trusted.provider, report=report, names=CHECK_NAMES)
 
 
 def _present(name: str) -> Trusted:
     """Return the provider as it is at this moment: a trial is about the settings that were saved just now."""
-    core().registry.forget()
-    return core().registry.find(find(name).provider.name)
+    components().provider_registry.forget()
+    return components().provider_registry.find(find(name).provider.name)

@@ -14,7 +14,7 @@ from sp.activity import audit
 from sp.activity import search as activity_log
 from sp.admin.activity import EVENTS
 from sp.admin.guard import administrator, administrators_only
-from sp.components import core
+from sp.components import components
 
 views = Blueprint("users", __name__)
 administrators_only(views)
@@ -29,15 +29,15 @@ def index() -> ResponseReturnValue:
     """Find accounts by e-mail address or name."""
     search = request.args.get("q", "").strip()[:MAX_SEARCH]
     state = request.args.get("state", "")
-    found = core().finder.page(search, state=state, after=request.args.get("after", ""))
+    found = components().account_search.page(search, state=state, after=request.args.get("after", ""))
     return page(
         "sp/settings/users.html",
         search=search,
         state=state,
         states=STATES,
         found=found,
-        active=core().finder.active(),
-        seat_limit=core().config.seat_limit,
+        active=components().account_search.active(),
+        seat_limit=components().config.seat_limit,
         beginning=not request.args.get("after"),
     )
 
@@ -53,7 +53,7 @@ def disable(account_id: int) -> ResponseReturnValue:
     """Disable an account; its sessions end at once."""
     detail = _find(account_id)
     try:
-        core().people.disable(account_id, actor=administrator().email, keep_an_administrator=True)
+        components().people.disable(account_id, actor=administrator().email, keep_an_administrator=True)
     except LastAdministrator:
         flash("This is the last active administrator. Appoint another one before you disable this one.", "danger")
         return _user_page(detail, 409)
@@ -66,9 +66,9 @@ def enable(account_id: int) -> ResponseReturnValue:
     """Enable an account again, if a seat is free."""
     detail = _find(account_id)
     try:
-        core().people.enable(account_id, actor=administrator().email)
+        components().people.enable(account_id, actor=administrator().email)
     except SeatLimitReached:
-        limit = core().config.seat_limit
+        limit = components().config.seat_limit
         flash(
             f"All {limit} seats are taken by active accounts. First disable an account that is not needed any more.",
             "danger",
@@ -84,29 +84,29 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
     detail = _find(account_id)
     public_id, actor = request.form.get("session"), administrator().email
     if public_id:
-        core().people.sign_out(account_id, actor=actor, public_id=public_id)
+        components().people.sign_out(account_id, actor=actor, public_id=public_id)
         flash("The session has ended.")
     else:
-        ended = core().people.sign_out(account_id, actor=actor)
+        ended = components().people.sign_out(account_id, actor=actor)
         flash(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {detail.person.email}.")
     return _back(account_id)
 
 
 def _find(account_id: int) -> PersonDetail:
-    detail = core().finder.detail(account_id)
+    detail = components().account_search.detail(account_id)
     if detail is None:
         raise NotFound("This account does not exist.")
     return detail
 
 
 def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
-    engine = core().engine
+    engine = components().engine
     return page(
         "sp/settings/user.html",
         status,
         detail=detail,
         person=detail.person,
-        sessions=core().session_finder.list_of(detail.person.id),
+        sessions=components().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
         latest=activity_log.of_account(engine, detail.person.id, limit=LATEST),
         events=EVENTS,

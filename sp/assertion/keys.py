@@ -94,7 +94,7 @@ class AssertionKeys:
     def _make(self, connection: Connection, now: datetime) -> str:
         material = generate_key(ALGORITHM)
         kid: str = load_key(material, ALGORITHM).public_jwk()["kid"]
-        connection.execute(insert(_table), {"kid": kid, "sealed": self._vault.seal(material), "created_at": now})
+        connection.execute(insert(_table), {"kid": kid, "sealed": self._vault.encrypt(material), "created_at": now})
         return kid
 
     def _load(self) -> list[tuple[KeyAge, TokenKey]]:
@@ -109,7 +109,7 @@ class AssertionKeys:
         found = []
         for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):
             try:
-                key = load_key(self._vault.open(row.sealed), ALGORITHM)
+                key = load_key(self._vault.decrypt(row.sealed), ALGORITHM)
             except VaultLocked:
                 log.error("the assertion key %s cannot be opened with this SP_SECRET_KEY", row.kid)
                 continue

@@ -15,7 +15,7 @@ from shared import demo
 from shared.errors import Rejection
 from shared.keys import KeySet
 from sp.cli.output import as_json, fail, print_json, read_password, say
-from sp.components import core
+from sp.components import components
 from sp.config import Config
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.providers.registry import Trusted
@@ -60,7 +60,7 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
     from sp.diagnosis.journey import Credentials
 
     trusted = _find(name)
-    config = core().config
+    config = components().config
     suffixes = ("", f"/{trusted.provider.name}") if _is_default(trusted) else (f"/{trusted.provider.name}",)
     paths = [f"{config.prefix}{path}{suffix}" for path in ("/sso/login/jwt", "/access/jwt") for suffix in suffixes]
     credentials = Credentials(email, read_password())
@@ -76,14 +76,14 @@ def _own_url(config: Config) -> str:
 def _find(name: str | None) -> Trusted:
     """Return the provider, enabled or not, or end with status 1."""
     try:
-        return core().registry.find(name)
+        return components().provider_registry.find(name)
     except Rejection as rejection:
         fail(f"{rejection.code}: {rejection.detail}")
 
 
 def _is_default(trusted: Trusted) -> bool:
     try:
-        return core().registry.find(None).provider.name == trusted.provider.name
+        return components().provider_registry.find(None).provider.name == trusted.provider.name
     except Rejection:
         return False
 
@@ -106,7 +106,7 @@ def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
     """Tell whether a good token was used before, without using it."""
     try:
         claims = verify(token, trusted.provider, keys, now).claims
-        trace = core().sign_in.trace(token_key(trusted.provider.name, claims.token_id or ""))
+        trace = components().sign_in.trace(token_key(trusted.provider.name, claims.token_id or ""))
     except Rejection as rejection:
         return Finding("unspent", "failed", rejection.detail, rejection.remedy, rejection.code)
     if trace is None:

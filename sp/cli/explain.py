@@ -9,10 +9,10 @@ import click
 from flask.cli import AppGroup, with_appcontext
 
 from sp.cli.output import as_json, fail, print_json, print_table, say
-from sp.components import core
+from sp.components import components
 from sp.policy.explain import explain as explanation_of
 from sp.policy.rules import warnings
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity assertion.")
 
@@ -35,8 +35,8 @@ def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
     """Say which rule decides about METHOD PATH, and why. Exit status 1: the request is denied."""
     if not path.startswith("/"):
         raise click.UsageError("PATH must begin with /")
-    config = core().config
-    found = explanation_of(config.rules, OwnAddresses(config.prefix), method, path, _person(user))
+    config = components().config
+    found = explanation_of(config.rules, Routes(config.prefix), method, path, _person(user))
     if as_json:
         print_json({**found.as_json(), "user": user})
     else:
@@ -52,7 +52,7 @@ def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
 def _person(email: str | None) -> Someone | None:
     if email is None:
         return None
-    person = core().people.find(email)
+    person = components().people.find(email)
     if person is None:
         say(f"note: the account {email} does not exist; assuming a new account without groups", err=True)
         return Someone(email, ())
@@ -67,7 +67,7 @@ def list_keys(as_json: bool) -> None:
     """List the keys, oldest first."""
     rows = [
         {"kid": age.kid, "created_at": age.created_at.isoformat(timespec="seconds"), "signs": signs}
-        for age, signs in core().assertions.all()
+        for age, signs in components().assertions.all()
     ]
     print_table(rows, ("kid", "created_at", "signs"), as_json)
 
@@ -75,4 +75,4 @@ def list_keys(as_json: bool) -> None:
 @assertion_keys.command("rotate")
 def rotate() -> None:
     """Create a new key. It is published at once and starts to sign after an hour."""
-    say(core().assertions.rotate())
+    say(components().assertions.rotate())

@@ -12,8 +12,8 @@ from flask.cli import AppGroup
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.cli.output import as_json, fail, print_json, print_table, say
-from sp.components import core
-from sp.database.resealing import reseal
+from sp.components import components
+from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, StoredProvider
 from sp.providers.risks import risks_of
 
@@ -31,15 +31,15 @@ BESIDE_FILE = (
 def apply(file: Path, as_json: bool) -> None:
     """Create or change the providers in a TOML file. Applying it again changes nothing."""
     try:
-        document = settings.read_document(file, core().own)
-        applied = core().providers.apply(document.get("providers", {}), actor="command line")
+        document = settings.read_document(file, components().routes)
+        applied = components().provider_store.apply(document.get("providers", {}), actor="command line")
     except (ProvidersRefused, SettingsRefused) as error:
         fail(*error.mistakes)
-    if core().config.has_file:
+    if components().config.has_file:
         say(BESIDE_FILE, err=True)
     if "rules" in document:
         say(f"note: the [[rules]] in {file} are ignored: rules are read from SP_CONFIG only", err=True)
-    for item in core().providers.load():
+    for item in components().provider_store.load():
         if item.provider.name in (*applied.created, *applied.changed, *applied.unchanged):
             _warn(item)
     if as_json:
@@ -66,7 +66,7 @@ def list_providers(as_json: bool) -> None:
             "keys": len(item.keys),
             "managed_by_file": item.managed_by_file,
         }
-        for item in core().providers.load()
+        for item in components().provider_store.load()
     ]
     print_table(rows, ("name", "display_name", "enabled", "default", "algorithm", "keys"), as_json)
 
@@ -76,7 +76,7 @@ def list_providers(as_json: bool) -> None:
 @as_json
 def show(name: str, as_json: bool) -> None:
     """Show every setting of a provider, and the fingerprints of its keys."""
-    stored = next((item for item in core().providers.load() if item.provider.name == name.lower()), None)
+    stored = next((item for item in components().provider_store.load() if item.provider.name == name.lower()), None)
     if stored is None:
         fail(f"the provider {name} does not exist")
     described = _describe(stored)
@@ -88,11 +88,11 @@ def show(name: str, as_json: bool) -> None:
     _warn(stored)
 
 
-@providers.command("reseal")
+@providers.command("reencrypt")
 @as_json
-def reseal_all(as_json: bool) -> None:
+def reencrypt_all(as_json: bool) -> None:
     """Re-encrypt every stored key with SP_SECRET_KEY, so that older secret keys are not needed any more."""
-    outcome = reseal(core().engine, core().vault)
+    outcome = reencrypt(components().engine, components().vault)
     if as_json:
         print_json(vars(outcome))
     else:
@@ -106,7 +106,7 @@ def reseal_all(as_json: bool) -> None:
 def remove(name: str) -> None:
     """Remove a provider with its keys. Accounts stay."""
     try:
-        removed = core().providers.remove(name.lower(), actor="command line")
+        removed = components().provider_store.remove(name.lower(), actor="command line")
     except ProvidersRefused as error:
         fail(*error.mistakes)
     if not removed:

@@ -10,10 +10,10 @@ from flask.cli import AppGroup
 
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
-from sp.accounts.manage import ControlledByProviders, Person
+from sp.accounts.manage import AccountSummary, ControlledByProviders
 from sp.accounts.rows import KnownAs
 from sp.cli.output import as_json, fail, print_table, read_password, say
-from sp.components import core
+from sp.components import components
 from sp.signin.verification import is_plain_email
 
 users = AppGroup("users", help="Accounts of the gateway.")
@@ -23,7 +23,7 @@ users = AppGroup("users", help="Accounts of the gateway.")
 @as_json
 def list_users(as_json: bool) -> None:
     """List every account."""
-    rows = [_describe(person) for person in core().people.list()]
+    rows = [_describe(person) for person in components().people.list()]
     print_table(rows, ("email", "name", "active", "administrator", "groups"), as_json)
 
 
@@ -40,7 +40,7 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
     if not is_plain_email(email):
         raise click.UsageError(f"{email} is not an e-mail address")
     try:
-        appointed = core().people.create_administrator(email, read_password(), keep_identities=keep_identities)
+        appointed = components().people.create_administrator(email, read_password(), keep_identities=keep_identities)
     except PasswordRefused as error:
         fail(error)
     except ControlledByProviders as refusal:
@@ -52,19 +52,19 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
     if appointed.enabled:
         say("The account was disabled and is now enabled.", err=True)
     if appointed.beyond_limit:
-        limit = core().config.seat_limit
+        limit = components().config.seat_limit
         say(f"There are now more active accounts than the {limit} seats of SP_SEAT_LIMIT.", err=True)
     if appointed.kept:
         say("These IDs were kept and can sign in to the administrator's account:", *_list(appointed.kept), err=True)
-    address = f"{core().config.external_url}{core().config.prefix}/login?no_sso"
-    say(f"{appointed.person.email} is an administrator. Sign in at {address}")
+    url = f"{components().config.external_url}{components().config.prefix}/login?no_sso"
+    say(f"{appointed.person.email} is an administrator. Sign in at {url}")
 
 
 @users.command("disable")
 @click.argument("email")
 def disable(email: str) -> None:
     """Disable an account, and end its sessions at once."""
-    core().people.disable(_find(email).id)
+    components().people.disable(_find(email).id)
     say(f"{email} is disabled, and all of its sessions have ended.")
 
 
@@ -73,7 +73,7 @@ def disable(email: str) -> None:
 def enable(email: str) -> None:
     """Enable an account again."""
     try:
-        core().people.enable(_find(email).id)
+        components().people.enable(_find(email).id)
     except Rejection as rejection:
         fail(rejection.explanation)
     say(f"{email} is enabled.")
@@ -83,11 +83,11 @@ def enable(email: str) -> None:
 @click.argument("email")
 def sign_out(email: str) -> None:
     """End every session of a person."""
-    ended = core().people.sign_out(_find(email).id)
+    ended = components().people.sign_out(_find(email).id)
     say(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
 
 
-def _describe(person: Person) -> dict[str, Any]:
+def _describe(person: AccountSummary) -> dict[str, Any]:
     return {
         "email": person.email,
         "name": person.name,
@@ -101,8 +101,8 @@ def _list(identities: Sequence[KnownAs]) -> list[str]:
     return [f"  {known.subject} at {known.provider}" for known in identities]
 
 
-def _find(email: str) -> Person:
-    person = core().people.find(email)
+def _find(email: str) -> AccountSummary:
+    person = components().people.find(email)
     if person is None:
         fail(f"the account {email} does not exist")
     return person

@@ -5,14 +5,13 @@ Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
     JSON,
     BigInteger,
-    DateTime,
     Float,
     ForeignKey,
     Index,
@@ -20,29 +19,17 @@ from sqlalchemy import (
     LargeBinary,
     String,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, registry
 
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime in UTC, also where the database keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value.astimezone(UTC) if value is not None else None
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
+from shared.utc_datetime import UtcDateTime
 
 
 class Base(DeclarativeBase):
     # Not `type_annotation_map`: Flask-SQLAlchemy derives from this class, and SQLAlchemy takes that name only once.
-    registry = registry(type_annotation_map={datetime: Moment, dict[str, Any]: JSON, list[str]: JSON})
+    registry = registry(type_annotation_map={datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON})
 
 
 db = SQLAlchemy(model_class=Base)

@@ -40,7 +40,7 @@ class Form:
 class Page:
     """An answer: where it came from and where it points. `next` is the address of a redirect, else empty."""
 
-    address: str
+    url: str
     status: int
     headers: HTTPMessage
     next: str
@@ -59,9 +59,9 @@ class Browser:
         """Everything that was set so far."""
         return self._cookies
 
-    def open(self, address: str) -> Page:
-        """Return the page at *address*."""
-        return self._ask(address, "GET", None)
+    def open(self, url: str) -> Page:
+        """Return the page at *url*."""
+        return self._ask(url, "GET", None)
 
     def submit(self, form: Form, **typed: str) -> Page:
         """Send *form* with what was *typed* into it."""
@@ -70,9 +70,9 @@ class Browser:
             return self._ask(f"{form.action.partition('?')[0]}?{fields}", "GET", None)
         return self._ask(form.action, "POST", fields.encode("ascii"))
 
-    def _ask(self, address: str, method: str, body: bytes | None) -> Page:
-        address = address.partition("#")[0]
-        request = urllib.request.Request(address, method=method)  # noqa: S310  only carries the cookies
+    def _ask(self, url: str, method: str, body: bytes | None) -> Page:
+        url = url.partition("#")[0]
+        request = urllib.request.Request(url, method=method)  # noqa: S310  only carries the cookies
         self._cookies.add_cookie_header(request)
         headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"}
         if cookie := request.get_header("Cookie"):
@@ -80,7 +80,7 @@ class Browser:
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         answer = exchange(
-            address,
+            url,
             seconds=SECONDS,
             most_bytes=MAX_BYTES,
             method=method,
@@ -90,18 +90,18 @@ class Browser:
         )
         self._cookies.extract_cookies(_Carrier(answer.headers), request)  # type: ignore[arg-type]
         location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
-        reader = _Reader(address)
+        reader = _Reader(url)
         reader.feed(answer.body.decode("utf-8", "replace"))
-        following = urljoin(address, location or reader.refresh)
+        following = urljoin(url, location or reader.refresh)
         is_redirect = bool(location or reader.refresh)
         return Page(
-            address, answer.status, answer.headers, following if is_redirect else "", tuple(reader.forms), reader.title
+            url, answer.status, answer.headers, following if is_redirect else "", tuple(reader.forms), reader.title
         )
 
 
-def origin_of(address: str) -> str:
-    """Return scheme://host[:port] of *address*."""
-    parts = urlsplit(address)
+def origin_of(url: str) -> str:
+    """Return scheme://host[:port] of *url*."""
+    parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
@@ -118,9 +118,9 @@ class _Carrier:
 class _Reader(HTMLParser):
     """Reads forms, the title, and a refresh without waiting, which is a redirect by other means."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, url: str) -> None:
         super().__init__()
-        self._base = address
+        self._base = url
         self.forms: list[Form] = []
         self.title = self.refresh = ""
         self._form: Form | None = None

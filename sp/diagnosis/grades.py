@@ -36,11 +36,11 @@ class Visit:
     claims: Claims | None
 
 
-def transport(address: str) -> Finding:
+def transport(url: str) -> Finding:
     """Tell whether the way to the provider is safe."""
-    if address.startswith("https:"):
+    if url.startswith("https:"):
         return Finding("https", "passed", "people reach the identity provider over https")
-    if is_loopback(urlsplit(address).hostname or ""):
+    if is_loopback(urlsplit(url).hostname or ""):
         return Finding("https", "skipped", "it is on this machine, where plain http is safe")
     remedy = "Use https: passwords and tokens are sent over this connection."
     return Finding("https", "failed", "people reach the identity provider over plain http", remedy)
@@ -54,13 +54,11 @@ def on_the_way(journey: Journey) -> Iterator[Finding]:
     else:
         yield Finding("redirects", "passed", "no redirect resends the password")
     for page in journey.pages:
-        if not page.address.startswith("https:") and not is_loopback(urlsplit(page.address).hostname or ""):
-            explanation = f"a page on the way is on plain http: {origin_of(page.address)}"
+        if not page.url.startswith("https:") and not is_loopback(urlsplit(page.url).hostname or ""):
+            explanation = f"a page on the way is on plain http: {origin_of(page.url)}"
             yield Finding("way", "failed", explanation, "Use https for every page.")
             return
-    yield Finding(
-        "way", "passed", f"pages visited on {', '.join(sorted({origin_of(p.address) for p in journey.pages}))}"
-    )
+    yield Finding("way", "passed", f"pages visited on {', '.join(sorted({origin_of(p.url) for p in journey.pages}))}")
 
 
 def delivery(journey: Journey, provider: Provider, expected: Sequence[str]) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ from shared.errors import (
     TokenMalformed,
 )
 from shared.keys import KeySet, TokenKey
-from shared.tokens import Parts, check_algorithm, read_object, take_apart, verify_signature
+from shared.tokens import TokenParts, check_algorithm, read_object, take_apart, verify_signature
 from sp.accounts.provisioning import read_profile
 from sp.diagnosis import near_misses
 from sp.providers.provider import Provider
@@ -98,7 +98,7 @@ def passes(findings: list[Finding]) -> bool:
     return all(finding.outcome != "failed" for finding in findings)
 
 
-def _form(token: str) -> tuple[Parts | None, Finding]:
+def _form(token: str) -> tuple[TokenParts | None, Finding]:
     try:
         return take_apart(token), Finding("form", "passed", "three parts of base64url, and a header in JSON")
     except TokenMalformed as rejection:
@@ -116,7 +116,7 @@ def _algorithm(header: Mapping[str, Any], provider: Provider) -> Finding:
     return Finding("algorithm", "passed", f"{provider.algorithm}, as configured")
 
 
-def _signature(parts: Parts | None, keys: KeySet | None, provider: Provider) -> Finding:
+def _signature(parts: TokenParts | None, keys: KeySet | None, provider: Provider) -> Finding:
     if keys is None or not keys.keys:
         return _failed("signature", KeyUnavailable(f"there is no {provider.algorithm} key to verify it with"))
     if parts is None:
@@ -128,7 +128,7 @@ def _signature(parts: Parts | None, keys: KeySet | None, provider: Provider) -> 
     return Finding("signature", "passed", f"valid, made with the key {key.kid or key.fingerprint}")
 
 
-def _payload(parts: Parts | None, token: str) -> tuple[Mapping[str, Any] | None, Finding]:
+def _payload(parts: TokenParts | None, token: str) -> tuple[Mapping[str, Any] | None, Finding]:
     octets = parts.payload if parts else near_misses.peek(token)[1]
     if octets is None:
         return None, _failed("payload", TokenMalformed("the payload cannot be read"))

@@ -64,9 +64,7 @@ def travel(browser: Browser, start: str, parameter: str, credentials: Credential
             page = following
         journey.stuck = f"no token arrived within {MAX_STEPS} pages"
     except ExchangeFailed as error:
-        journey.stuck = (
-            f"{origin_of(journey.carrier.next or journey.carrier.address) if journey.pages else start}: {error}"
-        )
+        journey.stuck = f"{origin_of(journey.carrier.next or journey.carrier.url) if journey.pages else start}: {error}"
     return journey
 
 
@@ -123,7 +121,7 @@ def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credenti
             return browser.submit(form, **{name: credentials.email})
     if len(page.forms) == 1 and not page.forms[0].first("text", "email", "tel", "search"):
         return browser.submit(page.forms[0])
-    journey.stuck = f"there is no sign-in form on the page {page.title or page.address.partition('?')[0]!r}"
+    journey.stuck = f"there is no sign-in form on the page {page.title or page.url.partition('?')[0]!r}"
     return None
 
 

@@ -19,7 +19,7 @@ from shared.claims import LATEST_TIME
 from shared.errors import SignatureInvalid
 from shared.keys import SYMMETRIC, KeySet
 from shared.mistaken_keys import mistaken_secrets
-from shared.tokens import Parts, verify_signature
+from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
 NEAR = 120  # seconds: how far from such a multiple a mistaken time zone may lie
@@ -163,7 +163,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
     return ""
 
 
-def explain_signature(parts: Parts, keys: KeySet, algorithm: str) -> str:
+def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
     """Say what the sender probably made of the key, by trying the known mistakes."""
     named = parts.header["alg"]
     if named.lower() == "none":
@@ -198,7 +198,7 @@ def _decoded(piece: str) -> bytes | None:
         return None
 
 
-def _fits(parts: Parts, keys: KeySet, algorithm: str) -> bool:
+def _fits(parts: TokenParts, keys: KeySet, algorithm: str) -> bool:
     try:
         verify_signature(parts, keys, algorithm)
     except SignatureInvalid:

@@ -16,12 +16,12 @@ from sp.policy.decision import Decision, Policy
 from sp.redirects import MAX_LENGTH
 from sp.request.kind import WEBSOCKET, is_websocket
 from sp.request.trusted_proxies import OwnHost, Peers
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
 
 if TYPE_CHECKING:
-    from sp.components import Core
+    from sp.components import Components
 
 _UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
@@ -58,13 +58,13 @@ class CookieReader:
         return Presented(id_hash, without_ours(header))
 
 
-class Keeper:
+class AccessControl:
     """The gateway's knowledge of one worker: settings, rules and sessions."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Components) -> None:
         config = core.config
         self.config = config
-        self.own = OwnAddresses(config.prefix)
+        self.own = Routes(config.prefix)
         self.peers = Peers(config.trusted_proxies)
         self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
         self._cookies = CookieReader(session_cookie_name(config.https))
@@ -129,7 +129,7 @@ class Keeper:
         scheme, _colon, _host = self._origin.partition("://")
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
-    def sign_in_address(self, asked_for: str) -> str:
+    def sign_in_url(self, asked_for: str) -> str:
         """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""
         start = f"{self.config.external_url}{self.config.prefix}/sso/start"
         if len(asked_for) > MAX_LENGTH:

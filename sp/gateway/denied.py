@@ -18,7 +18,7 @@ from shared.settings import is_loopback
 from sp.policy.decision import Rule, Verdict
 from sp.request.kind import is_navigation
 from sp.request.trusted_proxies import OwnHost
-from sp.views.denied import DOOR, KEY, TurnedAway
+from sp.views.denied import INTERNAL_PATH, KEY, Denial
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     from sp.sessions.store import Session
 
 
-def why(verdict: Verdict, rule: Rule, session: Session | None) -> TurnedAway:
+def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
     """Return the reason behind a *verdict* other than "let in" and "sign in"."""
     if verdict is Verdict.FORBID:
         text = "You are signed in, but your account may not open this page."
-        return TurnedAway(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
+        return Denial(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
     if verdict is Verdict.FOREIGN_PAGE:
         text = "A page of another site tried to open this connection in your name. The gateway blocked it."
-        return TurnedAway(403, "foreign_origin", "Request from another site", text, session)
+        return Denial(403, "foreign_origin", "Request from another site", text, session)
     text = (
         'The URL contains "..", "//" or encoded characters that different servers interpret differently. '
         "Check the URL, or go to the page through a link."
     )
-    return TurnedAway(400, "path_ambiguous", "This URL is ambiguous", text)
+    return Denial(400, "path_ambiguous", "This URL is ambiguous", text)
 
 
-def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
+def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
     """The request came for another name than ours, or for a port that shows that we do not know ours."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
@@ -50,27 +50,27 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> TurnedAway:
         "cookies only to the host that set them. Use the link below. If you run this site and people should use this "
         "name, set it in SP_EXTERNAL_URL. If there is a proxy in front, it must pass on the Host header."
     )
-    return TurnedAway(status, "host_foreign", "This site has another host name", text, link=own.external_url)
+    return Denial(status, "host_foreign", "This site has another host name", text, link=own.external_url)
 
 
-def _unknown_port(host: str, guess: str, status: int) -> TurnedAway:
+def _unknown_port(host: str, guess: str, status: int) -> Denial:
     """A demo inside another server cannot know that server's port. A redirect to the wrong port does not help."""
     text = (
         f'You opened this site as "{host[:100]}", but this demo of the gateway has no settings and assumes the URL '
         f"{guess}. Restart it with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real users."
     )
-    return TurnedAway(status, "host_foreign", "The gateway does not know its own URL", text)
+    return Denial(status, "host_foreign", "The gateway does not know its own URL", text)
 
 
-def store_down() -> TurnedAway:
+def store_down() -> Denial:
     """Deny the request, because the database cannot say who is asking."""
     text = f"{StoreUnavailable.explanation} {StoreUnavailable.remedy}"
-    return TurnedAway(503, StoreUnavailable.code, "Temporarily unavailable", text, headers=(("Retry-After", "10"),))
+    return Denial(503, StoreUnavailable.code, "Temporarily unavailable", text, headers=(("Retry-After", "10"),))
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers rejected requests with the pages of the Flask application *own*."""
+class DeniedResponses:
+    """Answers denied requests with the pages of the Flask application *own*."""
 
     own: WSGIApplication
     prefix: str
@@ -80,11 +80,11 @@ class Answers:
     )
 
     def turn_away(
-        self, reason: TurnedAway, environ: WSGIEnvironment, start_response: StartResponse, method: str = ""
+        self, reason: Denial, environ: WSGIEnvironment, start_response: StartResponse, method: str = ""
     ) -> Iterable[bytes]:
         """Answer a person with a page and a script with JSON. *method* is that of the request asked about."""
         if is_navigation(environ, method or environ["REQUEST_METHOD"]):
-            return self.own(self._to_the_door(environ, reason), start_response)
+            return self.own(self._to_internal_path(environ, reason), start_response)
         body: dict[str, Any] = {"error": reason.code, "error_description": reason.text}
         if reason.session is not None:
             body["user"] = reason.session.email
@@ -107,12 +107,12 @@ class Answers:
         start_response(f"{status} {HTTPStatus(status).phrase}", [*described, *self.common, *headers])
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [octets]
 
-    def _to_the_door(self, environ: WSGIEnvironment, reason: TurnedAway) -> WSGIEnvironment:
+    def _to_internal_path(self, environ: WSGIEnvironment, reason: Denial) -> WSGIEnvironment:
         return {
             **environ,
             "REQUEST_METHOD": "HEAD" if environ["REQUEST_METHOD"] == "HEAD" else "GET",
             "SCRIPT_NAME": "",
-            "PATH_INFO": f"{self.prefix}{DOOR}",
+            "PATH_INFO": f"{self.prefix}{INTERNAL_PATH}",
             "QUERY_STRING": "",
             "HTTP_HOST": self.netloc,
             "CONTENT_LENGTH": "0",

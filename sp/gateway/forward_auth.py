@@ -16,8 +16,8 @@ from urllib.parse import quote_from_bytes
 
 from shared.errors import StoreUnavailable
 from sp.assertion.claims import claims_about
-from sp.gateway.access import Keeper, with_query
-from sp.gateway.denied import Answers, foreign_host, store_down, why
+from sp.gateway.access import AccessControl, with_query
+from sp.gateway.denied import DeniedResponses, foreign_host, store_down, why
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
 from sp.metrics_counters import FORWARD, NGINX, counters
 from sp.policy.decision import Decision, Verdict
@@ -39,7 +39,7 @@ log = logging.getLogger("lychgate")
 class ForwardAuth:
     """Answers both kinds of proxies."""
 
-    def __init__(self, keeper: Keeper, answers: Answers, assertions: AssertionKeys) -> None:
+    def __init__(self, keeper: AccessControl, answers: DeniedResponses, assertions: AssertionKeys) -> None:
         self._keeper, self._answers, self._assertions = keeper, answers, assertions
         self._header_set = keeper.config.identity_headers or DEFAULT_SET
         self._count = {skin: counters.decisions(skin) for skin in (NGINX, FORWARD)}
@@ -113,7 +113,7 @@ class ForwardAuth:
         if not is_navigation(environ, asked.method):
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[CHALLENGE])
         path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=_RAW)
-        location = ("Location", self._keeper.sign_in_address(with_query(path, asked.query)))
+        location = ("Location", self._keeper.sign_in_url(with_query(path, asked.query)))
         if skin == NGINX:
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[location, CHALLENGE])
         status = 303 if asked.method == "POST" else 302

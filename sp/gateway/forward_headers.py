@@ -19,7 +19,7 @@ SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSocket
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
 _TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # octets without space, control characters and #, where readers differ
-_ADDRESS = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
+_URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
 _SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
 
 
@@ -48,10 +48,10 @@ def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
     X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone, which is then of *own_host*.
     """
     method = _method(_header(environ, "X-Original-Method"))
-    address = _header(environ, "X-Original-URL")
-    if found := _ADDRESS.match(address):
+    url = _header(environ, "X-Original-URL")
+    if found := _URL.match(url):
         return _asked(method, _host(found[2]), found[3])
-    return _asked(method, own_host, address)
+    return _asked(method, own_host, url)
 
 
 def read_forward(environ: Mapping[str, Any]) -> Asked:

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
 from shared.threads import TAKE_YOUR_TIME
-from sp.gateway.access import Keeper, asked_for, decoded
+from sp.gateway.access import AccessControl, asked_for, decoded
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
-from sp.gateway.denied import Answers, foreign_host, store_down, why
+from sp.gateway.denied import DeniedResponses, foreign_host, store_down, why
 from sp.gateway.forward_auth import ForwardAuth
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS, counters
 from sp.policy.decision import SIGNED_IN, Verdict, is_unambiguous
 from sp.policy.raw_path import other_spellings
-from sp.request.identity_headers import Sender, Sieve, introduce
+from sp.request.identity_headers import IdentityHeaderFilter, Sender, introduce
 from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, NGINX
 from sp.sessions.store import API
@@ -59,12 +59,12 @@ class Gateway:
         self.app = app
         self.own = own or create_app()
         core = self.own.extensions["lychgate"]
-        keeper = self._keeper = Keeper(core)
+        keeper = self._keeper = AccessControl(core)
         self._peers, self._host, self._header_set = keeper.peers, keeper.host, keeper.config.identity_headers
         self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
         self._sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
-        self._sieve = Sieve()
-        self._answers = Answers(self.own.wsgi_app, keeper.config.prefix, keeper.host.netloc)
+        self._sieve = IdentityHeaderFilter()
+        self._answers = DeniedResponses(self.own.wsgi_app, keeper.config.prefix, keeper.host.netloc)
         forward_auth = ForwardAuth(keeper, self._answers, core.assertions)
         nginx, forward = keeper.own.at(NGINX, FORWARD)
         self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
@@ -138,7 +138,7 @@ class Gateway:
         body = {
             "error": "sign_in_required",
             "error_description": "Sign in first.",
-            "sign_in_url": self._keeper.sign_in_address("/"),
+            "sign_in_url": self._keeper.sign_in_url("/"),
         }
         return self._answers.say(
             environ, start_response, 401, json.dumps(body), "application/json", [CHALLENGE]
@@ -147,5 +147,5 @@ class Gateway:
     def _sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send a person to the sign-in. After a form's POST the browser comes back with GET: its fields are gone."""
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
-        location = self._keeper.sign_in_address(asked_for(environ))
+        location = self._keeper.sign_in_url(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])

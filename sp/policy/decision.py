@@ -46,7 +46,7 @@ class Verdict(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-class Person(Protocol):
+class PolicySubject(Protocol):
     """Who is asking, as far as rules care."""
 
     @property
@@ -76,7 +76,7 @@ class Rule:
             return False
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
-    def judge(self, person: Person | None) -> Verdict:
+    def judge(self, person: PolicySubject | None) -> Verdict:
         """Return what this rule says of *person*, or of a visitor who is not signed in (None)."""
         if self.allow == "anyone":
             return Verdict.LET_IN
@@ -84,7 +84,7 @@ class Rule:
             return Verdict.SIGN_IN
         return Verdict.LET_IN if self.admits(person) else Verdict.FORBID
 
-    def admits(self, person: Person) -> bool:
+    def admits(self, person: PolicySubject) -> bool:
         """Tell whether a signed-in person may pass."""
         if self.allow != "members":
             return True
@@ -121,7 +121,7 @@ class Policy:
         self,
         method: str,
         path: str,
-        person: Person | None,
+        person: PolicySubject | None,
         *,
         spellings: Collection[str] = (),
         overrides: Collection[str] = (),
@@ -151,7 +151,7 @@ class Policy:
         return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
 
     def _decide_with_care(
-        self, methods: Sequence[str], spellings: Sequence[str], person: Person | None, foreign_page: bool
+        self, methods: Sequence[str], spellings: Sequence[str], person: PolicySubject | None, foreign_page: bool
     ) -> Decision:
         found: list[Decision] = []
         for spelling in spellings:

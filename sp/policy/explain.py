@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from sp.policy.decision import SIGNED_IN, Decision, Person, Policy, Rule, Verdict, is_unambiguous
+from sp.policy.decision import SIGNED_IN, Decision, Policy, PolicySubject, Rule, Verdict, is_unambiguous
 from sp.policy.method_overrides import in_query
 from sp.policy.raw_path import spelled
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Explanation:
 
 
 def explain(
-    rules: Sequence[Rule], own: OwnAddresses, method: str, address: str, person: Person | None
+    rules: Sequence[Rule], own: Routes, method: str, url: str, person: PolicySubject | None
 ) -> Explanation:  # fmt: skip
-    """Return what happens to *method* *address*, as written in a request line, for *person* or without a session."""
-    raw_path, question, query = address.partition("?")
+    """Return what happens to *method* *url*, as written in a request line, for *person* or without a session."""
+    raw_path, question, query = url.partition("?")
     methods = in_query(query)
     why = ["rules ignore the query"] if question and not methods else []
     path = _decode(raw_path)
@@ -85,7 +85,7 @@ def _decode(raw_path: str) -> str:
         return ""
 
 
-def _reasons(decision: Decision, path: str, person: Person | None) -> list[str]:
+def _reasons(decision: Decision, path: str, person: PolicySubject | None) -> list[str]:
     if decision.verdict is Verdict.AMBIGUOUS:
         return ["the path is ambiguous (dot segment, // or \\, control character, invalid UTF-8), so it is "
                 "rejected before any rule"]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sp.policy.decision import Rule, find, is_unambiguous
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 KEYS = {"path", "methods", "allow", "everything"}
 MEMBERS = ("groups", "users", "email_domains")
@@ -33,7 +33,7 @@ class RulesRefused(ValueError):
         super().__init__("; ".join(mistakes))
 
 
-def parse_rules(tables: object, own: OwnAddresses) -> tuple[Rule, ...]:
+def parse_rules(tables: object, own: Routes) -> tuple[Rule, ...]:
     """Return the rules in *tables*, the value of `rules` in the TOML file. Raises RulesRefused."""
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RulesRefused(["rules: write each rule as a separate table with the heading [[rules]]"])
@@ -65,7 +65,7 @@ def warnings(rules: Sequence[Rule]) -> list[str]:
 class _Reader:
     """Reads one rule, and collects its mistakes."""
 
-    def __init__(self, table: Mapping[str, Any], own: OwnAddresses) -> None:
+    def __init__(self, table: Mapping[str, Any], own: Routes) -> None:
         self.mistakes: list[str] = []
         self._table, self._own = table, own
 

@@ -25,7 +25,7 @@ from sp.providers import changes, rows
 from sp.providers.provider import Provider, ProviderRefused, parse_provider
 from sp.providers.rows import MANAGED, default_of_the_file
 from sp.providers.rows import StoredProvider as StoredProvider  # handed out by `load`
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
 
@@ -57,7 +57,7 @@ class ProviderStore:
     What the operator's file defines is changed by that file alone, which is applied at each start.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
+    def __init__(self, engine: Engine, vault: Vault, own: Routes) -> None:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._vault = vault
@@ -147,7 +147,7 @@ class ProviderStore:
     ) -> None:
         name = provider.name
         try:
-            materials = list(keys) or [self._vault.open(key.sealed) for key in (stored.keys if stored else ())]
+            materials = list(keys) or [self._vault.decrypt(key.sealed) for key in (stored.keys if stored else ())]
         except VaultLocked as locked:
             if not managed_by_file:
                 raise
@@ -164,8 +164,8 @@ class ProviderStore:
         fingerprints = [key.fingerprint for key in key_set.keys]
 
         detail = changes.changed(provider, stored, fingerprints) if stored else changes.created(provider, fingerprints)
-        resealing = stored is not None and not all(self._vault.opens(key.sealed) for key in stored.keys)
-        if stored is not None and not detail and stored.managed_by_file == managed_by_file and not resealing:
+        reencryption = stored is not None and not all(self._vault.can_decrypt(key.sealed) for key in stored.keys)
+        if stored is not None and not detail and stored.managed_by_file == managed_by_file and not reencryption:
             applied.unchanged.append(name)
             return
         rows.write(connection, provider, is_new=stored is None, managed_by_file=managed_by_file)
@@ -185,7 +185,7 @@ def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) 
     return []
 
 
-def _read(document: Mapping[str, Any], own: OwnAddresses) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
+def _read(document: Mapping[str, Any], own: Routes) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
     """Return the providers and key materials of *document*, and the mistakes in it."""
     found: list[tuple[Provider, list[str]]] = []
     mistakes: list[str] = []

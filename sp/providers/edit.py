@@ -21,7 +21,7 @@ from sp.providers import changes, rows
 from sp.providers.keys import JudgedKey, NewKey, judge, keys_after, new_key
 from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
 from sp.providers.rows import StoredKey, StoredProvider
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 MAX_JUDGED = 1000  # keys whose judgement is remembered
 
@@ -44,7 +44,7 @@ class ProviderEditor:
     *vault* seals their keys; *own* are the gateway's addresses.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, own: OwnAddresses) -> None:
+    def __init__(self, engine: Engine, vault: Vault, own: Routes) -> None:
         self._engine = engine
         self._writing = engine.execution_options(write=True)
         self._vault = vault
@@ -195,7 +195,7 @@ class ProviderEditor:
             mistakes["default"] = why
 
 
-def _parse(name: str, settings: Mapping[str, Any], own: OwnAddresses, mistakes: dict[str, str]) -> Provider:
+def _parse(name: str, settings: Mapping[str, Any], own: Routes, mistakes: dict[str, str]) -> Provider:
     """Return the provider that *settings* make; with mistakes, one that serves to look for further mistakes."""
     try:
         return parse_provider(name, settings, own)

@@ -35,7 +35,7 @@ class SqlKeyCopies:
         try:
             with self._engine.connect() as connection:
                 sealed = connection.execute(select(_copy.c.sealed).where(_copy.c.provider == provider)).scalar()
-            content = json.loads(self._vault.open(sealed)) if sealed else {}
+            content = json.loads(self._vault.decrypt(sealed)) if sealed else {}
         except (SQLAlchemyError, VaultLocked) as error:
             log.warning("the last good keys of %s cannot be read: %s", provider, type(error).__name__)
             return [], 0.0
@@ -46,7 +46,9 @@ class SqlKeyCopies:
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
         """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
-        sealed = self._vault.seal(json.dumps({"provider": provider, "url": url, "at": time.time(), "keys": list(jwks)}))
+        sealed = self._vault.encrypt(
+            json.dumps({"provider": provider, "url": url, "at": time.time(), "keys": list(jwks)})
+        )
         try:
             with self._engine.execution_options(write=True).begin() as connection:
                 connection.execute(delete(_copy).where(_copy.c.provider == provider))

@@ -89,7 +89,7 @@ def keys_after(
 def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
     """Return a stored key with what is wrong with it."""
     try:
-        material = vault.open(key.sealed)
+        material = vault.decrypt(key.sealed)
         load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
     except (VaultLocked, KeyRefused) as error:
         return JudgedKey(key, False, f"It cannot be used: {error}.")
@@ -104,6 +104,6 @@ def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
 def _load(vault: Vault, provider: Provider, stored: StoredProvider) -> KeySet:
     keys = []
     for key in stored.keys:
-        material = vault.open(key.sealed)
+        material = vault.decrypt(key.sealed)
         keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
     return key_set(keys)

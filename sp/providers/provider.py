@@ -21,7 +21,7 @@ from shared.settings import is_loopback
 from sp.providers.presets import PRESET_SETTINGS
 from sp.providers.setting_parser import NOTHING_EXPECTED, Expectation, FieldMatching, Reader
 from sp.providers.setting_parser import ProviderRefused as ProviderRefused  # raised by `parse_provider`
-from sp.routes import ERROR_PAGE, OwnAddresses
+from sp.routes import ERROR_PAGE, Routes
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # seed: LoginRadius, "Provider Name"
 DELIVERIES = ("query", "form", "header")
@@ -111,7 +111,7 @@ def parse_name(text: str) -> str:
     return name
 
 
-def parse_provider(name: str, settings: Mapping[str, Any], own: OwnAddresses | None = None) -> Provider:
+def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
     """Return the provider that *settings* describe, or raise ProviderRefused with every mistake at once.
 
     *own*, given when settings are saved, are the gateway's addresses: none of them may send people round in circles.
@@ -126,11 +126,11 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: OwnAddresses | N
         default=reader.flag("default"),
         show_on_login=reader.flag("show_on_login"),
         algorithm=reader.choice("algorithm", ALGORITHMS),
-        jwks_url=reader.address("jwks_url"),
-        login_url=reader.address("login_url"),
-        logout_url=reader.address("logout_url"),
-        return_url=reader.return_address("return_url"),
-        error_url=reader.return_address("error_url"),
+        jwks_url=reader.url("jwks_url"),
+        login_url=reader.url("login_url"),
+        logout_url=reader.url("logout_url"),
+        return_url=reader.url_or_path("return_url"),
+        error_url=reader.url_or_path("error_url"),
         token_parameter=reader.parameter("token_parameter"),
         deliveries=reader.choices("deliveries", DELIVERIES),
         clock_skew=reader.seconds("clock_skew", 0, 3600),
@@ -158,9 +158,9 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: OwnAddresses | N
     return provider
 
 
-def is_safe_address(address: str) -> bool:
-    """Tell whether traffic from and to an absolute *address* is protected against changes on the way."""
-    parts = urlsplit(address)
+def is_safe_url(url: str) -> bool:
+    """Tell whether traffic from and to an absolute *url* is protected against changes on the way."""
+    parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")
 
 
@@ -172,11 +172,11 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
         yield "required_claims", "must have iat or exp, or a token would never expire"
     if provider.jwks_url and provider.algorithm in SYMMETRIC:
         yield "jwks_url", "is only for RS and ES algorithms"
-    elif provider.jwks_url and not is_safe_address(provider.jwks_url):
+    elif provider.jwks_url and not is_safe_url(provider.jwks_url):
         yield "jwks_url", "must be https, except on this machine"
 
 
-def _circles(provider: Provider, own: OwnAddresses) -> Iterator[tuple[str, str]]:
+def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
     """Yield addresses of ours that would send people back into the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):

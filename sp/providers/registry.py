@@ -159,7 +159,7 @@ class ProviderRegistry:
         keys = []
         for kept in stored.keys:
             try:
-                material = self._vault.open(kept.sealed)
+                material = self._vault.decrypt(kept.sealed)
                 keys.append(load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret))
             except (VaultLocked, KeyRefused) as error:
                 log.error("provider %s: the key %s cannot be used: %s", provider.name, kept.fingerprint, error)

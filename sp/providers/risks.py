@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sp.providers.provider import Provider, is_safe_address
+from sp.providers.provider import Provider, is_safe_url
 
 
 def risks_of(provider: Provider) -> list[str]:
@@ -19,8 +19,8 @@ def risks_of(provider: Provider) -> list[str]:
 def _of_strangers(provider: Provider) -> Iterator[str]:
     """Yield what may give strangers access, or show them secrets."""
     for name in ("login_url", "logout_url", "return_url", "error_url"):
-        address = getattr(provider, name)
-        if address.startswith("http:") and not is_safe_address(address):
+        url = getattr(provider, name)
+        if url.startswith("http:") and not is_safe_url(url):
             yield f"{name} uses http: anyone on the network path can read and change the traffic. Use https."
     if provider.allow_short_secret:
         yield "A secret shorter than its hash is allowed. It can be guessed offline. Use a longer one."

@@ -112,13 +112,13 @@ def write_keys(
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
             # Sealed again where the key material is given: the old seal may be of a secret key that was lost.
-            changes = {"position": position} | ({"sealed": vault.seal(material)} if material is not None else {})
+            changes = {"position": position} | ({"sealed": vault.encrypt(material)} if material is not None else {})
             connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:
             raise ValueError(f"there is no stored key {fingerprint}, and no material for it")
         else:
             values = {"provider": name, "position": position, "fingerprint": fingerprint, "created_at": now}
-            connection.execute(insert(_key), values | {"sealed": vault.seal(material)})
+            connection.execute(insert(_key), values | {"sealed": vault.encrypt(material)})
 
 
 def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from shared.settings import is_web_address
+from shared.settings import is_web_url
 from sp.providers.presets import PRESET_SETTINGS, PRESETS
 from sp.redirects import is_own_path
 
@@ -111,15 +111,15 @@ class Reader:
             return self.refuse(name, f"must be a whole number of seconds, {least} to {most}", 0)
         return value
 
-    def address(self, name: str) -> str:
+    def url(self, name: str) -> str:
         value = self.text(name)
-        if value and not is_web_address(value):
+        if value and not is_web_url(value):
             return self.refuse(name, "must be an absolute http or https URL", "")
         return value
 
-    def return_address(self, name: str) -> str:
+    def url_or_path(self, name: str) -> str:
         value = self.text(name)
-        if value and not is_own_path(value) and not is_web_address(value):
+        if value and not is_own_path(value) and not is_web_url(value):
             return self.refuse(name, "must be a path that begins with one /, or an absolute http or https URL", "")
         return value
 

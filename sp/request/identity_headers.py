@@ -74,7 +74,7 @@ class Sender(IntEnum):
     QUESTIONER = 2  # a proxy that asks whether another request may pass, and says in headers which
 
 
-class Sieve:
+class IdentityHeaderFilter:
     """Takes out of a request's environ what could pass for identity; and what only proxies may say, if none says it.
 
     No proxy says which address a request had before it was rewritten, but for one that asks about it: proxies pass

@@ -26,20 +26,20 @@ class Peers:
         self._trusted = tuple(trusted)
         self._known: dict[str, bool] = {}
 
-    def include(self, address: str) -> bool:
-        """Tell whether *address* is a trusted proxy's."""
+    def include(self, ip: str) -> bool:
+        """Tell whether *ip* is a trusted proxy's."""
         if not self._trusted:
             return False
-        verdict = self._known.get(address)
+        verdict = self._known.get(ip)
         if verdict is None:
-            verdict = self._judge(address)
+            verdict = self._judge(ip)
             if len(self._known) >= _MAX_REMEMBERED:
                 self._known.clear()
-            self._known[address] = verdict
+            self._known[ip] = verdict
         return verdict
 
-    def _judge(self, address: str) -> bool:
-        peer = _parse(address)
+    def _judge(self, ip: str) -> bool:
+        peer = _parse(ip)
         return peer is not None and any(peer in network for network in self._trusted)
 
     def believe(self, environ: MutableMapping[str, Any]) -> None:
@@ -55,12 +55,12 @@ class Peers:
 
     def client(self, peer: str, forwarded_for: str) -> str:
         """Return the nearest address that is not a trusted proxy's; *peer* is where the list ends."""
-        address = peer
+        ip = peer
         for earlier in reversed(forwarded_for.split(",")):
-            if not self.include(address) or _parse(earlier.strip()) is None:
+            if not self.include(ip) or _parse(earlier.strip()) is None:
                 break
-            address = earlier.strip()
-        return address
+            ip = earlier.strip()
+        return ip
 
 
 class OwnHost:
@@ -97,16 +97,16 @@ def is_host(text: str) -> bool:
     return _HOST.match(text) is not None
 
 
-def is_this_machine(address: str) -> bool:
-    """Tell whether a peer's *address* is this machine's own."""
-    parsed = _parse(address)
+def is_this_machine(ip: str) -> bool:
+    """Tell whether a peer's *ip* is this machine's own."""
+    parsed = _parse(ip)
     return parsed is not None and parsed.is_loopback
 
 
-def _parse(address: str) -> Any:
+def _parse(ip: str) -> Any:
     """Return the address, a mapped IPv4 one (::ffff:10.0.0.1) as such, or None."""
     try:
-        parsed = ip_address(address)
+        parsed = ip_address(ip)
     except ValueError:
         return None
     return getattr(parsed, "ipv4_mapped", None) or parsed

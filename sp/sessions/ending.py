@@ -62,17 +62,17 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     return conditions if only is None else [*conditions, _session.c.id_hash == only]
 
 
-def named_by(sign_out: SignOut, columns: Any, has_address: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) -> list[ColumnElement[bool]]:
     """Return the conditions for what a sign-out names, in a table with the *columns* of what a sign-in said.
 
-    *has_address* is the condition that an e-mail address of the sign-out is the row's.
+    *has_email* is the condition that an e-mail address of the sign-out is the row's.
     """
     person = [columns.subject.in_(sign_out.subjects)]
     if sign_out.sub is not None:
         person.append(columns.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
         # An address may have been another person's before: what the sign-in said of its ids must not contradict.
-        person.append(and_(has_address, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
+        person.append(and_(has_email, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
         named = or_(columns.provider_session == sign_out.sid, and_(columns.provider_session.is_(None), named))

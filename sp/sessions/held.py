@@ -90,17 +90,17 @@ def take(connection: Connection, key: bytes, now: int) -> None:
 
 def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
     """Close what a provider's sign-out names, before it ends sessions: an answer under way is one of the two."""
-    has_address = _table.c.email_key.in_(sign_out.emails)
-    connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_address)))
+    has_email = _table.c.email_key.in_(sign_out.emails)
+    connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_email)))
 
 
 def close_of_account(connection: Connection, account_id: int) -> None:
     """Close what would open a session of this account, by its ids at providers or its address."""
     ids = select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account_id)
-    address = select(_account.c.email_key).where(_account.c.id == account_id)
+    email = select(_account.c.email_key).where(_account.c.id == account_id)
     known = ids.subquery()
     by_id = and_(_table.c.provider == known.c.provider, _table.c.subject == known.c.subject)
-    theirs = or_(select(known.c.subject).where(by_id).exists(), _table.c.email_key.in_(address))
+    theirs = or_(select(known.c.subject).where(by_id).exists(), _table.c.email_key.in_(email))
     connection.execute(delete(_table).where(theirs))
 
 

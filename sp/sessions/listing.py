@@ -15,7 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from sp.database.errors import must_answer
 from sp.database.models import SessionRecord
-from sp.sessions.store import BROWSER, MAX_ADDRESS, MAX_USER_AGENT
+from sp.sessions.store import BROWSER, MAX_IP, MAX_USER_AGENT
 
 _session: Any = SessionRecord.__table__
 _DETAIL = (
@@ -46,7 +46,7 @@ class SessionDetail:
     created_at: int
     last_seen_at: int | None
     expires_at: int
-    address: str
+    ip: str
     user_agent: str
 
 
@@ -82,7 +82,7 @@ class SessionFinder:
             found: int = connection.execute(sessions).scalar_one()
             return found
 
-    def unreturned(self, address: str, user_agent: str, return_path: str, since: int) -> bool:
+    def unreturned(self, ip: str, user_agent: str, return_path: str, since: int) -> bool:
         """Tell whether a session was opened since then, for this browser and page, and never used.
 
         Found by the index on `expires_at`: every session lives equally long. Raises StoreUnavailable.
@@ -91,7 +91,7 @@ class SessionFinder:
             select(_session.c.account_id)
             .where(_session.c.expires_at >= since + self._lifetime, _session.c.last_seen_at.is_(None))
             .where(_session.c.kind == BROWSER, _session.c.return_path == return_path)
-            .where(_session.c.address == address[:MAX_ADDRESS], _session.c.user_agent == user_agent[:MAX_USER_AGENT])
+            .where(_session.c.address == ip[:MAX_IP], _session.c.user_agent == user_agent[:MAX_USER_AGENT])
             .limit(1)
         )
         with must_answer(), self._engine.connect() as connection:

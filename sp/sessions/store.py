@@ -27,7 +27,7 @@ from sp.sessions.sign_out import SignOut
 BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
-MAX_ADDRESS, MAX_USER_AGENT = 45, 200  # characters that are kept
+MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are kept
 MAX_CACHED = 20_000  # sessions a worker keeps at hand; about 40 MB with ordinary profiles
 TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
 
@@ -141,7 +141,7 @@ class SessionStore:
         subject: str | None = None,
         provider_session: str | None = None,
         claims: Mapping[str, Any] | None = None,
-        address: str = "",
+        ip: str = "",
         user_agent: str = "",
         return_path: str = "/",
         opened_with: NewSession | None = None,
@@ -160,7 +160,7 @@ class SessionStore:
                 "claims": dict(claims or {}),
                 "created_at": now,
                 "expires_at": now + self.lifetime,
-                "address": address[:MAX_ADDRESS],
+                "address": ip[:MAX_IP],
                 "user_agent": user_agent[:MAX_USER_AGENT],
                 "return_path": return_path,
                 "opened_with": opened_with.id_hash if opened_with else None,

@@ -15,7 +15,7 @@ from functools import partial
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from shared.counters import SqlStorage
+from shared.rate_limit_storage import SqlStorage
 from shared.tidying import Step, tidy
 from sp.activity import retention
 from sp.sessions import held

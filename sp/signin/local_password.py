@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.known_devices import Devices
+from shared.known_browsers import KnownBrowsers
 from shared.throttling import Throttle, TooManyAttempts
 from sp.accounts.manage import PasswordChanged, People
 from sp.activity.record import WRONG_PASSWORD, Visitor
@@ -29,7 +29,7 @@ class LocalSignIn:
 
     people: People
     throttle: Throttle
-    devices: Devices
+    devices: KnownBrowsers
     sign_in: SignIn
     logbook: Logbook
 
@@ -49,7 +49,7 @@ class LocalSignIn:
         *device* is the value of the browser's device cookie, believed or not.
         """
         try:
-            attempt = self.throttle.admit(email, visitor.address, self.devices.known(device, email))
+            attempt = self.throttle.admit(email, visitor.ip, self.devices.known(device, email))
         except TooManyAttempts as refusal:
             refusal.reference = self._note(email, visitor, reference, refusal.detail, refusal.code)
             raise

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from shared.counters import SqlStorage
+from shared.rate_limit_storage import SqlStorage
 from shared.throttling import Throttle
 from sp.database.models import Counter
 

@@ -142,7 +142,7 @@ class SignIn:
                         subject=profile.subject,
                         provider_session=provider_session_of(claims),
                         claims=claims.raw,
-                        address=visitor.address,
+                        ip=visitor.ip,
                         user_agent=visitor.user_agent,
                         return_path=trace.return_path or "/",
                         opened_with=new if session is extra else None,
@@ -228,7 +228,7 @@ class SignIn:
                 new,
                 account_id=account_id,
                 now=now,
-                address=visitor.address,
+                ip=visitor.ip,
                 user_agent=visitor.user_agent,
                 return_path=return_path,
             )

@@ -23,7 +23,7 @@ from shared.errors import (
 )
 from shared.keys import KeySet
 from shared.tokens import SIGN_OUT_TYPE, open_signed
-from sp.emails import address_as_id, email_key
+from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 from sp.sessions.sign_out import SignOut
 from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
@@ -32,14 +32,14 @@ LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"  # section 2
 
 
 def verify_sign_out(
-    unverified_token: str, provider: Provider, keys: KeySet, now: float, *, our_address: str, back_channel: bool
+    unverified_token: str, provider: Provider, keys: KeySet, now: float, *, our_url: str, back_channel: bool
 ) -> SignOut:
     """Return whose sessions are to end, or raise the Rejection that says why none are. Spends nothing."""
     opened = open_signed(unverified_token, keys, provider.algorithm)
     claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)
     check_type(opened.header)
     check_event(claims, required=back_channel)
-    check_origin(claims, provider, our_address)
+    check_origin(claims, provider, our_url)
     token_id = check_required(claims)
     check_clock(claims, provider, now)
     return _read(claims, provider, token_id)
@@ -63,9 +63,9 @@ def check_event(claims: Claims, *, required: bool) -> None:
         raise ClaimInvalid("a sign-out token must not have a nonce", claim="nonce")
 
 
-def check_origin(claims: Claims, provider: Provider, our_address: str) -> None:
+def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
     """The provider made the token, and for us."""
-    if claims.issuer == our_address:
+    if claims.issuer == our_url:
         raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience
     if issuer.expected and issuer.match and claims.issuer != issuer.expected:
@@ -100,7 +100,7 @@ def _read(claims: Claims, provider: Provider, token_id: str) -> SignOut:
     mapping = dict(provider.mapping)
     id_claims, email_claims = mapping.get("id", ()), mapping.get("email", ())
     subjects = frozenset(
-        address_as_id(text) if name in email_claims else text for name, text in _texts(claims, id_claims)
+        email_as_id(text) if name in email_claims else text for name, text in _texts(claims, id_claims)
     )  # fmt: skip
     emails = frozenset(email_key(text) for _name, text in _texts(claims, email_claims))
     names = tuple(_texts(claims, [name for name in dict.fromkeys(("sub", *id_claims)) if name not in email_claims]))

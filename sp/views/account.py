@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 
 from shared.request_limits import refuse_nul
 from shared.web import page
-from sp.components import core
+from sp.components import components
 from sp.sessions.cookies import clear_session_cookie
 
 views = Blueprint("account", __name__)
@@ -25,7 +25,7 @@ class EndForm(FlaskForm):  # type: ignore[misc]
 def show() -> ResponseReturnValue:
     """Show the profile and the sessions of the signed-in person."""
     session = current_user.session
-    sessions = core().session_finder.list_of(session.account_id)
+    sessions = components().session_finder.list_of(session.account_id)
     return page("sp/account.html", session=session, sessions=sessions, form=EndForm())
 
 
@@ -35,11 +35,11 @@ def end(public_id: str) -> ResponseReturnValue:
     """End one of the person's own sessions."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        core().sessions.end(public_id=public_id, account_id=mine.account_id)
+        components().sessions.end(public_id=public_id, account_id=mine.account_id)
         if public_id == mine.public_id:
             # Not back to a page that asks for a sign-in: the identity provider would sign the person in again at once.
             response = redirect(url_for("signin.ask_sign_out"), 303)
-            clear_session_cookie(response, https=core().config.https)
+            clear_session_cookie(response, https=components().config.https)
             return response
         flash("The session has ended.")
     return redirect(url_for("account.show"), 303)
@@ -51,9 +51,9 @@ def end_others() -> ResponseReturnValue:
     """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        core().held.close_all_of(mine.account_id)  # what a question in another browser could still open
-        for other in core().session_finder.list_of(mine.account_id):
+        components().held.close_all_of(mine.account_id)  # what a question in another browser could still open
+        for other in components().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
-                core().sessions.end(public_id=other.public_id, account_id=mine.account_id)
+                components().sessions.end(public_id=other.public_id, account_id=mine.account_id)
         flash("Your other sessions have ended.")
     return redirect(url_for("account.show"), 303)

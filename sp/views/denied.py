@@ -13,14 +13,14 @@ from shared.web import page
 if TYPE_CHECKING:
     from sp.sessions.store import Session
 
-DOOR = "/sso/turned-away"
-KEY = "lychgate.turned_away"
+INTERNAL_PATH = "/sso/denied"
+KEY = "lychgate.denied"
 
-views = Blueprint("turned_away", __name__)
+views = Blueprint("denied", __name__)
 
 
 @dataclass(frozen=True)
-class TurnedAway:
+class Denial:
     """Why a request is denied. `missing` lists what the person needs, one phrase each; `link` is where to continue."""
 
     status: int
@@ -33,12 +33,12 @@ class TurnedAway:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@views.get(DOOR)
-def turned_away() -> ResponseReturnValue:
+@views.get(INTERNAL_PATH)
+def denied() -> ResponseReturnValue:
     """Show the reason. This URL answers 404 from outside: the reason is in the environ, which headers cannot set."""
     reason = request.environ.get(KEY)
-    if not isinstance(reason, TurnedAway):
+    if not isinstance(reason, Denial):
         abort(404)
-    response = page("sp/turned_away.html", reason.status, reason=reason)
+    response = page("sp/denied.html", reason.status, reason=reason)
     response.headers.extend(reason.headers)
     return response

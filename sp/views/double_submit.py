@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from sp.activity import record as activity
-from sp.components import core
+from sp.components import components
 from sp.sessions.store import hash_id
 from sp.signin.pending import Pending
 from sp.signin.replay import answer_key
@@ -18,9 +18,9 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
     A refresh, a back button and a double click send the token again. The browser that owns the session that the
     token opened, or the sign-in that it answered, is sent on; that opens nothing.
     """
-    trace = core().sign_in.trace(key)
+    trace = components().sign_in.trace(key)
     if trace is not None and trace.return_path is None:
-        trace = core().sign_in.trace(answer_key(key))  # it opened nothing, but the person may have been asked
+        trace = components().sign_in.trace(answer_key(key))  # it opened nothing, but the person may have been asked
     if trace is None or trace.return_path is None:
         return None
     if any(pending.nonce_hash == trace.pending_hash for pending in asked):
@@ -35,6 +35,6 @@ def landing_of_refusal(reference: str) -> str | None:
     """Return where the token of a refusal leads this browser: a double click may outrun the cookie of the first."""
     if not reference:
         return None
-    with core().engine.connect() as connection:
+    with components().engine.connect() as connection:
         key = activity.token_key_of(connection, reference)
     return landing_of_token(key, []) if key else None

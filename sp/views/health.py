@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
-from sp.components import core
+from sp.components import components
 from sp.database import MIGRATIONS
 from sp.signin.redis_replay import RedisReplayCache
 
@@ -27,14 +27,14 @@ def ready() -> ResponseReturnValue:
 
     missing, warnings = [], []
     try:
-        if not is_up_to_date(core().engine, MIGRATIONS):
+        if not is_up_to_date(components().engine, MIGRATIONS):
             missing.append("database: its schema does not match this version")
-        warnings.append(clock_complaint(core().engine))
-        if trouble := write_trouble(core().engine):
+        warnings.append(clock_complaint(components().engine))
+        if trouble := write_trouble(components().engine):
             missing.append(f"database: cannot be written: {trouble}")
     except DatabaseError:
         missing.append("database: does not answer")
-    replay = core().replay
+    replay = components().replay
     if isinstance(replay, RedisReplayCache):
         try:
             warnings.append(replay.clock_complaint())

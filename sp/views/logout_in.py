@@ -24,7 +24,7 @@ from shared.errors import (
 )
 from shared.keys import KeySet
 from shared.web import new_reference, page
-from sp.components import core
+from sp.components import components
 from sp.providers.patience import Patience
 from sp.providers.provider import Provider
 from sp.sessions.cookies import clear_session_cookie
@@ -45,7 +45,7 @@ def back_channel() -> ResponseReturnValue:
     """
     try:
         sign_out = _verify(request.form.getlist("logout_token"), back_channel=True)
-        ended = core().sign_outs.apply(sign_out, visitor(), reference=new_reference())
+        ended = components().sign_outs.apply(sign_out, visitor(), reference=new_reference())
     except Rejection as rejection:
         reference = _note(rejection)
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
@@ -62,7 +62,7 @@ def front_channel() -> ResponseReturnValue:
     try:
         sign_out = _verify(request.args.getlist("jwt"), back_channel=False)
         only = hash_id(secret) if secret else b""  # also of a session that is idle by now: its access token may not be
-        ended = core().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
+        ended = components().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
     except TokenReplayed as rejection:
         if session is not None:
             return _refused(rejection)
@@ -73,7 +73,7 @@ def front_channel() -> ResponseReturnValue:
         return page("sp/sign_out_of_other.html", session=session)
     response = page("sp/signed_out.html")
     if secret is not None:
-        clear_session_cookie(response, https=core().config.https)
+        clear_session_cookie(response, https=components().config.https)
     return response
 
 
@@ -83,7 +83,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
         raise TokenMissing("exactly one sign-out token is required")
     refusals: list[Rejection] = []
     patience = Patience()  # for all of them together
-    for trusted in core().registry.enabled():
+    for trusted in components().provider_registry.enabled():
         g.provider = provider = trusted.provider
 
         def attempt(keys: KeySet, provider: Provider = provider) -> SignOut:
@@ -92,7 +92,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
                 provider,
                 keys,
                 time.time(),
-                our_address=core().config.external_url,
+                our_url=components().config.external_url,
                 back_channel=back_channel,
             )
 
@@ -113,7 +113,7 @@ def _how_far(rejection: Rejection) -> int:
 
 def _note(rejection: Rejection) -> str:
     provider: Provider | None = g.get("provider")
-    return core().logbook.note_refusal(
+    return components().logbook.note_refusal(
         rejection, visitor(), reference=new_reference(), provider=provider.name if provider else None
     )
 

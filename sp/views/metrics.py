@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from flask import Blueprint, Response, abort, request
 
-from sp.components import core
+from sp.components import components
 from sp.metrics_counters import counters
 from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine
@@ -30,7 +30,7 @@ def metrics() -> Response:
     """Return the counters of all workers, and the number of sessions and accounts."""
     if not _may_know():
         abort(403, "Metrics are available only from localhost and trusted proxies.")
-    live, active = core().session_finder.live(), core().finder.active()
+    live, active = components().session_finder.live(), components().account_search.active()
     gauges = {
         "lychgate_sessions": ("Live sessions.", live),
         "lychgate_active_accounts": ("Accounts that may sign in: seats taken.", active),
@@ -43,7 +43,7 @@ def _may_know() -> bool:
 
     If an untrusted peer on this machine forwards a request, the request comes from a proxy whose word was not checked.
     """
-    environ, trusted = request.environ, Peers(core().config.trusted_proxies)
+    environ, trusted = request.environ, Peers(components().config.trusted_proxies)
     peer = environ.get("lychgate.peer", "")
     if not trusted.include(peer):
         return is_this_machine(peer) and "lychgate.forwarded" not in environ

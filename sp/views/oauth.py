@@ -26,7 +26,7 @@ from flask import abort, g, jsonify, make_response, request
 
 from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
-from sp.components import core
+from sp.components import components
 from sp.sessions.store import API, Session
 from sp.signin.replay import token_key
 from sp.signin.verification import verify
@@ -90,7 +90,7 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             access_token = _open_session(request.form["assertion"], request.form.get("provider") or None)
         except Rejection as rejection:
             raise Refused(rejection) from rejection
-        answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": core().sessions.lifetime}
+        answer = {"access_token": access_token, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
         return 200, answer, self.TOKEN_RESPONSE_HEADER
 
 
@@ -103,11 +103,11 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
     def authenticate_token(self, _request: OAuth2Request, _client: None) -> Session | None:
         if "token" not in request.form:
             raise InvalidRequestError("token is missing")
-        return core().sessions.find(request.form["token"], API)
+        return components().sessions.find(request.form["token"], API)
 
     def revoke_token(self, session: Session, _request: OAuth2Request) -> None:
-        core().sessions.end(id_hash=session.id_hash)
-        core().logbook.note_sign_out(session, visitor(), reference=new_reference())
+        components().sessions.end(id_hash=session.id_hash)
+        components().logbook.note_sign_out(session, visitor(), reference=new_reference())
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
@@ -127,7 +127,7 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
         self.payload = FormPayload()
 
 
-class Server(AuthorizationServer):  # type: ignore[misc]
+class TokenServer(AuthorizationServer):  # type: ignore[misc]
     """The two endpoints. No clients, no scopes and no tokens of Authlib's own making."""
 
     def create_oauth2_request(self, _request: Any) -> FormRequest:
@@ -143,7 +143,7 @@ class SessionValidator(BearerTokenValidator):  # type: ignore[misc]
     """Takes the id of a session for a client without a browser as a bearer token (RFC 6750, section 2.1)."""
 
     def authenticate_token(self, token_string: str) -> Session | None:
-        return core().sessions.find(token_string, API)
+        return components().sessions.find(token_string, API)
 
     def validate_token(self, session: Session | None, scopes: Any, request: Any) -> None:
         if session is None:
@@ -171,14 +171,14 @@ class Protector(ResourceProtector):  # type: ignore[misc]
 
 def _open_session(unverified_token: str, provider_name: str | None) -> str:
     """Verify and spend the token, open a session by it, and return the session's secret."""
-    trusted = core().registry.get(provider_name)
+    trusted = components().provider_registry.get(provider_name)
     provider = g.provider = trusted.provider
     verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time.time()))
     g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
-    return core().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
+    return components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
 
 
-server = Server()
+server = TokenServer()
 server.register_endpoint(Revocation)
 protector = Protector()
 protector.register_token_validator(SessionValidator(realm=REALM))

@@ -8,7 +8,7 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from shared.web import new_reference
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path
@@ -26,7 +26,7 @@ def enter(
     provider = trusted.provider
     # To no other page: the sender of the token, or of a link, chooses that one.
     hands_out = provider.access_token_delivery != "none" and landing == return_page(provider)
-    signed_in = core().sign_in.with_token(
+    signed_in = components().sign_in.with_token(
         verified,
         trusted,
         visitor(),
@@ -39,10 +39,10 @@ def enter(
         answered=answered,
     )
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
-    set_session_cookie(response, signed_in.secret, https=core().config.https)
-    core().landings.note(response, request.cookies, landing)
+    set_session_cookie(response, signed_in.secret, https=components().config.https)
+    components().landings.note(response, request.cookies, landing)
     if pending:
-        core().pending.finish(response, pending)
+        components().pending.finish(response, pending)
     return response
 
 
@@ -51,16 +51,16 @@ def return_page(provider: Provider) -> str:
     return path_of_ours(provider.return_url) or provider.return_url or "/"
 
 
-def path_of_ours(address: str | None) -> str | None:
-    """Return *address* as a path of this gateway's site, or None."""
-    return own_path(address, core().config.external_url)
+def path_of_ours(url: str | None) -> str | None:
+    """Return *url* as a path of this gateway's site, or None."""
+    return own_path(url, components().config.external_url)
 
 
 def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:
     """Return *landing* with the access token added, where the provider's settings ask for it (seed: LoginRadius)."""
     if access_token is None:
         return landing
-    values = {"access_token": access_token, "token_type": "Bearer", "expires_in": str(core().sessions.lifetime)}
+    values = {"access_token": access_token, "token_type": "Bearer", "expires_in": str(components().sessions.lifetime)}
     if provider.access_token_delivery == "query":
         return add_query(landing, **values)
     return f"{landing.partition('#')[0]}#{urlencode(values)}"

@@ -11,12 +11,12 @@ from werkzeug.wrappers import Response
 
 from shared.tokens import redact
 from sp.activity.record import Visitor
-from sp.components import core
+from sp.components import components
 from sp.sessions.cookies import read_session_cookie, session_cookie_name
 from sp.sessions.store import Session, hash_id
 
 
-class Person(UserMixin):  # type: ignore[misc]
+class LoginUser(UserMixin):  # type: ignore[misc]
     """The signed-in person, as Flask-Login wants to see one."""
 
     def __init__(self, session: Session) -> None:
@@ -35,9 +35,9 @@ def install_login(app: Flask) -> None:
     manager.session_protection = None  # its "strong" mode believes X-Forwarded-For
 
     @manager.request_loader
-    def load(_request: Request) -> Person | None:
+    def load(_request: Request) -> LoginUser | None:
         session = browser_session()
-        return Person(session) if session else None
+        return LoginUser(session) if session else None
 
     @manager.unauthorized_handler
     def send_to_sign_in() -> Response:
@@ -47,13 +47,13 @@ def install_login(app: Flask) -> None:
 def browser_session() -> Session | None:
     """Return the live session of this browser, or None. Raises StoreUnavailable."""
     secret = browser_secret()
-    return core().sessions.find(secret) if secret else None
+    return components().sessions.find(secret) if secret else None
 
 
 def browser_secret() -> str | None:
     """Return the session id that this browser sent, believed or not."""
     header: str = request.environ.get("HTTP_COOKIE", "")
-    return read_session_cookie(header, session_cookie_name(core().config.https))
+    return read_session_cookie(header, session_cookie_name(components().config.https))
 
 
 def presented_session() -> bytes | None:

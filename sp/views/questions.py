@@ -13,7 +13,7 @@ from shared.errors import TokenReplayed, Unsolicited
 from shared.web import allow_form_target, new_reference, page
 from sp.accounts.provisioning import read_profile
 from sp.accounts.rows import find_by_identity
-from sp.components import core
+from sp.components import components
 from sp.database.errors import must_answer
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
@@ -54,7 +54,9 @@ def ask(
         with suppress(TokenReplayed):  # its question may be open
             return enter(verified, trusted, pending, landing)
     try:
-        core().sign_in.hold(verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash)
+        components().sign_in.hold(
+            verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash
+        )
     except TokenReplayed:
         held_for = _held_for(asked)
         if held_for is None:
@@ -66,7 +68,7 @@ def ask(
     return page(
         "sp/question.html",
         form=AnswerForm(),
-        sign_in=core().questions.write(question),
+        sign_in=components().questions.write(question),
         email=read_profile(verified.claims, provider).email,
         provider=provider,
         session=browser_session(),
@@ -77,10 +79,10 @@ def ask(
 def take_answer() -> ResponseReturnValue:
     """Open the session if the person confirmed it."""
     g.provider = g.verified = g.token_key = None
-    question = core().questions.read(request.form.get("sign_in", ""))
+    question = components().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
         return page("sp/question_closed.html", 400)
-    trusted = core().registry.get(question.provider)
+    trusted = components().provider_registry.get(question.provider)
     verified = _verified(question, trusted)
     if verified is None:
         return page("sp/question_closed.html", 400)
@@ -107,14 +109,14 @@ def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
     if session is None:
         return False
     profile = read_profile(verified.claims, trusted.provider)
-    with must_answer(), core().engine.connect() as connection:
+    with must_answer(), components().engine.connect() as connection:
         account = find_by_identity(connection, trusted.provider.name, profile)
     return account is not None and account.id == session.account_id
 
 
 def _held_for(asked: list[Pending]) -> Pending | None:
     """Return the sign-in for which this very token is held, if it is this browser's and its question is open."""
-    held_for = core().held.pending_hash(g.token_key)
+    held_for = components().held.pending_hash(g.token_key)
     return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 
 
@@ -129,7 +131,7 @@ def _verified(question: Question, trusted: Trusted) -> Verified | None:
 
 def _answered(question: Question) -> Pending | None:
     """Return the pending sign-in of this browser that the question is about, or None: it is another browser's."""
-    for pending in core().pending.read(request.cookies, question.provider):
+    for pending in components().pending.read(request.cookies, question.provider):
         if pending.nonce_hash.hex() == question.pending:
             return pending
     return None
@@ -139,8 +141,8 @@ def _decline(key: bytes, pending: Pending | None) -> ResponseReturnValue:
     reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"))
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
-        core().held.close(key)
-        core().pending.finish(response, pending)
+        components().held.close(key)
+        components().pending.finish(response, pending)
     return response
 
 

@@ -21,7 +21,7 @@ from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from shared.errors import CookiesBlocked, HttpsNeeded
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 from sp.signin.recent_landings import ROUNDS, WINDOW
@@ -38,7 +38,7 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
     """
     if (error_page := _after_refusal(provider, return_path)) is not None:
         return error_page
-    rounds = core().landings.rounds(request.cookies, return_path)
+    rounds = components().landings.rounds(request.cookies, return_path)
     if rounds >= ROUNDS and browser_session() is None:
         raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
     if provider.unsolicited == "accept" and not request.cookies:
@@ -50,8 +50,12 @@ def _after_refusal(provider: Provider, return_path: str) -> Response | None:
     """Return the way to our own error page if the provider's, with a refusal to show, is what a sign-in is for."""
     page, _mark, query = return_path.partition("?")
     told = parse_qs(query.partition("#")[0])
-    error_page = core().own.path_at(provider.error_url)
-    if error_page is None or error_page != core().own.path_at(page) or not {"code", "reference"} <= told.keys():
+    error_page = components().routes.path_at(provider.error_url)
+    if (
+        error_page is None
+        or error_page != components().routes.path_at(page)
+        or not {"code", "reference"} <= told.keys()
+    ):
         return None
     return redirect(url_for("refusals.error", code=told["code"][-1], reference=told["reference"][-1]), 303)
 
@@ -60,10 +64,10 @@ def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
         raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
     here = visitor()
-    if not core().session_finder.unreturned(here.address, here.user_agent, return_path, int(time.time()) - WINDOW):
+    if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time.time()) - WINDOW):
         return None
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
-    core().landings.note(response, request.cookies, "")
+    components().landings.note(response, request.cookies, "")
     return response
 
 
@@ -72,7 +76,7 @@ def https_needed() -> HttpsNeeded | None:
 
     SameSite=None needs Secure, and Secure needs https: over http the pending sign-in's cookie is Lax, and stays away.
     """
-    if core().config.https or request.method != "POST" or not _is_cross_site():
+    if components().config.https or request.method != "POST" or not _is_cross_site():
         return None
     return HttpsNeeded()
 
@@ -83,12 +87,12 @@ def _is_cross_site() -> bool:
     if site is not None:
         return site == "cross-site"
     origin = request.headers.get("Origin")
-    return origin is not None and urlsplit(origin).hostname != urlsplit(core().config.external_url).hostname
+    return origin is not None and urlsplit(origin).hostname != urlsplit(components().config.external_url).hostname
 
 
 def causes() -> list[str]:
     """Return what may keep the session from coming back, as far as this request shows it, one sentence each."""
-    config = core().config
+    config = components().config
     if config.https and request.scheme != "https":
         return [
             f"This site is configured as {config.external_url}, but the request arrived over http, and browsers do not "

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
 from shared.web import new_reference, page, prefers_json
 from sp.activity import search as activity_log
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 from sp.views import redirect_loops as loops
@@ -50,7 +50,7 @@ def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]
     """Return the refusal that knows the cause, if the log has it: the address names the code only."""
     if rejection is not CookiesBlocked or not reference:
         return rejection
-    line = activity_log.by_reference(core().engine, reference)
+    line = activity_log.by_reference(components().engine, reference)
     return HttpsNeeded if line is not None and line.detail == HttpsNeeded.explanation else rejection
 
 
@@ -69,7 +69,7 @@ def refuse(rejection: Rejection) -> ResponseReturnValue:
     if provider is None or not _leads_on(provider, rejection):
         return redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
     response = redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
-    core().landings.note_refusal(response, request.cookies)
+    components().landings.note_refusal(response, request.cookies)
     return response
 
 
@@ -79,16 +79,16 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
     That page may send it on, and round in a circle. So a browser that was there a moment ago sees ours, and one that
     blocks cookies, which could not show that it was there, sees no page behind the gateway.
     """
-    if not provider.error_url or core().landings.was_refused(request.cookies):
+    if not provider.error_url or components().landings.was_refused(request.cookies):
         return False
-    path = core().own.path_at(provider.error_url)
-    return path is None or not (core().own.is_error_page(path) or isinstance(rejection, CookiesBlocked))
+    path = components().routes.path_at(provider.error_url)
+    return path is None or not (components().routes.is_error_page(path) or isinstance(rejection, CookiesBlocked))
 
 
 def write_down(rejection: Rejection) -> str:
     """Write a refusal into the activity log, with what is known of the token; return the reference of its line."""
     provider: Provider | None = g.get("provider")
-    return core().logbook.note_refusal(
+    return components().logbook.note_refusal(
         rejection,
         visitor(),
         reference=new_reference(),

@@ -13,11 +13,11 @@ from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
 from shared.errors import Rejection
-from shared.known_devices import MAX_AGE
+from shared.known_browsers import MAX_AGE
 from shared.throttling import TooManyAttempts
 from shared.tokens import SIGN_OUT_TYPE, sign
 from shared.web import allow_form_target, new_reference, page, prefers_json
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path
@@ -67,11 +67,11 @@ def password() -> ResponseReturnValue:
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
         return _login_page(form, 400, problem="This form has expired. Send it again." if expired else "")
-    https, reference = core().config.https, new_reference()
+    https, reference = components().config.https, new_reference()
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
-    return_path = own_path(form.return_to.data, core().config.external_url) or "/"
+    return_path = own_path(form.return_to.data, components().config.external_url) or "/"
     try:
-        signed_in = core().local.enter(
+        signed_in = components().local_sign_in.enter(
             email,
             form.password.data,
             visitor(),
@@ -86,7 +86,9 @@ def password() -> ResponseReturnValue:
         return _too_many(refusal)
     response = redirect(return_path, 303)
     set_session_cookie(response, signed_in.secret, https=https)
-    set_device_cookie(response, core().local.devices.remember(device, email), max_age=MAX_AGE, https=https)
+    set_device_cookie(
+        response, components().local_sign_in.devices.remember(device, email), max_age=MAX_AGE, https=https
+    )
     return response
 
 
@@ -117,18 +119,18 @@ def sign_out() -> ResponseReturnValue:
         return response
     trusted = _provider_of(session) if session else None
     if session and trusted and trusted.provider.logout_url:
-        response.location = _logout_address(session, trusted)
-    core().sessions.end(id_hash=hash_id(secret))
+        response.location = _logout_url(session, trusted)
+    components().sessions.end(id_hash=hash_id(secret))
     if session:
-        core().logbook.note_sign_out(session, visitor(), reference=new_reference())
-    clear_session_cookie(response, https=core().config.https)
+        components().logbook.note_sign_out(session, visitor(), reference=new_reference())
+    clear_session_cookie(response, https=components().config.https)
     return response
 
 
 def _enabled_providers() -> list[Provider]:
     """Return the enabled providers; none, if anything at all is the matter with them: the local form remains."""
     try:
-        return [trusted.provider for trusted in core().registry.enabled()]
+        return [trusted.provider for trusted in components().provider_registry.enabled()]
     except Exception:
         log.exception("cannot read the providers, so the sign-in page shows the local form only")
         return []
@@ -156,24 +158,24 @@ def _provider_of(session: Session) -> Trusted | None:
     if session.provider is None:
         return None
     try:
-        return core().registry.get(session.provider)
+        return components().provider_registry.get(session.provider)
     except Rejection:
         return None
 
 
-def _logout_address(session: Session, trusted: Trusted) -> str:
+def _logout_url(session: Session, trusted: Trusted) -> str:
     """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
     provider: Provider = trusted.provider
     now = int(time.time())
     claims = {
-        "iss": core().config.external_url,
+        "iss": components().config.external_url,
         "iat": now,
         "exp": now + SIGN_OUT_LIFETIME,
         "jti": new_reference() + new_reference() + new_reference(),
         "email": session.email,
         "events": {LOGOUT_EVENT: {}},
     }
-    detail = core().session_finder.detail(session.public_id)
+    detail = components().session_finder.detail(session.public_id)
     if detail is not None:
         known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
         claims |= {name: value for name, value in known.items() if value}

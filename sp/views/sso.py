@@ -19,7 +19,7 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import new_reference, prefers_json
-from sp.components import core
+from sp.components import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
@@ -53,7 +53,7 @@ class Delivery:
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
     g.provider = None
-    trusted = core().registry.get(provider_name)
+    trusted = components().provider_registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
     landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
@@ -70,8 +70,8 @@ def start(provider_name: str | None) -> ResponseReturnValue:
         return cookie_test
     response = redirect("/", 303)
     elsewhere = RESTARTED in request.args or is_from_elsewhere(request.environ)
-    pending = core().pending.begin(response, request.cookies, provider.name, return_path, elsewhere=elsewhere)
-    absolute = core().config.external_url + return_path if return_path else landing
+    pending = components().pending.begin(response, request.cookies, provider.name, return_path, elsewhere=elsewhere)
+    absolute = components().config.external_url + return_path if return_path else landing
     response.location = add_query(provider.login_url, return_to=absolute, nonce=pending.nonce)
     return response
 
@@ -86,7 +86,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     g.wants_json = prefers_json() or "Authorization" in request.headers
     if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
-    trusted = core().registry.get(provider_name)
+    trusted = components().provider_registry.get(provider_name)
     provider = trusted.provider
     g.provider = provider
     if request.method == "HEAD":
@@ -126,19 +126,19 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     """
     provider = trusted.provider
     if delivery.way != "header":
-        asked = core().pending.read(request.cookies, provider.name)
+        asked = components().pending.read(request.cookies, provider.name)
         if provider.unsolicited == "refuse" and not asked:
             check_nonce(verified.claims, provider, frozenset())
             raise Unsolicited("this client did not start a sign-in")
         check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
-    signed_in = core().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
-    body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": core().sessions.lifetime}
+    signed_in = components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
+    body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
     return jsonify(body)
 
 
 def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Sign the browser in, or send it on where the token has signed it in before."""
-    asked = core().pending.read(request.cookies, trusted.provider.name)
+    asked = components().pending.read(request.cookies, trusted.provider.name)
     try:
         if _is_unasked(verified, asked) and trusted.provider.unsolicited == "restart" and trusted.provider.login_url:
             return _restart(verified, trusted)
@@ -166,7 +166,7 @@ def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
     provider = trusted.provider
     try:
-        core().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+        components().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
     except CookiesBlocked as blocked:
         raise loops.https_needed() or blocked from blocked
     return_path = _wanted_path(verified) or path_of_ours(provider.return_url)

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from shared.errors import Rejection, TokenMalformed
 from shared.tokens import read_object, take_apart
 from shared.web import new_reference
-from sp.components import core
+from sp.components import components
 from sp.diagnosis.trials import Ticket
 from sp.signin.pending import Pending
 from sp.views.people import visitor
@@ -25,10 +25,10 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     if request.method == "HEAD":
         return None
     name = _name_of(provider_name)
-    if name is None or not core().pending.trials(request.cookies, name):
+    if name is None or not components().pending.trials(request.cookies, name):
         return None
-    core().registry.forget()  # a trial is about the settings that were saved just now
-    trusted = core().registry.find(name)
+    components().provider_registry.forget()  # a trial is about the settings that were saved just now
+    trusted = components().provider_registry.find(name)
     provider = trusted.provider
     token, refusal = "", None
     try:
@@ -40,11 +40,11 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
         return None
     ticket = Ticket(pending.trial, pending.trial_by, pending.started_at, pending.nonce)
     if refusal is not None:
-        core().trials.fail(ticket, refusal, provider.name, visitor(), reference=new_reference())
+        components().trials.fail(ticket, refusal, provider.name, visitor(), reference=new_reference())
     else:
-        core().trials.conclude(ticket, token, trusted, visitor(), reference=new_reference())
+        components().trials.conclude(ticket, token, trusted, visitor(), reference=new_reference())
     response = redirect(pending.return_path, 303)
-    core().pending.finish(response, pending)
+    components().pending.finish(response, pending)
     return response
 
 
@@ -53,7 +53,7 @@ def _name_of(provider_name: str | None) -> str | None:
     if provider_name is not None:
         return provider_name.lower()
     try:
-        return core().registry.find(None).provider.name
+        return components().provider_registry.find(None).provider.name
     except Rejection:
         return None
 
@@ -63,8 +63,8 @@ def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
 
     The nonce is not verified yet, and need not be: a trial opens nothing, and an ordinary sign-in verifies it again.
     """
-    trials = core().pending.trials(request.cookies, provider)
-    ordinary = core().pending.read(request.cookies, provider)
+    trials = components().pending.trials(request.cookies, provider)
+    ordinary = components().pending.read(request.cookies, provider)
     nonce = _unverified_nonce(unverified_token)
     for pending in (*trials, *ordinary):
         if nonce is not None and pending.nonce == nonce:

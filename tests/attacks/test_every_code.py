@@ -118,7 +118,7 @@ def blocked(sender: Sender) -> TestResponse:
 
 
 def without_a_store(sender: Sender) -> TestResponse:
-    core_of(sender.app).registry.get("corporate")
+    core_of(sender.app).provider_registry.get("corporate")
     with core_of(sender.app).engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE spent_token RENAME TO elsewhere")
     return sender.get()

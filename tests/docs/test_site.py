@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import REJECTIONS
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 from tests.docs.documents import DOCUMENTS, ROOT, name_of, text_of
 from tools import docs_site
 
@@ -78,7 +78,7 @@ def test_the_picture_of_a_sign_in_shows_urls_that_the_programs_have() -> None:
     of_the_application = {"/reports"}
     known = text_of(ROOT / "docs/reference/urls.md")
     assert [url for url in urls - of_the_application if f"`{url}`" not in known] == []
-    assert not any(OwnAddresses().include(url) for url in of_the_application)
+    assert not any(Routes().include(url) for url in of_the_application)
 
 
 def test_every_error_code_is_in_the_troubleshooting_guide() -> None:

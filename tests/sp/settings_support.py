@@ -31,10 +31,10 @@ def administrator_of(app: Flask) -> Visitor:
 
 def stored(app: Flask, name: str = "corporate") -> StoredProvider:
     """Return a provider as it is kept."""
-    return core_of(app).editor.find(name)
+    return core_of(app).provider_editor.find(name)
 
 
 def usable_keys(app: Flask, name: str = "corporate") -> list[str]:
     """Return the secrets of a provider, as a copy of the gateway with the same secret key reads them."""
     vault = core_of(app).vault
-    return [vault.open(key.sealed) for key in stored(app, name).keys]
+    return [vault.decrypt(key.sealed) for key in stored(app, name).keys]

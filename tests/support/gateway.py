@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask
 
 from sp import config, create_app
-from sp.components import Core
+from sp.components import Components
 
 URL = "http://127.0.0.1:5000"
 
@@ -27,11 +27,11 @@ def make_gateway(folder: Path, providers: Mapping[str, Mapping[str, Any]] | None
     }
     app = create_app(config.load({**defaults, **environ}))
     if providers:
-        core_of(app).providers.apply(providers, actor="test")
+        core_of(app).provider_store.apply(providers, actor="test")
     return app
 
 
-def core_of(app: Flask) -> Core:
+def core_of(app: Flask) -> Components:
     """Return the parts of *app*."""
-    core: Core = app.extensions["lychgate"]
+    core: Components = app.extensions["lychgate"]
     return core

@@ -166,7 +166,7 @@ def test_an_id_and_an_address_are_needed(claims: dict[str, Any], claim: str, det
     assert (refused.value.claim, refused.value.detail) == (claim, detail)
 
 
-NO_ADDRESS = "email is not an e-mail address"
+NO_EMAIL = "email is not an e-mail address"
 TOO_LONG = "email is longer than 254 characters"
 NO_ID = "sub must be a text or whole number of at most 512 characters"
 NO_NAME = "given_name must be text of at most 1000 characters"
@@ -177,15 +177,15 @@ NO_GROUPS = "groups must be a list of at most 500 strings"
     ("claim", "value", "detail"),
     [
         ("email", 7, "email must be text"),
-        ("email", "alice", NO_ADDRESS),
-        ("email", "@example.com", NO_ADDRESS),
-        ("email", "alice@", NO_ADDRESS),
-        ("email", "a@b@c", NO_ADDRESS),
-        ("email", "a＠b@c", NO_ADDRESS),
-        ("email", "a b@c", NO_ADDRESS),
-        ("email", "a\u3000b@c", NO_ADDRESS),
-        ("email", "a\u200bb@c", NO_ADDRESS),
-        ("email", "a@b\n", NO_ADDRESS),
+        ("email", "alice", NO_EMAIL),
+        ("email", "@example.com", NO_EMAIL),
+        ("email", "alice@", NO_EMAIL),
+        ("email", "a@b@c", NO_EMAIL),
+        ("email", "a＠b@c", NO_EMAIL),
+        ("email", "a b@c", NO_EMAIL),
+        ("email", "a\u3000b@c", NO_EMAIL),
+        ("email", "a\u200bb@c", NO_EMAIL),
+        ("email", "a@b\n", NO_EMAIL),
         ("email", "a" * 249 + "@b.cd", None),
         ("email", "a" * 250 + "@b.cd", TOO_LONG),
         ("email", "㌖" * 84 + "@b.cd", None),

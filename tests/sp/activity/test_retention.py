@@ -18,7 +18,7 @@ from shared.tidying import MOST_ROWS
 from sp.activity import record as activity
 from sp.activity import retention
 from sp.activity.record import Visitor
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import Activity, Counter, SessionRecord, SettingsChange, SpentToken
 from sp.signin import cleanup as housekeeping
 from tests.support.cast import ALICE, CAROL
@@ -28,7 +28,7 @@ from tests.support.stores import PostgreSQL
 WHO = Visitor("192.0.2.1", "Looking-Glass/1.0")
 DAY = 86_400
 LONG = "y" * 990
-MakeCore = Callable[..., Core]
+MakeCore = Callable[..., Components]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -38,9 +38,9 @@ def make_core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeCo
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
         environ["SP_DATABASE_URL"] = server.create_database()
-    made: list[Core] = []
+    made: list[Components] = []
 
-    def make(**more: str) -> Core:
+    def make(**more: str) -> Components:
         made.append(core_of(make_gateway(tmp_path, None, **environ, **more)))
         return made[-1]
 
@@ -59,7 +59,7 @@ def no_allowance_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def core(make_core: MakeCore) -> Core:
+def core(make_core: MakeCore) -> Components:
     return make_core()
 
 
@@ -72,14 +72,14 @@ def quiet() -> Iterator[None]:
     log.setLevel(logging.NOTSET)
 
 
-def refuse(core: Core, number: int, rejection: Rejection | None = None) -> str:
+def refuse(core: Components, number: int, rejection: Rejection | None = None) -> str:
     """Refuse a stranger who varies whatever can be varied."""
     visitor = Visitor(f"2001:db8:{number % 65536:x}::{number:x}", f"{number} " + "x" * 198)
     why = rejection or (SignatureInvalid, TokenMalformed, TokenMissing)[number % 3](f"{number} {LONG}")
     return core.logbook.note_refusal(why, visitor, reference=f"R{number}")
 
 
-def flood(core: Core, kind: type[Rejection] = ClaimInvalid) -> int:
+def flood(core: Components, kind: type[Rejection] = ClaimInvalid) -> int:
     """Refuse until refusals of the *kind* get no line any more; return how many there were."""
     for number in range(10_000):
         if refuse(core, number, kind(f"{number:04} {LONG}")) != f"R{number}":
@@ -87,7 +87,7 @@ def flood(core: Core, kind: type[Rejection] = ClaimInvalid) -> int:
     raise AssertionError("there is no end to it")
 
 
-def flood_of_all_kinds(core: Core) -> None:
+def flood_of_all_kinds(core: Components) -> None:
     for number in range(BURST // 1000):
         refuse(core, number)
 
@@ -118,7 +118,7 @@ def line(number: int, *, at: int, code: str | None = None) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("make_core", ["sqlite"], indirect=True)
-def test_attack_a_hundred_thousand_refusals_fill_less_than_two_mebibytes(core: Core) -> None:
+def test_attack_a_hundred_thousand_refusals_fill_less_than_two_mebibytes(core: Components) -> None:
     def size() -> int:
         with closing(core.engine.raw_connection()) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -135,7 +135,7 @@ def test_attack_a_hundred_thousand_refusals_fill_less_than_two_mebibytes(core: C
 
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("make_core", ["sqlite"], indirect=True)
-def test_attack_a_flood_writes_once_a_second_and_not_once_a_refusal(core: Core) -> None:
+def test_attack_a_flood_writes_once_a_second_and_not_once_a_refusal(core: Components) -> None:
     """Or it would occupy the writer that sign-ins wait for."""
     written = 0
 
@@ -167,13 +167,13 @@ def test_alike_refusals_of_all_workers_are_one_line_whatever_a_stranger_varies(m
     assert references <= {reference for reference, _times, _code in folded}
 
 
-def test_the_first_ones_have_a_line_each(core: Core) -> None:
+def test_the_first_ones_have_a_line_each(core: Components) -> None:
     many = KIND_BURST // 1000
     assert [refuse(core, n, UserUnknown("nobody")) for n in range(many)] == [f"R{n}" for n in range(many)]
     assert one(core.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") == many
 
 
-def test_attack_a_flood_of_bad_tokens_hides_no_guesses_at_passwords(core: Core) -> None:
+def test_attack_a_flood_of_bad_tokens_hides_no_guesses_at_passwords(core: Components) -> None:
     flood_of_all_kinds(core)
     core.logbook.note_local_refusal(
         CAROL.email, WHO, reference="GUESS", detail="wrong password", code=activity.WRONG_PASSWORD
@@ -181,7 +181,7 @@ def test_attack_a_flood_of_bad_tokens_hides_no_guesses_at_passwords(core: Core) 
     assert rows(core.engine, "SELECT email FROM activity WHERE reference = 'GUESS'") == [(CAROL.email,)]
 
 
-def test_counts_that_cannot_be_written_are_written_with_the_next(core: Core) -> None:
+def test_counts_that_cannot_be_written_are_written_with_the_next(core: Components) -> None:
     many = flood(core)
     with core.engine.begin() as connection:
         connection.execute(text("ALTER TABLE activity RENAME TO elsewhere"))
@@ -193,7 +193,7 @@ def test_counts_that_cannot_be_written_are_written_with_the_next(core: Core) -> 
     assert one(core.engine, "SELECT sum(times) FROM activity") == many + 1
 
 
-def test_counts_are_written_by_themselves_within_seconds(core: Core) -> None:
+def test_counts_are_written_by_themselves_within_seconds(core: Components) -> None:
     many = flood(core)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and one(core.engine, "SELECT sum(times) FROM activity") < many:
@@ -236,7 +236,7 @@ def test_more_days_than_there_are_are_for_ever(make_core: MakeCore) -> None:
     assert one(core.engine, "SELECT count(*) FROM activity") == 1
 
 
-def test_attack_refusals_beyond_a_number_go_the_oldest_first_and_never_a_good_sign_in(core: Core) -> None:
+def test_attack_refusals_beyond_a_number_go_the_oldest_first_and_never_a_good_sign_in(core: Components) -> None:
     now = int(time.time())
     put(core.engine, Activity, [line(n, at=now, code="token_expired" if n % 2 else None) for n in range(60)])
     steps = retention.steps(core.engine, now, 0, most=10)
@@ -246,7 +246,7 @@ def test_attack_refusals_beyond_a_number_go_the_oldest_first_and_never_a_good_si
     assert left == [f"L{n}" for n in range(60) if n % 2 == 0 or n >= 40]
 
 
-def test_clean_up_keeps_up_with_whatever_has_run_out(core: Core) -> None:
+def test_clean_up_keeps_up_with_whatever_has_run_out(core: Components) -> None:
     """Of thousands nothing is left over, and no step has deleted more than a hundred."""
     now, many = int(time.time()), 2_500
     core.people.create_administrator(ALICE.email, ALICE.password)
@@ -285,13 +285,13 @@ def session(number: int, account: int, expires_at: int) -> dict[str, Any]:
     }
 
 
-def test_a_run_ends_after_its_time_and_says_that_something_is_left(core: Core) -> None:
+def test_a_run_ends_after_its_time_and_says_that_something_is_left(core: Components) -> None:
     put(core.engine, SpentToken, [{"key": n.to_bytes(16), "expires_at": 1} for n in range(MOST_ROWS + 1)])
     assert not core.housekeeping.clean_up(seconds=1e-9)
     assert one(core.engine, "SELECT count(*) FROM spent_token") == 1
 
 
-def test_refusals_alone_bring_a_clean_up_about(core: Core, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusals_alone_bring_a_clean_up_about(core: Components, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway under attack, at which nobody signs in, cleans up as well."""
     monkeypatch.setattr(housekeeping, "SOON", 0.0)
     put(core.engine, SpentToken, [{"key": b"k" * 16, "expires_at": 1}])
@@ -302,7 +302,7 @@ def test_refusals_alone_bring_a_clean_up_about(core: Core, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("make_core", ["sqlite"], indirect=True)
-def test_each_step_finds_its_rows_by_an_index(core: Core) -> None:
+def test_each_step_finds_its_rows_by_an_index(core: Components) -> None:
     now, plans = int(time.time()), []
     put(core.engine, Activity, [line(n, at=now, code="x") for n in range(3)])
 

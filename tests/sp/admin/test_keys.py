@@ -75,7 +75,7 @@ def test_another_worker_takes_the_new_key_within_the_session_cache(app: Flask, c
 
 
 def test_the_worker_that_made_the_change_knows_it_at_once(app: Flask, carol: Visitor) -> None:
-    core_of(app).registry._cache = 3600
+    core_of(app).provider_registry._cache = 3600
     assert signs_in(app, KEY)
     assert signs_in(app, generate(carol))
 
@@ -98,7 +98,7 @@ def test_a_new_key_signs_nothing_until_it_is_told_to(app: Flask, carol: Visitor)
 
 
 def signing_fingerprint(app: Flask) -> str:
-    key = core_of(app).registry.get("corporate").signing_key
+    key = core_of(app).provider_registry.get("corporate").signing_key
     assert key is not None
     return key.fingerprint
 
@@ -164,7 +164,7 @@ def test_the_last_key_may_go_where_there_is_a_key_endpoint(gateway: MakeGateway)
     pem = public_pem(generate_key("ES256"))
     jwks = {"jwks_url": "http://127.0.0.1:1/jwks.json", "algorithm": "ES256", "keys": [pem]}
     app = gateway({"corporate": {**CORPORATE, **jwks}})
-    core_of(app).editor.retire_key("corporate", stored(app).keys[0].fingerprint, actor="test")
+    core_of(app).provider_editor.retire_key("corporate", stored(app).keys[0].fingerprint, actor="test")
     assert stored(app).keys == ()
 
 

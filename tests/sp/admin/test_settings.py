@@ -197,7 +197,7 @@ def test_every_choice_of_a_setting_can_be_chosen() -> None:
 def test_the_return_url_is_there_to_be_copied(gateway: MakeGateway, settings: dict[str, Any], address: str) -> None:
     app = gateway({"corporate": {**CORPORATE, **settings}})
     page = administrator_of(app).open(PAGE).text
-    assert re.search(rf'<input[^>]*id="return-address"[^>]*value="{re.escape(address)}"[^>]*readonly', page)
+    assert re.search(rf'<input[^>]*id="copied-return-url"[^>]*value="{re.escape(address)}"[^>]*readonly', page)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_every_mistake_is_named_beside_its_field_and_nothing_typed_is_lost(app: 
     for name in ("name", "display_name", "login_url", "clock_skew", "token_parameter", "issuer-expected"):
         assert again[name] == form.fields[name]
     assert "much too short a secret" not in answer.text
-    assert [item.provider.name for item in core_of(app).providers.load()] == ["corporate"]
+    assert [item.provider.name for item in core_of(app).provider_store.load()] == ["corporate"]
 
 
 def test_a_name_that_is_taken_is_refused(app: Flask, carol: Visitor) -> None:
@@ -387,11 +387,11 @@ def test_each_setting_is_saved_and_nothing_else_changes(
 
 
 def test_a_change_holds_from_the_next_request_on(app: Flask, carol: Visitor) -> None:
-    core_of(app).registry._cache = 3600
-    assert core_of(app).registry.get("corporate").provider.max_age == 300
+    core_of(app).provider_registry._cache = 3600
+    assert core_of(app).provider_registry.get("corporate").provider.max_age == 300
     carol.open(PAGE)
     carol.send(carol.form(PAGE).fill(max_age="77"))
-    assert core_of(app).registry.get("corporate").provider.max_age == 77
+    assert core_of(app).provider_registry.get("corporate").provider.max_age == 77
 
 
 def test_a_mistake_saves_nothing_of_the_rest(app: Flask, carol: Visitor) -> None:
@@ -541,7 +541,7 @@ def test_a_provider_is_removed_only_after_its_name_was_typed(app: Flask, carol: 
     assert "nothing was removed" in carol.text
     assert stored(app)
     carol.send(carol.form(f"{PAGE}/remove").fill(confirmed="corporate"))
-    assert core_of(app).providers.load() == []
+    assert core_of(app).provider_store.load() == []
     assert carol.open(PAGE).status_code == 404
 
 
@@ -628,7 +628,9 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     assert stored(app).provider.max_age == 77
     form = carol.form(f"{PAGE}/keys").fill(material=SECOND_KEY)
     carol.send(form)
-    assert core_of(app).registry.get("corporate").keys().keys[0].fingerprint == stored(app).keys[-1].fingerprint
+    assert (
+        core_of(app).provider_registry.get("corporate").keys().keys[0].fingerprint == stored(app).keys[-1].fingerprint
+    )
     carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
     assert usable_keys(app) == [SECOND_KEY]
 
@@ -653,7 +655,7 @@ def test_several_providers_without_a_default_are_a_warning(gateway: MakeGateway)
 
 def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_page(app: Flask, carol: Visitor) -> None:
     core = core_of(app)
-    core.providers.apply({"second": {**CORPORATE, "default": False}}, actor="test")
+    core.provider_store.apply({"second": {**CORPORATE, "default": False}}, actor="test")
     with core.engine.begin() as connection:
         settings = dict(load_one(connection, "corporate").settings, clock_skew="a lot")  # type: ignore[union-attr]
         connection.execute(
@@ -661,7 +663,7 @@ def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_p
             {"settings": json.dumps(settings)},
         )
         connection.execute(text("UPDATE settings_revision SET revision = revision + 1"))
-    assert core.registry.get("second").provider.enabled
+    assert core.provider_registry.get("second").provider.enabled
     assert "This provider is not in use" in (carol.open("/settings/sso/jwt"), carol.text)[1]
     assert "clock_skew: must be a whole number" in (carol.open(PAGE), carol.text)[1]
 
@@ -726,7 +728,7 @@ def test_no_secret_comes_into_the_audit_trail(app: Flask, carol: Visitor) -> Non
 
 def test_the_audit_trail_goes_back_page_by_page(app: Flask, carol: Visitor) -> None:
     for seconds in range(1, 61):
-        core_of(app).providers.apply({"corporate": {**CORPORATE, "max_age": seconds}}, actor=f"round {seconds}")
+        core_of(app).provider_store.apply({"corporate": {**CORPORATE, "max_age": seconds}}, actor=f"round {seconds}")
     carol.open("/settings/sso/jwt/changes")
     assert "round 60" in carol.text
     assert "round 10 " not in carol.text

@@ -405,10 +405,12 @@ def test_rubbish_at_hand_makes_a_report_and_no_error(carol: Visitor, rubbish: st
 def test_a_trial_sees_the_settings_that_were_saved_by_another_worker_a_moment_ago(gateway: MakeGateway) -> None:
     app = gateway({"corporate": CORPORATE})
     carol = administrator_of(app)
-    core_of(app).registry._cache = 3600
-    core_of(app).registry.all()
-    core_of(gateway()).providers.apply({"corporate": {**CORPORATE, "required_claims": ["iat", "badge"]}}, actor="test")
+    core_of(app).provider_registry._cache = 3600
+    core_of(app).provider_registry.all()
+    core_of(gateway()).provider_store.apply(
+        {"corporate": {**CORPORATE, "required_claims": ["iat", "badge"]}}, actor="test"
+    )
     begin(carol)
-    core_of(app).registry._cache = 3600
+    core_of(app).provider_registry._cache = 3600
     bring(carol, mint(claims(), KEY))
     assert "the claim badge is required and missing" in carol.text

@@ -181,7 +181,7 @@ def test_an_account_shows_provider_ids_attributes_groups_and_sessions(app: Flask
         "sub": "a-17",
         "groups": ["staff", "choir"],
     }
-    core_of(app).providers.apply(
+    core_of(app).provider_store.apply(
         {"corporate": {**CORPORATE, "unsolicited": "accept", "mapping": {"id": "sub", "desk": "desk"}}}, actor="test"
     )
     client = app.test_client()
@@ -241,7 +241,7 @@ def test_enabling_beyond_the_seat_limit_is_refused(gateway: MakeGateway) -> None
     act(carol, number, "enable")
     assert carol.page.status_code == 403
     assert "All 1 seats are taken" in carol.text
-    assert core_of(app).finder.detail(number).person.is_active is False  # type: ignore[union-attr]
+    assert core_of(app).account_search.detail(number).person.is_active is False  # type: ignore[union-attr]
 
 
 def test_the_seat_limit_holds_when_several_are_enabled_at_once(gateway: MakeGateway) -> None:
@@ -256,7 +256,7 @@ def test_the_seat_limit_holds_when_several_are_enabled_at_once(gateway: MakeGate
             refused.append(number)
 
     at_once(enable, numbers)
-    assert core_of(app).finder.active() == 3
+    assert core_of(app).account_search.active() == 3
     assert len(refused) == 5
 
 
@@ -416,7 +416,7 @@ def test_what_changes_nothing_is_not_written_down(app: Flask, carol: Visitor) ->
 
 
 def test_a_local_sign_in_counts_as_the_last_one(app: Flask, carol: Visitor) -> None:
-    detail = core_of(app).finder.detail(id_of(app, CAROL.email))
+    detail = core_of(app).account_search.detail(id_of(app, CAROL.email))
     assert detail is not None
     assert detail.person.last_sign_in_at is not None
 

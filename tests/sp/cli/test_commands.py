@@ -167,7 +167,7 @@ def test_wrong_usage_is_status_2(args: list[str], app: Flask) -> None:
 def test_check_idp_grades_and_ends_with_0_or_1(app: Flask) -> None:
     with fake_idp(f"{URL}/sso/login/jwt", KEY) as (idp, server):
         settings = {**PROVIDERS["corporate"], "login_url": server.url, "deliveries": ["query", "form"]}
-        core_of(app).providers.apply({"corporate": settings}, actor="test")
+        core_of(app).provider_store.apply({"corporate": settings}, actor="test")
         args = ("check-idp", "--email", ALICE.email, "--password-stdin")
         done = run(app, *args, "--json", typed=f"{ALICE.password}\n")
         assert (done.exit_code, report(done)["grade"], report(done)["passed"]) == (0, "B", True)
@@ -191,7 +191,7 @@ def test_check_idp_expects_tokens_at_the_address_where_the_demo_really_runs(gate
             "login_url": server.url,
             "deliveries": ["query", "form"],
         }
-        core_of(app).providers.apply({"corporate": settings}, actor="test")
+        core_of(app).provider_store.apply({"corporate": settings}, actor="test")
         args = ("check-idp", "--provider", "corporate", "--email", ALICE.email, "--password-stdin", "--json")
         done = run(app, *args, typed=f"{ALICE.password}\n")
     assert (done.exit_code, report(done)["passed"]) == (0, True), done.output
@@ -200,7 +200,7 @@ def test_check_idp_expects_tokens_at_the_address_where_the_demo_really_runs(gate
 def test_the_address_of_a_provider_that_is_not_the_default_one_has_its_name(app: Flask) -> None:
     with fake_idp(f"{URL}/sso/login/jwt", KEY[::-1]) as (idp, server):
         settings = {**PROVIDERS["resting"], "login_url": server.url}
-        core_of(app).providers.apply({"resting": settings}, actor="test")
+        core_of(app).provider_store.apply({"resting": settings}, actor="test")
         idp.parameter = "jwttoken"
         args = ("check-idp", "--provider", "resting", "--email", ALICE.email, "--password-stdin", "--json")
         wrong = run(app, *args, typed=f"{ALICE.password}\n")
@@ -272,7 +272,7 @@ def test_applying_a_file_beside_sp_config_says_what_happens_at_the_next_start(
     assert done.exit_code == 0
     assert done.stderr.startswith("note: SP_CONFIG is set.")
     assert "stay after a restart" in done.stderr
-    kept = core_of(gateway(SP_CONFIG=str(own))).providers.load()
+    kept = core_of(gateway(SP_CONFIG=str(own))).provider_store.load()
     assert [item.provider.name for item in kept] == ["corporate", "fresh"]
 
 
@@ -340,11 +340,11 @@ def test_a_provider_of_the_operators_file_is_changed_there_only(
     gateway: MakeGateway, file: Path, args: list[str]
 ) -> None:
     app = gateway(SP_CONFIG=str(file))
-    before = core_of(app).providers.load()
+    before = core_of(app).provider_store.load()
     done = run(app, "providers", *(arg.format(file=file) for arg in args))
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr.startswith("fresh: is managed by the file that SP_CONFIG names: change it there and start")
-    assert core_of(app).providers.load() == before
+    assert core_of(app).provider_store.load() == before
 
 
 def test_the_first_administrator_is_made_by_command_line(app: Flask) -> None:

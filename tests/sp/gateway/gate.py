@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import event, insert, select, update
 
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import Account
 from sp.emails import email_key
 from sp.gateway import Gateway
@@ -56,7 +56,7 @@ class Gate:
     """The gateway, the application behind it and the parts inside."""
 
     gateway: Any
-    core: Core
+    core: Components
     seen: list[dict[str, Any]] = field(default_factory=list)
     queries: int = 0
 

@@ -33,7 +33,7 @@ def start(make: Callable[..., Gate]) -> Callable[..., Gate]:
             "unsolicited": unsolicited,
             **(trust or {}),
         }
-        gate.core.providers.apply({"corporate": provider}, actor="test")
+        gate.core.provider_store.apply({"corporate": provider}, actor="test")
         return gate
 
     return started

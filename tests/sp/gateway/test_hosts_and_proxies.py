@@ -150,7 +150,7 @@ def test_an_ambiguous_address_of_our_own_is_refused_as_well(gate: Gate, path: st
 
 
 def test_the_door_of_the_refusal_page_leads_nowhere_from_outside(gate: Gate) -> None:
-    assert gate.ask("/sso/turned-away", headers=PAGE, HTTP_LYCHGATE_TURNED_AWAY="x").status == 404
+    assert gate.ask("/sso/denied", headers=PAGE, HTTP_LYCHGATE_DENIED="x").status == 404
 
 
 def test_with_a_prefix_everything_else_is_the_applications(make: Callable[..., Gate]) -> None:

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from sp.request.identity_headers import HEADER_SETS, Sender, Sieve, encode
+from sp.request.identity_headers import HEADER_SETS, IdentityHeaderFilter, Sender, encode
 from tests.sp.gateway.gate import PAGE, Gate
 from tests.support.cast import ALICE, CAROL, Person
 
@@ -48,7 +48,7 @@ def test_no_spelling_of_a_foreign_identity_reaches_the_application(gate: Gate, p
 def test_each_spelling_is_removed_by_itself(name: str) -> None:
     for sender in Sender:
         environ = {as_key(name): "carol"}
-        Sieve().clean(environ, sender)
+        IdentityHeaderFilter().clean(environ, sender)
         assert environ == {}
 
 
@@ -59,13 +59,13 @@ def test_each_spelling_is_removed_by_itself(name: str) -> None:
 )  # fmt: skip
 def test_what_is_no_identity_stays(name: str) -> None:
     environ = {as_key(name): "value"}
-    Sieve().clean(environ, Sender.STRANGER)
+    IdentityHeaderFilter().clean(environ, Sender.STRANGER)
     assert environ == {as_key(name): "value"}
 
 
 def stays(name: str, sender: Sender) -> bool:
     environ = {as_key(name): "value"}
-    Sieve().clean(environ, sender)
+    IdentityHeaderFilter().clean(environ, sender)
     return as_key(name) in environ
 
 
@@ -96,7 +96,7 @@ def test_behind_a_trusted_proxy_no_client_slips_the_application_another_address(
 
 @pytest.mark.parametrize("name", ["HTTP_X_{}", "HTTP_X_{}" + "A" * 60_000])
 def test_names_that_strangers_invent_do_not_pile_up(name: str) -> None:
-    sieve = Sieve()
+    sieve = IdentityHeaderFilter()
     for number in range(10_000 if len(name) < 100 else 500):
         sieve.clean({name.format(number): "1"}, Sender.STRANGER)
     assert sum(len(key) for names in sieve._harmless.values() for key in names) <= 4096 * 100

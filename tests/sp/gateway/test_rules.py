@@ -9,7 +9,7 @@ import pytest
 
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules, warnings
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 from tests.support.programs import ROOT, private_environment
 
 GOOD: dict[str, Any] = {"path": "/reports/", "methods": ["GET", "HEAD"], "allow": {"groups": ["staff"]}}
@@ -17,12 +17,12 @@ GOOD: dict[str, Any] = {"path": "/reports/", "methods": ["GET", "HEAD"], "allow"
 
 def mistakes_of(*tables: object, prefix: str = "") -> list[str]:
     with pytest.raises(RulesRefused) as refused:
-        parse_rules(list(tables), OwnAddresses(prefix))
+        parse_rules(list(tables), Routes(prefix))
     return refused.value.mistakes
 
 
 def test_a_rule_is_read_as_it_is_written() -> None:
-    rules = parse_rules([GOOD, {"path": "/x", "allow": "anyone"}], OwnAddresses())
+    rules = parse_rules([GOOD, {"path": "/x", "allow": "anyone"}], Routes())
     assert rules == (
         Rule("/reports/", frozenset({"GET", "HEAD"}), "members", groups=frozenset({"staff"})),
         Rule("/x", allow="anyone"),
@@ -31,7 +31,7 @@ def test_a_rule_is_read_as_it_is_written() -> None:
 
 def test_addresses_and_domains_are_compared_without_case() -> None:
     allow = {"users": ["Alice@Example.com"], "email_domains": ["@Partner.Example"]}
-    (rule,) = parse_rules([{"path": "/x/", "allow": allow}], OwnAddresses())
+    (rule,) = parse_rules([{"path": "/x/", "allow": allow}], Routes())
     assert (*rule.users, *rule.email_domains) == ("alice@example.com", "partner.example")
 
 
@@ -88,7 +88,7 @@ def test_a_rule_that_could_surprise_is_refused(change: dict[str, Any], said: str
 @pytest.mark.parametrize("tables", [{"path": "/x"}, "none", [["/x"]], [GOOD, 7]])
 def test_rules_are_a_list_of_tables(tables: object) -> None:
     with pytest.raises(RulesRefused):
-        parse_rules(tables, OwnAddresses())
+        parse_rules(tables, Routes())
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_rule_that_can_never_be_asked_is_refused(
         for path, methods in [*earlier, later]
     ]
     assert mistakes_of(*tables)[-1].startswith(f"rules[{len(tables)}]: never applies")
-    assert parse_rules(tables[:-1], OwnAddresses())
+    assert parse_rules(tables[:-1], Routes())
 
 
 def test_a_rule_that_is_asked_for_some_requests_is_kept() -> None:
@@ -119,15 +119,15 @@ def test_a_rule_that_is_asked_for_some_requests_is_kept() -> None:
         {"path": "/a/", "allow": "signed-in"},
         {"path": "/a", "allow": "signed-in"},
     ]
-    assert len(parse_rules(tables, OwnAddresses())) == 3
+    assert len(parse_rules(tables, Routes())) == 3
 
 
 def test_everything_may_be_public_if_that_is_said_aloud() -> None:
-    assert parse_rules([{"path": "/", "allow": "anyone", "everything": True}], OwnAddresses())
+    assert parse_rules([{"path": "/", "allow": "anyone", "everything": True}], Routes())
 
 
 def test_with_a_prefix_the_gateways_own_addresses_are_below_it() -> None:
-    assert parse_rules([{"path": "/settings/", "allow": "anyone"}], OwnAddresses("/gate"))
+    assert parse_rules([{"path": "/settings/", "allow": "anyone"}], Routes("/gate"))
     assert "of the gateway itself" in mistakes_of({"path": "/gate/x", "allow": "anyone"}, prefix="/gate")[0]
 
 
@@ -136,9 +136,9 @@ def test_a_rule_that_stops_before_the_slash_is_pointed_out() -> None:
     everyone: dict[str, Any] = {"path": "/", "allow": "anyone", "everything": True}
     of_reports = 'the rule for "/reports/" does not cover "/reports" without the slash at the end'
     of_area = 'the rule for "/area/" does not cover "/area" without the slash at the end'
-    assert warnings(parse_rules([GOOD], OwnAddresses())) == [of_reports]
-    assert warnings(parse_rules([GOOD, {**GOOD, "path": "/reports"}, signed_in], OwnAddresses())) == []
-    assert warnings(parse_rules([signed_in, everyone], OwnAddresses())) == [of_area]
+    assert warnings(parse_rules([GOOD], Routes())) == [of_reports]
+    assert warnings(parse_rules([GOOD, {**GOOD, "path": "/reports"}, signed_in], Routes())) == []
+    assert warnings(parse_rules([signed_in, everyone], Routes())) == [of_area]
 
 
 def test_at_start_all_mistakes_are_told_at_once_and_nothing_starts(tmp_path: Path) -> None:

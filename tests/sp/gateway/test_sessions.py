@@ -145,7 +145,7 @@ def test_requests_without_a_session_create_none_and_ask_for_none(gate: Gate) -> 
 
 def test_a_browser_keeps_a_few_pending_sign_ins_at_most(gate: Gate) -> None:
     client = gate.gateway.own.test_client()
-    gate.core.providers.apply(
+    gate.core.provider_store.apply(
         {"corporate": {"default": True, "keys": ["k" * 48], "login_url": "http://127.0.0.1:9/login"}}, actor="test"
     )
     for number in range(20):

@@ -32,7 +32,7 @@ PROVIDERS: dict[str, dict[str, Any]] = {
 @pytest.fixture
 def gate(make: Callable[..., Gate]) -> Gate:
     gate = make()
-    gate.core.providers.apply(PROVIDERS, actor="test")
+    gate.core.provider_store.apply(PROVIDERS, actor="test")
     return gate
 
 
@@ -94,7 +94,7 @@ def test_access_tokens_end_with_the_rest(gate: Gate) -> None:
 def test_where_ids_are_addresses_the_sub_of_the_sign_in_counts_too(make: Callable[..., Gate]) -> None:
     gate = make()
     mapped = {**PROVIDERS["corporate"], "mapping": {"id": "email"}}
-    gate.core.providers.apply({"corporate": mapped}, actor="test")
+    gate.core.provider_store.apply({"corporate": mapped}, actor="test")
     ended = gate.sign_in(ALICE, subject=ALICE.email, claims={"sub": "alice-id"})
     kept = gate.sign_in(CAROL, subject=CAROL.email, claims={"sub": "carol-id"})
     assert post(gate, mint(claims(), KEY, HEADER)).status == 200
@@ -119,7 +119,7 @@ def test_an_address_names_the_person_where_the_claim_that_ids_are_made_of_is_mis
     make: Callable[..., Gate],
 ) -> None:
     gate = make()
-    gate.core.providers.apply({**PROVIDERS, "corporate": NUMBERED}, actor="test")
+    gate.core.provider_store.apply({**PROVIDERS, "corporate": NUMBERED}, actor="test")
     ended = gate.sign_in(ALICE, subject="4711", claims={"employee": 4711, "email": ALICE.email})
     kept = [
         gate.sign_in(ALICE, subject="4711", provider="other", claims={"email": ALICE.email}),
@@ -134,7 +134,7 @@ def test_attack_a_person_who_gets_the_address_of_another_does_not_sign_that_pers
     make: Callable[..., Gate],
 ) -> None:
     gate = make()
-    gate.core.providers.apply({"corporate": NUMBERED}, actor="test")
+    gate.core.provider_store.apply({"corporate": NUMBERED}, actor="test")
     secret = gate.sign_in(ALICE, subject="4711", claims={"employee": 4711, "sub": "alice-id", "email": ALICE.email})
     for names in ({"employee": "666"}, {"sub": "mallory-id"}, {"sub": "mallory-id", "employee": "666"}):
         same_address = claims(**{"sub": None, **names, "email": ALICE.email})
@@ -147,7 +147,7 @@ def test_attack_a_person_who_gets_the_address_of_another_does_not_sign_that_pers
 def test_attack_ids_inside_an_object_contradict_too(make: Callable[..., Gate]) -> None:
     gate = make()
     nested = {**NUMBERED, "mapping": {"id": ["employee", "staff.number"], "email": "email"}}
-    gate.core.providers.apply({"corporate": nested}, actor="test")
+    gate.core.provider_store.apply({"corporate": nested}, actor="test")
     said = {"employee": "x", "staff": {"number": 4711}, "email": ALICE.email}
     secret = gate.sign_in(ALICE, subject="x", claims=said)
     other = claims(sub=None, email=ALICE.email, staff={"number": "666"})
@@ -269,7 +269,7 @@ def test_a_key_of_another_provider_signs_out_nobody_here(gate: Gate) -> None:
 
 
 def test_a_disabled_provider_is_not_heeded(gate: Gate) -> None:
-    gate.core.providers.apply({"corporate": {**PROVIDERS["corporate"], "enabled": False}}, actor="test")
+    gate.core.provider_store.apply({"corporate": {**PROVIDERS["corporate"], "enabled": False}}, actor="test")
     assert post(gate, mint(claims(), KEY, HEADER)).json["error"] == "signature_invalid"
 
 

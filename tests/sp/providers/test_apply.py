@@ -10,7 +10,7 @@ from sqlalchemy import select
 from lab.forging import key_for
 from shared.keys import load_key_set
 from shared.settings import SettingsRefused
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import ProviderKey, ProviderRecord, SettingsChange
 from sp.providers.apply import Applied, ProvidersRefused
 from sp.providers.provider import ProviderRefused, parse_provider
@@ -22,68 +22,68 @@ Document = dict[str, Mapping[str, Any]]
 
 
 @pytest.fixture
-def core(gateway: MakeGateway) -> Core:
+def core(gateway: MakeGateway) -> Components:
     return core_of(gateway())
 
 
-def apply(core: Core, document: Document, *, managed_by_file: bool = False) -> Applied:
-    return core.providers.apply(document, actor="test", managed_by_file=managed_by_file)
+def apply(core: Components, document: Document, *, managed_by_file: bool = False) -> Applied:
+    return core.provider_store.apply(document, actor="test", managed_by_file=managed_by_file)
 
 
-def refused(core: Core, document: Mapping[str, Any]) -> list[str]:
+def refused(core: Components, document: Mapping[str, Any]) -> list[str]:
     with pytest.raises(ProvidersRefused) as refusal:
-        core.providers.apply(document, actor="test")
+        core.provider_store.apply(document, actor="test")
     return refusal.value.mistakes
 
 
-def names(core: Core) -> list[str]:
-    return [stored.provider.name for stored in core.providers.load()]
+def names(core: Components) -> list[str]:
+    return [stored.provider.name for stored in core.provider_store.load()]
 
 
-def materials(core: Core, name: str) -> list[str]:
+def materials(core: Components, name: str) -> list[str]:
     """Return the keys of a provider, opened, newest first."""
-    stored = next(stored for stored in core.providers.load() if stored.provider.name == name)
-    return [core.vault.open(key.sealed) for key in stored.keys]
+    stored = next(stored for stored in core.provider_store.load() if stored.provider.name == name)
+    return [core.vault.decrypt(key.sealed) for key in stored.keys]
 
 
 # --- Applying ---
 
 
-def test_what_was_applied_is_found_again(core: Core) -> None:
+def test_what_was_applied_is_found_again(core: Components) -> None:
     settings = {"keys": [SECRET], "display_name": "Corporate", "max_age": 60, "mapping": {"id": "sub"}}
     assert apply(core, {"corporate": settings, "partner": {"keys": [NEWER]}}).created == ["corporate", "partner"]
     assert names(core) == ["corporate", "partner"]
-    stored = core.providers.load()[0]
+    stored = core.provider_store.load()[0]
     assert stored.provider == parse_provider("corporate", {k: v for k, v in settings.items() if k != "keys"})
     assert materials(core, "corporate") == [SECRET]
 
 
-def test_a_file_that_is_applied_twice_changes_nothing(core: Core) -> None:
+def test_a_file_that_is_applied_twice_changes_nothing(core: Components) -> None:
     document: Document = {"corporate": {"keys": [SECRET], "deliveries": ["form", "query"]}}
     apply(core, document)
-    before = core.providers.revision(), core.providers.load(), changes(core)
+    before = core.provider_store.revision(), core.provider_store.load(), changes(core)
     again = apply(core, document)
     assert (again.created, again.changed, again.removed, again.unchanged) == ([], [], [], ["corporate"])
-    assert (core.providers.revision(), core.providers.load(), changes(core)) == before
+    assert (core.provider_store.revision(), core.provider_store.load(), changes(core)) == before
 
 
-def test_every_change_grows_the_revision_and_no_other_call_does(core: Core) -> None:
-    seen = [core.providers.revision()]
+def test_every_change_grows_the_revision_and_no_other_call_does(core: Components) -> None:
+    seen = [core.provider_store.revision()]
     for step in (
         lambda: apply(core, {"a": {"keys": [SECRET]}}),
         lambda: apply(core, {"a": {"keys": [SECRET], "enabled": False}}),
         lambda: apply(core, {"a": {"keys": [NEWER, SECRET], "enabled": False}}),
-        lambda: core.providers.remove("a", actor="test"),
+        lambda: core.provider_store.remove("a", actor="test"),
     ):
         step()
-        seen.append(core.providers.revision())
+        seen.append(core.provider_store.revision())
     assert seen == sorted(set(seen))
-    core.providers.remove("a", actor="test")
+    core.provider_store.remove("a", actor="test")
     apply(core, {})
-    assert core.providers.revision() == seen[-1]
+    assert core.provider_store.revision() == seen[-1]
 
 
-def test_a_provider_that_is_left_out_stays_unless_the_file_is_the_operators_own(core: Core) -> None:
+def test_a_provider_that_is_left_out_stays_unless_the_file_is_the_operators_own(core: Components) -> None:
     both: Document = {"a": {"keys": [SECRET]}, "b": {"keys": [NEWER]}}
     apply(core, both)
     apply(core, {"a": both["a"]})
@@ -96,16 +96,16 @@ def test_a_provider_that_is_left_out_stays_unless_the_file_is_the_operators_own(
     assert names(core) == ["c"]  # never was the file's
 
 
-def test_only_the_provider_chosen_last_is_the_default(core: Core) -> None:
+def test_only_the_provider_chosen_last_is_the_default(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET], "default": True}})
     apply(core, {"b": {"keys": [NEWER], "default": True}})
-    assert [stored.provider.name for stored in core.providers.load() if stored.provider.default] == ["b"]
+    assert [stored.provider.name for stored in core.provider_store.load() if stored.provider.default] == ["b"]
 
 
 # --- Keys ---
 
 
-def test_keys_that_are_left_out_or_empty_stay(core: Core) -> None:
+def test_keys_that_are_left_out_or_empty_stay(core: Components) -> None:
     apply(core, {"a": {"keys": [NEWER, SECRET]}})
     kept: list[dict[str, Any]] = [{}, {"keys": []}, {"max_age": 60}]
     for settings in kept:
@@ -113,7 +113,7 @@ def test_keys_that_are_left_out_or_empty_stay(core: Core) -> None:
         assert materials(core, "a") == [NEWER, SECRET]
 
 
-def test_a_new_provider_without_a_key_gets_one_that_is_shown_once(core: Core) -> None:
+def test_a_new_provider_without_a_key_gets_one_that_is_shown_once(core: Components) -> None:
     applied = apply(core, {"a": {}, "b": {"algorithm": "HS512", "keys": []}})
     assert set(applied.generated) == {"a", "b"}
     assert materials(core, "a") == [applied.generated["a"]]
@@ -121,17 +121,17 @@ def test_a_new_provider_without_a_key_gets_one_that_is_shown_once(core: Core) ->
     assert apply(core, {"a": {}, "b": {"algorithm": "HS512"}}).generated == {}
 
 
-def test_a_key_that_stays_keeps_its_row_and_the_order_is_the_files(core: Core) -> None:
+def test_a_key_that_stays_keeps_its_row_and_the_order_is_the_files(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
-    row = core.providers.load()[0].keys[0].id
+    row = core.provider_store.load()[0].keys[0].id
     apply(core, {"a": {"keys": [NEWER, SECRET]}})
     assert materials(core, "a") == [NEWER, SECRET]
-    assert core.providers.load()[0].keys[1].id == row
+    assert core.provider_store.load()[0].keys[1].id == row
     apply(core, {"a": {"keys": [NEWER]}})
     assert materials(core, "a") == [NEWER]
 
 
-def test_the_database_holds_no_key_that_can_be_read(core: Core) -> None:
+def test_the_database_holds_no_key_that_can_be_read(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
     with core.engine.connect() as connection:
         tables = (ProviderKey, ProviderRecord, SettingsChange)
@@ -154,7 +154,7 @@ def test_the_database_holds_no_key_that_can_be_read(core: Core) -> None:
         ({"keys": [], "algorithm": "RS256"}, "needs a public key, or a JWKS endpoint"),
     ],
 )
-def test_a_key_that_does_not_fit_is_refused_and_not_shown(core: Core, settings: dict[str, Any], why: str) -> None:
+def test_a_key_that_does_not_fit_is_refused_and_not_shown(core: Components, settings: dict[str, Any], why: str) -> None:
     mistakes = refused(core, {"a": settings})
     assert len(mistakes) == 1
     assert mistakes[0].startswith("a: keys: ")
@@ -163,7 +163,7 @@ def test_a_key_that_does_not_fit_is_refused_and_not_shown(core: Core, settings: 
     assert names(core) == []
 
 
-def test_another_algorithm_needs_other_keys(core: Core) -> None:
+def test_another_algorithm_needs_other_keys(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
     assert refused(core, {"a": {"algorithm": "ES256"}})
     apply(core, {"a": {"algorithm": "ES256", "keys": [key_for("ES256").public_pem]}})
@@ -172,7 +172,7 @@ def test_another_algorithm_needs_other_keys(core: Core) -> None:
     assert materials(core, "b") == []
 
 
-def test_a_short_secret_is_taken_where_that_is_said(core: Core) -> None:
+def test_a_short_secret_is_taken_where_that_is_said(core: Components) -> None:
     apply(core, {"a": {"keys": ["short"], "allow_short_secret": True}})
     assert materials(core, "a") == ["short"]
     assert refused(core, {"a": {"allow_short_secret": False}})
@@ -181,9 +181,9 @@ def test_a_short_secret_is_taken_where_that_is_said(core: Core) -> None:
 # --- Mistakes ---
 
 
-def test_one_mistake_anywhere_changes_nothing_and_all_of_them_are_named(core: Core) -> None:
+def test_one_mistake_anywhere_changes_nothing_and_all_of_them_are_named(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
-    before = core.providers.load(), core.providers.revision()
+    before = core.provider_store.load(), core.provider_store.revision()
     mistakes = refused(
         core,
         {
@@ -199,22 +199,22 @@ def test_one_mistake_anywhere_changes_nothing_and_all_of_them_are_named(core: Co
     starts = ("1d: name", "b: max_age", "b: unsolicited", "c: keys", "e: must be", "f, f: only", "f: is named twice")
     assert all(any(mistake.startswith(start) for mistake in mistakes) for start in starts), mistakes
     assert len(mistakes) == len(starts)
-    assert (core.providers.load(), core.providers.revision()) == before
+    assert (core.provider_store.load(), core.provider_store.revision()) == before
 
 
 # --- The audit trail ---
 
 
-def changes(core: Core) -> list[tuple[str, str, str, Any]]:
+def changes(core: Components) -> list[tuple[str, str, str, Any]]:
     with core.engine.connect() as connection:
         rows = connection.execute(select(SettingsChange.__table__).order_by(SettingsChange.id)).all()
     return [(row.actor, row.action, row.subject, row.detail) for row in rows]
 
 
-def test_who_changed_what_is_written_down_and_never_a_secret(core: Core) -> None:
+def test_who_changed_what_is_written_down_and_never_a_secret(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
     apply(core, {"a": {"keys": [NEWER, SECRET], "max_age": 60}})
-    core.providers.remove("a", actor="carol@example.com")
+    core.provider_store.remove("a", actor="carol@example.com")
     found = changes(core)
     assert [(actor, action, subject) for actor, action, subject, _detail in found] == [
         ("test", "provider created", "a"),
@@ -228,7 +228,7 @@ def test_who_changed_what_is_written_down_and_never_a_secret(core: Core) -> None
     assert NEWER not in str(found)
 
 
-def test_a_creation_tells_what_is_not_the_presets_and_which_keys(core: Core) -> None:
+def test_a_creation_tells_what_is_not_the_presets_and_which_keys(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
     settings = {
         "preset": "loginradius",
@@ -252,20 +252,20 @@ def test_a_creation_tells_what_is_not_the_presets_and_which_keys(core: Core) -> 
         "issuer.expected": [None, "https://idp.example.com"],
         "mapping.department": [None, "dept"],
         "mapping.groups": [None, ""],
-        "keys": [None, [key.fingerprint for key in core.providers.load()[1].keys]],
+        "keys": [None, [key.fingerprint for key in core.provider_store.load()[1].keys]],
     }
 
 
 @pytest.mark.parametrize("way", ["by hand", "on the page", "by the file"])
-def test_a_removal_tells_every_setting_that_there_was_and_no_key(core: Core, way: str) -> None:
+def test_a_removal_tells_every_setting_that_there_was_and_no_key(core: Components, way: str) -> None:
     apply(core, {"a": {"keys": [SECRET], "max_age": 60, "deliveries": ["form"]}}, managed_by_file=way == "by the file")
-    fingerprint = core.providers.load()[0].keys[0].fingerprint
+    fingerprint = core.provider_store.load()[0].keys[0].fingerprint
     if way == "by hand":
-        core.providers.remove("a", actor="carol@example.com")
+        core.provider_store.remove("a", actor="carol@example.com")
     elif way == "on the page":
-        core.editor.remove("a", actor="carol@example.com")
+        core.provider_editor.remove("a", actor="carol@example.com")
     else:
-        core.providers.apply({}, actor="carol@example.com", managed_by_file=True)
+        core.provider_store.apply({}, actor="carol@example.com", managed_by_file=True)
     actor, action, subject, detail = changes(core)[-1]
     assert (actor, action, subject) == ("carol@example.com", "provider removed", "a")
     assert {name: detail[name] for name in ("preset", "max_age", "deliveries", "mapping.id", "keys")} == {
@@ -280,7 +280,7 @@ def test_a_removal_tells_every_setting_that_there_was_and_no_key(core: Core, way
     assert SECRET not in str(changes(core))
 
 
-def test_who_loses_the_default_to_another_provider_has_a_line_of_its_own(core: Core) -> None:
+def test_who_loses_the_default_to_another_provider_has_a_line_of_its_own(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET], "default": True}})
     apply(core, {"b": {"keys": [NEWER], "default": True}})
     assert ("test", "provider changed", "a", {"default": [True, False]}) in changes(core)
@@ -292,23 +292,23 @@ MINE: Document = {"a": {"keys": [SECRET], "default": True}}
 
 
 @pytest.mark.parametrize("settings", [MINE["a"], {}, {"max_age": 60}, {"keys": [NEWER]}])
-def test_a_provider_of_the_file_is_changed_by_nobody_else(core: Core, settings: Mapping[str, Any]) -> None:
+def test_a_provider_of_the_file_is_changed_by_nobody_else(core: Components, settings: Mapping[str, Any]) -> None:
     apply(core, MINE, managed_by_file=True)
-    before = core.providers.load(), core.providers.revision(), changes(core)
+    before = core.provider_store.load(), core.provider_store.revision(), changes(core)
     (mistake,) = refused(core, {"a": settings, "b": {"keys": [NEWER]}})
     assert mistake.startswith("a: is managed by the file that SP_CONFIG names: change it there")
-    assert (core.providers.load(), core.providers.revision(), changes(core)) == before
+    assert (core.provider_store.load(), core.provider_store.revision(), changes(core)) == before
 
 
-def test_a_provider_of_the_file_is_removed_by_nobody_else(core: Core) -> None:
+def test_a_provider_of_the_file_is_removed_by_nobody_else(core: Components) -> None:
     apply(core, MINE, managed_by_file=True)
-    before = core.providers.load(), core.providers.revision(), changes(core)
+    before = core.provider_store.load(), core.provider_store.revision(), changes(core)
     with pytest.raises(ProvidersRefused, match="a: is managed by the file that SP_CONFIG names: change it there"):
-        core.providers.remove("a", actor="test")
-    assert (core.providers.load(), core.providers.revision(), changes(core)) == before
+        core.provider_store.remove("a", actor="test")
+    assert (core.provider_store.load(), core.provider_store.revision(), changes(core)) == before
 
 
-def test_the_default_of_the_file_is_taken_by_nobody_else(core: Core) -> None:
+def test_the_default_of_the_file_is_taken_by_nobody_else(core: Components) -> None:
     apply(core, MINE, managed_by_file=True)
     assert refused(core, {"b": {"keys": [NEWER], "default": True}}) == [
         "b: default: a is the default, by the file SP_CONFIG: change it there"
@@ -316,10 +316,13 @@ def test_the_default_of_the_file_is_taken_by_nobody_else(core: Core) -> None:
     assert apply(core, {"b": {"keys": [NEWER]}}).created == ["b"]
 
 
-def test_the_file_itself_changes_takes_over_and_removes_what_it_names(core: Core) -> None:
+def test_the_file_itself_changes_takes_over_and_removes_what_it_names(core: Components) -> None:
     apply(core, {"b": {"keys": [NEWER], "default": True}})
     assert apply(core, {**MINE, "b": {"max_age": 60}}, managed_by_file=True).changed == ["b"]
-    assert [(item.provider.name, item.managed_by_file) for item in core.providers.load()] == [("a", True), ("b", True)]
+    assert [(item.provider.name, item.managed_by_file) for item in core.provider_store.load()] == [
+        ("a", True),
+        ("b", True),
+    ]
     assert apply(core, {"b": {}}, managed_by_file=True).removed == ["a"]
     assert apply(core, {}, managed_by_file=True).removed == ["b"]
 
@@ -344,7 +347,7 @@ def test_an_error_page_that_would_send_people_round_is_refused_wherever_it_is_sa
     core = core_of(gateway(SP_PREFIX="/gate"))
     assert refused(core, {"a": {"keys": [SECRET], **bad}})[0].startswith("a: error_url: is a URL of the gateway")
     with pytest.raises(ProviderRefused) as refusal:
-        core.editor.create("a", bad, SECRET, actor="test")
+        core.provider_editor.create("a", bad, SECRET, actor="test")
     assert set(refusal.value.mistakes) == {"error_url"}
     file = tmp_path / "gateway.toml"
     file.write_text(f'[providers.a]\nkeys = ["{SECRET}"]\nerror_url = "/gate/sso/start/loop2"\n[typo]\n')
@@ -356,10 +359,10 @@ def test_an_error_page_that_would_send_people_round_is_refused_wherever_it_is_sa
     ]
 
 
-def test_removing_takes_the_keys_along_and_tells_whether_there_was_anything(core: Core) -> None:
+def test_removing_takes_the_keys_along_and_tells_whether_there_was_anything(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}, "b": {"keys": [SECRET]}})
-    assert core.providers.remove("a", actor="test")
-    assert not core.providers.remove("a", actor="test")
-    assert not core.providers.remove("A", actor="test")
+    assert core.provider_store.remove("a", actor="test")
+    assert not core.provider_store.remove("a", actor="test")
+    assert not core.provider_store.remove("A", actor="test")
     with core.engine.connect() as connection:
         assert connection.execute(select(ProviderKey.provider)).scalars().all() == ["b"]

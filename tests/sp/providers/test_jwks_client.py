@@ -802,8 +802,8 @@ def make_kept_keys_older(app: Flask, by: int) -> None:
     """Set the time at which the kept keys were fetched back by so many seconds."""
     core = core_of(app)
     with core.engine.execution_options(write=True).begin() as connection:
-        kept = json.loads(core.vault.open(connection.execute(select(KeyCopy.sealed)).scalar_one()))
-        sealed = core.vault.seal(json.dumps({**kept, "at": kept["at"] - by}))
+        kept = json.loads(core.vault.decrypt(connection.execute(select(KeyCopy.sealed)).scalar_one()))
+        sealed = core.vault.encrypt(json.dumps({**kept, "at": kept["at"] - by}))
         connection.execute(update(KeyCopy).values(sealed=sealed))
 
 
@@ -830,14 +830,14 @@ def test_a_changed_address_is_asked_at_once(gateway: MakeGateway, server: Script
     app = gateway(provider(server.url))
     assert try_in(app, signed(ALICE_KEY)) == 200
     with scripted_server(answer(published(SECOND_KEY))) as other:
-        core_of(app).providers.apply(provider(other.url), actor="test")
+        core_of(app).provider_store.apply(provider(other.url), actor="test")
         assert try_in(app, signed(SECOND_KEY)) == 200
         assert try_in(app, signed(ALICE_KEY)) == "signature_invalid"
 
 
 def test_a_private_key_of_the_setting_still_signs_sign_out_tokens(gateway: MakeGateway, server: ScriptedServer) -> None:
     app = gateway(provider(server.url, keys=[PEMS["ES256"][1]]))
-    key = core_of(app).registry.get("corporate").signing_key
+    key = core_of(app).provider_registry.get("corporate").signing_key
     assert key is not None
     assert load_pem_private_key(PEMS["ES256"][1].encode(), None) is not None
     assert key.fingerprint == SECOND_KEY.fingerprint

@@ -8,7 +8,7 @@ import pytest
 from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
 from sp.providers.risks import risks_of
 from sp.providers.setting_parser import Expectation
-from sp.routes import OwnAddresses
+from sp.routes import Routes
 
 CONTRACT: dict[str, Any] = {  # the example of the wire contract, setting by setting
     "preset": "ispring",
@@ -271,8 +271,8 @@ def test_what_is_admitted_as_a_domain_and_as_a_claim() -> None:
     assert parse_provider("c", {"mapping": {"id": ["subject", "jti2"]}}).mapped_claims[0] == "subject"
 
 
-OWN = OwnAddresses("", "https://gate.example")
-PREFIXED = OwnAddresses("/gate", "https://gate.example")
+OWN = Routes("", "https://gate.example")
+PREFIXED = Routes("/gate", "https://gate.example")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +294,7 @@ PREFIXED = OwnAddresses("/gate", "https://gate.example")
     ],
 )
 def test_attack_an_error_page_that_would_send_people_round_is_refused_when_it_is_saved(
-    own: OwnAddresses, address: str
+    own: Routes, address: str
 ) -> None:
     with pytest.raises(ProviderRefused) as refused:
         parse_provider("corporate", {"error_url": address, "max_age": -1}, own)
@@ -317,7 +317,7 @@ def test_attack_an_error_page_that_would_send_people_round_is_refused_when_it_is
         (PREFIXED, "/sso/start"),
     ],
 )
-def test_an_error_page_of_the_application_or_elsewhere_is_taken(own: OwnAddresses, address: str) -> None:
+def test_an_error_page_of_the_application_or_elsewhere_is_taken(own: Routes, address: str) -> None:
     assert parse_provider("corporate", {"error_url": address}, own).error_url == address
 
 

@@ -17,7 +17,7 @@ from shared.errors import (
 )
 from shared.keys import KeySet
 from shared.tokens import open_signed
-from sp.components import Core
+from sp.components import Components
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 
@@ -27,32 +27,32 @@ Document = Mapping[str, Mapping[str, Any]]
 
 
 @pytest.fixture
-def core(gateway: MakeGateway) -> Core:
+def core(gateway: MakeGateway) -> Components:
     return core_of(gateway())
 
 
-def have(core: Core, document: Document) -> None:
-    core.providers.apply(document, actor="test")
+def have(core: Components, document: Document) -> None:
+    core.provider_store.apply(document, actor="test")
 
 
-def given(core: Core, name: str | None) -> str | type[Rejection]:
+def given(core: Components, name: str | None) -> str | type[Rejection]:
     """Return the name of the provider that is handed out, or the class of the refusal."""
     try:
-        return core.registry.get(name).provider.name
+        return core.provider_registry.get(name).provider.name
     except Rejection as rejection:
         return type(rejection)
 
 
-def test_a_provider_is_found_by_its_name_in_any_case(core: Core) -> None:
+def test_a_provider_is_found_by_its_name_in_any_case(core: Components) -> None:
     have(core, {"corporate": SECRETS})
     assert [given(core, name) for name in ("corporate", "Corporate", "CORPORATE")] == ["corporate"] * 3
     for unknown in ("other", "", "corporate ", "corporate\0", "../corporate", "x" * 5000):
         assert given(core, unknown) is ProviderUnknown
 
 
-def test_a_name_that_nobody_has_is_cut_and_cleaned_before_it_is_logged(core: Core) -> None:
+def test_a_name_that_nobody_has_is_cut_and_cleaned_before_it_is_logged(core: Components) -> None:
     with pytest.raises(ProviderUnknown) as refused:
-        core.registry.get("evil\r\nFORGED" + "x" * 500)
+        core.provider_registry.get("evil\r\nFORGED" + "x" * 500)
     assert refused.value.detail.isprintable()
     assert len(refused.value.detail) < 100
 
@@ -71,18 +71,18 @@ def test_a_name_that_nobody_has_is_cut_and_cleaned_before_it_is_logged(core: Cor
     ],
 )
 def test_without_a_name_the_default_or_the_only_enabled_one_is_meant(
-    core: Core, document: Document, default: str | type[Rejection]
+    core: Components, document: Document, default: str | type[Rejection]
 ) -> None:
     have(core, {name: {**SECRETS, **settings} for name, settings in document.items()})
     assert given(core, None) == default
 
 
-def test_a_disabled_provider_is_found_by_those_who_ask_for_it_and_trusted_by_nobody(core: Core) -> None:
+def test_a_disabled_provider_is_found_by_those_who_ask_for_it_and_trusted_by_nobody(core: Components) -> None:
     have(core, {"a": {**SECRETS, "enabled": False}, "b": {**SECRETS, "default": True}, "c": SECRETS})
     assert given(core, "a") is ProviderDisabled
-    assert core.registry.find("a").provider.name == "a"
-    assert [trusted.provider.name for trusted in core.registry.all()] == ["a", "b", "c"]
-    assert [trusted.provider.name for trusted in core.registry.enabled()] == ["b", "c"]
+    assert core.provider_registry.find("a").provider.name == "a"
+    assert [trusted.provider.name for trusted in core.provider_registry.all()] == ["a", "b", "c"]
+    assert [trusted.provider.name for trusted in core.provider_registry.enabled()] == ["b", "c"]
 
 
 def test_a_change_is_seen_after_the_time_of_the_cache_and_here_at_once(gateway: MakeGateway) -> None:
@@ -92,19 +92,19 @@ def test_a_change_is_seen_after_the_time_of_the_cache_and_here_at_once(gateway: 
     have(elsewhere, {"a": {"enabled": False}})
     assert given(elsewhere, "a") is ProviderDisabled
     assert given(here, "a") == "a"
-    here.registry.forget()
+    here.provider_registry.forget()
     assert given(here, "a") is ProviderDisabled
 
 
-def opened_with(core: Core, name: str, secret: str) -> Callable[[], object]:
+def opened_with(core: Components, name: str, secret: str) -> Callable[[], object]:
     token = forge({"alg": "HS256"}, {}, key_for("HS256", secret).sign)
-    trusted = core.registry.get(name)
+    trusted = core.provider_registry.get(name)
     return lambda: trusted.with_keys(token, lambda keys: open_signed(token, keys, "HS256"))
 
 
-def test_all_keys_verify_and_the_newest_signs(core: Core) -> None:
+def test_all_keys_verify_and_the_newest_signs(core: Components) -> None:
     have(core, {"a": {"keys": [NEWER.secret, KEY.secret]}})
-    trusted = core.registry.get("a")
+    trusted = core.provider_registry.get("a")
     assert opened_with(core, "a", "idp")()
     assert opened_with(core, "a", "newer")()
     with pytest.raises(SignatureInvalid):
@@ -113,7 +113,7 @@ def test_all_keys_verify_and_the_newest_signs(core: Core) -> None:
     assert set(trusted.key_ids) == {key.fingerprint for key in trusted.keys().keys}
 
 
-def test_a_key_that_was_retired_verifies_no_more(core: Core) -> None:
+def test_a_key_that_was_retired_verifies_no_more(core: Components) -> None:
     have(core, {"a": {"keys": [NEWER.secret, KEY.secret]}})
     assert opened_with(core, "a", "idp")()
     have(core, {"a": {"keys": [NEWER.secret]}})
@@ -121,9 +121,9 @@ def test_a_key_that_was_retired_verifies_no_more(core: Core) -> None:
         opened_with(core, "a", "idp")()
 
 
-def test_a_public_key_does_not_sign(core: Core) -> None:
+def test_a_public_key_does_not_sign(core: Components) -> None:
     have(core, {"a": {"algorithm": "ES256", "keys": [key_for("ES256").public_pem]}})
-    assert core.registry.get("a").signing_key is None
+    assert core.provider_registry.get("a").signing_key is None
 
 
 def test_keys_that_cannot_be_opened_are_unavailable_and_other_providers_go_on(gateway: MakeGateway) -> None:
@@ -131,13 +131,13 @@ def test_keys_that_cannot_be_opened_are_unavailable_and_other_providers_go_on(ga
     core = core_of(gateway(SP_SECRET_KEY="another secret key, of thirty-two characters"))
     assert given(core, "a") == "a"
     with pytest.raises(KeyUnavailable, match="cannot be opened with this SP_SECRET_KEY"):
-        core.registry.get("a").keys()
-    assert core.registry.get("a").signing_key is None
+        core.provider_registry.get("a").keys()
+    assert core.provider_registry.get("a").signing_key is None
     have(core, {"c": SECRETS})
-    assert isinstance(core.registry.get("c").keys(), KeySet)
+    assert isinstance(core.provider_registry.get("c").keys(), KeySet)
 
 
-def test_a_store_that_cannot_answer_is_no_unknown_provider(core: Core) -> None:
+def test_a_store_that_cannot_answer_is_no_unknown_provider(core: Components) -> None:
     have(core, {"a": SECRETS})
     assert given(core, "a") == "a"
     with core.engine.begin() as connection:
@@ -145,4 +145,4 @@ def test_a_store_that_cannot_answer_is_no_unknown_provider(core: Core) -> None:
     assert given(core, "a") is StoreUnavailable
     assert given(core, None) is StoreUnavailable
     with pytest.raises(StoreUnavailable):
-        core.registry.all()
+        core.provider_registry.all()

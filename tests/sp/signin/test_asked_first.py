@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from lab.minting import mint
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway
 from tests.support.question import NOT_ME, answer_of
@@ -281,8 +281,8 @@ def test_a_key_that_is_withdrawn_while_the_question_is_open_vouches_for_nobody(a
     question = restarted(client)
     core = core_of(app)
     new = {"corporate": {"preset": "ispring", "keys": ["n" * 48], "login_url": LOGIN_URL}}
-    core.providers.apply(new, actor="test")
-    core.registry.forget()
+    core.provider_store.apply(new, actor="test")
+    core.provider_registry.forget()
     assert answer(client, question).status_code == 400
     assert who(client) is None
 
@@ -420,7 +420,7 @@ def test_the_sign_out_of_somebody_else_closes_no_question(make: Callable[..., Fl
     ],
 )
 def test_attack_a_question_is_answered_after_an_administrator_has_ended_the_sessions(
-    app: Flask, client: FlaskClient, end: Callable[[Core, int], object]
+    app: Flask, client: FlaskClient, end: Callable[[Components, int], object]
 ) -> None:
     client.get("/sso/start")
     send(client, token(ALICE))

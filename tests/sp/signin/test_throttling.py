@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from shared.known_devices import MAX_AGE, MAX_PEOPLE, Devices
-from shared.throttling import PER_ACCOUNT, PER_ADDRESS, PER_DEVICE, account_key
+from shared.known_browsers import MAX_AGE, MAX_PEOPLE, KnownBrowsers
+from shared.throttling import PER_ACCOUNT, PER_DEVICE, PER_IP, account_key
 from sp.emails import email_key
 from sp.signin.cleanup import Housekeeping
 from sp.signin.throttling import make_throttle
@@ -54,7 +54,9 @@ def app(gateway: MakeGateway, clock: Clock) -> Flask:
     core.people.create_administrator(CAROL.email, CAROL.password)
     throttle = make_throttle(core.engine, clock)
     housekeeping = Housekeeping(core.engine, core.sessions, throttle.storage, core.config.activity_days)
-    app.extensions["lychgate"] = replace(core, local=replace(core.local, throttle=throttle), housekeeping=housekeeping)
+    app.extensions["lychgate"] = replace(
+        core, local_sign_in=replace(core.local_sign_in, throttle=throttle), housekeeping=housekeeping
+    )
     return app
 
 
@@ -222,13 +224,13 @@ def test_attack_the_right_password_is_not_looked_at_either(app: Flask) -> None:
 
 
 def test_wrong_passwords_from_one_address_are_limited(app: Flask) -> None:
-    answers = [Browser(app).wrong(f"person{n}@example.com") for n in range(PER_ADDRESS.amount + 2)]
-    assert answers == [401] * PER_ADDRESS.amount + [429] * 2
+    answers = [Browser(app).wrong(f"person{n}@example.com") for n in range(PER_IP.amount + 2)]
+    assert answers == [401] * PER_IP.amount + [429] * 2
     assert Browser(app, "198.51.100.7").wrong("person1@example.com") == 401
 
 
 def test_attack_a_subscriber_with_many_ipv6_addresses_is_one(app: Flask) -> None:
-    answers = [Browser(app, f"2001:db8::{n:x}").wrong(f"p{n}@example.com") for n in range(PER_ADDRESS.amount + 1)]
+    answers = [Browser(app, f"2001:db8::{n:x}").wrong(f"p{n}@example.com") for n in range(PER_IP.amount + 1)]
     assert answers[-1] == 429
 
 
@@ -284,7 +286,7 @@ def test_attack_an_account_that_looks_alike_makes_no_known_device(app: Flask) ->
 
 def test_attack_attempts_beyond_the_limit_write_no_counter(app: Flask) -> None:
     """A flood of them would keep everybody else's sign-in waiting for SQLite's one writer."""
-    for n in range(PER_ADDRESS.amount):
+    for n in range(PER_IP.amount):
         Browser(app).wrong(f"nobody{n}@example.com")
     before = _counters(app)
     for n in range(5):
@@ -412,14 +414,14 @@ def test_counters_that_ran_out_are_forgotten(app: Flask, clock: Clock) -> None:
 
 def test_a_device_cookie_of_an_older_secret_key_is_still_known() -> None:
     old, new = "o" * 40, "n" * 40
-    value = Devices([old], "salt").remember(None, ALICE.email)
-    assert Devices([new, old], "salt").known(value, ALICE.email)
-    assert Devices([new], "salt").known(value, ALICE.email) is None
-    assert Devices([new, old], "other salt").known(value, ALICE.email) is None
+    value = KnownBrowsers([old], "salt").remember(None, ALICE.email)
+    assert KnownBrowsers([new, old], "salt").known(value, ALICE.email)
+    assert KnownBrowsers([new], "salt").known(value, ALICE.email) is None
+    assert KnownBrowsers([new, old], "other salt").known(value, ALICE.email) is None
 
 
 def test_a_device_keeps_its_name_and_a_bounded_number_of_people() -> None:
-    devices = Devices(["k" * 40], "salt")
+    devices = KnownBrowsers(["k" * 40], "salt")
     value = devices.remember(None, ALICE.email)
     name = devices.known(value, ALICE.email)
     for number in range(MAX_PEOPLE):

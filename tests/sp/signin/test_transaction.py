@@ -31,7 +31,7 @@ from shared.errors import (
     UserUnknown,
 )
 from sp.activity.record import Visitor
-from sp.components import Core
+from sp.components import Components
 from sp.database.models import Account, Activity, Identity, ProviderKey, SessionRecord, SpentToken
 from sp.sessions.store import API
 from sp.signin.transaction import SignedIn
@@ -61,7 +61,7 @@ Claims = dict[str, Any]
 class Gate:
     """A gateway's parts, and what its database holds."""
 
-    core: Core
+    core: Components
 
     @property
     def engine(self) -> Engine:
@@ -81,18 +81,18 @@ class Gate:
         return {name: value for name, value in whole.items() if value is not None}
 
     def verified(self, claims: Claims, provider: str = "corporate") -> Verified:
-        trusted = self.core.registry.get(provider)
+        trusted = self.core.provider_registry.get(provider)
         token = forge({"alg": "HS256"}, claims, KEY.sign)
         return verify(token, trusted.provider, trusted.keys(), time.time())
 
     def sign_in(self, provider: str = "corporate", /, *, given: Claims | None = None, **claims: Any) -> SignedIn:
         """Sign Alice in with a new token, or with the *given* claims."""
         verified = self.verified(given or self.claims(**claims), provider)
-        trusted = self.core.registry.get(provider)
+        trusted = self.core.provider_registry.get(provider)
         return self.core.sign_in.with_token(verified, trusted, WHO, reference=os.urandom(5).hex())
 
     def restart(self, claims: Claims) -> None:
-        trusted = self.core.registry.get("corporate")
+        trusted = self.core.provider_registry.get("corporate")
         self.core.sign_in.restart(self.verified(claims), trusted, WHO, reference=os.urandom(5).hex())
 
     def rows(self) -> dict[str, int]:
@@ -157,7 +157,7 @@ def test_a_sign_in_of_a_known_person_is_five_statements_and_one_more_with_an_acc
     gate: Gate, access_token: bool
 ) -> None:
     gate.sign_in()
-    verified, trusted = gate.verified(gate.claims()), gate.core.registry.get("corporate")
+    verified, trusted = gate.verified(gate.claims()), gate.core.provider_registry.get("corporate")
     seen: list[str] = []
     event.listen(gate.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
     gate.core.sign_in.with_token(verified, trusted, WHO, reference="r", access_token=access_token)
@@ -570,7 +570,7 @@ def test_a_token_is_remembered_until_nobody_accepts_it_any_more(gate: Gate) -> N
     verified = gate.verified(claims)
     with gate.engine.connect() as connection:
         remembered = connection.execute(select(SpentToken.expires_at)).scalar_one()
-    assert remembered == acceptable_until(verified.claims, gate.core.registry.get("corporate").provider)
+    assert remembered == acceptable_until(verified.claims, gate.core.provider_registry.get("corporate").provider)
     assert remembered > claims["exp"] + 30
 
 
@@ -585,7 +585,7 @@ def test_the_providers_own_session_is_remembered_if_it_has_a_name(gate: Gate, si
 
 
 def test_an_access_token_is_a_second_session_that_is_no_browsers(gate: Gate) -> None:
-    trusted, verified = gate.core.registry.get("corporate"), gate.verified(gate.claims())
+    trusted, verified = gate.core.provider_registry.get("corporate"), gate.verified(gate.claims())
     signed_in = gate.core.sign_in.with_token(verified, trusted, WHO, reference="r", access_token=True)
     assert signed_in.access_token
     assert gate.core.sessions.find(signed_in.access_token) is None

@@ -365,13 +365,13 @@ def test_a_plain_address_is_known_as_one(email: str) -> None:
     assert is_plain_email(email)
 
 
-NO_ADDRESS: tuple[Any, ...] = (
+NO_EMAIL: tuple[Any, ...] = (
     *("", "a", "@", "a@b", "a@b.", "a@.b", "a@b..c", "a@@b.c", "a@b.c@d.e", "a b@c.d", "a@b.c ", "a@b.c\n", "\na@b.c"),
     *("ü@b.c", "a@b.ç", "a" * 251 + "@b.c", "a\x7f@b.c", None, 7, ["a@b.c"]),
 )
 
 
-@pytest.mark.parametrize("email", NO_ADDRESS)
+@pytest.mark.parametrize("email", NO_EMAIL)
 def test_anything_else_is_no_plain_address(email: Any) -> None:
     assert not is_plain_email(email)
 

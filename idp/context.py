@@ -18,7 +18,7 @@ from shared.vault import Vault
 
 
 @dataclass(frozen=True)
-class Parts:
+class Context:
     """The settings, the seams, the vault, the throttle, what counts refusals, and the clock, which tests may turn."""
 
     settings: Settings
@@ -30,6 +30,6 @@ class Parts:
     now: Callable[[], datetime]  # aware, in UTC
 
 
-def parts() -> Parts:
-    """Return the parts of the current application."""
-    return cast(Parts, current_app.extensions["idp"])
+def context() -> Context:
+    """Return the context of the current application."""
+    return cast(Context, current_app.extensions["idp"])

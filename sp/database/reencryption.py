@@ -1,6 +1,6 @@
 """Re-encrypt all secrets in the database after SP_SECRET_KEY has changed, so that the old key can be deleted.
 
-Done at each start, as long as there are fallback keys, and by `flask --app sp providers reseal`, which also says
+Done at each start, as long as there are fallback keys, and by `flask --app sp providers reencrypt`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
 otherwise a node that was not restarted yet meets values that it cannot open.
 """
@@ -26,7 +26,7 @@ log = logging.getLogger("lychgate")
 
 
 @dataclass
-class Resealed:
+class Reencrypted:
     """How many values were sealed again, had the newest key before, or cannot be opened by any key."""
 
     anew: int = 0
@@ -34,24 +34,24 @@ class Resealed:
     locked: int = 0
 
 
-def reseal(engine: Engine, vault: Vault) -> Resealed:
+def reencrypt(engine: Engine, vault: Vault) -> Reencrypted:
     """Seal what was sealed with an older key. A value that no key opens stays as it is: its key may yet be found."""
-    outcome = Resealed()
+    outcome = Reencrypted()
     with engine.execution_options(write=True).begin() as connection:
         for table, name in SEALED:
-            _reseal_table(connection, table, table.c[name], vault, outcome)
+            _reencrypt_table(connection, table, table.c[name], vault, outcome)
     if outcome.anew or outcome.locked:
         log.info("sealed again: %d values; no key opens: %d values", outcome.anew, outcome.locked)
     return outcome
 
 
-def _reseal_table(connection: Connection, table: Any, key: Any, vault: Vault, outcome: Resealed) -> None:
+def _reencrypt_table(connection: Connection, table: Any, key: Any, vault: Vault, outcome: Reencrypted) -> None:
     for identity, sealed in connection.execute(select(key, table.c.sealed)).all():
         if vault.is_newest(sealed):
             outcome.before += 1
             continue
         try:
-            fresh = vault.reseal(sealed)
+            fresh = vault.reencrypt(sealed)
         except VaultLocked:
             outcome.locked += 1
             continue

@@ -8,8 +8,8 @@ from __future__ import annotations
 from flask import Response
 
 from idp import cookies
-from idp.parts import parts
-from shared.known_devices import MAX_AGE, Devices
+from idp.context import context
+from shared.known_browsers import MAX_AGE, KnownBrowsers
 
 
 def known_device(email: str) -> str | None:
@@ -23,5 +23,5 @@ def remember(response: Response, email: str) -> None:
     cookies.write(response, cookies.DEVICE, value, max_age=MAX_AGE)
 
 
-def _devices() -> Devices:
-    return Devices(parts().settings.secret_keys, "idp device")
+def _devices() -> KnownBrowsers:
+    return KnownBrowsers(context().settings.secret_keys, "idp device")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, g, jsonify
 from flask_login import current_user
 
-from idp.parts import parts
+from idp.context import context
 from idp.stores import database
 from shared.keys import SYMMETRIC
 from shared.web import page
@@ -18,7 +18,7 @@ blueprint = Blueprint("front", __name__)
 @blueprint.get("/")
 def home() -> Response:
     """List the services that the person may open; before sign-in, those that are open to everyone."""
-    services = parts().services.all()
+    services = context().services.all()
     person = current_user.person if current_user.is_authenticated else None
     offered = [s for s in services if (s.admits(person) if person else not s.groups)]
     return page("idp/home.html", services=offered, person=person)
@@ -27,10 +27,10 @@ def home() -> Response:
 @blueprint.get("/.well-known/jwks.json")
 def jwks() -> Response:
     """Publish the public keys (RFC 7517), including keys that will sign soon and keys that signed recently."""
-    now = parts().now()
+    now = context().now()
     published = {
         jwk["kid"]: jwk
-        for service in parts().services.all()
+        for service in context().services.all()
         if service.algorithm not in SYMMETRIC
         for jwk in (key.public_jwk() for key in service.live_keys(now).keys)
     }
@@ -56,7 +56,7 @@ def healthz() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
     """Tell whether sign-in works; 503 lists what is `missing`, and `warnings` what will soon fail."""
-    missing = database.missing(parts().services)
+    missing = database.missing(context().services)
     if missing:
         return jsonify(status="not ready", missing=missing), 503
     warnings = database.warnings()

@@ -1,6 +1,6 @@
 """Encrypt all stored secrets again after IDP_SECRET_KEY has changed, so that the old key can be discarded.
 
-Done at each start, as long as there are fallback keys, and by `flask --app idp services reseal`, which also says
+Done at each start, as long as there are fallback keys, and by `flask --app idp services reencrypt`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
 otherwise a node that was not restarted yet reads values that it cannot decrypt.
 """
@@ -16,7 +16,7 @@ from shared.vault import Vault, VaultLocked
 
 
 @dataclass
-class Resealed:
+class Reencrypted:
     """How many values were encrypted again, already had the newest key, or cannot be decrypted by any key."""
 
     anew: int = 0
@@ -24,9 +24,9 @@ class Resealed:
     locked: int = 0
 
 
-def reseal(vault: Vault) -> Resealed:
+def reencrypt(vault: Vault) -> Reencrypted:
     """Encrypt again what has an older key. A value that no key decrypts stays: its key may be found later."""
-    outcome = Resealed()
+    outcome = Reencrypted()
     with writing() as session:
         for key in session.scalars(select(ServiceKeyRow)):
             key.sealed = _fresh(key.sealed, vault, outcome)
@@ -37,12 +37,12 @@ def reseal(vault: Vault) -> Resealed:
     return outcome
 
 
-def _fresh(sealed: str, vault: Vault, outcome: Resealed) -> str:
+def _fresh(sealed: str, vault: Vault, outcome: Reencrypted) -> str:
     if vault.is_newest(sealed):
         outcome.before += 1
         return sealed
     try:
-        fresh = vault.reseal(sealed)
+        fresh = vault.reencrypt(sealed)
     except VaultLocked:
         outcome.locked += 1
         return sealed

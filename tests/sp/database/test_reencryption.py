@@ -39,7 +39,7 @@ def sealed(app: Flask, table: str) -> list[str]:
 
 
 def command(app: Flask, *args: str) -> Any:
-    return app.test_cli_runner().invoke(args=["providers", "reseal", *args])
+    return app.test_cli_runner().invoke(args=["providers", "reencrypt", *args])
 
 
 def test_with_the_old_key_among_the_fallbacks_everything_opens(gateway: MakeGateway) -> None:
@@ -59,14 +59,14 @@ def test_the_keys_of_assertions_and_the_kept_keys_of_endpoints_are_sealed_anew_t
     with scripted_server(answer(json.dumps({"keys": [public.public_jwk()]}))) as server:
         settings = {"algorithm": "ES256", "jwks_url": server.url, "deliveries": ["header"]}
         app = gateway({"endpoint": settings}, SP_SECRET_KEY=OLD)
-        core_of(app).registry.get("endpoint").keys()
+        core_of(app).provider_registry.get("endpoint").keys()
     kid = core_of(app).assertions.published()[0]["kid"]
     renewed = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD)
     for table in ("assertion_key", "key_copy"):
-        assert [Vault([NEW]).open(value) for value in sealed(renewed, table)]
+        assert [Vault([NEW]).decrypt(value) for value in sealed(renewed, table)]
     alone = gateway(SP_SECRET_KEY=NEW)
     assert core_of(alone).assertions.published()[0]["kid"] == kid
-    assert core_of(alone).registry.get("endpoint").keys().keys  # its server is gone by now
+    assert core_of(alone).provider_registry.get("endpoint").keys().keys  # its server is gone by now
 
 
 def test_without_the_old_key_nothing_opens_and_nothing_is_lost(gateway: MakeGateway) -> None:
@@ -90,7 +90,7 @@ def test_the_command_seals_anew_what_another_node_sealed_meanwhile(gateway: Make
     gateway(PROVIDERS, SP_SECRET_KEY=OLD)
     app = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD)
     with core_of(app).engine.begin() as connection:
-        connection.execute(text("UPDATE provider_key SET sealed = :old"), {"old": Vault([OLD]).seal(KEY)})
+        connection.execute(text("UPDATE provider_key SET sealed = :old"), {"old": Vault([OLD]).encrypt(KEY)})
     done = command(app, "--json")
     assert (done.exit_code, json.loads(done.output)) == (0, {"anew": 1, "before": 0, "locked": 0})
     assert json.loads(command(app, "--json").output) == {"anew": 0, "before": 1, "locked": 0}
@@ -158,12 +158,12 @@ def test_a_session_outlives_the_change_of_the_secret_key(gateway: MakeGateway) -
 
 
 def test_a_seal_is_known_by_its_key() -> None:
-    value = Vault([OLD]).seal("text")
+    value = Vault([OLD]).encrypt("text")
     both = Vault([NEW, OLD])
-    assert both.open(value) == "text"
-    assert both.opens(value)
+    assert both.decrypt(value) == "text"
+    assert both.can_decrypt(value)
     assert not both.is_newest(value)
-    assert both.is_newest(both.reseal(value))
-    assert not Vault([LOST]).opens(value)
+    assert both.is_newest(both.reencrypt(value))
+    assert not Vault([LOST]).can_decrypt(value)
     with pytest.raises(VaultLocked):
-        Vault([LOST]).reseal(value)
+        Vault([LOST]).reencrypt(value)

@@ -23,14 +23,14 @@ def app(app: Flask) -> Flask:
     return app
 
 
-def reseal(app: Flask, *options: str) -> Result:
-    return app.test_cli_runner().invoke(args=["services", "reseal", *options])
+def reencrypt(app: Flask, *options: str) -> Result:
+    return app.test_cli_runner().invoke(args=["services", "reencrypt", *options])
 
 
 def test_a_start_with_the_old_key_as_fallback_seals_everything_anew(app: Flask, make_app: MakeApp) -> None:
     make_app(secret_keys=(NEW_KEY, SECRET_KEY))
     without_the_old_one = make_app(secret_keys=(NEW_KEY,))
-    assert json.loads(reseal(without_the_old_one, "--json").output) == {"anew": 0, "before": 3, "locked": 0}
+    assert json.loads(reencrypt(without_the_old_one, "--json").output) == {"anew": 0, "before": 3, "locked": 0}
 
 
 def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, make_app: MakeApp, clock: Clock) -> None:
@@ -42,7 +42,7 @@ def test_afterwards_everybody_signs_in_and_out_without_the_old_key(app: Flask, m
 
 
 def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) -> None:
-    result = reseal(app)
+    result = reencrypt(app)
     assert result.exit_code == 0
     assert result.output.startswith("Encrypted again: 0. Already encrypted with the current key: 3.")
 
@@ -50,10 +50,10 @@ def test_the_command_tells_what_it_did_and_finds_nothing_more_to_do(app: Flask) 
 def test_without_the_old_key_the_command_says_what_is_missing_and_changes_nothing(
     app: Flask, make_app: MakeApp
 ) -> None:
-    result = reseal(make_app(secret_keys=(LOST_KEY,)))
+    result = reencrypt(make_app(secret_keys=(LOST_KEY,)))
     assert result.exit_code == 1
     assert "3 keys were encrypted with an unknown key" in result.output
-    assert reseal(make_app()).exit_code == 0
+    assert reencrypt(make_app()).exit_code == 0
 
 
 def test_without_the_old_key_people_read_that_nobody_can_sign_in_and_the_log_says_why(

@@ -16,7 +16,7 @@ MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
 MAX_PEOPLE = 5  # on one browser; the one who has not signed in for longest is forgotten
 
 
-class Devices:
+class KnownBrowsers:
     """Reads and makes the cookie's value. *secret_keys*, newest first, sign it; *salt* tells two programs' apart."""
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from idp.models import CounterRow, db
-from shared.counters import SqlStorage
+from shared.rate_limit_storage import SqlStorage
 
 
 def storage(now: Callable[[], datetime]) -> SqlStorage:
