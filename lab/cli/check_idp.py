@@ -13,7 +13,7 @@ from lab.cli.token_options import KEY_HELP
 from lab.keys import KeyUnreadable, text_of
 from shared.keys import ALGORITHMS, KeyRefused, KeySet, load_key_set
 from shared.outbound import ExchangeFailed
-from shared.settings import is_web_address
+from shared.settings import is_web_url
 from sp.diagnosis.conformance import check_idp
 from sp.diagnosis.journey import Credentials
 from sp.providers.jwks_client import fetch, parse_key_set
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the findings; return 1 if one failed."""
     for name in ("url", "service", "jwks"):
-        if (value := getattr(options, name)) and not is_web_address(value):
+        if (value := getattr(options, name)) and not is_web_url(value):
             raise WrongUsage(f"{value!r} is not an http or https URL")
     provider, keys = _provider(options), _keys(options)
     service = urlsplit(options.service)

@@ -10,7 +10,7 @@ from lab.cli.token_options import add_claim_options, claims_of, read
 from lab.identity_pages import create_app
 from lab.issuing import Issuer
 from lab.server import LOOPBACK, serve_until_interrupted
-from shared.settings import is_loopback, is_web_address
+from shared.settings import is_loopback, is_web_url
 
 GATEWAY = "http://127.0.0.1:5000/sso/login/jwt"
 SECRET_BYTES = 48
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
-    if not is_web_address(options.service):
+    if not is_web_url(options.service):
         raise WrongUsage(f"--service: {options.service!r} is not an http or https URL")
     made = "" if options.key else secrets.token_urlsafe(SECRET_BYTES)
     issuer = Issuer(read(options.key or made, options.alg), claims_of(options), options.without)

@@ -9,7 +9,7 @@ from lab.attack.target import Target
 from lab.cli import WrongUsage
 from lab.cli.token_options import add_token_options, draft_of, key_of
 from lab.faults import FAULTS, Fault, UnknownFault, fault_named
-from shared.settings import is_web_address
+from shared.settings import is_web_url
 
 NOTE = (
     "Only against a service that you may test: it signs in the person, and may create accounts. What the good token "
@@ -44,7 +44,7 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
 def target_of(options: argparse.Namespace) -> Target:
     """Return the service that the options name. Raises WrongUsage."""
     for name in ("url", "start", "page"):
-        if (value := getattr(options, name)) and not is_web_address(value):
+        if (value := getattr(options, name)) and not is_web_url(value):
             raise WrongUsage(f"{value!r} is not an http or https URL")
     return Target(options.url, options.parameter, options.delivery, options.start, options.page)
 
