@@ -6,7 +6,7 @@
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
-SOURCES := $(wildcard lychgate sp idp shared run_sp.py run_idp.py tests tools bench examples)
+SOURCES := $(wildcard lychgate sp idp shared lab run_sp.py run_idp.py tests tools bench examples)
 # Two workers for two cores; an idle one takes waiting tests over, so servers and browsers are not waited for.
 WORKERS := -n 2 --dist worksteal
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
@@ -20,6 +20,7 @@ demo: .venv/.runtime-installed ## start both programs with two demo users, and p
 
 test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser
 	@tools/system-packages
+	@tools/node-packages
 	$(PY) -m pytest $(WORKERS) $(ARGS)
 
 lint: .venv/.dev-installed ## check formatting, lint rules and types

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("shared", "sp", "idp")
+PARTS = ("shared", "sp", "idp", "lab")  # the lab tests the programs from outside: it may import them, never the reverse
 NAME = "lychgate"  # what an installation is called: it imports the parts, and no part imports it
 
 # A module is pure if its docstring says so, and only there.
@@ -98,7 +98,7 @@ SQLALCHEMY_LIVES_IN = (
 )
 SQLALCHEMY = {"sqlalchemy", "flask_sqlalchemy", "alembic"}
 JOSERFC_LIVES_IN = ("shared/",)
-ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py")
+ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py", "lab/")  # the lab starts programs, each with its environment
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,12 @@ def modules(root: Path) -> list[Module]:
 
 
 def parts_that_import_one_another(root: Path) -> list[str]:
-    forbidden = {"shared": {"sp", "idp", NAME}, "sp": {"idp", NAME}, "idp": {"sp", NAME}}
+    forbidden = {
+        "shared": {"sp", "idp", "lab", NAME},
+        "sp": {"idp", "lab", NAME},
+        "idp": {"sp", "lab", NAME},
+        "lab": {NAME},
+    }
     return [
         module.at(node, f"imports {name}")
         for module in modules(root)
@@ -343,6 +348,7 @@ def test_what_is_allowed_is_not_found(rule: Rule, tmp_path: Path) -> None:
     plant(tmp_path, "sp/database/models.py", "import sqlalchemy.orm")
     plant(tmp_path, "sp/migrations/versions/0001.py", "from alembic import op")
     plant(tmp_path, "sp/config.py", "from os import environ")
+    plant(tmp_path, "lab/pair.py", "import sp, idp.people\nfrom shared.web import x\nimport os\nos.environ")
     plant(tmp_path, "idp/issuer.py", f"{PURE}\ndef issue(clock):\n    return clock.now()")
     assert rule(tmp_path) == []
 
@@ -351,6 +357,7 @@ def test_what_is_allowed_is_not_found(rule: Rule, tmp_path: Path) -> None:
     "line",
     [
         "import idp",
+        "import lab",
         "import idp.people as people",
         "from idp import people",
         "from idp.people import find",

@@ -17,7 +17,7 @@ ORNAMENTS = re.compile(
 HIDDEN = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<[^>]*>", re.DOTALL)  # of a template: what the page does not show
 THERE_IS_NONE = re.compile(r"\bthere (?:is|are) no\b", re.IGNORECASE)  # ordinary English
 
-CODE = ("shared", "idp", "sp")
+CODE = ("shared", "idp", "sp", "lab")
 
 
 def files(pattern: str) -> list[Path]:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.forging import ForgingKey, encode, forge, key_for, part
 from tests.support.cast import ALICE
-from tests.support.forging import ForgingKey, encode, forge, key_for, part
 
 ISSUER, AUDIENCE = "https://idp.example.com", "https://sp.example.com"
 ACCEPTED = "accepted"

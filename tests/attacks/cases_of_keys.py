@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from lab.forging import ALGORITHMS, ORDERS, ForgingKey, forge, key_for, part
 from tests.attacks.case import (
     ACCEPTED,
     SECOND_KEY,
@@ -25,7 +26,6 @@ from tests.attacks.case import (
     signature,
     signed_by,
 )
-from tests.support.forging import ALGORITHMS, ORDERS, ForgingKey, forge, key_for, part
 
 NOT_ALLOWED, INVALID = "algorithm_not_allowed", "signature_invalid"
 MALLORY = {name: key_for(name, "mallory") for name in ALGORITHMS}

@@ -3,6 +3,7 @@
 import json
 import string
 
+from lab.forging import encode, part
 from tests.attacks.case import (
     ACCEPTED,
     Case,
@@ -12,7 +13,6 @@ from tests.attacks.case import (
     pieces,
     text,
 )
-from tests.support.forging import encode, part
 
 MALFORMED = "token_malformed"
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"

@@ -13,10 +13,10 @@ from flask import Flask
 import idp
 import idp.config
 import sp.config
+from lab.minting import mint
 from shared.serving import command_line
 from sp import create_app
 from tests.docs.documents import DOCUMENTS, FENCE, ROOT, blocks, commands, name_of, text_of
-from tests.support.minting import mint
 
 KEY = "a secret of the documents, long enough for SHA-256"
 PASSWORD = "correct horse battery staple"

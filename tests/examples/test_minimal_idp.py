@@ -16,10 +16,10 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from playwright.sync_api import APIResponse, BrowserContext, Page, expect
 
+from lab.minting import mint
 from tests.examples.conftest import found_or_skipped
 from tests.examples.servers import EXAMPLES, running
 from tests.support.cast import ALICE, MALLORY
-from tests.support.minting import mint
 from tests.support.pair import PROVIDER, program_environment, table
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram

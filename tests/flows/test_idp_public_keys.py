@@ -3,9 +3,9 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.forging import key_for
 from tests.conftest import StartPair
 from tests.support.cast import ALICE
-from tests.support.forging import key_for
 from tests.support.journeys import open_sign_in_form, sign_in, sign_out
 from tests.support.ports import free_port
 

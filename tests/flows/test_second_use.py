@@ -7,10 +7,10 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from lab.minting import mint, profile_claims
 from tests.conftest import NewContext
 from tests.support.cast import ALICE, MALLORY, Person, stranger
 from tests.support.journeys import expect_in, expect_refusal, open_sign_in_form, sign_in
-from tests.support.minting import mint, profile_claims
 from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser

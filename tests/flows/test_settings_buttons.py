@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.minting import mint
 from tests.conftest import NewContext, StartPair
 from tests.flows.test_settings_flow import (
     create_a_provider,
@@ -18,7 +19,6 @@ from tests.flows.test_settings_flow import (
 )
 from tests.support.cast import ALICE
 from tests.support.journeys import expect_refusal
-from tests.support.minting import mint
 from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
+from lab.minting import mint, profile_claims
 from tests.conftest import BROWSER_WAIT_MS
 from tests.support.browser import Chromium
 from tests.support.cast import ALICE, MALLORY
@@ -24,7 +25,6 @@ from tests.support.journeys import (
     sign_out,
     type_password,
 )
-from tests.support.minting import mint, profile_claims
 from tests.support.pair import Pair, running_pair
 from tests.support.ports import free_port
 from tests.support.tls import Certificate, browser_arguments, find_nginx, make_certificate, terminating_tls

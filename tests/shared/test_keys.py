@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from lab.forging import ALGORITHMS, ForgingKey, encode, key_for, number
 from shared import keys
 from shared.keys import (
     MAX_KEYS,
@@ -31,7 +32,6 @@ from shared.keys import (
     public_pem,
 )
 from shared.tokens import open_signed, sign
-from tests.support.forging import ALGORITHMS, ForgingKey, encode, key_for, number
 
 RSA, EC = key_for("RS256"), key_for("ES256")
 

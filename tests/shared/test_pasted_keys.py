@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from lab.forging import key_for
 from shared.keys import KeyRefused, generate_key, load_key
 from shared.pasted_keys import JWK, PEM, what_was_pasted
 from tests.shared.test_keys import certificate
-from tests.support.forging import key_for
 
 EC, RSA = key_for("ES256"), key_for("RS256")
 EC_KEY: Any = EC.private

@@ -10,11 +10,11 @@ import jwt
 import pytest
 from joserfc.jwk import OctKey
 
+from lab.forging import ALGORITHMS, encode, forge, key_for, part
 from shared import tokens
 from shared.errors import AlgorithmNotAllowed, Rejection, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey, generate_key, key_set, load_key, load_key_set
 from shared.tokens import MAX_REMEMBERED_HEADER, open_signed, read_object, redact, sign, take_apart
-from tests.support.forging import ALGORITHMS, encode, forge, key_for, part
 
 SECRET = key_for("HS256").secret
 KEYS = load_key_set([SECRET], "HS256")

@@ -15,8 +15,8 @@ from urllib.parse import urlencode, urlsplit
 
 from sqlalchemy import create_engine, text
 
+from lab.minting import ispring_token
 from tests.support.leaks import assert_no_secret_in
-from tests.support.minting import ispring_token
 from tests.support.pair import PROVIDER, Settings, program_environment, table
 from tests.support.ports import free_port
 from tests.support.programs import RunningProgram

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from lab.minting import ispring_token
 from shared.errors import REJECTIONS, SignatureInvalid
 from shared.web import new_reference
 from sp.activity import record as activity
@@ -19,7 +20,6 @@ from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY, administrator_
 from tests.support.cast import ALICE, CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
-from tests.support.minting import ispring_token
 
 ACTIVITY = "/settings/activity"
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from lab.minting import ispring_token
 from shared.keys import generate_key, load_key, public_pem
 from shared.tokens import sign
 from sp.database.models import ProviderKey
@@ -14,7 +15,6 @@ from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of, make_gateway
-from tests.support.minting import ispring_token
 
 ADD = f"{PAGE}/keys"
 

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import insert, text
 from sqlalchemy.exc import OperationalError
 
+from lab.minting import ispring_token, mint
 from shared.errors import SeatLimitReached, StoreUnavailable
 from sp.accounts.manage import LastAdministrator
 from sp.accounts.search import PAGE_ROWS
@@ -21,7 +22,6 @@ from tests.sp.settings_support import CORPORATE, KEY, administrator_of
 from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.forms import Visitor, forms_of
 from tests.support.gateway import core_of
-from tests.support.minting import ispring_token, mint
 
 USERS = "/settings/users"
 

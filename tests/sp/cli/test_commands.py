@@ -11,6 +11,7 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
+from lab.minting import mint
 from shared import demo
 from shared.settings import SettingsRefused
 from sp.activity import audit
@@ -18,7 +19,6 @@ from tests.sp.conftest import MakeGateway
 from tests.support.cast import ALICE, CAROL
 from tests.support.fake_idp import fake_idp
 from tests.support.gateway import URL, core_of
-from tests.support.minting import mint
 
 KEY = "a secret of the cast, long enough for SHA-256"
 PROVIDERS: dict[str, dict[str, Any]] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lab.minting import mint, sign_text
 from shared.errors import Rejection
 from shared.keys import KeySet, generate_key, load_key_set
 from shared.tokens import SIGN_OUT_TYPE, sign
@@ -15,7 +16,6 @@ from sp.accounts.provisioning import read_profile
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.providers.provider import Provider, parse_provider
 from sp.signin.verification import checks_of, verify
-from tests.support.minting import mint, sign_text
 
 NOW = int(time.time())
 SECRET = b64encode(b"a secret of the cast, long enough for SHA-256").decode()

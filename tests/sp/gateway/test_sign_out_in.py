@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from lab.minting import mint
 from tests.sp.gateway.gate import PAGE, SCRIPT, Answer, Gate
 from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.gateway import URL
-from tests.support.minting import mint
 
 KEY, OTHER_KEY = "k" * 48, "o" * 48
 EVENT = "http://schemas.openid.net/event/backchannel-logout"

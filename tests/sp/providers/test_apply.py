@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from lab.forging import key_for
 from shared.keys import load_key_set
 from shared.settings import SettingsRefused
 from sp.components import Components
@@ -14,7 +15,6 @@ from sp.database.models import ProviderKey, ProviderRecord, SettingsChange
 from sp.providers.apply import Applied, ProvidersRefused
 from sp.providers.provider import ProviderRefused, parse_provider
 from tests.sp.conftest import MakeGateway
-from tests.support.forging import key_for
 from tests.support.gateway import core_of
 
 SECRET, NEWER = key_for("HS256").secret, key_for("HS256", "newer").secret

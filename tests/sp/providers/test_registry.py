@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from lab.forging import forge, key_for
 from shared.errors import (
     KeyUnavailable,
     ProviderDisabled,
@@ -18,7 +19,6 @@ from shared.keys import KeySet
 from shared.tokens import open_signed
 from sp.components import Components
 from tests.sp.conftest import MakeGateway
-from tests.support.forging import forge, key_for
 from tests.support.gateway import core_of
 
 KEY, NEWER = key_for("HS256"), key_for("HS256", "newer")

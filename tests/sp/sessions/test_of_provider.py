@@ -3,6 +3,7 @@
 import pytest
 from flask import Flask
 
+from lab.minting import ispring_token
 from sp.activity import audit
 from sp.sessions.store import API, NewSession
 from tests.sp.conftest import MakeGateway
@@ -10,7 +11,6 @@ from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administ
 from tests.support.cast import ALICE, CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
-from tests.support.minting import ispring_token
 
 END = f"{PAGE}/sessions/end"
 OTHER = {**CORPORATE, "keys": [SECOND_KEY], "default": False, "unsolicited": "accept"}

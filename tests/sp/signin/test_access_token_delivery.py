@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from lab.minting import mint
 from tests.support.cast import ALICE
 from tests.support.gateway import URL, core_of, make_gateway
-from tests.support.minting import mint
 from tests.support.question import answer_of
 
 KEY = "the shared secret of this test, forty-eight characters"

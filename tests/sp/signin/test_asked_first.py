@@ -14,10 +14,10 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
+from lab.minting import mint
 from sp.components import Components
 from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway
-from tests.support.minting import mint
 from tests.support.question import NOT_ME, answer_of
 from tests.support.stores import Redis
 

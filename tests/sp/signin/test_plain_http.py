@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from lab.minting import mint
 from tests.support.gateway import make_gateway
-from tests.support.minting import mint
 
 KEY = "the shared secret of a sample, forty-eight characters long"
 FOREIGN = {"Origin": "http://lms.example"}

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from lab.minting import mint
 from tests.support.gateway import URL, make_gateway
-from tests.support.minting import mint
 from tests.support.question import answer_of
 
 KEY = "the shared secret of a sample, forty-eight characters long"

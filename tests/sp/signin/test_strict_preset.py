@@ -8,9 +8,9 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from lab.minting import mint, profile_claims
 from tests.support.cast import ALICE
 from tests.support.gateway import core_of, make_gateway
-from tests.support.minting import mint, profile_claims
 
 KEY = "the shared secret of this test, forty-eight characters"
 ISSUER, AUDIENCE = "https://idp.example", "https://gate.example"

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import pytest
 from flask.testing import FlaskClient
 
+from lab.minting import mint
 from tests.support.gateway import make_gateway
-from tests.support.minting import mint
 
 KEY = "the shared secret of a sample, forty-eight characters long"
 ACCEPTS = {"Accept": "application/json"}

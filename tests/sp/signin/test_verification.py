@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from lab.forging import forge, key_for
 from shared.claims import Claims, find_claim
 from shared.errors import ClaimInvalid, ClaimMissing, NonceMismatch, Rejection, TokenMalformed
 from shared.keys import load_key_set
@@ -20,7 +21,6 @@ from sp.signin.verification import (
     is_plain_email,
     verify,
 )
-from tests.support.forging import forge, key_for
 
 NOW = 1_700_000_000
 KEYS = load_key_set([key_for("HS256").secret], "HS256")

@@ -9,12 +9,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from lab.minting import mint
 from shared.keys import KeySet, load_key_set
 from shared.tokens import SIGN_OUT_TYPE, sign
 from sp.redirects import add_query
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
-from tests.support.minting import mint
 
 KEY = "a secret of the cast, long enough for SHA-256"
 SIGNING: KeySet = load_key_set([KEY], "HS256")

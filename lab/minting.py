@@ -5,11 +5,23 @@ import json
 import os
 import time
 from base64 import b64encode
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
-from tests.support.cast import Person
-from tests.support.forging import forge
+from lab.forging import forge
+
+
+class Named(Protocol):
+    """A person, as far as a token names one."""
+
+    @property
+    def email(self) -> str: ...
+    @property
+    def given_name(self) -> str: ...
+    @property
+    def family_name(self) -> str: ...
+    @property
+    def groups(self) -> Sequence[str]: ...
 
 
 def mint(claims: Mapping[str, Any], key: str, header: Mapping[str, Any] | None = None) -> str:
@@ -39,7 +51,7 @@ def php_json_encode(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("/", "\\/")
 
 
-def profile_claims(person: Person, *, issuer: str, audience: str, **more: Any) -> dict[str, Any]:
+def profile_claims(person: Named, *, issuer: str, audience: str, **more: Any) -> dict[str, Any]:
     """Return the claims that our own identity provider sends for *person*; None in *more* leaves a claim out."""
     now = int(time.time())
     claims = {

@@ -8,7 +8,7 @@ import hmac
 import json
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -31,28 +31,35 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | bytes
 
 @dataclass(frozen=True)
 class ForgingKey:
-    """A key of one algorithm: a secret (bytes) or a private key."""
+    """A key of one algorithm: a secret (bytes) or a private key. `kid` is its name in headers, if it has one."""
 
     algorithm: str
-    private: PrivateKey
+    private: PrivateKey = field(repr=False)
+    kid: str = ""
 
     @property
     def secret(self) -> str:
         """The shared secret, as an administrator types it."""
-        assert isinstance(self.private, bytes)
+        if not isinstance(self.private, bytes):
+            raise TypeError(f"a key of {self.algorithm} is not a secret")
         return self.private.decode()
+
+    @property
+    def pair(self) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:
+        """The private key, with its public half. Raises TypeError for a secret."""
+        if isinstance(self.private, bytes):
+            raise TypeError(f"a key of {self.algorithm} is a secret")
+        return self.private
 
     @property
     def private_pem(self) -> str:
         """The private key as PEM."""
-        assert not isinstance(self.private, bytes)
-        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        return self.pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
     @property
     def public_pem(self) -> str:
         """The public key as PEM."""
-        assert not isinstance(self.private, bytes)
-        return self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return self.pair.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
     def material(self) -> str:
@@ -61,11 +68,11 @@ class ForgingKey:
 
     def jwk(self, **more: Any) -> dict[str, Any]:
         """Return the public key as a JWK (RFC 7517), with further members."""
-        if isinstance(self.private, rsa.RSAPrivateKey):
-            public = self.private.public_key().public_numbers()
+        pair = self.pair
+        if isinstance(pair, rsa.RSAPrivateKey):
+            public = pair.public_key().public_numbers()
             return {"kty": "RSA", "n": number(public.n), "e": number(public.e), **more}
-        assert isinstance(self.private, ec.EllipticCurvePrivateKey)
-        point, size = self.private.public_key().public_numbers(), (self.private.key_size + 7) // 8
+        point, size = pair.public_key().public_numbers(), (pair.key_size + 7) // 8
         curve = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}[self.algorithm]
         return {"kty": "EC", "crv": curve, "x": number(point.x, size), "y": number(point.y, size), **more}
 

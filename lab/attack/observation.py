@@ -1,0 +1,122 @@
+"""Decide whether an answer means that a token was accepted. Pure.
+
+A service provider does not say so in words that a program knows. So it is shown good tokens and garbage first, and
+what is the same for all good ones and different for garbage is what tells them apart. Such features are, the most
+reliable first:
+
+1. the page on which the good token ended, asked for once more with the cookies of this visit: status and redirect;
+2. the text of that page, without what changes at each visit;
+3. the cookies that only a good token sets;
+4. where the answer redirects to;
+5. the status of the answer;
+6. the names in its JSON, or its text.
+
+The first of them that tells anything decides. Only where the page of 1 and 2 looks neither signed in nor signed out
+(a name is missing on it, say) does the next feature decide. An answer that does not look like a good one is a refusal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+# What is another at each visit: long runs of letters and digits, such as nonces and references, and numbers.
+CHANGING = re.compile(r"[A-Za-z0-9_+/=-]{16,}|\d+")
+HINT = "check --key, --claim and --parameter, or begin each sign-in at the service with --start"
+MARKUP = re.compile(r"<[^<>]*>|\s+")
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer. `redirect` is where it points, without the values of the query, or empty."""
+
+    status: int
+    redirect: str
+    text: str
+
+    @property
+    def shape(self) -> str:
+        """The names in its JSON, else its text without markup and without what changes at each visit."""
+        try:
+            value = json.loads(self.text)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            return "JSON: " + " ".join(sorted(map(str, value)))
+        return " ".join(CHANGING.sub("#", MARKUP.sub(" ", self.text)).split())
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a visit with a token showed: the answer, the names of the cookies, the page asked for afterwards."""
+
+    answer: Page
+    cookies: frozenset[str]
+    end: str
+    probe: Page | None = None
+
+
+class ControlFailed(Exception):
+    """Good tokens cannot be told from garbage, so nothing can be said about bad ones. The message says why."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One thing to look at. `decides`: an answer that looks neither good nor bad is a refusal."""
+
+    name: str
+    value: Callable[[Observation], Hashable]
+    decides: bool = True
+
+
+FEATURES = (
+    Feature("the page after sign-in", lambda seen: seen.probe and (seen.probe.status, seen.probe.redirect), False),
+    Feature("the text of the page after sign-in", lambda seen: seen.probe and seen.probe.shape, False),
+    Feature("the cookies", lambda seen: seen.cookies),
+    Feature("the redirect", lambda seen: seen.answer.redirect),
+    Feature("the status", lambda seen: seen.answer.status),
+    Feature("the text of the answer", lambda seen: seen.answer.shape),
+)
+COOKIES = FEATURES[2]
+
+
+class Judgement:
+    """Tells accepted from refused, by what it was shown. Raises ControlFailed if nothing tells good from bad."""
+
+    def __init__(self, good: Sequence[Observation], bad: Sequence[Observation]) -> None:
+        self._good, self._bad = good, bad
+        sets = [seen.cookies for seen in good]
+        self._session = frozenset.intersection(*sets) - frozenset[str]().union(*(seen.cookies for seen in bad))
+        self.telling = tuple(feature for feature in FEATURES if self._tells(feature))
+        if not self.telling:
+            raise ControlFailed(self._why_nothing_tells())
+
+    def accepts(self, seen: Observation) -> tuple[bool, str]:
+        """Return whether *seen* means accepted, and the name of the feature that says so."""
+        for feature in self.telling:
+            if self._is_good(feature, seen):
+                return True, feature.name
+            if feature.decides or self._is_bad(feature, seen):
+                return False, feature.name
+        return False, "everything that tells good from bad"
+
+    def _why_nothing_tells(self) -> str:
+        if len({(seen.answer.status, seen.answer.redirect) for seen in self._good}) > 1:
+            return f"two good tokens bring different answers; {HINT}"
+        return f"a good token and garbage bring the same answer; {HINT}"
+
+    def _tells(self, feature: Feature) -> bool:
+        if feature is COOKIES:
+            return bool(self._session)
+        values = {feature.value(seen) for seen in self._good}
+        return len(values) == 1 and values.isdisjoint(feature.value(seen) for seen in self._bad)
+
+    def _is_good(self, feature: Feature, seen: Observation) -> bool:
+        if feature is COOKIES:
+            return seen.cookies >= self._session
+        return feature.value(seen) == feature.value(self._good[0])
+
+    def _is_bad(self, feature: Feature, seen: Observation) -> bool:
+        return any(feature.value(seen) == feature.value(bad) for bad in self._bad)

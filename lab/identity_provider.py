@@ -1,0 +1,104 @@
+"""An identity provider without passwords, for tests: it signs in anyone, well or with a fault, as a test decides.
+
+    with IdentityProvider("the shared secret", "http://127.0.0.1:8000/sso/jwt") as idp:
+        idp.next(user="carol@example.org", claims={"groups": ["admins"]})
+        ...                       # send the browser to idp.login_url, or to the application that does so
+
+What a sign-in is like: the request to /login-token/ says it (`user`, `fault`), else what `next` or POST /__lab__/next
+decided, else it is for the person whom this browser signed in as before. Else a page asks. The token goes to the one
+service that was given, with `return_to` and `nonce` echoed, as a real identity provider does.
+
+It gives tokens to everyone who asks, so it listens on this machine only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from lab.forging import ForgingKey
+from lab.identity_pages import Delivery, create_app
+from lab.issuing import Issuer, Sent, SignIn
+from lab.keys import read_key
+from lab.server import ServerThread
+
+__all__ = ["IdentityProvider", "Sent"]
+
+
+class IdentityProvider:
+    """Runs in a thread of this process, from `start` to `stop` or within a `with`.
+
+    *key* is a shared secret, PEM or JWK, or a key that was read. *service* is where tokens go. *claims* are in every
+    token (`iss` and `aud`, say), and *without* are in none.
+    """
+
+    def __init__(
+        self,
+        key: str | ForgingKey,
+        service: str,
+        *,
+        parameter: str = "jwt",
+        delivery: Delivery = "redirect",
+        claims: Mapping[str, Any] | None = None,
+        without: Sequence[str] = (),
+        port: int = 0,
+    ) -> None:
+        self._issuer = Issuer(key if isinstance(key, ForgingKey) else read_key(key), claims or {}, without)
+        self._server = ServerThread(create_app(self._issuer, service, parameter, delivery), port)
+
+    @property
+    def url(self) -> str:
+        """Its origin."""
+        return self._server.url
+
+    @property
+    def login_url(self) -> str:
+        """Where a service sends people to sign in."""
+        return f"{self.url}/login-token/"
+
+    @property
+    def logout_url(self) -> str:
+        """Where a service sends people to sign out."""
+        return f"{self.url}/logout"
+
+    @property
+    def key(self) -> ForgingKey:
+        """The key that signs."""
+        return self._issuer.key
+
+    @property
+    def sent(self) -> Sequence[Sent]:
+        """The tokens that were sent since the last `reset`, oldest first."""
+        return tuple(self._issuer.sent)
+
+    def add_person(self, email: str, **claims: Any) -> None:
+        """Say what else the tokens of a person hold: groups, for example."""
+        self._issuer.add_person(email, claims)
+
+    def next(
+        self, user: str = "", *, claims: Mapping[str, Any] | None = None, without: Sequence[str] = (), fault: str = ""
+    ) -> None:
+        """Decide the next sign-in that does not say itself who it is for. Raises UnknownFault, NotApplicable."""
+        self._issuer.decide(SignIn(user, claims or {}, without, fault))
+
+    def reset(self) -> None:
+        """Forget what was decided and sent, and who is signed in; keep the people and the port."""
+        self._issuer.reset()
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Finish, and free the port."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
