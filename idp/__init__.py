@@ -29,6 +29,7 @@ from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
 from idp.throttling import make_throttle
 from shared import logs, request_limits, web
+from shared.cookies import form_cookie
 from shared.private_files import exposures, make_private_folder
 from shared.schema import Engine, engine_options
 from shared.settings import SettingsRefused
@@ -111,11 +112,7 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "SECRET_KEY_FALLBACKS": list(settings.secret_keys[1:]),
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url, "IDP_DATABASE_URL"),
-        "SESSION_COOKIE_NAME": cookies.full_name(cookies.FORM, settings.https),
-        "SESSION_COOKIE_PATH": "/",
-        "SESSION_COOKIE_SECURE": settings.https,
-        "SESSION_COOKIE_HTTPONLY": True,
-        "SESSION_COOKIE_SAMESITE": "Lax",
+        **form_cookie(cookies.FORM, settings.https),
         "WTF_CSRF_SSL_STRICT": False,  # it wants a referrer, which our pages forbid to send
         "WTF_CSRF_TIME_LIMIT": None,  # a tab that was left open over lunch still works
         "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if its cookie is there; no other

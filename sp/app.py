@@ -7,6 +7,7 @@ import logging
 from flask import Flask
 
 from shared import demo, logs, request_limits, schema, web
+from shared.cookies import form_cookie
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp import config as settings
@@ -16,7 +17,7 @@ from sp.database import MIGRATIONS
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
-from sp.sessions.cookies import FormSessions
+from sp.sessions.cookies import FORM_NAME, FormSessions
 
 log = logging.getLogger("lychgate")
 
@@ -35,10 +36,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.config.update(
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
-        SESSION_COOKIE_NAME="__Host-sp_form" if config.https else "sp_form",
-        SESSION_COOKIE_SECURE=config.https,
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
+        **form_cookie(FORM_NAME, config.https),
         WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
         WTF_CSRF_TIME_LIMIT=None,
         SQLALCHEMY_DATABASE_URI=config.database_url,

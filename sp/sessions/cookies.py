@@ -1,4 +1,4 @@
-"""Name, set and read the gateway's session cookie, safe against forged duplicates."""
+"""List the gateway's cookies, and set and read that of the session, safe against forged duplicates."""
 
 from __future__ import annotations
 
@@ -8,23 +8,27 @@ import flask
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from werkzeug.wrappers import Response
 
+from shared.cookies import HOST_PREFIX, clear_cookie, full_name, set_cookie
+
+# All cookies of the gateway. What is missing here reaches the application behind it, and can be planted by it.
 NAME = "sp_session"
-SECURE_NAME = "__Host-sp_session"  # browsers take it over https only, from this very host, for every path
 PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
 LANDED_NAME = "sp_landed"
 _NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
-_OURS = re.compile(rf"(?:\A|(?<=[;,]))\s*(?:__Host-)?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)")
+_OURS = re.compile(
+    rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
+)
 # A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
 # a cookie without a name is sent back as its bare value. Behind a comma, semicolon, quote or line end stands another
 # cookie for readers that split there; a cookie of another name has nothing of the kind in it.
 # Of a pending sign-in the prefix is enough: a comma, a quote or a space behind it is part of the name in some reading.
 _PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
 _SET = re.compile(
-    rf"\A[\s=\"]*(?:__Host-)?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
-    rf"|[;,\"\s](?:__Host-)?({_PENDING}|(?:{_NAMES})(?=[\"\s]*=))",
+    rf"\A[\s=\"]*(?:{HOST_PREFIX})?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
+    rf"|[;,\"\s](?:{HOST_PREFIX})?({_PENDING}|(?:{_NAMES})(?=[\"\s]*=))",
     re.IGNORECASE,
 )
 
@@ -46,7 +50,7 @@ class FormSessions(SecureCookieSessionInterface):
 
 def session_cookie_name(https: bool) -> str:
     """Return the cookie's name for people who come over https or not."""
-    return SECURE_NAME if https else NAME
+    return full_name(NAME, https)
 
 
 def read_session_cookie(header: str, name: str) -> str | None:
@@ -72,27 +76,22 @@ def read_session_cookie(header: str, name: str) -> str | None:
 
 def set_session_cookie(response: Response, secret: str, *, https: bool) -> None:
     """Give the browser its session. The cookie ends with the browser; the session's own limits are the server's."""
-    response.set_cookie(session_cookie_name(https), secret, path="/", secure=https, httponly=True, samesite="Lax")
+    set_cookie(response, session_cookie_name(https), secret, https=https)
 
 
 def clear_session_cookie(response: Response, *, https: bool) -> None:
     """Take the session cookie from the browser."""
-    response.delete_cookie(session_cookie_name(https), path="/", secure=https, httponly=True, samesite="Lax")
+    clear_cookie(response, session_cookie_name(https), https=https)
 
 
 def read_device_cookie(header: str, *, https: bool) -> str | None:
     """Return the value of the cookie by which a browser is known in which someone has signed in before."""
-    return read_session_cookie(header, _device_cookie_name(https))
+    return read_session_cookie(header, full_name(DEVICE_NAME, https))
 
 
 def set_device_cookie(response: Response, value: str, *, max_age: int, https: bool) -> None:
     """Let the browser be known again for *max_age* seconds, as one in which somebody has signed in."""
-    name = _device_cookie_name(https)
-    response.set_cookie(name, value, max_age=max_age, path="/", secure=https, httponly=True, samesite="Lax")
-
-
-def _device_cookie_name(https: bool) -> str:
-    return f"__Host-{DEVICE_NAME}" if https else DEVICE_NAME
+    set_cookie(response, full_name(DEVICE_NAME, https), value, https=https, max_age=max_age)
 
 
 def without_ours(header: str) -> str:

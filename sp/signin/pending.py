@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
+from shared.cookies import full_name, set_cookie
+from sp.sessions.cookies import PENDING_PREFIX
+
 LIFETIME = 3600  # seconds: as long as a person may sit before the identity provider's form
 MAX_PENDING = 5  # per browser; the oldest gives way
 MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers refuse requests with larger headers
-NAME = "sp_pending_"
-TRIAL = "trial_"  # behind NAME
+TRIAL = "trial_"  # behind PENDING_PREFIX
 ELSEWHERE = -1  # in the place of a trial's account: a node of the version before reads an ordinary sign-in
 
 
@@ -54,7 +56,7 @@ class PendingSignIns:
         # itsdangerous signs with the last key of its list and verifies with all
         self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate pending sign-in")
         self._https = https
-        self._prefix = f"__Host-{NAME}" if https else NAME
+        self._prefix = full_name(PENDING_PREFIX, https)
 
     def begin(
         self,
@@ -125,8 +127,4 @@ class PendingSignIns:
                 self._set(response, name, "", 0)
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
-        # Another site posts the token here, and a cross-site post carries no SameSite=Lax cookie. None needs Secure.
-        same_site = "None" if self._https else "Lax"
-        response.set_cookie(
-            name, value, max_age=max_age, path="/", secure=self._https, httponly=True, samesite=same_site
-        )
+        set_cookie(response, name, value, https=self._https, max_age=max_age, cross_site=True)

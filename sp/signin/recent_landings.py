@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
+from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import LANDED_NAME
 
 WINDOW = 10  # seconds; a round takes one at most
@@ -26,7 +27,7 @@ class Landings:
         # itsdangerous signs with the last key of its list and verifies with all
         self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate landing")
         self._https = https
-        self._name = f"__Host-{LANDED_NAME}" if https else LANDED_NAME
+        self._name = full_name(LANDED_NAME, https)
 
     def note(self, response: Response, cookies: Mapping[str, str], return_path: str) -> None:
         """Note in *response* that the browser was signed in and sent to *return_path*."""
@@ -50,11 +51,7 @@ class Landings:
         others = [landing for landing in kept if (landing[1] == REFUSED) != (where == REFUSED)]
         alike = [landing for landing in kept if landing not in others]
         value = self._serializer.dumps([*others, *[*alike, (int(time.time()), where)][-ROUNDS:]])
-        # Another site posts the token, and a cross-site post carries no SameSite=Lax cookie. None needs Secure.
-        same_site = "None" if self._https else "Lax"
-        response.set_cookie(
-            self._name, value, max_age=WINDOW, path="/", secure=self._https, httponly=True, samesite=same_site
-        )
+        set_cookie(response, self._name, value, https=self._https, max_age=WINDOW, cross_site=True)
 
     def _read(self, cookies: Mapping[str, str]) -> list[tuple[int, str]]:
         """Return when and where. What the browser made up itself is left out."""

@@ -1,0 +1,45 @@
+"""Name cookies and set their flags: the only place that writes a Set-Cookie.
+
+Every cookie of both programs is hidden from scripts and sent for every path of this host only. Under https it is
+Secure, and its name begins with `__Host-`, which browsers accept only if it is Secure, for every path, and without a
+domain: another subdomain cannot set it (RFC 6265bis, section 4.1.3.2).
+"""
+
+from __future__ import annotations
+
+from werkzeug.wrappers import Response
+
+HOST_PREFIX = "__Host-"
+
+
+def full_name(name: str, https: bool) -> str:
+    """Return the name under which browsers know the cookie."""
+    return HOST_PREFIX + name if https else name
+
+
+def set_cookie(
+    response: Response, full_name: str, value: str, *, https: bool, max_age: int | None = None, cross_site: bool = False
+) -> None:
+    """Set the cookie until the browser is closed, or for *max_age* seconds.
+
+    With *cross_site* it comes with a form that another site posts here, which carries no SameSite=Lax cookie. None
+    needs Secure, so over http the cookie is Lax, and such a form comes without it.
+    """
+    same_site = "None" if cross_site and https else "Lax"
+    response.set_cookie(full_name, value, max_age=max_age, path="/", secure=https, httponly=True, samesite=same_site)
+
+
+def clear_cookie(response: Response, full_name: str, *, https: bool) -> None:
+    """Take the cookie from the browser."""
+    response.delete_cookie(full_name, path="/", secure=https, httponly=True, samesite="Lax")
+
+
+def form_cookie(name: str, https: bool) -> dict[str, object]:
+    """Return Flask's settings for its own signed cookie, which holds nothing but the secret of the forms."""
+    return {
+        "SESSION_COOKIE_NAME": full_name(name, https),
+        "SESSION_COOKIE_PATH": "/",
+        "SESSION_COOKIE_SECURE": https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+    }
