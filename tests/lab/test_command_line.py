@@ -35,3 +35,22 @@ def test_the_package_runs_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "lab", "--help"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     assert "COMMAND" in done.stdout
+
+
+WITHOUT_PACKAGES_OF_TESTS = """
+import importlib, pkgutil, sys
+for name in ("playwright", "httpx", "requests", "pytest"):
+    sys.modules[name] = None
+import lab.cli, lab.faults, lab.attack, lab.checks
+for package in (lab.cli, lab.faults, lab.attack, lab.checks):
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+from lab.__main__ import main
+sys.exit(main(["token", "--key", "a secret"]))
+"""
+
+
+def test_the_commands_need_no_package_of_tests() -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PACKAGES_OF_TESTS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(".") == 2
