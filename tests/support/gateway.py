@@ -1,5 +1,6 @@
 """A gateway in this process, with its real database, for tests that talk to it through Flask's test client."""
 
+import atexit
 import secrets
 import shutil
 import tempfile
@@ -39,6 +40,7 @@ TEMPLATES = CompiledTemplates()
 def _migrated() -> Path:
     """Return an empty database with every migration, made once in this process."""
     folder = Path(tempfile.mkdtemp(prefix="lychgate-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     app = create_app(config.load({"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, "SP_EXTERNAL_URL": URL}))
     engine = core_of(app).engine
     with engine.connect() as connection:
@@ -61,7 +63,6 @@ def make_gateway(folder: Path, providers: Mapping[str, Mapping[str, Any]] | None
     }
     settings = config.load({**defaults, **environ})
     own_database = folder / DATABASE
-
     if settings.database_url == f"sqlite:///{own_database}" and not own_database.exists():
         shutil.copyfile(_migrated(), own_database)
     app = create_app(settings)
