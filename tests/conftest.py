@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.pair import Pair, running_pair
+from lab.pair import Pair, running_pair
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
 
 if TYPE_CHECKING:  # Playwright is imported by the fixtures that use it: a unit test starts without it
     from playwright.sync_api import Browser, BrowserContext, Page
 
-    from tests.support.browser import Chromium
+    from lab.browser import Chromium
     from tests.support.watch import Watch
 
 BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cores
@@ -77,7 +77,7 @@ def chromium() -> Iterator[Chromium]:
     """The machine's Chromium, for a test that starts its own."""
     from playwright.sync_api import expect, sync_playwright
 
-    from tests.support.browser import Chromium
+    from lab.browser import Chromium
 
     with sync_playwright() as playwright:
         expect.set_options(timeout=BROWSER_WAIT_MS)

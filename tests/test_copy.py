@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests.support.cast import ALICE
-from tests.support.pair import SERVICE, program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, RunningProgram, flask_command
+from lab.cast import ALICE
+from lab.pair import SERVICE, program_environment, table
+from lab.ports import free_port
+from lab.programs import ROOT, RunningProgram, flask_command
 
 COPIED = ("idp", "shared", "run_idp.py", "requirements.txt")
 KEY = "the secret that the copy shares with its service"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.support.browser import Chromium
-from tests.support.cast import ALICE
-from tests.support.journeys import expect_in, open_sign_in_form, type_password
-from tests.support.pair import running_pair
+from lab.browser import Chromium
+from lab.cast import ALICE
+from lab.journeys import expect_in, open_sign_in_form, type_password
+from lab.pair import running_pair
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
 WIDTH, HEIGHT = 760, 620  # two of them fit side by side

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from lab.cast import ALICE
 from lab.forging import ForgingKey, encode, forge, key_for, part
-from tests.support.cast import ALICE
 
 ISSUER, AUDIENCE = "https://idp.example.com", "https://sp.example.com"
 ACCEPTED = "accepted"

@@ -15,14 +15,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from lab.cast import ALICE, BOB
 from lab.forging import ORDERS, encode, forge, key_for
+from lab.ports import free_port
 from shared.errors import REJECTIONS
 from sp.database.models import Account
 from sp.views.refusals import REFERENCE
 from tests.attacks.case import AUDIENCE, ISSUER
-from tests.support.cast import ALICE, BOB
 from tests.support.gateway import core_of, make_gateway
-from tests.support.ports import free_port
 
 KEY = key_for("HS256")
 CORPORATE: dict[str, Any] = {

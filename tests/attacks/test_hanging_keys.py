@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from tests.support.pair import program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
+from lab.pair import program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 
 STRANGERS = 24  # more than there are threads
 PAUSE = 0.1  # seconds between two tokens of one stranger

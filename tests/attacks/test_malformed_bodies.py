@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.pair import program_environment
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
+from lab.pair import program_environment
+from lab.ports import free_port
+from lab.programs import RunningProgram
 
 SECONDS = 30
 PROGRAMS = {"run_sp.py": ("SP", ["/login", "/sso/login/jwt", "/sso/logout/backchannel", "/sso/token", "/sso/nowhere"])}

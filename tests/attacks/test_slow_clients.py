@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import httpx
 import pytest
 
-from tests.support.pair import program_environment
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
+from lab.pair import program_environment
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from tests.support.slow_clients import HEAD, LINGERER, crowd, dribblers, seconds_until_closed
 
 DRIBBLING, LINGERING = 200, 30

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE
+from lab.journeys import expect_in, sign_in
+from lab.pair import PROVIDER, SERVICE, Pair, program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from tests.conftest import StartPair
-from tests.support.cast import ALICE
-from tests.support.journeys import expect_in, sign_in
-from tests.support.pair import PROVIDER, SERVICE, Pair, program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
 
 pytestmark = [pytest.mark.browser, pytest.mark.cluster]
 

@@ -10,10 +10,10 @@ import httpx
 import psycopg
 import pytest
 
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from sp.signin.redis_replay import RedisReplayCache
 from tests.support.gateway import core_of, make_gateway
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
 from tests.support.stores import PostgreSQL, Redis
 
 WORDS = "clock: the database is 600 seconds ahead of this machine; set both by NTP"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from lab.cast import ALICE
+from lab.pair import program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram, flask_command
 from tests.cluster.test_idp_nodes import sign_in as sign_in_at_idp
-from tests.support.cast import ALICE
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.pair import program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram, flask_command
 from tests.support.stores import PostgreSQL
 
 pytestmark = pytest.mark.cluster

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.cast import CAROL
+from lab.cast import CAROL
+from lab.programs import flask_command
 from tests.support.cluster import OPENED, Cluster, running_cluster, send
-from tests.support.programs import flask_command
 from tests.support.stores import Redis
 
 pytestmark = pytest.mark.cluster

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.cast import ALICE
-from tests.support.pair import program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram, flask_command
+from lab.cast import ALICE
+from lab.pair import program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram, flask_command
 from tests.support.stores import PostgreSQL
 
 pytestmark = pytest.mark.cluster

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import create_engine, text
 
+from lab.programs import flask_command
 from tests.support.cluster import Cluster, running_cluster
-from tests.support.programs import flask_command
 
 CACHE = 2  # seconds
 ASKED = 60  # requests, each on a connection of its own: both workers answer some of them

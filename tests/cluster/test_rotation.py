@@ -17,9 +17,9 @@ import httpx
 import jwt
 import pytest
 
+from lab.cast import ALICE
+from lab.pair import Pair, table
 from tests.conftest import StartPair
-from tests.support.cast import ALICE
-from tests.support.pair import Pair, table
 
 pytestmark = pytest.mark.cluster
 

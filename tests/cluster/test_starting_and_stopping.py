@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lab.pair import PROVIDER, SERVICE, program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from tests.support import slow_app
 from tests.support.cluster import running_cluster
-from tests.support.pair import PROVIDER, SERVICE, program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
 from tests.support.stores import PostgreSQL
 
 pytestmark = pytest.mark.cluster

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.cast import ALICE
+from lab.pair import PROVIDER, Pair, program_environment, running_pair, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from tests.examples import servers
-from tests.support.cast import ALICE
-from tests.support.pair import PROVIDER, Pair, program_environment, running_pair, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
 
 RULE = {"path": "/public/", "allow": "anyone"}
 

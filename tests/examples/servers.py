@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.programs import ROOT, private_environment
+from lab.programs import ROOT, private_environment
 
 EXAMPLES = ROOT / "examples"
 START_SECONDS = 30

@@ -7,14 +7,14 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from lab.cast import ALICE, MALLORY
+from lab.journeys import type_password
+from lab.pair import Pair
+from lab.ports import free_port
 from sp.request.identity_headers import HEADER_SETS
 from sp.routes import EXACT, FOR_MACHINES, PREFIXES
 from tests.examples import servers
 from tests.examples.conftest import STARTERS, Example
-from tests.support.cast import ALICE, MALLORY
-from tests.support.journeys import type_password
-from tests.support.pair import Pair
-from tests.support.ports import free_port
 
 DEEP_LINK = "/reports/2026?quarter=3&note=a%26b"
 FORGED = {

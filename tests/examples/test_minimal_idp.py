@@ -16,13 +16,13 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from playwright.sync_api import APIResponse, BrowserContext, Page, expect
 
+from lab.cast import ALICE, MALLORY
 from lab.minting import mint
+from lab.pair import PROVIDER, program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 from tests.examples.conftest import found_or_skipped
 from tests.examples.servers import EXAMPLES, running
-from tests.support.cast import ALICE, MALLORY
-from tests.support.pair import PROVIDER, program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
 
 WAYS = {
     # language: what makes the hash of a password, and what starts the program

@@ -9,13 +9,13 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from lab.cast import ALICE
+from lab.pair import Pair
+from lab.ports import free_port
 from tests.examples import servers
 from tests.examples.conftest import Example
 from tests.examples.test_examples import go_in
-from tests.support.cast import ALICE
 from tests.support.long_app import LongApp, long_app
-from tests.support.pair import Pair
-from tests.support.ports import free_port
 
 UPLOAD = 8 * 1024 * 1024  # bytes; nginx's own most is 1 MiB
 SECONDS = 30

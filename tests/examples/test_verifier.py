@@ -10,10 +10,10 @@ import jwt
 import pytest
 from playwright.sync_api import Page
 
+from lab.cast import ALICE
+from lab.programs import ROOT
 from tests.examples.conftest import Example
 from tests.examples.test_examples import go_in
-from tests.support.cast import ALICE
-from tests.support.programs import ROOT
 
 SITE = "https://app.example.org"
 

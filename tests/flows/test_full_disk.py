@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from lab.ports import free_port
+from lab.programs import ROOT, RunningProgram, private_environment
 from shared.disk import BELIEVED
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, RunningProgram, private_environment
 
 PROGRAMS = {"sp": "SP", "idp": "IDP"}
 WAIT = 60  # seconds: the answer is believed for a while, and the machine may be busy

@@ -7,11 +7,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from lab.cast import ALICE, MALLORY, stranger
+from lab.journeys import type_password
 from lab.minting import mint, profile_claims
-from tests.support.cast import ALICE, MALLORY, stranger
-from tests.support.journeys import type_password
-from tests.support.pair import SERVICE, Pair, Settings, running_pair, table
-from tests.support.scripted_server import answer, scripted_server
+from lab.pair import SERVICE, Pair, Settings, running_pair, table
+from lab.scripted_server import answer, scripted_server
 
 pytestmark = pytest.mark.browser
 

@@ -3,11 +3,11 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE
 from lab.forging import key_for
+from lab.journeys import open_sign_in_form, sign_in, sign_out
+from lab.ports import free_port
 from tests.conftest import StartPair
-from tests.support.cast import ALICE
-from tests.support.journeys import open_sign_in_form, sign_in, sign_out
-from tests.support.ports import free_port
 
 pytestmark = pytest.mark.browser
 

@@ -17,11 +17,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE, Person, stranger
+from lab.journeys import expect_in, press_tab_until_on, sign_in, type_password
 from lab.minting import ispring_token
+from lab.pair import Pair, running_pair
 from tests.conftest import NewContext
-from tests.support.cast import ALICE, Person, stranger
-from tests.support.journeys import expect_in, press_tab_until_on, sign_in, type_password
-from tests.support.pair import Pair, running_pair
 from tests.support.question import answer_of
 
 UNCHECKED = {"expected": "", "match": True, "required": False}

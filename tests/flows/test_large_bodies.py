@@ -9,11 +9,11 @@ from flask import Flask
 
 import idp
 from idp.config import Settings
+from lab.pair import Pair
 from tests.sp.conftest import MakeGateway
 from tests.sp.conftest import gateway as gateway
 from tests.sp.settings_support import CORPORATE, PAGE, administrator_of
 from tests.support.gateway import make_gateway
-from tests.support.pair import Pair
 
 MOST = 32 * 1024  # bytes
 FORM = "application/x-www-form-urlencoded"

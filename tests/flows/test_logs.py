@@ -11,12 +11,12 @@ import httpx
 import pytest
 from playwright.sync_api import Page
 
+from lab.cast import ALICE, stranger
+from lab.journeys import sign_in, sign_out
+from lab.leaks import TOKEN_LIKE, assert_no_secret_in
 from lab.minting import mint, profile_claims
-from tests.support.cast import ALICE, stranger
+from lab.pair import Pair
 from tests.support.cluster import running_cluster
-from tests.support.journeys import sign_in, sign_out
-from tests.support.leaks import TOKEN_LIKE, assert_no_secret_in
-from tests.support.pair import Pair
 
 HEADERS = {"Accept": "text/html"}
 

@@ -8,11 +8,11 @@ import pytest
 import idp
 from idp.config import Settings
 from idp.stores.database import hang_up
-from tests.support.cast import ALICE, CAROL, MALLORY
+from lab.cast import ALICE, CAROL, MALLORY
+from lab.pair import table
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of, make_gateway
 from tests.support.odd_input import Sent, sweep
-from tests.support.pair import table
 
 KEY = "a secret of the cast, long enough for SHA-256"
 PROVIDER: dict[str, Any] = {"default": True, "keys": [KEY], "login_url": "http://127.0.0.1:1/"}

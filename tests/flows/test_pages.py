@@ -11,10 +11,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 
+from lab.cast import ALICE
+from lab.journeys import sign_in
+from lab.pair import Pair
 from tests.conftest import NewContext
-from tests.support.cast import ALICE
-from tests.support.journeys import sign_in
-from tests.support.pair import Pair
 from tests.support.tour import tour
 from tests.support.watch import Watch
 

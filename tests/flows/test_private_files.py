@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram, flask_command
+from lab.ports import free_port
+from lab.programs import RunningProgram, flask_command
 
 PROGRAMS = {"sp": "SP", "idp": "IDP"}
 

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.browser import Chromium
+from lab.cast import ALICE, stranger
+from lab.journeys import expect_in, expect_refusal, open_sign_in_form, type_password
 from lab.minting import mint, profile_claims
-from tests.support.browser import Chromium
-from tests.support.cast import ALICE, stranger
-from tests.support.journeys import expect_in, expect_refusal, open_sign_in_form, type_password
-from tests.support.pair import Pair
+from lab.pair import Pair
 from tests.support.watch import Watch
 
 pytestmark = pytest.mark.browser

@@ -7,11 +7,11 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from lab.cast import ALICE, MALLORY, Person, stranger
+from lab.journeys import expect_in, expect_refusal, open_sign_in_form, sign_in
 from lab.minting import mint, profile_claims
+from lab.pair import Pair
 from tests.conftest import NewContext
-from tests.support.cast import ALICE, MALLORY, Person, stranger
-from tests.support.journeys import expect_in, expect_refusal, open_sign_in_form, sign_in
-from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE
+from lab.journeys import expect_refusal
 from lab.minting import mint
+from lab.pair import Pair
 from tests.conftest import NewContext, StartPair
 from tests.flows.test_settings_flow import (
     create_a_provider,
@@ -17,9 +20,6 @@ from tests.flows.test_settings_flow import (
     serve,
     sign_alice_in,
 )
-from tests.support.cast import ALICE
-from tests.support.journeys import expect_refusal
-from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser
 

@@ -11,10 +11,10 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, ViewportSize, expect
 
+from lab.cast import ALICE, CAROL, MALLORY
+from lab.journeys import expect_refusal, type_password
+from lab.pair import Pair, table
 from tests.conftest import NewContext
-from tests.support.cast import ALICE, CAROL, MALLORY
-from tests.support.journeys import expect_refusal, type_password
-from tests.support.pair import Pair, table
 
 pytestmark = pytest.mark.browser
 

@@ -5,10 +5,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE, BOB, MALLORY
+from lab.journeys import expect_in, open_sign_in_form, sign_in, type_password
+from lab.pair import Pair
 from tests.conftest import NewContext, StartPair
-from tests.support.cast import ALICE, BOB, MALLORY
-from tests.support.journeys import expect_in, open_sign_in_form, sign_in, type_password
-from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser
 

@@ -3,10 +3,10 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import ALICE, MALLORY
+from lab.journeys import expect_in, open_sign_in_form, sign_in, sign_out
+from lab.pair import Pair
 from tests.conftest import NewContext
-from tests.support.cast import ALICE, MALLORY
-from tests.support.journeys import expect_in, open_sign_in_form, sign_in, sign_out
-from tests.support.pair import Pair
 
 pytestmark = pytest.mark.browser
 

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.cast import Person, stranger
+from lab.journeys import type_password
+from lab.pair import Pair, add_people, running_pair, table
 from shared.keys import generate_key, public_pem
-from tests.support.cast import Person, stranger
-from tests.support.journeys import type_password
-from tests.support.pair import Pair, add_people, running_pair, table
 
 SESSION_CACHE = 5  # seconds; the default of SP_SESSION_CACHE
 UNCHECKED = {"expected": "", "match": True, "required": False}

@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
-from lab.minting import mint, profile_claims
-from tests.conftest import BROWSER_WAIT_MS
-from tests.support.browser import Chromium
-from tests.support.cast import ALICE, MALLORY
-from tests.support.journeys import (
+from lab.browser import Chromium
+from lab.cast import ALICE, MALLORY
+from lab.journeys import (
     expect_in,
     open_sign_in_form,
     press_tab_until_on,
@@ -25,8 +23,10 @@ from tests.support.journeys import (
     sign_out,
     type_password,
 )
-from tests.support.pair import Pair, running_pair
-from tests.support.ports import free_port
+from lab.minting import mint, profile_claims
+from lab.pair import Pair, running_pair
+from lab.ports import free_port
+from tests.conftest import BROWSER_WAIT_MS
 from tests.support.tls import Certificate, browser_arguments, find_nginx, make_certificate, terminating_tls
 from tests.support.watch import Watch
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.forging import key_for
-from tests.support.ports import free_port
+from lab.ports import free_port
 
 SERVICES = Path(__file__).parent / "services"
 ROOT = Path(__file__).resolve().parents[2]

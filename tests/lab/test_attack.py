@@ -12,13 +12,13 @@ from werkzeug.wrappers import Response
 from lab.__main__ import main
 from lab.faults import FAULTS
 from lab.forging import key_for
+from lab.ports import free_port
 from lab.server import ServerThread
 from tests.lab.conftest import with_jose, with_php
 from tests.lab.services import by_hand, with_pyjwt
 from tests.lab.services.by_hand import Holes
 from tests.lab.services.with_pyjwt import careful
 from tests.support.gateway import make_gateway
-from tests.support.ports import free_port
 
 SECRET = "a secret of the tests, long enough for SHA-256"
 RSA = key_for("RS256")

@@ -14,17 +14,17 @@ from flask import Flask, make_response, request
 from werkzeug.wrappers import Response
 
 from lab.__main__ import main
+from lab.cast import ALICE
 from lab.checks.service_provider import SPELLINGS, leads_elsewhere
 from lab.cli.findings import junit
+from lab.fake_idp import FakeIdp, fake_idp
 from lab.forging import key_for
+from lab.ports import free_port
+from lab.scripted_server import ScriptedServer, answer, scripted_server
 from lab.server import ServerThread
 from sp.diagnosis.inspector import Finding
 from tests.lab.services import with_pyjwt
-from tests.support.cast import ALICE
-from tests.support.fake_idp import FakeIdp, fake_idp
 from tests.support.gateway import make_gateway
-from tests.support.ports import free_port
-from tests.support.scripted_server import ScriptedServer, answer, scripted_server
 
 SECRET = "a secret of the tests, long enough for SHA-256"
 SERVICE = "http://127.0.0.1:9/sso/jwt"

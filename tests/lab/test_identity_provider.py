@@ -22,9 +22,9 @@ from lab.__main__ import main
 from lab.faults import FAULTS, NotApplicable, UnknownFault
 from lab.forging import key_for
 from lab.identity_provider import IdentityProvider
+from lab.ports import free_port
 from lab.server import ServerThread
 from tests.support.gateway import make_gateway
-from tests.support.ports import free_port
 
 SECRET = "a secret of the tests, long enough for SHA-256"
 SERVICE = "http://127.0.0.1:9/sso/jwt"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.programs import ROOT
 from shared.cli_output import fail, print_json, print_table
 from sp import create_app
 from sp.config import load
-from tests.support.programs import ROOT
 
 ROWS = [
     {"name": "Alice", "groups": ["staff", "board"], "active": True, "id": 1},

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from werkzeug.wrappers import Response
 
+from lab.programs import ROOT
 from shared.cookies import clear_cookie, form_cookie, full_name, set_cookie
 from sp.sessions import cookies as cookies_of_the_gateway
 from sp.sessions.cookies import ours_set_by, without_ours
-from tests.support.programs import ROOT
 
 FLAGS = "shared/cookies.py"
 NAMES = "sp/sessions/cookies.py"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.programs import private_environment
+from lab.programs import private_environment
 
 WITHOUT_EXTRAS = "import sys; sys.modules['redis'] = sys.modules['psycopg'] = None\n"
 START = WITHOUT_EXTRAS + "from lychgate.__main__ import main; main(sys.argv[1:])"

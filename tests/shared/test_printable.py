@@ -7,8 +7,8 @@ import unicodedata
 
 import pytest
 
+from lab.programs import ROOT
 from shared.printable import printable, printable_cell, printable_json
-from tests.support.programs import ROOT
 
 
 def test_every_character_is_written_as_itself_or_as_an_escape_that_prints() -> None:

@@ -15,12 +15,12 @@ import httpx
 import pytest
 from gunicorn.config import Config
 
+from lab.pair import program_environment
+from lab.ports import free_port
+from lab.programs import ROOT, RunningProgram, private_environment
 from shared.connections import ClientSocket, Connection
 from shared.threads import Threads
 from shared.worker import Worker
-from tests.support.pair import program_environment
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, RunningProgram, private_environment
 from tests.support.slow_clients import crowd
 from tests.support.small_server import LARGE
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from flask import Flask
 
+from lab.cast import CAROL
 from sp.providers.rows import StoredProvider
-from tests.support.cast import CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 

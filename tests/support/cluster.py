@@ -15,11 +15,11 @@ from urllib.parse import urlencode, urlsplit
 
 from sqlalchemy import create_engine, text
 
+from lab.leaks import assert_no_secret_in
 from lab.minting import ispring_token
-from tests.support.leaks import assert_no_secret_in
-from tests.support.pair import PROVIDER, Settings, program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram
+from lab.pair import PROVIDER, Settings, program_environment, table
+from lab.ports import free_port
+from lab.programs import RunningProgram
 
 REQUEST_SECONDS = 30
 OPENED, REPLAYED, FAILED = "opened", "replayed", "failed"

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, private_environment
+from lab.ports import free_port
+from lab.programs import ROOT, private_environment
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
 from werkzeug.test import TestResponse
 
-from tests.support.cast import CAROL, Person
+from lab.cast import CAROL, Person
 
 
 @dataclass

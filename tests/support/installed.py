@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.programs import private_environment
+from lab.programs import private_environment
 
 SECONDS = 120  # for a command, on a busy machine
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psycopg
 import redis
 
-from tests.support.ports import free_port
+from lab.ports import free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 30

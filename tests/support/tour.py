@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from playwright.sync_api import Page, expect
 
-from tests.support.cast import ALICE, CAROL, MALLORY
-from tests.support.journeys import open_sign_in_form, sign_in, type_password
-from tests.support.pair import PROVIDER, Pair
+from lab.cast import ALICE, CAROL, MALLORY
+from lab.journeys import open_sign_in_form, sign_in, type_password
+from lab.pair import PROVIDER, Pair
 
 LONG_PATH = "/courses/seventeen/" + "a-part-that-is-longer-than-a-telephone-is-wide/" * 2
 PUBLIC_PATH, ADMINISTRATORS_PATH = "/public/notice", "/vault/keys"

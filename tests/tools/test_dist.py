@@ -12,8 +12,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lab.programs import ROOT
 from lychgate import __version__
-from tests.support.programs import ROOT
 from tools import dist
 from tools.one_name import NAME, PARTS
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from lab.cast import ALICE
+from lab.pair import program_environment, table
+from lab.ports import free_port
+from lab.programs import ROOT
 from lychgate import __version__
 from tests.examples.servers import running
-from tests.support.cast import ALICE
 from tests.support.demo import Demo, sign_in
 from tests.support.installed import SECONDS, Installed, without_the_checkout
-from tests.support.pair import program_environment, table
-from tests.support.ports import free_port
-from tests.support.programs import ROOT
 from tools.one_name import OneName
 
 if TYPE_CHECKING:

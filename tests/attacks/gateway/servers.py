@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, private_environment
+from lab.ports import free_port
+from lab.programs import ROOT, private_environment
 
 START_SECONDS = 60
 BIN = Path(sys.executable).parent

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from lab.cast import ALICE, CAROL
 from tests.attacks.gateway.raw import Reply
-from tests.support.cast import ALICE, CAROL
 
 RULES: list[dict[str, Any]] = [
     {"path": "/public/", "allow": "anyone"},

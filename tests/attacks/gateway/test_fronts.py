@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab.cast import ALICE, CAROL
+from lab.pair import table as toml_table
+from lab.ports import free_port
 from sp.request.identity_headers import HEADER_SETS
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
 from tests.attacks.gateway.servers import BARE, running
 from tests.examples import servers as fronts
 from tests.sp.gateway.gate import make_gate
-from tests.support.cast import ALICE, CAROL
-from tests.support.pair import table as toml_table
-from tests.support.ports import free_port
 
 PAGE = b"Accept: text/html"
 UNNAMED = {"HTTP_REMOTE__USER"}  # nginx takes out what is named, and nobody takes two dashes for one

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from lab.cast import ALICE, CAROL
+from lab.pair import table as toml_table
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
 from tests.attacks.gateway.servers import PROTECTED, SERVERS, running
 from tests.sp.gateway.gate import make_gate
-from tests.support.cast import ALICE, CAROL
-from tests.support.pair import table as toml_table
 
 PAGE = b"Accept: text/html"
 

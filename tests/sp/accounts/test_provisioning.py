@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from lab.cast import ALICE, MALLORY
 from shared.claims import Claims
 from shared.errors import (
     ClaimInvalid,
@@ -19,7 +20,6 @@ from shared.errors import (
 from sp.accounts.provisioning import AccountState, Admit, Create, Profile, decide, read_profile
 from sp.emails import email_key
 from sp.providers.provider import Provider, parse_provider
-from tests.support.cast import ALICE, MALLORY
 
 CLAIMS: dict[str, Any] = {
     "sub": "a-1",

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, insert, text
 
+from lab.cast import ALICE, CAROL
 from shared import folding
 from shared.errors import ClaimInvalid, Rejection, SignatureInvalid, TokenMalformed, TokenMissing, UserUnknown
 from shared.folding import BURST, KIND_BURST
@@ -21,7 +22,6 @@ from sp.activity.record import Visitor
 from sp.components import Components
 from sp.database.models import Activity, Counter, SessionRecord, SettingsChange, SpentToken
 from sp.signin import cleanup as housekeeping
-from tests.support.cast import ALICE, CAROL
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL
 

@@ -8,6 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from lab.cast import ALICE, CAROL
 from lab.minting import ispring_token
 from shared.errors import REJECTIONS, SignatureInvalid
 from shared.web import new_reference
@@ -17,7 +18,6 @@ from sp.activity.record import Visitor as From
 from sp.activity.search import PAGE_ROWS
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY, administrator_of
-from tests.support.cast import ALICE, CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 

@@ -10,6 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from lab.cast import ALICE, CAROL, Person
 from sp.admin.hints import GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
 from sp.providers.presets import PRESETS
@@ -17,7 +18,6 @@ from sp.providers.provider import ACCESS_TOKEN_DELIVERIES, DELIVERIES, UNSOLICIT
 from sp.providers.rows import load_one
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
-from tests.support.cast import ALICE, CAROL, Person
 from tests.support.forms import Visitor, forms_of
 from tests.support.gateway import core_of
 

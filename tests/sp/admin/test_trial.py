@@ -11,10 +11,10 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from lab.cast import ALICE, CAROL, Person
 from lab.minting import mint, sign_text
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of
-from tests.support.cast import ALICE, CAROL, Person
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 

@@ -10,6 +10,7 @@ from flask import Flask
 from sqlalchemy import insert, text
 from sqlalchemy.exc import OperationalError
 
+from lab.cast import ALICE, CAROL, MALLORY
 from lab.minting import ispring_token, mint
 from shared.errors import SeatLimitReached, StoreUnavailable
 from sp.accounts.manage import LastAdministrator
@@ -19,7 +20,6 @@ from sp.database.models import Account, Identity
 from sp.emails import email_key
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
-from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.forms import Visitor, forms_of
 from tests.support.gateway import core_of
 

@@ -11,13 +11,13 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text
 
+from lab.cast import ALICE, CAROL
+from lab.fake_idp import fake_idp
 from lab.minting import mint
 from shared import demo
 from shared.settings import SettingsRefused
 from sp.activity import audit
 from tests.sp.conftest import MakeGateway
-from tests.support.cast import ALICE, CAROL
-from tests.support.fake_idp import fake_idp
 from tests.support.gateway import URL, core_of
 
 KEY = "a secret of the cast, long enough for SHA-256"

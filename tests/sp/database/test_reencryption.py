@@ -9,14 +9,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from lab.cast import CAROL
 from lab.minting import mint
+from lab.scripted_server import answer, scripted_server
 from shared.keys import generate_key, load_key
 from shared.vault import Vault, VaultLocked
 from tests.sp.conftest import MakeGateway
-from tests.support.cast import CAROL
 from tests.support.forms import forms_of
 from tests.support.gateway import core_of
-from tests.support.scripted_server import answer, scripted_server
 
 OLD, NEW, LOST = "o" * 48, "n" * 48, "l" * 48
 KEY = "a secret of the cast, long enough for SHA-256"

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from lab.cast import ALICE
+from lab.fake_idp import FakeIdp, fake_idp
+from lab.pair import Pair
+from lab.scripted_server import ScriptedServer, answer
 from shared.keys import load_key_set
 from sp.diagnosis.conformance import check_idp, grade
 from sp.diagnosis.inspector import Finding
 from sp.diagnosis.journey import Credentials
 from sp.providers.provider import Provider, parse_provider
-from tests.support.cast import ALICE
-from tests.support.fake_idp import FakeIdp, fake_idp
-from tests.support.pair import Pair
-from tests.support.scripted_server import ScriptedServer, answer
 
 GATE = "http://127.0.0.1:9"  # nobody listens there: nothing may reach the gateway
 PATHS = ("/sso/login/jwt", "/access/jwt")

@@ -11,14 +11,14 @@ from typing import Any
 
 from sqlalchemy import event, insert, select, update
 
+from lab.cast import Person
+from lab.pair import table
 from sp.components import Components
 from sp.database.models import Account
 from sp.emails import email_key
 from sp.gateway import Gateway
 from sp.sessions.store import BROWSER, NewSession
-from tests.support.cast import Person
 from tests.support.gateway import core_of, make_gateway
-from tests.support.pair import table
 
 HOST = "127.0.0.1:5000"
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}

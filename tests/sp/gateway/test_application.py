@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lab.pair import program_environment
+from lab.ports import free_port
+from lab.programs import ROOT, RunningProgram
 from sp.gateway import Gateway
 from tests.sp.gateway.gate import make_gate
-from tests.support.pair import program_environment
-from tests.support.ports import free_port
-from tests.support.programs import ROOT, RunningProgram
 
 ANYONE = '[[rules]]\npath = "/"\nallow = "anyone"\neverything = true\n'
 SECONDS = 10

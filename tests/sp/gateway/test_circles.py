@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from werkzeug.wrappers import Response
 
+from lab.cast import ALICE, CAROL
 from lab.minting import ispring_token
 from sp.signin.recent_landings import Landings
 from tests.sp.gateway.gate import HOST, Gate
-from tests.support.cast import ALICE, CAROL
 
 KEY = "k" * 48
 BASE = f"http://{HOST}"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from lab.cast import ALICE
 from sp.sessions.cookies import ours_set_by
 from tests.sp.gateway.gate import HOST, PAGE, Gate, call, make_gate
-from tests.support.cast import ALICE
 
 OURS = [
     "sp_session=x; Path=/",

@@ -6,9 +6,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from lab.cast import ALICE, BOB, CAROL
 from sp.policy.decision import Policy, Rule, Verdict
 from tests.sp.gateway.gate import HOST, PAGE, SCRIPT, Answer, Gate
-from tests.support.cast import ALICE, BOB, CAROL
 
 FORM = {"Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
 SKINS = ("in process", "forward", "nginx")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
+from lab.cast import ALICE, BOB, CAROL
 from tests.sp.gateway.gate import Gate
-from tests.support.cast import ALICE, BOB, CAROL
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import jwt
 import pytest
 from sqlalchemy import update
 
+from lab.cast import ALICE, CAROL, Person
 from sp.database.models import AssertionKey
 from tests.sp.gateway.gate import HOST, PAGE, SCRIPT, Answer, Gate, make_gate
-from tests.support.cast import ALICE, CAROL, Person
 from tests.support.gateway import URL
 
 FORWARD = {

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.cast import ALICE
 from tests.sp.gateway.gate import HOST, PAGE, SCRIPT, Gate
-from tests.support.cast import ALICE
 
 HTTPS = "https://gate.example"
 

@@ -5,9 +5,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from lab.cast import ALICE, CAROL, Person
 from sp.request.identity_headers import HEADER_SETS, IdentityHeaderFilter, Sender, encode
 from tests.sp.gateway.gate import PAGE, Gate
-from tests.support.cast import ALICE, CAROL, Person
 
 SPELLINGS = """
 Remote-User Remote_User REMOTE-USER remote.user Remote-Email Remote-Name Remote-Groups Remote--User

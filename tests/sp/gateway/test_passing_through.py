@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lab.cast import ALICE
 from tests.sp.gateway.gate import HOST, PAGE, SCRIPT, Gate, call, make_gate
-from tests.support.cast import ALICE
 
 UPLOAD = 64 * 1024 * 1024
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from lab.cast import ALICE, CAROL
 from sp.policy.raw_path import other_spellings, spelled
 from tests.sp.gateway.gate import PAGE, Gate
-from tests.support.cast import ALICE, CAROL
 
 RULES: list[dict[str, Any]] = [
     {"path": "/public/", "allow": "anyone"},

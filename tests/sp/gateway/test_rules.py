@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from lab.programs import ROOT, private_environment
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules, warnings
 from sp.routes import Routes
-from tests.support.programs import ROOT, private_environment
 
 GOOD: dict[str, Any] = {"path": "/reports/", "methods": ["GET", "HEAD"], "allow": {"groups": ["staff"]}}
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
+from lab.cast import ALICE, CAROL
 from sp.database.models import SessionRecord
 from tests.sp.gateway.gate import PAGE, SCRIPT, Gate, unknown_secret
-from tests.support.cast import ALICE, CAROL
 
 _session: Any = SessionRecord.__table__
 

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from lab.cast import ALICE, CAROL, MALLORY
 from lab.minting import mint
 from tests.sp.gateway.gate import PAGE, SCRIPT, Answer, Gate
-from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.gateway import URL
 
 KEY, OTHER_KEY = "k" * 48, "o" * 48

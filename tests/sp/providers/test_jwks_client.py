@@ -26,6 +26,7 @@ from sqlalchemy import select, update
 
 import shared.outbound
 from lab.minting import mint
+from lab.scripted_server import Handler, ScriptedServer, answer, scripted_server
 from shared.errors import KeyUnavailable
 from shared.keys import KeySet, TokenKey, generate_key, load_key, public_pem
 from shared.outbound import ExchangeFailed, exchange
@@ -35,7 +36,6 @@ from sp.providers import jwks_client as jwks
 from sp.providers.jwks_client import FRESH, RETRY, STALE, UNKNOWN_KEY, KeyEndpoint, parse_key_set
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
-from tests.support.scripted_server import Handler, ScriptedServer, answer, scripted_server
 
 PEMS = {algorithm: [generate_key(algorithm) for _ in range(2)] for algorithm in ("ES256", "RS256")}
 ALICE_KEY, SECOND_KEY = (load_key(pem, "ES256") for pem in PEMS["ES256"])

@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import text
 
+from lab.cast import ALICE
 from lab.minting import mint
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
-from tests.support.cast import ALICE
 from tests.support.forms import Visitor
 from tests.support.gateway import URL, core_of
 

@@ -3,12 +3,12 @@
 import pytest
 from flask import Flask
 
+from lab.cast import ALICE, CAROL
 from lab.minting import ispring_token
 from sp.activity import audit
 from sp.sessions.store import API, NewSession
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of
-from tests.support.cast import ALICE, CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 

@@ -6,10 +6,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from lab.cast import ALICE, BOB, CAROL
 from sp.sessions.store import BROWSER
 from tests.sp.conftest import MakeGateway
 from tests.sp.sessions.test_ending_together import PROVIDER, SignedIn, sign_in, token
-from tests.support.cast import ALICE, BOB, CAROL
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, func, insert, select, text
 
+from lab.cast import ALICE, BOB
 from shared.errors import StoreUnavailable
 from sp.database.models import Account, SessionRecord
 from sp.sessions.listing import SessionFinder
 from sp.sessions.store import API, BROWSER, MAX_CACHED, NewSession, Session, SessionStore, hash_id
-from tests.support.cast import ALICE, BOB
 from tests.support.gateway import core_of, make_gateway
 
 IDLE, LIFETIME = 600, 7200

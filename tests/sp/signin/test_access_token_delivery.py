@@ -10,8 +10,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from lab.cast import ALICE
 from lab.minting import mint
-from tests.support.cast import ALICE
 from tests.support.gateway import URL, core_of, make_gateway
 from tests.support.question import answer_of
 

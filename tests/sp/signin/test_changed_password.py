@@ -4,12 +4,12 @@ import pytest
 from argon2 import PasswordHasher
 from sqlalchemy import text
 
+from lab.cast import CAROL
 from shared.passwords import needs_rehash
 from sp.accounts.manage import PasswordChanged
 from sp.activity.record import Visitor
 from sp.sessions.store import NewSession
 from tests.sp.conftest import MakeGateway
-from tests.support.cast import CAROL
 from tests.support.gateway import core_of
 
 NEW = "another-key-for-the-warden-9"

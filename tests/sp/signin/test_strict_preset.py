@@ -8,8 +8,8 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 
+from lab.cast import ALICE
 from lab.minting import mint, profile_claims
-from tests.support.cast import ALICE
 from tests.support.gateway import core_of, make_gateway
 
 KEY = "the shared secret of this test, forty-eight characters"

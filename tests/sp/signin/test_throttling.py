@@ -11,13 +11,13 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from lab.cast import ALICE, CAROL, MALLORY
 from shared.known_browsers import MAX_AGE, MAX_PEOPLE, KnownBrowsers
 from shared.throttling import PER_ACCOUNT, PER_DEVICE, PER_IP, account_key
 from sp.emails import email_key
 from sp.signin.cleanup import Housekeeping
 from sp.signin.throttling import make_throttle
 from tests.sp.conftest import MakeGateway
-from tests.support.cast import ALICE, CAROL, MALLORY
 from tests.support.forms import forms_of, text_of
 from tests.support.gateway import core_of
 

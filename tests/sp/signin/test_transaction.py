@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, func, select, text, update
 from sqlalchemy.exc import OperationalError
 
+from lab.cast import ALICE, MALLORY
 from lab.forging import forge, key_for
 from shared.errors import (
     ClaimInvalid,
@@ -36,7 +37,6 @@ from sp.database.models import Account, Activity, Identity, ProviderKey, Session
 from sp.sessions.store import API
 from sp.signin.transaction import SignedIn
 from sp.signin.verification import Verified, acceptable_until, verify
-from tests.support.cast import ALICE, MALLORY
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis
 

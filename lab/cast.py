@@ -33,5 +33,5 @@ MALLORY = Person("mallory@example.com", "wolf-at-the-gate-666", "Mallory", "Mall
 
 
 def stranger() -> Person:
-    """Return somebody of whom nobody has heard yet."""
+    """Return a person with a new e-mail address, who has no password."""
     return Person(f"stranger-{secrets.token_hex(4)}@example.com", "no-password-anywhere", "Sam", "Stranger")

@@ -9,9 +9,9 @@ from html import escape
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from lab.cast import ALICE
 from lab.minting import mint
-from tests.support.cast import ALICE
-from tests.support.scripted_server import Handler, ScriptedServer, answer, scripted_server
+from lab.scripted_server import Handler, ScriptedServer, answer, scripted_server
 
 FORM = '<title>Sign in</title><form method="post"><input type="hidden" name="once" value="{once}">{inputs}</form>'
 EMAIL = '<input name="email" type="email">'

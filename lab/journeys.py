@@ -2,8 +2,8 @@
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.cast import Person
-from tests.support.pair import Pair
+from lab.cast import Person
+from lab.pair import Pair
 
 MOST_STOPS = 30  # on a page: with more, nobody would go on by keyboard
 

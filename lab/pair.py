@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
 
-from tests.support.cast import ALICE, BOB, CAROL, MALLORY, Person
-from tests.support.leaks import assert_no_secret_in
-from tests.support.ports import free_port
-from tests.support.programs import RunningProgram, flask_command, flask_commands
+from lab.cast import ALICE, BOB, CAROL, MALLORY, Person
+from lab.leaks import assert_no_secret_in
+from lab.ports import free_port
+from lab.programs import RunningProgram, flask_command, flask_commands
 
 PROVIDER = "corporate"  # the identity provider, as the gateway calls it
 SERVICE = "gateway"  # the gateway, as the identity provider calls it
