@@ -1,7 +1,7 @@
-"""A real identity provider and a real gateway that know each other, as an administrator would configure them.
+"""Run a real identity provider and a real gateway that know each other, each as a process.
 
-Both are set up through their TOML files and command lines, with secrets of their own: the deployed way, not
-the demo's.
+Both are set up through their TOML files and command lines, with new secrets, as an administrator does it. For tests of
+an application `lab.pytest_plugin` is faster: it runs both programs in the test's process.
 """
 
 import json

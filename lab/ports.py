@@ -1,8 +1,8 @@
-"""Ports for servers that live as long as a test.
+"""Choose ports for servers that live as long as a test.
 
-The two programs must know each other's address before either starts, so ports are chosen ahead of use.
-Each xdist worker takes them from a range of its own, below the range from which the system serves outgoing
-connections: nothing else on the machine picks one up between the choice and its use.
+The two programs must know each other's URL before either starts, so ports are chosen ahead of use. Each xdist worker
+has another range, below the range from which the system serves outgoing connections: nothing else on the machine takes
+one between the choice and its use.
 """
 
 import os

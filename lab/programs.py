@@ -1,7 +1,8 @@
-"""The two programs as their users run them: real processes on free ports, with private state.
+"""Run the two programs as their users run them: real processes on free ports, with private state.
 
-Nothing is inherited from the developer's own settings: variables named SP_… and IDP_… are dropped, and the
-programs run in a private folder, where no `.env` file lies.
+Nothing is inherited from the developer's own settings: variables named SP_… and IDP_… are dropped, and the programs run
+in a private folder without a `.env` file. In a checkout the scripts are started, and in an installation the commands
+`lychgate gateway` and `lychgate idp`.
 """
 
 import json
@@ -18,6 +19,9 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
+BELOW = __name__.removesuffix("lab.programs")  # the package that has the parts: none, or `lychgate.` when installed
+IMPORTED_FROM = ROOT.parent if BELOW else ROOT
+INSTALLED = {"run_sp.py": "gateway", "run_idp.py": "idp"}  # scripts of a checkout, by their commands in an installation
 START_SECONDS = 60  # two cores may be busy with other tests
 STOP_SECONDS = 15
 COMMAND_SECONDS = 60
@@ -84,7 +88,7 @@ class RunningProgram:
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(self.script), "--port", str(self.port), *self.args],
+                [*command_of(self.script), "--port", str(self.port), *self.args],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -153,10 +157,17 @@ class RunningProgram:
         self.stop()
 
 
+def command_of(script: Path) -> list[str]:
+    """Return what starts *script*, or the program that has it in a checkout."""
+    if script.is_file():
+        return [sys.executable, str(script)]
+    return [sys.executable, "-m", BELOW.rstrip("."), INSTALLED[script.name]]
+
+
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a program under test: the machine's, without our own names, and *extra*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
-    return inherited | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | dict(extra)
+    return inherited | {"PYTHONPATH": str(IMPORTED_FROM), "PYTHONUNBUFFERED": "1"} | dict(extra)
 
 
 def flask_command(
@@ -165,7 +176,7 @@ def flask_command(
     """Run `flask --app APP ARGS…` as an operator does; with *check*, raise unless it returns 0."""
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", app, *args],
+        [sys.executable, "-m", "flask", "--app", BELOW + app, *args],
         cwd=folder,
         env=private_environment(env),
         input=typed,
@@ -194,7 +205,7 @@ def flask_commands(
 ) -> None:
     """Run several commands, each with what is typed into it, one after the other; raise unless all return 0."""
     done = subprocess.run(
-        [sys.executable, "-c", SEVERAL_COMMANDS, app],
+        [sys.executable, "-c", SEVERAL_COMMANDS, BELOW + app],
         cwd=folder,
         env=private_environment(env),
         input=json.dumps(commands),
