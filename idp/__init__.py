@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import logging
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -29,6 +28,7 @@ from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
 from idp.throttling import make_throttle
 from shared import logs, request_limits, web
+from shared.clock import time_now
 from shared.cookies import form_cookie
 from shared.private_files import exposures, make_private_folder
 from shared.schema import Engine, engine_options
@@ -46,7 +46,7 @@ def create_app(
     *,
     people: PersonDirectory | None = None,
     services: ServiceRegistry | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time_now,
 ) -> Flask:
     """Return the program, its database up to date and IDP_CONFIG applied. Raises SettingsRefused.
 
@@ -83,7 +83,7 @@ def assemble(
     *,
     people: PersonDirectory | None = None,
     services: ServiceRegistry | None = None,
-    clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time_now,
 ) -> Flask:
     """Build the application without touching the database."""
     logs.install_log_redaction()

@@ -5,7 +5,7 @@ from playwright.sync_api import Locator, Page, expect
 from lab.cast import Person
 from lab.pair import Pair
 
-MOST_STOPS = 30  # on a page: with more, nobody would go on by keyboard
+MOST_STOPS = 30  # on a page: with more, people give up going on by keyboard
 
 
 def open_sign_in_form(page: Page, pair: Pair, path: str = "/") -> None:

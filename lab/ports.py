@@ -17,7 +17,7 @@ WORKERS = 12  # 20,000 to 31,999; Linux hands out ports from 32,768 on
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on and that this process has not handed out lately."""
+    """Return a port of 127.0.0.1 that is free and that this process has not handed out lately."""
     for _ in range(PORTS_PER_WORKER):
         port = next(_candidates)
         with socket.socket() as probe:

@@ -7,13 +7,14 @@ them. But if two clocks differ, one is wrong, and a gateway whose clock is wrong
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+
+from shared.clock import time_now
 
 WORTH_SAYING = 5  # seconds: NTP keeps clocks within a tenth of one
 
 
-def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time.time) -> float:
+def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_now) -> float:
     """Return by how many seconds the clock that *ask* reads is ahead of *clock*; less than 0 if it is behind.
 
     The answer was read some time between question and arrival, so a slow network makes no difference.

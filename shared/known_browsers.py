@@ -10,7 +10,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
+
+from shared.timed_texts import timed_serializer
 
 MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
 MAX_PEOPLE = 5  # on one browser; the one who has not signed in for longest is forgotten
@@ -20,8 +22,7 @@ class KnownBrowsers:
     """Reads and makes the cookie's value. *secret_keys*, newest first, sign it; *salt* tells two programs' apart."""
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
-        # itsdangerous signs with the last key of its list and verifies with all
-        self._serializer = URLSafeTimedSerializer(list(reversed(secret_keys)), salt=salt)
+        self._serializer = timed_serializer(secret_keys, salt)
 
     def known(self, value: str | None, email: str) -> str | None:
         """Return the browser's name if the cookie's *value* says that *email* has signed in from it."""

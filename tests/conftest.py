@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.clock import Clock
 from lab.pair import Pair, running_pair
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
 
@@ -50,6 +51,14 @@ def own_pair(tmp_path: Path) -> Iterator[Pair]:
 def start_pair(tmp_path: Path) -> StartPair:
     """Return the function that starts a pair with settings of the test's own; see `running_pair`."""
     return partial(running_pair, tmp_path)
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """The time of day in this process, which a test may move."""
+    moved = Clock()
+    yield moved
+    moved.reset()
 
 
 @pytest.fixture(scope="session")

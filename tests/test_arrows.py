@@ -57,7 +57,9 @@ NOT_IN_PURE_MODULES = {
     *("requests", "httpx", "urllib.request", "http.client", "socket"),
     *("time", "os", "dotenv"),
 }
-CLOCK_READINGS = {"time.time", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+CLOCK_READINGS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
+PROGRAMS = ("shared/", "sp/", "idp/", "run_sp.py", "run_idp.py")
+CLOCK_LIVES_IN = ("shared/clock.py",)
 
 # Models, stores and migrations. A name that ends in "/" covers the folder.
 SQLALCHEMY_LIVES_IN = (
@@ -252,6 +254,29 @@ def clock_readings(root: Path) -> list[str]:
     ]
 
 
+def stray_clocks(root: Path) -> list[str]:
+    """Find readings of the time of day that a test could not move, handed on as functions too."""
+    return [
+        module.at(node, f"mentions {ast.unparse(node)}: time_now and utc_now of shared/clock.py read the time of day")
+        for module in modules(root)
+        if module.lies_in(PROGRAMS) and not module.lies_in(CLOCK_LIVES_IN)
+        for node in ast.walk(module.tree)
+        if (isinstance(node, ast.Attribute) and ".".join(ast.unparse(node).split(".")[-2:]) in CLOCK_READINGS)
+        or (isinstance(node, ast.ImportFrom) and node.module == "time" and "time" in {a.name for a in node.names})
+    ]
+
+
+def moved_clocks(root: Path) -> list[str]:
+    """Find what could move the clock of a program that serves people: only shared/clock.py may mention `ahead`."""
+    return [
+        module.at(node, "moves the clock, which lab/clock.py alone may do")
+        for module in modules(root)
+        if not module.lies_in((*CLOCK_LIVES_IN, "lab/clock.py"))
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr == "ahead" and ast.unparse(node.value).endswith("clock")
+    ]
+
+
 def stray_joserfc(root: Path) -> list[str]:
     return strays(root, {"joserfc"}, JOSERFC_LIVES_IN)
 
@@ -294,6 +319,8 @@ RULES: dict[Rule, tuple[str, str]] = {
     pure_modules_that_lean_on_others: ("sp/accounts/provisioning.py", f"{PURE}\nfrom . import rows"),
     imports_of_a_higher_floor: ("sp/policy/rules.py", "from sp.gateway.middleware import Gateway"),
     clock_readings: ("idp/issuer.py", f"{PURE}\nimport datetime\nnow = datetime.datetime.now(datetime.UTC)"),
+    stray_clocks: ("sp/views/sso.py", "import time\ndef start(clock=time.time): pass"),
+    moved_clocks: ("sp/config.py", "from shared import clock\nclock.ahead = 7200"),
     stray_joserfc: ("sp/signin/verification.py", "from joserfc import jwt"),
     stray_sqlalchemy: ("sp/views/sso.py", "from flask_sqlalchemy import SQLAlchemy"),
     stray_environment: ("shared/serving.py", "import os\nprint(os.environ['HOME'])"),
@@ -336,7 +363,9 @@ def test_a_planted_violation_is_found(rule: Rule, tmp_path: Path) -> None:
 @each_rule
 def test_what_is_allowed_is_not_found(rule: Rule, tmp_path: Path) -> None:
     plant(tmp_path, "shared/tokens.py", "from joserfc import jws\nfrom shared.errors import TokenMalformed")
-    plant(tmp_path, "shared/web.py", "import os, time\nprint(os.getpid(), time.time())")
+    plant(tmp_path, "shared/web.py", "import os, time\nprint(os.getpid(), time.monotonic())")
+    plant(tmp_path, "shared/clock.py", "import time\nahead = 0.0\ndef time_now(): return time.time() + ahead")
+    plant(tmp_path, "lab/clock.py", "from shared import clock\nclock.ahead += 7200")
     plant(tmp_path, "shared/claims.py", PURE)
     plant(tmp_path, "sp/__init__.py", "from sp import config\nfrom .views import sso\nfrom sp.app import create_app")
     plant(tmp_path, "sp/providers/provider.py", PURE)

@@ -7,7 +7,6 @@ import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -15,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from idp.models import PersonRow, db, writing
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
+from shared.clock import utc_now
 from shared.passwords import check_password, hash_password, needs_rehash
 
 # One @, a dotted domain, printable ASCII: what the strictest service accepts (RFC 5321, section 4.5.3.1, for lengths).
@@ -73,7 +73,7 @@ class SqlDirectory:
             disabled=False,
             groups=list(dict.fromkeys(groups)),
             attributes=dict(attributes or {}),
-            created_at=datetime.now(UTC),
+            created_at=utc_now(),
         )
         person = _person(row)
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
 
+from shared.clock import utc_now
 from shared.errors import SeatLimitReached
 from shared.passwords import check_password, hash_password, needs_rehash
 from sp.accounts import rows as accounts
@@ -134,7 +135,7 @@ class People:
         broken.
         """
         password_hash = hash_password(password)
-        now = datetime.now(UTC)
+        now = utc_now()
         with must_answer(), self._writing.begin() as connection:
             # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
             row = connection.execute(_BY_EMAIL.with_for_update(), {"email": email_key(email)}).first()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from shared.clock import utc_now
 from sp.database.models import SettingsChange
 
 _change: Any = SettingsChange.__table__
@@ -35,7 +36,7 @@ def record(
 ) -> None:
     """Insert one line within the caller's transaction."""
     values = {
-        "at": datetime.now(UTC),
+        "at": utc_now(),
         "actor": actor[:320],
         "action": action,
         "subject": subject[:320],

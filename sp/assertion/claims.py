@@ -8,11 +8,12 @@ minutes.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+from shared.clock import time_now
 
 if TYPE_CHECKING:
     from sp.sessions.store import Session
@@ -33,7 +34,7 @@ class KeyAge:
 
 
 def claims_about(
-    session: Session, issuer: str, audience: str, *, clock: Callable[[], float] = time.time
+    session: Session, issuer: str, audience: str, *, clock: Callable[[], float] = time_now
 ) -> dict[str, Any]:
     """Return what the assertion for *audience*, a host, says."""
     now = int(clock())

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.clock import utc_now
 from shared.errors import StoreUnavailable
 from shared.keys import TokenKey, generate_key, load_key
 from shared.tokens import ASSERTION_TYPE, sign
@@ -55,20 +56,20 @@ class AssertionKeys:
     def all(self) -> list[tuple[KeyAge, bool]]:
         """Return each key, oldest first, and whether it signs now."""
         ages = [age for age, _key in self._load()]
-        current = signing_key(ages, datetime.now(UTC))
+        current = signing_key(ages, utc_now())
         return [(age, age == current) for age in ages]
 
     def rotate(self) -> str:
         """Make a new key now, and return its name. It signs when every verifier can know it."""
         try:
             with self._writing.begin() as connection:
-                return self._make(connection, datetime.now(UTC))
+                return self._make(connection, utc_now())
         except SQLAlchemyError as error:
             raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 
     def _choose(self) -> TokenKey:
         """Return the key that signs now; make one if there is none or the newest is old, and let old ones go."""
-        now = datetime.now(UTC)
+        now = utc_now()
         found = self._load()
         ages = [age for age, _key in found]
         if needs_new_key(ages, now) or outlived(ages, now):

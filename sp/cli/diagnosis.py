@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -13,6 +12,7 @@ from flask.cli import with_appcontext
 
 from shared import demo
 from shared.cli_output import as_json, fail, print_json, read_password, say
+from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
 from sp.components import components
@@ -40,7 +40,7 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
     """
     trusted = _find(name)
     token = _token_in(sys.stdin.read() if token == "-" else token, trusted.provider.token_parameter)
-    now = time.time() if at is None else at
+    now = time_now() if at is None else at
     keys = _keys(trusted)
     findings = inspect(token, trusted.provider, keys, now)
     if keys is not None and passes(findings):

@@ -7,12 +7,12 @@ more. Nothing reaches the gateway itself: no token is spent and no session is op
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 from shared.claims import Claims
+from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
 from shared.tokens import read_object, take_apart
@@ -74,7 +74,7 @@ def _visit(browser: Browser, provider: Provider, credentials: Credentials | None
     nonce = secrets.token_urlsafe(24)
     start = add_query(provider.login_url, return_to=return_to, nonce=nonce)
     journey = travel(browser, start, provider.token_parameter, credentials)
-    return Visit(journey, nonce, return_to, time.time(), _read(journey.token, provider))
+    return Visit(journey, nonce, return_to, time_now(), _read(journey.token, provider))
 
 
 def _read(token: str, provider: Provider) -> Claims | None:

@@ -7,16 +7,15 @@ cannot sign anyone in afterwards.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from shared.clock import time_now, utc_now
 from shared.errors import Rejection, TokenReplayed
 from sp.accounts import rows as accounts
 from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
@@ -71,7 +70,7 @@ class Trials:
         """Judge the token of a trial, spend it if it is good, and keep the report. Raises StoreUnavailable."""
         if self.find(ticket.id, ticket.account_id) is not None:
             return  # the same form was sent twice: the first report is the true one
-        verified, report = examine(unverified_token, trusted, ticket.nonce, time.time())
+        verified, report = examine(unverified_token, trusted, ticket.nonce, time_now())
         provider = trusted.provider.name
         with must_answer():
             try:
@@ -87,7 +86,7 @@ class Trials:
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
         """Return the report on a token that somebody supplies. Nothing is spent, kept or logged."""
-        verified, report = examine(unverified_token, trusted, None, time.time())
+        verified, report = examine(unverified_token, trusted, None, time_now())
         if verified is not None and report["outcome"] is None:
             with must_answer():
                 report["outcome"] = self._look_up(verified, trusted)
@@ -166,7 +165,7 @@ class Trials:
             self._note(connection, ticket, provider, report, visitor, reference)
 
     def _keep(self, connection: Connection, ticket: Ticket, provider: str, report: dict[str, Any]) -> None:
-        old = select(_trial.c.id).where(_trial.c.started_at < int(time.time()) - KEPT).limit(CLEAN_UP_ROWS)
+        old = select(_trial.c.id).where(_trial.c.started_at < int(time_now()) - KEPT).limit(CLEAN_UP_ROWS)
         connection.execute(delete(_trial).where(_trial.c.id.in_(old)))
         values = {
             "id": ticket.id,
@@ -191,7 +190,7 @@ class Trials:
         activity.record(
             connection,
             reference=reference,
-            at=int(datetime.now(UTC).timestamp()),
+            at=int(utc_now().timestamp()),
             event=activity.TRIAL,
             visitor=visitor,
             code=outcome.get("code"),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.clock import time_now
 from shared.vault import Vault, VaultLocked
 from sp.database.models import KeyCopy
 
@@ -47,7 +47,7 @@ class SqlKeyCopies:
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
         """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
         sealed = self._vault.encrypt(
-            json.dumps({"provider": provider, "url": url, "at": time.time(), "keys": list(jwks)})
+            json.dumps({"provider": provider, "url": url, "at": time_now(), "keys": list(jwks)})
         )
         try:
             with self._engine.execution_options(write=True).begin() as connection:

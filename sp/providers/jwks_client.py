@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from shared.clock import time_now
 from shared.errors import KeyUnavailable, TokenMalformed
 from shared.keys import KeyRefused, KeySet, TokenKey, load_jwk
 from shared.outbound import ExchangeFailed, exchange
@@ -89,7 +90,7 @@ class KeyEndpoint:
         max_stale: float = MAX_STALE,
         fetch: Callable[[str], bytes] = fetch,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
+        wall_clock: Callable[[], float] = time_now,
     ) -> None:
         self.provider, self.url, self.algorithm = provider, url, algorithm
         self._copies, self._fetch, self._max_stale = copies, fetch, max_stale

@@ -6,11 +6,11 @@ until they end. An administrator who no longer trusts the provider ends those as
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from shared.clock import time_now
 from sp.activity import audit
 from sp.database.errors import must_answer
 from sp.database.models import SessionRecord
@@ -31,7 +31,7 @@ class ProviderSessions:
 
     def count(self, provider: str) -> int:
         """Return how many sessions of *provider* are open."""
-        now = int(time.time())
+        now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
             select(func.count())

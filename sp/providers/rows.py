@@ -11,11 +11,12 @@ import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from shared.clock import utc_now
 from shared.vault import Vault
 from sp.database.models import ProviderKey, ProviderRecord, SettingsRevision
 from sp.providers.provider import Provider, ProviderRefused, parse_provider
@@ -90,7 +91,7 @@ def load_one(connection: Connection, name: str, *, lock: bool = False) -> Stored
 
 def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
     """Insert or update the settings of *provider*."""
-    now = datetime.now(UTC)
+    now = utc_now()
     values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}
     if is_new:
         connection.execute(insert(_provider), values | {"name": provider.name, "created_at": now})
@@ -108,7 +109,7 @@ def write_keys(
     rows = {key.fingerprint: key.id for key in stored}
     gone = [row for fingerprint, row in rows.items() if fingerprint not in wanted]
     connection.execute(delete(_key).where(_key.c.id.in_(gone)))
-    now = datetime.now(UTC)
+    now = utc_now()
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
             # Sealed again where the key material is given: the old seal may be of a secret key that was lost.

@@ -7,12 +7,12 @@ have reached that session: a sign-out at the provider, an administrator's, a "no
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select
 
 from shared.claims import Claims
+from shared.clock import time_now
 from sp.database.errors import must_answer
 from sp.database.models import Account, HeldToken, Identity
 from sp.emails import email_key
@@ -39,7 +39,7 @@ class HeldTokens:
 
     def pending_hash(self, key: bytes) -> bytes | None:
         """Return the hash of the pending sign-in for which the token with *key* is held, or None if it is not."""
-        query = select(_table.c.pending_hash).where(_table.c.key == key, _table.c.expires_at > int(time.time()))
+        query = select(_table.c.pending_hash).where(_table.c.key == key, _table.c.expires_at > int(time_now()))
         with must_answer(), self._engine.connect() as connection:
             found: bytes | None = connection.execute(query).scalar()
         return found

@@ -6,13 +6,13 @@ a request is admitted.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 
+from shared.clock import time_now
 from sp.database.errors import must_answer
 from sp.database.models import SessionRecord
 from sp.sessions.store import BROWSER, MAX_IP, MAX_USER_AGENT
@@ -65,7 +65,7 @@ class SessionFinder:
 
     def list_of(self, account_id: int) -> list[SessionDetail]:
         """Return a person's live sessions, newest first."""
-        now = int(time.time())
+        now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
             select(*_DETAIL)
@@ -77,7 +77,7 @@ class SessionFinder:
 
     def live(self) -> int:
         """Return how many sessions have not run out."""
-        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time.time()))
+        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time_now()))
         with self._engine.connect() as connection:
             found: int = connection.execute(sessions).scalar_one()
             return found

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
 
+from shared.clock import time_now
 from sp.database.errors import must_answer
 from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
@@ -216,7 +217,7 @@ class SessionStore:
         counters.session_query()
         with must_answer(), self._engine.connect() as connection:
             row = connection.execute(_FIND, {"wanted": id_hash}).first()
-        now = int(time.time())
+        now = int(time_now())
         if row is None or not self._is_alive(row, now) or row.kind != kind:
             self._cache.pop(id_hash, None)
             return None

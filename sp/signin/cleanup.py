@@ -15,6 +15,7 @@ from functools import partial
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.clock import time_now
 from shared.rate_limit_storage import SqlStorage
 from shared.tidying import Step, tidy
 from sp.activity import retention
@@ -63,7 +64,7 @@ class Housekeeping:
     def clean_up(self, seconds: float = RUN_SECONDS) -> bool:
         """Delete what is over; tell whether nothing is left. One that fails is made up for by the next."""
         try:
-            return tidy(self._writing.begin, self._steps(int(time.time())), seconds=seconds)
+            return tidy(self._writing.begin, self._steps(int(time_now())), seconds=seconds)
         except SQLAlchemyError as error:
             log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
             return True

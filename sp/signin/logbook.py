@@ -11,13 +11,13 @@ lines: those without a genuine token, those with one, and those who type passwor
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from shared.clock import time_now
 from shared.errors import Rejection
 from shared.folding import Budget, Count, Tally, size_of
 from sp.accounts.provisioning import MAX_SUBJECT
@@ -89,7 +89,7 @@ class Logbook:
             activity.record(
                 connection,
                 reference=reference,
-                at=int(time.time()),
+                at=int(time_now()),
                 event=activity.SIGN_OUT,
                 visitor=visitor,
                 provider=session.provider,
@@ -105,7 +105,7 @@ class Logbook:
         self, budget: Budget, visitor: Visitor, reference: str, *, code: str, provider: str | None = None, **known: Any
     ) -> str:
         self._housekeeping.note()
-        now = int(time.time())
+        now = int(time_now())
         if budget.take((code, provider), _size(visitor, **known)):
             self._try_to_write(visitor, reference, now, code=code, provider=provider, **known)
             return reference

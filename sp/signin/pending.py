@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
+from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import PENDING_PREFIX
 
@@ -72,7 +72,7 @@ class PendingSignIns:
         """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
         nonce = secrets.token_urlsafe(24)
         cookie = self._name(nonce, trial)
-        pending = Pending(nonce, provider, return_path, int(time.time()), cookie, trial, trial_by, elsewhere)
+        pending = Pending(nonce, provider, return_path, int(time_now()), cookie, trial, trial_by, elsewhere)
         origin = [trial, trial_by] if trial else ["", ELSEWHERE] if elsewhere else []
         content = [nonce, provider, return_path, pending.started_at, *origin]
         value = self._serializer.dumps(content)
@@ -110,7 +110,7 @@ class PendingSignIns:
             return None
         elsewhere = trial == ["", ELSEWHERE]
         trial_id, trial_by = trial if trial and not elsewhere else ("", 0)
-        if name != self._name(nonce, trial_id) or not time.time() - LIFETIME < started_at:
+        if name != self._name(nonce, trial_id) or not time_now() - LIFETIME < started_at:
             return None  # under another name somebody else has set it
         return Pending(nonce, provider, return_path, started_at, name, trial_id, trial_by, elsewhere)
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from itsdangerous import BadData, URLSafeTimedSerializer
+from itsdangerous import BadData
 
+from shared.timed_texts import timed_serializer
 from sp.sessions.held import LIFETIME
 
 
@@ -35,8 +36,7 @@ class Questions:
     """Signs and reads the questions of one gateway."""
 
     def __init__(self, secret_keys: Sequence[str]) -> None:
-        # itsdangerous signs with the last key of its list and verifies with all
-        self._serializer = URLSafeTimedSerializer(list(reversed(secret_keys)), salt="lychgate question")
+        self._serializer = timed_serializer(secret_keys, "lychgate question")
 
     def write(self, question: Question) -> str:
         """Return *question* for the form."""

@@ -5,12 +5,12 @@ A sign-in lands on the page that was asked for, a refusal on the error page of t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 
 from itsdangerous import BadSignature, URLSafeSerializer
 from werkzeug.wrappers import Response
 
+from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import LANDED_NAME
 
@@ -50,7 +50,7 @@ class Landings:
         kept = self._read(cookies)
         others = [landing for landing in kept if (landing[1] == REFUSED) != (where == REFUSED)]
         alike = [landing for landing in kept if landing not in others]
-        value = self._serializer.dumps([*others, *[*alike, (int(time.time()), where)][-ROUNDS:]])
+        value = self._serializer.dumps([*others, *[*alike, (int(time_now()), where)][-ROUNDS:]])
         set_cookie(response, self._name, value, https=self._https, max_age=WINDOW, cross_site=True)
 
     def _read(self, cookies: Mapping[str, str]) -> list[tuple[int, str]]:
@@ -61,4 +61,4 @@ class Landings:
             kept = self._serializer.loads(cookies[self._name])
         except BadSignature:
             return []
-        return [(at, path) for at, path in kept if at > time.time() - WINDOW]
+        return [(at, path) for at, path in kept if at > time_now() - WINDOW]

@@ -20,6 +20,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from shared.breaker import Breaker, StoreHangs
+from shared.clock import time_now
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
@@ -33,7 +34,7 @@ _DELETE_IF_MINE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 class RedisReplayCache:
     """Implements `sp.signin.replay.ReplayCache`. *clock* is the one by which tokens run out: seconds since 1970."""
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, url: str, *, clock: Callable[[], float] = time_now) -> None:
         redis = self._library = load_extra("redis", "redis", "SP_REPLAY_URL")
         # No retry: after a broken connection it is unknown whether the first try has spent the token.
         self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None)

@@ -7,17 +7,18 @@ deletes counters whose window is over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Engine
 
+from shared.clock import utc_now
 from shared.rate_limit_storage import SqlStorage
 from shared.throttling import Throttle
 from sp.database.models import Counter
 
 
-def make_throttle(engine: Engine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Throttle:
+def make_throttle(engine: Engine, now: Callable[[], datetime] = utc_now) -> Throttle:
     """Return the gateway's throttle."""
     table: Any = Counter.__table__
     return Throttle(SqlStorage(table, engine.connect, engine.execution_options(write=True).begin, now), now)

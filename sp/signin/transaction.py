@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
+from shared.clock import time_now, utc_now
 from shared.errors import CookiesBlocked, EmailConflict
 from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
@@ -119,7 +120,7 @@ class SignIn:
         key = token_key(provider.name, claims.token_id or "")
         new = NewSession.generate()
         extra = NewSession.generate() if access_token else None
-        now = datetime.fromtimestamp(time.time(), UTC)
+        now = utc_now()
         trace = replace(trace, session_hash=new.id_hash)
         spent, until = key, acceptable_until(claims, provider)
         if answered:
@@ -190,7 +191,7 @@ class SignIn:
         provider, claims = trusted.provider, verified.claims
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
-        now, until = int(time.time()), acceptable_until(claims, provider)
+        now, until = int(time_now()), acceptable_until(claims, provider)
         with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
             again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)
             if again and event == activity.RESTART:
@@ -218,7 +219,7 @@ class SignIn:
         """
         account_id, email = proven.person.id, proven.person.email
         new = NewSession.generate()
-        now = int(time.time())
+        now = int(time_now())
         with must_answer(), self._writing.begin() as connection:
             confirm(connection, proven)
             if replacing:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 from sqlalchemy import Engine
 
+from shared.clock import time_now
 from sp.activity import record as activity
 from sp.activity.record import Visitor
 from sp.database.errors import must_answer
@@ -27,7 +26,7 @@ class SignOuts:
         With *only*, the hash of a session's id, no other session ends. Raises TokenReplayed, StoreUnavailable.
         """
         key = token_key(sign_out.provider, sign_out.token_id)
-        now = int(time.time())
+        now = int(time_now())
         with must_answer(), self._replay.spending(self._writing, key, sign_out.until, Trace()) as connection:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(

@@ -7,11 +7,10 @@ itself.
 
 from __future__ import annotations
 
-import time
-
 from flask import Blueprint, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
+from shared.clock import time_now
 from shared.errors import (
     AlgorithmNotAllowed,
     AudienceMismatch,
@@ -91,7 +90,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
                 tokens[0],
                 provider,
                 keys,
-                time.time(),
+                time_now(),
                 our_url=components().config.external_url,
                 back_channel=back_channel,
             )

@@ -7,7 +7,6 @@ and an access token is the opaque id of a session on the server.
 
 from __future__ import annotations
 
-import time
 from typing import Any, NoReturn
 
 from authlib.integrations.flask_oauth2 import AuthorizationServer, ResourceProtector
@@ -24,6 +23,7 @@ from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 from flask import abort, g, jsonify, make_response, request
 
+from shared.clock import time_now
 from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
 from sp.components import components
@@ -173,7 +173,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
     """Verify and spend the token, open a session by it, and return the session's secret."""
     trusted = components().provider_registry.get(provider_name)
     provider = g.provider = trusted.provider
-    verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time.time()))
+    verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time_now()))
     g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
     return components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
 

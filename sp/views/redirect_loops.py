@@ -14,12 +14,12 @@ just opened at its address and never came back, it is given a cookie and asked t
 
 from __future__ import annotations
 
-import time
 from urllib.parse import parse_qs, urlsplit
 
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from shared.clock import time_now
 from shared.errors import CookiesBlocked, HttpsNeeded
 from sp.components import components
 from sp.providers.provider import Provider
@@ -64,7 +64,7 @@ def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
         raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
     here = visitor()
-    if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time.time()) - WINDOW):
+    if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time_now()) - WINDOW):
         return None
     response = redirect(add_query(request.full_path.rstrip("?"), **{TRIED: "1"}), 303)
     components().landings.note(response, request.cookies, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 
 from flask import Blueprint, jsonify, make_response, redirect, request, url_for
@@ -12,6 +11,7 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
+from shared.clock import time_now
 from shared.errors import Rejection
 from shared.known_browsers import MAX_AGE
 from shared.logout_tokens import make_sign_out_token
@@ -177,7 +177,7 @@ def _logout_url(session: Session, trusted: Trusted) -> str:
         key,
         issuer=components().config.external_url,
         token_id=new_reference() + new_reference() + new_reference(),
-        now=int(time.time()),
+        now=int(time_now()),
         lifetime=SIGN_OUT_LIFETIME,
     )
     return add_query(trusted.provider.logout_url, jwt=token)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from flask import Blueprint, g, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
+from shared.clock import time_now
 from shared.errors import (
     CookiesBlocked,
     DeliveryNotAllowed,
@@ -93,7 +93,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
         return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
     delivery = _delivery(provider)
     token = delivery.unverified_token
-    verified = trusted.with_keys(token, lambda keys: verify(token, provider, keys, time.time()))
+    verified = trusted.with_keys(token, lambda keys: verify(token, provider, keys, time_now()))
     g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
     if delivery.wants_json:
         return _open_for_client(verified, trusted, delivery)

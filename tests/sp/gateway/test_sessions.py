@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from lab.cast import ALICE, CAROL
+from lab.clock import Clock
 from sp.database.models import SessionRecord
 from tests.sp.gateway.gate import PAGE, SCRIPT, Gate, unknown_secret
 
@@ -16,16 +17,15 @@ _session: Any = SessionRecord.__table__
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def move_clock(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> Callable[[float], None]:
     """Return the function that moves the clocks of this process on by seconds."""
-    moved = 0.0
-    true_time, true_monotonic = time.time, time.monotonic
-    monkeypatch.setattr("sp.sessions.store.time.time", lambda: true_time() + moved)
+    moved, true_monotonic = 0.0, time.monotonic
     monkeypatch.setattr("sp.sessions.store.time.monotonic", lambda: true_monotonic() + moved)
 
     def move(seconds: float) -> None:
         nonlocal moved
         moved += seconds
+        clock.tick(seconds=seconds)
 
     return move
 
@@ -34,35 +34,35 @@ def status(gate: Gate, secret: str, path: str = "/page") -> int:
     return gate.ask(path, headers=SCRIPT, secret=secret).status
 
 
-def test_a_session_that_is_not_used_ends(make: Callable[..., Gate], clock: Callable[[float], None]) -> None:
+def test_a_session_that_is_not_used_ends(make: Callable[..., Gate], move_clock: Callable[[float], None]) -> None:
     gate = make(SP_SESSION_IDLE="600")
     secret = gate.sign_in(ALICE)
     for _ in range(5):
-        clock(590)
+        move_clock(590)
         assert status(gate, secret) == 200
-    clock(611)
+    move_clock(611)
     assert status(gate, secret) == 401
 
 
-def test_a_session_ends_however_much_it_is_used(make: Callable[..., Gate], clock: Callable[[float], None]) -> None:
+def test_a_session_ends_however_much_it_is_used(make: Callable[..., Gate], move_clock: Callable[[float], None]) -> None:
     gate = make(SP_SESSION_IDLE="600", SP_SESSION_LIFETIME="1000")
     secret = gate.sign_in(ALICE)
-    clock(500)
+    move_clock(500)
     assert status(gate, secret) == 200
-    clock(499)
+    move_clock(499)
     assert status(gate, secret) == 200
-    clock(2)
+    move_clock(2)
     assert status(gate, secret) == 401
 
 
 def test_a_session_that_another_worker_uses_is_not_idle(
-    make: Callable[..., Gate], clock: Callable[[float], None]
+    make: Callable[..., Gate], move_clock: Callable[[float], None]
 ) -> None:
     one, other = make(SP_SESSION_IDLE="600", SP_SESSION_CACHE="5"), make(SP_SESSION_IDLE="600", SP_SESSION_CACHE="5")
     secret = one.sign_in(ALICE)
     assert status(one, secret) == 200
     for _ in range(3):
-        clock(500)
+        move_clock(500)
         assert status(other, secret) == 200
     assert status(one, secret) == 200
 
@@ -103,16 +103,16 @@ def leave_the_group(gate: Gate) -> None:
     ids=["ended", "disabled", "out of the group"],
 )
 def test_a_change_made_elsewhere_counts_within_the_cache_time(
-    make: Callable[..., Gate], clock: Callable[[float], None], change: Callable[[Gate], None], refused: int
+    make: Callable[..., Gate], move_clock: Callable[[float], None], change: Callable[[Gate], None], refused: int
 ) -> None:
     rules = [{"path": "/staff/", "allow": {"groups": ["staff"]}}]
     here, elsewhere = make(rules, SP_SESSION_CACHE="5"), make(rules, SP_SESSION_CACHE="5")
     secret = here.sign_in(ALICE)
     assert status(here, secret, "/staff/x") == 200
     change(elsewhere)
-    clock(4.5)
+    move_clock(4.5)
     assert status(here, secret, "/staff/x") == 200
-    clock(0.6)
+    move_clock(0.6)
     assert status(here, secret, "/staff/x") == refused
 
 
@@ -173,13 +173,13 @@ def test_of_two_signed_in_people_each_is_taken_for_himself_under_load(make: Call
 
 
 def test_the_last_use_is_written_now_and_then_and_not_at_each_request(
-    make: Callable[..., Gate], clock: Callable[[float], None]
+    make: Callable[..., Gate], move_clock: Callable[[float], None]
 ) -> None:
     gate = make(SP_SESSION_IDLE="3600", SP_SESSION_CACHE="1")
     secret = gate.sign_in(ALICE)
     seen = []
     for _ in range(10):
-        clock(10)
+        move_clock(10)
         assert status(gate, secret) == 200
         with gate.core.engine.connect() as connection:
             seen.append(connection.execute(select(_session.c.last_seen_at)).scalar_one())
@@ -187,11 +187,11 @@ def test_the_last_use_is_written_now_and_then_and_not_at_each_request(
 
 
 def test_a_session_whose_clock_runs_backwards_still_ends(
-    make: Callable[..., Gate], clock: Callable[[float], None]
+    make: Callable[..., Gate], move_clock: Callable[[float], None]
 ) -> None:
     gate = make(SP_SESSION_LIFETIME="1000")
     secret = gate.sign_in(ALICE)
     with gate.core.engine.execution_options(write=True).begin() as connection:
         connection.execute(update(_session).values(last_seen_at=int(time.time()) + 500))
-    clock(1001)
+    move_clock(1001)
     assert status(gate, secret) == 401

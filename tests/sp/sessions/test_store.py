@@ -20,7 +20,7 @@ IDLE, LIFETIME = 600, 7200
 
 
 class Clock:
-    """What `time` says to the modules of sessions; it stands still until it is moved."""
+    """What `time` says to the store of sessions and to the clock of the programs; it stands still until it is moved."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -34,7 +34,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    for module in ("sp.sessions.store", "sp.sessions.listing"):
+    for module in ("sp.sessions.store", "shared.clock"):
         monkeypatch.setattr(f"{module}.time", clock)
     return clock
 

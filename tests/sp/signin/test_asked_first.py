@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
+from lab.clock import Clock
 from lab.minting import mint
 from sp.components import Components
 from sp.database.models import Activity
@@ -212,10 +213,9 @@ def test_attack_the_token_of_an_open_question_works_in_no_other_browser(app: Fla
     assert who(thief) is None
 
 
-def test_a_question_is_open_for_five_minutes(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_is_open_for_five_minutes(client: FlaskClient, clock: Clock) -> None:
     question = restarted(client)
-    later = time.time() + 301
-    monkeypatch.setattr("itsdangerous.timed.time.time", lambda: later)
+    clock.tick(seconds=301)
     closed = answer(client, question)
     assert closed.status_code == 400
     assert "has expired" in closed.text
@@ -302,15 +302,9 @@ def _pending_names(client: FlaskClient) -> list[str]:
 
 
 @pytest.fixture
-def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+def move_clock(clock: Clock) -> Callable[[int], None]:
     """Return the function that moves this process' clock on by so many seconds."""
-    real, moved = time.time, [0]
-    monkeypatch.setattr("time.time", lambda: real() + moved[0])
-
-    def move(seconds: int) -> None:
-        moved[0] += seconds
-
-    return move
+    return lambda seconds: clock.tick(seconds=seconds)
 
 
 def held_for_an_hour(app: Flask) -> tuple[FlaskClient, str, TestResponse, dict[str, str]]:

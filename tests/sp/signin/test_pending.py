@@ -1,6 +1,5 @@
 """A sign-in that a browser has begun is bound to that browser, to a provider and to an hour."""
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -8,6 +7,7 @@ from itsdangerous import URLSafeSerializer
 from werkzeug.http import parse_cookie
 from werkzeug.wrappers import Response
 
+from lab.clock import Clock
 from sp.signin.pending import LIFETIME, MAX_COOKIE_BYTES, MAX_PENDING, Pending, PendingSignIns
 
 KEY, OLD_KEY = "k" * 40, "o" * 40
@@ -36,17 +36,9 @@ class Browser:
 
 
 @pytest.fixture
-def move_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+def move_clock(clock: Clock) -> Callable[[float], None]:
     """Return the function that moves the clock on by so many seconds."""
-    moved = 0.0
-    real = time.time
-
-    def move(seconds: float) -> None:
-        nonlocal moved
-        moved += seconds
-
-    monkeypatch.setattr("sp.signin.pending.time.time", lambda: real() + moved)
-    return move
+    return lambda seconds: clock.tick(seconds=seconds)
 
 
 def test_what_was_begun_is_found_in_the_browser_that_began_it() -> None:
