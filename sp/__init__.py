@@ -46,7 +46,7 @@ def prepare(host: str, port: int) -> str:
 
 def _warn_of_clocks(core: Components) -> None:
     """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
-    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.engine)]
+    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine)]
     if isinstance(core.replay, RedisReplayCache):
         ask.append(core.replay.clock_complaint)
     for complaint in ask:

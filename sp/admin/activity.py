@@ -33,12 +33,12 @@ CODES = (*REJECTIONS, WRONG_PASSWORD)
 def index() -> ResponseReturnValue:
     """Show the log, newest first."""
     reference = request.args.get("reference", "").strip().upper()[:16]
-    if reference and activity_log.by_reference(components().engine, reference) is not None:
+    if reference and activity_log.by_reference(components().database, reference) is not None:
         return redirect(url_for("activity.show", reference=reference), 303)
     email = request.args.get("email", "").strip()[:254]
     code = request.args.get("code", "")
     found = activity_log.page(
-        components().engine,
+        components().database,
         email=email,
         code=code if code in CODES else "",
         refused=code == ANY_REFUSAL,
@@ -59,7 +59,7 @@ def index() -> ResponseReturnValue:
 @views.get("/settings/activity/<reference>")
 def show(reference: str) -> ResponseReturnValue:
     """Show one log entry, with what the person saw and what to do."""
-    line = activity_log.by_reference(components().engine, reference.upper())
+    line = activity_log.by_reference(components().database, reference.upper())
     if line is None:
         raise NotFound("There is no log entry with this reference. Check the reference.")
     rejection = REJECTIONS.get(line.code or "")

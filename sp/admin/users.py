@@ -100,7 +100,7 @@ def _find(account_id: int) -> PersonDetail:
 
 
 def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
-    engine = components().engine
+    database = components().database
     return page(
         "sp/settings/user.html",
         status,
@@ -108,9 +108,9 @@ def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
         person=detail.person,
         sessions=components().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
-        latest=activity_log.of_account(engine, detail.person.id, limit=LATEST),
+        latest=activity_log.of_account(database, detail.person.id, limit=LATEST),
         events=EVENTS,
-        changes=audit.recent(engine, subject=detail.person.email, limit=LATEST),
+        changes=audit.recent(database, subject=detail.person.email, limit=LATEST),
     )
 
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from shared.clock import time_now, utc_now
@@ -22,7 +22,7 @@ from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
 from sp.sessions import held
@@ -54,15 +54,14 @@ class SignIn:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         replay_cache: ReplayCache,
         sessions: SessionStore,
         providers: ProviderStore,
         seat_limit: int,
         housekeeping: Housekeeping,
     ) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+        self._database = database
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
         self._housekeeping = housekeeping
@@ -125,7 +124,7 @@ class SignIn:
         spent, until = key, acceptable_until(claims, provider)
         if answered:
             spent, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
-        with must_answer(), self._replay.spending(self._writing, spent, until, trace) as connection:
+        with self._replay.spending(self._database, spent, until, trace) as connection:
             account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
             if answered:
                 held.take(connection, key, int(now.timestamp()))
@@ -192,7 +191,7 @@ class SignIn:
         profile = read_profile(claims, provider)
         key = token_key(provider.name, claims.token_id or "")
         now, until = int(time_now()), acceptable_until(claims, provider)
-        with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
+        with self._replay.spending(self._database, key, until, Trace()) as connection:
             again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)
             if again and event == activity.RESTART:
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
@@ -220,7 +219,7 @@ class SignIn:
         account_id, email = proven.person.id, proven.person.email
         new = NewSession.generate()
         now = int(time_now())
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             confirm(connection, proven)
             if replacing:
                 self._sessions.replace(connection, replacing)
@@ -249,8 +248,7 @@ class SignIn:
 
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""
-        with must_answer():
-            return self._replay.trace(self._engine, key)
+        return self._replay.trace(self._database, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Engine
-
 from shared.clock import time_now
 from sp.activity import record as activity
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.sessions.sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.replay import ReplayCache, Trace, token_key
@@ -16,8 +14,8 @@ from sp.signin.replay import ReplayCache, Trace, token_key
 class SignOuts:
     """Ends sessions as verified sign-out tokens say."""
 
-    def __init__(self, engine: Engine, replay: ReplayCache, sessions: SessionStore) -> None:
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, replay: ReplayCache, sessions: SessionStore) -> None:
+        self._database = database
         self._replay, self._sessions = replay, sessions
 
     def apply(self, sign_out: SignOut, visitor: Visitor, *, reference: str, only: bytes | None = None) -> int:
@@ -27,7 +25,7 @@ class SignOuts:
         """
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time_now())
-        with must_answer(), self._replay.spending(self._writing, key, sign_out.until, Trace()) as connection:
+        with self._replay.spending(self._database, key, sign_out.until, Trace()) as connection:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(
                 connection,

@@ -14,7 +14,6 @@ from shared.web import allow_form_target, new_reference, page
 from sp.accounts.provisioning import read_profile
 from sp.accounts.rows import find_by_identity
 from sp.components import components
-from sp.database.errors import must_answer
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
 from sp.signin.pending import Pending
@@ -109,7 +108,7 @@ def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
     if session is None:
         return False
     profile = read_profile(verified.claims, trusted.provider)
-    with must_answer(), components().engine.connect() as connection:
+    with components().database.reading() as connection:
         account = find_by_identity(connection, trusted.provider.name, profile)
     return account is not None and account.id == session.account_id
 
