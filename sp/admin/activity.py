@@ -13,19 +13,11 @@ from sp.activity import search as activity_log
 from sp.activity.record import WRONG_PASSWORD
 from sp.admin.guard import administrators_only
 from sp.components import components
+from sp.events import REFUSED, WORDS
 
 views = Blueprint("activity", __name__)
 administrators_only(views)
 
-EVENTS = {
-    "sign_in": "signed in",
-    "refused": "rejected",
-    "restart": "restarted",
-    "held": "asked to confirm",
-    "sign_out": "signed out",
-    "trial": "trial",
-}
-ANY_REFUSAL = "refused"
 CODES = (*REJECTIONS, WRONG_PASSWORD)
 
 
@@ -41,7 +33,7 @@ def index() -> ResponseReturnValue:
         components().database,
         email=email,
         code=code if code in CODES else "",
-        refused=code == ANY_REFUSAL,
+        refused=code == REFUSED,
         before=row_id_argument("before"),
     )
     return page(
@@ -52,7 +44,7 @@ def index() -> ResponseReturnValue:
         email=email,
         code=code,
         codes=CODES,
-        events=EVENTS,
+        events=WORDS,
     )
 
 
@@ -63,4 +55,4 @@ def show(reference: str) -> ResponseReturnValue:
     if line is None:
         raise NotFound("There is no log entry with this reference. Check the reference.")
     rejection = REJECTIONS.get(line.code or "")
-    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=EVENTS)
+    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=WORDS)

@@ -12,9 +12,9 @@ from sp.accounts.manage import LastAdministrator
 from sp.accounts.search import PersonDetail
 from sp.activity import audit
 from sp.activity import search as activity_log
-from sp.admin.activity import EVENTS
 from sp.admin.guard import administrator, administrators_only
 from sp.components import components
+from sp.events import WORDS
 
 views = Blueprint("users", __name__)
 administrators_only(views)
@@ -109,7 +109,7 @@ def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
         sessions=components().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
         latest=activity_log.of_account(database, detail.person.id, limit=LATEST),
-        events=EVENTS,
+        events=WORDS,
         changes=audit.recent(database, subject=detail.person.email, limit=LATEST),
     )
 
