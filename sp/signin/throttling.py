@@ -17,7 +17,7 @@ from sp.database.access import Database
 from sp.database.models import Counter
 
 
-def make_throttle(database: Database, now: Callable[[], datetime] = lambda: utc_now()) -> Throttle:
+def make_throttle(database: Database, now: Callable[[], datetime] = utc_now) -> Throttle:
     """Return the gateway's throttle."""
     table: Any = Counter.__table__
     return Throttle(SqlStorage(table, database.reading, database.writing, now), now)
