@@ -1,7 +1,7 @@
 """The gateway's settings: environment, `.env` file and TOML, parsed once into frozen dataclasses.
 
-The only module that reads the process environment. Every mistake is reported at once, and then nothing starts: a
-gateway that guesses what its operator meant is open in a place where he believes it shut.
+The only module that reads the process environment. All errors are reported at once, and the gateway does not start:
+if it guessed what its operator meant, it could be open where the operator thinks that it is closed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DEFAULT_PORT = 5000
 class Config:
     """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
 
-    `has_file` tells a file that defines nothing from no file.
+    `has_file` distinguishes an empty file from no file.
     `url_is_guess` tells that a demo was not told its external URL, and may be at another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
@@ -68,12 +68,12 @@ class Config:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
-    """Return the settings, or raise SettingsRefused with every mistake. Generates demo secrets where none are given."""
+    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets where none are given."""
     values = _environment() if environ is None else environ
     env = NAMES.environment(values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
-    is_demo = not secret_key and not env.mistakes  # a key that cannot be read must not leave a demo's secrets behind
+    is_demo = not secret_key and not env.mistakes  # if a key cannot be read, no demo secrets may be written
     try:
         make_private_folder(instance)
         secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
@@ -204,7 +204,7 @@ def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_fo
 def read_document(path: Path, own: Routes) -> dict[str, Any]:
     """Return a TOML file of the form of SP_CONFIG, with its `env:` and `file:` texts looked up.
 
-    Its rules are left as they are. Raises SettingsRefused with every mistake.
+    Its rules are not parsed here. Raises SettingsRefused with every error.
     """
     document = read_toml(path, _environment().get)
     if mistakes := list(_document_mistakes(str(path), document, own)):

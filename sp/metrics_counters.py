@@ -1,7 +1,7 @@
 """Count events for the metrics.
 
 Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a separate file
-in one folder, mapped into memory. So the worker that is asked for /metrics, whichever it is, adds all of them up. What
+in one folder, mapped into memory. So any worker that receives a request for /metrics can add all of them up. What
 is counted is known beforehand: a request cannot supply a name or label.
 """
 
@@ -49,7 +49,7 @@ class Counters:
             self._values = memoryview(mmap.mmap(file.fileno(), 8 * len(_SLOTS))).cast("Q")
 
     def decisions(self, skin: str) -> Callable[[int], None]:
-        """Return the function that counts a verdict of *skin*."""
+        """Return the function that counts a verdict of the entry point *skin*."""
         first = self._index["decision", skin, Verdict.LET_IN.words]
 
         def count(verdict: int) -> None:

@@ -69,9 +69,9 @@ class Proven:
 
 @dataclass(frozen=True)
 class Appointed:
-    """An administrator, as made by the command line, and what somebody should be told about it.
+    """The administrator that the command line created, and what the operator should know about the account.
 
-    `enabled` tells that the account was disabled before, `kept` who signs in as it, and `beyond_limit` that there are
+    `enabled`: the account was disabled before. `kept`: the ids that sign in to it. `beyond_limit`: there are
     now more active accounts than seats.
     """
 
@@ -126,7 +126,7 @@ class People:
             return connection.execute(query).scalar_one()
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
-        """Create an administrator, or make the account with this address one; set the password in both cases.
+        """Create an administrator, or make the account with this e-mail one; set the password in both cases.
 
         Raises ControlledByProviders if tokens sign in as that account, because their providers could then make
         administrators, unless *keep_identities* says that the providers are trusted to do so. Ends the sessions that

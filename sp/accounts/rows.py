@@ -105,14 +105,14 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
 
 
 def _may_be(email: str, profile: Profile) -> bool:
-    """Tell whether an id whose claim is not known is the profile's: one that may be an address needs that address."""
+    """Tell whether an id from an unknown claim is the profile's. If it may be an e-mail, the e-mail must match too."""
     return "@" not in profile.subject or email_as_id(email) == email_as_id(profile.email)
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
-    """Return the account with this address, and whether it has any id at *provider*, or None.
+    """Return the account with this e-mail, and whether it has any id at *provider*, or None.
 
-    It stays as it is until the transaction ends, as with `find_by_identity`.
+    The row is locked until the transaction ends, as with `find_by_identity`.
     """
     row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
     return _state(row, has_identity_here=row.here) if row else None
@@ -196,7 +196,7 @@ def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...
 
 
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
-    """Write down that somebody came in without a token: with a local password."""
+    """Record a sign-in without a token: with a local password."""
     connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
 
 

@@ -27,7 +27,7 @@ _table: Any = Activity.__table__
 
 @dataclass(frozen=True)
 class Fold:
-    """What one line counts. Nothing of it is a stranger's choice: provider is the name of one that exists, or None."""
+    """What one line counts. A stranger can choose no part of it: provider is the name of an existing one, or None."""
 
     code: str
     provider: str | None

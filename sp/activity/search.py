@@ -61,7 +61,7 @@ class Line:
 
     @property
     def counts(self) -> bool:
-        """Whether the line stands for refusals that were counted together."""
+        """Whether the line counts several rejections together."""
         return self.last_at is not None
 
 
@@ -76,7 +76,7 @@ class LogPage:
 def page(
     database: Database, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
 ) -> LogPage:
-    """Return a page of the lines that fit: of one address, compared without case; with one code, or any code."""
+    """Return a page of the matching lines: of one e-mail, compared without case; with one code, or any code."""
     query = select(*_COLUMNS).order_by(_table.c.id.desc()).limit(PAGE_ROWS + 1)
     if email:
         query = query.where(_table.c.email == searched_as(email))

@@ -22,7 +22,7 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def administrators_only(views: Blueprint) -> None:
-    """Let every address of *views* answer to administrators alone."""
+    """Allow only administrators to use the pages of *views*."""
 
     @views.before_request
     def guard() -> ResponseReturnValue | None:

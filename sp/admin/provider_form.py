@@ -1,7 +1,7 @@
 """Define the form of a provider: every setting of the wire contract, under the same name.
 
 The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
-`sp.providers.provider.parse_provider`, for files, command line and pages alike; its mistakes are then put beside their
+`sp.providers.provider.parse_provider`, for files, command line and pages alike; its errors are then shown beside their
 fields.
 """
 
@@ -174,7 +174,7 @@ class ProviderForm(Form):  # type: ignore[misc]
         return (self.keys.data or "").strip()
 
     def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Put each mistake beside its field; return (id, text) of all, for the summary at the top."""
+        """Attach each error to its field; return (id, text) of all errors, for the summary at the top."""
         summary = []
         for name, why in mistakes.items():
             field = self[name if name in self else "display_name"]

@@ -63,7 +63,7 @@ def needs_new_key(keys: Sequence[KeyAge], now: datetime) -> bool:
 
 
 def outlived(keys: Sequence[KeyAge], now: datetime) -> list[KeyAge]:
-    """Return the keys that signed nothing which still lives: all older ones than the key that signs, after a while."""
+    """Return the keys that no unexpired assertion needs: those older than the signing key, after a while."""
     current = signing_key(keys, now)
     if current is None or now - current.created_at < PUBLISH_BEFORE + KEEP_AFTER:
         return []

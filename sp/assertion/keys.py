@@ -22,7 +22,7 @@ from sp.assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, sign
 from sp.database.access import Database
 from sp.database.models import AssertionKey
 
-REFRESH = 60  # seconds that a worker goes on with the key it knows
+REFRESH = 60  # seconds for which a worker keeps using the key that it knows
 LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at once make one key
 
 log = logging.getLogger("lychgate")

@@ -97,7 +97,7 @@ def _keys(trusted: Trusted) -> KeySet | None:
 
 
 def _token_in(text: str, parameter: str) -> str:
-    """Return the token in *text*, which may be an address that a browser was sent to."""
+    """Return the token in *text*, which may be a URL that a browser was sent to."""
     found = re.search(rf"[?&#]{re.escape(parameter)}=([^&#\s]+)", text.strip())
     return found.group(1) if found else text.strip()
 

@@ -53,7 +53,7 @@ class ProviderRecord(Base):
 
 
 class ProviderKey(Base):
-    """A key of a provider, sealed. `position` 0 is the newest: all verify, the first signs."""
+    """A key of a provider, encrypted. `position` 0 is the newest: all verify, the first signs."""
 
     __tablename__ = "provider_key"
 
@@ -67,7 +67,7 @@ class ProviderKey(Base):
 
 
 class KeyCopy(Base):
-    """The keys that a provider's key endpoint last published, sealed: a restart while it is down needs them."""
+    """The keys that a provider's key endpoint last published, encrypted: needed after a restart while it is down."""
 
     __tablename__ = "key_copy"
 
@@ -125,8 +125,8 @@ class Account(Base):
 class Identity(Base):
     """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link.
 
-    `claim` is where the id came from, for a sub that is spelled like somebody's address is another id; "email" for an
-    address. It is empty where an older version has written the row, until its person signs in.
+    `claim` is the claim that the id came from, because a sub that is spelled like an e-mail is another id than that
+    e-mail. It is "email" for an e-mail, and empty in a row of an older version until the person signs in.
     """
 
     __tablename__ = "identity"
@@ -199,14 +199,14 @@ class SessionRecord(Base):
 
 
 _opened_with: Any = SessionRecord.__table__.c.opened_with
-_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the others cost the index nothing
+_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the index does not contain the others
 Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_where=_is_beside)
 
 
 class Activity(Base):
     """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
 
-    `email` is kept with A-Z in small letters, as it is searched; see `sp.activity.record.searched_as`. A line with a
+    `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
     `last_at` counts alike refusals: `times` of them, from `at` to then; see `sp.activity.folds`.
     """
 
@@ -235,14 +235,14 @@ class Activity(Base):
 
 
 _activity: Any = Activity.__table__
-# Only refusals have a code, so these two indexes cost a good sign-in nothing.
+# Only rejections have a code, so these two indexes cost no time at a successful sign-in.
 _has_code = text("code IS NOT NULL")
 Index("activity_of_code", _activity.c.code, _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 
 
 class AssertionKey(Base):
-    """A private ES256 key, sealed, that signs what the gateway says of people to applications behind a proxy."""
+    """A private ES256 key, encrypted. It signs the assertions for applications behind a proxy."""
 
     __tablename__ = "assertion_key"
 
@@ -252,7 +252,7 @@ class AssertionKey(Base):
 
 
 class Counter(Base):
-    """How often something was tried within a time: wrong passwords, by account and by address."""
+    """How many attempts there were within a time: wrong passwords, by account and by IP."""
 
     __tablename__ = "counter"
 

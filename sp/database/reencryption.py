@@ -41,5 +41,5 @@ def _reencrypt_table(connection: Connection, table: Any, key: Any, vault: Vault,
     for identity, encrypted in connection.execute(select(key, table.c.sealed)).all():
         fresh = outcome.fresh(encrypted, vault)
         if fresh != encrypted:
-            same = (key == identity) & (table.c.sealed == encrypted)  # unless another node was quicker
+            same = (key == identity) & (table.c.sealed == encrypted)  # unless another node was faster
             connection.execute(update(table).where(same).values(sealed=fresh))

@@ -38,7 +38,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer: where it came from and where it points. `next` is the address of a redirect, else empty."""
+    """An answer: where it came from and where it points. `next` is the URL of a redirect, else empty."""
 
     url: str
     status: int

@@ -1,7 +1,7 @@
 """Inspect a token: every check, passed or failed, and what to do about it.
 
 Runs the same checks as a sign-in, in the same order, but to the end: claims are checked even if the signature failed,
-and are then marked as unverified. Pure: spends nothing and opens nothing. `near_misses` explains what is wrong. The
+and are then marked as unverified. Pure: no token is spent, no session opened. `near_misses` explains errors. The
 caller adds whether the token was spent before, and whose account it belongs to.
 """
 
@@ -30,7 +30,7 @@ from sp.signin.verification import Case, Check, check_nonce, check_required, che
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 
-# Without these claims a check has nothing to look at, so it has not passed.
+# A check whose claim is missing has not passed.
 LOOKS_AT = {
     "issuer": ("iss",),
     "audience": ("aud",),
@@ -62,9 +62,9 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `unverified`: it is about content that no valid signature covers.
+    """The result of one check. `unverified`: it concerns content without a valid signature.
 
-    `code` is that of the rejection. `advice` marks what works but should be improved.
+    `code` is the code of the rejection. `advice` marks what works but should be improved.
     """
 
     check: str
@@ -94,7 +94,7 @@ def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now:
 
 
 def passes(findings: list[Finding]) -> bool:
-    """Tell whether nothing of *findings* failed: the token is good in itself."""
+    """Tell whether no check in *findings* failed: the token itself is valid."""
     return all(finding.outcome != "failed" for finding in findings)
 
 

@@ -1,6 +1,6 @@
 """Run one sign-in at a real identity provider, up to the moment when its token would reach us.
 
-The token is caught there: nothing is spent, and no session is opened here.
+The token is caught there: it is not spent, and no session is opened here.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Credentials:
 class Journey:
     """What happened on the way. `token` is empty if none came; `stuck` then says where it ended.
 
-    `target` is the address that the token was sent to, `parameters` what travelled beside it, `carrier` the answer
-    that it came in. `typed_at` is the number of the page that answered the password, `password_sent_on` the host that
-    it would have made a browser send the password on to.
+    `target` is the URL that the token was sent to, `parameters` the other parameters of that request, `carrier` the
+    response that contained it. `typed_at` is the number of the page that answered the password, `password_sent_on` the
+    host to which that page would have made a browser forward the password.
     """
 
     pages: list[Page] = field(default_factory=list)

@@ -1,8 +1,8 @@
-"""Recognise known mistakes of token senders, and explain them.
+"""Recognise known errors of token senders, and explain them.
 
-Pure, and without any say in what is accepted: a token that needs one of these explanations was refused already. The
-list comes from published samples and from what people ask about: claims in capitals, an exp in Cyrillic letters,
-milliseconds, dates as text, a payload that is an array, a secret that was decoded or has a line break behind it.
+Pure. This module does not decide what is accepted: a token that needs an explanation has already been rejected. The
+list comes from published samples and from questions that people ask: claims in capitals, an exp in Cyrillic letters,
+milliseconds, dates as text, a payload that is an array, a secret that was decoded or ends with a line break.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _SYNONYMS = {
 
 
 def peek(token: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
-    """Return the header and the octets of the payload, read with every indulgence, for showing them; None if hopeless.
+    """Return the header and the bytes of the payload, parsed leniently, to display them; None if that fails.
 
-    Nothing that comes from here may be believed.
+    The result must never be trusted.
     """
     probable = max(_AROUND_A_TOKEN.split(token), key=len)
     header, payload = (_decoded(piece) for piece in [*probable.split("."), "", ""][:2])
@@ -160,7 +160,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
 
 
 def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
-    """Say what the sender probably made of the key, by trying the known mistakes."""
+    """Say what the sender probably did with the key, by trying the known errors."""
     named = parts.header["alg"]
     if named.lower() == "none":
         return "The token is not signed at all."

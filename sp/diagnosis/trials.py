@@ -1,6 +1,6 @@
 """Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
-An administrator tests a provider before anyone depends on it. The returned token is judged as at a sign-in, check by
+An administrator tests a provider before anyone depends on it. The returned token is validated as at a sign-in, check by
 check, and its account is looked up in the same way. One effect is permanent: a token that is valid is spent, so that it
 cannot sign anyone in afterwards.
 """
@@ -57,7 +57,7 @@ class Ticket:
 
 
 class Trials:
-    """Judges the tokens of trials and keeps the reports for a day."""
+    """Validates the tokens of trials and keeps the reports for a day."""
 
     def __init__(self, database: Database, replay_cache: ReplayCache, seat_limit: int) -> None:
         self._database = database
@@ -66,7 +66,7 @@ class Trials:
     def conclude(
         self, ticket: Ticket, unverified_token: str, trusted: Trusted, visitor: Visitor, *, reference: str
     ) -> None:
-        """Judge the token of a trial, spend it if it is good, and keep the report. Raises StoreUnavailable."""
+        """Validate the token of a trial, spend it if it is valid, and keep the report. Raises StoreUnavailable."""
         if self.find(ticket.id, ticket.account_id) is not None:
             return  # the same form was sent twice: the first report is the true one
         verified, report = examine(unverified_token, trusted, ticket.nonce, time_now())
@@ -83,7 +83,7 @@ class Trials:
             self._file(connection, ticket, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
-        """Return the report on a token that somebody supplies. Nothing is spent, kept or logged."""
+        """Return the report on a token that an administrator pasted. The token is not spent, stored or logged."""
         verified, report = examine(unverified_token, trusted, None, time_now())
         if verified is not None and report["outcome"] is None:
             report["outcome"] = self._look_up(verified, trusted)
@@ -109,7 +109,7 @@ class Trials:
         return self._replay.spending(self._database, key, acceptable_until(verified.claims, provider), Trace())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
-        """Return what a sign-in by the token would do, and spend nothing."""
+        """Return what a sign-in with the token would do, without spending it."""
         key = token_key(trusted.provider.name, verified.claims.token_id or "")
         if self._replay.trace(self._database, key) is not None:
             used = TokenReplayed("the token was used before")

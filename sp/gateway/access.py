@@ -1,7 +1,7 @@
 """Share what the three entry points of the gateway need: the session, the decision of the rules, the sign-in URL.
 
-A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
-stands here and in `sp.policy.decision`, so that no skin can be more generous than another.
+An entry point knows how its server or proxy describes a request and which answer it expects. Everything that decides
+is here and in `sp.policy.decision`, so that no entry point can allow more than another.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class AccessControl:
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is not UTF-8 and so not a path.
+    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text; empty if it is not UTF-8 and so not a path.
 
     Overlong encodings of "." and "/" are not UTF-8, but some servers accept them.
     """

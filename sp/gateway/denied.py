@@ -1,7 +1,7 @@
 """Answer a denied request: a page for a person, JSON for a script, with the same reason in both.
 
-Pages are rendered by the gateway's own Flask application, which is entered by a door that no address leads to: a
-reason in the environ, where no header reaches. What needs no page is answered here, without waking Flask.
+Pages are rendered by the gateway's own Flask application, at an internal path that no URL reaches: the reason is in
+the environ, under a key that no header can set. Answers without a page are made here, without calling Flask.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section
 
 
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
-    """Return the reason behind a *verdict* other than "let in" and "sign in"."""
+    """Return the reason for a *verdict* other than "allow" and "sign in"."""
     if verdict is Verdict.FORBID:
         text = "You are signed in, but your account may not open this page."
         return Denial(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))

@@ -1,10 +1,10 @@
 """Forward-auth: answer a proxy that asks whether a request may pass. The request itself never comes here.
 
-Two skins, for proxies speak two languages. nginx (auth_request) knows 2xx, 401 and 403 and turns everything else into
-500; Caddy and Traefik hand our answer to the browser as it is. Every answer that lets somebody in carries every
-identity header, empty ones too, so that the proxy overwrites whatever the client has sent under their names.
+There are two entry points, because proxies expect two kinds of answer. nginx (auth_request) knows 2xx, 401 and 403 and
+turns everything else into 500; Caddy and Traefik pass our answer to the browser unchanged. Every answer that allows a
+request contains every identity header, empty ones too, so that the proxy overwrites headers that the client sent.
 
-Not Flask views: a proxy asks at each request for every picture of a page.
+Not Flask views, because speed matters: a proxy asks at every request, also for each picture of a page.
 """
 
 from __future__ import annotations

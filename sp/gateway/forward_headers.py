@@ -18,7 +18,7 @@ from sp.request.trusted_proxies import is_host
 SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSockets
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
-_TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # octets without space, control characters and #, where readers differ
+_TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # no space, control character or #: parsers differ there
 _URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
 _SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
 

@@ -1,13 +1,13 @@
 """Decide about a request: facts and identity in; allow, sign in or deny out.
 
-Pure, so that the three skins (WSGI middleware, nginx, forward-auth) cannot differ in what they decide, and so that it
-can be tried on every path without a server.
+Pure, so that the three entry points (WSGI middleware, nginx, forward-auth) decide alike, and so that tests can try
+every path without a server.
 
-Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
-path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
-reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters, and
-as the request line spelled it (`sp.policy.raw_path`). HEAD is held against them as GET, too, whose answer it is without
-the body. The strictest answer counts.
+A rule is written for one spelling of a path, but the application may serve the same page for other spellings. So a path
+with a dot segment or the like is rejected before any rule. Any other path is compared with the rules in every possible
+reading: decoded again, without parameters, without the slash at its end, in compatible characters, and as the request
+line spelled it (`sp.policy.raw_path`). HEAD is also checked as GET, because it is answered like GET without the body.
+The strictest answer counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from urllib.parse import unquote
 
 from sp.redirects import is_plain_path
 
-# Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
+# Letters, digits and punctuation that no server decodes, between single slashes, and no dot segment: what nearly every
 # path looks like, recognised in one go because it is asked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
@@ -131,7 +131,7 @@ class Policy:
 
         *spellings* of the path are those of the request line that differ from it (`sp.policy.raw_path`). *overrides*
         are methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a
-        WebSocket that a page of another site opens in somebody's name.
+        WebSocket that a page of another site opens with the visitor's cookies.
         """
         if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
@@ -189,7 +189,7 @@ def is_unambiguous(path: str) -> bool:
 
 
 def readings(path: str) -> tuple[str, ...]:
-    """Return what an application may read *path* (decoded once, without query) as; nothing if it is ambiguous.
+    """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
 
     Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
     slash at its end; and with characters such as the full-width letters replaced by those that they are compatible

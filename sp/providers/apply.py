@@ -1,7 +1,7 @@
 """Store providers in the database: apply them from a file, remove them, and audit every change.
 
-Keys are sealed on their way in. A change is validated whole before anything is written, and a file that is applied
-twice changes nothing.
+Keys are encrypted before they are stored. A change is validated as a whole before anything is written, and applying a
+file a second time makes no change.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("lychgate")
 
 
 class ProvidersRefused(ValueError):
-    """Providers that cannot be applied; `mistakes` has a line for each. Nothing was changed."""
+    """Providers that cannot be applied; `mistakes` has a line for each error. No provider was changed."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = list(mistakes)
@@ -50,9 +50,9 @@ class Applied:
 
 
 class ProviderStore:
-    """Reads and writes providers. *vault* seals their keys; *own* are the gateway's addresses.
+    """Reads and writes providers. *vault* encrypts their keys; *own* are the gateway's URLs.
 
-    What the operator's file defines is changed by that file alone, which is applied at each start.
+    Providers from the operator's file can be changed only in that file, which is applied at each start.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
@@ -75,7 +75,7 @@ class ProviderStore:
 
         `keys` left out or empty keeps the stored ones; a new HS provider without any gets one generated. With
         *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
-        longer names is removed. Raises ProvidersRefused with every mistake in every provider.
+        longer names is removed. Raises ProvidersRefused with every error in every provider.
         """
         wanted, mistakes = _read(document, self._own)
         applied = Applied()
@@ -175,7 +175,7 @@ def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) 
 
 
 def _read(document: Mapping[str, Any], own: Routes) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
-    """Return the providers and key materials of *document*, and the mistakes in it."""
+    """Return the providers and key materials of *document*, and the errors in it."""
     found: list[tuple[Provider, list[str]]] = []
     mistakes: list[str] = []
     for name, settings in document.items():

@@ -17,7 +17,7 @@ from sp.providers.provider import Provider, parse_provider
 from sp.providers.rows import StoredProvider
 
 ALWAYS_TOLD = ("preset", "algorithm")
-UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing
+UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order does not matter
 
 Changes = dict[str, Any]
 

@@ -1,11 +1,10 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
-A sign-in must depend on that address as little as possible. The keys are fetched at most every few minutes, in a
-separate thread, one fetch at a time. When the address fails, the last good keys stay in use, also after a restart, for
-at most a day. What the address does publish is believed, even if nothing in it is usable, because a provider withdraws
-a key by no longer publishing it. So an attacker who has stolen a key and can cut us off from the address does not keep
-the key in force for longer. A token cannot choose where keys come from; it can at most make us look again, now and
-then, at the same address.
+A sign-in must depend on that endpoint as little as possible. The keys are fetched at most every few minutes, in a
+separate thread, one fetch at a time. When the endpoint fails, the last good keys stay in use, also after a restart, for
+at most a day. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. What the
+endpoint publishes replaces the old keys, even if none of it is usable, because a provider withdraws a key by no longer
+publishing it. A token cannot choose where keys come from; at most it makes us fetch the same URL again, now and then.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from shared.tokens import read_object
 from sp.providers.patience import GLANCE, MOST_SECONDS, Patience
 
 FETCH_SECONDS = 5.0  # for a whole fetch
-PATIENCE = 1.0  # seconds that a sign-in waits for an address that failed before
+PATIENCE = 1.0  # seconds that a sign-in waits for a URL that failed before
 MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
 FRESH = 300  # seconds for which keys are used without looking again
-STALE = 3600  # seconds after which a sign-in waits for the look; before, it goes on with the keys at hand
-MAX_STALE = 86_400  # seconds for which the last good keys go on while the address fails; SP_JWKS_MAX_STALE
+STALE = 3600  # seconds after which a sign-in waits for the fetch; before that, it uses the keys that we have
+MAX_STALE = 86_400  # seconds for which the last good keys are used while the URL fails; SP_JWKS_MAX_STALE
 SAVES = 24  # of keys that do not change, within that time, so that a restart knows when they were last published
-RETRY = 30  # seconds between two tries of an address that fails, while there are keys to go on with
+RETRY = 30  # seconds between two attempts at a URL that fails, while there are keys to use
 RETRY_WITHOUT_KEYS = 1  # seconds between two tries, while there are none
 UNKNOWN_KEY = 10  # seconds between two looks that tokens with an unknown key can cause
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
@@ -40,7 +39,7 @@ log = logging.getLogger("lychgate")
 
 
 class KeyCopies(Protocol):
-    """Keeps the last good keys of each provider, for a start during which the address fails. Does its best only."""
+    """Keeps the last good keys of each provider, for a start while the URL fails. A failure to store is ignored."""
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.
@@ -57,7 +56,7 @@ def fetch(url: str) -> bytes:
     headers = {"Accept": "application/jwk-set+json, application/json"}
     answer = exchange(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES, headers=headers)
     if answer.status != 200:
-        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting names the address itself
+        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting must be the final URL
     return answer.body
 
 
@@ -78,7 +77,7 @@ def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
 
 
 class KeyEndpoint:
-    """The keys of one provider at one address. Any number of threads may ask at once."""
+    """The keys of one provider at one URL. Any number of threads may ask at once."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class KeyEndpoint:
         self._under_way: threading.Event | None = None
         self._keys: KeySet | None = None
         self._fetched_at = self._tried_at = self._looked_for_unknown_at = self._saved_at = float("-inf")
-        self._confirmed_at = float("-inf")  # when the address last published the keys, here or before a restart
+        self._confirmed_at = float("-inf")  # when the URL last published the keys, here or before a restart
         self._problem = ""
 
     def keys(self, patience: Patience | None = None) -> KeySet:
@@ -121,14 +120,14 @@ class KeyEndpoint:
         return keys
 
     def _can_go_on(self) -> bool:
-        """Tell whether there are keys to verify with, whatever the address says next."""
+        """Tell whether there are keys to verify with, even if the next fetch fails."""
         return self._keys is not None and bool(self._keys.keys) and not self._is_too_old()
 
     def _is_too_old(self) -> bool:
         return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
-        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none.
+        """Return other keys than *tried*, after another fetch unless the last one was recent; None if there are none.
 
         Raises KeyUnavailable if too many requests wait for keys already.
         """
@@ -181,7 +180,7 @@ class KeyEndpoint:
             log.warning("the keys of %s at %s cannot be fetched: %s", self.provider, self.url, error)
             if self._keys is None:
                 self._keys = self._saved()
-        except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
+        except Exception:  # a bug of ours must not leave the event unset, and all threads waiting
             self._problem = "an unexpected error; see the log"
             log.exception("the keys of %s could not be taken over", self.provider)
         finally:

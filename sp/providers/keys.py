@@ -37,7 +37,7 @@ class JudgedKey:
 
 
 def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
-    """Return the key in *material*, or a generated one if that is empty. None, and a mistake, if it is refused."""
+    """Return the key in *material*, or a generated one if that is empty. None, and an error, if it is rejected."""
     if "algorithm" in mistakes:
         return None
     shown_once = ""
@@ -60,14 +60,14 @@ def keys_after(
 ) -> dict[str, str | None]:
     """Return the keys that the provider is to have: material by fingerprint, None for one that is stored already.
 
-    A new key goes behind the others: it verifies at once, and signs nothing before it is told to. With another
+    A new key goes after the others: it verifies at once, but signs only when an administrator says so. With another
     algorithm than before, the stored keys stay only if all of them fit it.
     """
     added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
     before = stored.provider
     policy_stays = (provider.algorithm, provider.allow_short_secret) == (before.algorithm, before.allow_short_secret)
     if new is None and policy_stays and stored.keys:
-        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be opened: they are no worse
+        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be decrypted
     try:
         present = _load(vault, provider, stored)
     except (KeyRefused, VaultLocked) as error:

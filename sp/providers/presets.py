@@ -13,7 +13,7 @@ PRESETS = ("ispring", "zendesk", "loginradius", "strict")
 
 _PROFILE = {"email": "email", "family_name": "family_name", "given_name": "given_name", "groups": "groups"}
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    # The published authentication.php identifies people by e-mail and sends nothing else.
+    # The published authentication.php identifies people by e-mail and sends no other claim about them.
     "ispring": {
         "required_claims": ["iat", "jti", "exp", "email"],
         "mapping": {"id": "email", **_PROFILE, "login": ["preferred_username", "sub"]},
@@ -25,7 +25,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "deliveries": ["form"],
         "mapping": {"id": ["external_id", "email"], "email": "email", "name": "name", "groups": "organization"},
     },
-    # LoginRadius: an existing profile, named by id, gets an access token; nobody is created.
+    # LoginRadius: an existing profile, named by id, gets an access token; no account is created.
     "loginradius": {
         "token_parameter": "jwttoken",
         "auto_create": False,

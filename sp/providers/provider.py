@@ -2,7 +2,7 @@
 
 `parse_provider` builds a `Provider` from the names of the wire contract, as a TOML file, the settings page and the
 command line give them. A `Provider` is valid by construction: code that has one need not check it again. Keys are not
-part of it; they are stored beside it, sealed. `sp.providers.setting_parser` says what each setting may be,
+part of it; they are stored beside it, encrypted. `sp.providers.setting_parser` says what each setting may be,
 `sp.providers.presets` what it is by default, and `sp.providers.risks` what an administrator should know about those
 that are allowed.
 """
@@ -112,9 +112,9 @@ def parse_name(text: str) -> str:
 
 
 def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
-    """Return the provider that *settings* describe, or raise ProviderRefused with every mistake at once.
+    """Return the provider that *settings* describe, or raise ProviderRefused with all errors at once.
 
-    *own*, given when settings are saved, are the gateway's addresses: none of them may send people round in circles.
+    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop.
     `keys` is not looked at here: it holds secrets, and its policy is `shared.keys`.
     """
     reader = Reader(settings, {field.name: field.default for field in fields(Provider) if field.name != "name"})
@@ -177,7 +177,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
-    """Yield addresses of ours that would send people back into the sign-in that has just ended."""
+    """Yield URLs of ours that would send people back into the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (

@@ -46,7 +46,7 @@ class Trusted:
         """Return what *attempt*, which verifies the token, makes of this provider's keys.
 
         If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
-        keys: its endpoint is looked at once more, at most every few seconds, and with other keys tried again.
+        keys: its endpoint is fetched again, at most every few seconds, and *attempt* is repeated with any new keys.
         """
         patience = patience or Patience()
         keys = self.keys(patience)
@@ -77,7 +77,7 @@ class Trusted:
 
 
 class ProviderRegistry:
-    """Gives out providers by name. *adjust* lets the demo point its provider at the other program's address."""
+    """Returns providers by name. *adjust* lets the demo point its provider at the other program's URL."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class ProviderRegistry:
         self._asked_at = now
 
     def _open(self, stored: StoredProvider) -> Trusted:
-        """Open the keys. One that cannot be opened verifies nothing, and keeps no other one from verifying."""
+        """Decrypt the keys. One that cannot be decrypted is left out, and the others still verify."""
         provider = stored.provider
         keys = []
         for kept in stored.keys:
@@ -168,7 +168,7 @@ class ProviderRegistry:
         return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
 
     def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
-        """Return the provider's key endpoint: the same one as long as its address is, for it remembers the keys."""
+        """Return the provider's key endpoint: the same object while its URL is the same, because it caches the keys."""
         known = self._endpoints.get(provider.name)
         if not provider.jwks_url:
             self._endpoints.pop(provider.name, None)

@@ -35,7 +35,7 @@ _revision: Any = SettingsRevision.__table__
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A sealed key of a provider."""
+    """An encrypted key of a provider."""
 
     id: int
     sealed: str
@@ -46,9 +46,9 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class StoredProvider:
-    """A provider as it is kept, its keys newest first.
+    """A provider as it is stored, its keys newest first.
 
-    `mistakes` are of settings that an older version wrote and this one refuses: such a provider stands here disabled.
+    `mistakes` are errors in settings that an older version wrote and this one rejects: such a provider is disabled.
     """
 
     provider: Provider
@@ -112,7 +112,7 @@ def write_keys(
     now = utc_now()
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
-            # Sealed again where the key material is given: the old seal may be of a secret key that was lost.
+            # Encrypted again where the key material is given: the secret key that encrypted the old row may be lost.
             changes = {"position": position} | ({"sealed": vault.encrypt(material)} if material is not None else {})
             connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:

@@ -28,7 +28,7 @@ FieldMatching = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class ProviderRefused(ValueError):
-    """Settings that make no provider. `mistakes` has a text for each setting at fault."""
+    """Settings that are not valid. `mistakes` has a text for each setting with an error."""
 
     def __init__(self, mistakes: Mapping[str, str]) -> None:
         self.mistakes = dict(mistakes)
@@ -48,7 +48,7 @@ NOTHING_EXPECTED = Expectation()
 
 
 class Reader:
-    """Reads settings over the preset's over the defaults, and collects the mistakes."""
+    """Reads settings; missing ones come from the preset, then from the defaults. Collects the errors."""
 
     def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.mistakes: dict[str, str] = {}
@@ -100,7 +100,7 @@ class Reader:
 
     def domains(self, name: str) -> tuple[str, ...]:
         """Domains: the part after the @ of an e-mail address. A leading @ is allowed."""
-        # As addresses are compared: only ASCII letters without case.
+        # As e-mails are compared: only ASCII letters without case.
         domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
         wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
         return self.refuse(name, "; ".join(wrong), ()) if wrong else domains

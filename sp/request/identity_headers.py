@@ -1,9 +1,9 @@
 """Remove identity headers that clients sent, and add those that the gateway knows to be true.
 
-Pure. Applications and proxies tell each other who somebody is by headers, and anyone may send a header. So everything
-that could pass for identity is removed, in every spelling that a server or a framework folds together:
-X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway puts what it says itself in environ
-keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only where an operator asks for them.
+Pure. Proxies tell applications in headers who a person is, and any client can send a header. So every header that could
+be read as an identity is removed, in every spelling that a server or a framework treats as the same name:
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway sets the true identity in environ
+keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only if the operator asks for them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _IDENTITY = re.compile(
     r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
     r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
 )
-# What only a proxy may say: where a request came from, and what it was before somebody rewrote it.
+# What only a proxy may say: where a request came from, and what its URL was before it was rewritten.
 _REWRITTEN = re.compile(
     r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
 )
@@ -75,21 +75,21 @@ class Sender(IntEnum):
 
 
 class IdentityHeaderFilter:
-    """Takes out of a request's environ what could pass for identity; and what only proxies may say, if none says it.
+    """Removes identity headers from a request's environ, and headers for proxies if no trusted proxy sent them.
 
-    No proxy says which address a request had before it was rewritten, but for one that asks about it: proxies pass
-    such headers on as clients send them, and applications that believe them serve another page than was judged.
-    A name is judged once and then remembered, for each request brings dozens of them. Strangers choose some of them,
-    so what is remembered is bounded.
+    Headers with the original URL of a rewritten request are always removed, except from a forward-auth request: proxies
+    pass them on as clients send them, and an application that trusts them serves another page than the one that was
+    checked. Each name is classified once and then cached, because every request has dozens. Clients choose some of the
+    names, so the cache is bounded.
     """
 
     def __init__(self) -> None:
         self._harmless: dict[Sender, set[str]] = {sender: set() for sender in Sender}
 
     def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> None:
-        """Remove it from *environ*, which *sender* has sent.
+        """Remove such headers from *environ*, which *sender* sent.
 
-        That a stranger forwards for somebody stays to be seen, as environ["lychgate.forwarded"].
+        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows it.
         """
         harmless = self._harmless[sender]
         if harmless.issuperset(environ):

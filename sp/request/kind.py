@@ -1,8 +1,8 @@
 """Classify a request: does a browser navigate to a page, or does a script or program ask for data? Pure.
 
-A person is sent to the sign-in. A script that is sent there gets a page in place of its data, or a browser error that
-people cannot read, so it gets 401 (complaint of many: "302 for XHR"). Browsers say which it is (Sec-Fetch-Mode, Fetch
-Metadata); older ones are told from scripts by what they accept.
+A person is redirected to the sign-in. A script that is redirected there gets a page instead of its data, or a browser
+error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers say which of the two it is
+(Sec-Fetch-Mode, Fetch Metadata); older browsers are recognised by their Accept header.
 """
 
 from __future__ import annotations

@@ -56,12 +56,12 @@ class OwnHost:
             return False
         if self.is_guess and int(found[2] or 80) != self._port:
             return False
-        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the name's root, more are no name
+        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the DNS root; more are invalid
         return name == self._name or (is_loopback(name) and is_loopback(self._name))
 
 
 def is_host(text: str) -> bool:
-    """Tell whether *text* is a host with or without a port, and nothing else."""
+    """Tell whether *text* is only a host, with or without a port."""
     return _HOST.match(text) is not None
 
 

@@ -22,8 +22,8 @@ _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
 )
 # A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
-# a cookie without a name is sent back as its bare value. Behind a comma, semicolon, quote or line end stands another
-# cookie for readers that split there; a cookie of another name has nothing of the kind in it.
+# a cookie without a name is sent back as its bare value. After a comma, semicolon, quote or line end comes another
+# cookie for parsers that split there; an ordinary cookie of another name contains no such text.
 # Of a pending sign-in the prefix is enough: a comma, a quote or a space behind it is part of the name in some reading.
 _PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
 _SET = re.compile(
@@ -34,10 +34,10 @@ _SET = re.compile(
 
 
 class FormSessions(SecureCookieSessionInterface):
-    """Flask's own session, which holds nothing here but the secret of a form. A request without a form costs none."""
+    """Flask's own session. It holds only the secret of a form here, so a request without a form needs no session."""
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
-        """Return what the browser's cookie holds; nothing is prepared where it has none."""
+        """Return the content of the browser's cookie; without a cookie, no content is prepared."""
         if self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
@@ -90,7 +90,7 @@ def read_device_cookie(header: str, *, https: bool) -> str | None:
 
 
 def set_device_cookie(response: Response, value: str, *, max_age: int, https: bool) -> None:
-    """Let the browser be known again for *max_age* seconds, as one in which somebody has signed in."""
+    """Recognise the browser for *max_age* seconds as one in which a person has signed in."""
     set_cookie(response, full_name(DEVICE_NAME, https), value, https=https, max_age=max_age)
 
 

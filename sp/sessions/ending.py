@@ -71,7 +71,7 @@ def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) ->
     if sign_out.sub is not None:
         person.append(columns.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
-        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
+        # The e-mail may have belonged to another person before, so the ids of the sign-in must not contradict it.
         person.append(and_(has_email, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
@@ -80,7 +80,7 @@ def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) ->
 
 
 def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
-    """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
+    """Return the condition that sign-in and sign-out have the same value for a claim, or the sign-in has none."""
     claim, value = name
     places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
     said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)

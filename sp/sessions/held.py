@@ -88,13 +88,13 @@ def take(connection: Connection, key: bytes, now: int) -> None:
 
 
 def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
-    """Close what a provider's sign-out names, before it ends sessions: an answer under way is one of the two."""
+    """Delete the held tokens of a provider's sign-out, before it ends sessions, so that no answer slips in between."""
     has_email = _table.c.email_key.in_(sign_out.emails)
     connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_email)))
 
 
 def close_of_account(connection: Connection, account_id: int) -> None:
-    """Close what would open a session of this account, by its ids at providers or its address."""
+    """Delete held tokens that would open a session of this account, by its ids at providers or its e-mail."""
     ids = select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account_id)
     email = select(_account.c.email_key).where(_account.c.id == account_id)
     known = ids.subquery()
@@ -104,7 +104,7 @@ def close_of_account(connection: Connection, account_id: int) -> None:
 
 
 def close_of_provider(connection: Connection, provider: str) -> None:
-    """Close what this provider's tokens would open."""
+    """Delete the held tokens of this provider."""
     connection.execute(delete(_table).where(_table.c.provider == provider))
 
 

@@ -16,7 +16,7 @@ down_revision = "0003"
 
 COLUMNS = "provider, subject, account_id, issued_at, created_at"
 # The version before cannot tell them apart, and would take one person for the other. Who loses an id here finds the
-# account again by the address, where the provider's settings allow that.
+# account again by the e-mail, if the provider's settings allow that.
 FORGET_LIKE_IDS = sa.text(
     "DELETE FROM identity WHERE EXISTS (SELECT 1 FROM identity AS other WHERE other.provider = identity.provider"
     " AND other.subject = identity.subject AND other.claim <> identity.claim)"
@@ -49,7 +49,7 @@ def _known(mapping: dict[str, Any]) -> Iterator[tuple[str, tuple[sa.ColumnElemen
         yield "email", ()
     elif len(ids) == 1:
         yield ids[0], ()
-    elif len(others) == 1:  # every address has an @; an id with one may be either
+    elif len(others) == 1:  # every e-mail has an @; an id with one may be either
         yield others[0], (_identity.c.subject.not_like("%@%"),)
 
 
