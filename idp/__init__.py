@@ -144,13 +144,13 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Make the person of our own session Flask-Login's `current_user`, whom the pages show.
+    """Make the person of our own session Flask-Login's `current_user`, which the pages show.
 
     Its own cookies are not used. While the directory is unavailable the pages show no person. Code that decides
     something looks the session up itself.
     """
     manager = LoginManager(app)
-    manager.session_protection = None  # "strong" believes X-Forwarded-For
+    manager.session_protection = None  # "strong" trusts X-Forwarded-For
 
     @manager.request_loader
     def load_signed_in(_request: object) -> sessions.SignedInUser | None:

@@ -25,7 +25,7 @@ from shared.outbound import ExchangeFailed, exchange
 ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
 MOST_BYTES = 65_536  # of an answer, which is empty, or a small object that counts sessions
 MOST_BYTES_READ = 1024  # of an answer that is understood
-MOST_SESSIONS = 1_000_000  # more in one answer are not believed
+MOST_SESSIONS = 1_000_000  # a larger number in an answer is not accepted
 DELIVERY_SECONDS = 3.0  # for all deliveries together: how long a person waits for the page
 MAX_AT_ONCE = 16
 

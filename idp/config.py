@@ -52,12 +52,12 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of this process, or of *environ*, or raise SettingsRefused with every mistake."""
+    """Return the settings of this process, or of *environ*, or raise SettingsRefused with every error."""
     values = _values() if environ is None else environ
     environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
-    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside a key that is not readable
+    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside an unreadable key
     services_file = environment.text("IDP_CONFIG")
     asked_for: set[str] = set()
     services = _services(environment, services_file, values, asked_for)
@@ -161,5 +161,5 @@ def _callable(environment: Environment, name: str, default: str) -> str:
 
 
 def demo_pair(settings: Settings) -> Any:
-    """Return today's secrets and addresses of the demo pair: the gateway may have moved since the start."""
+    """Return the current secrets and URLs of the demo pair: the gateway may have moved since the start."""
     return demo.read(settings.instance)

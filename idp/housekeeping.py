@@ -50,5 +50,5 @@ def _run(app: Flask, stop: threading.Event) -> None:
                     all_tidy = tidy()
             except database.DatabaseDown as error:
                 log.warning("housekeeping waits for the database: %s", error.orig)
-            except Exception:  # the thread must outlive a mistake, or notices would never be retried
+            except Exception:  # the thread must survive an error, or notices would never be retried
                 log.exception("housekeeping failed")

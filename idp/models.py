@@ -159,8 +159,8 @@ class AuditRow(Base):
 def writing() -> Iterator[Session]:
     """Run a transaction that writes: committed at the end, rolled back if anything is raised.
 
-    It begins as a writer (see shared.schema), because a reader that turns writer in the middle fails in SQLite when
-    another got in between. What was read before is forgotten, so nothing stale is written back.
+    It begins as a writer (see shared.schema), because in SQLite a transaction that reads first and then writes fails if
+    another one wrote in between. Objects read before are discarded, so no stale data is written back.
     """
     session: Session = db.session()
     session.rollback()

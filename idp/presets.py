@@ -11,7 +11,7 @@ from typing import Any
 
 # What each product asks for. `echo`: request parameters handed back beside the token. `nonce`: the request's nonce
 # becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
-# `addressed`: iss, aud and nbf are always there, by default our own address and the service's site.
+# `addressed`: iss, aud and nbf are always sent; the defaults are our own URL and the service's site.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ispring": {
         "untyped_logout": True,  # its sign-out requests carry no type

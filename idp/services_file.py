@@ -49,7 +49,7 @@ def parse_services(document: Mapping[str, Any], where: str) -> Mapping[str, Serv
 
 
 def parse_service(name: str, table: Any) -> ServiceDefinition:
-    """Return the definition in *table*, the preset's values filled in, or raise SettingsRefused with all mistakes."""
+    """Return the definition in *table*, completed from the preset, or raise SettingsRefused with all errors."""
     if not isinstance(table, dict):
         raise SettingsRefused([f"services.{name} must be a table"])
     preset = PRESETS.get(str(table.get("preset", "")))

@@ -38,9 +38,9 @@ class Breaker:
 
     @contextmanager
     def asking(self, hangs: tuple[type[Exception], ...]) -> Iterator[None]:
-        """Ask one question within this. *hangs* are the exceptions that mean: it was not answered in time.
+        """Run one query inside this block. *hangs* are the exceptions that mean "no answer in time".
 
-        Raises StoreHangs at once, and asks nothing, while the store is in trouble.
+        Raises StoreHangs at once, without a query, while the store is in trouble.
         """
         self.admit()
         ticket = self.asked()

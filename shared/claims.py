@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from shared.errors import ClaimInvalid
 
-# 2286-11-20 in seconds. Any later "date" is in truth milliseconds (13 digits) or a mistake.
+# 2286-11-20 in seconds. Any later "date" is really milliseconds (13 digits) or an error.
 LATEST_TIME = 9_999_999_999
 
 

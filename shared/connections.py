@@ -1,9 +1,9 @@
 """Read from and write to a client's connection, with a limit on every wait.
 
-The worker's event loop collects the head of a request, and a small body with it, before a thread is given. How much
-there is to collect is an estimate and decides nothing: gunicorn's parser gets every byte as it came, and it alone says
-where a request ends. What does not fit in there, uploads and long answers, a thread reads and writes through
-`ClientSocket`, which waits only for so long, and lends its thread out while it waits.
+The worker's event loop reads the head of a request, and a small body, before it assigns a thread. How much it reads is
+only an estimate: gunicorn's parser gets every byte as it came, and only the parser decides where a request ends. For
+larger uploads and long responses, a thread reads and writes through `ClientSocket`, which limits each wait and lets
+the thread's place be used by others while it waits.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ClientSocket(socket.socket):
     def slowness(self) -> float:
         """Return for how many seconds this client has kept us waiting, in this request, for each byte that it moved.
 
-        What it sent at once buys it no time: the longer it stands still afterwards, the slower it is.
+        An early burst does not help: the longer the client then pauses, the slower it counts.
         """
         return self._seconds_waited() / (self._moved + ROOM)
 
@@ -221,7 +221,7 @@ class Connection(TConn):  # type: ignore[misc]
         self._came.clear()
 
     def linger(self) -> None:
-        """Say that nothing more will be sent, and wait for the client to have read. Raises OSError."""
+        """Close the sending side, and wait until the client has read everything. Raises OSError."""
         self.phase, self.deadline = Phase.LINGERING, time.monotonic() + LINGER_SECONDS
         self.sock.setblocking(False)
         self.sock.shutdown(socket.SHUT_WR)

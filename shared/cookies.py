@@ -35,7 +35,7 @@ def clear_cookie(response: Response, full_name: str, *, https: bool) -> None:
 
 
 def form_cookie(name: str, https: bool) -> dict[str, object]:
-    """Return Flask's settings for its own signed cookie, which holds nothing but the secret of the forms."""
+    """Return Flask's settings for its own signed cookie, which holds only the secret of the forms."""
     return {
         "SESSION_COOKIE_NAME": full_name(name, https),
         "SESSION_COOKIE_PATH": "/",

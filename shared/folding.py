@@ -1,10 +1,10 @@
 """Decide which rejections get a row each, and count the others, when they come too fast.
 
-A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
-writes so many bytes of them in full, and then a few rows a minute; alike ones beyond that are counted in memory, and
-the count is added to one row about once a second. The limit is in bytes, because a stranger decides how long a row is.
-A kind is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is
-killed loses the counts of its last second; one that ends in order does not.
+A row and a write transaction for each rejection would let anyone fill the disk and delay sign-ins. So a worker writes
+full rows up to a limit, and after that a few rows per minute. Further rejections of the same kind are counted in
+memory, and the count is added to one row about once a second. The limit is in bytes, because a stranger decides how
+long a row is. A kind consists only of our own values (code, provider, event), never of input that a stranger can vary.
+A worker that is killed loses the counts of its last second; one that shuts down normally does not.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
     jwk: Any = json.loads(material, object_pairs_hook=_members)
     if jwk.get("kty") not in ("RSA", "EC"):
         raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-    # A private key is there to sign, and is taken for its public half too; the library would let it only sign.
+    # A private key also verifies, with its public half; the library would let it only sign.
     operations = jwk.pop("key_ops", ["sign", "verify"])
     if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
         raise KeyRefused("the JWK's key_ops do not allow signatures")

@@ -44,9 +44,9 @@ class KnownBrowsers:
 
 
 def _person(email: str) -> str:
-    """Return a short name for the person, without telling the address.
+    """Return a short name for the person, without revealing the e-mail.
 
-    Exact but for case, unlike `throttling.account_key`: the owner of an address that only looks like this one must not
-    get a separate count for it.
+    Exact except for case, unlike `throttling.account_key`: the owner of an e-mail that only looks like this one must
+    not get a separate count for it.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

@@ -93,7 +93,7 @@ def _clean_argument(argument: Any, clean: Clean) -> Any:
 
 
 def _takes_arguments(message: str, arguments: Any) -> str:
-    """Return a format string that gives *message* and takes *arguments*, of which it shows nothing."""
+    """Return a format string that results in *message* and accepts *arguments* without showing them."""
     if not arguments:
         return message
     unseen = "" if isinstance(arguments, Mapping) else "%.0s" * len(arguments)

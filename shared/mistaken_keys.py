@@ -52,7 +52,7 @@ def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, Token
 
 def _key(octets: bytes, algorithm: str) -> TokenKey:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SecurityWarning)  # decoded, it may be short; nothing is accepted with it
+        warnings.simplefilter("ignore", SecurityWarning)  # decoded, it may be short; it is never used to accept a token
         native = OctKey.import_key(octets)
     return TokenKey(algorithm, None, "", True, native)
 

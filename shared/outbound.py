@@ -24,7 +24,7 @@ USER_AGENT = "Lychgate"
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The message says why, in one line, and contains nothing of the answer."""
+    """There is no usable answer. The message says why, in one line, and quotes no part of the answer."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
 
 
 class _Deadline:
-    """A moment after which nothing is waited for."""
+    """A moment after which all waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
-lane. The rules for a new password are those of ASVS 5.0, section 6.2: its length, and nothing about its characters.
+lane. The rules for a new password are those of ASVS 5.0, section 6.2: a minimum length, no rule about characters.
 """
 
 from __future__ import annotations

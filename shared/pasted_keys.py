@@ -77,7 +77,7 @@ def _decoded(text: str) -> Iterator[bytes]:
 
 
 def _is_der_key(octets: bytes) -> bool:
-    """Tell whether the bytes *octets* begin with a public key, a private key or a certificate in DER."""
+    """Tell whether *octets* begin with a public key, a private key or a certificate in DER."""
     octets = _first_element(octets)
     if not octets:
         return False
@@ -87,7 +87,7 @@ def _is_der_key(octets: bytes) -> bool:
         load_der_x509_certificate,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of keys that are old or odd: they are refused all the same
+        warnings.simplefilter("ignore")  # about old or unusual keys: they are rejected anyway
         return any(_loads(loader, octets) for loader in loaders)
 
 
@@ -102,7 +102,7 @@ def _loads(loader: Callable[[bytes], Any], octets: bytes) -> bool:
 
 
 def _first_element(octets: bytes) -> bytes:
-    """Return the sequence with which *octets* begin, if it is there in full (X.690, section 8.1.3), else nothing."""
+    """Return the sequence at the start of *octets* if it is complete (X.690, section 8.1.3), else no bytes."""
     if len(octets) < 2 or octets[0] != _SEQUENCE:
         return b""
     length, header = octets[1], 2

@@ -41,7 +41,7 @@ _SET_LIMITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection waits for an answer, and how long the server goes on with it; 0 is without end."""
+    """How long a connection waits for an answer, and how long the server works on it; 0 means no limit."""
 
     answer: float  # seconds for one exchange with the server
     statement: int  # ms
@@ -117,7 +117,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def options(url: URL) -> dict[str, Any]:
-    """Return the options of the engine for *url*. What the URL itself says of the network stands."""
+    """Return the engine options for *url*. Network options in the URL itself take precedence."""
     return {
         "poolclass": Pool,
         "pool_size": PLACES,

@@ -20,7 +20,7 @@ def printable(text: str) -> str:
 
 
 def printable_cell(text: str) -> str:
-    r"""Return *text* for a cell of a table whose columns stand two spaces apart: a second space in a row is \x20."""
+    r"""Return *text* for a table cell. Columns are two spaces apart, so every second space in a row becomes \x20."""
     return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
 
 

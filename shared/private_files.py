@@ -1,7 +1,7 @@
 """Create files and folders that only their owner may read: databases contain personal data, a demo's folder secrets.
 
-The modes are given where a file is made, so they hold for every program and command line, whatever the umask is.
-run_sp.py and run_idp.py set the umask as well, for what else they or their libraries write.
+The modes are set when a file is created, so they hold for every program and command, with any umask.
+run_sp.py and run_idp.py also set the umask, for other files that they or their libraries write.
 """
 
 from __future__ import annotations

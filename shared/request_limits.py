@@ -17,7 +17,7 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeou
 from werkzeug.routing import IntegerConverter
 
 MAX_BODY = 32 * 1024  # bytes: a token is 8 KiB, and the largest form of a stranger is a password
-_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # fits into 64 bits, whatever the digits are
+_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # any such number fits into 64 bits
 
 
 class RowIdConverter(IntegerConverter):
@@ -69,7 +69,7 @@ def _measure_chunks() -> None:
 def _read_chunks(stream: IO[bytes]) -> bytes:
     """Return the body, or one byte more than is allowed. Raises BadRequest, RequestTimeout.
 
-    What the server's parser cannot read is the client's mistake, and the server closes the connection then.
+    If the server's parser cannot read the body, that is a client error, and the server closes the connection.
     """
     try:
         return stream.read(MAX_BODY + 1)

@@ -45,10 +45,10 @@ LOGGING = {
 def main(
     program: ModuleType, default_port: int, arguments: Sequence[str] | None = None, called: str | None = None
 ) -> None:
-    """Serve the package *program* as the *arguments* say: by default those of this process, which is *called* so.
+    """Serve the package *program* with *arguments*, by default those of this process; *called* is its name in the help.
 
     The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
-    `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
+    `create_wsgi()`, which each worker calls. If one raises SettingsRefused, the program ends with status 2.
     """
     options = command_line(program.__doc__, default_port, called).parse_args(arguments)
     keep_to_owner()
@@ -100,7 +100,7 @@ def serve(server: Server) -> None:
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn, with every trust in its peers taken back: whom to believe is the programs' own decision."""
+    """gunicorn, configured to trust no peer: the programs decide themselves which proxies they trust."""
 
     def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
         self._create_wsgi = create_wsgi
@@ -125,7 +125,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Hand our settings to gunicorn; nothing is read from its own files or environment."""
+        """Pass our settings to gunicorn, which does not read its own files or environment."""
         gunicorn.http.message.MAX_REQUEST_LINE = MAX_REQUEST_LINE
         for name, value in self._settings.items():
             if name in self.cfg.settings:

@@ -39,7 +39,7 @@ class SettingNames:
         return environment
 
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
-        """Return a mistake for each name in *values* that is not a setting, and that no file has *asked_for*."""
+        """Return an error for each name in *values* that is not a setting, and that no file has *asked_for*."""
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [
             f"{name} is not a setting of this program{_hint(name, known)}"

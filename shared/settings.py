@@ -23,7 +23,7 @@ Network = IPv4Network | IPv6Network
 
 
 class SettingsRefused(click.ClickException):
-    """The program does not start. `mistakes` has one line for each.
+    """The program does not start. `mistakes` has one line for each error.
 
     A command line prints them and ends with status 2, as `flask` does with click's own exceptions.
     """
@@ -35,7 +35,7 @@ class SettingsRefused(click.ClickException):
         super().__init__("; ".join(mistakes))
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the mistakes."""
+        """Print the errors."""
         click.echo(str(self), file=file, err=file is None)
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class SettingsRefused(click.ClickException):
 
 
 class Environment:
-    """Settings by name. Each method returns a parsed value, or notes a mistake and returns the default."""
+    """Settings by name. Each method returns a parsed value, or records an error and returns the default."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = dict(values)
@@ -111,11 +111,11 @@ class Environment:
         return found
 
     def mistake(self, name: str, why: str) -> None:
-        """Note a mistake in the setting *name*."""
+        """Record an error in the setting *name*."""
         self.mistakes.append(f"{name} {why}")
 
     def finish(self) -> None:
-        """Raise SettingsRefused if there was any mistake."""
+        """Raise SettingsRefused if there was any error."""
         if self.mistakes:
             raise SettingsRefused(self.mistakes)
 

@@ -86,10 +86,10 @@ class Throttle:
 def account_key(email: str) -> str:
     """Return a short name for the account that was typed, existing or not, without revealing the e-mail.
 
-    Every spelling that the gateway's lookup, or some directory, may take for the same e-mail is one account: no case
-    (ß is ss), no accent, no space, nothing invisible, no dot at the end. Coarser than any lookup, so an account that
-    exists and one that does not are counted alike. Two people may share a count, so it does not identify a person: see
-    known_devices.
+    All spellings that the gateway's lookup, or a directory, may treat as the same e-mail are one account: case (ß is
+    ss), accents, spaces, invisible characters and dots at the end are ignored. This is coarser than any lookup, so an
+    account that exists and one that does not are counted alike. Two people may share a count, so it does not identify a
+    person: see known_browsers.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

@@ -1,7 +1,7 @@
-"""Delete expired data in steps so small that no sign-in waits for them, until nothing is left.
+"""Delete all expired data, in steps so small that no sign-in has to wait for them.
 
-A database has few writers, SQLite one. So each step is a transaction of a few rows, found by an index, and others can
-write between two steps. A step that takes long (a slow disk, a large table) is followed by a smaller one.
+A database has few writers, SQLite only one. So each step is a transaction with a few rows, found by an index, and
+others can write between two steps. After a step that takes long (a slow disk, a large table), the next is smaller.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def tidy(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Repeat *steps* in turns until nothing is left over, for about *seconds* at most; tell whether nothing is left.
+    """Repeat *steps* in turns until no row is left, for about *seconds* at most; tell whether they are all done.
 
     *writing* opens a write transaction.
     """

@@ -31,8 +31,8 @@ _BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ALPHABET = _BASE64URL + b"."
 _LAST_CHARACTERS = {0: _BASE64URL, 1: b"", 2: _BASE64URL[::16], 3: _BASE64URL[::4]}  # by length modulo 4
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# A header begins with {" in base64url, or with { and white space. A search begins where a run of base64url begins, and
-# takes what it reads possessively: it never goes back, so the time is in proportion to the text, whatever the text is.
+# A header begins with {" in base64url, or with { and white space. A match starts at the beginning of a base64url run,
+# and all quantifiers are possessive: there is no backtracking, so the time is linear in the length of any text.
 _JWT_LIKE = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"e[yw][A-Za-z0-9_-]{10,}+(?:\.|%2[eE])[A-Za-z0-9_-]{10,}+"
@@ -115,9 +115,9 @@ def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKe
 def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
     """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
 
-    UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair, no more than
+    UTF-8 without a byte order mark, no duplicate name, no NaN or infinity, no unpaired surrogate, no more than
     MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9). No NUL either:
-    no text of a person has one, and PostgreSQL stumbles over it in whatever row it stands.
+    real text never contains one, and PostgreSQL cannot store it.
     """
     try:
         text = octets.decode("utf-8").strip(_JSON_SPACE)
@@ -178,7 +178,7 @@ def _decode(part: bytes, name: str) -> bytes:
 
 
 class _Unwanted(ValueError):
-    """JSON that a parser takes, and we do not. The message goes on from "the payload"."""
+    """JSON that a parser accepts, but we do not. The message continues after "the payload"."""
 
 
 def _check_depth(value: Any) -> None:

@@ -34,7 +34,7 @@ from werkzeug.http import parse_accept_header
 
 from shared.user_agent import device_name
 
-REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
+REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
 REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
 
 # Replacements for the framework's own technical texts.
@@ -132,7 +132,7 @@ def _ui(prefix: str) -> Blueprint:
 
     @ui.get(f"{prefix}/static/bootstrap.min.css")
     def bootstrap_css() -> Response:
-        """Serve the stylesheet out of the installed package: nothing is loaded from another host."""
+        """Serve the stylesheet from the installed package, so that pages load no file from another host."""
         response = Response(bootstrap.read_bytes(), mimetype="text/css")
         response.cache_control.max_age = 86400
         response.cache_control.public = True

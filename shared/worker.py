@@ -128,7 +128,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._end_politely(conn)
 
     def murder_pending(self) -> None:
-        """Do nothing: there is one table of those that wait."""
+        """Do nothing: all waiting connections are in one table here."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Look after the deadlines in time."""
@@ -146,7 +146,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except ParseException:
-            return False  # the request has its answer, and a second one would be taken for that to the next
+            return False  # it has been answered; a second response would be assigned to the next request
         finally:
             conn.sock.patient = True
 
@@ -232,7 +232,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def received(conn: Connection) -> bytes | None:
-    """Return what has come: nothing where the client has closed, None where there is nothing yet."""
+    """Return the bytes that have arrived: empty if the client has closed, None if there are none yet."""
     try:
         return conn.sock.recv(PIECE)
     except BlockingIOError:

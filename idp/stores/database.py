@@ -21,7 +21,7 @@ MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def open_database(app: Flask) -> Engine:
-    """Give *app* its engine, and return it. Nothing is connected yet."""
+    """Create the engine of *app*, and return it. It does not connect yet."""
     db.init_app(app)
     with app.app_context():
         return schema.prepare_engine(db.engine)

@@ -19,7 +19,7 @@ def storage(now: Callable[[], datetime]) -> SqlStorage:
 
 @contextmanager
 def independent_transaction() -> Iterator[Connection]:
-    """Open a transaction apart from the request's: a count stands even if the request that it counts fails."""
+    """Open a separate transaction, so that an attempt is counted even if its request fails."""
     db.session.rollback()  # a reader that is still open in this thread would keep the writer out
     with db.engine.connect().execution_options(write=True) as connection, connection.begin():
         yield connection

@@ -190,5 +190,5 @@ class SqlRegistry:
         return parse_service(name, table).service
 
     def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
-        """Return the key in *sealed*. Kept in memory, because validating a private key takes tens of milliseconds."""
+        """Return the decrypted key. It is cached, because validating a private key takes tens of milliseconds."""
         return load_key(self._vault.decrypt(sealed), algorithm, allow_short_secret=allow_short_secret)

@@ -52,7 +52,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(most: int) -> int | None:
-    """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
+    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
     query = select(AuditRow.id).where(REFUSED).order_by(AuditRow.id.desc()).offset(most).limit(1)
     with db.engine.connect() as connection:
         found: int | None = connection.execute(query).scalar()

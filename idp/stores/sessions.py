@@ -157,7 +157,7 @@ def end_sessions_of(person: Person, *, reason: str) -> Ended:
 
 
 def _locked_row(session: Session, signed_in: SignedInUser) -> SessionRow | None:
-    """Return the row, for this transaction alone, so that nothing is added to a session while it ends."""
+    """Return the row, locked by this transaction, so that no participation is added to a session while it ends."""
     return session.get(SessionRow, signed_in.id_hash, with_for_update=True, populate_existing=True)
 
 

@@ -61,8 +61,8 @@ class PeopleFinder:
     def page(self, search: str = "", *, state: str = "", after: str = "") -> PeoplePage:
         """Return a page of the matching accounts, ordered by e-mail, after the key *after*.
 
-        The e-mail or a name must contain every word of *search*. *state* is "active", "disabled", "administrators", or ""
-        for all accounts.
+        The e-mail or a name must contain every word of *search*. *state* is "active", "disabled", "administrators", or
+        "" for all accounts.
         """
         query = select(_account).order_by(_account.c.email_key).limit(PAGE_ROWS + 1)
         query = query.where(*(self._has(word) for word in search.split()[:MAX_WORDS]))
