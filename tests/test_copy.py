@@ -24,7 +24,7 @@ RETURN_URL = "http://127.0.0.1:9/sso/login/jwt"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A folder with the four entries and nothing else."""
+    """A folder with only the four entries."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     for name in COPIED:
@@ -39,7 +39,7 @@ def test_the_copy_signs_a_person_in(copy: Path) -> None:
     port = free_port()
     service = {"preset": "ispring", "keys": [KEY], "return_url": RETURN_URL}
     env = program_environment("IDP", copy / "state", f"http://127.0.0.1:{port}", table(f"services.{SERVICE}", service))
-    env["PYTHONPATH"] = ""  # nothing of the original is to be found
+    env["PYTHONPATH"] = ""  # the original must not be importable
     with RunningProgram(copy / "run_idp.py", port, copy, env) as program:
         flask_command(
             "idp", "users", "add", ALICE.email, "--password-stdin", env=env, folder=copy, typed=f"{ALICE.password}\n"

@@ -1,4 +1,4 @@
-"""An address of keys that accepts and never answers, and strangers whose tokens name keys that nobody knows."""
+"""A JWKS URL that accepts connections and never answers, and strangers whose tokens name unknown keys."""
 
 import base64
 import json

@@ -1,6 +1,6 @@
-"""What holds for every page that a person can meet, whatever its size and whoever reads it.
+"""What holds for every page that a person can see, in any size and for any reader.
 
-The contexts are watched as in every browser test: nothing from another host, no complaint of a Content-Security-Policy.
+The browser is watched as in every browser test: no request to another host, no Content-Security-Policy violation.
 """
 
 import re

@@ -129,7 +129,7 @@ def test_of_browsers_that_race_with_one_token_only_the_one_that_asked_for_it_get
     token_address = fresh_token_address(page, pair, stranger())
     thieves = [new_context() for _ in range(3)]
     for thief in thieves:
-        thief.request.get(f"{pair.sp.url}{PAGE}", headers=NAVIGATION)  # each has begun a sign-in of its own
+        thief.request.get(f"{pair.sp.url}{PAGE}", headers=NAVIGATION)  # each browser has begun its own sign-in
     cookies = [cookie_header(context, pair) for context in [*thieves, page.context]]
     with ThreadPoolExecutor(4) as at_once:
         opened = list(at_once.map(lambda cookie: opens_session(token_address, cookie), cookies))

@@ -1,4 +1,4 @@
-"""No return address leads a browser away, whatever it is made of; and ordinary ones lead where they say."""
+"""No return URL leads a browser to another site, and ordinary ones lead where they say."""
 
 import os
 import random
@@ -256,7 +256,7 @@ def _one(chance: random.Random) -> str:
 
 
 def _again(chance: random.Random, text: str) -> str:
-    """Change one character, or encode a piece once more."""
+    """Change one character, or encode a piece again."""
     at = chance.randint(0, len(text))
     if chance.random() < 0.5:
         strange = chr(chance.randint(0, 0x2FFF))
@@ -303,7 +303,7 @@ def test_no_address_that_can_be_thought_of_leaves_our_origin(browser_view: UrlPa
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.text(st.sampled_from("/\\.%25efa;?#@:"), max_size=30))
 def test_a_path_that_is_plain_stays_plain_when_it_is_decoded(path: str) -> None:
-    """So that what stands behind us may decode it as often as it likes."""
+    """So the application behind the gateway may decode it as often as it likes."""
     if is_plain_path(path):
         assert is_plain_path(unquote(path, errors="replace"))
         assert "//" not in path

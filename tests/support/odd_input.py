@@ -61,7 +61,7 @@ def _in_parameters(
             if method == "GET":
                 answer = client.get(path, query_string={name: value})
             else:
-                sent = _fields(client, path)  # once more: a change that was taken makes the form before it too old
+                sent = _fields(client, path)  # again: after a change, the earlier form is too old
                 sent.setlist("csrf_token", [csrf_token])
                 sent.setlist(name, [value])
                 answer = client.post(path, data=sent)

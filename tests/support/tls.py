@@ -1,7 +1,7 @@
-"""Sites with names of their own over https, on one machine: a certificate made for the run, and nginx in front.
+"""Sites with different host names over https, on one machine: a certificate made for the run, and nginx in front.
 
-Browsers find the names by a rule of their own, and trust the certificate by the fingerprint of its key; programs trust
-it by SSL_CERT_FILE. Nothing of the machine is changed.
+A browser option resolves the names and trusts the certificate by the fingerprint of its key; programs trust it through
+SSL_CERT_FILE. The machine's configuration is not changed.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """What a browser did, beside what it shows: where it went, what it loaded, what it complained about.
 
 Every browser of the suite is watched, so the rules that hold for all pages are asserted on every page that any test
-happens to visit: nothing is loaded from elsewhere, and the Content-Security-Policy is never in the way.
+happens to visit: no file is loaded from another host, and the Content-Security-Policy is never violated.
 """
 
 from urllib.parse import urlsplit

@@ -169,7 +169,7 @@ def test_every_refusal_includes_wrong_passwords_and_so_do_the_figures(app: Flask
 
 
 def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_got(app: Flask, carol: Visitor) -> None:
-    """And the page says how many there were, and that the reference names nobody."""
+    """And the page says how many there were, and that the reference belongs to no single person."""
     long = {"headers": {"User-Agent": "x" * 200}, "query_string": {"jwt": ispring_token(SECOND_KEY, ALICE.email)}}
     while (
         core_of(app).logbook.note_refusal(

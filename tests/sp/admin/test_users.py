@@ -1,4 +1,4 @@
-"""The pages of accounts: found, seen, kept out, let in again."""
+"""The account pages: search, display, disable, enable again."""
 
 import re
 from datetime import UTC, datetime
@@ -207,7 +207,7 @@ def test_what_a_token_said_is_shown_as_text(app: Flask, carol: Visitor) -> None:
     assert "<i>" not in page
 
 
-# Keeping out and letting in
+# Disabling and enabling
 
 
 def test_disabling_ends_the_sessions_at_once(app: Flask, carol: Visitor) -> None:

@@ -199,7 +199,7 @@ def test_a_session_is_ended_by_its_hash_its_name_or_its_account(engine: Engine, 
     assert all(sessions.find(session.secret) for session in (*mine, bobs))
     assert sessions.end(id_hash=mine[0].id_hash) == 1
     assert sessions.end(public_id=mine[1].public_id) == 1
-    assert sessions.end(public_id=bobs.public_id, account_id=1) == 0  # nobody ends another's session
+    assert sessions.end(public_id=bobs.public_id, account_id=1) == 0  # an account cannot end the session of another
     assert [sessions.find(session.secret) is not None for session in mine] == [False, False, True, True]
     assert sessions.end(account_id=1) == 2
     assert all(sessions.find(session.secret) is None for session in mine)
