@@ -23,7 +23,7 @@ from shared.store_urls import database_mistake
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
-ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
+ACTIVITY_DAYS = 90  # for which the audit is kept; 0 means for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
 

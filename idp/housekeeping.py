@@ -17,7 +17,7 @@ from shared import tidying
 
 EVERY = 2.0  # seconds between two looks at the outbox
 TIDY_EVERY = 30  # looks between two clean-ups: a minute
-TIDY_SECONDS = 2.0  # that a clean-up takes at most; what is left over then is the next look's
+TIDY_SECONDS = 2.0  # at most for one clean-up; the next one continues with the rest
 
 log = logging.getLogger("lychgate.idp")
 

@@ -81,7 +81,7 @@ _KINDS: Mapping[Any, tuple[type, str]] = {
 
 
 def _mistakes(name: str, merged: Mapping[str, Any], keys: Any) -> list[str]:
-    """Return what is wrong with an entry: shapes first, and only if those are right, meanings."""
+    """Return the errors in an entry: types first, and values only if the types are right."""
     if not NAME.match(name):
         return ["name must begin with a lower-case letter and have only such letters, digits, - and _; at most 60"]
     shapes = [f"{key} is unknown" for key in merged if key not in _TYPES]

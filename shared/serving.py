@@ -1,4 +1,4 @@
-"""Serve a program on a production WSGI server; docs/decisions/0001-wsgi-server.md says which and why."""
+"""Serve a program on a production WSGI server; docs/decisions/0001-wsgi-server.md explains the choice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
 from shared.worker import Worker
 
-MAX_REQUEST_LINE = 16_384  # bytes: a token of 8 KiB travels in it, and gunicorn's own most is 8,190
+MAX_REQUEST_LINE = 16_384  # bytes: it may contain a token of 8 KiB, and gunicorn's maximum is 8,190
 THREADS = 16  # per worker, unless --threads says otherwise
-CONNECTIONS = 1_000  # per worker, as far as the machine allows so many open files
+CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
 OTHER_FILES = 100  # databases, logs, and what the protected application opens
 GRACE = 30  # seconds that requests under way are given at SIGTERM
 ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
@@ -84,7 +84,7 @@ def at_least_one(text: str) -> int:
 
 
 def bind_to(host: str, port: int) -> str:
-    """Return host and port as gunicorn takes them."""
+    """Return host and port as gunicorn expects them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

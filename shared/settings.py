@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import click
 
 LEAST_SECRET = 32  # characters
-WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits overflow a moment that lies so many seconds ahead
+WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # with more digits, a time that many seconds from now would overflow
 WIDEST_NETWORK = {4: 8, 6: 7}  # of trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 Network = IPv4Network | IPv6Network
 
@@ -97,7 +97,7 @@ class Environment:
         return tuple(found)
 
     def secret(self, name: str, default: str = "") -> str:
-        """Return a secret key of 32 characters or more; its value is in no message."""
+        """Return a secret key of 32 characters or more; no message contains its value."""
         text = self.text(name, default)
         if text and len(text) < LEAST_SECRET:
             self.mistake(name, f"must have {LEAST_SECRET} characters or more; make one with: openssl rand -base64 48")
@@ -121,7 +121,7 @@ class Environment:
 
 
 def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by what they name.
+    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by the values.
 
     *lookup* returns the environment variable of a name, or None. Raises SettingsRefused.
     """

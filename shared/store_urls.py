@@ -25,7 +25,7 @@ _NUMBER = re.compile(r"/?[0-9]*\Z")  # of a database of Redis, as the path
 def database_mistake(url: str) -> str:
     """Return what is wrong with the URL of a database; empty if it is valid."""
     if url.startswith("sqlite:///"):
-        # SQLite makes such a file for itself, where we cannot see to it that it is private.
+        # SQLite creates such a file itself, so we cannot make sure that it is private.
         is_uri = url.removeprefix("sqlite:///").lower().startswith("file:")
         return "must name a file by its path, and not by a file: URL" if is_uri else ""
     if not url.startswith("postgresql+psycopg://"):
@@ -43,7 +43,7 @@ def redis_mistake(url: str) -> str:
 
 
 def _is_plain(url: str) -> bool:
-    """Tell whether name and password end where they seem to."""
+    """Tell whether name and password end where a reader expects."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -59,7 +59,7 @@ def _is_read(url: str) -> bool:
     try:
         import redis  # not needed where no URL is set, nor by the identity provider
     except ImportError:
-        return True  # what opens the store says how to install it
+        return True  # the code that opens the store says how to install it
 
     try:
         redis.ConnectionPool.from_url(url).make_connection()

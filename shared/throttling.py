@@ -31,13 +31,13 @@ PER_DEVICE = RateLimitItemPerMinute(10, 15)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A password that is about to be tried, already counted."""
+    """A password attempt, counted before the password is verified."""
 
     storage: SqlStorage
     keys: tuple[str, ...]
 
     def succeeded(self) -> None:
-        """Give the counts back."""
+        """Subtract the attempt from the counts."""
         for key in self.keys:
             self.storage.give_back(key)
 
@@ -51,7 +51,7 @@ class TooManyAttempts(RateLimited):
 
 
 class Throttle:
-    """Admits attempts to sign in, or raises TooManyAttempts."""
+    """Allows attempts to sign in, or raises TooManyAttempts."""
 
     def __init__(self, storage: SqlStorage, now: Callable[[], datetime]) -> None:
         self.storage, self._now = storage, now
@@ -65,7 +65,7 @@ class Throttle:
         return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
     def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
-        """Count *attempt* on the account *found* as well, where a directory takes *typed* for another spelling of it.
+        """Also count *attempt* for the account *found*, if a directory treats *typed* as another spelling of it.
 
         This happens only in a directory that folds more than `account_key` does.
         """

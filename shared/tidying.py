@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_ROWS = 100  # in a step: a thousand take 35 ms
-LEAST_ROWS = 20  # fewer do not make a step shorter: its commit takes the time
-LONG_STEP = 0.010  # seconds of write transaction; the next step is half as large
+LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes the time
+LONG_STEP = 0.010  # seconds of write transaction, after which the next step is half as large
 SHORT_STEP = 0.007  # the next step may be larger again
-PAUSE = 0.010  # seconds between two rounds, in which other writers have their turn
+PAUSE = 0.010  # seconds between two rounds, for other writers
 
 Step = Callable[[Any, int], int]
 """Deletes, on a connection, at most so many rows, and returns how many. It takes the oldest first."""
@@ -53,7 +53,7 @@ def tidy(
 
 def _run(task: _Task, writing: Callable[[], AbstractContextManager[Any]], clock: Callable[[], float]) -> None:
     with writing() as connection:
-        began = clock()  # the wait for other writers is not the step's own
+        began = clock()  # the wait for other writers does not count
         task.done = task.step(connection, task.rows) < task.rows
     took = clock() - began
     if took > LONG_STEP:

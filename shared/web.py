@@ -35,7 +35,7 @@ from werkzeug.http import parse_accept_header
 from shared.user_agent import device_name
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
-REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
+REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to read out on the phone
 
 # Replacements for the framework's own technical texts.
 _IN_OUR_WORDS = {
@@ -62,7 +62,7 @@ def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
 
     @app.after_request
     def protect(response: Response) -> Response:
-        """Add the headers of every answer; an answer that already has one of them keeps its own."""
+        """Add the common headers to every response; a header that the response already has is kept."""
         static = request.endpoint is not None and request.endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
         for name, value in headers.items() if static else page_headers:
@@ -80,7 +80,7 @@ def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
 
 
 def new_reference() -> str:
-    """Return a reference with which an administrator finds an error in the log."""
+    """Return a reference by which an administrator can find an error in the log."""
     number, letters = secrets.randbelow(len(REFERENCE_ALPHABET) ** REFERENCE_LENGTH), ""
     for _ in range(REFERENCE_LENGTH):
         number, letter = divmod(number, len(REFERENCE_ALPHABET))

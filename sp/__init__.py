@@ -30,7 +30,7 @@ log = logging.getLogger("lychgate")
 def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused.
 
-    The protected application is left to the workers: it may start threads when it is imported.
+    The workers import the protected application, because it may start threads when it is imported.
     """
     config = settings.announce(host, port)
     _warn_of_clocks(create_app(config).extensions["lychgate"])

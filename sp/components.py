@@ -42,7 +42,7 @@ from sp.signout.apply import SignOuts
 
 @dataclass(frozen=True)
 class Components:
-    """What views, command lines and the gateway work with."""
+    """The components that views, command lines and the gateway use."""
 
     config: Config
     database: Database
@@ -123,7 +123,7 @@ def build(config: Config, database: Database) -> Components:
 
 
 def components() -> Components:
-    """Return the parts of the current application."""
+    """Return the components of the current application."""
     found: Components = current_app.extensions["lychgate"]
     return found
 

@@ -31,10 +31,10 @@ DEFAULT_PORT = 5000
 
 @dataclass(frozen=True)
 class Config:
-    """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
+    """The operator's settings. Seconds are integers; `document` is the TOML file, with its secrets looked up.
 
     `has_file` distinguishes an empty file from no file.
-    `url_is_guess` tells that a demo was not told its external URL, and may be at another port.
+    `url_is_guess`: a demo has no external URL in its settings, and may use another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -116,7 +116,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 def announce(host: str, port: int) -> Config:
     """Return the settings for a server that is about to listen on *host* and *port*, or raise SettingsRefused.
 
-    Where no external URL is given it follows the port, for this process and the workers that it starts.
+    Without an external URL in the settings, it is derived from the port, for this process and its workers.
     """
     if not _environment().get("SP_EXTERNAL_URL", "").strip():
         os.environ["SP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -183,7 +183,7 @@ def _prefix(env: Environment) -> str:
 
 
 def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_for: set[str]) -> Mapping[str, Any]:
-    """Return the file of SP_CONFIG, and add the names of what it has looked up to *asked_for*."""
+    """Return the file of SP_CONFIG, and add the names of the variables that it reads to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
         return {}
@@ -213,7 +213,7 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
-    """Name unknown parts of such a file, and what is wrong with its providers."""
+    """Report unknown parts of such a file, and the errors in its providers."""
     for name in sorted(document.keys() - {"rules", "providers"}):
         yield f"{path}: {name} is unknown: the file may contain [[rules]] and [providers.*]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
@@ -221,7 +221,7 @@ def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> I
 
 
 def _provider_mistakes(tables: object, own: Routes) -> Iterator[str]:
-    """Name what is wrong with providers, to report it with all other errors; the store checks them again."""
+    """Report the errors in providers together with all others; the store checks them again."""
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a separate table with the heading [providers.name]"
         return

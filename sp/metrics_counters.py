@@ -31,7 +31,7 @@ _SLOTS = (
 
 
 class Counters:
-    """Whole numbers that only grow, by name and labels."""
+    """Integers that only grow, by name and labels."""
 
     def __init__(self) -> None:
         self._index = {slot: position for position, slot in enumerate(_SLOTS)}
@@ -65,7 +65,7 @@ class Counters:
         self._add("event", event, code)
 
     def session_query(self) -> None:
-        """Count a session that was looked up in the database, because no worker's cache had it."""
+        """Count a session that was looked up in the database, because it was not in the cache."""
         self._add("session_query", "", "")
 
     def _add(self, *slot: str) -> None:
@@ -74,7 +74,7 @@ class Counters:
             self._values[position] += 1
 
     def totals(self) -> Mapping[tuple[str, str, str], int]:
-        """Return the sum over all workers, those included that have ended since the start."""
+        """Return the sum over all workers, including those that have ended since the start."""
         totals = list(self._values)
         for file in self._folder.glob("*.counts") if self._folder else ():
             if file != self._file:

@@ -12,11 +12,11 @@ from functools import lru_cache
 from urllib.parse import unquote, urlencode
 
 MAX_LENGTH = 2048  # characters; the wire contract
-MAX_DECODINGS = 8  # a path that is still changing after so many rounds of percent-decoding is refused
+MAX_DECODINGS = 8  # a path that still changes after so many rounds of percent-decoding is rejected
 
 _PLAIN = re.compile(r"/[!-~]*\Z", re.ASCII)  # printable ASCII without the space
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters before they look
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters first
 _ABSOLUTE = re.compile(r"(https?://[^/?#]+)([/?#].*)?\Z", re.ASCII | re.IGNORECASE)
 _HOST = r"(?:\[[^\]/]+\]|[^:/]+)"  # an IPv6 address has its colons in brackets
 _DEFAULT_PORT = re.compile(rf"(http://{_HOST}):80\Z|(https://{_HOST}):443\Z")
@@ -68,7 +68,7 @@ def add_query(url: str, **parameters: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """Return scheme://host[:port] as it is compared. There is no user name to be dropped: it makes another origin."""
+    """Return scheme://host[:port] normalised for comparison. With a user name, it is another origin."""
     found = _DEFAULT_PORT.match(text := text.lower())
     return found[1] or found[2] if found else text
 

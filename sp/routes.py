@@ -69,7 +69,7 @@ class Routes:
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path that *url*, a path or an absolute URL, asks for here, or None if it leads elsewhere.
+        """Return the path that *url*, a path or an absolute URL, has here, or None if it leads to another site.
 
         It is decoded as servers decode it, and has no query.
         """

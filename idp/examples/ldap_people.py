@@ -30,7 +30,7 @@ from idp.config import setting
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from shared.settings import SettingsRefused, is_loopback
 
-FILTER = "(&(objectClass=inetOrgPerson)(mail={email}))"  # add what marks your disabled people, with a (!…)
+FILTER = "(&(objectClass=inetOrgPerson)(mail={email}))"  # exclude your disabled people with a (!…)
 GROUP_FILTER = "(&(objectClass=groupOfNames)(member={dn}))"
 ATTRIBUTES = ["entryUUID", "mail", "givenName", "sn", "departmentNumber"]  # Active Directory: objectGUID, department
 TIMEOUT = 5  # seconds to connect, and for each answer
@@ -120,7 +120,7 @@ class LdapPeople:
 
     @contextmanager
     def _bound(self, dn: str, password: str) -> Iterator[Connection | None]:
-        """Give a connection that is bound as *dn*, or None if the directory refuses the password."""
+        """Yield a connection that is bound as *dn*, or None if the directory rejects the password."""
         connection = Connection(
             self._server, dn, password, read_only=True, receive_timeout=TIMEOUT, raise_exceptions=False
         )

@@ -1,10 +1,10 @@
-"""People in a table that you already have, in any database that SQLAlchemy speaks to.
+"""People in a table that you already have, in any database that SQLAlchemy supports.
 
     IDP_PEOPLE=idp.examples.sql_people:open_directory
     IDP_PEOPLE_DATABASE_URL=postgresql+psycopg://reader@db.example/intranet
 
 Adapt the two queries and `fits` to your tables. The program only reads here: give it an account that cannot write.
-Values travel as bound parameters, never inside the text of a query.
+Values are passed as bound parameters, never inside the text of a query.
 """
 
 from __future__ import annotations
@@ -75,5 +75,5 @@ class TablePeople:
 
 
 def fits(stored_hash: str, password: str) -> bool:
-    """Tell whether the password fits, by the library that made the hashes: here Werkzeug's."""
+    """Tell whether the password matches, with the library that made the hashes: here Werkzeug."""
     return check_password_hash(stored_hash, password)

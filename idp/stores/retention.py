@@ -21,7 +21,7 @@ MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends
 
 
 def steps(most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return what deletes rows that are over, and refusals beyond the newest *most*."""
+    """Return the steps that delete expired rows, and rejections beyond the newest *most*."""
     now, days = context().now(), context().settings.activity_days
     found: list[Step] = [partial(forget_sessions, now), context().throttle.storage.forget_ended]
     if days:

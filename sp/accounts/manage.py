@@ -61,7 +61,7 @@ class AccountSummary:
 
 @dataclass(frozen=True)
 class Proven:
-    """A person whose password was right, and the hash that it was held against: see `confirm`."""
+    """A person with a correct password, and the hash that it was verified with: see `confirm`."""
 
     person: AccountSummary
     stored_hash: str = field(repr=False)
@@ -100,7 +100,7 @@ class People:
         new_hash = hash_password(password)
         if self._rehash(row, new_hash):
             return Proven(person_of(row), new_hash)
-        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
+        return self.authenticate(email, password)  # perhaps of a new password
 
     def find(self, email: str) -> AccountSummary | None:
         """Return the person with this address, or None."""
@@ -155,10 +155,10 @@ class People:
         return Appointed(person_of(after), not row.is_active, kept, beyond)
 
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
-        """Keep a person out, at once: the sessions end as well.
+        """Disable a person at once, and end their sessions.
 
-        With *keep_an_administrator* the last active administrator stays: raises LastAdministrator. The command line
-        does without, for who has it can make an administrator at any time.
+        With *keep_an_administrator*, raises LastAdministrator for the last active one. The command line does not use it:
+        it can create an administrator at any time.
         """
         with self._database.writing() as connection:
             # Locked, all of them: two administrators who disable one another at once must not both succeed.
@@ -198,7 +198,7 @@ class People:
         return ended
 
     def _rehash(self, row: Any, new_hash: str) -> bool:
-        """Put *new_hash* in place of the row's, and tell whether that was still there."""
+        """Replace the hash in the row by *new_hash*; tell whether the old one was still stored."""
         still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
         with self._database.writing() as connection:
             changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))
@@ -232,7 +232,7 @@ def _insert_administrator(connection: Connection, email: str, password_hash: str
 
 
 def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
-    """Return what became of an account that was there already, as [before, after]."""
+    """Return the changes of an account that already existed, as [before, after]."""
     flags = {"active": before.is_active, "administrator": before.is_admin}
     detail: dict[str, Any] = {name: [False, True] for name, was in flags.items() if not was}
     if kept:

@@ -52,7 +52,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class AccountState:
-    """What is known of an account before the sign-in.
+    """What is known about an account before the sign-in.
 
     `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
     is the claim of the id by which it was found, "" where that is not known yet.
@@ -79,7 +79,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Admit:
-    """Let an existing account in. `join` links the unknown id to it first; `changes` are columns to set."""
+    """Sign in to an existing account. `join` links the unknown id to it first; `changes` are columns to set."""
 
     account: AccountState
     join: bool = False
@@ -89,9 +89,8 @@ class Admit:
 def read_profile(claims: Claims, provider: Provider) -> Profile:
     """Return the profile that *claims* give under the provider's field matching.
 
-    Raises ClaimMissing or ClaimInvalid for an id or e-mail address that is absent or impossible, and EmailNotAllowed
-    for a domain that is not admitted. Where several claims may give the id, the first that is there does, and it must
-    not be blank.
+    Raises ClaimMissing or ClaimInvalid for a missing or invalid id or e-mail address, and EmailNotAllowed for a domain
+    that is not allowed. If several claims may give the id, the first one in the token counts, and must not be blank.
     """
     values: dict[str, Any] = {}
     source: dict[str, str] = {}
@@ -128,7 +127,7 @@ def decide(
     same_email: AccountState | None,
     free_seat: bool,
 ) -> Create | Admit:
-    """Return what to do with the person, or raise why not.
+    """Return what to do with the person, or raise the rejection.
 
     *known* has this id at this provider, *same_email* the profile's e-mail address. Raises UserDisabled, UserUnknown,
     EmailConflict or SeatLimitReached.

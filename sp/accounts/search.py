@@ -33,7 +33,7 @@ _STATES: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True)
 class PeoplePage:
-    """One page of a list, and the key behind which the next one begins; "" if there is none."""
+    """One page of a list, and the key after which the next one begins; "" if there is none."""
 
     people: tuple[AccountSummary, ...]
     next: str
@@ -41,7 +41,7 @@ class PeoplePage:
 
 @dataclass(frozen=True)
 class PersonDetail:
-    """Everything that is kept of an account, but for its password."""
+    """Everything that is stored about an account, except its password."""
 
     person: AccountSummary
     given_name: str | None
@@ -114,5 +114,5 @@ class PeopleFinder:
 
 
 def _anywhere(text: str) -> str:
-    """Return the LIKE pattern for *text* standing anywhere; `/` takes the wildcards in it at their word."""
+    """Return the LIKE pattern for *text* at any position; `/` escapes the wildcards in it."""
     return f"%{text.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"

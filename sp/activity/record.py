@@ -92,6 +92,6 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def token_key_of(connection: Connection, reference: str) -> bytes | None:
-    """Return the key of the token that the row with *reference* is about, or None."""
+    """Return the key of the token that the row with *reference* belongs to, or None."""
     key: bytes | None = connection.execute(select(_table.c.token_key).where(_table.c.reference == reference)).scalar()
     return key

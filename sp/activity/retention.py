@@ -1,7 +1,7 @@
 """Limit the activity log and the audit trail: by SP_ACTIVITY_DAYS, and rejections also by number.
 
-Anybody can be refused as often as he likes, so refusals alone are also bounded by number. Good sign-ins and sign-outs
-go by their age only. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
+Anyone can cause any number of rejections, so only these are also limited by number. Successful sign-ins and sign-outs
+are deleted only by age. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sp.database.access import Database
 from sp.database.models import Activity, SettingsChange
 
 MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
-MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends before it
+MAX_DAYS = 36_500  # a hundred years: more counts as for ever, so that dates do not overflow
 DAY = 86_400  # seconds
 
 _activity: Any = Activity.__table__

@@ -1,7 +1,7 @@
 """Read the activity log by reference, e-mail address or code: newest first, fast with a million rows.
 
-A page begins below the last row of the page before it (keyset pagination), and each filter has an index whose last
-column is the row's number, so the database reads one page of rows, wherever in the log that is.
+A page begins after the last row of the previous page (keyset pagination), and each filter has an index whose last
+column is the row's number, so the database reads only one page of rows, anywhere in the log.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Line:
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page, and the row below which the next one begins; None if there is none."""
+    """One page, and the row after which the next one begins; None if there is none."""
 
     lines: tuple[Line, ...]
     next: int | None

@@ -51,7 +51,7 @@ def changes() -> ResponseReturnValue:
 
 
 def return_url(provider: Provider) -> str:
-    """Return the Return URL of the seeds: where the identity provider sends people."""
+    """Return the "Return URL" to enter at the identity provider: where it sends people."""
     config = components().config
     name = "" if provider.default else f"/{provider.name}"
     path = "/access/jwt" if provider.preset in ("zendesk", "loginradius") else "/sso/login/jwt"

@@ -72,6 +72,6 @@ def inspect(name: str) -> ResponseReturnValue:
 
 
 def _present(name: str) -> Trusted:
-    """Return the provider as it is at this moment: a trial is about the settings that were saved just now."""
+    """Return the current provider from the database: a trial tests the settings that were just saved."""
     components().provider_registry.forget()
     return components().provider_registry.find(find(name).provider.name)

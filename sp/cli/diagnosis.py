@@ -69,7 +69,7 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
 
 
 def _own_url(config: Config) -> str:
-    """Return where the gateway is reached: a demo that runs says so itself, for its port may be any."""
+    """Return the URL of the gateway. A running demo reports it, because it may use any port."""
     return demo.read(config.instance).sp_url if config.is_demo else config.external_url
 
 

@@ -1,4 +1,4 @@
-"""Define the gateway's tables and their meaning. The module of the same name changes each.
+"""Define the gateway's tables and their meaning.
 
 Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the others in aware datetimes.
 """
@@ -36,7 +36,7 @@ db = SQLAlchemy(model_class=Base)
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
-# Compared and ordered by code point everywhere: pages of a list follow one another without a gap.
+# Compared and ordered by code point in every database, so that pages of a list have no gaps.
 KeyText = String(1024).with_variant(String(1024, collation="C"), "postgresql")
 
 
@@ -98,7 +98,7 @@ class SettingsChange(Base):
 
 
 class Account(Base):
-    """A person here. The e-mail is unique in its compared form, `email_key`, and is what applications see.
+    """An account. The e-mail, which applications see, is unique in its normalised form, `email_key`.
 
     `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
     """
@@ -143,7 +143,7 @@ class Identity(Base):
 class SpentToken(Base):
     """A jti that was used. The key is a hash of (provider, jti); the row lives as long as the token would.
 
-    `session_hash` and `pending_hash` tell the browser that used it from every other one.
+    `session_hash` and `pending_hash` identify the browser that used it.
     """
 
     __tablename__ = "spent_token"
@@ -173,9 +173,9 @@ class HeldToken(Base):
 
 
 class SessionRecord(Base):
-    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept.
+    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is stored.
 
-    `opened_with` is the browser's session whose sign-in handed this access token out, and which it ends with.
+    `opened_with` is the browser's session whose sign-in issued this access token. Both end together.
     """
 
     __tablename__ = "session"
@@ -204,10 +204,10 @@ Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_w
 
 
 class Activity(Base):
-    """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
+    """Every sign-in, successful or rejected, every restart and sign-out, found by its reference. Never a token.
 
     `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
-    `last_at` counts alike refusals: `times` of them, from `at` to then; see `sp.activity.folds`.
+    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`.
     """
 
     __tablename__ = "activity"
@@ -262,7 +262,7 @@ class Counter(Base):
 
 
 class Trial(Base):
-    """A sign-in that an administrator tried out: what would have happened. It opens no session."""
+    """A trial sign-in of an administrator: what would have happened. It opens no session."""
 
     __tablename__ = "trial"
 

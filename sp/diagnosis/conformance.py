@@ -1,6 +1,6 @@
 """Drive an identity provider through sign-ins as a person would, and look at what it sends.
 
-Three parts: a visit with a wrong password, one that signs in, and, in the browser that is signed in by then, some
+Three parts: a visit with a wrong password, one that signs in, and, in the browser that is then signed in, some
 more. The tokens never reach the gateway itself: no token is spent and no session is opened here.
 """
 
@@ -24,7 +24,7 @@ from sp.diagnosis.journey import Credentials, travel
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 
-VISITS = 4  # in the signed-in browser, to compare what they bring
+VISITS = 4  # in the signed-in browser, to compare their tokens
 RETURN_PATH = "/lychgate-check"
 ELSEWHERE = "https://elsewhere.invalid/stolen"  # a reserved name: RFC 6761, section 6.4
 

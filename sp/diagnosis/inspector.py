@@ -78,7 +78,7 @@ class Finding:
 def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now: float) -> list[Finding]:
     """Return a finding for every check of a sign-in by *unverified_token*, in the order of a sign-in.
 
-    *keys* is None where the provider's keys cannot be had. *now* is in seconds since 1970.
+    *keys* is None if the provider's keys are unavailable. *now* is in seconds since 1970.
     """
     parts, form = _form(unverified_token)
     header = parts.header if parts else (near_misses.peek(unverified_token)[0] or {})
@@ -156,14 +156,14 @@ def _claims(
         elif check is check_strict_header and key is None:
             yield Finding("strict_header", "skipped", "without a key the expected kid is unknown")
         else:
-            # Only the check of the header looks at the key, and that one was just dealt with.
+            # Only the check of the header uses the key, and that check is already done.
             yield _run(check, Case(header, claims, provider, key, now), bad_types, missing)  # type: ignore[arg-type]
     yield _nonce(claims, provider)
     yield _profile(claims, provider)
 
 
 def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict[str, Finding]]:
-    """Return the claims that have a right type, and a finding for each that has not, by its name."""
+    """Return the claims with a valid type, and a finding for each other one, by its name."""
     readable = dict(payload)
     findings: dict[str, Finding] = {}
     while True:
@@ -180,7 +180,7 @@ def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict
 def _required(
     claims: Claims, header: Mapping[str, Any], provider: Provider, now: float, missing: set[str]
 ) -> Iterator[Finding]:
-    """Look for each required claim by itself, so that all that are missing are named, and added to *missing*."""
+    """Check each required claim separately, so that all missing ones are named, and added to *missing*."""
     for name in provider.required_claims:
         alone = replace(provider, required_claims=(name,))
         try:
@@ -231,7 +231,7 @@ def _nonce(claims: Claims, provider: Provider) -> Finding:
 
 
 def _profile(claims: Claims, provider: Provider) -> Finding:
-    """Tell what the field matching makes of the claims, without looking for an account."""
+    """Report the result of the field matching, without looking for an account."""
     try:
         profile = read_profile(claims, provider)
     except Rejection as rejection:
@@ -242,7 +242,7 @@ def _profile(claims: Claims, provider: Provider) -> Finding:
 
 
 def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:
-    """Return the key that the header names, else the one that signs: for the one check that wants to know its kid."""
+    """Return the key that the header names, else the one that signs: for the one check that needs its kid."""
     if keys is None or not keys.keys:
         return None
     return next((key for key in keys.keys if key.kid is not None and key.kid == header.get("kid")), keys.keys[0])

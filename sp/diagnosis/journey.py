@@ -17,7 +17,7 @@ WORDS_OF_A_NAME = ("mail", "user", "login", "name", "account", "identifier")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a person types."""
+    """The e-mail and password that a person types."""
 
     email: str
     password: str
@@ -89,7 +89,7 @@ def _caught(journey: Journey, page: Page, parameter: str) -> bool:
 
 
 def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
-    """Do what a person would do with *page*; None if there is nothing to be done, and `stuck` says why."""
+    """Do what a person would do with *page*; None if there is no next step, and `stuck` says why."""
     if page.next:
         return browser.open(page.next)
     form = next((form for form in page.forms if form.first("password")), None)

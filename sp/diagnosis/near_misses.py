@@ -179,7 +179,7 @@ def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
 
 
 def explain_clock(seconds: float) -> str:
-    """Say what a clock that is wrong by *seconds* (positive: the sender's is ahead) comes from."""
+    """Explain a clock difference of *seconds* (positive: the sender's clock is ahead)."""
     off = abs(seconds)
     if off > HALF_HOUR - NEAR and (off + NEAR) % HALF_HOUR <= 2 * NEAR:
         return "The difference is a multiple of half an hour: the sender probably uses local time instead of UTC."

@@ -29,7 +29,7 @@ from sp.providers.registry import Trusted
 from sp.signin.replay import ReplayCache, Trace, token_key
 from sp.signin.verification import Verified, acceptable_until
 
-KEPT = 86400  # seconds that a report can be looked at
+KEPT = 86400  # seconds for which a report is available
 CLEAN_UP_ROWS = 100
 
 _trial: Any = Trial.__table__
@@ -48,7 +48,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Ticket:
-    """A trial under way: its id, who began it, when, and the nonce that the token should bring back."""
+    """A running trial: its id, who began it, when, and the nonce that the token should contain."""
 
     id: str
     account_id: int
@@ -91,14 +91,14 @@ class Trials:
         return shown
 
     def fail(self, ticket: Ticket, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
-        """Keep the report of a trial to which no token came, or in a way that is not allowed."""
+        """Store the report of a trial that got no token, or got one in a way that is not allowed."""
         report = report_without_token(rejection)
         if self.find(ticket.id, ticket.account_id) is None:
             with self._database.writing() as connection:
                 self._file(connection, ticket, provider, report, visitor, reference)
 
     def find(self, trial_id: str, account_id: int) -> Tried | None:
-        """Return the trial, if this administrator has made it."""
+        """Return the trial, if this administrator started it."""
         query = select(_trial).where(_trial.c.id == trial_id, _trial.c.account_id == account_id)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
@@ -156,7 +156,7 @@ class Trials:
         visitor: Visitor,
         reference: str,
     ) -> None:
-        """Keep the report and a line of it, unless there is one. Only these are undone then: a token stays spent."""
+        """Store the report and its log line, unless they exist. A rollback undoes only these: the token stays spent."""
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
             self._keep(connection, ticket, provider, report)
             self._note(connection, ticket, provider, report, visitor, reference)

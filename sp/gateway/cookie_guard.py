@@ -26,7 +26,7 @@ def guarded(start_response: StartResponse) -> StartResponse:
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
         for name, value in headers:
-            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest question first
+            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest check first
                 headers = _without_ours(headers)
                 break
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)

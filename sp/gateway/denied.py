@@ -45,7 +45,7 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
-    """The request came for another name than ours, or for a port that shows that we do not know ours."""
+    """The request names another host than ours, or a port that shows that we do not know our own."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
     text = (
@@ -125,7 +125,7 @@ class DeniedResponses:
 
 
 def _missing(rule: Rule) -> Iterable[str]:
-    """Name what would let a person in. Of single persons only that there are such: who they are is their affair."""
+    """Name what would give a person access. Single people are not named, only that there are some."""
     if rule.groups:
         groups = sorted(rule.groups)
         yield f"the group {groups[0]}" if len(groups) == 1 else f"one of the groups {', '.join(groups)}"

@@ -85,7 +85,7 @@ class ForwardAuth:
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Refuse a question about a host without sign-in here: the sign-in would end on another site."""
+        """Reject a forward-auth request for a foreign host, because the sign-in would end on another site."""
         own = self._keeper.host
         log.warning(
             "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",
@@ -118,6 +118,6 @@ class ForwardAuth:
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
 
     def _check_route(self, asked: Asked, decision: Decision) -> None:
-        """Break the loop of a proxy that asks about the sign-in itself, in place of passing it on to us."""
+        """Break the loop of a proxy that asks about the sign-in URL itself, instead of passing it on to us."""
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from sp.redirects import is_plain_path
 
 # Letters, digits and punctuation that no server decodes, between single slashes, and no dot segment: what nearly every
-# path looks like, recognised in one go because it is asked at each request.
+# path looks like. One pattern, because it is checked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
 MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
@@ -37,17 +37,17 @@ class Verdict(IntEnum):
     LET_IN = 0
     SIGN_IN = 1
     FORBID = 2
-    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket in a signed-in person's name
+    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket with the cookies of a signed-in person
     AMBIGUOUS = 4
 
     @property
     def words(self) -> str:
-        """The verdict as people say it."""
+        """The verdict in words for people."""
         return self.name.lower().replace("_", " ")
 
 
 class PolicySubject(Protocol):
-    """Who is asking, as far as rules care."""
+    """The person who sends the request, as rules see them."""
 
     @property
     def email(self) -> str: ...
@@ -77,7 +77,7 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
     def judge(self, person: PolicySubject | None) -> Verdict:
-        """Return what this rule says of *person*, or of a visitor who is not signed in (None)."""
+        """Return the verdict of this rule for *person*, or for a visitor who is not signed in (None)."""
         if self.allow == "anyone":
             return Verdict.LET_IN
         if person is None:
@@ -89,7 +89,7 @@ class Rule:
         if self.allow != "members":
             return True
         email = person.email
-        if email.isascii():  # elsewhere "lower" makes other letters of some: the Kelvin sign becomes a k
+        if email.isascii():  # outside ASCII, "lower" changes letters: the Kelvin sign becomes a k
             email = email.lower()
         return (
             email in self.users
@@ -102,7 +102,7 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 
 class Decision(NamedTuple):
-    """A verdict, the rule that it comes from, and the reading of the path that it was found for."""
+    """A verdict, the rule that it comes from, and the reading of the path that the rule matched."""
 
     verdict: Verdict
     rule: Rule
@@ -110,7 +110,7 @@ class Decision(NamedTuple):
 
 
 class Policy:
-    """Decides by *rules*. Which rule an ordinary request meets is remembered: pages are asked for again and again."""
+    """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
@@ -142,7 +142,7 @@ class Policy:
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
+        """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
             return ()
         rule, *others = (find(self._rules, meant, end) for meant in _meant_by(method) for end in (path, _shorn(path)))
@@ -171,12 +171,12 @@ def _meant_by(method: str) -> tuple[str, ...]:
 
 
 def _shorn(path: str) -> str:
-    """Return *path* without the slash at its end, which many applications leave out of account."""
+    """Return *path* without the slash at its end, which many applications ignore."""
     return path.rstrip("/") or "/"
 
 
 def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
-    """Return the first rule about the request, or the one that holds where there is none."""
+    """Return the first rule that matches the request, or the default if there is none."""
     for rule in rules:
         if rule.covers(method, path):
             return rule
@@ -184,7 +184,7 @@ def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
 
 
 def is_unambiguous(path: str) -> bool:
-    """Tell whether *path* is one that rules are asked about at all."""
+    """Tell whether *path* is valid, so that rules are checked at all."""
     return _ONE_READING.match(path) is not None or bool(readings(path))
 
 

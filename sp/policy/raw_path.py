@@ -23,7 +23,7 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 
 def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """Return what the server says of the raw path, as far as it differs from *path* (decoded once).
+    """Return the server's raw path, if it differs from *path* (decoded once).
 
     If the server does not provide the raw path, PATH_INFO is used.
     """
@@ -39,7 +39,7 @@ def spelled(raw_path: str) -> str:
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # servers hand over bytes only; what is not a path is rejected
+        return ""  # servers pass bytes only; anything else is rejected
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 
@@ -52,7 +52,7 @@ def _path_of(target: str) -> str:
 
 
 def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
-    """Return *raw_path* without the SCRIPT_NAME that PATH_INFO lacks; as it is where it lacks it as well.
+    """Return *raw_path* without the SCRIPT_NAME, which is not in PATH_INFO; unchanged if it does not begin with it.
 
     Rules are about the path that the application sees, and it may be mounted below another one.
     """

@@ -21,7 +21,7 @@ MAX_RULES = 1000  # they are tried one by one
 
 _WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
-_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; a literal one of these is very rare in a path
+_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; very rare in a path
 _DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
 
 
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def _never_asked(rules: Sequence[Rule | None]) -> list[str]:
-    """Name each rule whose every request is answered by the rules before it."""
+    """Name each rule that is never reached, because earlier rules match all of its requests."""
     found = []
     for position, rule in enumerate(rules):
         earlier = [

@@ -40,7 +40,7 @@ class ProvidersRefused(ValueError):
 
 @dataclass
 class Applied:
-    """What a change did: names of providers, and new keys, to be shown once, by name."""
+    """The result of a change: names of providers, and new keys by name, to be shown once."""
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -140,7 +140,7 @@ class ProviderStore:
         except VaultLocked as locked:
             if not managed_by_file:
                 raise
-            # The gateway starts all the same, without this provider's keys: local sign-in must remain possible.
+            # The gateway still starts, without this provider's keys: local sign-in must remain possible.
             log.error("provider %s stays as it was: %s", name, locked)
             applied.unchanged.append(name)
             return
@@ -166,7 +166,7 @@ class ProviderStore:
 
 
 def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) -> list[str]:
-    """Return what forbids a change by hand of *provider*: the operator's file has the last word."""
+    """Return why *provider* cannot be changed here: the operator's file defines it."""
     if (before := stored.get(provider.name)) is not None and before.managed_by_file:
         return [f"{provider.name}: {MANAGED}"]
     if why := default_of_the_file(stored.values(), provider):

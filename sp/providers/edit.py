@@ -24,7 +24,7 @@ from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_p
 from sp.providers.rows import StoredKey, StoredProvider
 from sp.routes import Routes
 
-MAX_JUDGED = 1000  # keys whose judgement is remembered
+MAX_JUDGED = 1000  # keys whose validation is cached
 
 
 class ManagedByFile(Exception):
@@ -137,7 +137,7 @@ class ProviderEditor:
         return new
 
     def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Remove a key. The last one stays where there is no JWKS endpoint: without it everybody is locked out."""
+        """Remove a key. Without a JWKS endpoint the last one cannot be removed: everyone would be locked out."""
         with self._editing(name) as (connection, stored):
             kept = [key for key in stored.keys if key.fingerprint != fingerprint]
             if len(kept) == len(stored.keys):

@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 
 class SqlKeyCopies:
-    """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: a copy is a second line."""
+    """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: the copy is only a backup."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
@@ -47,7 +47,7 @@ class SqlKeyCopies:
         return jwks, float(content.get("at", 0.0))  # without a time: written by an older version, so the age is unknown
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
+        """Store *jwks* as fetched now, replacing the copy for *provider*."""
         sealed = self._vault.encrypt(
             json.dumps({"provider": provider, "url": url, "at": time_now(), "keys": list(jwks)})
         )

@@ -18,15 +18,15 @@ _places = threading.BoundedSemaphore(WAITERS)
 
 
 class Patience:
-    """The seconds that one request has for waiting."""
+    """The seconds that one request may still wait."""
 
     def __init__(self, seconds: float = MOST_SECONDS) -> None:
         self._left = seconds
 
     def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
-        """Wait *glance* seconds and, if not too many do already, up to *at_most* more.
+        """Wait *glance* seconds and, unless too many requests wait already, up to *at_most* more.
 
-        Say whether *fetched* is set; None where too many wait.
+        Tell whether *fetched* is set; None if too many wait.
         """
         if self._wait(fetched, glance):
             return True

@@ -1,6 +1,6 @@
 """Presets: defaults for named products, so that their published samples work unchanged.
 
-Pure. A setting that is given beats the preset's; what neither says has the default of `sp.providers.provider.Provider`.
+Pure. The provider's own setting comes first, then the preset's, then the default of `sp.providers.provider.Provider`.
 """
 
 from __future__ import annotations

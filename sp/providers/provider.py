@@ -32,7 +32,7 @@ MAX_SECONDS = 86400 * 366
 
 @dataclass(frozen=True)
 class Provider:
-    """One identity provider. Names, meanings and defaults are those of the wire contract; times are seconds."""
+    """One identity provider. Names, meanings and defaults come from the wire contract; times are in seconds."""
 
     name: str
     preset: str = "ispring"
@@ -82,12 +82,12 @@ class Provider:
 
     @cached_property
     def mapped_claims(self) -> tuple[str, ...]:
-        """Every claim that the field matching looks at, once."""
+        """Every claim that the field matching uses, once."""
         return tuple(dict.fromkeys(claim for _field, claims in self.mapping for claim in claims))
 
     @cached_property
     def mapped_email(self) -> tuple[str, ...]:
-        """Every claim that may give the e-mail address, and the one of that name."""
+        """Every claim that may contain the e-mail address, including `email` itself."""
         return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
 
     def as_settings(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Provider:
             settings[name] = dict(vars(settings[name]))
         matching = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
         unwanted: dict[str, Any] = dict.fromkeys(PRESET_SETTINGS[self.preset]["mapping"], "")
-        settings["mapping"] = unwanted | matching  # a field that the preset has and this provider has not stays away
+        settings["mapping"] = unwanted | matching  # a preset's field that this provider does not use stays unused
         return settings
 
 
@@ -165,7 +165,7 @@ def is_safe_url(url: str) -> bool:
 
 
 def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
-    """Yield what settings do not mean together, by the setting at fault."""
+    """Yield contradictions between settings, by the setting with the error."""
     if not {"id", "email"} <= set(dict(provider.mapping)):
         yield "mapping", "id and email are required"
     if not {"iat", "exp"} & set(provider.required_claims):

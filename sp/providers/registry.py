@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 @dataclass(frozen=True)
 class Trusted:
-    """A provider with its keys ready. `key_ids` gives the database row of each key by its fingerprint."""
+    """A provider with its decrypted keys. `key_ids` gives the database row of each key by its fingerprint."""
 
     provider: Provider
     managed_by_file: bool
@@ -43,7 +43,7 @@ class Trusted:
     def with_keys(
         self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None
     ) -> Result:
-        """Return what *attempt*, which verifies the token, makes of this provider's keys.
+        """Return the result of *attempt*, which verifies the token, with this provider's keys.
 
         If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
         keys: its endpoint is fetched again, at most every few seconds, and *attempt* is repeated with any new keys.
@@ -67,7 +67,7 @@ class Trusted:
     def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
 
-        Raises KeyUnavailable if the configured ones cannot be opened, or the endpoint never answered.
+        Raises KeyUnavailable if the configured ones cannot be decrypted, or the endpoint never answered.
         """
         if self.endpoint is not None:
             return self.endpoint.keys(patience)
@@ -127,7 +127,7 @@ class ProviderRegistry:
         return trusted
 
     def forget(self) -> None:
-        """Read the database at the next request, for a change that was made here."""
+        """Read the database at the next request, because this process made a change."""
         self._asked_at = float("-inf")
 
     def _default(self) -> Trusted:

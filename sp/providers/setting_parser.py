@@ -1,6 +1,6 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure. Says what each setting may be by itself; what settings mean together is decided by `sp.providers.provider`.
+Pure. It validates each setting separately; `sp.providers.provider` validates them together.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Reader:
         return tuple(dict.fromkeys(value.strip() for value in values))
 
     def required_claims(self, name: str) -> tuple[str, ...]:
-        """jti is always among them: without it a token could be used twice."""
+        """jti is always included: without it a token could be used twice."""
         claims = self.texts(name)
         if wrong := [claim for claim in claims if not CLAIM.match(claim)]:
             return self.refuse(name, f"{_quoted(wrong)}: {NO_CLAIM}", ("iat", "jti"))

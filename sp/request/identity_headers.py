@@ -67,11 +67,11 @@ _MAX_REMEMBERED_LENGTH = 100  # characters of each
 
 
 class Sender(IntEnum):
-    """Who speaks to us, by the socket's peer: the more he is trusted, the more of his headers stay."""
+    """Who sends the request, by the socket's peer: the more it is trusted, the more of its headers are kept."""
 
     STRANGER = 0
     PROXY = 1  # says where the request came from
-    QUESTIONER = 2  # a proxy that asks whether another request may pass, and says in headers which
+    QUESTIONER = 2  # a proxy that asks whether another request may pass, and describes it in headers
 
 
 class IdentityHeaderFilter:
@@ -115,7 +115,7 @@ def is_identity(key: str) -> bool:
 
 
 def may_say(sender: Sender, key: str) -> bool:
-    """Tell whether *sender* may set the header of an environ *key*, as far as forwarding goes."""
+    """Tell whether *sender* may set the forwarding header of an environ *key*."""
     if sender is Sender.QUESTIONER or not key.startswith("HTTP_"):
         return True
     name = _folded(key)
@@ -123,7 +123,7 @@ def may_say(sender: Sender, key: str) -> bool:
 
 
 def _folded(key: str) -> str:
-    """Return a header's name as the laxest reader takes it; HTTP_REMOTE_USER may be one as well."""
+    """Return a header's name as the most lenient parser reads it; HTTP_REMOTE_USER may be a header too."""
     name = _PUNCTUATION.sub("", key.upper())
     while name.startswith("HTTP"):
         name = name[4:]
@@ -131,7 +131,7 @@ def _folded(key: str) -> str:
 
 
 def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str) -> None:
-    """Tell the application behind *environ* who is there."""
+    """Tell the application behind *environ* who is signed in."""
     email = session.email
     environ["REMOTE_USER"] = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
     environ["AUTH_TYPE"] = AUTH_TYPE
@@ -142,7 +142,7 @@ def introduce(environ: MutableMapping[str, Any], session: Session, header_set: s
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """Return what an application learns of a person: environ["sso.user"] of the wire contract."""
+    """Return what an application learns about a person: environ["sso.user"] of the wire contract."""
     return {
         "id": session.account_id,
         "email": session.email,
@@ -159,7 +159,7 @@ def describe(session: Session) -> dict[str, Any]:
 
 
 def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
-    """Return every header of the set, also those that are empty, so that none of a stranger's stays in its place."""
+    """Return every header of the set, also empty ones, so that a stranger's header never stays."""
     return [
         (name, encode(_VALUES[field](session), keep_percent=field == "groups") if session else "")
         for name, field in HEADER_SETS[header_set].items()
@@ -167,9 +167,9 @@ def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
 
 
 def encode(value: str, *, keep_percent: bool = False) -> str:
-    """Return *value* as a header: printable ASCII as it is, all else percent-encoded as UTF-8, and the % itself.
+    """Return *value* as a header: printable ASCII unchanged, all else and the % itself percent-encoded as UTF-8.
 
-    *keep_percent* is for a value whose % are escapes already.
+    *keep_percent* is for a value that is already percent-encoded.
     """
     if not _NEEDS_QUOTES.search(value):
         return value

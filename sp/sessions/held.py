@@ -1,8 +1,8 @@
-"""Tokens that are held: verified and spent, while their person is asked "Continue as X?".
+"""Hold tokens that are verified and spent, while their person is asked "Continue as X?".
 
-A row is the permission to open one session, for LIFETIME seconds from the moment that the token first came, however
-often the question is shown. The transaction that opens the session takes the row away. So does every ending that would
-have reached that session: a sign-out at the provider, an administrator's, a "not me".
+A row is the permission to open one session, for LIFETIME seconds after the token first came, however often the
+question is shown. The transaction that opens the session deletes the row. So does everything that would have ended that
+session: a sign-out at the provider, an administrator who ends sessions, the answer "not me".
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _identity: Any = Identity.__table__
 
 
 class NotHeld(Exception):
-    """The token is not held any more: too old, answered, or closed by a sign-out."""
+    """The token is no longer held: too old, answered, or deleted by a sign-out."""
 
 
 class HeldTokens:
-    """Asks about held tokens, and closes one."""
+    """Looks up held tokens, and deletes them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -81,7 +81,7 @@ def hold(
 
 
 def take(connection: Connection, key: bytes, now: int) -> None:
-    """Use the permission up within the transaction that opens the session. Raises NotHeld."""
+    """Use up the permission within the transaction that opens the session. Raises NotHeld."""
     held = delete(_table).where(_table.c.key == key, _table.c.expires_at > now)
     if connection.execute(held.returning(_table.c.key)).first() is None:
         raise NotHeld

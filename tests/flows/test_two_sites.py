@@ -165,7 +165,7 @@ def test_every_cookie_of_both_sites_is_bound_to_its_own_host_and_to_https(page: 
         assert cookie["name"].startswith("__Host-")
         assert (cookie["secure"], cookie["httpOnly"], cookie["path"]) == (True, True, "/")
         assert cookie["domain"] in (IDP, SP)  # a leading dot would share it with the neighbours
-        # The cookie for checking the token comes with a POST from the other site; the cookie of the new session does not.
+        # The cookie that the token is checked against comes with a POST from another site; the session cookie does not.
         assert cookie["sameSite"] == ("None" if cookie["name"].startswith((PENDING, LANDED)) else "Lax")
 
 

@@ -1,4 +1,4 @@
-"""Refusals that are counted in one row, and an index of refusals, so that the oldest can be deleted.
+"""Count several rejections in one row, and index rejections, so that the oldest can be deleted.
 
 No column is dropped and no new one is required, so workers of the previous version keep working until their restart.
 """
