@@ -28,7 +28,7 @@ def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_no
 
 
 def complaint(name: str, ahead: float) -> str | None:
-    """Return the warning for a store's clock that is *ahead* by so many seconds; None if that is no problem."""
+    """Return the warning for a store's clock that is *ahead* by so many seconds; None if no warning is needed."""
     if abs(ahead) <= WORTH_SAYING:
         return None
     direction = "ahead of" if ahead > 0 else "behind"

@@ -62,7 +62,7 @@ def _warn_of_demo(config: Config) -> None:
     if config.is_demo:
         log.warning(
             "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "
-            "before anyone else uses this; until then its address is taken to be %s",
+            "before anyone else uses this; until then its URL is assumed to be %s",
             config.instance,
             config.external_url,
         )

@@ -75,7 +75,7 @@ def test_every_import_of_the_copy_is_its_own_or_the_standard_librarys_or_pinned(
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the first part of the name of everything that *file* imports from outside of its own package."""
+    """Yield the first part of every module name that *file* imports from outside its package."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -157,7 +157,7 @@ class People:
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
         """Disable a person at once, and end their sessions.
 
-        With *keep_an_administrator*, raises LastAdministrator for the last active one. The command line does not use it:
+        With *keep_an_administrator*, raises LastAdministrator for the last active one. The command line does without:
         it can create an administrator at any time.
         """
         with self._database.writing() as connection:

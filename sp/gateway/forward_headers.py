@@ -78,15 +78,15 @@ def _method(method: str) -> str:
 
 def _host(host: str) -> str:
     if not is_host(host):
-        raise Misreported("the host is none")
+        raise Misreported("the host is invalid")
     return host.lower()
 
 
 def _asked(method: str, host: str, target: str) -> Asked:
     if not _TARGET.match(target):
-        raise Misreported("the address is none")
+        raise Misreported("the URL is invalid")
     if _SECOND.search(target):
-        raise Misreported("there are two addresses")
+        raise Misreported("there are two URLs")
     raw_path, _question, query = target.partition("?")
     path, spelling = _decode(raw_path), spelled(raw_path)
     return Asked(method, host, path, raw_path, query, () if spelling == path else (spelling,))

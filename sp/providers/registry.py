@@ -137,7 +137,7 @@ class ProviderRegistry:
         if not candidates:
             raise ProviderUnknown("no identity provider is configured")
         if len(candidates) > 1 and not marked:
-            raise ProviderUnknown("several providers are enabled and none is the default: name one in the address")
+            raise ProviderUnknown("several providers are enabled and none is the default: name one in the URL")
         return candidates[0]
 
     def _refresh(self) -> None:

@@ -43,7 +43,7 @@ REFUSED_TO_BROWSERS = [case for case in CASES if case.code != ACCEPTED and case.
 
 @dataclass(frozen=True)
 class Server:
-    """The gateway, and Mallory's address, which counts who comes."""
+    """The gateway, and Mallory's URL, which counts its requests."""
 
     app: Flask
     client: FlaskClient

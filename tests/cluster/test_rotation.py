@@ -91,7 +91,7 @@ def register(pair: Pair, folder: Path) -> str:
 
 
 def apply_providers(pair: Pair, folder: Path, secrets: list[str]) -> None:
-    """Give the gateway the *secrets*, newest first, and the address where the public keys are."""
+    """Give the gateway the *secrets*, newest first, and the URL of the public keys."""
     providers = "".join(
         table(
             f"providers.{name}",
@@ -159,7 +159,7 @@ def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:
 
 
 def get(address: str, cookies: Cookies) -> tuple[str, Cookies]:
-    """Ask for *address*; return where the answer leads, and the cookies that it sets."""
+    """Request *address*; return the redirect target of the response, and the cookies that it sets."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=15)
     try:

@@ -284,7 +284,7 @@ def running_sites(grounds: Grounds, delivery: str) -> Iterator[Pair]:
     behind_nginx = {"TRUSTED_PROXIES": "127.0.0.1"}
     service = {
         "delivery": delivery,
-        # A program resolves no invented names: it goes to the same nginx by its address, over https all the same.
+        # Programs cannot resolve invented names: they connect to the same nginx by its IP, also over https.
         "backchannel_logout_url": f"https://127.0.0.1:{sp_port}/sso/logout/backchannel",
     }
     with (

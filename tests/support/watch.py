@@ -21,7 +21,7 @@ class Watch:
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
 
     def addresses(self, path: str) -> list[str]:
-        """Return every address with this *path* that a page was asked from, redirects included, oldest first."""
+        """Return every URL with this *path* that a page requested, redirects included, oldest first."""
         return [address for address in self.visited if urlsplit(address).path == path]
 
     def assert_calm(self) -> None:

@@ -1,4 +1,4 @@
-"""The activity page: every sign-in, good or refused, found by reference, address or code."""
+"""The activity page: every sign-in, accepted or rejected, found by reference, e-mail or code."""
 
 import re
 import time

@@ -86,7 +86,7 @@ def act(carol: Visitor, account_id: int, what: str, **values: str) -> None:
 
 
 def listed(carol: Visitor, **query: str) -> list[str]:
-    """Return the addresses on the page of accounts for *query*."""
+    """Return the e-mails on the page of accounts for *query*."""
     page = carol.client.get(USERS, query_string=query)
     assert page.status_code == 200
     return re.findall(r'<a href="/settings/users/\d+">([^<]+)</a>', page.text)

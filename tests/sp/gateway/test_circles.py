@@ -54,9 +54,9 @@ class Browser:
         self.elsewhere: dict[str, str] = {}  # where pages of another site lead
 
     def visit(self, path: str, most: int = 20, stop: str = "no address") -> tuple[int, str, str]:
-        """Open *path*; return the number of redirects, the address of the last page and its text.
+        """Open *path*; return the number of redirects, the URL of the last page and its text.
 
-        An address that begins with *stop* is not opened any more.
+        A URL that begins with *stop* is not opened.
         """
         address = path
         for redirects in range(most):

@@ -21,7 +21,7 @@ IDLE, LIFETIME = 600, 7200
 
 
 class Clock:
-    """What `time` says to the store of sessions and to the clock of the programs; it stands still until it is moved."""
+    """The clock of the session store and of the programs; it stops until the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0

@@ -217,7 +217,7 @@ def test_sqlite_keeps_the_last_commits_through_a_power_cut(ledger: Ledger) -> No
 
 @pytest.fixture
 def in_redis(redis_server: Redis, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
-    """Return the function that makes a ledger in Redis, with a clock or at an address of a test's choice."""
+    """Return a function that makes a ledger in Redis, with a clock or at a URL that the test chooses."""
     engine = schema.prepare_engine(create_engine(f"sqlite:///{tmp_path / 'empty.sqlite3'}"))
 
     def make(url: str = redis_server.url, clock: Callable[[], float] = time.time) -> Ledger:

@@ -261,7 +261,7 @@ def test_attack_another_spelling_of_the_address_is_the_same_account(spelling: st
 
 @pytest.mark.parametrize("email", ["stra\u00dfe@example.com", "nobody.stra\u00dfe@example.com"])
 def test_attack_sharp_s_and_double_s_are_not_two_counts_of_one_account(email: str, app: Flask) -> None:
-    """The lookup takes both for one address. A person who does not exist is counted alike, so neither is betrayed."""
+    """The lookup treats both as one e-mail. A person who does not exist is counted alike, so neither is revealed."""
     core_of(app).people.create_administrator("strasse@example.com", CAROL.password)
     spellings = [email, email.replace("\u00df", "ss"), email.upper(), email.replace("\u00df", "\u1e9e")]
     answers = [Browser(app, f"203.0.113.{n}").wrong(spellings[n % 4]) for n in range(PER_ACCOUNT.amount + 2)]
@@ -269,7 +269,7 @@ def test_attack_sharp_s_and_double_s_are_not_two_counts_of_one_account(email: st
 
 
 def test_attack_no_letter_gives_an_account_a_second_count() -> None:
-    """What the lookup takes for one address is one count, for each character that there is."""
+    """Spellings that the lookup treats as one e-mail share one count, for every character."""
     for number in range(0x110000):
         email = f"a{chr(number)}b@example.com"
         assert account_key(email) == account_key(email_key(email)), hex(number)

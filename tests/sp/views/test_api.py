@@ -353,7 +353,7 @@ def test_attack_the_session_of_a_browser_is_not_revoked(client: FlaskClient) -> 
     assert client.get("/account").status_code == 200
 
 
-# The Authorization header at the address for tokens
+# The Authorization header at the token endpoint
 
 
 def by_header(client: FlaskClient, token: str, **options: Any) -> Any:
