@@ -231,7 +231,7 @@ def imports_of_a_higher_floor(root: Path) -> list[str]:
 
 
 def is_below(imported: str, importer: str) -> bool:
-    """Tell whether *importer* may import *imported*: a part of its own folder, or of a lower one."""
+    """Tell whether *importer* may import *imported*: from the same folder or a lower one."""
     theirs, own = floor_of(imported), floor_of(importer)
     return theirs == own or -1 < own < theirs
 

@@ -82,7 +82,7 @@ def caddy(binary: str, port: int, gateway: int, behind: int, folder: Path) -> It
 
 
 def with_ports(text: str, port: int, gateway: int, behind: int) -> str:
-    """Return a configuration with free ports instead of its own."""
+    """Return a configuration whose ports are replaced by free ones."""
     for own, free in (("8080", port), ("5000", gateway), ("8000", behind)):
         assert f"127.0.0.1:{own};" in text
         text = text.replace(f"127.0.0.1:{own};", f"127.0.0.1:{free};")
