@@ -45,7 +45,7 @@ def prepare(host: str, port: int) -> str:
 
 
 def _warn_of_clocks(core: Components) -> None:
-    """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
+    """Log each store whose clock differs from ours. /readyz reports a store that does not answer."""
     ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine)]
     if isinstance(core.replay, RedisReplayCache):
         ask.append(core.replay.clock_complaint)

@@ -71,7 +71,7 @@ class Components:
 
 
 def build(config: Config, database: Database) -> Components:
-    """Return the parts, wired together as *config* says."""
+    """Return the components, built according to *config*."""
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)

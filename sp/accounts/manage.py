@@ -89,7 +89,7 @@ class People:
         self._sessions, self._seat_limit = sessions, seat_limit
 
     def authenticate(self, email: str, password: str) -> Proven | None:
-        """Return the active person whose password this is, or None, after the same time for every address."""
+        """Return the active person whose password this is, or None. Takes the same time for every e-mail."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
@@ -103,13 +103,13 @@ class People:
         return self.authenticate(email, password)  # perhaps of a new password
 
     def find(self, email: str) -> AccountSummary | None:
-        """Return the person with this address, or None."""
+        """Return the person with this e-mail, or None."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         return person_of(row) if row else None
 
     def list(self) -> list[AccountSummary]:
-        """Return everybody, by address."""
+        """Return all people, ordered by e-mail."""
         with self._database.reading() as connection:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
 
@@ -173,7 +173,7 @@ class People:
         self._sessions.forget()
 
     def enable(self, account_id: int, *, actor: str = COMMAND_LINE) -> None:
-        """Let a person in again, or raise SeatLimitReached."""
+        """Enable a person again, or raise SeatLimitReached."""
         with self._database.writing() as connection:
             query = select(_account.c.is_active, _account.c.email).where(_account.c.id == account_id)
             row = connection.execute(query.with_for_update()).first()

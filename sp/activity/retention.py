@@ -27,7 +27,7 @@ _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
 def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return what deletes rows that are older than *days* (0: none are), and refusals beyond the newest *most*."""
+    """Return the steps that delete rows older than *days* (0: never), and rejections beyond the newest *most*."""
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
@@ -55,7 +55,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(database: Database, most: int) -> int | None:
-    """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
+    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
     query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
     with database.reading() as connection:
         found: int | None = connection.execute(query).scalar()

@@ -58,7 +58,7 @@ class AssertionKeys:
         return [(age, age == current) for age in ages]
 
     def rotate(self) -> str:
-        """Make a new key now, and return its name. It signs when every verifier can know it."""
+        """Create a new key now, and return its name. It signs when every verifier can have it."""
         with self._database.writing() as connection:
             return self._make(connection, utc_now())
 

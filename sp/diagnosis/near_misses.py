@@ -23,7 +23,7 @@ from shared.mistaken_keys import mistaken_secrets
 from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
-NEAR = 120  # seconds: how far from such a multiple a mistaken time zone may lie
+NEAR = 120  # seconds: how far a wrong time zone may be from such a multiple
 _AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
 _SYNONYMS = {
     "iat": {"issued", "issuedat", "timestamp", "created", "createdat"},

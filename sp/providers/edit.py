@@ -52,7 +52,7 @@ class ProviderEditor:
         self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
 
     def find(self, name: str) -> StoredProvider:
-        """Return the provider *name* as it is kept, or raise ProviderUnknown."""
+        """Return the stored provider *name*, or raise ProviderUnknown."""
         with self._database.reading() as connection:
             return _known(rows.load_one(connection, name), name)
 

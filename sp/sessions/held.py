@@ -44,12 +44,12 @@ class HeldTokens:
         return found
 
     def close(self, key: bytes) -> None:
-        """Let the token with *key* open nothing any more."""
+        """Prevent the token with *key* from opening a session."""
         with self._database.writing() as connection:
             connection.execute(delete(_table).where(_table.c.key == key))
 
     def close_all_of(self, account_id: int) -> None:
-        """Let no held token open a session of this account any more."""
+        """Prevent all held tokens from opening a session of this account."""
         with self._database.writing() as connection:
             close_of_account(connection, account_id)
 

@@ -58,7 +58,7 @@ class SessionFinder:
         self._idle, self._lifetime = idle, lifetime
 
     def detail(self, public_id: str) -> SessionDetail | None:
-        """Return what is kept of one session, or None."""
+        """Return what is stored about one session, or None."""
         with self._database.reading() as connection:
             row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
         return SessionDetail(*row) if row else None

@@ -54,7 +54,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def store(engine: Engine, cache: int = 0) -> SessionStore:
-    """Return a worker's store, with a cache of its own."""
+    """Return a worker's store, with a separate cache."""
     return SessionStore(Database(engine), idle=IDLE, lifetime=LIFETIME, cache=cache)
 
 
