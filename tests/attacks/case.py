@@ -186,7 +186,7 @@ def signature(make: Callable[[bytes], bytes]) -> Change:
 
 
 def signed_by(sign: Callable[[Good], Callable[[bytes], bytes]], **members: Any) -> Change:
-    """Sign by other means, with members of the header changed to suit."""
+    """Sign in another way, with the header changed to match."""
     return lambda it: it.token(header={**it.header, **members}, sign=sign(it))
 
 

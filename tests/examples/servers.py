@@ -67,7 +67,7 @@ def nginx(binary: str, port: int, gateway: int, behind: int, folder: Path, *, ca
 
 @contextmanager
 def caddy(binary: str, port: int, gateway: int, behind: int, folder: Path) -> Iterator[None]:
-    """Run Caddy with the example, and without the port for its administration, of which a machine has one."""
+    """Run Caddy with the example, without its admin port, because several Caddys on one machine would share it."""
     file = folder / "Caddyfile"
     file.write_text("{\n\tadmin off\n}\n" + (EXAMPLES / "caddy" / "Caddyfile").read_text())
     env = {

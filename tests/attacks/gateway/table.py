@@ -208,7 +208,7 @@ def as_raw_routers_read(target: str | None) -> set[str]:
 
 
 def may_see(path: str, who: str | None) -> bool:
-    """Tell whether the rules let *who* see *path*; written without the gateway's own words."""
+    """Tell whether the rules allow *who* to see *path*, without using the gateway's own code."""
     path = "/" + path.lstrip("/")
     if path.startswith("/public/"):
         return True
