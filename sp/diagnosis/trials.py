@@ -26,7 +26,7 @@ from sp.database.models import Trial
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
-from sp.signin.replay import ReplayCache, Trace, token_key
+from sp.signin.replay import ReplayCache, Trace
 from sp.signin.verification import Verified, acceptable_until
 
 KEPT = 86400  # seconds that a report can be looked at
@@ -108,13 +108,12 @@ class Trials:
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
 
     def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
-        key = token_key(provider.name, verified.claims.token_id or "")
-        return self._replay.spending(self._writing, key, acceptable_until(verified.claims, provider), Trace())
+        until = acceptable_until(verified.claims, provider)
+        return self._replay.spending(self._writing, verified.token_key, until, Trace())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in by the token would do, and spend nothing."""
-        key = token_key(trusted.provider.name, verified.claims.token_id or "")
-        if self._replay.trace(self._engine, key) is not None:
+        if self._replay.trace(self._engine, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
         with self._engine.connect() as connection:

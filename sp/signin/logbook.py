@@ -53,7 +53,6 @@ class Logbook:
         reference: str,
         provider: str | None = None,
         verified: Verified | None = None,
-        key: bytes | None = None,
     ) -> str:
         """Write a refused token down, with what is known of it; return the reference that finds the line.
 
@@ -71,7 +70,7 @@ class Logbook:
             subject=subject[:MAX_SUBJECT] if subject else None,
             email=email if isinstance(email, str) else None,
             detail=rejection.detail,
-            token_key=key,
+            token_key=verified.token_key if verified else None,
         )
         log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, found_by, rejection.detail)
         return found_by

@@ -51,14 +51,6 @@ class ReplayCache(Protocol):
         """Return what the token left when it was spent, or None if it is not remembered."""
 
 
-def token_key(provider: str, token_id: str) -> bytes:
-    """Return the 16 bytes by which a token is remembered: (provider, jti), never the token's text.
-
-    Padding, or the second form of an ECDSA signature, give one token another text; its jti stays.
-    """
-    return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
-
-
 def answer_key(key: bytes) -> bytes:
     """Return what is spent when the question about a spent token is answered: the answer counts once as well."""
     return hashlib.sha256(b"answer\0" + key).digest()[:16]

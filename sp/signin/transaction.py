@@ -29,7 +29,7 @@ from sp.sessions import held
 from sp.sessions.ending import provider_session_of
 from sp.sessions.store import API, BROWSER, NewSession, SessionStore
 from sp.signin.cleanup import Housekeeping
-from sp.signin.replay import ReplayCache, Trace, answer_key, token_key
+from sp.signin.replay import ReplayCache, Trace, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
@@ -117,7 +117,7 @@ class SignIn:
         answered: bool,
     ) -> SignedIn:
         provider, claims = trusted.provider, verified.claims
-        key = token_key(provider.name, claims.token_id or "")
+        key = verified.token_key
         new = NewSession.generate()
         extra = NewSession.generate() if access_token else None
         now = utc_now()
@@ -190,7 +190,7 @@ class SignIn:
     ) -> None:
         provider, claims = trusted.provider, verified.claims
         profile = read_profile(claims, provider)
-        key = token_key(provider.name, claims.token_id or "")
+        key = verified.token_key
         now, until = int(time_now()), acceptable_until(claims, provider)
         with must_answer(), self._replay.spending(self._writing, key, until, Trace()) as connection:
             again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)

@@ -10,7 +10,8 @@ from sp.activity.record import Visitor
 from sp.database.errors import must_answer
 from sp.sessions.sign_out import SignOut
 from sp.sessions.store import SessionStore
-from sp.signin.replay import ReplayCache, Trace, token_key
+from sp.signin.replay import ReplayCache, Trace
+from sp.signin.verification import token_key
 
 
 class SignOuts:

@@ -28,8 +28,7 @@ from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
 from sp.components import components
 from sp.sessions.store import API, Session
-from sp.signin.replay import token_key
-from sp.signin.verification import verify
+from sp.signin.attempt import verify_with_keys
 from sp.views.people import visitor
 from sp.views.refusals import write_down
 
@@ -172,9 +171,8 @@ class Protector(ResourceProtector):  # type: ignore[misc]
 def _open_session(unverified_token: str, provider_name: str | None) -> str:
     """Verify and spend the token, open a session by it, and return the session's secret."""
     trusted = components().provider_registry.get(provider_name)
-    provider = g.provider = trusted.provider
-    verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time_now()))
-    g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
+    g.provider = trusted.provider
+    g.verified = verified = verify_with_keys(unverified_token, trusted, time_now())
     return components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
 
 

@@ -19,7 +19,6 @@ from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
 from sp.signin.pending import Pending
 from sp.signin.questions import Question
-from sp.signin.replay import token_key
 from sp.signin.verification import Verified
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter
@@ -58,7 +57,7 @@ def ask(
             verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash
         )
     except TokenReplayed:
-        held_for = _held_for(asked)
+        held_for = _held_for(verified, asked)
         if held_for is None:
             raise
         pending = held_for
@@ -78,7 +77,7 @@ def ask(
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
     """Open the session if the person confirmed it."""
-    g.provider = g.verified = g.token_key = None
+    g.provider = g.verified = None
     question = components().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
         return page("sp/question_closed.html", 400)
@@ -87,7 +86,7 @@ def take_answer() -> ResponseReturnValue:
     if verified is None:
         return page("sp/question_closed.html", 400)
     g.provider, g.verified = trusted.provider, verified
-    g.token_key = key = token_key(trusted.provider.name, verified.claims.token_id or "")
+    key = verified.token_key
     pending = _answered(question)
     if request.form.get("answer") == NOT_ME:
         return _decline(key, pending)
@@ -114,9 +113,9 @@ def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
     return account is not None and account.id == session.account_id
 
 
-def _held_for(asked: list[Pending]) -> Pending | None:
+def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
     """Return the sign-in for which this very token is held, if it is this browser's and its question is open."""
-    held_for = components().held.pending_hash(g.token_key)
+    held_for = components().held.pending_hash(verified.token_key)
     return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 
 
@@ -126,7 +125,7 @@ def _verified(question: Question, trusted: Trusted) -> Verified | None:
     if key is None:
         return None
     claims = Claims.parse(question.claims, numeric_token_id=trusted.provider.numeric_token_id)
-    return Verified(claims, key)
+    return Verified.of(claims, key, trusted.provider)
 
 
 def _answered(question: Question) -> Pending | None:

@@ -94,5 +94,4 @@ def write_down(rejection: Rejection) -> str:
         reference=new_reference(),
         provider=provider.name if provider else None,
         verified=g.get("verified"),
-        key=g.get("token_key"),
     )

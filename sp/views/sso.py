@@ -25,9 +25,9 @@ from sp.providers.registry import Trusted
 from sp.redirects import add_query
 from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.store import API
+from sp.signin.attempt import verify_with_keys
 from sp.signin.pending import Pending
-from sp.signin.replay import token_key
-from sp.signin.verification import Verified, check_nonce, verify
+from sp.signin.verification import Verified, check_nonce
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
 from sp.views.double_submit import landing_of_token
@@ -82,7 +82,7 @@ def start(provider_name: str | None) -> ResponseReturnValue:
 @views.route("/access/jwt/<provider_name>", endpoint="access_jwt", methods=["GET", "POST"])
 def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Receive a token, and open a session with it."""
-    g.provider = g.verified = g.token_key = None
+    g.provider = g.verified = None
     g.wants_json = prefers_json() or "Authorization" in request.headers
     if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
@@ -92,9 +92,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     if request.method == "HEAD":
         return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
     delivery = _delivery(provider)
-    token = delivery.unverified_token
-    verified = trusted.with_keys(token, lambda keys: verify(token, provider, keys, time_now()))
-    g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
+    g.verified = verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
     if delivery.wants_json:
         return _open_for_client(verified, trusted, delivery)
     return _open_for_browser(verified, trusted)
@@ -144,7 +142,7 @@ def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnVal
             return _restart(verified, trusted)
         return _open_asked_for(verified, trusted, asked)
     except (TokenReplayed, NonceMismatch, Unsolicited):
-        if (path := landing_of_token(g.token_key, asked)) is not None:
+        if (path := landing_of_token(verified.token_key, asked)) is not None:
             return redirect(path, 303)
         raise
 

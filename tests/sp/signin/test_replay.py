@@ -17,7 +17,8 @@ from shared import schema
 from shared.errors import StoreUnavailable, TokenReplayed
 from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
-from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up
+from sp.signin.verification import token_key
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
 
