@@ -14,6 +14,7 @@ from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path
 from sp.sessions.cookies import set_session_cookie
 from sp.sessions.store import BROWSER
+from sp.signin.binding import gets_access_token
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.views.people import presented_session, visitor
@@ -24,8 +25,6 @@ def enter(
 ) -> Response:
     """Spend the token, or with *answered* the person's yes to it, open the session, and lead to *landing*."""
     provider = trusted.provider
-    # To no other page: the sender of the token, or of a link, chooses that one.
-    hands_out = provider.access_token_delivery != "none" and landing == return_page(provider)
     signed_in = components().sign_in.with_token(
         verified,
         trusted,
@@ -34,7 +33,7 @@ def enter(
         kind=BROWSER,
         return_path=landing,
         pending_hash=pending.nonce_hash if pending else None,
-        access_token=hands_out,
+        access_token=gets_access_token(provider, landing, return_page(provider)),
         replacing=presented_session(),
         answered=answered,
     )

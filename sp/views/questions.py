@@ -33,15 +33,6 @@ class AnswerForm(FlaskForm):  # type: ignore[misc]
     """Nothing but the protection against a foreign site that would answer in the person's name."""
 
 
-def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> bool:
-    """Tell whether a foreign page may have begun the sign-in and brought the token, too.
-
-    A nonce would tie the two together. Where unsolicited tokens are accepted, there is nothing to protect.
-    """
-    foreign = pending is not None and pending.elsewhere
-    return foreign and verified.claims.nonce is None and trusted.provider.unsolicited != "accept"
-
-
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
