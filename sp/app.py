@@ -132,7 +132,7 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views.people import install_login
 
     config = core.config
-    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
+    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
     pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
     for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, denied, *pages):

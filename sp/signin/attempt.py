@@ -1,12 +1,45 @@
-"""Verify a token with the keys that its provider has at this moment."""
+"""One attempt to sign in or out by a token: verify it, and remember for the log how far it came.
+
+A view says what is known at each stage (`known`). The rejection that is raised there carries it to the one place that
+logs and answers rejections.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
+from shared.errors import Rejection
 from shared.keys import KeySet
+from sp.database.errors import must_answer
+from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.signin.verification import Verified, verify
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What is known so far: None for what is not. `verified` is there only if a key vouches for it."""
+
+    provider: Provider | None = None
+    verified: Verified | None = None
+
+
+@contextmanager
+def known(provider: Provider, verified: Verified | None = None) -> Iterator[None]:
+    """Give every Rejection that is raised inside what is known of the attempt, unless it knows more already."""
+    try:
+        with must_answer():
+            yield
+    except Rejection as rejection:
+        rejection.attempt = rejection.attempt or Attempt(provider, verified)
+        raise
+
+
+def attempt_of(rejection: Rejection) -> Attempt:
+    """Return what was known when *rejection* was raised."""
+    return rejection.attempt if isinstance(rejection.attempt, Attempt) else Attempt()
 
 
 def verify_with_keys(

@@ -28,9 +28,10 @@ from sp.activity.record import Visitor
 from sp.database.errors import must_answer
 from sp.metrics_counters import counters
 from sp.sessions.store import Session
+from sp.signin.attempt import Attempt
 from sp.signin.cleanup import Housekeeping
-from sp.signin.verification import Verified
 
+NOTHING_KNOWN = Attempt()
 ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
 
 log = logging.getLogger("lychgate")
@@ -51,13 +52,13 @@ class Logbook:
         visitor: Visitor,
         *,
         reference: str,
-        provider: str | None = None,
-        verified: Verified | None = None,
+        attempt: Attempt = NOTHING_KNOWN,
     ) -> str:
         """Write a refused token down, with what is known of it; return the reference that finds the line.
 
         That is *reference*, or the one of the line in which the refusal is counted.
         """
+        provider, verified = attempt.provider.name if attempt.provider else None, attempt.verified
         email = verified.claims.raw.get("email") if verified else None
         subject = verified.claims.subject if verified else None
         budget = self._senders if verified else self._strangers

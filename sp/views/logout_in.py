@@ -7,7 +7,7 @@ itself.
 
 from __future__ import annotations
 
-from flask import Blueprint, g, jsonify, request
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from shared.clock import time_now
@@ -29,8 +29,10 @@ from sp.providers.provider import Provider
 from sp.sessions.cookies import clear_session_cookie
 from sp.sessions.sign_out import SignOut
 from sp.sessions.store import hash_id
+from sp.signin.attempt import known
 from sp.signout.tokens import verify_sign_out
 from sp.views.people import browser_secret, browser_session, visitor
+from sp.views.refusals import write_down
 
 views = Blueprint("logout_in", __name__)
 NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, IssuerMismatch, AudienceMismatch)
@@ -44,9 +46,9 @@ def back_channel() -> ResponseReturnValue:
     """
     try:
         sign_out = _verify(request.form.getlist("logout_token"), back_channel=True)
-        ended = components().sign_outs.apply(sign_out, visitor(), reference=new_reference())
+        ended = _apply(sign_out)
     except Rejection as rejection:
-        reference = _note(rejection)
+        reference = write_down(rejection)
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
         return jsonify(body), 400
     return jsonify(sessions_ended=ended), 200
@@ -61,7 +63,7 @@ def front_channel() -> ResponseReturnValue:
     try:
         sign_out = _verify(request.args.getlist("jwt"), back_channel=False)
         only = hash_id(secret) if secret else b""  # also of a session that is idle by now: its access token may not be
-        ended = components().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
+        ended = _apply(sign_out, only=only)
     except TokenReplayed as rejection:
         if session is not None:
             return _refused(rejection)
@@ -83,7 +85,7 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
     refusals: list[Rejection] = []
     patience = Patience()  # for all of them together
     for trusted in components().provider_registry.enabled():
-        g.provider = provider = trusted.provider
+        provider = trusted.provider
 
         def attempt(keys: KeySet, provider: Provider = provider) -> SignOut:
             return verify_sign_out(
@@ -96,11 +98,13 @@ def _verify(tokens: list[str], *, back_channel: bool) -> SignOut:
             )
 
         try:
-            return trusted.with_keys(tokens[0], attempt, patience)
+            with known(provider):
+                return trusted.with_keys(tokens[0], attempt, patience)
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
-    g.provider = None
-    raise max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that can have signed it"))
+    refusal = max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that can have signed it"))
+    refusal.attempt = None
+    raise refusal
 
 
 def _how_far(rejection: Rejection) -> int:
@@ -110,12 +114,15 @@ def _how_far(rejection: Rejection) -> int:
     )
 
 
-def _note(rejection: Rejection) -> str:
-    provider: Provider | None = g.get("provider")
-    return components().logbook.note_refusal(
-        rejection, visitor(), reference=new_reference(), provider=provider.name if provider else None
-    )
+def _apply(sign_out: SignOut, *, only: bytes | None = None) -> int:
+    with known(components().provider_registry.get(sign_out.provider).provider):
+        return components().sign_outs.apply(sign_out, visitor(), reference=new_reference(), only=only)
 
 
 def _refused(rejection: Rejection) -> ResponseReturnValue:
-    return page("sp/sign_out_refused.html", rejection.status, rejection=rejection, reference=_note(rejection))
+    return page(
+        "sp/sign_out_refused.html",
+        rejection.status,
+        rejection=rejection,
+        reference=write_down(rejection),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from flask import Blueprint, g, redirect, request
+from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 
@@ -17,6 +17,7 @@ from sp.components import components
 from sp.database.errors import must_answer
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
+from sp.signin.attempt import Attempt, known
 from sp.signin.pending import Pending
 from sp.signin.questions import Question
 from sp.signin.verification import Verified
@@ -68,7 +69,6 @@ def ask(
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
     """Open the session if the person confirmed it."""
-    g.provider = g.verified = None
     question = components().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
         return page("sp/question_closed.html", 400)
@@ -76,11 +76,15 @@ def take_answer() -> ResponseReturnValue:
     verified = _verified(question, trusted)
     if verified is None:
         return page("sp/question_closed.html", 400)
-    g.provider, g.verified = trusted.provider, verified
+    with known(trusted.provider, verified):
+        return _take_answer(question, verified, trusted)
+
+
+def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     key = verified.token_key
     pending = _answered(question)
     if request.form.get("answer") == NOT_ME:
-        return _decline(key, pending)
+        return _decline(Attempt(trusted.provider, verified), key, pending)
     if pending is None:
         return _landed_before(key, []) or page("sp/question_closed.html", 400)
     try:
@@ -127,8 +131,8 @@ def _answered(question: Question) -> Pending | None:
     return None
 
 
-def _decline(key: bytes, pending: Pending | None) -> ResponseReturnValue:
-    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"))
+def _decline(attempt: Attempt, key: bytes, pending: Pending | None) -> ResponseReturnValue:
+    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"), attempt)
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
         components().held.close(key)

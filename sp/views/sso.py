@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, g, jsonify, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
@@ -18,14 +18,14 @@ from shared.errors import (
     TokenReplayed,
     Unsolicited,
 )
-from shared.web import new_reference, prefers_json
+from shared.web import answers_json, new_reference, prefers_json
 from sp.components import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
 from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.store import API
-from sp.signin.attempt import verify_with_keys
+from sp.signin.attempt import known, verify_with_keys
 from sp.signin.binding import Answers, Restart, Unasked, bind, check_client
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
@@ -53,10 +53,12 @@ class Delivery:
 @views.get("/sso/start/<provider_name>", endpoint="start")
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
-    g.provider = None
-    trusted = components().provider_registry.get(provider_name)
-    provider = trusted.provider
-    g.provider = provider
+    provider = components().provider_registry.get(provider_name).provider
+    with known(provider):
+        return _start(provider)
+
+
+def _start(provider: Provider) -> ResponseReturnValue:
     landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
     if not is_of_a_window(request.environ):
         raise BadRequest(
@@ -83,20 +85,18 @@ def start(provider_name: str | None) -> ResponseReturnValue:
 @views.route("/access/jwt/<provider_name>", endpoint="access_jwt", methods=["GET", "POST"])
 def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Receive a token, and open a session with it."""
-    g.provider = g.verified = None
-    g.wants_json = prefers_json() or "Authorization" in request.headers
-    if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
+    if not answers_json() and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
     trusted = components().provider_registry.get(provider_name)
-    provider = trusted.provider
-    g.provider = provider
     if request.method == "HEAD":
         return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
-    delivery = _delivery(provider)
-    g.verified = verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
-    if delivery.wants_json:
-        return _open_for_client(verified, trusted, delivery)
-    return _open_for_browser(verified, trusted)
+    with known(trusted.provider):
+        delivery = _delivery(trusted.provider)
+        verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
+    with known(trusted.provider, verified):
+        if delivery.wants_json:
+            return _open_for_client(verified, trusted, delivery)
+        return _open_for_browser(verified, trusted)
 
 
 def _delivery(provider: Provider) -> Delivery:

@@ -35,6 +35,7 @@ from sp.activity.record import Visitor
 from sp.components import Components
 from sp.database.models import Account, Activity, Identity, ProviderKey, SessionRecord, SpentToken
 from sp.sessions.store import API
+from sp.signin.attempt import Attempt
 from sp.signin.transaction import SignedIn
 from sp.signin.verification import Verified, acceptable_until, verify
 from tests.support.gateway import core_of, make_gateway
@@ -646,8 +647,7 @@ def test_a_refusal_is_written_down_with_what_is_known_and_without_the_token(gate
         UserUnknown(f"no account for {token}"),
         WHO,
         reference="r",
-        provider="corporate",
-        verified=verified,
+        attempt=Attempt(gate.core.provider_registry.get("corporate").provider, verified),
     )
     with gate.engine.connect() as connection:
         row = connection.execute(select(Activity.__table__)).one()
