@@ -37,7 +37,8 @@ from sp.signin.redis_replay import RedisReplayCache
 from sp.signin.replay import ReplayCache, SqlReplayCache
 from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
-from sp.signout.apply import SignOuts
+from sp.signout.incoming import SignOuts
+from sp.signout.outgoing import OwnSignOuts
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Components:
     held: HeldTokens
     logbook: Logbook
     sign_outs: SignOuts
+    own_sign_outs: OwnSignOuts
     pending: PendingSignIns
     questions: Questions
     landings: Landings
@@ -77,12 +79,21 @@ def build(config: Config, engine: Engine) -> Components:
     vault = Vault(config.secret_keys)
     routes = Routes(config.prefix, config.external_url)
     providers = ProviderStore(engine, vault, routes)
+    registry = ProviderRegistry(
+        providers,
+        vault,
+        copies=SqlKeyCopies(engine, vault),
+        cache=config.session_cache,
+        jwks_max_stale=config.jwks_max_stale,
+        adjust=_demo_adjuster(config),
+    )
     replay: ReplayCache = (
         RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
     )
     sessions = SessionStore(
         engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
+    finder = SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime)
     throttle = make_throttle(engine)
     housekeeping = Housekeeping(engine, sessions, throttle.storage, config.activity_days)
     sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
@@ -96,23 +107,17 @@ def build(config: Config, engine: Engine) -> Components:
         routes=routes,
         provider_store=providers,
         provider_editor=ProviderEditor(engine, vault, routes),
-        provider_registry=ProviderRegistry(
-            providers,
-            vault,
-            copies=SqlKeyCopies(engine, vault),
-            cache=config.session_cache,
-            jwks_max_stale=config.jwks_max_stale,
-            adjust=_demo_adjuster(config),
-        ),
+        provider_registry=registry,
         replay=replay,
         assertions=AssertionKeys(engine, vault),
         sessions=sessions,
-        session_finder=SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime),
+        session_finder=finder,
         provider_sessions=ProviderSessions(engine, sessions),
         sign_in=sign_in,
         held=HeldTokens(engine),
         logbook=logbook,
-        sign_outs=SignOuts(engine, replay, sessions),
+        sign_outs=SignOuts(engine, replay, sessions, registry, config.external_url),
+        own_sign_outs=OwnSignOuts(sessions, finder, registry, logbook, config.external_url),
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),

@@ -92,7 +92,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/signin/replay.py",
     "sp/signin/throttling.py",
     "sp/signin/transaction.py",
-    "sp/signout/apply.py",
+    "sp/signout/incoming.py",
     "idp/models.py",
     "idp/stores/",
     "idp/examples/",
