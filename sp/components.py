@@ -106,7 +106,7 @@ def build(config: Config, engine: Engine) -> Components:
         vault=vault,
         routes=routes,
         provider_store=providers,
-        provider_editor=ProviderEditor(engine, vault, routes),
+        provider_editor=ProviderEditor(engine, vault, routes, changed=registry.forget),
         provider_registry=registry,
         replay=replay,
         assertions=AssertionKeys(engine, vault),

@@ -73,5 +73,4 @@ def inspect(name: str) -> ResponseReturnValue:
 
 def _present(name: str) -> Trusted:
     """Return the provider as it is at this moment: a trial is about the settings that were saved just now."""
-    components().provider_registry.forget()
-    return components().provider_registry.find(find(name).provider.name)
+    return components().provider_registry.find_now(find(name).provider.name)

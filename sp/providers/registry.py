@@ -126,6 +126,11 @@ class ProviderRegistry:
             raise ProviderUnknown(f"the provider {name[:60]} does not exist")
         return trusted
 
+    def find_now(self, name: str) -> Trusted:
+        """Return the provider as `find` does, as it is in the database at this moment."""
+        self.forget()
+        return self.find(name)
+
     def forget(self) -> None:
         """Read the database at the next request, for a change that was made here."""
         self._asked_at = float("-inf")

@@ -27,8 +27,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     name = _name_of(provider_name)
     if name is None or not components().pending.trials(request.cookies, name):
         return None
-    components().provider_registry.forget()  # a trial is about the settings that were saved just now
-    trusted = components().provider_registry.find(name)
+    trusted = components().provider_registry.find_now(name)  # a trial is about the settings that were saved just now
     provider = trusted.provider
     token, refusal = "", None
     try:
