@@ -188,14 +188,16 @@ class Trials:
         person = outcome.get("person") or {}
         activity.record(
             connection,
-            reference=reference,
-            at=int(utc_now().timestamp()),
-            event=activity.TRIAL,
-            visitor=visitor,
-            code=outcome.get("code"),
-            provider=provider,
-            subject=person.get("id"),
-            email=person.get("email"),
-            account_id=None,
-            detail=f"a trial, begun by the account {ticket.account_id}: nothing was opened or changed",
+            activity.Line(
+                reference=reference,
+                at=int(utc_now().timestamp()),
+                event=activity.TRIAL,
+                visitor=visitor,
+                code=outcome.get("code"),
+                provider=provider,
+                subject=person.get("id"),
+                email=person.get("email"),
+                account_id=None,
+                detail=f"a trial, begun by the account {ticket.account_id}: nothing was opened or changed",
+            ),
         )

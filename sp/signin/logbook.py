@@ -58,22 +58,11 @@ class Logbook:
 
         That is *reference*, or the one of the line in which the refusal is counted.
         """
-        provider, verified = attempt.provider.name if attempt.provider else None, attempt.verified
-        email = verified.claims.raw.get("email") if verified else None
-        subject = verified.claims.subject if verified else None
-        budget = self._senders if verified else self._strangers
-        found_by = self._refused(
-            budget,
-            visitor,
-            reference,
-            code=rejection.code,
-            provider=provider,
-            subject=subject[:MAX_SUBJECT] if subject else None,
-            email=email if isinstance(email, str) else None,
-            detail=rejection.detail,
-            token_key=verified.token_key if verified else None,
-        )
-        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, found_by, rejection.detail)
+        known = _known_of(attempt)
+        budget = self._senders if attempt.verified else self._strangers
+        found_by = self._refused(budget, visitor, reference, code=rejection.code, detail=rejection.detail, **known)
+        text = "refused: %s, provider %s, reference %s: %s"
+        log.info(text, rejection.code, known.get("provider"), found_by, rejection.detail)
         return found_by
 
     def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
@@ -88,13 +77,15 @@ class Logbook:
         with must_answer(), self._writing.begin() as connection:
             activity.record(
                 connection,
-                reference=reference,
-                at=int(time_now()),
-                event=activity.SIGN_OUT,
-                visitor=visitor,
-                provider=session.provider,
-                email=session.email,
-                account_id=session.account_id,
+                activity.Line(
+                    reference=reference,
+                    at=int(time_now()),
+                    event=activity.SIGN_OUT,
+                    visitor=visitor,
+                    provider=session.provider,
+                    email=session.email,
+                    account_id=session.account_id,
+                ),
             )
 
     def flush(self) -> None:
@@ -118,7 +109,8 @@ class Logbook:
         try:
             with self._writing.begin() as connection:
                 activity.record(
-                    connection, reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known
+                    connection,
+                    activity.Line(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
         except SQLAlchemyError as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
@@ -126,6 +118,17 @@ class Logbook:
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._writing.begin() as connection:
             folds.add(connection, counts)
+
+
+def _known_of(attempt: Attempt) -> dict[str, Any]:
+    """Return the columns of the line that say what is known of the token."""
+    known: dict[str, Any] = {"provider": attempt.provider.name if attempt.provider else None}
+    if attempt.verified is not None:
+        email, subject = attempt.verified.claims.raw.get("email"), attempt.verified.claims.subject
+        known["email"] = email if isinstance(email, str) else None
+        known["subject"] = subject[:MAX_SUBJECT] if subject else None
+        known["token_key"] = attempt.verified.token_key
+    return known
 
 
 def _size(

@@ -63,14 +63,16 @@ class SignOuts:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(
                 connection,
-                reference=reference,
-                at=now,
-                event=activity.SIGN_OUT,
-                visitor=visitor,
-                provider=sign_out.provider,
-                subject=min(sign_out.subjects, default=None),
-                detail=f"at the identity provider's word; sessions ended: {ended}",
-                token_key=key,
+                activity.Line(
+                    reference=reference,
+                    at=now,
+                    event=activity.SIGN_OUT,
+                    visitor=visitor,
+                    provider=sign_out.provider,
+                    subject=min(sign_out.subjects, default=None),
+                    detail=f"at the identity provider's word; sessions ended: {ended}",
+                    token_key=key,
+                ),
             )
         self._sessions.forget()
         return ended

@@ -29,6 +29,7 @@ from shared.web import new_reference
 from sp.components import components
 from sp.sessions.store import API, Session
 from sp.signin.attempt import known, verify_with_keys
+from sp.signin.opening import Opening
 from sp.views.people import visitor
 from sp.views.refusals import write_down
 
@@ -174,7 +175,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
     with known(trusted.provider):
         verified = verify_with_keys(unverified_token, trusted, time_now())
     with known(trusted.provider, verified):
-        signed_in = components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
+        signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
     return signed_in.secret
 
 

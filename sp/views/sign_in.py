@@ -19,6 +19,7 @@ from sp.providers.provider import Provider
 from sp.redirects import own_path
 from sp.sessions.cookies import read_device_cookie, set_device_cookie, set_session_cookie
 from sp.signin.local_password import WrongPassword
+from sp.signin.opening import Opening
 from sp.views.people import presented_session, visitor
 
 views = Blueprint("signin", __name__)
@@ -56,19 +57,12 @@ def password() -> ResponseReturnValue:
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
         return _login_page(form, 400, problem="This form has expired. Send it again." if expired else "")
-    https, reference = components().config.https, new_reference()
+    https = components().config.https
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
     return_path = own_path(form.return_to.data, components().config.external_url) or "/"
+    opening = Opening(visitor(), new_reference(), return_path=return_path, replacing=presented_session())
     try:
-        signed_in = components().local_sign_in.enter(
-            email,
-            form.password.data,
-            visitor(),
-            device=device,
-            reference=reference,
-            return_path=return_path,
-            replacing=presented_session(),
-        )
+        signed_in = components().local_sign_in.enter(email, form.password.data, opening, device=device)
     except WrongPassword:
         return _login_page(form, 401, problem=WRONG_PASSWORD)
     except TooManyAttempts as refusal:

@@ -27,6 +27,7 @@ from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.store import API
 from sp.signin.attempt import known, verify_with_keys
 from sp.signin.binding import Answers, Restart, Unasked, bind, check_client
+from sp.signin.opening import Opening
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
@@ -123,7 +124,7 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     provider = trusted.provider
     if delivery.way != "header":
         check_client(verified.claims, provider, components().pending.read(request.cookies, provider.name))
-    signed_in = components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
+    signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
     body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
     return jsonify(body)
 

@@ -40,7 +40,8 @@ def write(app: Flask, *lines: dict[str, Any]) -> None:
     with core_of(app).engine.begin() as connection:
         for number, line in enumerate(lines):
             values = {"reference": f"REF{number:07}", "event": "refused" if "code" in line else "sign_in", **line}
-            activity.record(connection, at=int(time.time()), visitor=From("192.0.2.1", "Looking-Glass/1.0"), **values)
+            who = From("192.0.2.1", "Looking-Glass/1.0")
+            activity.record(connection, activity.Line(at=int(time.time()), visitor=who, **values))
 
 
 def references(carol: Visitor, **query: str) -> list[str]:
