@@ -1,11 +1,9 @@
-"""Build the gateway's components once per process, and give access to them."""
+"""Build the gateway's components once per process; `sp.current` gives access to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-from flask import current_app
 
 from shared import demo
 from shared.known_browsers import KnownBrowsers
@@ -127,12 +125,6 @@ def build(config: Config, engine: Engine) -> Components:
         account_search=PeopleFinder(engine),
         trials=Trials(engine, replay, config.seat_limit),
     )
-
-
-def components() -> Components:
-    """Return the parts of the current application."""
-    found: Components = current_app.extensions["lychgate"]
-    return found
 
 
 def _demo_adjuster(config: Config) -> Callable[[Provider], Provider]:

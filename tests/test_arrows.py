@@ -30,6 +30,7 @@ FLOORS = (
     "sp.admin",
     "sp.views",
     "sp.sample_app",
+    "sp.current",
     "sp.components",
     "sp.config",
     "sp.known_settings",

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
-from sp.components import components
+from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.provider import ProviderRefused
 

@@ -14,7 +14,7 @@ from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT, return_url
-from sp.components import components
+from sp.current import components
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS

@@ -10,7 +10,7 @@ from shared.web import page
 from sp.activity import audit
 from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrators_only
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 
 views = Blueprint("settings", __name__)

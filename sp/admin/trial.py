@@ -12,7 +12,7 @@ from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import find
-from sp.components import components
+from sp.current import components
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
 from sp.redirects import add_query

@@ -14,7 +14,7 @@ from sp.activity import audit
 from sp.activity import search as activity_log
 from sp.admin.activity import EVENTS
 from sp.admin.guard import administrator, administrators_only
-from sp.components import components
+from sp.current import components
 
 views = Blueprint("users", __name__)
 administrators_only(views)

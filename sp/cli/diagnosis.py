@@ -15,8 +15,8 @@ from shared.cli_output import as_json, fail, print_json, read_password, say
 from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.components import components
 from sp.config import Config
+from sp.current import components
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.providers.registry import Trusted
 from sp.signin.verification import verify

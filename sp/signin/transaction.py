@@ -215,6 +215,13 @@ class SignIn:
         self._housekeeping.note()
         return SignedIn(new.secret, account_id, email, False, opening.reference)
 
+    def leads_to(self, account_id: int, verified: Verified, trusted: Trusted) -> bool:
+        """Tell whether the token would sign in the very account that has its id, and that is this one."""
+        profile = read_profile(verified.claims, trusted.provider)
+        with must_answer(), self._engine.connect() as connection:
+            account = accounts.find_by_identity(connection, trusted.provider.name, profile)
+        return account is not None and account.id == account_id
+
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""
         with must_answer():

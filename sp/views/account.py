@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 
 from shared.request_limits import refuse_nul
 from shared.web import page
-from sp.components import components
+from sp.current import components
 from sp.sessions.cookies import clear_session_cookie
 
 views = Blueprint("account", __name__)

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
-from sp.components import components
+from sp.current import components
 from sp.database import MIGRATIONS
 from sp.signin.redis_replay import RedisReplayCache
 

@@ -26,7 +26,7 @@ from flask import abort, jsonify, make_response, request
 from shared.clock import time_now
 from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
-from sp.components import components
+from sp.current import components
 from sp.sessions.store import API, Session
 from sp.signin.attempt import known, verify_with_keys
 from sp.signin.opening import Opening

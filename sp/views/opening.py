@@ -8,7 +8,7 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from shared.web import new_reference
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path

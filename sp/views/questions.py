@@ -12,9 +12,7 @@ from shared.claims import Claims
 from shared.errors import TokenReplayed, Unsolicited
 from shared.web import allow_form_target, new_reference, page
 from sp.accounts.provisioning import read_profile
-from sp.accounts.rows import find_by_identity
-from sp.components import components
-from sp.database.errors import must_answer
+from sp.current import components
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
 from sp.signin.attempt import Attempt, known
@@ -41,7 +39,8 @@ def ask(
 
     A person who is signed in here already, with the account that the token leads to, is not asked.
     """
-    if _is_own_account(verified, trusted):
+    session = browser_session()
+    if session and components().sign_in.leads_to(session.account_id, verified, trusted):
         with suppress(TokenReplayed):  # its question may be open
             return enter(verified, trusted, pending, landing)
     try:
@@ -62,7 +61,7 @@ def ask(
         sign_in=components().questions.write(question),
         email=read_profile(verified.claims, provider).email,
         provider=provider,
-        session=browser_session(),
+        session=session,
     )
 
 
@@ -95,17 +94,6 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
         raise
     except NotHeld:
         return page("sp/question_closed.html", 400)
-
-
-def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
-    """Tell whether this browser has a session of the very account that has the token's id."""
-    session = browser_session()
-    if session is None:
-        return False
-    profile = read_profile(verified.claims, trusted.provider)
-    with must_answer(), components().engine.connect() as connection:
-        account = find_by_identity(connection, trusted.provider.name, profile)
-    return account is not None and account.id == session.account_id
 
 
 def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
 from shared.web import answers_json, new_reference, page, prefers_json
 from sp.activity import search as activity_log
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 from sp.signin.attempt import Attempt, attempt_of

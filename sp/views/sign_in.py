@@ -14,7 +14,7 @@ from wtforms.validators import InputRequired, Length
 from shared.known_browsers import MAX_AGE
 from shared.throttling import TooManyAttempts
 from shared.web import new_reference, page, prefers_json
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.redirects import own_path
 from sp.sessions.cookies import read_device_cookie, set_device_cookie, set_session_cookie

@@ -16,7 +16,7 @@ from shared.errors import (
     TokenReplayed,
 )
 from shared.web import allow_form_target, new_reference, page
-from sp.components import components
+from sp.current import components
 from sp.sessions.cookies import clear_session_cookie
 from sp.sessions.store import hash_id
 from sp.views.people import browser_secret, browser_session, visitor

@@ -19,7 +19,7 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import answers_json, new_reference, prefers_json
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
