@@ -13,7 +13,7 @@ from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ProviderForm
-from sp.admin.settings import CHANGES_ON_FRONT, return_url
+from sp.admin.settings import CHANGES_ON_FRONT
 from sp.current import components
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
@@ -175,7 +175,7 @@ def provider_page(
         keys=keys,
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
-        return_url=return_url(stored.provider),
+        return_url=stored.provider.token_url(components().routes),
         changes=audit.recent(components().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=GROUPS,
         hints=HINTS,

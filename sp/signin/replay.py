@@ -38,7 +38,9 @@ class Trace:
 
 
 class ReplayCache(Protocol):
-    """Spends tokens, each once, whatever the number of threads, workers and nodes."""
+    """Spends tokens, each once, whatever the number of threads, workers and nodes. *store* is the name for people."""
+
+    store: str
 
     def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
         """A transaction in which *key* is spent until then: atomically, and before anything else is written.
@@ -50,6 +52,9 @@ class ReplayCache(Protocol):
     def trace(self, engine: Engine, key: bytes) -> Trace | None:
         """Return what the token left when it was spent, or None if it is not remembered."""
 
+    def check(self) -> str | None:
+        """Return what is wrong with the store's clock, or None. Raises StoreUnavailable unless the store answers."""
+
 
 def answer_key(key: bytes) -> bytes:
     """Return what is spent when the question about a spent token is answered: the answer counts once as well."""
@@ -58,6 +63,8 @@ def answer_key(key: bytes) -> bytes:
 
 class SqlReplayCache:
     """In the gateway's database, within the sign-in's own transaction: both are committed, or neither is."""
+
+    store = "database"
 
     def __init__(self, dialect: str) -> None:
         build = postgresql_insert if dialect == "postgresql" else sqlite_insert
@@ -78,6 +85,10 @@ class SqlReplayCache:
         with engine.connect() as connection:
             row = connection.execute(_TRACE, {"wanted": key}).first()
         return Trace(*row) if row else None
+
+    def check(self) -> str | None:
+        """Return None: the database is checked as what it is."""
+        return None
 
 
 def clean_up(now: int, connection: Connection, rows: int) -> int:
