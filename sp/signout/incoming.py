@@ -1,4 +1,4 @@
-"""Apply an identity provider's sign-out: verify its token, spend it, and end the sessions, in one transaction."""
+"""Apply an identity provider's sign-out: verify its token, then spend it and end the sessions in one go."""
 
 from __future__ import annotations
 
