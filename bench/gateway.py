@@ -77,7 +77,7 @@ def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
     core = own.extensions["lychgate"]
     count = 0
 
-    @event.listens_for(core.engine, "before_cursor_execute")
+    @event.listens_for(core.database.engine, "before_cursor_execute")
     def note(*_arguments: object) -> None:
         nonlocal count
         count += 1

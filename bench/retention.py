@@ -39,7 +39,7 @@ def rows() -> Iterator[Row]:
         core = core_of(make_gateway(Path(folder)))
         yield from _flood(core)
         yield from _clean_up(core)
-        core.engine.dispose()
+        core.database.engine.dispose()
 
 
 def _flood(core: Components) -> Iterator[Row]:
@@ -55,7 +55,7 @@ def _flood(core: Components) -> Iterator[Row]:
 
 def _clean_up(core: Components) -> Iterator[Row]:
     _fill(core)
-    steps = [*retention.steps(core.engine, int(time.time()), 90, most=LOG_ROWS // 4)]
+    steps = [*retention.steps(core.database, int(time.time()), 90, most=LOG_ROWS // 4)]
     times: list[float] = []
     busy: list[float] = []
     began = time.perf_counter()
@@ -88,13 +88,13 @@ def _fill(core: Components) -> None:
         for n in range(LOG_ROWS)
     ]
     table: Any = Activity.__table__
-    with core.engine.execution_options(write=True).begin() as connection:
+    with core.database.engine.execution_options(write=True).begin() as connection:
         connection.execute(insert(table), lines)
 
 
 @contextmanager
 def _timed(core: Components, times: list[float], busy: list[float]) -> Iterator[Connection]:
-    with core.engine.execution_options(write=True).connect() as connection:
+    with core.database.engine.execution_options(write=True).connect() as connection:
         transaction = connection.begin()
         began, began_busy = time.perf_counter(), time.thread_time()
         yield connection
@@ -104,7 +104,7 @@ def _timed(core: Components, times: list[float], busy: list[float]) -> Iterator[
 
 
 def _size(core: Components) -> int:
-    path: Any = core.engine.url.database
+    path: Any = core.database.engine.url.database
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return Path(path).stat().st_size

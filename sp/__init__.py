@@ -45,7 +45,7 @@ def prepare(host: str, port: int) -> str:
 
 def _warn_of_clocks(core: Components) -> None:
     """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
-    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.engine), core.replay.check]
+    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine), core.replay.check]
     for complaint in ask:
         with suppress(schema.DatabaseError, StoreUnavailable):
             if said := complaint():

@@ -14,6 +14,7 @@ from sp import config as settings
 from sp.components import Components, build
 from sp.config import Config
 from sp.database import MIGRATIONS
+from sp.database.access import Database
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
@@ -46,11 +47,11 @@ def create_app(config: Config | None = None) -> Flask:
     db.init_app(app)
     with app.app_context():
         engine = schema.prepare_engine(db.engine)
-    core = build(config, engine)
+    core = build(config, Database(engine))
     app.extensions["lychgate"] = core
     with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
         if len(config.secret_keys) > 1:
-            reencrypt(engine, core.vault)
+            reencrypt(core.database, core.vault)
         _apply_settings(core)
     _install_views(app, core)
     return app

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from shared import demo
 from shared.known_browsers import KnownBrowsers
-from shared.schema import Engine
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
 from sp.assertion.keys import AssertionKeys
 from sp.config import Config
+from sp.database.access import Database
 from sp.diagnosis.trials import Trials
 from sp.metrics_counters import counters
 from sp.providers.apply import ProviderStore
@@ -44,7 +44,7 @@ class Components:
     """What views, command lines and the gateway work with."""
 
     config: Config
-    engine: Engine
+    database: Database
     vault: Vault
     routes: Routes
     provider_store: ProviderStore
@@ -70,51 +70,49 @@ class Components:
     trials: Trials
 
 
-def build(config: Config, engine: Engine) -> Components:
+def build(config: Config, database: Database) -> Components:
     """Return the parts, wired together as *config* says."""
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)
     routes = Routes(config.prefix, config.external_url)
-    providers = ProviderStore(engine, vault, routes)
+    providers = ProviderStore(database, vault, routes)
     registry = ProviderRegistry(
         providers,
         vault,
-        copies=SqlKeyCopies(engine, vault),
+        copies=SqlKeyCopies(database, vault),
         cache=config.session_cache,
         jwks_max_stale=config.jwks_max_stale,
         adjust=_demo_adjuster(config),
     )
-    replay: ReplayCache = (
-        RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(engine.dialect.name)
-    )
+    replay: ReplayCache = RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(database.dialect)
     sessions = SessionStore(
-        engine, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
+        database, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
-    finder = SessionFinder(engine, idle=config.session_idle, lifetime=config.session_lifetime)
-    throttle = make_throttle(engine)
-    housekeeping = Housekeeping(engine, sessions, throttle.storage, config.activity_days)
-    sign_in = SignIn(engine, replay, sessions, providers, config.seat_limit, housekeeping)
-    logbook = Logbook(engine, housekeeping)
-    people = People(engine, sessions, config.seat_limit)
+    finder = SessionFinder(database, idle=config.session_idle, lifetime=config.session_lifetime)
+    throttle = make_throttle(database)
+    housekeeping = Housekeeping(database, sessions, throttle.storage, config.activity_days)
+    sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping)
+    logbook = Logbook(database, housekeeping)
+    people = People(database, sessions, config.seat_limit)
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
     return Components(
         config=config,
-        engine=engine,
+        database=database,
         vault=vault,
         routes=routes,
         provider_store=providers,
-        provider_editor=ProviderEditor(engine, vault, routes, changed=registry.forget),
+        provider_editor=ProviderEditor(database, vault, routes, changed=registry.forget),
         provider_registry=registry,
         replay=replay,
-        assertions=AssertionKeys(engine, vault),
+        assertions=AssertionKeys(database, vault),
         sessions=sessions,
         session_finder=finder,
-        provider_sessions=ProviderSessions(engine, sessions),
+        provider_sessions=ProviderSessions(database, sessions),
         sign_in=sign_in,
-        held=HeldTokens(engine),
+        held=HeldTokens(database),
         logbook=logbook,
-        sign_outs=SignOuts(engine, replay, sessions, registry, config.external_url),
+        sign_outs=SignOuts(database, replay, sessions, registry, config.external_url),
         own_sign_outs=OwnSignOuts(sessions, finder, registry, logbook, config.external_url),
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
@@ -122,8 +120,8 @@ def build(config: Config, engine: Engine) -> Components:
         housekeeping=housekeeping,
         people=people,
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
-        account_search=PeopleFinder(engine),
-        trials=Trials(engine, replay, config.seat_limit),
+        account_search=PeopleFinder(database),
+        trials=Trials(database, replay, config.seat_limit),
     )
 
 

@@ -23,10 +23,10 @@ from sp.known_settings import NAMES
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules
 from sp.providers.provider import NAME, ProviderRefused, parse_provider
+from sp.request.identity_headers import HEADER_SETS
 from sp.routes import Routes
 
 DEFAULT_PORT = 5000
-HEADER_SETS = ("", "remote", "x-forwarded", "x-auth-request")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         external_url=external_url,
         trusted_proxies=env.networks("SP_TRUSTED_PROXIES"),
         app=_app(env),
-        identity_headers=env.choice("SP_IDENTITY_HEADERS", HEADER_SETS),
+        identity_headers=env.choice("SP_IDENTITY_HEADERS", ("", *HEADER_SETS)),
         seat_limit=env.whole("SP_SEAT_LIMIT", 0),
         session_idle=env.whole("SP_SESSION_IDLE", 3600, at_least=1),
         session_lifetime=env.whole("SP_SESSION_LIFETIME", 43200, at_least=1),

@@ -17,11 +17,12 @@ from typing import Any
 
 from shared.errors import REJECTIONS
 from shared.private_files import make_private_folder
+from sp.events import WORDS, WRONG_PASSWORD
 from sp.policy.decision import Verdict
 
 IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
-CODES = ("none", *REJECTIONS, "wrong_password", "other")
-EVENTS = ("sign_in", "refused", "restart", "held", "sign_out", "trial", "other")
+CODES = ("none", *REJECTIONS, WRONG_PASSWORD, "other")
+EVENTS = (*WORDS, "other")
 _SLOTS = (
     *(("decision", skin, verdict.words) for skin in (IN_PROCESS, NGINX, FORWARD) for verdict in Verdict),
     *(("event", event, code) for event in EVENTS for code in CODES),

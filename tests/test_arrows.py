@@ -44,6 +44,7 @@ FLOORS = (
     "sp.request",
     "sp.sessions",
     "sp.metrics_counters",
+    "sp.events",
     "sp.policy",
     "sp.routes",
     "sp.database",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from shared.clock import utc_now
 from shared.errors import SeatLimitReached
@@ -15,7 +15,7 @@ from shared.passwords import check_password, hash_password, needs_rehash
 from sp.accounts import rows as accounts
 from sp.accounts.rows import KnownAs
 from sp.activity import audit
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import Account, Identity
 from sp.emails import email_key
 from sp.sessions.ending import by_password, end_sessions
@@ -84,14 +84,13 @@ class Appointed:
 class People:
     """Finds accounts and changes what only administrators and the command line may change."""
 
-    def __init__(self, engine: Engine, sessions: SessionStore, seat_limit: int) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, sessions: SessionStore, seat_limit: int) -> None:
+        self._database = database
         self._sessions, self._seat_limit = sessions, seat_limit
 
     def authenticate(self, email: str, password: str) -> Proven | None:
         """Return the active person whose password this is, or None, after the same time for every address."""
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
         if not check_password(stored_hash, password) or row is None:
@@ -105,25 +104,25 @@ class People:
 
     def find(self, email: str) -> AccountSummary | None:
         """Return the person with this address, or None."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         return person_of(row) if row else None
 
     def list(self) -> list[AccountSummary]:
         """Return everybody, by address."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
 
     def administrator_can_enter(self) -> bool:
         """Tell whether some active administrator has a local password: the way in when single sign-on is broken."""
         columns = (_account.c.is_admin, _account.c.is_active, _account.c.password_hash.is_not(None))
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return connection.execute(select(_account.c.id).where(*columns).limit(1)).first() is not None
 
     def known_at(self, provider: str) -> int:
         """Return how many accounts have an id at *provider*."""
         query = select(func.count()).select_from(_identity).where(_identity.c.provider == provider)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
@@ -136,7 +135,7 @@ class People:
         """
         password_hash = hash_password(password)
         now = utc_now()
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
             row = connection.execute(_BY_EMAIL.with_for_update(), {"email": email_key(email)}).first()
             kept = accounts.identities_of(connection, row.id) if row else ()
@@ -161,7 +160,7 @@ class People:
         With *keep_an_administrator* the last active administrator stays: raises LastAdministrator. The command line
         does without, for who has it can make an administrator at any time.
         """
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             # Locked, all of them: two administrators who disable one another at once must not both succeed.
             administrators = connection.execute(_ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             if keep_an_administrator and set(administrators) == {account_id}:
@@ -175,7 +174,7 @@ class People:
 
     def enable(self, account_id: int, *, actor: str = COMMAND_LINE) -> None:
         """Let a person in again, or raise SeatLimitReached."""
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             query = select(_account.c.is_active, _account.c.email).where(_account.c.id == account_id)
             row = connection.execute(query.with_for_update()).first()
             if row is None or row.is_active:
@@ -187,7 +186,7 @@ class People:
 
     def sign_out(self, account_id: int, *, actor: str = COMMAND_LINE, public_id: str | None = None) -> int:
         """End every session of a person, or the one with this public name; return how many there were."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             ended = self._sessions.end_within(connection, account_id=account_id, public_id=public_id)
             if ended:
                 email = connection.execute(select(_account.c.email).where(_account.c.id == account_id)).scalar_one()
@@ -201,7 +200,7 @@ class People:
     def _rehash(self, row: Any, new_hash: str) -> bool:
         """Put *new_hash* in place of the row's, and tell whether that was still there."""
         still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))
         return bool(changed.rowcount)
 

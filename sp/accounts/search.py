@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, and_, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from sp.accounts import rows as accounts
 from sp.accounts.manage import AccountSummary, person_of
 from sp.accounts.rows import KnownAs
+from sp.database.access import Database
 from sp.database.models import Account
 from sp.emails import email_key
 
@@ -54,8 +55,8 @@ class PersonDetail:
 class PeopleFinder:
     """Reads accounts."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def page(self, search: str = "", *, state: str = "", after: str = "") -> PeoplePage:
         """Return a page of the accounts that fit, by address, behind the address key *after*.
@@ -69,14 +70,14 @@ class PeopleFinder:
             query = query.where(_STATES[state])
         if after:
             query = query.where(_account.c.email_key > after)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query).all()
         people = tuple(person_of(row) for row in rows[:PAGE_ROWS])
         return PeoplePage(people, rows[PAGE_ROWS - 1].email_key if len(rows) > PAGE_ROWS else "")
 
     def detail(self, account_id: int) -> PersonDetail | None:
         """Return an account, or None."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(_account).where(_account.c.id == account_id)).first()
             if row is None:
                 return None
@@ -92,7 +93,7 @@ class PeopleFinder:
 
     def active(self) -> int:
         """Return the number of active accounts: the seats that are taken."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return accounts.active_count(connection)
 
     def _has(self, word: str) -> ColumnElement[bool]:
@@ -104,7 +105,7 @@ class PeopleFinder:
         key = email_key(word)
         if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:
             return and_(_account.c.email_key >= key, _account.c.email_key < key + "\U0010ffff")
-        if self._engine.dialect.name == "postgresql":
+        if self._database.dialect == "postgresql":
             names = [name.ilike(_anywhere(word), escape="/") for name in _NAMES]
         else:
             spellings = {word} if word.isascii() else {word, word.lower(), word.capitalize(), word.upper()}

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, insert, select
+from sqlalchemy import Connection, insert, select
 
 from shared.clock import utc_now
+from sp.database.access import Database
 from sp.database.models import SettingsChange
 
 _change: Any = SettingsChange.__table__
@@ -45,14 +46,16 @@ def record(
     connection.execute(insert(_change), values)
 
 
-def recent(engine: Engine, *, subject: str | None = None, before: int | None = None, limit: int = 20) -> list[Change]:
+def recent(
+    database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 20
+) -> list[Change]:
     """Return the newest lines, of one *subject* if it is given, older than the line *before*."""
     query = select(_change).order_by(_change.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(_change.c.subject == subject)
     if before is not None:
         query = query.where(_change.c.id < before)
-    with engine.connect() as connection:
+    with database.reading() as connection:
         return [
             Change(row.id, row.at, row.actor, row.action, row.subject, row.detail) for row in connection.execute(query)
         ]

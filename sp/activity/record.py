@@ -10,11 +10,14 @@ from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
 from sp.database.models import Activity
+from sp.events import HELD as HELD  # handed out with `record`, which takes them
+from sp.events import REFUSED as REFUSED
+from sp.events import RESTART as RESTART
+from sp.events import SIGN_IN as SIGN_IN
+from sp.events import SIGN_OUT as SIGN_OUT
+from sp.events import TRIAL as TRIAL
+from sp.events import WRONG_PASSWORD as WRONG_PASSWORD
 from sp.metrics_counters import counters
-
-SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
-HELD = "held"  # a good token, whose person is asked first
-WRONG_PASSWORD = "wrong_password"  # of a local sign-in: a code of the log alone, for the person gets none
 
 _table: Any = Activity.__table__
 _SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}

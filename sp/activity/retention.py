@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select
 
 from shared.tidying import Step
+from sp.database.access import Database
 from sp.database.models import Activity, SettingsChange
 
 MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
@@ -25,13 +26,13 @@ _change: Any = SettingsChange.__table__
 _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
-def steps(engine: Engine, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
+def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
     """Return what deletes rows that are older than *days* (0: none are), and refusals beyond the newest *most*."""
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
         found += [partial(forget_before, before), partial(forget_changes_before, before)]
-    newest_surplus = _newest_surplus(engine, most)
+    newest_surplus = _newest_surplus(database, most)
     if newest_surplus is not None:
         found.append(partial(forget_refusals, newest_surplus))
     return found
@@ -53,10 +54,10 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
     return _delete(connection, _activity, _refusal & (_activity.c.id <= last), _activity.c.id, rows)
 
 
-def _newest_surplus(engine: Engine, most: int) -> int | None:
+def _newest_surplus(database: Database, most: int) -> int | None:
     """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
     query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
-    with engine.connect() as connection:
+    with database.reading() as connection:
         found: int | None = connection.execute(query).scalar()
     return found
 

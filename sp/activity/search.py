@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import select
 
 from sp.activity.record import searched_as
+from sp.database.access import Database
 from sp.database.models import Activity
 
 PAGE_ROWS = 50
@@ -73,7 +74,7 @@ class LogPage:
 
 
 def page(
-    engine: Engine, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
+    database: Database, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
 ) -> LogPage:
     """Return a page of the lines that fit: of one address, compared without case; with one code, or any code."""
     query = select(*_COLUMNS).order_by(_table.c.id.desc()).limit(PAGE_ROWS + 1)
@@ -85,21 +86,21 @@ def page(
         query = query.where(_table.c.code.is_not(None))
     if before is not None:
         query = query.where(_table.c.id < before)
-    with engine.connect() as connection:
+    with database.reading() as connection:
         rows = [Line(*row) for row in connection.execute(query)]
     return LogPage(tuple(rows[:PAGE_ROWS]), rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None)
 
 
-def by_reference(engine: Engine, reference: str) -> Line | None:
+def by_reference(database: Database, reference: str) -> Line | None:
     """Return the line that has *reference*, or None."""
-    with engine.connect() as connection:
+    with database.reading() as connection:
         row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
     return Line(*row) if row else None
 
 
-def of_account(engine: Engine, account_id: int, *, limit: int) -> list[Line]:
+def of_account(database: Database, account_id: int, *, limit: int) -> list[Line]:
     """Return the latest lines of an account."""
     query = select(*_COLUMNS).where(_table.c.account_id == account_id)
-    with engine.connect() as connection:
+    with database.reading() as connection:
         rows = connection.execute(query.order_by(_table.c.at.desc(), _table.c.id.desc()).limit(limit))
         return [Line(*row) for row in rows]

@@ -13,19 +13,11 @@ from sp.activity import search as activity_log
 from sp.activity.record import WRONG_PASSWORD
 from sp.admin.guard import administrators_only
 from sp.current import components
+from sp.events import REFUSED, WORDS
 
 views = Blueprint("activity", __name__)
 administrators_only(views)
 
-EVENTS = {
-    "sign_in": "signed in",
-    "refused": "rejected",
-    "restart": "restarted",
-    "held": "asked to confirm",
-    "sign_out": "signed out",
-    "trial": "trial",
-}
-ANY_REFUSAL = "refused"
 CODES = (*REJECTIONS, WRONG_PASSWORD)
 
 
@@ -33,15 +25,15 @@ CODES = (*REJECTIONS, WRONG_PASSWORD)
 def index() -> ResponseReturnValue:
     """Show the log, newest first."""
     reference = request.args.get("reference", "").strip().upper()[:16]
-    if reference and activity_log.by_reference(components().engine, reference) is not None:
+    if reference and activity_log.by_reference(components().database, reference) is not None:
         return redirect(url_for("activity.show", reference=reference), 303)
     email = request.args.get("email", "").strip()[:254]
     code = request.args.get("code", "")
     found = activity_log.page(
-        components().engine,
+        components().database,
         email=email,
         code=code if code in CODES else "",
-        refused=code == ANY_REFUSAL,
+        refused=code == REFUSED,
         before=row_id_argument("before"),
     )
     return page(
@@ -52,15 +44,15 @@ def index() -> ResponseReturnValue:
         email=email,
         code=code,
         codes=CODES,
-        events=EVENTS,
+        events=WORDS,
     )
 
 
 @views.get("/settings/activity/<reference>")
 def show(reference: str) -> ResponseReturnValue:
     """Show one log entry, with what the person saw and what to do."""
-    line = activity_log.by_reference(components().engine, reference.upper())
+    line = activity_log.by_reference(components().database, reference.upper())
     if line is None:
         raise NotFound("There is no log entry with this reference. Check the reference.")
     rejection = REJECTIONS.get(line.code or "")
-    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=EVENTS)
+    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=WORDS)

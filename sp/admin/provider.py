@@ -176,7 +176,7 @@ def provider_page(
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
         return_url=stored.provider.token_url(components().routes),
-        changes=audit.recent(components().engine, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
+        changes=audit.recent(components().database, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=GROUPS,
         hints=HINTS,
         fields=FIELDS,
@@ -211,4 +211,4 @@ def _switch(name: str, enabled: bool) -> ResponseReturnValue:
 
 
 def _latest_change(stored: StoredProvider) -> audit.Change | None:
-    return next(iter(audit.recent(components().engine, subject=stored.provider.name, limit=1)), None)
+    return next(iter(audit.recent(components().database, subject=stored.provider.name, limit=1)), None)

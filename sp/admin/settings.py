@@ -35,7 +35,7 @@ def index() -> ResponseReturnValue:
         warnings=provider_warnings.of_all(
             everyone, administrator_can_enter=components().people.administrator_can_enter()
         ),
-        changes=audit.recent(components().engine, limit=CHANGES_ON_FRONT),
+        changes=audit.recent(components().database, limit=CHANGES_ON_FRONT),
     )
 
 
@@ -44,6 +44,6 @@ def changes() -> ResponseReturnValue:
     """Show the audit trail, newest first; optionally of one provider or account."""
     subject = request.args.get("subject", "").strip() or None
     before = row_id_argument("before")
-    found = audit.recent(components().engine, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
+    found = audit.recent(components().database, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
     older = found[CHANGES_ON_PAGE - 1].id if len(found) > CHANGES_ON_PAGE else None
     return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)

@@ -12,9 +12,9 @@ from sp.accounts.manage import LastAdministrator
 from sp.accounts.search import PersonDetail
 from sp.activity import audit
 from sp.activity import search as activity_log
-from sp.admin.activity import EVENTS
 from sp.admin.guard import administrator, administrators_only
 from sp.current import components
+from sp.events import WORDS
 
 views = Blueprint("users", __name__)
 administrators_only(views)
@@ -100,7 +100,7 @@ def _find(account_id: int) -> PersonDetail:
 
 
 def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
-    engine = components().engine
+    database = components().database
     return page(
         "sp/settings/user.html",
         status,
@@ -108,9 +108,9 @@ def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
         person=detail.person,
         sessions=components().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
-        latest=activity_log.of_account(engine, detail.person.id, limit=LATEST),
-        events=EVENTS,
-        changes=audit.recent(engine, subject=detail.person.email, limit=LATEST),
+        latest=activity_log.of_account(database, detail.person.id, limit=LATEST),
+        events=WORDS,
+        changes=audit.recent(database, subject=detail.person.email, limit=LATEST),
     )
 
 

@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, delete, insert, select, text
 
 from shared.clock import utc_now
-from shared.errors import StoreUnavailable
 from shared.keys import TokenKey, generate_key, load_key
 from shared.tokens import ASSERTION_TYPE, sign
 from shared.vault import Vault, VaultLocked
 from sp.assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
+from sp.database.access import Database
 from sp.database.models import AssertionKey
 
 REFRESH = 60  # seconds that a worker goes on with the key it knows
@@ -33,9 +32,8 @@ _table: Any = AssertionKey.__table__
 class AssertionKeys:
     """Signs assertions, publishes the public keys, rotates."""
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
-        self._engine, self._vault = engine, vault
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
         self._current: TokenKey | None = None
         self._asked_at = float("-inf")
 
@@ -61,11 +59,8 @@ class AssertionKeys:
 
     def rotate(self) -> str:
         """Make a new key now, and return its name. It signs when every verifier can know it."""
-        try:
-            with self._writing.begin() as connection:
-                return self._make(connection, utc_now())
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with self._database.writing() as connection:
+            return self._make(connection, utc_now())
 
     def _choose(self) -> TokenKey:
         """Return the key that signs now; make one if there is none or the newest is old, and let old ones go."""
@@ -80,17 +75,14 @@ class AssertionKeys:
         return next(key for age, key in found if age == current)
 
     def _tend(self, now: datetime) -> None:
-        try:
-            with self._writing.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
-                ages = [age for age, _key in self._read(connection)]
-                if needs_new_key(ages, now):
-                    self._make(connection, now)
-                gone = [age.kid for age in outlived(ages, now)]
-                connection.execute(delete(_table).where(_table.c.kid.in_(gone)))
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with self._database.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK_KEY})
+            ages = [age for age, _key in self._read(connection)]
+            if needs_new_key(ages, now):
+                self._make(connection, now)
+            gone = [age.kid for age in outlived(ages, now)]
+            connection.execute(delete(_table).where(_table.c.kid.in_(gone)))
 
     def _make(self, connection: Connection, now: datetime) -> str:
         material = generate_key(ALGORITHM)
@@ -99,11 +91,8 @@ class AssertionKeys:
         return kid
 
     def _load(self) -> list[tuple[KeyAge, TokenKey]]:
-        try:
-            with self._engine.connect() as connection:
-                return self._read(connection)
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
+        with self._database.reading() as connection:
+            return self._read(connection)
 
     def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
         """Return the keys that can be opened, oldest first. After a change of SP_SECRET_KEY alone, none can."""

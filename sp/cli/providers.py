@@ -92,7 +92,7 @@ def show(name: str, as_json: bool) -> None:
 @as_json
 def reencrypt_all(as_json: bool) -> None:
     """Re-encrypt every stored key with SP_SECRET_KEY, so that older secret keys are not needed any more."""
-    outcome = reencrypt(components().engine, components().vault)
+    outcome = reencrypt(components().database, components().vault)
     if as_json:
         print_json(vars(outcome))
     else:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, select, update
 
 from shared.reencryption import Reencrypted
 from shared.vault import Vault
+from sp.database.access import Database
 from sp.database.models import AssertionKey, KeyCopy, ProviderKey
 
 ENCRYPTED: tuple[tuple[Any, str], ...] = (
@@ -25,10 +26,10 @@ ENCRYPTED: tuple[tuple[Any, str], ...] = (
 log = logging.getLogger("lychgate")
 
 
-def reencrypt(engine: Engine, vault: Vault) -> Reencrypted:
+def reencrypt(database: Database, vault: Vault) -> Reencrypted:
     """Re-encrypt what was encrypted with an older key."""
     outcome = Reencrypted()
-    with engine.execution_options(write=True).begin() as connection:
+    with database.writing() as connection:
         for table, name in ENCRYPTED:
             _reencrypt_table(connection, table, table.c[name], vault, outcome)
     if outcome.reencrypted or outcome.locked:

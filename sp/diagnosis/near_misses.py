@@ -18,16 +18,12 @@ from typing import Any
 from shared.claims import LATEST_TIME
 from shared.errors import SignatureInvalid
 from shared.keys import SYMMETRIC, KeySet
+from shared.look_alikes import looks_like
 from shared.mistaken_keys import mistaken_secrets
 from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
 NEAR = 120  # seconds: how far from such a multiple a mistaken time zone may lie
-# Cyrillic lower-case letters, escaped because they look the same in source code, and their Latin look-alikes.
-_LOOK_ALIKES = str.maketrans(
-    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u043a\u0432\u043c\u043d\u0442\u043f\u04cf",
-    "aeopcyxijsdhkbmhtnl",
-)
 _AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
 _SYNONYMS = {
     "iat": {"issued", "issuedat", "timestamp", "created", "createdat"},
@@ -151,7 +147,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
         bare = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Zs"))
         if bare.lower() == wanted:
             return f"The token has {name!r}. Claim names are lower case, without spaces."
-        if bare.lower().translate(_LOOK_ALIKES) == wanted:
+        if looks_like(bare) == wanted:
             return (
                 f"The token has {name!a}: some of these letters are Cyrillic and only look alike. Type the name again."
             )

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from shared.clock import time_now, utc_now
@@ -21,7 +21,7 @@ from sp.accounts import rows as accounts
 from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
 from sp.activity import record as activity
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import Trial
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.providers.provider import Provider
@@ -50,9 +50,8 @@ class Tried:
 class Trials:
     """Judges the tokens of trials and keeps the reports for a day."""
 
-    def __init__(self, engine: Engine, replay_cache: ReplayCache, seat_limit: int) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, replay_cache: ReplayCache, seat_limit: int) -> None:
+        self._database = database
         self._replay, self._seat_limit = replay_cache, seat_limit
 
     def conclude(
@@ -63,24 +62,22 @@ class Trials:
             return  # the same form was sent twice: the first report is the true one
         verified, report = examine(unverified_token, trusted, pending.nonce, time_now())
         provider = trusted.provider.name
-        with must_answer():
-            try:
-                if verified is not None and report["outcome"] is None:
-                    with self._spending(verified, trusted.provider) as connection:
-                        report["outcome"] = self._rehearse(connection, verified, trusted)
-                        self._file(connection, pending, provider, report, visitor, reference)
-                    return
-            except TokenReplayed as rejection:
-                report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
-            with self._writing.begin() as connection:
-                self._file(connection, pending, provider, report, visitor, reference)
+        try:
+            if verified is not None and report["outcome"] is None:
+                with self._spending(verified, trusted.provider) as connection:
+                    report["outcome"] = self._rehearse(connection, verified, trusted)
+                    self._file(connection, pending, provider, report, visitor, reference)
+                return
+        except TokenReplayed as rejection:
+            report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
+        with self._database.writing() as connection:
+            self._file(connection, pending, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
         """Return the report on a token that somebody supplies. Nothing is spent, kept or logged."""
         verified, report = examine(unverified_token, trusted, None, time_now())
         if verified is not None and report["outcome"] is None:
-            with must_answer():
-                report["outcome"] = self._look_up(verified, trusted)
+            report["outcome"] = self._look_up(verified, trusted)
         shown: dict[str, Any] = storable(report)
         return shown
 
@@ -88,26 +85,26 @@ class Trials:
         """Keep the report of a trial to which no token came, or in a way that is not allowed."""
         report = report_without_token(rejection)
         if self.find(pending.trial, pending.trial_by) is None:
-            with self._writing.begin() as connection:
+            with self._database.writing() as connection:
                 self._file(connection, pending, provider, report, visitor, reference)
 
     def find(self, trial_id: str, account_id: int) -> Tried | None:
         """Return the trial, if this administrator has made it."""
         query = select(_trial).where(_trial.c.id == trial_id, _trial.c.account_id == account_id)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).first()
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
 
     def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
         until = acceptable_until(verified.claims, provider)
-        return self._replay.spending(self._writing, verified.token_key, until, Trace())
+        return self._replay.spending(self._database, verified.token_key, until, Trace())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in by the token would do, and spend nothing."""
-        if self._replay.trace(self._engine, verified.token_key) is not None:
+        if self._replay.trace(self._database, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return self._rehearse(connection, verified, trusted)
 
     def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted) -> dict[str, Any]:

@@ -28,7 +28,7 @@ MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
 _BEARER = "bearer "
 _IN_PATH = "/:@!$&'()*+,;=~-._"
-_IN_QUERY = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
+AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')  # unescaped in a query
 
 
 class Presented(NamedTuple):
@@ -158,7 +158,7 @@ def asked_for(environ: Mapping[str, Any]) -> str:
 
 def with_query(path: str, query: str) -> str:
     """Return *path* and a raw *query*, its characters that need it percent-encoded."""
-    return f"{path}?{quote_from_bytes(query.encode('latin-1', 'replace'), safe=_IN_QUERY)}" if query else path
+    return f"{path}?{quote_from_bytes(query.encode('latin-1', 'replace'), safe=AS_BROWSERS_SEND)}" if query else path
 
 
 def _origin(external_url: str) -> str:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from sp.sessions.store import Session
 
 
+CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section 3
+
+
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
     """Return the reason behind a *verdict* other than "let in" and "sign in"."""
     if verdict is Verdict.FORBID:

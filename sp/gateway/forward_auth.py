@@ -16,8 +16,8 @@ from urllib.parse import quote_from_bytes
 
 from shared.errors import StoreUnavailable
 from sp.assertion.claims import claims_about
-from sp.gateway.access import AccessControl, with_query
-from sp.gateway.denied import DeniedResponses, foreign_host, store_down, why
+from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, with_query
+from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
 from sp.metrics_counters import FORWARD, NGINX, counters
 from sp.policy.decision import Decision, Verdict
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from sp.assertion.keys import AssertionKeys
     from sp.sessions.store import Session
 
-CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')
-_RAW = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')
 
 log = logging.getLogger("lychgate")
 
@@ -112,7 +110,7 @@ class ForwardAuth:
     ) -> Iterable[bytes]:
         if not is_navigation(environ, asked.method):
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[CHALLENGE])
-        path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=_RAW)
+        path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=AS_BROWSERS_SEND)
         location = ("Location", self._keeper.sign_in_url(with_query(path, asked.query)))
         if skin == NGINX:
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[location, CHALLENGE])

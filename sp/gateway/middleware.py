@@ -22,7 +22,7 @@ from shared.threads import TAKE_YOUR_TIME
 from sp.gateway.access import AccessControl, asked_for, decoded
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
-from sp.gateway.denied import DeniedResponses, foreign_host, store_down, why
+from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
 from sp.gateway.forward_auth import ForwardAuth
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS, counters
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
     from sp.policy.decision import Decision
     from sp.sessions.store import Session
-
-CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section 3
 
 
 class Gateway:

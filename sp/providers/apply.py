@@ -7,20 +7,18 @@ twice changes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection
 
-from shared.errors import StoreUnavailable
 from shared.keys import SYMMETRIC, KeyRefused, generate_key, load_key_set
 from shared.schema import lock_for_transaction
 from shared.vault import Vault, VaultLocked
 from sp.activity import audit
+from sp.database.access import Database
 from sp.providers import changes, rows
 from sp.providers.provider import Provider, ProviderRefused, parse_provider
 from sp.providers.rows import MANAGED, default_of_the_file
@@ -57,20 +55,19 @@ class ProviderStore:
     What the operator's file defines is changed by that file alone, which is applied at each start.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, own: Routes) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
+        self._database = database
         self._vault = vault
         self._own = own
 
     def revision(self) -> int:
         """Return a number that grows with each change of the settings. Raises StoreUnavailable."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return rows.revision(connection)
 
     def load(self) -> list[StoredProvider]:
         """Return every provider, by name. Raises StoreUnavailable."""
-        with self._reading() as connection:
+        with self._database.reading() as connection:
             return rows.load_all(connection)
 
     def apply(self, document: Mapping[str, Any], *, actor: str, managed_by_file: bool = False) -> Applied:
@@ -82,7 +79,7 @@ class ProviderStore:
         """
         wanted, mistakes = _read(document, self._own)
         applied = Applied()
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             lock_for_transaction(connection, SETTINGS_LOCK)
             stored = {item.provider.name: item for item in rows.load_all(connection)}
             for provider, keys in wanted:
@@ -109,7 +106,7 @@ class ProviderStore:
 
         Raises ProvidersRefused for one that the operator's file defines.
         """
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             stored = rows.load_one(connection, name, lock=True)
             if stored is None:
                 return False
@@ -126,14 +123,6 @@ class ProviderStore:
         rows.remove(connection, stored.provider.name)
         audit.record(connection, actor, "provider removed", stored.provider.name, changes.removed(stored))
         rows.bump_revision(connection)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except SQLAlchemyError as error:
-            raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
 
     def _put(
         self,

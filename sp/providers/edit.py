@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from shared.errors import ProviderUnknown
 from shared.vault import Vault
 from sp.activity import audit
+from sp.database.access import Database
 from sp.providers import changes, rows
 from sp.providers.keys import JudgedKey, NewKey, judge, keys_after, new_key
 from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
@@ -45,9 +46,8 @@ class ProviderEditor:
     process sees the change at once.
     """
 
-    def __init__(self, engine: Engine, vault: Vault, own: Routes, changed: Callable[[], None]) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, vault: Vault, own: Routes, changed: Callable[[], None]) -> None:
+        self._database = database
         self._vault = vault
         self._own = own
         self._changed = changed
@@ -55,7 +55,7 @@ class ProviderEditor:
 
     def find(self, name: str) -> StoredProvider:
         """Return the provider *name* as it is kept, or raise ProviderUnknown."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return _known(rows.load_one(connection, name), name)
 
     def create(self, name: str, settings: Mapping[str, Any], material: str, *, actor: str) -> tuple[Provider, str]:
@@ -72,7 +72,7 @@ class ProviderEditor:
             name = "new"
         provider = _parse(name, settings, self._own, mistakes)
         key = new_key(provider, material, mistakes) if material or not provider.jwks_url else None
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             if "name" not in mistakes and rows.load_one(connection, name) is not None:
                 mistakes["name"] = f"the provider {name} already exists"
             self._check_default(connection, provider, mistakes)
@@ -184,7 +184,7 @@ class ProviderEditor:
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
         """A transaction that locks the provider against other changes, ends with a new revision, and tells of it."""
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             stored = _known(rows.load_one(connection, name, lock=True), name)
             if stored.managed_by_file:
                 raise ManagedByFile

@@ -12,11 +12,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from shared.clock import time_now
+from shared.errors import StoreUnavailable
 from shared.vault import Vault, VaultLocked
+from sp.database.access import Database
 from sp.database.models import KeyCopy
 
 _copy: Any = KeyCopy.__table__
@@ -27,16 +29,16 @@ log = logging.getLogger("lychgate")
 class SqlKeyCopies:
     """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: a copy is a second line."""
 
-    def __init__(self, engine: Engine, vault: Vault) -> None:
-        self._engine, self._vault = engine, vault
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database, self._vault = database, vault
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         """Return the JWKs saved for *provider* and *url*, and when; none if there are none that can be trusted."""
         try:
-            with self._engine.connect() as connection:
+            with self._database.reading() as connection:
                 sealed = connection.execute(select(_copy.c.sealed).where(_copy.c.provider == provider)).scalar()
             content = json.loads(self._vault.decrypt(sealed)) if sealed else {}
-        except (SQLAlchemyError, VaultLocked) as error:
+        except (StoreUnavailable, VaultLocked) as error:
             log.warning("the last good keys of %s cannot be read: %s", provider, type(error).__name__)
             return [], 0.0
         if (content.get("provider"), content.get("url")) != (provider, url):
@@ -50,8 +52,8 @@ class SqlKeyCopies:
             json.dumps({"provider": provider, "url": url, "at": time_now(), "keys": list(jwks)})
         )
         try:
-            with self._engine.execution_options(write=True).begin() as connection:
+            with self._database.writing() as connection:
                 connection.execute(delete(_copy).where(_copy.c.provider == provider))
                 connection.execute(insert(_copy), {"provider": provider, "sealed": sealed})
-        except SQLAlchemyError as error:
+        except (StoreUnavailable, IntegrityError) as error:  # another node may store them at the same moment
             log.warning("the keys of %s cannot be kept: %s", provider, type(error).__name__)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
 from shared.clock import time_now
 from sp.activity import audit
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import SessionRecord
 from sp.sessions import held
 from sp.sessions.ending import end_sessions
@@ -24,9 +24,8 @@ _session: Any = SessionRecord.__table__
 class ProviderSessions:
     """Counts and ends sessions by the provider that opened them. `idle` is the limit of *sessions*, in seconds."""
 
-    def __init__(self, engine: Engine, sessions: SessionStore) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, sessions: SessionStore) -> None:
+        self._database = database
         self._sessions = sessions
 
     def count(self, provider: str) -> int:
@@ -38,12 +37,12 @@ class ProviderSessions:
             .select_from(_session)
             .where(_session.c.provider == provider, _session.c.expires_at > now, seen >= now - self._sessions.idle)
         )
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
     def end(self, provider: str, *, actor: str) -> int:
         """End every session of *provider*, with a line in the audit trail; return how many there were."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             held.close_of_provider(connection, provider)
             ended = end_sessions(connection, [_session.c.provider == provider])
             if ended:

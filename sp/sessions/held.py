@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, or_, select
+from sqlalchemy import Connection, and_, delete, insert, or_, select
 
 from shared.claims import Claims
 from shared.clock import time_now
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import Account, HeldToken, Identity
 from sp.emails import email_key
 from sp.sessions.ending import named_by, provider_session_of
@@ -33,25 +33,24 @@ class NotHeld(Exception):
 class HeldTokens:
     """Asks about held tokens, and closes one."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def pending_hash(self, key: bytes) -> bytes | None:
         """Return the hash of the pending sign-in for which the token with *key* is held, or None if it is not."""
         query = select(_table.c.pending_hash).where(_table.c.key == key, _table.c.expires_at > int(time_now()))
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             found: bytes | None = connection.execute(query).scalar()
         return found
 
     def close(self, key: bytes) -> None:
         """Let the token with *key* open nothing any more."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(delete(_table).where(_table.c.key == key))
 
     def close_all_of(self, account_id: int) -> None:
         """Let no held token open a session of this account any more."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             close_of_account(connection, account_id)
 
 

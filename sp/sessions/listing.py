@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import func, select
 
 from shared.clock import time_now
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import SessionRecord
 from sp.sessions.store import BROWSER, MAX_IP, MAX_USER_AGENT
 
@@ -53,13 +53,13 @@ class SessionDetail:
 class SessionFinder:
     """Reads sessions. `idle` and `lifetime` are the limits of the store that opens them, in seconds."""
 
-    def __init__(self, engine: Engine, *, idle: int, lifetime: int) -> None:
-        self._engine = engine
+    def __init__(self, database: Database, *, idle: int, lifetime: int) -> None:
+        self._database = database
         self._idle, self._lifetime = idle, lifetime
 
     def detail(self, public_id: str) -> SessionDetail | None:
         """Return what is kept of one session, or None."""
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
         return SessionDetail(*row) if row else None
 
@@ -72,13 +72,13 @@ class SessionFinder:
             .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self._idle)
             .order_by(_session.c.created_at.desc())
         )
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return [SessionDetail(*row) for row in connection.execute(query)]
 
     def live(self) -> int:
         """Return how many sessions have not run out."""
         sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time_now()))
-        with self._engine.connect() as connection:
+        with self._database.reading() as connection:
             found: int = connection.execute(sessions).scalar_one()
             return found
 
@@ -94,5 +94,5 @@ class SessionFinder:
             .where(_session.c.address == ip[:MAX_IP], _session.c.user_agent == user_agent[:MAX_USER_AGENT])
             .limit(1)
         )
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             return connection.execute(query).first() is not None

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from shared.clock import time_now
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
 from sp.sessions import held
@@ -139,9 +139,8 @@ def hash_id(secret: str) -> bytes:
 class SessionStore:
     """Opens, finds and ends sessions. `idle`, `lifetime` and `cache` are seconds."""
 
-    def __init__(self, engine: Engine, *, idle: int, lifetime: int, cache: int) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, *, idle: int, lifetime: int, cache: int) -> None:
+        self._database = database
         self.idle, self.lifetime, self._cache_seconds = idle, lifetime, cache
         self._touch_after = idle // TOUCHES_PER_IDLE_LIMIT
         self._cache: dict[bytes, Session] = {}
@@ -183,7 +182,7 @@ class SessionStore:
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
         """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
         self.forget()
         return ended
@@ -228,7 +227,7 @@ class SessionStore:
         """Read a session, note that it is used, and cache it until one of its limits could change that."""
         asked_at = time.monotonic()
         counters.session_query()
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(_FIND, {"wanted": id_hash}).first()
         now = int(time_now())
         if row is None or not self._is_alive(row, now) or row.kind != kind:
@@ -268,5 +267,5 @@ class SessionStore:
         return bool(row.is_active and now < row.expires_at and now - last_seen <= self.idle)
 
     def _touch(self, id_hash: bytes, now: int) -> None:
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.database.errors import must_answer
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.signin.verification import Verified, verify
@@ -30,8 +29,7 @@ class Attempt:
 def known(provider: Provider, verified: Verified | None = None) -> Iterator[None]:
     """Give every Rejection that is raised inside what is known of the attempt, unless it knows more already."""
     try:
-        with must_answer():
-            yield
+        yield
     except Rejection as rejection:
         rejection.attempt = rejection.attempt or Attempt(provider, verified)
         raise

@@ -12,13 +12,12 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-
 from shared.clock import time_now
+from shared.errors import StoreUnavailable
 from shared.rate_limit_storage import SqlStorage
 from shared.tidying import Step, tidy
 from sp.activity import retention
+from sp.database.access import Database
 from sp.sessions import held
 from sp.sessions.store import SessionStore
 from sp.signin import replay
@@ -34,9 +33,8 @@ log = logging.getLogger("lychgate")
 class Housekeeping:
     """Cleans up after the sign-ins and refusals of a worker. *activity_days* is SP_ACTIVITY_DAYS."""
 
-    def __init__(self, engine: Engine, sessions: SessionStore, counters: SqlStorage, activity_days: int) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, sessions: SessionStore, counters: SqlStorage, activity_days: int) -> None:
+        self._database = database
         self._sessions, self._counters, self._activity_days = sessions, counters, activity_days
         self._lock = threading.Lock()
         self._noted = 0
@@ -64,8 +62,8 @@ class Housekeeping:
     def clean_up(self, seconds: float = RUN_SECONDS) -> bool:
         """Delete what is over; tell whether nothing is left. One that fails is made up for by the next."""
         try:
-            return tidy(self._writing.begin, self._steps(int(time_now())), seconds=seconds)
-        except SQLAlchemyError as error:
+            return tidy(self._database.writing, self._steps(int(time_now())), seconds=seconds)
+        except StoreUnavailable as error:
             log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
             return True
 
@@ -82,5 +80,5 @@ class Housekeeping:
             partial(held.clean_up, now),
             partial(self._sessions.clean_up, now),
             self._counters.forget_ended,
-            *retention.steps(self._engine, now, self._activity_days),
+            *retention.steps(self._database, now, self._activity_days),
         )

@@ -14,18 +14,15 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
-
 from shared.clock import time_now
-from shared.errors import Rejection
+from shared.errors import Rejection, StoreUnavailable
 from shared.folding import Budget, Count, Tally, size_of
 from sp.accounts.provisioning import MAX_SUBJECT
 from sp.activity import folds
 from sp.activity import record as activity
 from sp.activity.folds import Fold
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.metrics_counters import counters
 from sp.sessions.store import Session
 from sp.signin.attempt import Attempt
@@ -40,8 +37,8 @@ log = logging.getLogger("lychgate")
 class Logbook:
     """Writes down what no sign-in does."""
 
-    def __init__(self, engine: Engine, housekeeping: Housekeeping) -> None:
-        self._writing = engine.execution_options(write=True)
+    def __init__(self, database: Database, housekeeping: Housekeeping) -> None:
+        self._database = database
         self._housekeeping = housekeeping
         self._strangers, self._senders, self._passwords = Budget(), Budget(), Budget()
         self._tally = Tally(self._write_counts)
@@ -74,7 +71,7 @@ class Logbook:
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
         """Write a sign-out down. Raises StoreUnavailable."""
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             activity.record(
                 connection,
                 activity.Line(
@@ -107,16 +104,16 @@ class Logbook:
 
     def _try_to_write(self, visitor: Visitor, reference: str, now: int, **known: Any) -> None:
         try:
-            with self._writing.begin() as connection:
+            with self._database.writing() as connection:
                 activity.record(
                     connection,
                     activity.Line(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
-        except SQLAlchemyError as error:
+        except StoreUnavailable as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
 
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
-        with self._writing.begin() as connection:
+        with self._database.writing() as connection:
             folds.add(connection, counts)
 
 

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from shared.breaker import Breaker, StoreHangs
 from shared.clock import time_now
 from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
+from sp.database.access import Database
 from sp.signin.replay import Trace
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
@@ -44,7 +45,7 @@ class RedisReplayCache:
         self._clock = clock
 
     @contextmanager
-    def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
         """Spend *key*, then begin the transaction; spend it back if that fails before the commit is under way.
 
         A commit that fails may have happened all the same, and a process may die: then the token stays spent.
@@ -52,7 +53,7 @@ class RedisReplayCache:
         mine = self._spend(key, until, trace)
         may_be_committed = False
         try:
-            with writing.begin() as connection:
+            with database.writing() as connection:
                 yield connection
                 may_be_committed = True
         except Exception:
@@ -60,7 +61,7 @@ class RedisReplayCache:
                 self._unspend(key, mine)
             raise
 
-    def trace(self, engine: Engine, key: bytes) -> Trace | None:
+    def trace(self, database: Database, key: bytes) -> Trace | None:
         """Return what the token left when it was spent, or None. Raises StoreUnavailable."""
         with self._asking():
             value: Any = self._redis.get(_name(key))

@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from shared.errors import TokenReplayed
+from sp.database.access import Database
 from sp.database.models import SpentToken
 
 _table: Any = SpentToken.__table__
@@ -42,14 +43,14 @@ class ReplayCache(Protocol):
 
     store: str
 
-    def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
         """A transaction in which *key* is spent until then: atomically, and before anything else is written.
 
         Raises TokenReplayed if it was spent before, StoreUnavailable if in doubt. What fails before the commit leaves
         it unspent, as far as the store can be reached.
         """
 
-    def trace(self, engine: Engine, key: bytes) -> Trace | None:
+    def trace(self, database: Database, key: bytes) -> Trace | None:
         """Return what the token left when it was spent, or None if it is not remembered."""
 
     def check(self) -> str | None:
@@ -72,17 +73,17 @@ class SqlReplayCache:
         self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
 
     @contextmanager
-    def spending(self, writing: Engine, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
         """Spend *key* by the first statement of the transaction."""
-        with writing.begin() as connection:
+        with database.writing() as connection:
             values = {"key": key, "expires_at": until, **vars(trace)}
             if connection.execute(self._insert, values).first() is None:
                 raise TokenReplayed("the token was used before")
             yield connection
 
-    def trace(self, engine: Engine, key: bytes) -> Trace | None:
+    def trace(self, database: Database, key: bytes) -> Trace | None:
         """Return what the token left when it was spent, or None."""
-        with engine.connect() as connection:
+        with database.reading() as connection:
             row = connection.execute(_TRACE, {"wanted": key}).first()
         return Trace(*row) if row else None
 

@@ -10,15 +10,14 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
 from shared.clock import utc_now
 from shared.rate_limit_storage import SqlStorage
 from shared.throttling import Throttle
+from sp.database.access import Database
 from sp.database.models import Counter
 
 
-def make_throttle(engine: Engine, now: Callable[[], datetime] = utc_now) -> Throttle:
+def make_throttle(database: Database, now: Callable[[], datetime] = utc_now) -> Throttle:
     """Return the gateway's throttle."""
     table: Any = Counter.__table__
-    return Throttle(SqlStorage(table, engine.connect, engine.execution_options(write=True).begin, now), now)
+    return Throttle(SqlStorage(table, database.reading, database.writing, now), now)

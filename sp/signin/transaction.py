@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from shared.clock import utc_now
@@ -24,7 +24,7 @@ from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
 from sp.sessions import held
@@ -98,15 +98,14 @@ class SignIn:
 
     def __init__(
         self,
-        engine: Engine,
+        database: Database,
         replay_cache: ReplayCache,
         sessions: SessionStore,
         providers: ProviderStore,
         seat_limit: int,
         housekeeping: Housekeeping,
     ) -> None:
-        self._engine = engine
-        self._writing = engine.execution_options(write=True)
+        self._database = database
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
         self._housekeeping = housekeeping
@@ -135,7 +134,7 @@ class SignIn:
         provider, opening = entry.trusted.provider, entry.opening
         new, now = NewSession.generate(), utc_now()
         extra = NewSession.generate() if opening.access_token else None
-        with must_answer(), self._spending(entry, new, now) as connection:
+        with self._spending(entry, new, now) as connection:
             account_id, email, created = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
             if opening.answered:
                 held.take(connection, entry.verified.token_key, int(now.timestamp()))
@@ -156,7 +155,7 @@ class SignIn:
         if opening.answered:
             key, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
         trace = Trace(new.id_hash, opening.pending_hash, opening.return_path)
-        return self._replay.spending(self._writing, key, until, trace)
+        return self._replay.spending(self._database, key, until, trace)
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
         """Open the session, in place of the one that the browser has presented."""
@@ -172,7 +171,7 @@ class SignIn:
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
-        with must_answer(), self._setting_aside(entry) as connection:
+        with self._setting_aside(entry) as connection:
             since = int(now.timestamp()) - RESTART_WINDOW
             if activity.restarted_in_vain(connection, provider, entry.profile.subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
@@ -185,7 +184,7 @@ class SignIn:
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
-        with must_answer(), self._setting_aside(entry) as connection:
+        with self._setting_aside(entry) as connection:
             held.hold(connection, *row, int(now.timestamp()))
             activity.record(connection, entry.line(activity.HELD, now, email=profile.email))
         self._housekeeping.note()
@@ -193,7 +192,7 @@ class SignIn:
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
         """Return the transaction that spends a token which opens nothing."""
         until = acceptable_until(entry.verified.claims, entry.trusted.provider)
-        return self._replay.spending(self._writing, entry.verified.token_key, until, Trace())
+        return self._replay.spending(self._database, entry.verified.token_key, until, Trace())
 
     def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
         """Open a session for a person whose password was right.
@@ -207,7 +206,7 @@ class SignIn:
         line = activity.Line(
             opening.reference, at, activity.SIGN_IN, visitor, email=email, account_id=account_id, detail=detail
         )
-        with must_answer(), self._writing.begin() as connection:
+        with self._database.writing() as connection:
             confirm(connection, proven)
             self._open(connection, new, origin, opening, now)
             activity.record(connection, line)
@@ -218,14 +217,13 @@ class SignIn:
     def leads_to(self, account_id: int, verified: Verified, trusted: Trusted) -> bool:
         """Tell whether the token would sign in the very account that has its id, and that is this one."""
         profile = read_profile(verified.claims, trusted.provider)
-        with must_answer(), self._engine.connect() as connection:
+        with self._database.reading() as connection:
             account = accounts.find_by_identity(connection, trusted.provider.name, profile)
         return account is not None and account.id == account_id
 
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""
-        with must_answer():
-            return self._replay.trace(self._engine, key)
+        return self._replay.trace(self._database, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:

@@ -27,6 +27,7 @@ from shared.errors import (
     TokenTypeWrong,
 )
 from shared.keys import KeySet, TokenKey
+from shared.look_alikes import looks_like
 from shared.tokens import SIGN_IN_TYPE, open_signed
 from sp.providers.provider import Provider
 
@@ -37,7 +38,6 @@ REMEMBERED_LONGER = 300  # seconds: the clocks of gateways, database and Redis m
 MAX_EMAIL_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
 _NOTHING = (None, "")
 _INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories: controls, formats, line and paragraph separators
-_LOOK_ALIKES = str.maketrans("асеіјорѕтхуп", "aceijopstxyn")  # Cyrillic letters, as published samples have them
 _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
@@ -278,7 +278,7 @@ def _hint(raw: Mapping[str, Any], name: str) -> str:
     for other in raw:
         if other != name and other.lower() == name:
             return f"; it came as {other}, but the names of claims are in small letters"
-        if other != name and other.lower().translate(_LOOK_ALIKES) == name:
+        if other != name and looks_like(other) == name:
             return "; it came with letters of another alphabet, which look the same"
     return ""
 

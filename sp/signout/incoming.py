@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine
-
 from shared.clock import time_now
 from shared.errors import TokenMissing
 from sp.activity import record as activity
 from sp.activity.record import Visitor
-from sp.database.errors import must_answer
+from sp.database.access import Database
 from sp.providers.registry import ProviderRegistry
 from sp.sessions.sign_out import SignOut
 from sp.sessions.store import SessionStore
@@ -24,9 +22,9 @@ class SignOuts:
     """Ends sessions as the sign-out tokens of providers say. *our_url* is the issuer of the tokens that we make."""
 
     def __init__(
-        self, engine: Engine, replay: ReplayCache, sessions: SessionStore, registry: ProviderRegistry, our_url: str
+        self, database: Database, replay: ReplayCache, sessions: SessionStore, registry: ProviderRegistry, our_url: str
     ) -> None:
-        self._writing = engine.execution_options(write=True)
+        self._database = database
         self._replay, self._sessions = replay, sessions
         self._registry, self._our_url = registry, our_url
 
@@ -59,7 +57,7 @@ class SignOuts:
         """Spend the token, end the sessions that it names, and return how many there were."""
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time_now())
-        with must_answer(), self._replay.spending(self._writing, key, sign_out.until, Trace()) as connection:
+        with self._replay.spending(self._database, key, sign_out.until, Trace()) as connection:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(
                 connection,

@@ -35,6 +35,6 @@ def landing_of_refusal(reference: str) -> str | None:
     """Return where the token of a refusal leads this browser: a double click may outrun the cookie of the first."""
     if not reference:
         return None
-    with components().engine.connect() as connection:
+    with components().database.reading() as connection:
         key = activity.token_key_of(connection, reference)
     return landing_of_token(key, []) if key else None

@@ -25,11 +25,12 @@ def ready() -> ResponseReturnValue:
     """Check what a sign-in needs. 503 lists what is missing; `warnings` lists what may fail soon."""
 
     missing, warnings = [], []
+    engine = components().database.engine
     try:
-        if not is_up_to_date(components().engine, MIGRATIONS):
+        if not is_up_to_date(engine, MIGRATIONS):
             missing.append("database: its schema does not match this version")
-        warnings.append(clock_complaint(components().engine))
-        if trouble := write_trouble(components().engine):
+        warnings.append(clock_complaint(engine))
+        if trouble := write_trouble(engine):
             missing.append(f"database: cannot be written: {trouble}")
     except DatabaseError:
         missing.append("database: does not answer")

@@ -52,7 +52,7 @@ def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]
     """Return the refusal that knows the cause, if the log has it: the address names the code only."""
     if rejection is not CookiesBlocked or not reference:
         return rejection
-    line = activity_log.by_reference(components().engine, reference)
+    line = activity_log.by_reference(components().database, reference)
     return HttpsNeeded if line is not None and line.detail == HttpsNeeded.explanation else rejection
 
 

@@ -52,7 +52,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     }
     made = make_gateway(tmp_path, providers, SP_SEAT_LIMIT="2")
     yield made
-    core_of(made).engine.dispose()
+    core_of(made).database.engine.dispose()
 
 
 class Sender:
@@ -85,7 +85,7 @@ def ago(seconds: float) -> int:
 
 def disabled(sender: Sender) -> TestResponse:
     sender.get()
-    with core_of(sender.app).engine.begin() as connection:
+    with core_of(sender.app).database.engine.begin() as connection:
         connection.execute(update(Account).values(is_active=False))
     return sender.get()
 
@@ -119,7 +119,7 @@ def blocked(sender: Sender) -> TestResponse:
 
 def without_a_store(sender: Sender) -> TestResponse:
     core_of(sender.app).provider_registry.get("corporate")
-    with core_of(sender.app).engine.begin() as connection:
+    with core_of(sender.app).database.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE spent_token RENAME TO elsewhere")
     return sender.get()
 
@@ -204,7 +204,7 @@ def test_the_other_form_of_an_elliptic_signature_is_the_same_token(tmp_path: Pat
     again = sender.deliver("", second)
     assert again.json is not None
     assert again.json["error"] == "token_replayed"
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()
 
 
 @pytest.mark.parametrize(("first", "second"), [(12, "12"), ("12", 12), (12, 12)])
@@ -217,4 +217,4 @@ def test_a_jti_that_is_a_number_is_the_text_of_that_number(tmp_path: Path, first
         data = {"jwt": forge({"typ": "JWT", "alg": "HS256"}, claims, KEY.sign)}
         statuses.append(client.post("/access/jwt", data=data, headers={"Accept": "application/json"}).status_code)
     assert statuses == [200, 401]
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()

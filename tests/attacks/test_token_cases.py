@@ -66,7 +66,7 @@ class Server:
 
     def counts(self) -> tuple[int, int, int]:
         """Return the numbers of spent tokens, sessions and accounts."""
-        with core_of(self.app).engine.connect() as connection:
+        with core_of(self.app).database.engine.connect() as connection:
             spent, sessions, accounts = (
                 connection.execute(select(func.count()).select_from(table)).scalar_one()
                 for table in (SpentToken, SessionRecord, Account)
@@ -75,7 +75,7 @@ class Server:
 
     def last_activity(self) -> tuple[int, dict[str, object]]:
         """Return how long the activity log is, and its last line."""
-        with core_of(self.app).engine.connect() as connection:
+        with core_of(self.app).database.engine.connect() as connection:
             row = (
                 connection.execute(select(Activity.__table__).order_by(Activity.id.desc()).limit(1)).mappings().first()
             )
@@ -91,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
         yield Server(app, app.test_client(), listener)
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()
 
 
 @pytest.fixture(autouse=True)

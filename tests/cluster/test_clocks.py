@@ -68,5 +68,5 @@ def test_a_redis_whose_clock_differs_is_named_by_readyz(
     replay = RedisReplayCache(redis_server.url, clock=lambda: time.time() + seconds)
     app.extensions["lychgate"] = replace(core, replay=replay)
     ready = app.test_client().get("/readyz")
-    core.engine.dispose()
+    core.database.engine.dispose()
     assert (ready.status_code, ready.get_json().get("warnings")) == (200, words)

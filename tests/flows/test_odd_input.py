@@ -46,7 +46,7 @@ def test_the_gateway_refuses_odd_input_at_every_address(database_url: str, tmp_p
     assert_never_our_fault(answers)
     assert_refused([sent for sent in answers if sent.part in ("account_id", "before") and sent.value])
     assert_refused([sent for sent in answers if "/settings/" in sent.path and "\0" in sent.value])
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()
 
 
 def test_the_identity_provider_refuses_odd_input_at_every_address(database_url: str, tmp_path: Path) -> None:

@@ -23,4 +23,4 @@ def gateway(tmp_path: Path) -> Iterator[MakeGateway]:
 
     yield make
     for app in made:
-        core_of(app).engine.dispose()
+        core_of(app).database.engine.dispose()

@@ -42,7 +42,7 @@ def _migrated() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="lychgate-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     app = create_app(config.load({"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, "SP_EXTERNAL_URL": URL}))
-    engine = core_of(app).engine
+    engine = core_of(app).database.engine
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()

@@ -37,7 +37,7 @@ def carol(app: Flask) -> Visitor:
 
 def write(app: Flask, *lines: dict[str, Any]) -> None:
     """Put lines into the log."""
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         for number, line in enumerate(lines):
             values = {"reference": f"REF{number:07}", "event": "refused" if "code" in line else "sign_in", **line}
             who = From("192.0.2.1", "Looking-Glass/1.0")
@@ -144,7 +144,7 @@ def test_what_a_stranger_sent_is_shown_as_text(app: Flask, carol: Visitor) -> No
     ],
 )
 def test_each_way_to_look_things_up_has_an_index_and_sorts_nothing(app: Flask, where: str, index: str) -> None:
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         plan = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN SELECT * FROM activity WHERE {where}"))]  # noqa: S608
     assert any(index in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plan), plan

@@ -71,7 +71,7 @@ def test_another_worker_takes_the_new_key_within_the_session_cache(app: Flask, c
     time.sleep(1.05)
     assert signs_in(other, new)
     assert signs_in(other, KEY)
-    core_of(other).engine.dispose()
+    core_of(other).database.engine.dispose()
 
 
 def test_the_worker_that_made_the_change_knows_it_at_once(app: Flask, carol: Visitor) -> None:
@@ -249,7 +249,7 @@ def test_a_key_that_fits_the_new_algorithm_as_well_stays(gateway: MakeGateway) -
 
 def test_keys_are_sealed_in_the_database(app: Flask, carol: Visitor) -> None:
     new = generate(carol)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = connection.execute(ProviderKey.__table__.select()).all()
     assert len(rows) == 2
     assert not any(secret in str(row) for row in rows for secret in (KEY, new))

@@ -67,7 +67,7 @@ def carol(app: Flask) -> Visitor:
 def local_account(app: Flask, person: Person) -> None:
     """Make *person* somebody with a local password who is no administrator."""
     core_of(app).people.create_administrator(person.email, person.password)
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET is_admin = false WHERE email = :email"), {"email": person.email})
 
 
@@ -314,7 +314,7 @@ def test_a_name_that_is_taken_is_refused(app: Flask, carol: Visitor) -> None:
 
 def test_a_name_that_was_used_before_comes_with_a_warning(app: Flask, carol: Visitor) -> None:
     """Who is known by an id of the old provider would be signed in by that id of the new one."""
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text(KNOWN_AS))
     carol.send(begin_provider(carol))
     assert "One account has an ID of an earlier provider of this name" in carol.text
@@ -524,7 +524,7 @@ def test_a_provider_is_disabled_and_enabled(app: Flask, carol: Visitor) -> None:
 
 
 def test_disabling_is_asked_for_twice_where_nobody_could_come_in_again(app: Flask, carol: Visitor) -> None:
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET password_hash = NULL"))
     token = (carol.open(PAGE), carol.form(f"{PAGE}/keys"))[1].fields["csrf_token"]
     answer = carol.client.post(f"{PAGE}/disable", data={"csrf_token": token})
@@ -638,7 +638,7 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
 def test_a_gateway_without_a_local_administrator_says_that_nobody_could_come_in(app: Flask, carol: Visitor) -> None:
     carol.open("/settings/sso/jwt")
     assert "No administrator has a local password" not in carol.text
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET password_hash = NULL"))
     carol.open("/settings/sso/jwt")
     assert "No administrator has a local password" in carol.text
@@ -656,7 +656,7 @@ def test_several_providers_without_a_default_are_a_warning(gateway: MakeGateway)
 def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_page(app: Flask, carol: Visitor) -> None:
     core = core_of(app)
     core.provider_store.apply({"second": {**CORPORATE, "default": False}}, actor="test")
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         settings = dict(load_one(connection, "corporate").settings, clock_skew="a lot")  # type: ignore[union-attr]
         connection.execute(
             text("UPDATE provider SET settings = :settings WHERE name = 'corporate'"),
@@ -672,7 +672,7 @@ def test_settings_that_this_version_refuses_put_one_provider_out_of_use_and_no_p
 
 
 def changes(app: Flask) -> list[tuple[str, str, str, Any]]:
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = connection.execute(text("SELECT action, actor, subject, detail FROM settings_change ORDER BY id"))
         return [(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
 

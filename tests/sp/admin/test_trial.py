@@ -66,7 +66,7 @@ def bring(carol: Visitor, token: str, method: str = "GET", address: str = "/sso/
 def state(app: Flask) -> list[Any]:
     """Return everything that a sign-in could change."""
     tables = {"session": "public_id", "account": "*", "identity": "*", "provider": "*", "provider_key": "*"}
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         queries = [text(f"SELECT {columns} FROM {table}") for table, columns in tables.items()]  # noqa: S608
         return [connection.execute(query).all() for query in queries]
 
@@ -96,7 +96,7 @@ def test_the_token_of_a_trial_is_spent(app: Flask, carol: Visitor) -> None:
 def test_a_token_that_fails_is_not_spent(app: Flask, carol: Visitor) -> None:
     begin(carol)
     bring(carol, mint(claims(exp=int(time.time()) - 600), KEY))
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM spent_token")).scalar() == 0
 
 
@@ -305,7 +305,7 @@ def test_claims_that_nobody_maps_and_fields_that_nothing_fills_are_listed(carol:
 def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:
     core = core_of(app)
     core.people.create_administrator(ALICE.email, ALICE.password)
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         connection.execute(
             text("UPDATE account SET is_admin = false, given_name = 'Al' WHERE email = 'alice@example.com'")
         )
@@ -342,7 +342,7 @@ def test_a_trial_is_written_down_as_one_and_without_the_token(app: Flask, carol:
     begin(carol)
     token = mint(claims(), KEY)
     bring(carol, token)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         row = connection.execute(text("SELECT event, code, email, detail FROM activity ORDER BY id DESC")).first()
         report = connection.execute(text("SELECT report FROM trial")).scalar()
     assert row is not None
@@ -353,7 +353,7 @@ def test_a_trial_is_written_down_as_one_and_without_the_token(app: Flask, carol:
 def test_reports_are_kept_for_a_day(app: Flask, carol: Visitor) -> None:
     begin(carol)
     address = bring(carol, mint(claims(), KEY)).request.path
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE trial SET started_at = started_at - 86500"))
     begin(carol)
     bring(carol, mint(claims(), KEY))
@@ -377,7 +377,7 @@ def test_a_token_at_hand_is_judged_without_being_spent_kept_or_written_down(app:
     assert token not in carol.page.text
     assert token.split(".")[2] not in carol.page.text
     assert state(app) == before
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         for table in ("spent_token", "trial"):
             assert connection.execute(text(f"SELECT count(*) FROM {table}")).scalar() == 0  # noqa: S608
     inspect(carol, token)

@@ -43,7 +43,7 @@ def account(app: Flask, email: str, **columns: Any) -> int:
 
 def accounts(app: Flask, emails: list[str], **columns: Any) -> list[int]:
     """Put accounts into the database; return their ids."""
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         query = insert(Account).returning(Account.id)
         return [connection.execute(query, row(email, **columns)).scalar_one() for email in emails]
 
@@ -359,7 +359,7 @@ def test_who_disabled_enabled_or_signed_out_whom_is_written_down(app: Flask, car
     number = id_of(app, ALICE.email)
     for what in ("sessions/end", "disable", "enable"):
         act(carol, number, what)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = connection.execute(
             text("SELECT action, actor FROM settings_change WHERE subject = :who ORDER BY id"), {"who": ALICE.email}
         )
@@ -377,7 +377,7 @@ def test_who_ended_which_session_of_whom_is_written_down(app: Flask, carol: Visi
     (session,) = core_of(app).session_finder.list_of(number)
     before = datetime.now(UTC)
     act(carol, number, "sessions/end", session=session.public_id)
-    (line,) = audit.recent(core_of(app).engine, subject=ALICE.email)
+    (line,) = audit.recent(core_of(app).database, subject=ALICE.email)
     assert (line.action, line.actor) == ("session ended", CAROL.email)
     assert line.detail == {"session": [session.public_id, None]}
     assert before <= line.at <= datetime.now(UTC)
@@ -389,7 +389,7 @@ def test_a_session_that_is_not_there_leaves_no_line(app: Flask, carol: Visitor) 
     (carols,) = core_of(app).session_finder.list_of(id_of(app, CAROL.email))
     for public_id in ("0" * 16, carols.public_id):
         assert core_of(app).people.sign_out(number, public_id=public_id) == 0
-    assert audit.recent(core_of(app).engine, subject=MALLORY.email) == []
+    assert audit.recent(core_of(app).database, subject=MALLORY.email) == []
 
 
 def test_no_session_ends_without_its_line(app: Flask, carol: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -410,7 +410,7 @@ def test_what_changes_nothing_is_not_written_down(app: Flask, carol: Visitor) ->
     core_of(app).people.disable(number)
     core_of(app).people.sign_out(number)
     core_of(app).people.enable(4711)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         count = text("SELECT count(*) FROM settings_change WHERE subject = 'gone@example.com'")
         assert connection.execute(count).scalar() == 0
 
@@ -423,7 +423,7 @@ def test_a_local_sign_in_counts_as_the_last_one(app: Flask, carol: Visitor) -> N
 
 def test_an_identity_at_each_provider_is_listed(app: Flask, carol: Visitor) -> None:
     number = account(app, "x@example.com")
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         for provider in ("corporate", "campus"):
             row = {"provider": provider, "subject": f"id-{provider}", "account_id": number, "issued_at": 0.0}
             connection.execute(insert(Identity), row | {"created_at": datetime.now(UTC)})

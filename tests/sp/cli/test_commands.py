@@ -65,7 +65,7 @@ def test_inspecting_spends_nothing_and_opens_nothing(app: Flask) -> None:
     token = mint(claims(), KEY)
     for _ in range(3):
         assert run(app, "inspect", token).exit_code == 0
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         counts = [
             connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608
             for table in ("spent_token", "session", "account", "activity")
@@ -177,7 +177,7 @@ def test_check_idp_grades_and_ends_with_0_or_1(app: Flask) -> None:
     assert bad.exit_code == 1
     assert "FAILED   wrong_password" in bad.stdout
     assert ALICE.password not in done.output + bad.output
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM session")).scalar() == 0
 
 
@@ -379,7 +379,7 @@ def test_attack_a_provider_that_controls_an_account_becomes_an_administrator_wit
     assert "--keep-identities" in done.stderr
     assert flags(app, ALICE.email) == (True, False)
     assert core_of(app).people.authenticate(ALICE.email, CAROL.password) is None
-    assert audit.recent(core_of(app).engine, subject=ALICE.email) == []
+    assert audit.recent(core_of(app).database, subject=ALICE.email) == []
 
 
 def test_whoever_trusts_the_providers_keeps_the_ids_and_is_told_which(app: Flask) -> None:
@@ -389,7 +389,7 @@ def test_whoever_trusts_the_providers_keeps_the_ids_and_is_told_which(app: Flask
     assert f"{ALICE.email} at corporate" in done.stderr
     assert f"{ALICE.email} is an administrator." in done.stdout
     assert flags(app, ALICE.email) == (True, True)
-    (line,) = audit.recent(core_of(app).engine, subject=ALICE.email)
+    (line,) = audit.recent(core_of(app).database, subject=ALICE.email)
     assert line.detail == {"administrator": [False, True], "ids kept": [None, [f"corporate: {ALICE.email}"]]}
 
 
@@ -407,7 +407,7 @@ def test_an_account_that_was_disabled_is_enabled_and_that_is_said(app: Flask) ->
     assert "was disabled and is now enabled" in done.stderr
     assert "SP_SEAT_LIMIT" not in done.stderr
     assert flags(app, CAROL.email) == (True, True)
-    line = audit.recent(core_of(app).engine, subject=CAROL.email)[0]
+    line = audit.recent(core_of(app).database, subject=CAROL.email)[0]
     assert line.detail == {"active": [False, True]}
 
 
@@ -444,7 +444,7 @@ def test_a_name_from_a_claim_makes_no_row_and_commands_no_terminal(app: Flask) -
     person = core.people.create_administrator(
         "bob@example.org", "a-long-password-of-bobs", keep_identities=False
     ).person
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET given_name = :name"), {"name": NASTY})
     (_header, line) = run(app, "users", "list").stdout.splitlines()
     assert line.isprintable()

@@ -34,7 +34,7 @@ def try_in(app: Flask, key: str = KEY) -> Any:
 
 
 def encrypted(app: Flask, table: str) -> list[str]:
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         return list(connection.execute(text(f"SELECT sealed FROM {table}")).scalars())  # noqa: S608
 
 
@@ -89,7 +89,7 @@ def test_a_second_start_reencrypts_nothing(gateway: MakeGateway) -> None:
 def test_the_command_reencrypts_what_another_node_encrypted_meanwhile(gateway: MakeGateway) -> None:
     gateway(PROVIDERS, SP_SECRET_KEY=OLD)
     app = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD)
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE provider_key SET sealed = :old"), {"old": Vault([OLD]).encrypt(KEY)})
     done = command(app, "--json")
     assert (done.exit_code, json.loads(done.output)) == (0, {"reencrypted": 1, "before": 0, "locked": 0})

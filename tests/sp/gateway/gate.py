@@ -68,7 +68,7 @@ class Gate:
             "groups": list(person.groups),
             **more,
         }
-        with self.core.engine.execution_options(write=True).begin() as connection:
+        with self.core.database.engine.execution_options(write=True).begin() as connection:
             known = connection.execute(select(_account.c.id).where(_account.c.email == person.email)).scalar()
             if known is not None:
                 connection.execute(update(_account).where(_account.c.id == known).values(**values))
@@ -84,7 +84,7 @@ class Gate:
         how: dict[str, Any] = {"now": int(time.time()), "kind": BROWSER, "opened_with": None}
         how = {name: more.pop(name, value) for name, value in how.items()}
         origin = Origin(account_id, **{"provider": "corporate", "subject": person.email, **more})
-        with self.core.engine.execution_options(write=True).begin() as connection:
+        with self.core.database.engine.execution_options(write=True).begin() as connection:
             self.core.sessions.open(connection, new, origin, **how)
         return new.secret
 
@@ -147,7 +147,7 @@ def make_gate(folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any
 
     gate.gateway = Gateway(app or write_down, own)
 
-    @event.listens_for(gate.core.engine, "before_cursor_execute")
+    @event.listens_for(gate.core.database.engine, "before_cursor_execute")
     def count(*_arguments: object) -> None:
         gate.queries += 1
 

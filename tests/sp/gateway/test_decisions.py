@@ -139,7 +139,7 @@ def test_a_path_that_is_no_utf8_is_refused(gate: Gate, path: str) -> None:
 @every_skin
 def test_without_a_database_nobody_is_let_in(gate: Gate, skin: str) -> None:
     secret = gate.sign_in(ALICE)
-    gate.core.engine.dispose()
+    gate.core.database.engine.dispose()
     (gate.core.config.instance / "sp.sqlite3").write_bytes(b"this is no database")
     for file in gate.core.config.instance.glob("sp.sqlite3-*"):
         file.unlink()

@@ -307,7 +307,7 @@ def age(gate: Gate, kid: str, hours: float) -> None:
     from datetime import timedelta
 
     table: Any = AssertionKey.__table__
-    with gate.core.engine.execution_options(write=True).begin() as connection:
+    with gate.core.database.engine.execution_options(write=True).begin() as connection:
         created_at = connection.execute(table.select().where(table.c.kid == kid)).one().created_at
         older = created_at - timedelta(hours=hours)
         connection.execute(update(table).where(table.c.kid == kid).values(created_at=older))

@@ -119,7 +119,7 @@ def test_a_change_made_elsewhere_counts_within_the_cache_time(
 def test_only_the_hash_of_the_id_is_kept(gate: Gate) -> None:
     secret = gate.sign_in(ALICE)
     status(gate, secret)
-    with gate.core.engine.connect() as connection:
+    with gate.core.database.engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM session")).all()
     assert secret not in repr(rows)
     for file in gate.core.config.instance.glob("sp.sqlite3*"):
@@ -130,7 +130,7 @@ def test_an_id_that_nobody_has_opens_nothing_and_leaves_nothing(make: Callable[.
     gate = make(SP_SESSION_CACHE="60")
     for _ in range(20):
         assert status(gate, unknown_secret()) == 401
-    with gate.core.engine.connect() as connection:
+    with gate.core.database.engine.connect() as connection:
         assert connection.execute(select(_session)).all() == []
     assert gate.core.sessions._cache == {}
 
@@ -181,7 +181,7 @@ def test_the_last_use_is_written_now_and_then_and_not_at_each_request(
     for _ in range(10):
         move_clock(10)
         assert status(gate, secret) == 200
-        with gate.core.engine.connect() as connection:
+        with gate.core.database.engine.connect() as connection:
             seen.append(connection.execute(select(_session.c.last_seen_at)).scalar_one())
     assert 2 <= len(set(seen)) <= 3
 
@@ -191,7 +191,7 @@ def test_a_session_whose_clock_runs_backwards_still_ends(
 ) -> None:
     gate = make(SP_SESSION_LIFETIME="1000")
     secret = gate.sign_in(ALICE)
-    with gate.core.engine.execution_options(write=True).begin() as connection:
+    with gate.core.database.engine.execution_options(write=True).begin() as connection:
         connection.execute(update(_session).values(last_seen_at=int(time.time()) + 500))
     move_clock(1001)
     assert status(gate, secret) == 401

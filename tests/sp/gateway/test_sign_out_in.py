@@ -295,7 +295,7 @@ def test_a_sign_out_and_a_refusal_are_in_the_activity_log_without_the_token(gate
     token = mint(claims(), KEY, HEADER)
     post(gate, token)
     post(gate, token)
-    with gate.core.engine.connect() as connection:
+    with gate.core.database.engine.connect() as connection:
         rows = connection.execute(text("SELECT * FROM activity ORDER BY id")).all()
     assert [row.event for row in rows] == ["sign_out", "refused"]
     assert [row.code for row in rows] == [None, "token_replayed"]

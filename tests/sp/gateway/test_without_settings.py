@@ -35,7 +35,7 @@ def embedded() -> Gate:
 @pytest.mark.usefixtures("bare")
 def test_it_says_in_the_log_that_it_is_a_demo(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        embedded().core.engine.dispose()
+        embedded().core.database.engine.dispose()
     (warning,) = [record.getMessage() for record in caplog.records if "DEMO" in record.getMessage()]
     assert "SP_SECRET_KEY" in warning
     assert "http://127.0.0.1:5000" in warning
@@ -45,7 +45,7 @@ def test_it_says_in_the_log_that_it_is_a_demo(caplog: pytest.LogCaptureFixture) 
 def test_with_a_secret_key_it_says_nothing(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SP_SECRET_KEY", "a-secret-key-for-these-tests-0123456789")
     with caplog.at_level(logging.WARNING):
-        embedded().core.engine.dispose()
+        embedded().core.database.engine.dispose()
     assert not [record for record in caplog.records if "DEMO" in record.getMessage()]
 
 
@@ -56,7 +56,7 @@ def test_at_another_port_it_refuses_and_names_the_setting(host: str, path: str) 
     gate = embedded()
     answer = gate.ask(path, headers={**PAGE, "Host": host})
     script = gate.ask(path, headers={**SCRIPT, "Host": host})
-    gate.core.engine.dispose()
+    gate.core.database.engine.dispose()
     assert (answer.status, script.status) == (400, 400)
     assert answer.header("Location") is None
     assert f"SP_EXTERNAL_URL=http://{host}" in answer.text
@@ -70,7 +70,7 @@ def test_at_the_port_that_it_takes_for_its_own_a_sign_in_begins() -> None:
         gate.ask("/", headers={**PAGE, "Host": host}).header("Location")
         for host in ("127.0.0.1:5000", "localhost:5000")
     ]
-    gate.core.engine.dispose()
+    gate.core.database.engine.dispose()
     assert locations == ["http://127.0.0.1:5000/sso/start?return_to=%2F"] * 2
 
 
@@ -79,5 +79,5 @@ def test_at_the_port_that_it_was_told_a_sign_in_begins(monkeypatch: pytest.Monke
     monkeypatch.setenv("SP_EXTERNAL_URL", "http://localhost:8000")
     gate = embedded()
     location = gate.ask("/", headers={**PAGE, "Host": "127.0.0.1:8000"}).header("Location")
-    gate.core.engine.dispose()
+    gate.core.database.engine.dispose()
     assert location == "http://localhost:8000/sso/start?return_to=%2F"

@@ -133,7 +133,7 @@ def test_a_key_that_stays_keeps_its_row_and_the_order_is_the_files(core: Compone
 
 def test_the_database_holds_no_key_that_can_be_read(core: Components) -> None:
     apply(core, {"a": {"keys": [SECRET]}})
-    with core.engine.connect() as connection:
+    with core.database.engine.connect() as connection:
         tables = (ProviderKey, ProviderRecord, SettingsChange)
         rows = [list(connection.execute(select(table.__table__))) for table in tables]
     assert all(rows)
@@ -206,7 +206,7 @@ def test_one_mistake_anywhere_changes_nothing_and_all_of_them_are_named(core: Co
 
 
 def changes(core: Components) -> list[tuple[str, str, str, Any]]:
-    with core.engine.connect() as connection:
+    with core.database.engine.connect() as connection:
         rows = connection.execute(select(SettingsChange.__table__).order_by(SettingsChange.id)).all()
     return [(row.actor, row.action, row.subject, row.detail) for row in rows]
 
@@ -364,5 +364,5 @@ def test_removing_takes_the_keys_along_and_tells_whether_there_was_anything(core
     assert core.provider_store.remove("a", actor="test")
     assert not core.provider_store.remove("a", actor="test")
     assert not core.provider_store.remove("A", actor="test")
-    with core.engine.connect() as connection:
+    with core.database.engine.connect() as connection:
         assert connection.execute(select(ProviderKey.provider)).scalars().all() == ["b"]

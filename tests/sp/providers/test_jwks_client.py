@@ -801,7 +801,7 @@ def test_attack_a_restart_after_a_day_of_outage_believes_no_kept_key(
 def make_kept_keys_older(app: Flask, by: int) -> None:
     """Set the time at which the kept keys were fetched back by so many seconds."""
     core = core_of(app)
-    with core.engine.execution_options(write=True).begin() as connection:
+    with core.database.engine.execution_options(write=True).begin() as connection:
         kept = json.loads(core.vault.decrypt(connection.execute(select(KeyCopy.sealed)).scalar_one()))
         sealed = core.vault.encrypt(json.dumps({**kept, "at": kept["at"] - by}))
         connection.execute(update(KeyCopy).values(sealed=sealed))
@@ -821,7 +821,7 @@ def test_attack_keys_planted_in_the_database_are_not_used(gateway: MakeGateway, 
     server.script = answer("", 503)
     app = gateway()
     planted = json.dumps({"provider": "corporate", "url": server.url, "keys": [SECOND_KEY.public_jwk()]})
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE key_copy SET sealed = :planted"), {"planted": planted})
     assert try_in(app, signed(SECOND_KEY)) == "key_unavailable"
 

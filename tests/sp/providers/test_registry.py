@@ -152,7 +152,7 @@ def test_keys_that_cannot_be_opened_are_unavailable_and_other_providers_go_on(ga
 def test_a_store_that_cannot_answer_is_no_unknown_provider(core: Components) -> None:
     have(core, {"a": SECRETS})
     assert given(core, "a") == "a"
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE settings_revision RENAME TO elsewhere"))
     assert given(core, "a") is StoreUnavailable
     assert given(core, None) is StoreUnavailable

@@ -87,7 +87,7 @@ def by_the_person(alice: SignedIn) -> None:
 def by_the_person_who_was_away_for_too_long(alice: SignedIn) -> None:
     alice.browser.open("/logout")
     form = alice.browser.form("/logout")
-    with core_of(alice.app).engine.begin() as connection:
+    with core_of(alice.app).database.engine.begin() as connection:
         connection.execute(text("UPDATE session SET last_seen_at = 1 WHERE kind = 'browser'"))
     assert not alice.browser_is_in()
     assert alice.token_is_good()
@@ -100,7 +100,7 @@ def by_the_provider_through_the_browser(alice: SignedIn) -> None:
 
 
 def by_the_provider_through_the_browser_after_too_long(alice: SignedIn) -> None:
-    with core_of(alice.app).engine.begin() as connection:
+    with core_of(alice.app).database.engine.begin() as connection:
         connection.execute(text("UPDATE session SET last_seen_at = 1 WHERE kind = 'browser'"))
     by_the_provider_through_the_browser(alice)
 
@@ -132,7 +132,7 @@ def by_an_administrator_with_all_the_others(alice: SignedIn) -> None:
 
 def by_disabling_the_account(alice: SignedIn) -> None:
     core_of(alice.app).people.disable(alice.account)
-    with core_of(alice.app).engine.begin() as connection:
+    with core_of(alice.app).database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET is_active = true"))  # not only as long as it is disabled
 
 

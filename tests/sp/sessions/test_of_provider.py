@@ -50,7 +50,7 @@ def test_the_page_of_a_disabled_provider_says_that_its_sessions_go_on_and_ends_t
     assert "continues until" not in carol.text
     assert core.sessions.find(mine) is None
     assert core.sessions.find(others) is not None
-    line = audit.recent(core.engine, subject="corporate", limit=1)[0]
+    line = audit.recent(core.database, subject="corporate", limit=1)[0]
     assert (line.actor, line.action, line.detail) == (CAROL.email, "sessions ended", {"sessions": [1, 0]})
 
 
@@ -68,7 +68,7 @@ def test_access_tokens_of_the_provider_end_too(app: Flask, carol: Visitor) -> No
     token = NewSession.generate()
     alice = core.people.find(ALICE.email)
     assert alice is not None
-    with core.engine.execution_options(write=True).begin() as connection:
+    with core.database.engine.execution_options(write=True).begin() as connection:
         now = int(alice.created_at.timestamp())
         core.sessions.open(connection, token, Origin(alice.id, provider="corporate"), now=now, kind=API)
     carol.open(f"{PAGE}/remove")

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, func, insert, select, text
 
 from lab.cast import ALICE, BOB
 from shared.errors import StoreUnavailable
+from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.sessions.listing import SessionFinder
 from sp.sessions.store import API, BROWSER, MAX_CACHED, NewSession, Origin, Session, SessionStore, hash_id
@@ -42,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
     """A database with Alice, who is account 1, and Bob, who is 2."""
-    engine = core_of(make_gateway(tmp_path)).engine
+    engine = core_of(make_gateway(tmp_path)).database.engine
     with engine.begin() as connection:
         for person in (ALICE, BOB):
             values = {"email": person.email, "email_key": person.email, "given_name": person.given_name}
@@ -54,7 +55,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 def store(engine: Engine, cache: int = 0) -> SessionStore:
     """Return a worker's store, with a cache of its own."""
-    return SessionStore(engine, idle=IDLE, lifetime=LIFETIME, cache=cache)
+    return SessionStore(Database(engine), idle=IDLE, lifetime=LIFETIME, cache=cache)
 
 
 def opened(
@@ -288,7 +289,7 @@ def test_a_store_that_cannot_answer_is_no_missing_session(engine: Engine, clock:
 
 
 def test_a_person_sees_the_live_sessions_only_newest_first(engine: Engine, clock: Clock) -> None:
-    finder = SessionFinder(engine, idle=IDLE, lifetime=LIFETIME)
+    finder = SessionFinder(Database(engine), idle=IDLE, lifetime=LIFETIME)
     first = opened(engine, clock)
     clock.now += IDLE + 1  # the first one is idle by now
     second = opened(engine, clock)

@@ -55,7 +55,7 @@ def handed_out(client: FlaskClient, location: str, delivery: str) -> str:
 
 
 def sessions(client: FlaskClient) -> int:
-    with core_of(client.application).engine.connect() as connection:
+    with core_of(client.application).database.engine.connect() as connection:
         return int(connection.execute(text("SELECT count(*) FROM session")).scalar_one())
 
 

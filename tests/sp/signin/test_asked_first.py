@@ -39,7 +39,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for app in made:
-        core_of(app).engine.dispose()
+        core_of(app).database.engine.dispose()
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ def test_one_answer_opens_one_session(app: Flask, client: FlaskClient) -> None:
         client.set_cookie(cookie.key, cookie.value)
     answer(client, question)
     assert who(client) is None
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM session")).scalar_one() == 1
 
 
@@ -289,7 +289,7 @@ def test_a_key_that_is_withdrawn_while_the_question_is_open_vouches_for_nobody(a
 
 def test_question_and_refusal_stand_in_the_activity_log(app: Flask, client: FlaskClient) -> None:
     answer(client, restarted(client), NOT_ME)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = connection.execute(select(Activity.event, Activity.code).order_by(Activity.id)).all()
     assert [tuple(row) for row in rows] == [("restart", None), ("held", None), ("refused", "unsolicited")]
 
@@ -323,7 +323,7 @@ def put_back(client: FlaskClient, kept: dict[str, str]) -> None:
 
 
 def count_sessions(app: Flask) -> int:
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         return int(connection.execute(text("SELECT count(*) FROM session")).scalar_one())
 
 
@@ -360,7 +360,7 @@ def test_attack_a_held_token_is_sent_again_after_redis_has_forgotten_its_answer(
     answer(client, question)
     assert who(client) is None
     assert count_sessions(app) == 1
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()
 
 
 def test_attack_a_question_is_shown_again_and_again_to_keep_it_open(

@@ -24,7 +24,7 @@ def test_attack_a_sign_in_that_is_under_way_with_the_old_password_opens_nothing(
     core.people.create_administrator(CAROL.email, NEW)
     with pytest.raises(PasswordChanged):
         core.sign_in.with_password(proven, Opening(Visitor(), "LATE"))
-    with core.engine.connect() as connection:
+    with core.database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM session")).scalar_one() == 0
 
 
@@ -47,7 +47,7 @@ def test_a_new_password_ends_the_sessions_of_the_old_one_and_leaves_those_of_pro
     assert proven is not None
     opened = core.sign_in.with_password(proven, Opening(Visitor(), "FIRST"))
     at_provider = NewSession.generate()
-    with core.engine.execution_options(write=True).begin() as connection:
+    with core.database.engine.execution_options(write=True).begin() as connection:
         now = connection.execute(text("SELECT max(created_at) FROM session")).scalar_one()
         core.sessions.open(connection, at_provider, Origin(proven.person.id, provider="corporate"), now=now)
     core.people.create_administrator(CAROL.email, NEW)
@@ -62,7 +62,7 @@ def test_attack_a_renewed_hash_of_the_old_password_does_not_replace_the_new_pass
     core = core_of(gateway())
     core.people.create_administrator(CAROL.email, CAROL.password)
     weak = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(CAROL.password)
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET password_hash = :weak"), {"weak": weak})
         row = connection.execute(text("SELECT id, password_hash FROM account")).one()
     core.people.create_administrator(CAROL.email, NEW)
@@ -75,7 +75,7 @@ def test_a_renewed_hash_opens_a_session_too(gateway: MakeGateway) -> None:
     core = core_of(gateway())
     core.people.create_administrator(CAROL.email, CAROL.password)
     weak = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1).hash(CAROL.password)
-    with core.engine.begin() as connection:
+    with core.database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET password_hash = :weak"), {"weak": weak})
     proven = core.people.authenticate(CAROL.email, CAROL.password)
     assert proven is not None

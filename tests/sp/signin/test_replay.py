@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import Connection, Engine, create_engine, event, select, text
+from sqlalchemy import Connection, create_engine, event, select, text
 
 from shared import schema
 from shared.errors import StoreUnavailable, TokenReplayed
+from sp.database.access import Database
 from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
 from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up
@@ -29,26 +30,25 @@ TRACE = Trace(session_hash=b"s" * 32, pending_hash=b"p" * 32, return_path="/cour
 class Ledger:
     """A replay cache with its database, as a worker has them."""
 
-    def __init__(self, engine: Engine, cache: ReplayCache, server: Server | None = None) -> None:
-        self.engine, self.cache, self.server = engine, cache, server
+    def __init__(self, database: Database, cache: ReplayCache, server: Server | None = None) -> None:
+        self.database, self.cache, self.server = database, cache, server
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        with self.engine.execution_options(write=True).begin() as connection:
+        with self.database.writing() as connection:
             yield connection
 
     def spending(
         self, key: bytes, trace: Trace = TRACE, until: int | None = None
     ) -> AbstractContextManager[Connection]:
-        writing = self.engine.execution_options(write=True)
-        return self.cache.spending(writing, key, until or int(time.time()) + SOON, trace)
+        return self.cache.spending(self.database, key, until or int(time.time()) + SOON, trace)
 
     def spend(self, key: bytes, trace: Trace = TRACE, until: int | None = None) -> None:
         with self.spending(key, trace, until):
             pass
 
     def trace(self, key: bytes) -> Trace | None:
-        return self.cache.trace(self.engine, key)
+        return self.cache.trace(self.database, key)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
@@ -64,8 +64,8 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
         server, environ = redis_server, {"SP_REPLAY_URL": redis_server.url}
     core = core_of(make_gateway(tmp_path, None, **environ))
     assert isinstance(core.replay, RedisReplayCache if request.param == "redis" else SqlReplayCache)
-    yield Ledger(core.engine, core.replay, server)
-    core.engine.dispose()
+    yield Ledger(core.database, core.replay, server)
+    core.database.engine.dispose()
 
 
 def new_key() -> bytes:
@@ -170,7 +170,7 @@ def test_a_spent_token_stays_spent_when_the_store_is_killed_and_started_again(le
             ledger.spend(new_key())
     finally:
         ledger.server.start()
-    ledger.engine.dispose()
+    ledger.database.engine.dispose()
     for key in keys:
         with pytest.raises(TokenReplayed):
             ledger.spend(key)
@@ -208,7 +208,7 @@ def test_rows_live_exactly_until_their_second_and_go_a_hundred_at_a_time(ledger:
 
 @pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
 def test_sqlite_keeps_the_last_commits_through_a_power_cut(ledger: Ledger) -> None:
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2  # FULL
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
@@ -222,7 +222,7 @@ def in_redis(redis_server: Redis, tmp_path: Path) -> Iterator[Callable[..., Ledg
     engine = schema.prepare_engine(create_engine(f"sqlite:///{tmp_path / 'empty.sqlite3'}"))
 
     def make(url: str = redis_server.url, clock: Callable[[], float] = time.time) -> Ledger:
-        return Ledger(engine, RedisReplayCache(url, clock=clock), redis_server)
+        return Ledger(Database(engine), RedisReplayCache(url, clock=clock), redis_server)
 
     yield make
     engine.dispose()
@@ -271,7 +271,7 @@ def test_a_failure_of_one_request_never_forgets_what_another_has_spent_since(
 ) -> None:
     """Its DELETE may wait in the queue of a Redis that hangs, and arrive after another request's SET."""
     ledger, key = in_redis(), new_key()
-    other = Ledger(create_engine("sqlite://"), RedisReplayCache(redis_server.url))
+    other = Ledger(Database(create_engine("sqlite://")), RedisReplayCache(redis_server.url))
 
     def fail_late() -> None:
         with ledger.spending(key, Trace()):
@@ -292,10 +292,10 @@ def test_a_commit_whose_outcome_is_unknown_leaves_the_token_spent(in_redis: Call
     def break_off(_connection: Connection) -> None:
         raise OSError("the connection broke")
 
-    event.listen(ledger.engine, "commit", break_off)
+    event.listen(ledger.database.engine, "commit", break_off)
     with pytest.raises(OSError, match="broke"):
         ledger.spend(key)
-    event.remove(ledger.engine, "commit", break_off)
+    event.remove(ledger.database.engine, "commit", break_off)
     with pytest.raises(TokenReplayed):
         ledger.spend(key)
 
@@ -311,7 +311,7 @@ def test_redis_is_asked_before_the_transaction_begins_and_after_it_has_ended(in_
 
     ledger.cache._redis.execute_command = note  # type: ignore[attr-defined]
     for name in ("begin", "commit", "rollback"):
-        event.listen(ledger.engine, name, lambda _connection, name=name: order.append(name))
+        event.listen(ledger.database.engine, name, lambda _connection, name=name: order.append(name))
     ledger.spend(key)
     with pytest.raises(LookupError), ledger.spending(new_key()):
         raise LookupError

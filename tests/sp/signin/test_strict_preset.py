@@ -51,7 +51,7 @@ def test_a_token_that_nobody_asked_for_is_spent_and_the_browser_signs_in_by_aski
     again = bring(client, unasked)
     assert urlsplit(again).path == "/sso/start/bank"
     assert not is_signed_in(client)
-    with core_of(client.application).engine.connect() as connection:
+    with core_of(client.application).database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM spent_token")).scalar() == 1
         assert connection.execute(text("SELECT count(*) FROM session")).scalar() == 0
     location = client.get(again).location

@@ -52,8 +52,8 @@ def app(gateway: MakeGateway, clock: Clock) -> Flask:
     app = gateway(ONE)
     core = core_of(app)
     core.people.create_administrator(CAROL.email, CAROL.password)
-    throttle = make_throttle(core.engine, clock)
-    housekeeping = Housekeeping(core.engine, core.sessions, throttle.storage, core.config.activity_days)
+    throttle = make_throttle(core.database, clock)
+    housekeeping = Housekeeping(core.database, core.sessions, throttle.storage, core.config.activity_days)
     app.extensions["lychgate"] = replace(
         core, local_sign_in=replace(core.local_sign_in, throttle=throttle), housekeeping=housekeeping
     )
@@ -84,7 +84,7 @@ class Browser:
 
 def count(app: Flask, **where: Any) -> int:
     condition = " AND ".join(f"{name} = :{name}" for name in where)
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         query = text(f"SELECT count(*) FROM activity WHERE {condition}")  # noqa: S608  names from this file
         return int(connection.execute(query, where).scalar_one())
 
@@ -120,20 +120,20 @@ def test_the_e_mail_address_is_read_without_case_and_spaces(app: Flask) -> None:
 @pytest.mark.parametrize("typed", [{"email": ""}, {"password": ""}, {"email": "x" * 300}, {"password": "x" * 2000}])
 def test_a_form_that_is_not_filled_in_counts_as_no_attempt(typed: dict[str, str], app: Flask) -> None:
     assert Browser(app).sign_in(**typed).status_code == 400
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM counter")).scalar() == 0
 
 
 def test_a_wrong_password_is_one_line_in_the_activity_log_without_the_password(app: Flask) -> None:
     assert Browser(app).wrong() == 401
     assert count(app, event="refused", code="wrong_password", email=CAROL.email) == 1
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert "not the password" not in repr(connection.execute(text("SELECT * FROM activity")).all())
 
 
 def test_a_password_that_was_typed_as_the_address_is_not_written_down(app: Flask) -> None:
     Browser(app).sign_in(CAROL.password, "x")
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = repr(connection.execute(text("SELECT * FROM activity")).all())
     assert "refused" in rows
     assert CAROL.password not in rows
@@ -168,7 +168,7 @@ def test_without_providers_the_local_form_is_the_sign_in_page(gateway: MakeGatew
 
 
 def test_it_works_with_providers_that_cannot_be_read(app: Flask) -> None:
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE provider SET settings = '{broken'"))
     assert forms_of(app.test_client().get("/login"))
     assert Browser(app).sign_in().status_code == 303
@@ -187,7 +187,7 @@ def test_it_works_without_redis(app: Flask, gateway: MakeGateway) -> None:
 
 def test_a_database_that_is_down_is_said_and_not_a_trace(app: Flask) -> None:
     browser = Browser(app)
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE counter RENAME TO lost"))
     response = browser.sign_in()
     assert response.status_code == 303
@@ -198,7 +198,7 @@ def test_a_database_that_is_down_is_said_and_not_a_trace(app: Flask) -> None:
 def test_the_page_that_says_so_does_not_lead_a_signed_in_browser_to_itself(app: Flask) -> None:
     browser = Browser(app)
     browser.sign_in()
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE session RENAME TO lost"))
     page = browser.client.get("/access/jwt/error?code=store_unavailable", **browser.options)
     assert page.status_code == 503
@@ -295,7 +295,7 @@ def test_attack_attempts_beyond_the_limit_write_no_counter(app: Flask) -> None:
 
 
 def _counters(app: Flask) -> list[tuple[str, int]]:
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         return [tuple(row) for row in connection.execute(text("SELECT key, count FROM counter ORDER BY key"))]
 
 
@@ -350,7 +350,7 @@ def test_under_https_the_device_cookie_is_bound_to_the_host(gateway: MakeGateway
 def test_the_right_password_takes_nothing_from_the_account_nor_from_the_address(app: Flask) -> None:
     for _ in range(3):
         assert Browser(app).sign_in().status_code == 303
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert not connection.execute(text("SELECT sum(count) FROM counter")).scalar()
 
 
@@ -405,7 +405,7 @@ def test_counters_that_ran_out_are_forgotten(app: Flask, clock: Clock) -> None:
     clock.ahead = timedelta(hours=1)
     Browser(app, "198.51.100.7").wrong()
     assert core_of(app).housekeeping.clean_up()
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM counter")).scalar() == 2  # those of the last attempt
 
 

@@ -67,7 +67,7 @@ class Gate:
 
     @property
     def engine(self) -> Engine:
-        return self.core.engine
+        return self.core.database.engine
 
     def claims(self, **claims: Any) -> Claims:
         """Return the claims of a good token for Alice; None leaves one out."""

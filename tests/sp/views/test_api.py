@@ -67,7 +67,7 @@ def userinfo(client: FlaskClient, authorization: str | None) -> Any:
 
 def count(app: Flask, table: str, **where: Any) -> int:
     condition = " AND ".join(f"{column} = :{column}" for column in where) or "1 = 1"
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         query = text(f"SELECT count(*) FROM {table} WHERE {condition}")  # noqa: S608  names from this file
         return int(connection.execute(query, where).scalar_one())
 
@@ -103,7 +103,7 @@ def test_the_access_token_is_opaque_and_kept_as_a_hash_only(app: Flask, client: 
     granted = access_token(client)
     assert "." not in granted
     assert len(granted) == 43
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         rows = repr(connection.execute(text("SELECT * FROM session")).all())
     assert granted not in rows
 

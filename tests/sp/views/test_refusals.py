@@ -41,7 +41,7 @@ def app(tmp_path: Path) -> Iterator[Flask]:
     partner = {**SETTINGS, "keys": [PARTNER_KEY], "auto_create": True}
     app = make_gateway(tmp_path, {"corporate": SETTINGS, "partner": partner})
     yield app
-    core_of(app).engine.dispose()
+    core_of(app).database.engine.dispose()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def send(client: FlaskClient, jwt: str, provider: str = "corporate") -> TestResp
 def logged(app: Flask, response: TestResponse) -> Row[Any]:
     """Return the one line of the refusal, found by the reference that the browser or the client was given."""
     reference = response.json["reference"] if response.json else response.location.split("reference=")[1]
-    with core_of(app).engine.connect() as connection:
+    with core_of(app).database.engine.connect() as connection:
         return connection.execute(select(Activity.__table__).where(Activity.reference == reference)).one()
 
 
@@ -144,7 +144,7 @@ def test_a_sign_out_is_logged_with_the_provider_that_signed_it(app: Flask, clien
 
 
 def test_a_database_that_fails_under_way_is_logged_with_the_provider(app: Flask, client: FlaskClient) -> None:
-    with core_of(app).engine.begin() as connection:
+    with core_of(app).database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE spent_token RENAME TO elsewhere"))
     person = claims()
     known = {"email": EMAIL, "subject": "a-1", "token_key": key_of(person)}

@@ -1,0 +1,50 @@
+"""The one way to the gateway's tables: transactions that read or write, with one answer to every failure.
+
+A store that cannot be reached denies access, so each failure of the database becomes StoreUnavailable here, and no
+store translates it again. A row that is already there (IntegrityError) is an answer, not a failure: its caller decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from shared.errors import StoreUnavailable
+
+
+class Database:
+    """Gives out connections. `engine` is for work on the database as a whole: migrations, health, clocks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writing = engine.execution_options(write=True)  # on SQLite: lock at the beginning, not at the first write
+
+    @property
+    def dialect(self) -> str:
+        """Return "sqlite" or "postgresql"."""
+        return self.engine.dialect.name
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that only reads, and on SQLite waits for no writer. Raises StoreUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction, committed at the end and rolled back by any exception. Raises StoreUnavailable."""
+        with _translated(), self._writing.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
