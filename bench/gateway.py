@@ -25,6 +25,7 @@ from sp import config as settings
 from sp import create_app
 from sp.activity.record import Visitor
 from sp.gateway import Gateway
+from sp.signin.opening import Opening
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -84,7 +85,7 @@ def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
     email, password = "carol@example.com", secrets.token_urlsafe(12)
     core.people.create_administrator(email, password)
     proven = core.people.authenticate(email, password)
-    signed_in = core.sign_in.with_password(proven, Visitor(), reference="BENCH", return_path="/")
+    signed_in = core.sign_in.with_password(proven, Opening(Visitor(), "BENCH"))
     return signed_in.secret, Gateway(_application, own), lambda: count
 
 

@@ -26,6 +26,7 @@ class Rejection(Exception):
         # The detail may quote a token or a URL, which must not begin a new line in a log.
         self.claim = claim and _one_line(claim)
         self.detail = _one_line(detail or self.explanation)
+        self.attempt: object | None = None  # what the program knew when it rejected, for its log
         super().__init__(f"{self.code}: {self.detail}")
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Blueprint, Flask, Response, g, jsonify, make_response, render_template, request
+from flask import Blueprint, Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from secure import Secure
@@ -48,12 +49,16 @@ _IN_OUR_WORDS = {
 log = logging.getLogger("lychgate")
 
 
-def install(app: Flask, *, prefix: str, https: bool, role: str = "") -> None:
+def install(
+    app: Flask, *, prefix: str, https: bool, role: str = "", wants_json: Callable[[], bool] | None = None
+) -> None:
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
+    *wants_json* tells whether errors of the current request are answered in JSON; without it, its Accept does.
     """
     app.register_blueprint(_ui(prefix))
+    app.extensions["wants_json"] = wants_json or prefers_json
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals["site_role"] = role
     app.jinja_env.filters.update(moment=moment, device=device_name)
@@ -97,6 +102,12 @@ def prefers_json() -> bool:
 def _prefers_json(accept: str) -> bool:
     accepted = parse_accept_header(accept, MIMEAccept)
     return accepted["application/json"] > accepted["text/html"]
+
+
+def answers_json() -> bool:
+    """Tell whether errors of this request are answered in JSON: as the application decides, or as the request asks."""
+    decide: Callable[[], bool] = current_app.extensions["wants_json"]
+    return decide()
 
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
@@ -196,7 +207,7 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 
 
 def _problem(status: int, code: str, title: str, text: str | None, reference: str | None) -> ResponseReturnValue:
-    if g.get("wants_json", prefers_json()):
+    if answers_json():
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status
     return page("ui/problem.html", status, title=title, text=text, reference=reference)

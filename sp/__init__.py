@@ -13,7 +13,6 @@ from shared.private_files import exposures
 from sp import config as settings
 from sp.app import create_app
 from sp.policy.rules import warnings
-from sp.signin.redis_replay import RedisReplayCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -46,9 +45,7 @@ def prepare(host: str, port: int) -> str:
 
 def _warn_of_clocks(core: Components) -> None:
     """Log each store whose clock differs from ours. /readyz reports a store that does not answer."""
-    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine)]
-    if isinstance(core.replay, RedisReplayCache):
-        ask.append(core.replay.clock_complaint)
+    ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine), core.replay.check]
     for complaint in ask:
         with suppress(schema.DatabaseError, StoreUnavailable):
             if said := complaint():

@@ -121,10 +121,10 @@ def _install_views(app: Flask, core: Components) -> None:
         denied,
         health,
         jwks,
-        logout_in,
         metrics,
         questions,
         refusals,
+        sign_out,
         sso,
     )
     from sp.views import (
@@ -133,10 +133,10 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views.people import install_login
 
     config = core.config
-    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway")
+    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
     pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
-    for module in (sso, questions, refusals, signin, api, health, jwks, logout_in, metrics, denied, *pages):
+    for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

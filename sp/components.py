@@ -1,11 +1,9 @@
-"""Build the gateway's components once per process, and give access to them."""
+"""Build the gateway's components once per process; `sp.current` gives access to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-from flask import current_app
 
 from shared import demo
 from shared.known_browsers import KnownBrowsers
@@ -37,7 +35,8 @@ from sp.signin.redis_replay import RedisReplayCache
 from sp.signin.replay import ReplayCache, SqlReplayCache
 from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
-from sp.signout.apply import SignOuts
+from sp.signout.incoming import SignOuts
+from sp.signout.outgoing import OwnSignOuts
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,7 @@ class Components:
     held: HeldTokens
     logbook: Logbook
     sign_outs: SignOuts
+    own_sign_outs: OwnSignOuts
     pending: PendingSignIns
     questions: Questions
     landings: Landings
@@ -77,10 +77,19 @@ def build(config: Config, database: Database) -> Components:
     vault = Vault(config.secret_keys)
     routes = Routes(config.prefix, config.external_url)
     providers = ProviderStore(database, vault, routes)
+    registry = ProviderRegistry(
+        providers,
+        vault,
+        copies=SqlKeyCopies(database, vault),
+        cache=config.session_cache,
+        jwks_max_stale=config.jwks_max_stale,
+        adjust=_demo_adjuster(config),
+    )
     replay: ReplayCache = RedisReplayCache(config.replay_url) if config.replay_url else SqlReplayCache(database.dialect)
     sessions = SessionStore(
         database, idle=config.session_idle, lifetime=config.session_lifetime, cache=config.session_cache
     )
+    finder = SessionFinder(database, idle=config.session_idle, lifetime=config.session_lifetime)
     throttle = make_throttle(database)
     housekeeping = Housekeeping(database, sessions, throttle.storage, config.activity_days)
     sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping)
@@ -93,24 +102,18 @@ def build(config: Config, database: Database) -> Components:
         vault=vault,
         routes=routes,
         provider_store=providers,
-        provider_editor=ProviderEditor(database, vault, routes),
-        provider_registry=ProviderRegistry(
-            providers,
-            vault,
-            copies=SqlKeyCopies(database, vault),
-            cache=config.session_cache,
-            jwks_max_stale=config.jwks_max_stale,
-            adjust=_demo_adjuster(config),
-        ),
+        provider_editor=ProviderEditor(database, vault, routes, changed=registry.forget),
+        provider_registry=registry,
         replay=replay,
         assertions=AssertionKeys(database, vault),
         sessions=sessions,
-        session_finder=SessionFinder(database, idle=config.session_idle, lifetime=config.session_lifetime),
+        session_finder=finder,
         provider_sessions=ProviderSessions(database, sessions),
         sign_in=sign_in,
         held=HeldTokens(database),
         logbook=logbook,
-        sign_outs=SignOuts(database, replay, sessions),
+        sign_outs=SignOuts(database, replay, sessions, registry, config.external_url),
+        own_sign_outs=OwnSignOuts(sessions, finder, registry, logbook, config.external_url),
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
@@ -120,12 +123,6 @@ def build(config: Config, database: Database) -> Components:
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),
     )
-
-
-def components() -> Components:
-    """Return the components of the current application."""
-    found: Components = current_app.extensions["lychgate"]
-    return found
 
 
 def _demo_adjuster(config: Config) -> Callable[[Provider], Provider]:

@@ -36,13 +36,14 @@ def ours() -> WSGIApplication:
     from sp import create_app
     from sp.activity.record import Visitor
     from sp.gateway import Gateway
+    from sp.signin.opening import Opening
 
     own = create_app()
     core = own.extensions["lychgate"]
     email, password = "carol@example.com", secrets.token_urlsafe(12)
     core.people.create_administrator(email, password)
     proven = core.people.authenticate(email, password)
-    signed_in = core.sign_in.with_password(proven, Visitor(), reference=secrets.token_hex(5), return_path="/")
+    signed_in = core.sign_in.with_password(proven, Opening(Visitor(), secrets.token_hex(5)))
     _show(f"sp_session={signed_in.secret}")
     return Gateway(unprotected(), own)
 

@@ -32,40 +32,34 @@ class Visitor:
     user_agent: str = ""
 
 
-def record(
-    connection: Connection,
-    *,
-    reference: str,
-    at: int,
-    event: str,
-    visitor: Visitor,
-    code: str | None = None,
-    provider: str | None = None,
-    subject: str | None = None,
-    email: str | None = None,
-    account_id: int | None = None,
-    detail: str | None = None,
-    token_key: bytes | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Line:
+    """One row of the log, as it is told. `at` is in seconds since 1970; `detail` may quote a token by mistake."""
+
+    reference: str
+    at: int
+    event: str
+    visitor: Visitor
+    code: str | None = None
+    provider: str | None = None
+    subject: str | None = None
+    email: str | None = None
+    account_id: int | None = None
+    detail: str | None = None
+    token_key: bytes | None = None
+
+
+def record(connection: Connection, line: Line) -> None:
     """Insert one row within the caller's transaction."""
-    counters.event(event, code)
-    connection.execute(
-        _RECORD,
-        {
-            "reference": reference,
-            "at": at,
-            "event": event,
-            "code": code,
-            "provider": provider,
-            "subject": subject,
-            "email": searched_as(email) if email else None,
-            "account_id": account_id,
-            "address": visitor.ip[:45],
-            "user_agent": visitor.user_agent[:200],
-            "detail": redact(detail)[:1000] if detail else None,
-            "token_key": token_key,
-        },
-    )
+    counters.event(line.event, line.code)
+    values = {name: value for name, value in vars(line).items() if name != "visitor"}
+    cleaned = {
+        "email": searched_as(line.email) if line.email else None,
+        "address": line.visitor.ip[:45],
+        "user_agent": line.visitor.user_agent[:200],
+        "detail": redact(line.detail)[:1000] if line.detail else None,
+    }
+    connection.execute(_RECORD, values | cleaned)
 
 
 def searched_as(email: str) -> str:

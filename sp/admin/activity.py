@@ -12,7 +12,7 @@ from shared.web import page
 from sp.activity import search as activity_log
 from sp.activity.record import WRONG_PASSWORD
 from sp.admin.guard import administrators_only
-from sp.components import components
+from sp.current import components
 from sp.events import REFUSED, WORDS
 
 views = Blueprint("activity", __name__)

@@ -12,7 +12,7 @@ from flask.typing import ResponseReturnValue
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
-from sp.components import components
+from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.provider import ProviderRefused
 
@@ -39,7 +39,6 @@ def add(name: str) -> ResponseReturnValue:
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        components().provider_registry.forget()
         if new.shown_once:
             return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
         flash("The key was added. Tokens signed with it are now accepted.")
@@ -61,7 +60,6 @@ def retire(name: str, fingerprint: str) -> ResponseReturnValue:
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        components().provider_registry.forget()
         flash("The key was retired. Tokens signed with it are now rejected.")
     return _back(name)
 
@@ -74,7 +72,6 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
     except ManagedByFile:
         flash(MANAGED, "warning")
     else:
-        components().provider_registry.forget()
         flash("Sign-out tokens are now signed with this key.")
     return _back(name)
 

@@ -13,8 +13,8 @@ from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ProviderForm
-from sp.admin.settings import CHANGES_ON_FRONT, return_url
-from sp.components import components
+from sp.admin.settings import CHANGES_ON_FRONT
+from sp.current import components
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS
@@ -51,7 +51,6 @@ def create() -> ResponseReturnValue:
         )
     except ProviderRefused as error:
         return _new_page(form, form.attach(error.mistakes), 400)
-    components().provider_registry.forget()
     if known := components().people.known_at(provider.name):
         accounts = "One account has an ID" if known == 1 else f"{known} accounts have IDs"
         flash(
@@ -94,7 +93,6 @@ def save(name: str) -> ResponseReturnValue:
         return provider_page(error.stored, form, status=409, conflict=_latest_change(error.stored))
     except ManagedByFile:
         return provider_page(stored, ProviderForm.of(stored.provider), status=409)
-    components().provider_registry.forget()
     flash(f"The settings of {provider.title} were saved.")
     return redirect(url_for("provider.show", name=provider.name), 303)
 
@@ -144,7 +142,6 @@ def remove(name: str) -> ResponseReturnValue:
             open_sessions=components().provider_sessions.count(provider.name),
         )
     components().provider_editor.remove(provider.name, actor=administrator().email)
-    components().provider_registry.forget()
     flash(f"The provider {provider.title} was removed.")
     return redirect(url_for("settings.index"), 303)
 
@@ -178,7 +175,7 @@ def provider_page(
         keys=keys,
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
-        return_url=return_url(stored.provider),
+        return_url=stored.provider.token_url(components().routes),
         changes=audit.recent(components().database, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=GROUPS,
         hints=HINTS,
@@ -209,7 +206,6 @@ def _switch(name: str, enabled: bool) -> ResponseReturnValue:
     except ProviderRefused:
         flash("The stored settings of this provider are invalid. Correct and save them first.", "warning")
     else:
-        components().provider_registry.forget()
         flash(f"{provider.title} is {'enabled' if enabled else 'disabled'}.")
     return redirect(url_for("provider.show", name=name), 303)
 

@@ -10,8 +10,7 @@ from shared.web import page
 from sp.activity import audit
 from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrators_only
-from sp.components import components
-from sp.providers.provider import Provider
+from sp.current import components
 
 views = Blueprint("settings", __name__)
 administrators_only(views)
@@ -26,7 +25,7 @@ def index() -> ResponseReturnValue:
     editor = components().provider_editor
     everyone = components().provider_store.load()
     providers = [
-        (stored, return_url(stored.provider), keys, provider_warnings.of_one(stored, keys))
+        (stored, stored.provider.token_url(components().routes), keys, provider_warnings.of_one(stored, keys))
         for stored in everyone
         for keys in [editor.judge_keys(stored)]
     ]
@@ -48,11 +47,3 @@ def changes() -> ResponseReturnValue:
     found = audit.recent(components().database, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)
     older = found[CHANGES_ON_PAGE - 1].id if len(found) > CHANGES_ON_PAGE else None
     return page("sp/settings/changes.html", changes=found[:CHANGES_ON_PAGE], subject=subject, older=older)
-
-
-def return_url(provider: Provider) -> str:
-    """Return the "Return URL" to enter at the identity provider: where it sends people."""
-    config = components().config
-    name = "" if provider.default else f"/{provider.name}"
-    path = "/access/jwt" if provider.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
-    return f"{config.external_url}{config.prefix}{path}{name}"

@@ -12,7 +12,7 @@ from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import find
-from sp.components import components
+from sp.current import components
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
 from sp.redirects import add_query
@@ -73,5 +73,4 @@ def inspect(name: str) -> ResponseReturnValue:
 
 def _present(name: str) -> Trusted:
     """Return the current provider from the database: a trial tests the settings that were just saved."""
-    components().provider_registry.forget()
-    return components().provider_registry.find(find(name).provider.name)
+    return components().provider_registry.find_now(find(name).provider.name)

@@ -13,7 +13,7 @@ from sp.accounts.search import PersonDetail
 from sp.activity import audit
 from sp.activity import search as activity_log
 from sp.admin.guard import administrator, administrators_only
-from sp.components import components
+from sp.current import components
 from sp.events import WORDS
 
 views = Blueprint("users", __name__)

@@ -15,11 +15,10 @@ from shared.cli_output import as_json, fail, print_json, read_password, say
 from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.components import components
 from sp.config import Config
+from sp.current import components
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.providers.registry import Trusted
-from sp.signin.replay import token_key
 from sp.signin.verification import verify
 
 MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped", "advice": "advice "}
@@ -105,8 +104,7 @@ def _token_in(text: str, parameter: str) -> str:
 def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
     """Tell whether a good token was used before, without using it."""
     try:
-        claims = verify(token, trusted.provider, keys, now).claims
-        trace = components().sign_in.trace(token_key(trusted.provider.name, claims.token_id or ""))
+        trace = components().sign_in.trace(verify(token, trusted.provider, keys, now).token_key)
     except Rejection as rejection:
         return Finding("unspent", "failed", rejection.detail, rejection.remedy, rejection.code)
     if trace is None:

@@ -9,7 +9,7 @@ import click
 from flask.cli import AppGroup, with_appcontext
 
 from shared.cli_output import as_json, fail, print_json, print_table, say
-from sp.components import components
+from sp.current import components
 from sp.policy.explain import explain as explanation_of
 from sp.policy.rules import warnings
 from sp.routes import Routes

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from shared.cli_output import as_json, fail, print_json, print_table, say
 from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.components import components
+from sp.current import components
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, StoredProvider
 from sp.providers.risks import risks_of

@@ -13,7 +13,7 @@ from shared.errors import Rejection
 from shared.passwords import PasswordRefused
 from sp.accounts.manage import AccountSummary, ControlledByProviders
 from sp.accounts.rows import KnownAs
-from sp.components import components
+from sp.current import components
 from sp.signin.verification import is_plain_email
 
 users = AppGroup("users", help="Accounts of the gateway.")

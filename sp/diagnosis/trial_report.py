@@ -17,7 +17,8 @@ from sp.diagnosis import near_misses
 from sp.diagnosis.inspector import Finding, inspect
 from sp.diagnosis.matching import match_fields, unmatched_claims
 from sp.providers.registry import Trusted
-from sp.signin.verification import Verified, check_nonce, verify
+from sp.signin.attempt import verify_with_keys
+from sp.signin.verification import Verified, check_nonce
 
 
 def examine(
@@ -102,12 +103,8 @@ def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verifi
     """Return the token verified as at a sign-in, or None; and the keys that were tried, if there were any."""
     tried: list[KeySet] = []
 
-    def attempt(keys: KeySet) -> Verified:
-        tried.append(keys)
-        return verify(unverified_token, trusted.provider, keys, now)
-
     try:
-        verified = trusted.with_keys(unverified_token, attempt)
+        verified = verify_with_keys(unverified_token, trusted, now, note=tried.append)
     except Rejection:
         return None, tried[-1] if tried else None
     return verified, tried[-1]

@@ -26,7 +26,8 @@ from sp.database.models import Trial
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
-from sp.signin.replay import ReplayCache, Trace, token_key
+from sp.signin.pending import Pending
+from sp.signin.replay import ReplayCache, Trace
 from sp.signin.verification import Verified, acceptable_until
 
 KEPT = 86400  # seconds for which a report is available
@@ -46,16 +47,6 @@ class Tried:
     report: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Ticket:
-    """A running trial: its id, who began it, when, and the nonce that the token should contain."""
-
-    id: str
-    account_id: int
-    started_at: int
-    nonce: str
-
-
 class Trials:
     """Validates the tokens of trials and keeps the reports for a day."""
 
@@ -64,23 +55,23 @@ class Trials:
         self._replay, self._seat_limit = replay_cache, seat_limit
 
     def conclude(
-        self, ticket: Ticket, unverified_token: str, trusted: Trusted, visitor: Visitor, *, reference: str
+        self, pending: Pending, unverified_token: str, trusted: Trusted, visitor: Visitor, *, reference: str
     ) -> None:
         """Validate the token of a trial, spend it if it is valid, and keep the report. Raises StoreUnavailable."""
-        if self.find(ticket.id, ticket.account_id) is not None:
+        if self.find(pending.trial, pending.trial_by) is not None:
             return  # the same form was sent twice: the first report is the true one
-        verified, report = examine(unverified_token, trusted, ticket.nonce, time_now())
+        verified, report = examine(unverified_token, trusted, pending.nonce, time_now())
         provider = trusted.provider.name
         try:
             if verified is not None and report["outcome"] is None:
                 with self._spending(verified, trusted.provider) as connection:
                     report["outcome"] = self._rehearse(connection, verified, trusted)
-                    self._file(connection, ticket, provider, report, visitor, reference)
+                    self._file(connection, pending, provider, report, visitor, reference)
                 return
         except TokenReplayed as rejection:
             report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
         with self._database.writing() as connection:
-            self._file(connection, ticket, provider, report, visitor, reference)
+            self._file(connection, pending, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
         """Return the report on a token that an administrator pasted. The token is not spent, stored or logged."""
@@ -90,12 +81,12 @@ class Trials:
         shown: dict[str, Any] = storable(report)
         return shown
 
-    def fail(self, ticket: Ticket, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
+    def fail(self, pending: Pending, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
         """Store the report of a trial that got no token, or got one in a way that is not allowed."""
         report = report_without_token(rejection)
-        if self.find(ticket.id, ticket.account_id) is None:
+        if self.find(pending.trial, pending.trial_by) is None:
             with self._database.writing() as connection:
-                self._file(connection, ticket, provider, report, visitor, reference)
+                self._file(connection, pending, provider, report, visitor, reference)
 
     def find(self, trial_id: str, account_id: int) -> Tried | None:
         """Return the trial, if this administrator started it."""
@@ -105,13 +96,12 @@ class Trials:
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
 
     def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
-        key = token_key(provider.name, verified.claims.token_id or "")
-        return self._replay.spending(self._database, key, acceptable_until(verified.claims, provider), Trace())
+        until = acceptable_until(verified.claims, provider)
+        return self._replay.spending(self._database, verified.token_key, until, Trace())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in with the token would do, without spending it."""
-        key = token_key(trusted.provider.name, verified.claims.token_id or "")
-        if self._replay.trace(self._database, key) is not None:
+        if self._replay.trace(self._database, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
         with self._database.reading() as connection:
@@ -150,7 +140,7 @@ class Trials:
     def _file(
         self,
         connection: Connection,
-        ticket: Ticket,
+        pending: Pending,
         provider: str,
         report: dict[str, Any],
         visitor: Visitor,
@@ -158,17 +148,17 @@ class Trials:
     ) -> None:
         """Store the report and its log line, unless they exist. A rollback undoes only these: the token stays spent."""
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
-            self._keep(connection, ticket, provider, report)
-            self._note(connection, ticket, provider, report, visitor, reference)
+            self._keep(connection, pending, provider, report)
+            self._note(connection, pending, provider, report, visitor, reference)
 
-    def _keep(self, connection: Connection, ticket: Ticket, provider: str, report: dict[str, Any]) -> None:
+    def _keep(self, connection: Connection, pending: Pending, provider: str, report: dict[str, Any]) -> None:
         old = select(_trial.c.id).where(_trial.c.started_at < int(time_now()) - KEPT).limit(CLEAN_UP_ROWS)
         connection.execute(delete(_trial).where(_trial.c.id.in_(old)))
         values = {
-            "id": ticket.id,
+            "id": pending.trial,
             "provider": provider,
-            "account_id": ticket.account_id,
-            "started_at": ticket.started_at,
+            "account_id": pending.trial_by,
+            "started_at": pending.started_at,
             "report": storable(report),
         }
         connection.execute(insert(_trial), values)
@@ -176,7 +166,7 @@ class Trials:
     def _note(
         self,
         connection: Connection,
-        ticket: Ticket,
+        pending: Pending,
         provider: str,
         report: Mapping[str, Any],
         visitor: Visitor,
@@ -186,14 +176,16 @@ class Trials:
         person = outcome.get("person") or {}
         activity.record(
             connection,
-            reference=reference,
-            at=int(utc_now().timestamp()),
-            event=activity.TRIAL,
-            visitor=visitor,
-            code=outcome.get("code"),
-            provider=provider,
-            subject=person.get("id"),
-            email=person.get("email"),
-            account_id=None,
-            detail=f"a trial, begun by the account {ticket.account_id}: nothing was opened or changed",
+            activity.Line(
+                reference=reference,
+                at=int(utc_now().timestamp()),
+                event=activity.TRIAL,
+                visitor=visitor,
+                code=outcome.get("code"),
+                provider=provider,
+                subject=person.get("id"),
+                email=person.get("email"),
+                account_id=None,
+                detail=f"a trial, begun by the account {pending.trial_by}: nothing was opened or changed",
+            ),
         )

@@ -7,7 +7,7 @@ changed in that file only. Keys are encrypted here. A generated key is returned 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -42,13 +42,15 @@ class ChangedMeanwhile(Exception):
 class ProviderEditor:
     """Creates, changes and removes providers for *actor*, who is named in the audit trail.
 
-    *vault* encrypts their keys; *own* are the gateway's URLs.
+    *vault* encrypts their keys; *own* are the gateway's URLs. *changed* is called after each commit, so that this
+    process uses the change at once.
     """
 
-    def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
+    def __init__(self, database: Database, vault: Vault, own: Routes, changed: Callable[[], None]) -> None:
         self._database = database
         self._vault = vault
         self._own = own
+        self._changed = changed
         self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
 
     def find(self, name: str) -> StoredProvider:
@@ -83,6 +85,7 @@ class ProviderEditor:
             rows.bump_revision(connection)
             detail = changes.created(provider, [key.key.fingerprint] if key else [])
             audit.record(connection, actor, "provider created", name, detail)
+        self._changed()
         return provider, key.shown_once if key else ""
 
     def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
@@ -180,7 +183,7 @@ class ProviderEditor:
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
-        """A transaction that locks the provider against other changes and ends with a new revision."""
+        """A transaction that locks the provider against other changes, ends with a new revision, and tells of it."""
         with self._database.writing() as connection:
             stored = _known(rows.load_one(connection, name, lock=True), name)
             if stored.managed_by_file:
@@ -189,6 +192,7 @@ class ProviderEditor:
                 raise ChangedMeanwhile(stored)
             yield connection, stored
             rows.bump_revision(connection)
+        self._changed()
 
     def _check_default(self, connection: Connection, provider: Provider, mistakes: dict[str, str]) -> None:
         if provider.default and (why := rows.default_of_the_file(rows.load_all(connection), provider)):

@@ -90,6 +90,12 @@ class Provider:
         """Every claim that may contain the e-mail address, including `email` itself."""
         return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
 
+    def token_url(self, routes: Routes) -> str:
+        """Return the URL here that receives this provider's tokens. The seeds call it the Return URL."""
+        name = "" if self.default else f"/{self.name}"
+        path = "/access/jwt" if self.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
+        return f"{routes.origin}{routes.prefix}{path}{name}"
+
     def as_settings(self) -> dict[str, Any]:
         """Return the settings under their contract names; `parse_provider` of it gives this provider again."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}

@@ -10,16 +10,19 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid
 from shared.keys import KeyRefused, KeySet, TokenKey, load_key
 from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
-from sp.providers.apply import ProviderStore, StoredProvider
 from sp.providers.jwks_client import KeyCopies, KeyEndpoint
 from sp.providers.patience import Patience
 from sp.providers.provider import Provider
+
+if TYPE_CHECKING:
+    from sp.providers.apply import ProviderStore
+    from sp.providers.rows import StoredProvider
 
 Result = TypeVar("Result")
 log = logging.getLogger("lychgate")
@@ -125,6 +128,11 @@ class ProviderRegistry:
         if trusted is None:
             raise ProviderUnknown(f"the provider {name[:60]} does not exist")
         return trusted
+
+    def find_now(self, name: str) -> Trusted:
+        """Return the provider as `find` does, as it is in the database at this moment."""
+        self.forget()
+        return self.find(name)
 
     def forget(self) -> None:
         """Read the database at the next request, because this process made a change."""

@@ -12,7 +12,7 @@ import hashlib
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -101,6 +101,36 @@ class NewSession:
         return cls(secret, hash_id(secret), secrets.token_hex(8))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a session is opened for: whose it is, the browser or client, and its first page.
+
+    The rest is what the token of a provider said, and empty after a local sign-in.
+    """
+
+    account_id: int
+    ip: str = ""
+    user_agent: str = ""
+    return_path: str = "/"
+    provider: str | None = None
+    subject: str | None = None
+    provider_session: str | None = None
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+    def columns(self) -> dict[str, Any]:
+        """Return the columns of the session's row that hold it."""
+        return {
+            "account_id": self.account_id,
+            "provider": self.provider,
+            "subject": self.subject,
+            "provider_session": self.provider_session,
+            "claims": dict(self.claims),
+            "address": self.ip[:MAX_IP],
+            "user_agent": self.user_agent[:MAX_USER_AGENT],
+            "return_path": self.return_path,
+        }
+
+
 def hash_id(secret: str) -> bytes:
     """Return what is stored of a session id. A fast hash is enough: the id has 256 random bits."""
     return hashlib.sha256(secret.encode("ascii", "replace")).digest()
@@ -133,39 +163,22 @@ class SessionStore:
         self,
         connection: Connection,
         new: NewSession,
+        origin: Origin,
         *,
-        account_id: int,
         now: int,
         kind: str = BROWSER,
-        provider: str | None = None,
-        subject: str | None = None,
-        provider_session: str | None = None,
-        claims: Mapping[str, Any] | None = None,
-        ip: str = "",
-        user_agent: str = "",
-        return_path: str = "/",
         opened_with: NewSession | None = None,
     ) -> None:
         """Insert the session *new* within the caller's transaction; it ends with *opened_with*, if that is given."""
-        connection.execute(
-            _OPEN,
-            {
-                "id_hash": new.id_hash,
-                "public_id": new.public_id,
-                "kind": kind,
-                "account_id": account_id,
-                "provider": provider,
-                "subject": subject,
-                "provider_session": provider_session,
-                "claims": dict(claims or {}),
-                "created_at": now,
-                "expires_at": now + self.lifetime,
-                "address": ip[:MAX_IP],
-                "user_agent": user_agent[:MAX_USER_AGENT],
-                "return_path": return_path,
-                "opened_with": opened_with.id_hash if opened_with else None,
-            },
-        )
+        values = {
+            "id_hash": new.id_hash,
+            "public_id": new.public_id,
+            "kind": kind,
+            "created_at": now,
+            "expires_at": now + self.lifetime,
+            "opened_with": opened_with.id_hash if opened_with else None,
+        }
+        connection.execute(_OPEN, values | origin.columns())
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
         """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from shared.known_browsers import KnownBrowsers
 from shared.throttling import Throttle, TooManyAttempts
 from sp.accounts.manage import PasswordChanged, People
-from sp.activity.record import WRONG_PASSWORD, Visitor
+from sp.activity.record import WRONG_PASSWORD
 from sp.signin.logbook import Logbook
+from sp.signin.opening import Opening
 from sp.signin.transaction import SignedIn, SignIn
 from sp.signin.verification import is_plain_email
 
@@ -33,40 +34,30 @@ class LocalSignIn:
     sign_in: SignIn
     logbook: Logbook
 
-    def enter(
-        self,
-        email: str,
-        password: str,
-        visitor: Visitor,
-        *,
-        device: str | None,
-        reference: str,
-        return_path: str,
-        replacing: bytes | None = None,
-    ) -> SignedIn:
+    def enter(self, email: str, password: str, opening: Opening, *, device: str | None) -> SignedIn:
         """Open a session, or raise WrongPassword, TooManyAttempts or StoreUnavailable.
 
         *device* is the value of the browser's device cookie, believed or not.
         """
         try:
-            attempt = self.throttle.admit(email, visitor.ip, self.devices.known(device, email))
+            attempt = self.throttle.admit(email, opening.visitor.ip, self.devices.known(device, email))
         except TooManyAttempts as refusal:
-            refusal.reference = self._note(email, visitor, reference, refusal.detail, refusal.code)
+            refusal.reference = self._note(email, opening, refusal.detail, refusal.code)
             raise
         proven = self.people.authenticate(email, password)
         if proven is None:
             detail = "wrong password, or no active account of this address has one"
-            self._note(email, visitor, reference, detail, WRONG_PASSWORD)
+            self._note(email, opening, detail, WRONG_PASSWORD)
             raise WrongPassword
         attempt.succeeded()
         try:
-            return self.sign_in.with_password(
-                proven, visitor, reference=reference, return_path=return_path, replacing=replacing
-            )
+            return self.sign_in.with_password(proven, opening)
         except PasswordChanged as change:
-            self._note(email, visitor, reference, "the password was changed a moment ago", WRONG_PASSWORD)
+            self._note(email, opening, "the password was changed a moment ago", WRONG_PASSWORD)
             raise WrongPassword from change
 
-    def _note(self, email: str, visitor: Visitor, reference: str, detail: str, code: str) -> str:
+    def _note(self, email: str, opening: Opening, detail: str, code: str) -> str:
         typed = email if is_plain_email(email) else None
-        return self.logbook.note_local_refusal(typed, visitor, reference=reference, detail=detail, code=code)
+        return self.logbook.note_local_refusal(
+            typed, opening.visitor, reference=opening.reference, detail=detail, code=code
+        )

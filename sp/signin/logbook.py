@@ -25,9 +25,10 @@ from sp.activity.record import Visitor
 from sp.database.access import Database
 from sp.metrics_counters import counters
 from sp.sessions.store import Session
+from sp.signin.attempt import Attempt
 from sp.signin.cleanup import Housekeeping
-from sp.signin.verification import Verified
 
+NOTHING_KNOWN = Attempt()
 ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
 
 log = logging.getLogger("lychgate")
@@ -48,29 +49,17 @@ class Logbook:
         visitor: Visitor,
         *,
         reference: str,
-        provider: str | None = None,
-        verified: Verified | None = None,
-        key: bytes | None = None,
+        attempt: Attempt = NOTHING_KNOWN,
     ) -> str:
         """Write a refused token down, with what is known of it; return the reference that finds the line.
 
         That is *reference*, or the one of the line in which the refusal is counted.
         """
-        email = verified.claims.raw.get("email") if verified else None
-        subject = verified.claims.subject if verified else None
-        budget = self._senders if verified else self._strangers
-        found_by = self._refused(
-            budget,
-            visitor,
-            reference,
-            code=rejection.code,
-            provider=provider,
-            subject=subject[:MAX_SUBJECT] if subject else None,
-            email=email if isinstance(email, str) else None,
-            detail=rejection.detail,
-            token_key=key,
-        )
-        log.info("refused: %s, provider %s, reference %s: %s", rejection.code, provider, found_by, rejection.detail)
+        known = _known_of(attempt)
+        budget = self._senders if attempt.verified else self._strangers
+        found_by = self._refused(budget, visitor, reference, code=rejection.code, detail=rejection.detail, **known)
+        text = "refused: %s, provider %s, reference %s: %s"
+        log.info(text, rejection.code, known.get("provider"), found_by, rejection.detail)
         return found_by
 
     def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
@@ -85,13 +74,15 @@ class Logbook:
         with self._database.writing() as connection:
             activity.record(
                 connection,
-                reference=reference,
-                at=int(time_now()),
-                event=activity.SIGN_OUT,
-                visitor=visitor,
-                provider=session.provider,
-                email=session.email,
-                account_id=session.account_id,
+                activity.Line(
+                    reference=reference,
+                    at=int(time_now()),
+                    event=activity.SIGN_OUT,
+                    visitor=visitor,
+                    provider=session.provider,
+                    email=session.email,
+                    account_id=session.account_id,
+                ),
             )
 
     def flush(self) -> None:
@@ -115,7 +106,8 @@ class Logbook:
         try:
             with self._database.writing() as connection:
                 activity.record(
-                    connection, reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known
+                    connection,
+                    activity.Line(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
         except StoreUnavailable as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
@@ -123,6 +115,17 @@ class Logbook:
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._database.writing() as connection:
             folds.add(connection, counts)
+
+
+def _known_of(attempt: Attempt) -> dict[str, Any]:
+    """Return the columns of the line that say what is known of the token."""
+    known: dict[str, Any] = {"provider": attempt.provider.name if attempt.provider else None}
+    if attempt.verified is not None:
+        email, subject = attempt.verified.claims.raw.get("email"), attempt.verified.claims.subject
+        known["email"] = email if isinstance(email, str) else None
+        known["subject"] = subject[:MAX_SUBJECT] if subject else None
+        known["token_key"] = attempt.verified.token_key
+    return known
 
 
 def _size(

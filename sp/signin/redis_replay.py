@@ -35,6 +35,8 @@ _DELETE_IF_MINE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 class RedisReplayCache:
     """Implements `sp.signin.replay.ReplayCache`. *clock* is the one by which tokens run out: seconds since 1970."""
 
+    store = "Redis"
+
     def __init__(self, url: str, *, clock: Callable[[], float] = time_now) -> None:
         redis = self._library = load_extra("redis", "redis", "SP_REPLAY_URL")
         # No retry: after a broken connection it is unknown whether the first try has spent the token.
@@ -74,7 +76,7 @@ class RedisReplayCache:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreUnavailable("Redis holds something else under the name of a spent token") from error
 
-    def clock_complaint(self) -> str | None:
+    def check(self) -> str | None:
         """Return what to say of Redis' clock; None if it is right. Raises StoreUnavailable unless Redis answers."""
 
         def ask() -> float:

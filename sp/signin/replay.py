@@ -39,7 +39,9 @@ class Trace:
 
 
 class ReplayCache(Protocol):
-    """Spends tokens, each once, whatever the number of threads, workers and nodes."""
+    """Spends tokens, each once, whatever the number of threads, workers and nodes. *store* is the name for people."""
+
+    store: str
 
     def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
         """A transaction in which *key* is spent until then: atomically, and before anything else is written.
@@ -51,13 +53,8 @@ class ReplayCache(Protocol):
     def trace(self, database: Database, key: bytes) -> Trace | None:
         """Return what the token left when it was spent, or None if it is not remembered."""
 
-
-def token_key(provider: str, token_id: str) -> bytes:
-    """Return the 16 bytes by which a token is remembered: (provider, jti), never the token's text.
-
-    Padding, or the second form of an ECDSA signature, give one token another text; its jti stays.
-    """
-    return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
+    def check(self) -> str | None:
+        """Return what is wrong with the store's clock, or None. Raises StoreUnavailable unless the store answers."""
 
 
 def answer_key(key: bytes) -> bytes:
@@ -67,6 +64,8 @@ def answer_key(key: bytes) -> bytes:
 
 class SqlReplayCache:
     """In the gateway's database, within the sign-in's own transaction: both are committed, or neither is."""
+
+    store = "database"
 
     def __init__(self, dialect: str) -> None:
         build = postgresql_insert if dialect == "postgresql" else sqlite_insert
@@ -87,6 +86,10 @@ class SqlReplayCache:
         with database.reading() as connection:
             row = connection.execute(_TRACE, {"wanted": key}).first()
         return Trace(*row) if row else None
+
+    def check(self) -> str | None:
+        """Return None: the database is checked as what it is."""
+        return None
 
 
 def clean_up(now: int, connection: Connection, rows: int) -> int:

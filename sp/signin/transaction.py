@@ -9,13 +9,15 @@ tokens, the token is spent there first and spent back after a failure; docs/deci
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from shared.clock import time_now, utc_now
+from shared.clock import utc_now
 from shared.errors import CookiesBlocked, EmailConflict
 from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
@@ -27,9 +29,10 @@ from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
 from sp.sessions import held
 from sp.sessions.ending import provider_session_of
-from sp.sessions.store import API, BROWSER, NewSession, SessionStore
+from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
-from sp.signin.replay import ReplayCache, Trace, answer_key, token_key
+from sp.signin.opening import Opening
+from sp.signin.replay import ReplayCache, Trace, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
@@ -39,7 +42,7 @@ KEY_USE_EVERY = 60  # seconds between two notes that a key was used
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A session that was opened: `secret` for the client, once; `return_path` is where the browser goes."""
+    """A session that was opened: `secret` for the client, once, and `access_token`, if one was asked for."""
 
     secret: str
     account_id: int
@@ -47,6 +50,47 @@ class SignedIn:
     created: bool
     reference: str
     access_token: str | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One sign-in by token: what is proven, and what is asked for."""
+
+    verified: Verified
+    trusted: Trusted
+    profile: Profile
+    opening: Opening
+
+    @classmethod
+    def of(cls, verified: Verified, trusted: Trusted, opening: Opening) -> _Entry:
+        return cls(verified, trusted, read_profile(verified.claims, trusted.provider), opening)
+
+    def origin(self, account_id: int) -> Origin:
+        """Return what the session is opened for."""
+        claims, visitor = self.verified.claims, self.opening.visitor
+        return Origin(
+            account_id,
+            visitor.ip,
+            visitor.user_agent,
+            self.opening.return_path or "/",
+            provider=self.trusted.provider.name,
+            subject=self.profile.subject,
+            provider_session=provider_session_of(claims),
+            claims=claims.raw,
+        )
+
+    def line(self, event: str, now: datetime, **more: Any) -> activity.Line:
+        """Return the line of the activity log."""
+        return activity.Line(
+            self.opening.reference,
+            int(now.timestamp()),
+            event,
+            self.opening.visitor,
+            provider=self.trusted.provider.name,
+            subject=self.profile.subject,
+            token_key=self.verified.token_key,
+            **more,
+        )
 
 
 class SignIn:
@@ -67,33 +111,16 @@ class SignIn:
         self._housekeeping = housekeeping
         self._key_noted_at: dict[int, float] = {}
 
-    def with_token(
-        self,
-        verified: Verified,
-        trusted: Trusted,
-        visitor: Visitor,
-        *,
-        reference: str,
-        kind: str = BROWSER,
-        return_path: str = "/",
-        pending_hash: bytes | None = None,
-        access_token: bool = False,
-        replacing: bytes | None = None,
-        answered: bool = False,
-    ) -> SignedIn:
+    def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
         """Spend the token and open a session for its person, or raise the Rejection that says why not.
 
-        *answered* tells that `hold` has spent the token, and the person has said yes: then the answer is spent. Raises
-        NotHeld if the question has been closed since.
-
-        With *access_token* a second session, for a client without a browser, is opened beside it, and ends with it.
-        *replacing*, the hash of a session's id, is what the browser has presented: that session ends.
+        If the person was asked first, `hold` has spent the token, and the answer is spent here. Raises NotHeld if the
+        question has been closed since.
         """
-        profile = read_profile(verified.claims, trusted.provider)
-        how = (kind, Trace(None, pending_hash, return_path), access_token, replacing, answered)
+        entry = _Entry.of(verified, trusted, opening)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                signed_in = self._open(verified, trusted, profile, visitor, reference, *how)
+                signed_in = self._enter(entry)
                 break
             except IntegrityError as error:
                 # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
@@ -102,66 +129,39 @@ class SignIn:
         self._housekeeping.note()
         return signed_in
 
-    def _open(
-        self,
-        verified: Verified,
-        trusted: Trusted,
-        profile: Profile,
-        visitor: Visitor,
-        reference: str,
-        kind: str,
-        trace: Trace,
-        access_token: bool,
-        replacing: bytes | None,
-        answered: bool,
-    ) -> SignedIn:
-        provider, claims = trusted.provider, verified.claims
-        key = token_key(provider.name, claims.token_id or "")
-        new = NewSession.generate()
-        extra = NewSession.generate() if access_token else None
-        now = utc_now()
-        trace = replace(trace, session_hash=new.id_hash)
-        spent, until = key, acceptable_until(claims, provider)
-        if answered:
-            spent, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
-        with self._replay.spending(self._database, spent, until, trace) as connection:
-            account_id, email, created = accounts.provision(connection, profile, provider, self._seat_limit, now)
-            if answered:
-                held.take(connection, key, int(now.timestamp()))
-            if replacing:
-                self._sessions.replace(connection, replacing)
-            for session, session_kind in ((new, kind), (extra, API)):
-                if session is not None:
-                    self._sessions.open(
-                        connection,
-                        session,
-                        account_id=account_id,
-                        now=int(now.timestamp()),
-                        kind=session_kind,
-                        provider=provider.name,
-                        subject=profile.subject,
-                        provider_session=provider_session_of(claims),
-                        claims=claims.raw,
-                        ip=visitor.ip,
-                        user_agent=visitor.user_agent,
-                        return_path=trace.return_path or "/",
-                        opened_with=new if session is extra else None,
-                    )
-            activity.record(
-                connection,
-                reference=reference,
-                at=int(now.timestamp()),
-                event=activity.SIGN_IN,
-                visitor=visitor,
-                provider=provider.name,
-                subject=profile.subject,
-                email=email,
-                account_id=account_id,
-                detail="account created" if created else None,
-                token_key=key,
-            )
-            self._note_key_use(connection, trusted.key_ids.get(verified.key.fingerprint), now)
-        return SignedIn(new.secret, account_id, email, created, reference, extra.secret if extra else None)
+    def _enter(self, entry: _Entry) -> SignedIn:
+        """Do what a sign-in does, in one transaction: the promised line, step by step."""
+        provider, opening = entry.trusted.provider, entry.opening
+        new, now = NewSession.generate(), utc_now()
+        extra = NewSession.generate() if opening.access_token else None
+        with self._spending(entry, new, now) as connection:
+            account_id, email, created = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
+            if opening.answered:
+                held.take(connection, entry.verified.token_key, int(now.timestamp()))
+            self._open(connection, new, entry.origin(account_id), opening, now)
+            if extra:
+                origin = entry.origin(account_id)
+                self._sessions.open(connection, extra, origin, now=int(now.timestamp()), kind=API, opened_with=new)
+            detail = "account created" if created else None
+            line = entry.line(activity.SIGN_IN, now, email=email, account_id=account_id, detail=detail)
+            activity.record(connection, line)
+            self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
+        return SignedIn(new.secret, account_id, email, created, opening.reference, extra.secret if extra else None)
+
+    def _spending(self, entry: _Entry, new: NewSession, now: datetime) -> AbstractContextManager[Connection]:
+        """Return the transaction that spends the token, or the answer to the question about it."""
+        key, opening = entry.verified.token_key, entry.opening
+        until = acceptable_until(entry.verified.claims, entry.trusted.provider)
+        if opening.answered:
+            key, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
+        trace = Trace(new.id_hash, opening.pending_hash, opening.return_path)
+        return self._replay.spending(self._database, key, until, trace)
+
+    def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
+        """Open the session, in place of the one that the browser has presented."""
+        if opening.replacing:
+            self._sessions.replace(connection, opening.replacing)
+        self._sessions.open(connection, new, origin, now=int(now.timestamp()), kind=opening.kind)
 
     def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
         """Spend an unsolicited token, without opening anything.
@@ -169,82 +169,57 @@ class SignIn:
         Raises CookiesBlocked if that happened to the person a moment ago without a sign-in since: the browser does not
         return our cookies, and would be redirected for ever.
         """
-        self._set_aside(verified, trusted, visitor, reference, activity.RESTART)
+        entry = _Entry.of(verified, trusted, Opening(visitor, reference))
+        provider, now = trusted.provider.name, utc_now()
+        with self._setting_aside(entry) as connection:
+            since = int(now.timestamp()) - RESTART_WINDOW
+            if activity.restarted_in_vain(connection, provider, entry.profile.subject, since):
+                raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
+            activity.record(connection, entry.line(activity.RESTART, now, email=entry.profile.email))
 
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
     ) -> None:
         """Spend a token whose person is asked first, without opening anything; `with_token` follows the answer."""
-        self._set_aside(verified, trusted, visitor, reference, activity.HELD, pending_hash)
+        entry = _Entry.of(verified, trusted, Opening(visitor, reference))
+        provider, profile, now = trusted.provider.name, entry.profile, utc_now()
+        row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
+        with self._setting_aside(entry) as connection:
+            held.hold(connection, *row, int(now.timestamp()))
+            activity.record(connection, entry.line(activity.HELD, now, email=profile.email))
         self._housekeeping.note()
 
-    def _set_aside(
-        self,
-        verified: Verified,
-        trusted: Trusted,
-        visitor: Visitor,
-        reference: str,
-        event: str,
-        held_for: bytes | None = None,
-    ) -> None:
-        provider, claims = trusted.provider, verified.claims
-        profile = read_profile(claims, provider)
-        key = token_key(provider.name, claims.token_id or "")
-        now, until = int(time_now()), acceptable_until(claims, provider)
-        with self._replay.spending(self._database, key, until, Trace()) as connection:
-            again = activity.restarted_in_vain(connection, provider.name, profile.subject, now - RESTART_WINDOW)
-            if again and event == activity.RESTART:
-                raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
-            if held_for is not None:
-                held.hold(connection, key, provider.name, claims, profile.subject, profile.email, held_for, now)
-            activity.record(
-                connection,
-                reference=reference,
-                at=now,
-                event=event,
-                visitor=visitor,
-                provider=provider.name,
-                subject=profile.subject,
-                email=profile.email,
-                token_key=key,
-            )
+    def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
+        """Return the transaction that spends a token which opens nothing."""
+        until = acceptable_until(entry.verified.claims, entry.trusted.provider)
+        return self._replay.spending(self._database, entry.verified.token_key, until, Trace())
 
-    def with_password(
-        self, proven: Proven, visitor: Visitor, *, reference: str, return_path: str, replacing: bytes | None = None
-    ) -> SignedIn:
-        """Open a session for a person whose password was right, in place of the one that the browser has presented.
+    def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
+        """Open a session for a person whose password was right.
 
         Raises PasswordChanged if the password is another one by now.
         """
-        account_id, email = proven.person.id, proven.person.email
-        new = NewSession.generate()
-        now = int(time_now())
+        account_id, email, visitor = proven.person.id, proven.person.email, opening.visitor
+        new, now = NewSession.generate(), utc_now()
+        origin = Origin(account_id, visitor.ip, visitor.user_agent, opening.return_path)
+        at, detail = int(now.timestamp()), "with a local password"
+        line = activity.Line(
+            opening.reference, at, activity.SIGN_IN, visitor, email=email, account_id=account_id, detail=detail
+        )
         with self._database.writing() as connection:
             confirm(connection, proven)
-            if replacing:
-                self._sessions.replace(connection, replacing)
-            self._sessions.open(
-                connection,
-                new,
-                account_id=account_id,
-                now=now,
-                ip=visitor.ip,
-                user_agent=visitor.user_agent,
-                return_path=return_path,
-            )
-            activity.record(
-                connection,
-                reference=reference,
-                at=now,
-                event=activity.SIGN_IN,
-                visitor=visitor,
-                email=email,
-                account_id=account_id,
-                detail="with a local password",
-            )
-            accounts.note_sign_in(connection, account_id, datetime.fromtimestamp(now, UTC))
+            self._open(connection, new, origin, opening, now)
+            activity.record(connection, line)
+            accounts.note_sign_in(connection, account_id, now)
         self._housekeeping.note()
-        return SignedIn(new.secret, account_id, email, False, reference)
+        return SignedIn(new.secret, account_id, email, False, opening.reference)
+
+    def leads_to(self, account_id: int, verified: Verified, trusted: Trusted) -> bool:
+        """Tell whether the token would sign in the very account that has its id, and that is this one."""
+        profile = read_profile(verified.claims, trusted.provider)
+        with self._database.reading() as connection:
+            account = accounts.find_by_identity(connection, trusted.provider.name, profile)
+        return account is not None and account.id == account_id
 
     def trace(self, key: bytes) -> Trace | None:
         """Return what a spent token left, or None."""

@@ -7,6 +7,7 @@ first failure at a sign-in, and to the end in the inspector. Nothing here spends
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -41,10 +42,16 @@ _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Verified(NamedTuple):
-    """The claims of a token that passed every check, and the key that signed it."""
+    """The claims of a token that passed every check, the key that signed it, and what it is remembered by."""
 
     claims: Claims
     key: TokenKey
+    token_key: bytes
+
+    @classmethod
+    def of(cls, claims: Claims, key: TokenKey, provider: Provider) -> Verified:
+        """Return the claims as verified. The caller has run every check, now or when the token first came."""
+        return cls(claims, key, token_key(provider.name, claims.token_id or ""))
 
 
 class Case(NamedTuple):
@@ -68,7 +75,15 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
         check(case)
-    return Verified(claims, opened.key)
+    return Verified.of(claims, opened.key, provider)
+
+
+def token_key(provider: str, token_id: str) -> bytes:
+    """Return the 16 bytes by which a token is remembered: (provider, jti), never the token's text.
+
+    Padding, or the second form of an ECDSA signature, give one token another text; its jti stays.
+    """
+    return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def acceptable_until(claims: Claims, provider: Provider) -> int:

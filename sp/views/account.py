@@ -9,7 +9,7 @@ from flask_wtf import FlaskForm
 
 from shared.request_limits import refuse_nul
 from shared.web import page
-from sp.components import components
+from sp.current import components
 from sp.sessions.cookies import clear_session_cookie
 
 views = Blueprint("account", __name__)
@@ -38,7 +38,7 @@ def end(public_id: str) -> ResponseReturnValue:
         components().sessions.end(public_id=public_id, account_id=mine.account_id)
         if public_id == mine.public_id:
             # Not back to a page that asks for a sign-in: the identity provider would sign the person in again at once.
-            response = redirect(url_for("signin.ask_sign_out"), 303)
+            response = redirect(url_for("sign_out.ask"), 303)
             clear_session_cookie(response, https=components().config.https)
             return response
         flash("The session has ended.")

@@ -6,7 +6,7 @@ an access token is a separate kind: a browser's cookie never counts as one, nor 
 
 from __future__ import annotations
 
-from flask import Blueprint, g, jsonify, request
+from flask import Blueprint, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from sp.request.identity_headers import describe
@@ -18,9 +18,8 @@ NOT_FOR_CLIENTS = ("session", "is_admin")
 
 
 @views.before_request
-def answer_programs() -> ResponseReturnValue | None:
-    """Answer in JSON whatever happens; refuse doubled parameters (RFC 6749, section 3.2, "MUST NOT")."""
-    g.wants_json = True
+def refuse_doubled_parameters() -> ResponseReturnValue | None:
+    """Refuse doubled parameters (RFC 6749, section 3.2, "MUST NOT")."""
     doubled = [name for name, values in request.form.lists() if len(values) > 1]
     if doubled:
         return jsonify(error="invalid_request", error_description="a parameter is repeated"), 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from sp.activity import record as activity
-from sp.components import components
+from sp.current import components
 from sp.sessions.store import hash_id
 from sp.signin.pending import Pending
 from sp.signin.replay import answer_key

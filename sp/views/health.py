@@ -8,9 +8,8 @@ from flask.typing import ResponseReturnValue
 from shared.disk import write_trouble
 from shared.errors import Rejection
 from shared.schema import DatabaseError, clock_complaint, is_up_to_date
-from sp.components import components
+from sp.current import components
 from sp.database import MIGRATIONS
-from sp.signin.redis_replay import RedisReplayCache
 
 views = Blueprint("health", __name__)
 
@@ -36,11 +35,10 @@ def ready() -> ResponseReturnValue:
     except DatabaseError:
         missing.append("database: does not answer")
     replay = components().replay
-    if isinstance(replay, RedisReplayCache):
-        try:
-            warnings.append(replay.clock_complaint())
-        except Rejection:
-            missing.append("Redis: does not answer")
+    try:
+        warnings.append(replay.check())
+    except Rejection:
+        missing.append(f"{replay.store}: does not answer")
     if missing:
         return jsonify(status="not ready", missing=missing), 503
     # A clock that differs does not make it 503: if the store's is wrong, every node would stop for nothing.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
-from sp.components import components
+from sp.current import components
 
 JWKS_SECONDS = 300  # caches may keep it; much less than the time for which a new key is published before it signs
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from flask import Blueprint, Response, abort, request
 
-from sp.components import components
+from sp.current import components
 from sp.metrics_counters import counters
 from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine

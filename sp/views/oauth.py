@@ -21,15 +21,15 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6750 import BearerTokenValidator, InvalidTokenError
 from authlib.oauth2.rfc7009 import RevocationEndpoint
-from flask import abort, g, jsonify, make_response, request
+from flask import abort, jsonify, make_response, request
 
 from shared.clock import time_now
 from shared.errors import Rejection, TokenMissing
 from shared.web import new_reference
-from sp.components import components
+from sp.current import components
 from sp.sessions.store import API, Session
-from sp.signin.replay import token_key
-from sp.signin.verification import verify
+from sp.signin.attempt import known, verify_with_keys
+from sp.signin.opening import Opening
 from sp.views.people import visitor
 from sp.views.refusals import write_down
 
@@ -172,10 +172,11 @@ class Protector(ResourceProtector):  # type: ignore[misc]
 def _open_session(unverified_token: str, provider_name: str | None) -> str:
     """Verify and spend the token, open a session by it, and return the session's secret."""
     trusted = components().provider_registry.get(provider_name)
-    provider = g.provider = trusted.provider
-    verified = trusted.with_keys(unverified_token, lambda keys: verify(unverified_token, provider, keys, time_now()))
-    g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
-    return components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API).secret
+    with known(trusted.provider):
+        verified = verify_with_keys(unverified_token, trusted, time_now())
+    with known(trusted.provider, verified):
+        signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
+    return signed_in.secret
 
 
 server = TokenServer()

@@ -8,12 +8,13 @@ from flask import redirect, request
 from werkzeug.wrappers import Response
 
 from shared.web import new_reference
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query, own_path
 from sp.sessions.cookies import set_session_cookie
-from sp.sessions.store import BROWSER
+from sp.signin.binding import gets_access_token
+from sp.signin.opening import Opening
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.views.people import presented_session, visitor
@@ -24,20 +25,16 @@ def enter(
 ) -> Response:
     """Spend the token, or with *answered* the person's yes to it, open the session, and lead to *landing*."""
     provider = trusted.provider
-    # To no other page: the sender of the token, or of a link, chooses that one.
-    hands_out = provider.access_token_delivery != "none" and landing == return_page(provider)
-    signed_in = components().sign_in.with_token(
-        verified,
-        trusted,
+    opening = Opening(
         visitor(),
-        reference=new_reference(),
-        kind=BROWSER,
+        new_reference(),
         return_path=landing,
         pending_hash=pending.nonce_hash if pending else None,
-        access_token=hands_out,
+        access_token=gets_access_token(provider, landing, return_page(provider)),
         replacing=presented_session(),
         answered=answered,
     )
+    signed_in = components().sign_in.with_token(verified, trusted, opening)
     response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
     set_session_cookie(response, signed_in.secret, https=components().config.https)
     components().landings.note(response, request.cookies, landing)

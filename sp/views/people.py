@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from shared.tokens import redact
 from sp.activity.record import Visitor
-from sp.components import components
+from sp.current import components
 from sp.sessions.cookies import read_session_cookie, session_cookie_name
 from sp.sessions.store import Session, hash_id
 

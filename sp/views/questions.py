@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from flask import Blueprint, g, redirect, request
+from flask import Blueprint, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
 
@@ -12,13 +12,12 @@ from shared.claims import Claims
 from shared.errors import TokenReplayed, Unsolicited
 from shared.web import allow_form_target, new_reference, page
 from sp.accounts.provisioning import read_profile
-from sp.accounts.rows import find_by_identity
-from sp.components import components
+from sp.current import components
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
+from sp.signin.attempt import Attempt, known
 from sp.signin.pending import Pending
 from sp.signin.questions import Question
-from sp.signin.replay import token_key
 from sp.signin.verification import Verified
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter
@@ -33,15 +32,6 @@ class AnswerForm(FlaskForm):  # type: ignore[misc]
     """Nothing but the protection against a foreign site that would answer in the person's name."""
 
 
-def must_ask(verified: Verified, trusted: Trusted, pending: Pending | None) -> bool:
-    """Tell whether a foreign page may have begun the sign-in and brought the token, too.
-
-    A nonce would tie the two together. Where unsolicited tokens are accepted, there is nothing to protect.
-    """
-    foreign = pending is not None and pending.elsewhere
-    return foreign and verified.claims.nonce is None and trusted.provider.unsolicited != "accept"
-
-
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
@@ -49,7 +39,8 @@ def ask(
 
     A person who is signed in here already, with the account that the token leads to, is not asked.
     """
-    if _is_own_account(verified, trusted):
+    session = browser_session()
+    if session and components().sign_in.leads_to(session.account_id, verified, trusted):
         with suppress(TokenReplayed):  # its question may be open
             return enter(verified, trusted, pending, landing)
     try:
@@ -57,7 +48,7 @@ def ask(
             verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash
         )
     except TokenReplayed:
-        held_for = _held_for(asked)
+        held_for = _held_for(verified, asked)
         if held_for is None:
             raise
         pending = held_for
@@ -70,14 +61,13 @@ def ask(
         sign_in=components().questions.write(question),
         email=read_profile(verified.claims, provider).email,
         provider=provider,
-        session=browser_session(),
+        session=session,
     )
 
 
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
     """Open the session if the person confirmed it."""
-    g.provider = g.verified = g.token_key = None
     question = components().questions.read(request.form.get("sign_in", ""))
     if question is None or not AnswerForm().validate_on_submit():
         return page("sp/question_closed.html", 400)
@@ -85,11 +75,15 @@ def take_answer() -> ResponseReturnValue:
     verified = _verified(question, trusted)
     if verified is None:
         return page("sp/question_closed.html", 400)
-    g.provider, g.verified = trusted.provider, verified
-    g.token_key = key = token_key(trusted.provider.name, verified.claims.token_id or "")
+    with known(trusted.provider, verified):
+        return _take_answer(question, verified, trusted)
+
+
+def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> ResponseReturnValue:
+    key = verified.token_key
     pending = _answered(question)
     if request.form.get("answer") == NOT_ME:
-        return _decline(key, pending)
+        return _decline(Attempt(trusted.provider, verified), key, pending)
     if pending is None:
         return _landed_before(key, []) or page("sp/question_closed.html", 400)
     try:
@@ -102,20 +96,9 @@ def take_answer() -> ResponseReturnValue:
         return page("sp/question_closed.html", 400)
 
 
-def _is_own_account(verified: Verified, trusted: Trusted) -> bool:
-    """Tell whether this browser has a session of the very account that has the token's id."""
-    session = browser_session()
-    if session is None:
-        return False
-    profile = read_profile(verified.claims, trusted.provider)
-    with components().database.reading() as connection:
-        account = find_by_identity(connection, trusted.provider.name, profile)
-    return account is not None and account.id == session.account_id
-
-
-def _held_for(asked: list[Pending]) -> Pending | None:
+def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
     """Return the sign-in for which this very token is held, if it is this browser's and its question is open."""
-    held_for = components().held.pending_hash(g.token_key)
+    held_for = components().held.pending_hash(verified.token_key)
     return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 
 
@@ -125,7 +108,7 @@ def _verified(question: Question, trusted: Trusted) -> Verified | None:
     if key is None:
         return None
     claims = Claims.parse(question.claims, numeric_token_id=trusted.provider.numeric_token_id)
-    return Verified(claims, key)
+    return Verified.of(claims, key, trusted.provider)
 
 
 def _answered(question: Question) -> Pending | None:
@@ -136,8 +119,8 @@ def _answered(question: Question) -> Pending | None:
     return None
 
 
-def _decline(key: bytes, pending: Pending | None) -> ResponseReturnValue:
-    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"))
+def _decline(attempt: Attempt, key: bytes, pending: Pending | None) -> ResponseReturnValue:
+    reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"), attempt)
     response = page("sp/question_declined.html", reference=reference)
     if pending is not None:
         components().held.close(key)

@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.errors import CookiesBlocked, HttpsNeeded
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 from sp.signin.recent_landings import ROUNDS, WINDOW

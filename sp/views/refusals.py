@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 
-from flask import Blueprint, Flask, g, jsonify, redirect, request, url_for
+from flask import Blueprint, Flask, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
-from shared.web import new_reference, page, prefers_json
+from shared.web import answers_json, new_reference, page, prefers_json
 from sp.activity import search as activity_log
-from sp.components import components
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
+from sp.signin.attempt import Attempt, attempt_of
 from sp.views import redirect_loops as loops
 from sp.views.double_submit import landing_of_refusal
 from sp.views.people import browser_session, visitor
 
 views = Blueprint("refusals", __name__)
+TOKEN_ENDPOINTS = ("sso.login_jwt", "sso.access_jwt")
 REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")
 
 
@@ -62,10 +64,10 @@ def install_errors(app: Flask) -> None:
 def refuse(rejection: Rejection) -> ResponseReturnValue:
     """Answer a refusal: JSON with the code's status, or the way to the error page; and write it down."""
     reference = write_down(rejection)
-    if g.get("wants_json", prefers_json()):
+    if answers_json():
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
         return jsonify(body), rejection.status
-    provider: Provider | None = g.get("provider")
+    provider = attempt_of(rejection).provider
     if provider is None or not _leads_on(provider, rejection):
         return redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
     response = redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
@@ -85,14 +87,16 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
     return path is None or not (components().routes.is_error_page(path) or isinstance(rejection, CookiesBlocked))
 
 
-def write_down(rejection: Rejection) -> str:
-    """Write a refusal into the activity log, with what is known of the token; return the reference of its line."""
-    provider: Provider | None = g.get("provider")
-    return components().logbook.note_refusal(
-        rejection,
-        visitor(),
-        reference=new_reference(),
-        provider=provider.name if provider else None,
-        verified=g.get("verified"),
-        key=g.get("token_key"),
-    )
+def write_down(rejection: Rejection, attempt: Attempt | None = None) -> str:
+    """Write a refusal into the activity log; return the reference of its line.
+
+    *attempt* is what is known of the token, where the rejection was not raised within it.
+    """
+    known = attempt or attempt_of(rejection)
+    return components().logbook.note_refusal(rejection, visitor(), reference=new_reference(), attempt=known)
+
+
+def wants_json() -> bool:
+    """Tell whether the client of this request is a program: then every answer is JSON, whatever goes wrong."""
+    sends_token = request.endpoint in TOKEN_ENDPOINTS and "Authorization" in request.headers
+    return sends_token or request.blueprint == "api" or prefers_json()

@@ -1,4 +1,4 @@
-"""Show the sign-in page with its local form, and sign out."""
+"""Show the sign-in page with its local form."""
 
 from __future__ import annotations
 
@@ -11,27 +11,22 @@ from flask_wtf import FlaskForm
 from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
-from shared.clock import time_now
-from shared.errors import Rejection
 from shared.known_browsers import MAX_AGE
-from shared.logout_tokens import make_sign_out_token
 from shared.throttling import TooManyAttempts
-from shared.web import allow_form_target, new_reference, page, prefers_json
-from sp.components import components
+from shared.web import new_reference, page, prefers_json
+from sp.current import components
 from sp.providers.provider import Provider
-from sp.providers.registry import Trusted
-from sp.redirects import add_query, own_path
-from sp.sessions.cookies import clear_session_cookie, read_device_cookie, set_device_cookie, set_session_cookie
-from sp.sessions.store import Session, hash_id
+from sp.redirects import own_path
+from sp.sessions.cookies import read_device_cookie, set_device_cookie, set_session_cookie
 from sp.signin.local_password import WrongPassword
-from sp.views.people import browser_secret, browser_session, presented_session, visitor
+from sp.signin.opening import Opening
+from sp.views.people import presented_session, visitor
 
 views = Blueprint("signin", __name__)
 log = logging.getLogger("lychgate")
 WRONG_PASSWORD = (
     "The e-mail address or the password is wrong. Try again, or use single sign-on: most people have no local password."
 )
-SIGN_OUT_LIFETIME = 60  # seconds
 
 
 class PasswordForm(FlaskForm):  # type: ignore[misc]
@@ -40,10 +35,6 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
     email = StringField("E-mail address", [InputRequired("Enter your e-mail address."), Length(max=254)])
     password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
     return_to = HiddenField()
-
-
-class SignOutForm(FlaskForm):  # type: ignore[misc]
-    """Nothing but the protection against a foreign site that would sign people out."""
 
 
 @views.get("/login")
@@ -66,19 +57,12 @@ def password() -> ResponseReturnValue:
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
         return _login_page(form, 400, problem="This form has expired. Send it again." if expired else "")
-    https, reference = components().config.https, new_reference()
+    https = components().config.https
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
     return_path = own_path(form.return_to.data, components().config.external_url) or "/"
+    opening = Opening(visitor(), new_reference(), return_path=return_path, replacing=presented_session())
     try:
-        signed_in = components().local_sign_in.enter(
-            email,
-            form.password.data,
-            visitor(),
-            device=device,
-            reference=reference,
-            return_path=return_path,
-            replacing=presented_session(),
-        )
+        signed_in = components().local_sign_in.enter(email, form.password.data, opening, device=device)
     except WrongPassword:
         return _login_page(form, 401, problem=WRONG_PASSWORD)
     except TooManyAttempts as refusal:
@@ -88,41 +72,6 @@ def password() -> ResponseReturnValue:
     set_device_cookie(
         response, components().local_sign_in.devices.remember(device, email), max_age=MAX_AGE, https=https
     )
-    return response
-
-
-@views.get("/logout")
-def ask_sign_out() -> ResponseReturnValue:
-    """Ask for confirmation, because a link or an image on another site must not sign people out."""
-    session = browser_session()
-    if session is None:
-        return page("sp/signed_out.html")
-    trusted = _provider_of(session)
-    if trusted and trusted.provider.logout_url:
-        allow_form_target(trusted.provider.logout_url)
-    return page("sp/sign_out.html", form=SignOutForm(), session=session, provider=trusted and trusted.provider)
-
-
-@views.post("/logout")
-def sign_out() -> ResponseReturnValue:
-    """End the session here and then at the identity provider.
-
-    A session that was not used for too long is ended as well: an access token that was opened with it may be in use.
-    """
-    form = SignOutForm()
-    secret, session = browser_secret(), browser_session()
-    if not form.validate_on_submit():
-        return page("sp/sign_out.html", 400, form=form, session=session, provider=None)
-    response = redirect(url_for("signin.ask_sign_out"), 303)
-    if secret is None:
-        return response
-    trusted = _provider_of(session) if session else None
-    if session and trusted and trusted.provider.logout_url:
-        response.location = _logout_url(session, trusted)
-    components().sessions.end(id_hash=hash_id(secret))
-    if session:
-        components().logbook.note_sign_out(session, visitor(), reference=new_reference())
-    clear_session_cookie(response, https=components().config.https)
     return response
 
 
@@ -151,33 +100,3 @@ def _too_many(refusal: TooManyAttempts) -> ResponseReturnValue:
         answer = page("sp/refused.html", refusal.status, rejection=refusal, reference=refusal.reference, session=None)
     answer.headers["Retry-After"] = str(refusal.retry_after)
     return answer
-
-
-def _provider_of(session: Session) -> Trusted | None:
-    if session.provider is None:
-        return None
-    try:
-        return components().provider_registry.get(session.provider)
-    except Rejection:
-        return None
-
-
-def _logout_url(session: Session, trusted: Trusted) -> str:
-    """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
-    key = trusted.signing_key
-    if key is None:
-        return trusted.provider.logout_url
-    named = {"email": session.email}
-    detail = components().session_finder.detail(session.public_id)
-    if detail is not None:
-        known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
-        named |= {name: value for name, value in known.items() if value}
-    token = make_sign_out_token(
-        named,
-        key,
-        issuer=components().config.external_url,
-        token_id=new_reference() + new_reference() + new_reference(),
-        now=int(time_now()),
-        lifetime=SIGN_OUT_LIFETIME,
-    )
-    return add_query(trusted.provider.logout_url, jwt=token)

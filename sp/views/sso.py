@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, g, jsonify, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
@@ -18,22 +18,24 @@ from shared.errors import (
     TokenReplayed,
     Unsolicited,
 )
-from shared.web import new_reference, prefers_json
-from sp.components import components
+from shared.web import answers_json, new_reference, prefers_json
+from sp.current import components
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
 from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.store import API
+from sp.signin.attempt import known, verify_with_keys
+from sp.signin.binding import Answers, Restart, Unasked, bind, check_client
+from sp.signin.opening import Opening
 from sp.signin.pending import Pending
-from sp.signin.replay import token_key
-from sp.signin.verification import Verified, check_nonce, verify
+from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, path_of_ours, return_page
 from sp.views.people import browser_session, visitor
-from sp.views.questions import ask, must_ask
+from sp.views.questions import ask
 
 views = Blueprint("sso", __name__)
 RESTARTED = "restarted"  # parameter of /sso/start: not the person, but a token that came by itself begins the sign-in
@@ -52,10 +54,12 @@ class Delivery:
 @views.get("/sso/start/<provider_name>", endpoint="start")
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
-    g.provider = None
-    trusted = components().provider_registry.get(provider_name)
-    provider = trusted.provider
-    g.provider = provider
+    provider = components().provider_registry.get(provider_name).provider
+    with known(provider):
+        return _start(provider)
+
+
+def _start(provider: Provider) -> ResponseReturnValue:
     landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
     if not is_of_a_window(request.environ):
         raise BadRequest(
@@ -82,22 +86,18 @@ def start(provider_name: str | None) -> ResponseReturnValue:
 @views.route("/access/jwt/<provider_name>", endpoint="access_jwt", methods=["GET", "POST"])
 def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Receive a token, and open a session with it."""
-    g.provider = g.verified = g.token_key = None
-    g.wants_json = prefers_json() or "Authorization" in request.headers
-    if not g.wants_json and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
+    if not answers_json() and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
     trusted = components().provider_registry.get(provider_name)
-    provider = trusted.provider
-    g.provider = provider
     if request.method == "HEAD":
         return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
-    delivery = _delivery(provider)
-    token = delivery.unverified_token
-    verified = trusted.with_keys(token, lambda keys: verify(token, provider, keys, time_now()))
-    g.verified, g.token_key = verified, token_key(provider.name, verified.claims.token_id or "")
-    if delivery.wants_json:
-        return _open_for_client(verified, trusted, delivery)
-    return _open_for_browser(verified, trusted)
+    with known(trusted.provider):
+        delivery = _delivery(trusted.provider)
+        verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
+    with known(trusted.provider, verified):
+        if delivery.wants_json:
+            return _open_for_client(verified, trusted, delivery)
+        return _open_for_browser(verified, trusted)
 
 
 def _delivery(provider: Provider) -> Delivery:
@@ -120,18 +120,11 @@ def _delivery(provider: Provider) -> Delivery:
 
 
 def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -> ResponseReturnValue:
-    """Answer a client that asks for JSON: an access token, and no cookie.
-
-    Without a cookie, a person cannot be signed in against their will, so an unsolicited token needs no restart.
-    """
+    """Answer a client that asks for JSON: an access token, and no cookie."""
     provider = trusted.provider
     if delivery.way != "header":
-        asked = components().pending.read(request.cookies, provider.name)
-        if provider.unsolicited == "refuse" and not asked:
-            check_nonce(verified.claims, provider, frozenset())
-            raise Unsolicited("this client did not start a sign-in")
-        check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
-    signed_in = components().sign_in.with_token(verified, trusted, visitor(), reference=new_reference(), kind=API)
+        check_client(verified.claims, provider, components().pending.read(request.cookies, provider.name))
+    signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
     body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
     return jsonify(body)
 
@@ -140,61 +133,44 @@ def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnVal
     """Sign the browser in, or send it on where the token has signed it in before."""
     asked = components().pending.read(request.cookies, trusted.provider.name)
     try:
-        if _is_unasked(verified, asked) and trusted.provider.unsolicited == "restart" and trusted.provider.login_url:
-            return _restart(verified, trusted)
-        return _open_asked_for(verified, trusted, asked)
+        return _open_bound(verified, trusted, asked)
     except (TokenReplayed, NonceMismatch, Unsolicited):
-        if (path := landing_of_token(g.token_key, asked)) is not None:
+        if (path := landing_of_token(verified.token_key, asked)) is not None:
             return redirect(path, 303)
         raise
 
 
-def _is_unasked(verified: Verified, asked: list[Pending]) -> bool:
-    """Tell whether this browser has begun no sign-in that the token could answer.
+def _open_bound(verified: Verified, trusted: Trusted, asked: list[Pending]) -> ResponseReturnValue:
+    provider, wanted = trusted.provider, _wanted_path(verified)
+    match bind(
+        verified.claims,
+        provider,
+        asked,
+        wanted=wanted,
+        home=return_page(provider),
+        signed_in=lambda: browser_session() is not None,
+    ):
+        case Restart():
+            return _restart(verified, trusted, wanted or path_of_ours(provider.return_url))
+        case Answers(pending, landing, must_ask=True):
+            return ask(verified, trusted, asked, pending, landing)
+        case Answers(pending, landing):
+            return enter(verified, trusted, pending, landing)
+        case Unasked(landing):
+            return enter(verified, trusted, None, landing)
 
-    The back button to the identity provider's form brings a new token with the nonce of a sign-in that is finished,
-    while other tabs may be waiting. So a foreign nonce in a browser that is signed in is taken for that, and opens
-    nothing. In one that is not signed in it is an attack, which check_nonce refuses.
-    """
-    if not asked:
-        return True
-    nonce = verified.claims.nonce
-    return nonce is not None and all(pending.nonce != nonce for pending in asked) and browser_session() is not None
 
-
-def _restart(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
+def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> ResponseReturnValue:
     """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
-    provider = trusted.provider
     try:
         components().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
     except CookiesBlocked as blocked:
         raise loops.https_needed() or blocked from blocked
-    return_path = _wanted_path(verified) or path_of_ours(provider.return_url)
-    again = url_for("sso.start", provider_name=provider.name, return_to=return_path, restarted="1")
+    again = url_for("sso.start", provider_name=trusted.provider.name, return_to=return_path, restarted="1")
     return redirect(again, 303)
 
 
-def _open_asked_for(verified: Verified, trusted: Trusted, asked: list[Pending]) -> ResponseReturnValue:
-    provider = trusted.provider
-    check_nonce(verified.claims, provider, frozenset(pending.nonce for pending in asked))
-    if not asked and provider.unsolicited != "accept":
-        raise Unsolicited("this browser did not start a sign-in")
-    pending = _answered(verified, asked)
-    landing = (pending.return_path if pending else "") or _wanted_path(verified) or return_page(provider)
-    if pending is not None and must_ask(verified, trusted, pending):
-        return ask(verified, trusted, asked, pending, landing)
-    return enter(verified, trusted, pending, landing)
-
-
-def _answered(verified: Verified, asked: list[Pending]) -> Pending | None:
-    """Return the sign-in that this token answers: by its nonce, else by the page it names, else the newest."""
-    for pending in asked:
-        if pending.nonce == verified.claims.nonce:
-            return pending
-    wanted = _wanted_path(verified)
-    return next((pending for pending in asked if pending.return_path == wanted), asked[0] if asked else None)
-
-
 def _wanted_path(verified: Verified) -> str | None:
+    """Return the path of ours that the token names, or else the request."""
     claim = verified.claims.raw.get("return_to")
     return path_of_ours(claim if isinstance(claim, str) else None) or path_of_ours(request.values.get("return_to"))

@@ -10,8 +10,7 @@ from flask.typing import ResponseReturnValue
 from shared.errors import Rejection, TokenMalformed
 from shared.tokens import read_object, take_apart
 from shared.web import new_reference
-from sp.components import components
-from sp.diagnosis.trials import Ticket
+from sp.current import components
 from sp.signin.pending import Pending
 from sp.views.people import visitor
 
@@ -27,8 +26,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     name = _name_of(provider_name)
     if name is None or not components().pending.trials(request.cookies, name):
         return None
-    components().provider_registry.forget()  # a trial is about the settings that were saved just now
-    trusted = components().provider_registry.find(name)
+    trusted = components().provider_registry.find_now(name)  # a trial is about the settings that were saved just now
     provider = trusted.provider
     token, refusal = "", None
     try:
@@ -38,11 +36,10 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     pending = _answered_trial(provider.name, token)
     if pending is None:
         return None
-    ticket = Ticket(pending.trial, pending.trial_by, pending.started_at, pending.nonce)
     if refusal is not None:
-        components().trials.fail(ticket, refusal, provider.name, visitor(), reference=new_reference())
+        components().trials.fail(pending, refusal, provider.name, visitor(), reference=new_reference())
     else:
-        components().trials.conclude(ticket, token, trusted, visitor(), reference=new_reference())
+        components().trials.conclude(pending, token, trusted, visitor(), reference=new_reference())
     response = redirect(pending.return_path, 303)
     components().pending.finish(response, pending)
     return response

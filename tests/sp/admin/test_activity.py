@@ -16,6 +16,7 @@ from sp.activity import record as activity
 from sp.activity.folds import Fold
 from sp.activity.record import Visitor as From
 from sp.activity.search import PAGE_ROWS
+from sp.signin.attempt import Attempt
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY, administrator_of
 from tests.support.forms import Visitor
@@ -39,7 +40,8 @@ def write(app: Flask, *lines: dict[str, Any]) -> None:
     with core_of(app).database.engine.begin() as connection:
         for number, line in enumerate(lines):
             values = {"reference": f"REF{number:07}", "event": "refused" if "code" in line else "sign_in", **line}
-            activity.record(connection, at=int(time.time()), visitor=From("192.0.2.1", "Looking-Glass/1.0"), **values)
+            who = From("192.0.2.1", "Looking-Glass/1.0")
+            activity.record(connection, activity.Line(at=int(time.time()), visitor=who, **values))
 
 
 def references(carol: Visitor, **query: str) -> list[str]:
@@ -171,9 +173,10 @@ def test_every_refusal_includes_wrong_passwords_and_so_do_the_figures(app: Flask
 def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_got(app: Flask, carol: Visitor) -> None:
     """And the page says how many there were, and that the reference belongs to no single person."""
     long = {"headers": {"User-Agent": "x" * 200}, "query_string": {"jwt": ispring_token(SECOND_KEY, ALICE.email)}}
+    attempt = Attempt(core_of(app).provider_registry.get("corporate").provider)
     while (
         core_of(app).logbook.note_refusal(
-            SignatureInvalid("x" * 1000), From("192.0.2.1"), reference=new_reference(), provider="corporate"
+            SignatureInvalid("x" * 1000), From("192.0.2.1"), reference=new_reference(), attempt=attempt
         )
         != Fold.at(int(time.time()), "signature_invalid", "corporate").reference
     ):

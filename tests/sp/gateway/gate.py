@@ -17,7 +17,7 @@ from sp.components import Components
 from sp.database.models import Account
 from sp.emails import email_key
 from sp.gateway import Gateway
-from sp.sessions.store import BROWSER, NewSession
+from sp.sessions.store import BROWSER, NewSession, Origin
 from tests.support.gateway import core_of, make_gateway
 
 HOST = "127.0.0.1:5000"
@@ -81,9 +81,11 @@ class Gate:
         """Open a session for *person* and return the secret of its cookie."""
         account_id = self.person(person)
         new = NewSession.generate()
-        more = {"now": int(time.time()), "kind": BROWSER, "provider": "corporate", "subject": person.email, **more}
+        how: dict[str, Any] = {"now": int(time.time()), "kind": BROWSER, "opened_with": None}
+        how = {name: more.pop(name, value) for name, value in how.items()}
+        origin = Origin(account_id, **{"provider": "corporate", "subject": person.email, **more})
         with self.core.database.engine.execution_options(write=True).begin() as connection:
-            self.core.sessions.open(connection, new, account_id=account_id, **more)
+            self.core.sessions.open(connection, new, origin, **how)
         return new.secret
 
     def ask(

@@ -96,6 +96,18 @@ def test_a_change_is_seen_after_the_time_of_the_cache_and_here_at_once(gateway: 
     assert given(here, "a") is ProviderDisabled
 
 
+def test_the_editor_tells_the_registry_of_each_change_itself(gateway: MakeGateway) -> None:
+    core = core_of(gateway(SP_SESSION_CACHE="3600"))
+    have(core, {"a": SECRETS})
+    assert given(core, "a") == "a"
+    core.provider_editor.switch("a", False, actor="carol@example.com")
+    assert given(core, "a") is ProviderDisabled
+    core.provider_editor.create("b", {"mapping": {"id": "sub"}}, "", actor="carol@example.com")
+    assert given(core, "b") == "b"
+    core.provider_editor.remove("b", actor="carol@example.com")
+    assert given(core, "b") is ProviderUnknown
+
+
 def opened_with(core: Components, name: str, secret: str) -> Callable[[], object]:
     token = forge({"alg": "HS256"}, {}, key_for("HS256", secret).sign)
     trusted = core.provider_registry.get(name)

@@ -6,7 +6,7 @@ from flask import Flask
 from lab.cast import ALICE, CAROL
 from lab.minting import ispring_token
 from sp.activity import audit
-from sp.sessions.store import API, NewSession
+from sp.sessions.store import API, NewSession, Origin
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of
 from tests.support.forms import Visitor
@@ -70,7 +70,7 @@ def test_access_tokens_of_the_provider_end_too(app: Flask, carol: Visitor) -> No
     assert alice is not None
     with core.database.engine.execution_options(write=True).begin() as connection:
         now = int(alice.created_at.timestamp())
-        core.sessions.open(connection, token, account_id=alice.id, now=now, kind=API, provider="corporate")
+        core.sessions.open(connection, token, Origin(alice.id, provider="corporate"), now=now, kind=API)
     carol.open(f"{PAGE}/remove")
     carol.send(carol.form(END))
     assert "2 sessions ended." in carol.text

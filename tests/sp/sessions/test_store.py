@@ -14,7 +14,7 @@ from shared.errors import StoreUnavailable
 from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.sessions.listing import SessionFinder
-from sp.sessions.store import API, BROWSER, MAX_CACHED, NewSession, Session, SessionStore, hash_id
+from sp.sessions.store import API, BROWSER, MAX_CACHED, NewSession, Origin, Session, SessionStore, hash_id
 from tests.support.gateway import core_of, make_gateway
 
 IDLE, LIFETIME = 600, 7200
@@ -61,11 +61,9 @@ def store(engine: Engine, cache: int = 0) -> SessionStore:
 def opened(
     engine: Engine, clock: Clock, account_id: int = 1, kind: str = BROWSER, opened_with: NewSession | None = None
 ) -> NewSession:
-    new, now, claims = NewSession.generate(), int(clock.now), {"a": "ü"}
+    new, origin = NewSession.generate(), Origin(account_id, claims={"a": "ü"})
     with engine.begin() as connection:
-        store(engine).open(
-            connection, new, account_id=account_id, now=now, kind=kind, claims=claims, opened_with=opened_with
-        )
+        store(engine).open(connection, new, origin, now=int(clock.now), kind=kind, opened_with=opened_with)
     return new
 
 

@@ -8,7 +8,8 @@ from lab.cast import CAROL
 from shared.passwords import needs_rehash
 from sp.accounts.manage import PasswordChanged
 from sp.activity.record import Visitor
-from sp.sessions.store import NewSession
+from sp.sessions.store import NewSession, Origin
+from sp.signin.opening import Opening
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 
@@ -22,7 +23,7 @@ def test_attack_a_sign_in_that_is_under_way_with_the_old_password_opens_nothing(
     assert proven is not None
     core.people.create_administrator(CAROL.email, NEW)
     with pytest.raises(PasswordChanged):
-        core.sign_in.with_password(proven, Visitor(), reference="LATE", return_path="/")
+        core.sign_in.with_password(proven, Opening(Visitor(), "LATE"))
     with core.database.engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM session")).scalar_one() == 0
 
@@ -36,7 +37,7 @@ def test_attack_a_sign_in_that_is_under_way_opens_nothing_for_an_account_that_wa
     assert proven is not None
     core.people.disable(proven.person.id)
     with pytest.raises(PasswordChanged):
-        core.sign_in.with_password(proven, Visitor(), reference="LATE", return_path="/")
+        core.sign_in.with_password(proven, Opening(Visitor(), "LATE"))
 
 
 def test_a_new_password_ends_the_sessions_of_the_old_one_and_leaves_those_of_providers(gateway: MakeGateway) -> None:
@@ -44,17 +45,17 @@ def test_a_new_password_ends_the_sessions_of_the_old_one_and_leaves_those_of_pro
     core.people.create_administrator(CAROL.email, CAROL.password)
     proven = core.people.authenticate(CAROL.email, CAROL.password)
     assert proven is not None
-    opened = core.sign_in.with_password(proven, Visitor(), reference="FIRST", return_path="/")
+    opened = core.sign_in.with_password(proven, Opening(Visitor(), "FIRST"))
     at_provider = NewSession.generate()
     with core.database.engine.execution_options(write=True).begin() as connection:
         now = connection.execute(text("SELECT max(created_at) FROM session")).scalar_one()
-        core.sessions.open(connection, at_provider, account_id=proven.person.id, now=now, provider="corporate")
+        core.sessions.open(connection, at_provider, Origin(proven.person.id, provider="corporate"), now=now)
     core.people.create_administrator(CAROL.email, NEW)
     assert core.sessions.find(opened.secret) is None
     assert core.sessions.find(at_provider.secret) is not None
     again = core.people.authenticate(CAROL.email, NEW)
     assert again is not None
-    assert core.sign_in.with_password(again, Visitor(), reference="AGAIN", return_path="/").secret
+    assert core.sign_in.with_password(again, Opening(Visitor(), "AGAIN")).secret
 
 
 def test_attack_a_renewed_hash_of_the_old_password_does_not_replace_the_new_password(gateway: MakeGateway) -> None:
@@ -79,4 +80,4 @@ def test_a_renewed_hash_opens_a_session_too(gateway: MakeGateway) -> None:
     proven = core.people.authenticate(CAROL.email, CAROL.password)
     assert proven is not None
     assert not needs_rehash(proven.stored_hash)
-    assert core.sign_in.with_password(proven, Visitor(), reference="RENEWED", return_path="/").secret
+    assert core.sign_in.with_password(proven, Opening(Visitor(), "RENEWED")).secret

@@ -18,7 +18,8 @@ from shared.errors import StoreUnavailable, TokenReplayed
 from sp.database.access import Database
 from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
-from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up, token_key
+from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up
+from sp.signin.verification import token_key
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
 
@@ -327,9 +328,9 @@ def test_a_redis_that_is_down_refuses_soon_and_never_lets_in(
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
         ledger.trace(new_key())
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
-        RedisReplayCache("redis://127.0.0.1:1/0").clock_complaint()
+        RedisReplayCache("redis://127.0.0.1:1/0").check()
     assert time.monotonic() - started < 5
-    RedisReplayCache(redis_server.url).clock_complaint()
+    RedisReplayCache(redis_server.url).check()
 
 
 def test_a_redis_that_does_not_answer_in_time_is_down_and_the_next_do_not_wait_for_it(

@@ -35,6 +35,8 @@ from sp.activity.record import Visitor
 from sp.components import Components
 from sp.database.models import Account, Activity, Identity, ProviderKey, SessionRecord, SpentToken
 from sp.sessions.store import API
+from sp.signin.attempt import Attempt
+from sp.signin.opening import Opening
 from sp.signin.transaction import SignedIn
 from sp.signin.verification import Verified, acceptable_until, verify
 from tests.support.gateway import core_of, make_gateway
@@ -89,7 +91,7 @@ class Gate:
         """Sign Alice in with a new token, or with the *given* claims."""
         verified = self.verified(given or self.claims(**claims), provider)
         trusted = self.core.provider_registry.get(provider)
-        return self.core.sign_in.with_token(verified, trusted, WHO, reference=os.urandom(5).hex())
+        return self.core.sign_in.with_token(verified, trusted, Opening(WHO, os.urandom(5).hex()))
 
     def restart(self, claims: Claims) -> None:
         trusted = self.core.provider_registry.get("corporate")
@@ -160,7 +162,7 @@ def test_a_sign_in_of_a_known_person_is_five_statements_and_one_more_with_an_acc
     verified, trusted = gate.verified(gate.claims()), gate.core.provider_registry.get("corporate")
     seen: list[str] = []
     event.listen(gate.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
-    gate.core.sign_in.with_token(verified, trusted, WHO, reference="r", access_token=access_token)
+    gate.core.sign_in.with_token(verified, trusted, Opening(WHO, "r", access_token=access_token))
     assert [statement.split()[0] for statement in seen] == [
         "INSERT",  # the token is spent
         "SELECT",  # the account
@@ -586,7 +588,7 @@ def test_the_providers_own_session_is_remembered_if_it_has_a_name(gate: Gate, si
 
 def test_an_access_token_is_a_second_session_that_is_no_browsers(gate: Gate) -> None:
     trusted, verified = gate.core.provider_registry.get("corporate"), gate.verified(gate.claims())
-    signed_in = gate.core.sign_in.with_token(verified, trusted, WHO, reference="r", access_token=True)
+    signed_in = gate.core.sign_in.with_token(verified, trusted, Opening(WHO, "r", access_token=True))
     assert signed_in.access_token
     assert gate.core.sessions.find(signed_in.access_token) is None
     assert gate.core.sessions.find(signed_in.access_token, API)
@@ -646,15 +648,13 @@ def test_a_refusal_is_written_down_with_what_is_known_and_without_the_token(gate
         UserUnknown(f"no account for {token}"),
         WHO,
         reference="r",
-        provider="corporate",
-        verified=verified,
-        key=b"k" * 16,
+        attempt=Attempt(gate.core.provider_registry.get("corporate").provider, verified),
     )
     with gate.engine.connect() as connection:
         row = connection.execute(select(Activity.__table__)).one()
     assert (row.code, row.provider, row.subject, row.email) == ("user_unknown", "corporate", "x" * 512, "y" * 254)
     assert row.detail == "no account for [token redacted]"
-    assert row.token_key == b"k" * 16
+    assert row.token_key == verified.token_key
 
 
 def test_nothing_of_this_needs_a_connection_that_was_open_before(gate: Gate) -> None:

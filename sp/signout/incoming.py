@@ -1,0 +1,76 @@
+"""Apply an identity provider's sign-out: verify its token, then spend it and end the sessions in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.clock import time_now
+from shared.errors import TokenMissing
+from sp.activity import record as activity
+from sp.activity.record import Visitor
+from sp.database.access import Database
+from sp.providers.registry import ProviderRegistry
+from sp.sessions.sign_out import SignOut
+from sp.sessions.store import SessionStore
+from sp.signin.attempt import known
+from sp.signin.replay import ReplayCache, Trace
+from sp.signin.verification import token_key
+from sp.signout.signer import verify_by_any
+
+
+class SignOuts:
+    """Ends sessions as the sign-out tokens of providers say. *our_url* is the issuer of the tokens that we make."""
+
+    def __init__(
+        self, database: Database, replay: ReplayCache, sessions: SessionStore, registry: ProviderRegistry, our_url: str
+    ) -> None:
+        self._database = database
+        self._replay, self._sessions = replay, sessions
+        self._registry, self._our_url = registry, our_url
+
+    def back_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str) -> int:
+        """End every session that the one token names, and return how many there were. Raises Rejection."""
+        return self._apply(tokens, visitor, reference, back_channel=True)
+
+    def front_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str, only: bytes) -> int:
+        """End the session whose id has the hash *only*, if the one token names its person. Raises Rejection."""
+        return self._apply(tokens, visitor, reference, back_channel=False, only=only)
+
+    def _apply(
+        self,
+        tokens: Sequence[str],
+        visitor: Visitor,
+        reference: str,
+        *,
+        back_channel: bool,
+        only: bytes | None = None,
+    ) -> int:
+        if len(tokens) != 1 or not tokens[0]:
+            raise TokenMissing("exactly one sign-out token is required")
+        provider, sign_out = verify_by_any(
+            tokens[0], self._registry.enabled(), time_now(), our_url=self._our_url, back_channel=back_channel
+        )
+        with known(provider):
+            return self._end(sign_out, visitor, reference, only)
+
+    def _end(self, sign_out: SignOut, visitor: Visitor, reference: str, only: bytes | None) -> int:
+        """Spend the token, end the sessions that it names, and return how many there were."""
+        key = token_key(sign_out.provider, sign_out.token_id)
+        now = int(time_now())
+        with self._replay.spending(self._database, key, sign_out.until, Trace()) as connection:
+            ended = self._sessions.end_at_provider(connection, sign_out, only=only)
+            activity.record(
+                connection,
+                activity.Line(
+                    reference=reference,
+                    at=now,
+                    event=activity.SIGN_OUT,
+                    visitor=visitor,
+                    provider=sign_out.provider,
+                    subject=min(sign_out.subjects, default=None),
+                    detail=f"at the identity provider's word; sessions ended: {ended}",
+                    token_key=key,
+                ),
+            )
+        self._sessions.forget()
+        return ended

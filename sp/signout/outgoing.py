@@ -1,0 +1,79 @@
+"""End a session that the person ends here, and tell the browser where to sign out at the identity provider.
+
+The provider is told by a token in the URL that the browser is sent to. A provider that cannot be told, because it is
+gone, disabled or has no key that signs, does not keep the session alive.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from shared.clock import time_now
+from shared.errors import Rejection
+from shared.logout_tokens import make_sign_out_token
+from sp.activity.record import Visitor
+from sp.providers.registry import ProviderRegistry, Trusted
+from sp.redirects import add_query
+from sp.sessions.listing import SessionFinder
+from sp.sessions.store import Session, SessionStore, hash_id
+from sp.signin.logbook import Logbook
+
+LIFETIME = 60  # seconds that the token for the provider is valid
+
+
+@dataclass(frozen=True)
+class OwnSignOuts:
+    """Ends sessions at their person's request. *our_url* is the issuer of the tokens for providers."""
+
+    sessions: SessionStore
+    finder: SessionFinder
+    registry: ProviderRegistry
+    logbook: Logbook
+    our_url: str
+
+    def provider_of(self, session: Session) -> Trusted | None:
+        """Return the provider that opened the session; None for a local one, and for one that is not enabled."""
+        if session.provider is None:
+            return None
+        try:
+            return self.registry.get(session.provider)
+        except Rejection:
+            return None
+
+    def end(self, secret: str, session: Session | None, visitor: Visitor, *, reference: str) -> str | None:
+        """End the session with this id, and return the provider's logout URL, if it has one.
+
+        *session* is None for one that was not used for too long. It is ended as well: an access token that was opened
+        with it may be in use.
+        """
+        trusted = self.provider_of(session) if session else None
+        onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None
+        self.sessions.end(id_hash=hash_id(secret))
+        if session:
+            self.logbook.note_sign_out(session, visitor, reference=reference)
+        return onward
+
+    def _logout_url(self, session: Session, trusted: Trusted) -> str:
+        """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
+        key = trusted.signing_key
+        if key is None:
+            return trusted.provider.logout_url
+        token = make_sign_out_token(
+            self._named(session),
+            key,
+            issuer=self.our_url,
+            token_id=secrets.token_urlsafe(24),
+            now=int(time_now()),
+            lifetime=LIFETIME,
+        )
+        return add_query(trusted.provider.logout_url, jwt=token)
+
+    def _named(self, session: Session) -> dict[str, str]:
+        """Return the claims by which the provider finds the person and its session."""
+        named = {"email": session.email}
+        detail = self.finder.detail(session.public_id)
+        if detail is not None:
+            known = {"sub": detail.claims.get("sub"), "sid": detail.provider_session}
+            named |= {name: value for name, value in known.items() if value}
+        return named

@@ -1,0 +1,106 @@
+"""Sign out: at the person's request here, and at an identity provider's, through the browser or server to server.
+
+The providers' two endpoints take a sign-out token and nothing else. The one through the browser ends the session of
+that browser only (and the access token that came with it), and only if it is the person's whom the token names; neither
+ever begins a sign-in by itself.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, jsonify, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_wtf import FlaskForm
+
+from shared.errors import (
+    Rejection,
+    TokenReplayed,
+)
+from shared.web import allow_form_target, new_reference, page
+from sp.current import components
+from sp.sessions.cookies import clear_session_cookie
+from sp.sessions.store import hash_id
+from sp.views.people import browser_secret, browser_session, visitor
+from sp.views.refusals import write_down
+
+views = Blueprint("sign_out", __name__)
+
+
+class SignOutForm(FlaskForm):  # type: ignore[misc]
+    """Nothing but the protection against a foreign site that would sign people out."""
+
+
+@views.get("/logout")
+def ask() -> ResponseReturnValue:
+    """Ask for confirmation, because a link or an image on another site must not sign people out."""
+    session = browser_session()
+    if session is None:
+        return page("sp/signed_out.html")
+    trusted = components().own_sign_outs.provider_of(session)
+    if trusted and trusted.provider.logout_url:
+        allow_form_target(trusted.provider.logout_url)
+    return page("sp/sign_out.html", form=SignOutForm(), session=session, provider=trusted and trusted.provider)
+
+
+@views.post("/logout")
+def end() -> ResponseReturnValue:
+    """End the session here and then at the identity provider."""
+    form = SignOutForm()
+    secret, session = browser_secret(), browser_session()
+    if not form.validate_on_submit():
+        return page("sp/sign_out.html", 400, form=form, session=session, provider=None)
+    response = redirect(url_for("sign_out.ask"), 303)
+    if secret is None:
+        return response
+    onward = components().own_sign_outs.end(secret, session, visitor(), reference=new_reference())
+    response.location = onward or response.location
+    clear_session_cookie(response, https=components().config.https)
+    return response
+
+
+@views.post("/sso/logout/backchannel")
+def back_channel() -> ResponseReturnValue:
+    """End sessions as the provider requests, and return how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
+
+    A provider that hears "0" knows that its person may still be signed in here, and need not tell them otherwise.
+    """
+    try:
+        tokens = request.form.getlist("logout_token")
+        ended = components().sign_outs.back_channel(tokens, visitor(), reference=new_reference())
+    except Rejection as rejection:
+        reference = write_down(rejection)
+        body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
+        return jsonify(body), 400
+    return jsonify(sessions_ended=ended), 200
+
+
+@views.get("/sso/logout/jwt")
+def front_channel() -> ResponseReturnValue:
+    """End this browser's session if it belongs to the person in the token, and show what happened."""
+    if request.method == "HEAD":
+        return "", 200  # looked at, not opened
+    secret, session = browser_secret(), browser_session()
+    try:
+        only = hash_id(secret) if secret else b""  # also of a session that is idle by now: its access token may not be
+        tokens = request.args.getlist("jwt")
+        ended = components().sign_outs.front_channel(tokens, visitor(), reference=new_reference(), only=only)
+    except TokenReplayed as rejection:
+        if session is not None:
+            return _refused(rejection)
+        ended = 0  # the page was loaded again
+    except Rejection as rejection:
+        return _refused(rejection)
+    if session is not None and not ended:
+        return page("sp/sign_out_of_other.html", session=session)
+    response = page("sp/signed_out.html")
+    if secret is not None:
+        clear_session_cookie(response, https=components().config.https)
+    return response
+
+
+def _refused(rejection: Rejection) -> ResponseReturnValue:
+    return page(
+        "sp/sign_out_refused.html",
+        rejection.status,
+        rejection=rejection,
+        reference=write_down(rejection),
+    )
