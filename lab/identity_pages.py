@@ -29,7 +29,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     pages = _Pages(issuer, service, parameter, delivery)
     if not any_host:
-        app.before_request(_refuse_other_hosts)
+        app.before_request(refuse_other_hosts)
     app.add_url_rule("/", view_func=pages.home)
     app.add_url_rule("/login-token/", view_func=pages.login, methods=["GET", "POST"])
     app.add_url_rule("/logout", view_func=pages.logout, methods=["GET", "POST"])
@@ -40,7 +40,7 @@ def create_app(
     app.add_url_rule("/__lab__/reset", view_func=pages.reset, methods=["POST"])
     app.register_error_handler(UnknownFault, _refusal)
     app.register_error_handler(NotApplicable, _refusal)
-    app.register_error_handler(HTTPException, _http_refusal)
+    app.register_error_handler(HTTPException, http_refusal)
     return app
 
 
@@ -155,14 +155,16 @@ def _name(kid: str) -> Mapping[str, Any]:
     return {"kid": kid} if kid else {}
 
 
-def _refuse_other_hosts() -> None:
+def refuse_other_hosts() -> None:
+    """Answer 403 under any other name: a page of another site may ask through DNS rebinding."""
     if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE:
-        abort(403, "this identity provider is for tests on this machine; ask it as 127.0.0.1 or localhost")
+        abort(403, "this is for tests on this machine; ask it as 127.0.0.1 or localhost")
 
 
 def _refusal(error: Exception) -> tuple[Response, int]:
     return jsonify(error=str(error)), 400
 
 
-def _http_refusal(error: HTTPException) -> tuple[Response, int]:
+def http_refusal(error: HTTPException) -> tuple[Response, int]:
+    """Answer with the error as JSON."""
     return jsonify(error=error.description), error.code or 500

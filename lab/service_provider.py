@@ -1,0 +1,126 @@
+"""An emulated service provider, as strict as its product's documents: iSpring Learn, Zendesk and others.
+
+    with EmulatedService("zendesk", "the shared secret") as service:
+        ...                           # let the identity provider send its token to service.token_url
+        assert service.last().accepted, service.last().found
+
+It tells which documented rule a sign-in broke (`last().rule`), and its page says so in plain English. The products are
+lab/services; each module names the documents that it follows. It listens on this machine only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from lab.forging import ForgingKey
+from lab.server import ServerThread
+from lab.services.memory import Attempt
+from lab.services.pages import create_app
+from lab.services.product import Delivery, Product, Settings
+from lab.services.products import PRODUCTS, UnknownProduct, product_named
+from lab.services.service import Service
+from lab.services.verifier import read_verifier
+
+__all__ = ["PRODUCTS", "Attempt", "EmulatedService", "UnknownProduct"]
+
+
+class NoAttempt(LookupError):
+    """No sign-in has arrived since the last reset."""
+
+
+class EmulatedService:
+    """Runs in a thread of this process, from `start` to `stop` or within a `with`.
+
+    *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as it was read;
+    *algorithm* is the key's usual one by default. *login_url* and *logout_url* are what an administrator enters at the
+    product. With *people*, a product that creates no accounts (LoginRadius) knows only these. *clock* tells the seconds
+    since 1970. Raises UnknownProduct, KeyUnreadable.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        key: str | ForgingKey,
+        port: int = 0,
+        *,
+        algorithm: str = "",
+        login_url: str = "",
+        logout_url: str = "",
+        people: Sequence[str] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        product = product_named(name)
+        verifier = read_verifier(key, product.algorithms, algorithm)
+        self._service = Service(product, verifier, Settings(login_url, logout_url, tuple(people)), clock)
+        self._server = ServerThread(create_app(self._service), port)
+
+    @property
+    def product(self) -> Product:
+        """What is emulated, with its rules."""
+        return self._service.product
+
+    @property
+    def url(self) -> str:
+        """Its origin. Its front page says who is signed in."""
+        return self._server.url
+
+    @property
+    def token_url(self) -> str:
+        """Where tokens go: the identity provider's setting."""
+        return self.url + self.product.token_path
+
+    @property
+    def start_url(self) -> str:
+        """Where a sign-in begins; it needs a login URL."""
+        return self.url + self.product.start_path
+
+    @property
+    def parameter(self) -> str:
+        """The name of the token's parameter."""
+        return self.product.parameter
+
+    @property
+    def delivery(self) -> Delivery:
+        """How the token has to come: "query" or "form"."""
+        return self.product.deliveries[0]
+
+    @property
+    def attempts(self) -> Sequence[Attempt]:
+        """The sign-ins that were tried since the last `reset`, oldest first."""
+        return self._service.memory.attempts
+
+    def last(self) -> Attempt:
+        """Return the last sign-in that was tried. Raises NoAttempt."""
+        if not self.attempts:
+            raise NoAttempt("no sign-in has arrived yet")
+        return self.attempts[-1]
+
+    def connect(self, *, login_url: str = "", logout_url: str = "") -> None:
+        """Set where people sign in and out at the identity provider; what is left out stays."""
+        settings = self._service.settings
+        settings.login_url = login_url or settings.login_url
+        settings.logout_url = logout_url or settings.logout_url
+
+    def reset(self) -> None:
+        """Forget sign-ins, spent tokens and attempts; keep the settings and the port."""
+        self._service.memory.reset()
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Finish, and free the port."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,78 @@
+"""iSpring Learn, as described in two editions of "JWT Authorization" (iSpring's documentation, read in November 2026).
+
+docs.ispringsolutions.com/ispring-learn/jwt-authorization-17301857.html and the older page of the same name. They name
+the claims iat, jti, exp and email, delivery by GET at /sso/login/jwt?jwt=, HS256, and a Logout URL. The article
+"iSpring Learn SSO with JWT Technology" (www.ispringsolutions.com) spells the claims right, where the documentation has
+capitals.
+
+The documents say nothing about how a refusal looks: the emulator answers 401. Nor do they say what is sent to the
+Logout URL: the published sample logout.php takes a token of the same four claims in the parameter jwt.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from lab.minting import mint
+from lab.services.memory import Begun
+from lab.services.product import Product, Situation, with_query
+from lab.services.rule import (
+    RFC,
+    delivered_by,
+    is_jwt,
+    not_expired,
+    not_later_than,
+    signed_with,
+    single_use,
+    text_claim,
+    time_claim,
+    typed,
+)
+
+PARTS = "JWT Authorization, Parts of JWT"
+LINK = "JWT Authorization: GET /sso/login/jwt?jwt=XXXXXX.YYYYYY.ZZZ"
+CLOCKS = 60  # seconds: what the published logout.php allows, too
+SIGN_OUT_LIFETIME = 60  # seconds
+
+
+def _begin(situation: Situation, _begun: Begun) -> str:
+    return situation.settings.login_url
+
+
+def _signed_out(situation: Situation, claims: Mapping[str, Any]) -> str:
+    """Send the person to the Logout URL with a token that names them. It has no type of its kind."""
+    if not situation.settings.logout_url:
+        return ""
+    now = int(situation.now)
+    token = {"iat": now, "jti": secrets.token_urlsafe(), "exp": now + SIGN_OUT_LIFETIME, "email": claims["email"]}
+    return with_query(situation.settings.logout_url, jwt=mint(token, situation.verifier.secret.decode()))
+
+
+PRODUCT = Product(
+    name="ispring",
+    title="iSpring Learn",
+    token_path="/sso/login/jwt",
+    parameter="jwt",
+    deliveries=("query",),
+    algorithms=("HS256",),
+    rules=(
+        *delivered_by(("query",), "jwt", LINK),
+        is_jwt(PARTS),
+        typed(PARTS),
+        *signed_with(("HS256",), PARTS),
+        time_claim(
+            "iat",
+            f"iat is when the token was created, in seconds, and at most {CLOCKS} seconds ahead.",
+            PARTS,
+            check=not_later_than(CLOCKS),
+        ),
+        text_claim("jti", "jti is the token's identifier, a text.", PARTS),
+        time_claim("exp", "exp is when the token expires, in seconds, and has not passed.", PARTS, check=not_expired),
+        text_claim("email", "email is the person's e-mail address or user ID, a text.", PARTS),
+        single_use(f"{PARTS}: jti; {RFC} 4.1.7", until=lambda arrival: arrival.claims["exp"]),
+    ),
+    begin=_begin,
+    signed_out=_signed_out,
+)

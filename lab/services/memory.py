@@ -1,0 +1,131 @@
+"""What an emulated service remembers: its visitors, spent tokens, and the last attempts. Everything is bounded.
+
+Where there is no room for one more spent token, a sign-in is refused: forgetting one would accept it twice.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+MOST_VISITORS = 1000  # browsers; the one that came first is forgotten first
+MOST_BEGUN = 20  # sign-ins that one browser has begun
+MOST_SPENT = 10_000  # identifiers of tokens
+MOST_ATTEMPTS = 1000
+
+
+class NoRoom(Exception):
+    """There are too many spent tokens that may not be forgotten yet."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A sign-in that was tried: whether it was accepted, or which rule it broke and what was found.
+
+    `claims` are those of the token; of a refused one they may be anybody's words. `sent_to` is where the browser goes.
+    """
+
+    accepted: bool
+    rule: str
+    claims: Mapping[str, Any]
+    found: str = ""
+    delivery: str = ""
+    at: float = 0.0
+    sent_to: str = ""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A sign-in that a browser began: the state and nonce it got, where it wanted to go, and when."""
+
+    state: str
+    nonce: str
+    return_to: str
+    at: float
+
+
+@dataclass
+class Visitor:
+    """A browser: who is signed in in it, which refusal it sees, and which sign-ins it has begun."""
+
+    claims: Mapping[str, Any] | None = None
+    refused: Attempt | None = None
+    begun: list[Begun] = field(default_factory=list)
+
+
+class Memory:
+    """Used by several threads; each method is atomic."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._visitors: OrderedDict[str, Visitor] = OrderedDict()
+        self._spent: dict[str, float] = {}
+        self._attempts: deque[Attempt] = deque(maxlen=MOST_ATTEMPTS)
+        # Cookies do not respect ports: two emulators on one machine must not share theirs.
+        self.name = secrets.token_hex(4)
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts since the last `reset`, oldest first."""
+        with self._lock:
+            return tuple(self._attempts)
+
+    def record(self, attempt: Attempt) -> None:
+        """Remember an attempt."""
+        with self._lock:
+            self._attempts.append(attempt)
+
+    def visitor(self, cookie: str) -> Visitor | None:
+        """Return the browser that has this cookie."""
+        with self._lock:
+            return self._visitors.get(cookie)
+
+    def welcome(self, visitor: Visitor) -> str:
+        """Remember a browser, and return its new cookie."""
+        cookie = secrets.token_urlsafe(16)
+        with self._lock:
+            self._visitors[cookie] = visitor
+            while len(self._visitors) > MOST_VISITORS:
+                self._visitors.popitem(last=False)
+        return cookie
+
+    def forget(self, cookie: str) -> None:
+        """Forget a browser."""
+        with self._lock:
+            self._visitors.pop(cookie, None)
+
+    def begin(self, visitor: Visitor, begun: Begun) -> None:
+        """Remember a sign-in that a browser begins."""
+        with self._lock:
+            visitor.begun = [*visitor.begun, begun][-MOST_BEGUN:]
+
+    def end(self, visitor: Visitor | None, begun: Begun) -> bool:
+        """Forget a sign-in that was begun; tell whether it was remembered: of two that race, one gets True."""
+        with self._lock:
+            if visitor is None or begun not in visitor.begun:
+                return False
+            visitor.begun = [other for other in visitor.begun if other != begun]
+            return True
+
+    def spend(self, token_id: str, until: float, now: float) -> bool:
+        """Spend a token's identifier until then; return False if it was spent already. Raises NoRoom."""
+        with self._lock:
+            if self._spent.get(token_id, now - 1) >= now:
+                return False
+            if len(self._spent) >= MOST_SPENT:
+                self._spent = {spent: end for spent, end in self._spent.items() if end >= now}
+            if len(self._spent) >= MOST_SPENT:
+                raise NoRoom
+            self._spent[token_id] = until
+            return True
+
+    def reset(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._visitors.clear()
+            self._spent.clear()
+            self._attempts.clear()

@@ -1,0 +1,95 @@
+"""What a product is, as far as signing in to it goes: URLs, rules, and where it sends browsers. Pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import quote, urlencode, urlsplit
+
+from lab.services.arrival import Arrival, Opened, open_jwt
+from lab.services.memory import Attempt, Begun
+from lab.services.rule import Rule
+from lab.services.verifier import Verifier
+
+Delivery = Literal["query", "form"]
+
+
+@dataclass
+class Settings:
+    """What an administrator enters at the product: where people sign in and out, and who has an account.
+
+    With no `people`, every person has an account; only a product that creates none asks.
+    """
+
+    login_url: str = ""
+    logout_url: str = ""
+    people: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a product knows when it decides where a browser goes next."""
+
+    origin: str
+    settings: Settings
+    verifier: Verifier
+    now: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a refusal is answered: with the page that says which rule was broken, or by sending the browser away."""
+
+    status: int
+    location: str = ""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product. Each function returns a URL; an empty one means the front page.
+
+    `begin` is where a sign-in starts, `landing` where it ends, `refuse` how a refusal is answered, and `signed_out`
+    where a person goes after signing out. `open` reads a token, and `is_answer_to` says which sign-in it answers.
+    """
+
+    name: str
+    title: str
+    token_path: str
+    parameter: str
+    deliveries: tuple[Delivery, ...]
+    algorithms: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    begin: Callable[[Situation, Begun], str]
+    landing: Callable[[Arrival], str] = lambda _arrival: "/"
+    refuse: Callable[[Situation, Attempt], Refusal] = lambda _situation, _attempt: Refusal(401)
+    signed_out: Callable[[Situation, Mapping[str, Any]], str] = lambda situation, _claims: situation.settings.logout_url
+    open: Callable[[Arrival], Opened] = open_jwt
+    is_answer_to: Callable[[Arrival, Begun], bool] = lambda _arrival, _begun: False
+    start_path: str = "/login"
+    return_parameter: str = "return_to"
+    error_path: str = ""
+    person: Sequence[str] = field(default=("email", "sub"))
+
+    def rule_named(self, name: str) -> Rule | None:
+        """Return the rule of this name."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+    def name_of(self, claims: Mapping[str, Any]) -> str:
+        """Return who the claims are about."""
+        return next((str(claims[name]) for name in self.person if claims.get(name)), "a person without a name")
+
+
+def with_query(url: str, **parameters: str) -> str:
+    """Return *url* with more in its query."""
+    joint = "&" if urlsplit(url).query else "?"
+    return f"{url}{joint}{urlencode(parameters, quote_via=quote)}" if parameters else url
+
+
+def path_here(url: str, origin: str) -> str:
+    """Return the path of *url* if it is on this service, else an empty text: nothing else is ever followed."""
+    if url.startswith(f"{origin}/"):
+        url = url.removeprefix(origin)
+    if not (url.isascii() and url.isprintable()) or "\\" in url or " " in url:
+        return ""
+    return url if url.startswith("/") and not url.startswith("//") else ""
