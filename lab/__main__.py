@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and what it does in on
     "token": ("lab.cli.token", "mint a token that is good, or wrong in one way"),
     "attack": ("lab.cli.attack", "send every bad token to a service provider, and tell which ones it accepts"),
     "serve-idp": ("lab.cli.serve_idp", "run an identity provider without passwords, for tests"),
+    "serve-sp": ("lab.cli.serve_sp", "run an emulated service provider: iSpring Learn, Zendesk and others"),
     "check-sp": ("lab.cli.check_sp", "check a service provider, as a step of a CI"),
     "check-idp": ("lab.cli.check_idp", "check an identity provider by signing in, as a step of a CI"),
 }

@@ -5,6 +5,7 @@ Where there is no room for one more spent token, a sign-in is refused: forgettin
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from collections import OrderedDict, deque
@@ -113,6 +114,7 @@ class Memory:
 
     def spend(self, token_id: str, until: float, now: float) -> bool:
         """Spend a token's identifier until then; return False if it was spent already. Raises NoRoom."""
+        token_id = hashlib.sha256(token_id.encode("utf-8", "surrogatepass")).hexdigest()  # identifiers may be long
         with self._lock:
             if self._spent.get(token_id, now - 1) >= now:
                 return False

@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from lab.identity_pages import MAX_BODY, NOT_KEPT, http_refusal, refuse_other_hosts
+from lab.services.attempt_log import as_json
 from lab.services.memory import Attempt, Visitor
 from lab.services.product import path_here
 from lab.services.service import Service
@@ -149,18 +150,6 @@ class _Pages:
             may_begin=bool(self._service.settings.login_url),
         )
         return Response(page, status)
-
-
-def as_json(attempt: Attempt) -> dict[str, object]:
-    """Return an attempt as tests in other languages read it."""
-    return {
-        "accepted": attempt.accepted,
-        "rule": attempt.rule,
-        "found": attempt.found,
-        "claims": dict(attempt.claims),
-        "delivery": attempt.delivery,
-        "sent_to": attempt.sent_to,
-    }
 
 
 def _origin() -> str:

@@ -15,6 +15,7 @@ from lab.services.memory import Attempt, NoRoom
 Check = Callable[[Arrival], str]
 FOR_EVER = float("inf")
 LONGEST_SHOWN = 80  # characters of a claim
+LATEST = 10**15  # seconds since 1970; greater numbers are not times, and do not fit into arithmetic with clocks
 RFC = "RFC 7519, section"
 
 
@@ -178,7 +179,7 @@ def _seconds(arrival: Arrival, name: str) -> str:
     if name not in arrival.claims:
         return "it is missing"
     value = arrival.claims[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > LATEST:
         return f"it is {shown(value)}, which is not a number of seconds"
     return ""
 
