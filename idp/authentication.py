@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 import math
 import re
+from collections.abc import Mapping
+from datetime import datetime
 
 from flask import Blueprint, Response, abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import AnonymousUserMixin
 from werkzeug.exceptions import BadRequest
 
-from idp import cookies, known_browsers
+from idp import cookies, discourse, known_browsers
 from idp.context import context
 from idp.forms import SignInForm
 from idp.issuer import (
@@ -23,6 +25,7 @@ from idp.issuer import (
     SignInRequest,
     generate_token_id,
     issue,
+    mapped_claims,
     naming_claims,
     return_url,
 )
@@ -132,23 +135,37 @@ def send_verified_person(signed_in: SignedInUser, service: Service, sign_in_requ
     if not service.admits(person):
         audit.refused(refusals.SERVICE_DENIED, email=person.email, service=service.name)
         return page("idp/denied.html", 403, service=service, person=person)
-    now, token_id = context().now(), generate_token_id()
+    now = context().now()
+    token_id = sign_in_request.nonce if service.signed_query else generate_token_id()
     with writing() as session:
         sid = sessions.take_part(session, signed_in, service.name, naming_claims(person, service))
         audit.record(session, "token_issued", email=person.email, service=service.name, token_id=token_id)
+    facts = SessionFacts(sid, int(signed_in.signed_in_at.timestamp()))
+    sent = sign_answer(person, service, sign_in_request, facts, token_id, now)
+    if service.delivery == "form":
+        return deliver_by_form(person, service, sign_in_request, sent[service.token_parameter])
+    return Response(status=303, headers={"Location": return_url(service, sign_in_request, sent)})
+
+
+def sign_answer(
+    person: Person, service: Service, sign_in_request: SignInRequest, facts: SessionFacts, token_id: str, now: datetime
+) -> Mapping[str, str]:
+    """Return what is sent: the token under its name, or what Discourse takes in place of one."""
+    key = service.signing_key(now)
+    if service.signed_query:
+        return discourse.answer(mapped_claims(person, service), sign_in_request.nonce, key)
+    our_url = context().settings.external_url
     token = issue(
         person,
         service,
         sign_in_request,
-        SessionFacts(sid, int(signed_in.signed_in_at.timestamp())),
-        key=service.signing_key(now),
+        facts,
+        key=key,
         token_id=token_id,
         now=int(now.timestamp()),
-        our_url=context().settings.external_url,
+        our_url=our_url,
     )
-    if service.delivery == "form":
-        return deliver_by_form(person, service, sign_in_request, token)
-    return Response(status=303, headers={"Location": return_url(service, sign_in_request, token=token)})
+    return {service.token_parameter: token}
 
 
 def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
@@ -191,6 +208,8 @@ def requested_service() -> Service:
 
 def read_request(service: Service) -> SignInRequest:
     """Return the values that the service wants back. They are sent with the token and never followed here."""
+    if service.signed_query:
+        return SignInRequest(read_question(service))
     nonce = request.args.get("nonce", "") if service.nonce else ""
     if len(nonce) > MAX_NONCE or not _plain(nonce):
         raise BadRequest(f"The nonce must be at most {MAX_NONCE} printable characters.")
@@ -200,6 +219,17 @@ def read_request(service: Service) -> SignInRequest:
         if (value := request.args.get(ours, "")) and len(value) <= MAX_ECHOED and _plain(value)
     }
     return SignInRequest(nonce, echoed)
+
+
+def read_question(service: Service) -> str:
+    """Return the nonce of Discourse's request. Without a request, the browser is sent to Discourse to make one."""
+    sso, sig = request.args.get("sso", ""), request.args.get("sig", "")
+    if not sso and not sig:
+        abort(redirect(discourse.start_url(service), 303))
+    try:
+        return discourse.nonce_asked(sso, sig, service, service.live_keys(context().now()))
+    except discourse.QuestionRefused as refusal:
+        raise BadRequest(str(refusal)) from None
 
 
 def _plain(text: str) -> bool:

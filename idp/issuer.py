@@ -91,11 +91,9 @@ def audience_of(service: Service) -> str:
     return service.audience or service.origin
 
 
-def return_url(service: Service, request: SignInRequest, *, token: str | None = None) -> str:
-    """Return the URL for the browser: the registered one, with echoed parameters, and the *token* if it goes there."""
-    parameters = dict(request.echoed)
-    if token is not None:
-        parameters[service.token_parameter] = token
+def return_url(service: Service, request: SignInRequest, sent: Mapping[str, str] | None = None) -> str:
+    """Return the URL for the browser: the registered one, with echoed parameters and what is *sent* in the query."""
+    parameters = {**request.echoed, **(sent or {})}
     if not parameters:
         return service.return_url
     joint = "&" if "?" in service.return_url else "?"

@@ -52,6 +52,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "groups": "groups",
         },
     },
+    "discourse": {  # not a JWT: discourse.py. Its name for a claim is an attribute
+        "signed_query": True,
+        "token_parameter": "sso",
+        "claims": {"external_id": "id", "email": "email", "name": "name"},
+    },
     "lychgate": {
         "echo": {"return_to": "return_to"},
         "nonce": True,
@@ -73,4 +78,5 @@ ALGORITHMS_OF: Mapping[str, tuple[str, ...]] = {
     "zendesk": ("HS256",),
     "freshworks": ("RS256",),
     "metabase": ("HS256",),
+    "discourse": ("HS256",),  # its HMAC-SHA256, and so the length of its secret
 }

@@ -51,6 +51,7 @@ class Service:
     nonce: bool = False
     session_claims: bool = False
     addressed: bool = False
+    signed_query: bool = False  # DiscourseConnect: a signed query string in place of a JWT (discourse.py)
     home_url: str = ""  # where "back to the service" leads; default: the front page of return_url's site
     leads_on_to: tuple[
         str, ...

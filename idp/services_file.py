@@ -105,6 +105,10 @@ def _meanings(merged: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         mistakes.append("leads_on_to must be origins: https://host, optionally with a port, and without a path")
     if merged.get("delivery", "redirect") not in DELIVERIES:
         mistakes.append(f"delivery must be one of: {', '.join(DELIVERIES)}")
+    if merged.get("signed_query", False) != (merged["preset"] == "discourse"):
+        mistakes.append('signed_query belongs to the preset "discourse", and cannot be changed')
+    if merged["preset"] == "discourse" and merged.get("delivery", "redirect") != "redirect":
+        mistakes.append("delivery must be redirect: Discourse takes no form")
     if not 1 <= merged.get("lifetime", 60) <= MAX_LIFETIME:
         mistakes.append(f"lifetime must be 1 to {MAX_LIFETIME} seconds")
     for claim in merged.get("claims", {}):

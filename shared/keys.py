@@ -67,6 +67,13 @@ class TokenKey:
         """The kid under which the public half is published: the key's own, else its thumbprint (RFC 7638)."""
         return self.kid or self.native.thumbprint()
 
+    @property
+    def secret(self) -> bytes:
+        """The bytes of a shared secret, for what is signed without being a token; ValueError for a key pair."""
+        if not isinstance(self.native, OctKey):
+            raise ValueError("a key pair has no shared secret")
+        return self.native.raw_value
+
     def public_jwk(self) -> dict[str, Any]:
         """Return the public half as a JWK (RFC 7517) with kid, alg and use; ValueError for a secret."""
         if isinstance(self.native, OctKey):

@@ -1,0 +1,79 @@
+"""DiscourseConnect: what Discourse asks of an identity provider, and what it gets in place of a JWT. Pure.
+
+Both are a query string in base64 (`sso`) with its HMAC-SHA256 in hexadecimal digits (`sig`), under one shared secret.
+The question has a nonce and the URL that the answer goes to. The answer has that nonce and says who the person is. As
+described in "Setup DiscourseConnect" (meta.discourse.org/t/13045) and in lib/discourse_connect_base.rb of Discourse,
+read in November 2026.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from idp.services import Service
+from shared.keys import KeySet, TokenKey
+
+MAX_QUESTION = 4096  # characters
+MAX_MEMBERS = 50
+MAX_NONCE = 64  # characters, as many as the audit keeps; Discourse sends 32
+START = "/session/sso"  # Discourse's URL that begins a sign-in
+
+
+class QuestionRefused(ValueError):
+    """What came is not a question of this service. The message tells the person who set it up why."""
+
+
+def nonce_asked(sso: str, sig: str, service: Service, keys: KeySet) -> str:
+    """Return the nonce of Discourse's question, or raise QuestionRefused.
+
+    The answer goes to the registered URL, so a question that wants it elsewhere is refused instead of obeyed. Requiring
+    its URL also tells a question from an answer: both directions have the same secret.
+    """
+    members = _verified(sso, sig, keys)
+    if members.get("return_sso_url") != service.return_url:
+        raise QuestionRefused("Discourse asks for an answer at another URL than the service's return_url.")
+    nonce = members.get("nonce", "")
+    if not nonce or len(nonce) > MAX_NONCE or not (nonce.isascii() and nonce.isprintable()):
+        raise QuestionRefused("The nonce in Discourse's request is missing or not valid.")
+    return nonce
+
+
+def answer(claims: Mapping[str, Any], nonce: str, key: TokenKey) -> dict[str, str]:
+    """Return the parameters that sign a person in: *claims*, of which lists become texts with commas, and the nonce."""
+    members = {name: _text(value) for name, value in claims.items()}
+    sso = b64encode(urlencode({**members, "nonce": nonce}).encode()).decode("ascii")
+    return {"sso": sso, "sig": _signature(sso, key)}
+
+
+def start_url(service: Service) -> str:
+    """Return where a sign-in begins: Discourse accepts no answer to a question that it did not ask."""
+    return service.origin + START
+
+
+def _verified(sso: str, sig: str, keys: KeySet) -> Mapping[str, str]:
+    if len(sso) > MAX_QUESTION or not sso.isascii() or not sig.isascii():
+        raise QuestionRefused("Discourse's request is not valid.")
+    if not any(hmac.compare_digest(_signature(sso, key), sig) for key in keys.keys):
+        raise QuestionRefused(
+            "The signature of Discourse's request is not valid: is the secret the same on both sides?"
+        )
+    try:
+        pairs = parse_qsl(b64decode(sso).decode("utf-8"), max_num_fields=MAX_MEMBERS)
+    except ValueError:
+        raise QuestionRefused("Discourse's request is not a query string in base64.") from None
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise QuestionRefused("Discourse's request names a member twice.")
+    return members
+
+
+def _signature(sso: str, key: TokenKey) -> str:
+    return hmac.new(key.secret, sso.encode("ascii"), "sha256").hexdigest()
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
