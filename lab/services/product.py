@@ -1,4 +1,4 @@
-"""What a product is, as far as signing in to it goes: URLs, rules, and where it sends browsers.."""
+"""What a product is, as far as signing in to it goes: URLs, rules, and where it sends browsers."""
 
 from __future__ import annotations
 
