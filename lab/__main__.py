@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and what it does in on
 def main(arguments: Sequence[str] | None = None, prog: str = "python -m lab") -> int:
     """Run the command that *arguments* name, by default those of this process; return its exit status."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser(prog, given).parse_args(given)
+    options = parser(prog, given).parse_args(given)
     try:
         status: int = import_module(COMMANDS[options.command][0]).run(options)
     except WrongUsage as error:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lab") ->
     return status
 
 
-def _parser(prog: str, given: Sequence[str]) -> argparse.ArgumentParser:
+def parser(prog: str, given: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser for *given*: it knows the options of the command that is named first, and no others."""
     top = argparse.ArgumentParser(prog=prog, description="Test single sign-on by signed tokens.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -6,6 +6,7 @@ It uses no code of `shared/`, so an error there cannot cancel itself out. Keys a
 import hashlib
 import hmac
 import json
+import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ ORDERS = {  # of the curves, FIPS 186-4, appendix D.1.2
     "ES384": 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973,
     "ES512": (1 << 521) - 0x5AE79787C40D069948033FEB708F65A2FC44A36477663B851449048E16EC79BF7,
 }
+
+SECRET_BYTES = 48
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | bytes
 
@@ -101,6 +104,13 @@ def key_for(algorithm: str, holder: str = "idp") -> ForgingKey:
 @cache
 def _rsa_key(_holder: str) -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def new_key(algorithm: str) -> ForgingKey:
+    """Return a key that no one else has, for HS or RS."""
+    if algorithm.startswith("HS"):
+        return ForgingKey(algorithm, secrets.token_urlsafe(SECRET_BYTES).encode())
+    return ForgingKey(algorithm, rsa.generate_private_key(public_exponent=65537, key_size=2048))
 
 
 def forge(

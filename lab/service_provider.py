@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from lab.forging import ForgingKey
+from lab.forging import ForgingKey, new_key
+from lab.keys import read_key
 from lab.server import ServerThread
 from lab.services.memory import Attempt
 from lab.services.pages import create_app
@@ -35,15 +36,15 @@ class EmulatedService:
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
     *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as it was read;
-    *algorithm* is the key's usual one by default. *login_url* and *logout_url* are what an administrator enters at the
-    product. With *people*, a product that creates no accounts (LoginRadius) knows only these. *clock* tells the seconds
-    since 1970. Raises UnknownProduct, KeyUnreadable.
+    without one a key is made, which is `key`. *algorithm* is the key's usual one by default. *login_url* and
+    *logout_url* are what an administrator enters at the product. With *people*, a product that creates no accounts
+    (LoginRadius) knows only these. *clock* tells the seconds since 1970. Raises UnknownProduct, KeyUnreadable.
     """
 
     def __init__(
         self,
         name: str,
-        key: str | ForgingKey,
+        key: str | ForgingKey | None = None,
         port: int = 0,
         *,
         algorithm: str = "",
@@ -53,7 +54,8 @@ class EmulatedService:
         clock: Callable[[], float] = time.time,
     ) -> None:
         product = product_named(name)
-        verifier = read_verifier(key, product.algorithms, algorithm)
+        self._key = _made_key(product) if key is None else key
+        verifier = read_verifier(self._key, product.algorithms, algorithm)
         self._service = Service(product, verifier, Settings(login_url, logout_url, tuple(people)), clock)
         self._server = ServerThread(create_app(self._service), port)
 
@@ -61,6 +63,11 @@ class EmulatedService:
     def product(self) -> Product:
         """What is emulated, with its rules."""
         return self._service.product
+
+    @property
+    def key(self) -> ForgingKey:
+        """The key with which the identity provider signs. Raises KeyUnreadable where only its public half is known."""
+        return self._key if isinstance(self._key, ForgingKey) else read_key(self._key, self._service.verifier.algorithm)
 
     @property
     def url(self) -> str:
@@ -124,3 +131,7 @@ class EmulatedService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _made_key(product: Product) -> ForgingKey:
+    return new_key("HS256" if "HS256" in product.algorithms else product.algorithms[0])

@@ -13,6 +13,7 @@ from flask import Flask
 import idp
 import idp.config
 import sp.config
+from lab.__main__ import parser as lab_parser
 from lab.minting import mint
 from shared.serving import command_line
 from sp import create_app
@@ -29,6 +30,7 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     "lychgate demo": "tests/tools/test_installed.py signs in with it",
     "podman ": "needs a registry of images; tests/tools/test_dist.py repeats what the Containerfile does",
     "systemd-run": "needs systemd; the flask command in it is run by itself",
+    "curl -s ": "tests/lab/test_emulators_guide.py asks the emulator that the same guide starts",
     "sqlite3": "needs the command of SQLite, which is not among the project's requirements",
 }
 ONLY_PARSED = {"check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one"}
@@ -84,6 +86,8 @@ def test_a_command_of_the_documents_works(document: str, line: str, apps: Mappin
             run_flask(apps[program], arguments, tmp_path)
         case ["python", script, *arguments] if (ROOT / script).is_file():
             assert command_line(None, 5000).parse_args(arguments)
+        case ["python", "-m", "lab", *arguments]:
+            assert lab_parser("lab", arguments).parse_args(arguments)
         case ["lychgate", "gateway" | "idp", *arguments]:
             assert command_line(None, 5000).parse_args(arguments)
         case _:

@@ -232,6 +232,17 @@ def test_a_jwk_verifies_too(client: httpx.Client) -> None:
             assert service.last().accepted, service.last().found
 
 
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_without_a_key_one_is_made_with_which_a_test_signs(name: str, client: httpx.Client) -> None:
+    with EmulatedService(name, login_url=LOGIN_URL) as service, EmulatedService(name, login_url=LOGIN_URL) as other:
+        begun = SignIn(service, client)
+        members = begun.members() if name == "discourse" else {}
+        answer = begun.deliver(members, service.key) if members else begun.send(begun.good(service.key).token())
+        assert answer.status_code == 302
+        assert service.last().accepted
+        assert service.key.private != other.key.private
+
+
 def test_an_unknown_product_is_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(UnknownProduct, match="ispring, zendesk"):
         EmulatedService("sharepoint", SECRET)
