@@ -14,12 +14,14 @@ from lab.services.arrival import Arrival
 from lab.services.memory import Begun
 from lab.services.product import Product, Situation, with_query
 from lab.services.rule import (
+    CLOCKS,
     RFC,
     Rule,
     delivered_by,
     is_jwt,
     not_expired,
     not_later_than,
+    not_too_early,
     signed_with,
     text_claim,
     time_claim,
@@ -31,7 +33,6 @@ PAYLOAD = "Setting up the id_token"
 ERRORS = "IDP errors for OAuth, OIDC, JWT SSO: invalid state param or nonce param"
 CLIENT_ID = "302836020429100183"  # of the article's example
 TOKEN_PATH = f"/sp/OIDC/{CLIENT_ID}/implicit"
-CLOCKS = 60  # seconds
 
 
 def _is_answer_to(arrival: Arrival, begun: Begun) -> bool:
@@ -88,6 +89,7 @@ PRODUCT = Product(
             check=not_later_than(CLOCKS),
         ),
         time_claim("exp", "exp, if it is there, has not passed.", f"{RFC} 4.1.4", required=False, check=not_expired),
+        not_too_early(),
         Rule("state", "state comes back as Freshworks sent it to this browser.", ERRORS, _state),
         Rule("nonce", "nonce in the token is the one that Freshworks sent with this state.", ERRORS, _nonce),
         Rule("single-use", "Each state ends one sign-in.", "RFC 6749, section 10.12", _end),

@@ -19,11 +19,13 @@ from lab.minting import mint
 from lab.services.memory import Begun
 from lab.services.product import Product, Situation, with_query
 from lab.services.rule import (
+    CLOCKS,
     RFC,
     delivered_by,
     is_jwt,
     not_expired,
     not_later_than,
+    not_too_early,
     signed_with,
     single_use,
     text_claim,
@@ -33,7 +35,6 @@ from lab.services.rule import (
 
 PARTS = "JWT Authorization, Parts of JWT"
 LINK = "JWT Authorization: GET /sso/login/jwt?jwt=XXXXXX.YYYYYY.ZZZ"
-CLOCKS = 60  # seconds: what the published logout.php allows, too
 SIGN_OUT_LIFETIME = 60  # seconds
 
 
@@ -70,6 +71,7 @@ PRODUCT = Product(
         ),
         text_claim("jti", "jti is the token's identifier, a text.", PARTS),
         time_claim("exp", "exp is when the token expires, in seconds, and has not passed.", PARTS, check=not_expired),
+        not_too_early(),
         text_claim("email", "email is the person's e-mail address or user ID, a text.", PARTS),
         single_use(f"{PARTS}: jti; {RFC} 4.1.7", until=lambda arrival: arrival.claims["exp"]),
     ),

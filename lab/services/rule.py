@@ -17,6 +17,7 @@ FOR_EVER = float("inf")
 LONGEST_SHOWN = 80  # characters of a claim
 LATEST = 10**15  # seconds since 1970; greater numbers are not times, and do not fit into arithmetic with clocks
 RFC = "RFC 7519, section"
+CLOCKS = 60  # seconds that the clocks of two machines may differ: what the published logout.php allows, too
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ def time_claim(name: str, says: str, source: str, *, required: bool = True, chec
         return _seconds(arrival, name) or (check(arrival) if check else "")
 
     return Rule(name, says, source, checked)
+
+
+def not_too_early() -> Rule:
+    """Return the rule about nbf that RFC 7519 has for everyone, where a product's documents have none."""
+    says = f"nbf, if it is there, is at most {CLOCKS} seconds ahead."
+    return time_claim("nbf", says, f"{RFC} 4.1.5", required=False, check=not_later_than(CLOCKS, "nbf"))
 
 
 def text_claim(name: str, says: str, source: str, *, rule: str = "") -> Rule:

@@ -23,6 +23,7 @@ from lab.services.rule import (
     not_expired,
     not_later_than,
     not_older_than,
+    not_too_early,
     shown,
     signed_with,
     single_use,
@@ -85,6 +86,7 @@ PRODUCT = Product(
         text_claim("email", "email is the person's e-mail address.", SAMPLES),
         text_claim("name", "name is the person's name.", SAMPLES),
         time_claim("exp", "exp, if it is there, has not passed.", f"{RFC} 4.1.4", required=False, check=not_expired),
+        not_too_early(),
         single_use(
             f"{SAMPLES}: a new jti for each token; {RFC} 4.1.7",
             until=lambda arrival: arrival.claims["iat"] + MAX_DIFFERENCE,
