@@ -10,7 +10,6 @@ lab/services; each module names the documents that it follows. It listens on thi
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -24,6 +23,7 @@ from lab.services.product import Delivery, Product, Settings
 from lab.services.products import PRODUCTS, UnknownProduct, product_named
 from lab.services.service import Service
 from lab.services.verifier import read_verifier
+from shared.clock import time_now
 
 __all__ = ["PRODUCTS", "Attempt", "EmulatedService", "UnknownProduct"]
 
@@ -38,7 +38,8 @@ class EmulatedService:
     *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as it was read;
     without one a key is made, which is `key`. *algorithm* is the key's usual one by default. *login_url* and
     *logout_url* are what an administrator enters at the product. With *people*, a product that creates no accounts
-    (LoginRadius) knows only these. *clock* tells the seconds since 1970. Raises UnknownProduct, KeyUnreadable.
+    (LoginRadius) knows only these. *clock* tells the seconds since 1970; the default is the clock that `lab.clock`
+    moves. Raises UnknownProduct, KeyUnreadable.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class EmulatedService:
         login_url: str = "",
         logout_url: str = "",
         people: Sequence[str] = (),
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time_now,
     ) -> None:
         product = product_named(name)
         self._key = _made_key(product) if key is None else key

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import time
 from pathlib import Path
 
 from lab.cli import WrongUsage
@@ -17,6 +16,7 @@ from lab.services.product import Product, Settings
 from lab.services.products import PRODUCTS
 from lab.services.service import Service
 from lab.services.verifier import Verifier, read_verifier
+from shared.clock import time_now
 from shared.settings import is_web_url
 
 SECRET_BYTES = 48
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             raise WrongUsage(f"{name}: {url!r} is not an http or https URL")
     made = "" if options.key else secrets.token_urlsafe(SECRET_BYTES)
     verifier = _verifier(product, options, made)
-    service = Service(product, verifier, Settings(options.login_url, options.logout_url, options.person), time.time)
+    service = Service(product, verifier, Settings(options.login_url, options.logout_url, options.person), time_now)
     log = _log(options.json_log, product.name)
     if log:
         service.tell = log.write

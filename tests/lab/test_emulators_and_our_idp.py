@@ -24,12 +24,12 @@ import idp
 import idp.config
 from lab.forging import key_for
 from lab.minting import ispring_token, mint
+from lab.ports import free_port
 from lab.server import ServerThread
 from lab.service_provider import PRODUCTS, EmulatedService
 from shared.keys import generate_key, public_pem
 from tests.conftest import NewContext
 from tests.lab.emulated import KEYS
-from tests.support.ports import free_port
 
 EMAIL, PASSWORD = "alice@example.org", "looking-glass-1865"
 HOPS = 12

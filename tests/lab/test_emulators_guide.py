@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lab.ports import free_port
 from lab.service_provider import PRODUCTS
 from tests.docs.documents import ROOT, commands, text_of
-from tests.support.ports import free_port
 
 GUIDE = "docs/guides/emulators.md"
 SECRET = "a secret of the guide, long enough for SHA-256"

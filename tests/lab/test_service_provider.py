@@ -21,11 +21,11 @@ from lab.drafts import draft
 from lab.forging import key_for
 from lab.keys import KeyUnreadable
 from lab.minting import ispring_token, mint
+from lab.ports import free_port
 from lab.service_provider import PRODUCTS, EmulatedService, NoAttempt, UnknownProduct
 from lab.services import memory
 from lab.services.memory import Attempt, Memory, NoRoom, Visitor
 from tests.lab.emulated import ALICE, KEYS, LOGIN_URL, LOGOUT_URL, SignIn
-from tests.support.ports import free_port
 
 SECRET = KEYS["ispring"].secret
 
