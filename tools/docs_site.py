@@ -28,7 +28,15 @@ LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 SHIM = "https://unpkg.com/iframe-worker/shim"  # for search in a folder: browsers start no Worker from file://
 OUR_SHIM = "assets/javascripts/worker-from-file.js"
 FOREIGN = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
-LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".php": "php", ".mjs": "javascript", ".conf": "nginx"}
+LANGUAGES = {
+    ".py": "python",
+    ".toml": "toml",
+    ".yml": "yaml",
+    ".php": "php",
+    ".mjs": "javascript",
+    ".ts": "typescript",
+    ".conf": "nginx",
+}
 
 
 class SiteRefused(Exception):
