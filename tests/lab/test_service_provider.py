@@ -470,3 +470,6 @@ def test_attack_a_log_that_others_may_read_is_refused(tmp_path: Path) -> None:
     log.touch(0o644)
     log.chmod(0o644)
     assert_refused("ispring", "--json-log", str(log), says="other users of this machine may read it")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    assert_refused("ispring", "--json-log", str(tmp_path / "link.jsonl"), says="--json-log")
+    assert not (tmp_path / "elsewhere.jsonl").exists()
