@@ -16,7 +16,6 @@ import httpx
 import jwt
 import pytest
 
-from lab.__main__ import main
 from lab.drafts import draft
 from lab.forging import key_for
 from lab.keys import KeyUnreadable
@@ -139,6 +138,14 @@ def test_attack_two_requests_with_one_state_sign_in_once(client: httpx.Client) -
         for racer in racers:
             racer.join()
         assert sorted(statuses) == [302, *[401] * 7]
+
+
+def test_a_sign_in_that_was_begun_ends_once() -> None:
+    remembered, visitor = Memory(), Visitor()
+    begun = memory.Begun("state", "nonce", "/", 0.0)
+    remembered.begin(visitor, begun)
+    assert [remembered.end(visitor, begun) for _ in range(2)] == [True, False]
+    assert not remembered.end(None, begun)
 
 
 def test_discourse_signs_what_it_asks(client: httpx.Client) -> None:
@@ -334,6 +341,16 @@ def test_attack_a_session_cookie_that_was_planted_is_not_the_one_that_signs_in(
     assert "You are not signed in" in planted.text
 
 
+def test_the_cookie_of_an_earlier_sign_in_is_worth_nothing_after_the_next(
+    learn: EmulatedService, client: httpx.Client
+) -> None:
+    sign_in(learn, client)
+    before = dict(client.cookies)
+    assert "You are signed in" in httpx.get(learn.url, cookies=before, trust_env=False).text
+    sign_in(learn, client)
+    assert "You are not signed in" in httpx.get(learn.url, cookies=before, trust_env=False).text
+
+
 def test_a_request_that_is_too_large_is_refused(learn: EmulatedService, client: httpx.Client) -> None:
     assert client.post(learn.token_url, data={"jwt": "a" * 100_000}).status_code == 413
 
@@ -436,14 +453,23 @@ def test_without_a_key_a_secret_is_made_and_printed() -> None:
         (["ispring", "--json-log", "/nowhere/at/all"], "No such file"),
     ],
 )
-def test_wrong_usage_is_explained(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["serve-sp", *arguments]) == 2
-    assert says in capsys.readouterr().err
+def test_wrong_usage_is_explained(arguments: list[str], says: str) -> None:
+    assert_refused(*arguments, says=says)
 
 
-def test_a_log_that_others_may_read_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def assert_refused(*arguments: str, says: str) -> None:
+    """Start the command, which must not serve."""
+    command = [sys.executable, "-m", "lab", "serve-sp", "--port", "0", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_attack_a_log_that_others_may_read_is_refused(tmp_path: Path) -> None:
     log = tmp_path / "open.jsonl"
     log.touch(0o644)
     log.chmod(0o644)
-    assert main(["serve-sp", "ispring", "--json-log", str(log)]) == 2
-    assert "other users of this machine may read it" in capsys.readouterr().err
+    assert_refused("ispring", "--json-log", str(log), says="other users of this machine may read it")
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "elsewhere.jsonl")
+    assert_refused("ispring", "--json-log", str(tmp_path / "link.jsonl"), says="--json-log")
+    assert not (tmp_path / "elsewhere.jsonl").exists()
