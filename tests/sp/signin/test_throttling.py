@@ -269,10 +269,11 @@ def test_attack_sharp_s_and_double_s_are_not_two_counts_of_one_account(email: st
 
 
 def test_attack_no_letter_gives_an_account_a_second_count() -> None:
-    """What the lookup takes for one address is one count, for each character that there is."""
+    """What the lookup takes for one e-mail address is one count, for each character that the lookup changes."""
     for number in range(0x110000):
         email = f"a{chr(number)}b@example.com"
-        assert account_key(email) == account_key(email_key(email)), hex(number)
+        if (looked_up := email_key(email)) != email:
+            assert account_key(email) == account_key(looked_up), hex(number)
 
 
 def test_attack_an_account_that_looks_alike_makes_no_known_device(app: Flask) -> None:
