@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from lab.warm_start import Start, WarmProcess, fits, start
 
 ROOT = Path(__file__).resolve().parents[1]
 BELOW = (__package__ or "").removesuffix("lab")  # the package that has the parts: none, or `lychgate.` when installed
@@ -28,7 +31,10 @@ COMMAND_SECONDS = 60
 
 
 class RunningProgram:
-    """A program that runs from `start` to `stop`, or within a `with`, and starts again on the same state."""
+    """A program that runs from `start` to `stop`, or within a `with`, and starts again on the same state.
+
+    With *warm* it is forked from a process that has imported it, where that makes no difference; see `lab.warm_start`.
+    """
 
     def __init__(
         self,
@@ -38,6 +44,8 @@ class RunningProgram:
         env: Mapping[str, str] | None = None,
         args: Sequence[str] = (),
         public_url: str = "",
+        *,
+        warm: bool = True,
     ) -> None:
         self.script = ROOT / script
         self.port = port
@@ -45,8 +53,9 @@ class RunningProgram:
         self.folder = folder
         self.env = private_environment(env or {})
         self.args = tuple(args)
+        self.warm = warm
         self.log_file = folder / f"{self.script.stem}-{port}.log"
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | WarmProcess | None = None
 
     @property
     def url(self) -> str:
@@ -86,16 +95,11 @@ class RunningProgram:
     def start(self, wait: bool = True) -> Self:
         """Start it, and return when `/healthz` answers 200; raise with its log if it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*command_of(self.script), "--port", str(self.port), *self.args],
-                cwd=self.folder,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # its own process group, so that `kill` takes the workers too
-            )
+        arguments = ["--port", str(self.port), *self.args]
+        if self.warm and self.script.parent == ROOT and self.script.is_file() and fits(self.env, IMPORTED_FROM):
+            self.process = start(Start(str(self.script), arguments, self.env, self.folder, self.log_file))
+        else:
+            self.process = self._start_cold(arguments)
         if wait:
             try:
                 self.wait_until_healthy()
@@ -103,6 +107,19 @@ class RunningProgram:
                 self.kill()
                 raise
         return self
+
+    def _start_cold(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start it by its command, as an operator does."""
+        with self.log_file.open("ab") as log:
+            return subprocess.Popen(
+                [*command_of(self.script), *arguments],
+                cwd=self.folder,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its own process group, so that `kill` takes the workers too
+            )
 
     def wait_until_healthy(self) -> None:
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -175,43 +192,38 @@ def flask_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run `flask --app APP ARGS…` as an operator does; with *check*, raise unless it returns 0."""
     folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", BELOW + app, *args],
-        cwd=folder,
-        env=private_environment(env),
-        input=typed,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
+    done = _run_module("flask", ["--app", BELOW + app, *args], env=env, folder=folder, typed=typed)
     if check and done.returncode != 0:
         raise RuntimeError(f"flask --app {app} {' '.join(args)}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return done
-
-
-# Each command as `flask --app APP` runs it, but one start of Python for all of them: that is what takes the time.
-SEVERAL_COMMANDS = """
-import importlib, json, sys
-runner = importlib.import_module(sys.argv[1]).create_app().test_cli_runner()
-for arguments, typed in json.load(sys.stdin):
-    done = runner.invoke(args=arguments, input=typed)
-    if done.exit_code:
-        sys.exit(f"{arguments}: status {done.exit_code}\\n{done.output}")
-"""
 
 
 def flask_commands(
     app: str, commands: Sequence[tuple[Sequence[str], str]], *, env: Mapping[str, str], folder: Path
 ) -> None:
     """Run several commands, each with what is typed into it, one after the other; raise unless all return 0."""
-    done = subprocess.run(
-        [sys.executable, "-c", SEVERAL_COMMANDS, BELOW + app],
-        cwd=folder,
-        env=private_environment(env),
-        input=json.dumps(commands),
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
+    module, typed = f"{BELOW}lab.several_commands", json.dumps(commands)
+    done = _run_module(module, [BELOW + app], env=env, folder=folder, typed=typed)
     if done.returncode != 0:
         raise RuntimeError(f"flask --app {app} …: {done.stdout}{done.stderr}")
+
+
+def _run_module(
+    module: str, arguments: Sequence[str], *, env: Mapping[str, str], folder: Path, typed: str
+) -> subprocess.CompletedProcess[str]:
+    """Run `python -m MODULE ARGUMENTS…` to its end, warm where that makes no difference."""
+    command = [sys.executable, "-m", module, *arguments]
+    whole_env = private_environment(env)
+    if not fits(whole_env, IMPORTED_FROM):
+        return subprocess.run(
+            command, cwd=folder, env=whole_env, input=typed, capture_output=True, text=True, timeout=COMMAND_SECONDS
+        )
+    with tempfile.TemporaryDirectory(prefix="lychgate-command-") as name:
+        given, output, errors = (Path(name) / stream for stream in ("given", "output", "errors"))
+        given.write_text(typed)
+        process = start(Start(module, arguments, whole_env, folder, output, errors, given, is_module=True))
+        try:
+            status = process.wait(COMMAND_SECONDS)
+        finally:
+            process.terminate()
+        return subprocess.CompletedProcess(command, status, output.read_text(), errors.read_text())

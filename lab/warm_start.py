@@ -1,0 +1,183 @@
+"""Start processes from one that has imported the programs already: a start then takes a tenth of the time.
+
+Python needs a second or more of processor time to import a program, and most tests that start one do not test that.
+One process imports both programs and waits; each start is a fork of it, in which environment, folder, arguments and
+standard streams are set as for a new process, and the script is run as `python SCRIPT` would run it. What the fork
+cannot change any more, such as settings of the interpreter itself, makes `fits` say no: then start it cold.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+
+BELOW = __name__.removesuffix("lab.warm_start")  # the package that has the parts: none, or `lychgate.` when installed
+IMPORTED = ("shared.serving", "sp.gateway", "sp.app", "sp.cli", "sp.sample_app", "idp", "flask.cli")
+READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_")  # variables that count only at the very start
+SET_BY_US = ("PYTHONPATH", "PYTHONUNBUFFERED")
+OWN_GROUP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to run, and with what. *script* is a file, or with *is_module* a module's name."""
+
+    script: str
+    arguments: Sequence[str]
+    env: Mapping[str, str]
+    folder: Path
+    output: Path
+    errors: Path | None = None
+    typed: Path | None = None
+    is_module: bool = False
+
+
+class WarmProcess:
+    """A process that was started so, to be asked as a `subprocess.Popen` is."""
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+        self.pid: int = process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def poll(self) -> int | None:
+        """Return the exit status, or None as long as it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return the exit status once it has ended. Raises subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        """Send SIGTERM, if it still runs."""
+        self._process.terminate()
+
+
+def fits(env: Mapping[str, str], imported_from: Path) -> bool:
+    """Tell whether a process with *env* would be the same if it was forked from one with our environment."""
+    names = {name for name in (*env, *os.environ) if name.startswith(READ_BY_PYTHON_ITSELF) and name not in SET_BY_US}
+    same = all(env.get(name) == os.environ.get(name) for name in names)
+    return same and env.get("PYTHONPATH", "").split(os.pathsep)[0] == str(imported_from)
+
+
+def start(what: Start) -> WarmProcess:
+    """Run it in a process and a process group of its own; return at once."""
+    process = _forks().Process(target=_run, args=(what,), daemon=True)
+    process.start()
+    _wait_for_own_group(process)
+    return WarmProcess(process)
+
+
+@cache
+def _forks() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([name if name == "flask.cli" else BELOW + name for name in IMPORTED])
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)  # by which it imports them
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+    return context
+
+
+def _wait_for_own_group(process: ForkServerProcess) -> None:
+    """Return when a signal to the process group reaches the process, and nothing but it."""
+    deadline = time.monotonic() + OWN_GROUP_SECONDS
+    while process.exitcode is None and time.monotonic() < deadline:
+        try:
+            if os.getpgid(process.pid or 0) == process.pid:
+                return
+        except ProcessLookupError:
+            return
+        time.sleep(0.001)
+
+
+def _run(what: Start) -> None:
+    """Become the process that *what* describes, and end as it ends. Its own forks come back through here too."""
+    os.setsid()
+    _set_streams(what)
+    os.environ.clear()
+    os.environ.update(what.env)
+    time.tzset()
+    os.chdir(what.folder)
+    first = str(what.folder) if what.is_module else str(Path(what.script).parent)
+    sys.path[:] = [first, *_entries(what.env), *(entry for entry in sys.path if _is_pythons(entry))]
+    sys.argv[:] = [what.script, *what.arguments]
+    run: Callable[..., object] = runpy.run_module if what.is_module else runpy.run_path
+    os._exit(
+        _status_of(lambda: run(what.script, run_name="__main__", **({"alter_sys": True} if what.is_module else {})))
+    )
+
+
+def _set_streams(what: Start) -> None:
+    typed = os.open(what.typed or os.devnull, os.O_RDONLY)
+    output = os.open(what.output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    errors = os.open(what.errors, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600) if what.errors else output
+    for number, opened in enumerate((typed, output, errors)):
+        os.dup2(opened, number)
+    for opened in {typed, output, errors}:
+        os.close(opened)
+    sys.stdin, sys.stdout, sys.stderr = _stream(0, "r"), _stream(1, "w"), _stream(2, "w")
+    sys.stderr.reconfigure(errors="backslashreplace")
+
+
+def _stream(number: int, mode: str) -> io.TextIOWrapper:
+    """Open a standard stream anew, unbuffered when written, as with PYTHONUNBUFFERED."""
+    raw = io.FileIO(number, mode, closefd=False)
+    return io.TextIOWrapper(io.BufferedReader(raw)) if mode == "r" else io.TextIOWrapper(raw, write_through=True)
+
+
+def _entries(env: Mapping[str, str]) -> list[str]:
+    return [entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]
+
+
+def _is_pythons(entry: str) -> bool:
+    return entry.startswith((sys.prefix, sys.base_prefix)) and entry != ""
+
+
+def _status_of(run: Callable[[], object]) -> int:
+    """Return the exit status that Python would end with after *run*, when everything that waits for the end is done."""
+    try:
+        run()
+        status = 0
+    except SystemExit as end:
+        status = _exit_status(end.code)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return status
+
+
+def _exit_status(code: object) -> int:
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
