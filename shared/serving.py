@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging.config
+import mmap
 import os
 import resource
 import sys
@@ -104,6 +105,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
         self._create_wsgi = create_wsgi
+        self.first_has_loaded = mmap.mmap(-1, 1)  # memory that the workers of this server share
         self._settings = {
             "bind": place,
             "umask": 0o117,  # of the socket's file: for its owner and group

@@ -12,7 +12,6 @@ When a worker has its maximum number of connections, a new one replaces the one 
 from __future__ import annotations
 
 import errno
-import mmap
 import selectors
 import socket
 import sys
@@ -38,11 +37,9 @@ FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 
-first_has_loaded = mmap.mmap(-1, 1)  # memory that the workers share
-
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Reads requests in its event loop, and answers them in threads."""
+    """Reads requests in its event loop, and answers them in threads. `app` is a `shared.serving.Server`."""
 
     tpool: Threads
     wsgi: WSGIApplication
@@ -63,7 +60,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except SettingsRefused as refusal:
             self._refuse(refusal)
         if self.age == 1:
-            first_has_loaded[0] = 1
+            self.app.first_has_loaded[0] = 1
         application = self.wsgi
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -165,7 +162,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _leave_it_to_the_first(self) -> None:
         """Wait until the first worker has loaded. If it fails, it ends the server: the reason is printed only once."""
         deadline = time.monotonic() + FIRST_SECONDS
-        while self.alive and not first_has_loaded[0] and self.is_parent_alive() and time.monotonic() < deadline:
+        while (
+            self.alive and not self.app.first_has_loaded[0] and self.is_parent_alive() and time.monotonic() < deadline
+        ):
             self.notify()
             time.sleep(SWEEP_SECONDS / 10)
 

@@ -30,6 +30,7 @@ KEPT = 1  # seconds for which a worker of the gateway may go on with the keys th
 SIGN_AFTER = 3  # seconds from the making of a key pair to its use; in real life ten minutes
 IN_FLIGHT = 9  # sign-ins of one kind under way at a time: three kinds and three rotations fit into the pool
 MORE = 1.5  # seconds of sign-ins after the last new key has begun to sign
+BUSY_TIMES = 20  # that 503 (the store is busy; nothing was spent) is asked again: no key has to do with that
 Cookies = Mapping[str, str]
 SECRET = re.compile(r"^[A-Za-z0-9_-]{64,}$", re.MULTILINE)
 
@@ -153,14 +154,23 @@ def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:
     """Go the whole way in a browser that the gateway does not know, and the identity provider does."""
     to_provider, pending = get(f"{pair.sp.url}/sso/start/{name}?return_to=/page", {})
     with_token, _cookies = get(to_provider, alice)
+    assert "jwt=" in with_token, f"the identity provider answered {with_token}"
     landing, cookies = get(with_token, pending)
     signed_in = landing == "/page" and "sp_session" in cookies
     return SignIn("signed in" if signed_in else landing, parse_qs(urlsplit(with_token).query)["jwt"][0])
 
 
-def get(address: str, cookies: Cookies) -> tuple[str, Cookies]:
-    """Request *address*; return the redirect target of the response, and the cookies that it sets."""
-    parts = urlsplit(address)
+def get(url: str, cookies: Cookies) -> tuple[str, Cookies]:
+    """Request *url*, again while the store is busy; return the redirect target, and the cookies set."""
+    for _time in range(BUSY_TIMES):
+        location, given = get_once(url, cookies)
+        if location != "503":
+            break
+    return location, given
+
+
+def get_once(url: str, cookies: Cookies) -> tuple[str, Cookies]:
+    parts = urlsplit(url)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=15)
     try:
         carried = "; ".join(f"{name}={value}" for name, value in cookies.items())
