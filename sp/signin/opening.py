@@ -1,4 +1,4 @@
-"""Say how a session is to be opened, whoever it is opened for."""
+"""Say how a session is to be opened: for which browser or client, and what comes with it."""
 
 from __future__ import annotations
 
