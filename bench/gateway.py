@@ -42,7 +42,7 @@ BROWSER = {
 
 
 def rows() -> list[Row]:
-    """Measure the gateway, and what Flask's own ways of knowing somebody cost."""
+    """Measure the gateway, and the cost of Flask's own ways to recognise a person."""
     with tempfile.TemporaryDirectory() as folder:
         secret, gateway, queries = _gateway(Path(folder))
         _turns_strangers_away(gateway)

@@ -41,4 +41,4 @@ def answer(url: str, cookie: str = "") -> tuple[int, bytes]:
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_arguments: object) -> None:
-        """Follow nothing."""
+        """Follow no redirect."""

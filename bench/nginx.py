@@ -1,7 +1,7 @@
-"""nginx asking the gateway at each request (auth_request), against the same nginx that asks nobody; requests a second.
+"""Compare nginx that asks the gateway at each request (auth_request) with nginx that does not, in requests per second.
 
 The application behind it is one Flask page in both cases, on the same server as the gateway. The second
-row lets nginx keep our answer for the session cache time, five seconds, per cookie, method and address.
+row lets nginx cache our answer for the session cache time, five seconds, per cookie, method and URL.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _start(stack: ExitStack, here: Path, server: str, kind: str) -> int:
 
 
 def _controls(places: dict[str, str], cookie: str) -> None:
-    """The negative controls: nobody without a cookie, or with a forged one, may reach the application."""
+    """The negative controls: without a cookie, or with a forged one, no request may reach the application."""
     for name, url in places.items():
         status, body = answer(url, cookie)
         if status != 200 or b"reached" not in body:

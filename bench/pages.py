@@ -49,8 +49,8 @@ def rows() -> Iterator[Row]:
         for name, url in {
             "accounts: the first page": "/settings/users",
             "accounts: from the middle": f"/settings/users?after={middle}",
-            "accounts: one address": f"/settings/users?q={middle}",
-            "accounts: part of an address": "/settings/users?q=n-04242",
+            "accounts: one e-mail": f"/settings/users?q={middle}",
+            "accounts: part of an e-mail": "/settings/users?q=n-04242",
             "accounts: a name": "/settings/users?q=Liddell",
             "accounts: two words that few have": "/settings/users?q=Erin+Liddell+n-0994",
             "accounts: a word that nobody has": "/settings/users?q=Zebedee",
@@ -60,12 +60,12 @@ def rows() -> Iterator[Row]:
             "activity: the first page": "/settings/activity",
             "activity: from the middle": f"/settings/activity?before={LINES // 2}",
             "activity: by reference": f"/settings/activity/{line}",
-            "activity: one address": f"/settings/activity?email={middle}",
+            "activity: one e-mail": f"/settings/activity?email={middle}",
             "activity: one code": "/settings/activity?code=token_expired",
             "activity: one code, from the middle": f"/settings/activity?code=token_expired&before={LINES // 2}",
             "activity: a code that is rare": "/settings/activity?code=audience_mismatch",
             "activity: every refusal": f"/settings/activity?code=refused&before={LINES // 2}",
-            "activity: one address and one code": f"/settings/activity?email={middle}&code=token_expired",
+            "activity: one e-mail and one code": f"/settings/activity?email={middle}&code=token_expired",
             "providers": "/settings/sso/jwt",
         }.items():
             yield Row(name, _milliseconds(client, url), "ms", WANTED, at_most=True)

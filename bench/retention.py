@@ -33,7 +33,7 @@ DAY = 86_400
 
 
 def rows() -> Iterator[Row]:
-    """Measure on a database in a folder of its own."""
+    """Measure on a database in a separate folder."""
     logging.getLogger("lychgate").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
         core = core_of(make_gateway(Path(folder)))

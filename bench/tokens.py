@@ -1,7 +1,7 @@
 """Opening and verifying a token with all strict checks on, against the least that any verification must do.
 
 The floor is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings.
-It checks nothing: no alphabet, no doubled names, no claims.
+It makes no checks: no alphabet, no duplicate names, no claims.
 """
 
 from __future__ import annotations

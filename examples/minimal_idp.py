@@ -75,7 +75,7 @@ def logout() -> Response:
         email, fresh = str(token.claims["email"]), abs(time.time() - token.claims["iat"]) <= MAX_SIGN_OUT_AGE
     except (JoseError, ValueError, KeyError, TypeError):
         abort(401)
-    if not fresh or str(token.header.get("typ", "")).lower() != "logout+jwt":  # a sign-in token signs nobody out
+    if not fresh or str(token.header.get("typ", "")).lower() != "logout+jwt":  # a sign-in token cannot sign out
         abort(401)
     if session.get("email") == email.lower():
         session.clear()

@@ -93,9 +93,9 @@ def assemble(
     request_limits.install(app)
     engine = database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, engine, clock)
-    app.after_request(public_pages.let_caches_keep)  # before web.install: the one registered first has the last word
+    app.after_request(public_pages.let_caches_keep)  # before web.install: handlers run in reverse order of registration
     web.install(app, prefix="", https=settings.https, role="sign-in service")
-    app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can write
+    app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
     CSRFProtect(app)
     recognise_people(app)
     for module in (authentication, logout, public_pages):
@@ -113,9 +113,9 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url, "IDP_DATABASE_URL"),
         **form_cookie(cookies.FORM, settings.https),
-        "WTF_CSRF_SSL_STRICT": False,  # it wants a referrer, which our pages forbid to send
+        "WTF_CSRF_SSL_STRICT": False,  # it requires a referrer, which our pages do not send
         "WTF_CSRF_TIME_LIMIT": None,  # a tab that was left open over lunch still works
-        "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if its cookie is there; no other
+        "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if this cookie exists
     }
 
 
@@ -126,7 +126,7 @@ def put_together(
     engine: Engine,
     clock: Callable[[], float],
 ) -> Context:
-    """Return the parts, the two seams filled."""
+    """Return the context, with the two seams filled."""
     vault = Vault(settings.secret_keys)
 
     def now() -> datetime:
@@ -144,13 +144,13 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Make the person of our own session Flask-Login's `current_user`, whom the pages show.
+    """Make the person of our own session Flask-Login's `current_user`, which the pages show.
 
-    Its own cookies are not used. While the directory is unavailable the pages show no person. Code that decides
-    something looks the session up itself.
+    Flask-Login's own cookies are not used. While the directory is unavailable, the pages show no person. Code that
+    decides something looks up the session itself.
     """
     manager = LoginManager(app)
-    manager.session_protection = None  # "strong" believes X-Forwarded-For
+    manager.session_protection = None  # "strong" trusts X-Forwarded-For
 
     @manager.request_loader
     def load_signed_in(_request: object) -> sessions.SignedInUser | None:

@@ -37,7 +37,7 @@ from shared.web import allow_form_target, allow_own_script, page
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 MAX_NONCE = 255  # characters
-MAX_ECHOED = 2048  # characters; the wire contract's limit of a return address
+MAX_ECHOED = 2048  # characters; the wire contract's limit for a return URL
 
 log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
@@ -122,7 +122,7 @@ def open_session(person: Person, *, stay: bool) -> tuple[SignedInUser, str, int 
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
         raise DirectoryUnavailable("the directory no longer finds the person who has just signed in")
-    g._login_user = signed_in  # for this answer already: Flask-Login saw the request, which had no such cookie yet
+    g._login_user = signed_in  # for this response already: the request that Flask-Login saw had no such cookie yet
     return signed_in, cookie, max_age
 
 

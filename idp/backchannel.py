@@ -25,13 +25,13 @@ from shared.outbound import ExchangeFailed, exchange
 ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
 MOST_BYTES = 65_536  # of an answer, which is empty, or a small object that counts sessions
 MOST_BYTES_READ = 1024  # of an answer that is understood
-MOST_SESSIONS = 1_000_000  # more in one answer are not believed
-DELIVERY_SECONDS = 3.0  # for all deliveries together: how long a person waits for the page
+MOST_SESSIONS = 1_000_000  # a larger number in an answer is not accepted
+DELIVERY_SECONDS = 3.0  # for all deliveries together: the person waits this long for the page
 MAX_AT_ONCE = 16
 
 
 class DeliveryFailed(Exception):
-    """The notification failed. The text explains it to the person, `detail` to the operator; neither has a token."""
+    """The notification failed. The text is for the person, `detail` for the operator; neither contains a token."""
 
     def __init__(self, problem: str, detail: str = "") -> None:
         self.detail = detail or problem

@@ -23,7 +23,7 @@ from shared.store_urls import database_mistake
 SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
-ACTIVITY_DAYS = 90  # that the audit is kept; 0 is for ever
+ACTIVITY_DAYS = 90  # for which the audit is kept; 0 means for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
 
@@ -52,12 +52,12 @@ class Settings:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings of this process, or of *environ*, or raise SettingsRefused with every mistake."""
+    """Return the settings of this process, or of *environ*, or raise SettingsRefused with every error."""
     values = _values() if environ is None else environ
     environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
-    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside a key that is not readable
+    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside an unreadable key
     services_file = environment.text("IDP_CONFIG")
     asked_for: set[str] = set()
     services = _services(environment, services_file, values, asked_for)
@@ -161,5 +161,5 @@ def _callable(environment: Environment, name: str, default: str) -> str:
 
 
 def demo_pair(settings: Settings) -> Any:
-    """Return today's secrets and addresses of the demo pair: the gateway may have moved since the start."""
+    """Return the current secrets and URLs of the demo pair: the gateway may have moved since the start."""
     return demo.read(settings.instance)

@@ -19,7 +19,7 @@ from shared.vault import Vault
 
 @dataclass(frozen=True)
 class Context:
-    """The settings, the seams, the vault, the throttle, what counts refusals, and the clock, which tests may turn."""
+    """The settings, the seams, the vault, the throttle, the counter of rejections, and the clock (tests can set it)."""
 
     settings: Settings
     people: PersonDirectory

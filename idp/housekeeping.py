@@ -17,7 +17,7 @@ from shared import tidying
 
 EVERY = 2.0  # seconds between two looks at the outbox
 TIDY_EVERY = 30  # looks between two clean-ups: a minute
-TIDY_SECONDS = 2.0  # that a clean-up takes at most; what is left over then is the next look's
+TIDY_SECONDS = 2.0  # at most for one clean-up; the next one continues with the rest
 
 log = logging.getLogger("lychgate.idp")
 
@@ -50,5 +50,5 @@ def _run(app: Flask, stop: threading.Event) -> None:
                     all_tidy = tidy()
             except database.DatabaseDown as error:
                 log.warning("housekeeping waits for the database: %s", error.orig)
-            except Exception:  # the thread must outlive a mistake, or notices would never be retried
+            except Exception:  # the thread must survive an error, or notices would never be retried
                 log.exception("housekeeping failed")

@@ -18,8 +18,8 @@ from idp.services import Service
 from shared.keys import SYMMETRIC, TokenKey
 from shared.tokens import sign
 
-TOKEN_ID_BYTES = 16  # 128 random bits: no two tokens of a lifetime meet, and none is guessed
-METHODS = ["pwd"]  # RFC 8176, section 2: a password is the one way to sign in here
+TOKEN_ID_BYTES = 16  # 128 random bits: unique, and impossible to guess
+METHODS = ["pwd"]  # RFC 8176, section 2: people can sign in only with a password here
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,13 @@ def generate_token_id() -> str:
 
 
 def mapped_claims(person: Person, service: Service) -> dict[str, Any]:
-    """Return what the service's claims mapping takes from *person*; fields that are empty make no claim."""
+    """Return the claims of *person* by the service's claims mapping; an empty field gives no claim."""
     values = {claim: person.value_of(source) for claim, source in service.claims.items()}
     return {claim: value for claim, value in values.items() if value is not None}
 
 
 def naming_claims(person: Person, service: Service) -> dict[str, str]:
-    """Return the claims by which *service* may know *person*: all that it is sent, but for lists such as groups."""
+    """Return the claims by which *service* may know *person*: all that it gets, except lists such as groups."""
     return {claim: value for claim, value in mapped_claims(person, service).items() if isinstance(value, str)}
 
 
@@ -87,12 +87,12 @@ def issuer_of(service: Service, our_url: str) -> str:
 
 
 def audience_of(service: Service) -> str:
-    """Return the name by which *service* recognises tokens made for it."""
+    """Return the audience by which *service* recognises its tokens."""
     return service.audience or service.origin
 
 
 def return_url(service: Service, request: SignInRequest, *, token: str | None = None) -> str:
-    """Return where the browser goes: the registered address, what is echoed, and the *token* if it travels there."""
+    """Return the URL for the browser: the registered one, with echoed parameters, and the *token* if it goes there."""
     parameters = dict(request.echoed)
     if token is not None:
         parameters[service.token_parameter] = token

@@ -18,7 +18,7 @@ def known_device(email: str) -> str | None:
 
 
 def remember(response: Response, email: str) -> None:
-    """Note in the browser that *email* has signed in from it."""
+    """Record in the browser's cookie that *email* has signed in from it."""
     value = _devices().remember(cookies.read(cookies.DEVICE), email)
     cookies.write(response, cookies.DEVICE, value, max_age=MAX_AGE)
 

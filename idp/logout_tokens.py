@@ -76,8 +76,8 @@ def make_sign_out(
 ) -> str:
     """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
 
-    *named* are the claims by which the service knows the person: `sub` and `sid` mean nothing to one whose sign-in
-    tokens had neither. Without *sid*, every session of the person is meant.
+    *named* are the claims by which the service knows the person: a service whose sign-in tokens had neither `sub` nor
+    `sid` cannot use those. Without *sid*, the token ends every session of the person.
     """
     return make_sign_out_token(
         {"sub": subject, **named, **({"sid": sid} if sid else {})},

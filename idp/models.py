@@ -70,7 +70,7 @@ class ParticipationRow(Base):
 
 
 class ServiceRow(Base):
-    """A registered service, as the services file would say it. `managed`: IDP_CONFIG says it, and only that."""
+    """A registered service, in the form of the services file. `managed`: it can be changed only in IDP_CONFIG."""
 
     __tablename__ = "services"
 
@@ -130,9 +130,9 @@ REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
 
 
 class AuditRow(Base):
-    """One thing that happened: a sign-in, a refusal, a token issued, a sign-out. Never a token or a password.
+    """One event: a sign-in, a rejection, an issued token, a sign-out. Never a token or a password.
 
-    A row with a `fold` counts alike refusals: `times` of them, from `at` to `last_at`; see idp/stores/refusals.py.
+    A row with a `fold` counts similar rejections: `times` of them, from `at` to `last_at`; see idp/stores/refusals.py.
     """
 
     __tablename__ = "audit"
@@ -159,8 +159,8 @@ class AuditRow(Base):
 def writing() -> Iterator[Session]:
     """Run a transaction that writes: committed at the end, rolled back if anything is raised.
 
-    It begins as a writer (see shared.schema), because a reader that turns writer in the middle fails in SQLite when
-    another got in between. What was read before is forgotten, so nothing stale is written back.
+    It begins as a writer (see shared.schema), because in SQLite a transaction that reads first and then writes fails if
+    another one wrote in between. Objects read before are discarded, so no stale data is written back.
     """
     session: Session = db.session()
     session.rollback()

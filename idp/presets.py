@@ -11,10 +11,10 @@ from typing import Any
 
 # What each product asks for. `echo`: request parameters handed back beside the token. `nonce`: the request's nonce
 # becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
-# `addressed`: iss, aud and nbf are always there, by default our own address and the service's site.
+# `addressed`: iss, aud and nbf are always sent; the defaults are our own URL and the service's site.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ispring": {
-        "untyped_logout": True,  # its sign-out requests carry no type
+        "untyped_logout": True,  # its sign-out requests have no type
         "claims": {
             "email": "email",
             "given_name": "given_name",
@@ -22,7 +22,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "preferred_username": "username",
         },
     },
-    "zendesk": {  # refuses an iat older than three minutes, and wants the token posted
+    "zendesk": {  # rejects an iat older than three minutes, and expects the token by POST
         "delivery": "form",
         "echo": {"return_to": "return_to"},
         "claims": {"email": "email", "name": "name"},
@@ -68,7 +68,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# What a product verifies, where it is not all that we sign with.
+# The algorithms that a product verifies, if it does not support all of ours.
 ALGORITHMS_OF: Mapping[str, tuple[str, ...]] = {
     "zendesk": ("HS256",),
     "freshworks": ("RS256",),

@@ -49,7 +49,7 @@ def parse_services(document: Mapping[str, Any], where: str) -> Mapping[str, Serv
 
 
 def parse_service(name: str, table: Any) -> ServiceDefinition:
-    """Return the definition in *table*, the preset's values filled in, or raise SettingsRefused with all mistakes."""
+    """Return the definition in *table*, completed from the preset, or raise SettingsRefused with all errors."""
     if not isinstance(table, dict):
         raise SettingsRefused([f"services.{name} must be a table"])
     preset = PRESETS.get(str(table.get("preset", "")))
@@ -81,7 +81,7 @@ _KINDS: Mapping[Any, tuple[type, str]] = {
 
 
 def _mistakes(name: str, merged: Mapping[str, Any], keys: Any) -> list[str]:
-    """Return what is wrong with an entry: shapes first, and only if those are right, meanings."""
+    """Return the errors in an entry: types first, and values only if the types are right."""
     if not NAME.match(name):
         return ["name must begin with a lower-case letter and have only such letters, digits, - and _; at most 60"]
     shapes = [f"{key} is unknown" for key in merged if key not in _TYPES]

@@ -1,6 +1,6 @@
 """Tokens in every spelling, good and bad, made with the standard library and `cryptography` alone.
 
-Nothing of `shared/` is used: a mistake there cannot cancel itself out. Keys are made once for each test process.
+It uses no code of `shared/`, so an error there cannot cancel itself out. Keys are made once for each test process.
 """
 
 import hashlib
@@ -118,7 +118,7 @@ def part(value: Mapping[str, Any] | bytes) -> str:
 
 
 def encode(octets: bytes) -> str:
-    """Return *octets* in base64url without padding (RFC 7515, section 2)."""
+    """Return *octets* in base64url, without padding (RFC 7515, section 2)."""
     return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")
 
 

@@ -45,7 +45,7 @@ def create_app(
 
 
 class _Pages:
-    """What answers; one method for each address."""
+    """Answers requests; one method for each path."""
 
     def __init__(self, issuer: Issuer, service: str, parameter: str, delivery: Delivery) -> None:
         self._issuer, self._service, self._parameter, self._delivery = issuer, service, parameter, delivery

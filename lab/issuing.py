@@ -1,4 +1,4 @@
-"""What the identity provider for tests says in its tokens, as a test decides. Knows nothing of HTTP."""
+"""Build the tokens of the identity provider for tests, as a test decides. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sent:
 
 
 class Issuer:
-    """Decides what the next sign-in is like, and makes its token. Knows nothing of HTTP; used by several threads."""
+    """Decides what the next sign-in is like, and makes its token. Independent of HTTP; used by several threads."""
 
     def __init__(self, key: ForgingKey, claims: Mapping[str, Any], without: Sequence[str]) -> None:
         self.key = key

@@ -50,7 +50,7 @@ class RunningProgram:
 
     @property
     def url(self) -> str:
-        """Where people reach it: through a proxy, if it was given a public address."""
+        """The URL under which people reach it: through a proxy, if it was given a public URL."""
         return self.public_url or self.own_url
 
     @property

@@ -1,9 +1,8 @@
 """A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it. Pure.
 
-It watches the questions that are out (statements, connections, waits for a lock) and when the last one was answered.
-A slow question alone is not a fault. If no question at all is answered, only one request a second is allowed
-through, as a test, and the first answer closes the breaker again. An error is an answer too: a store that sends one
-is not hanging.
+It watches the pending queries (statements, connections, waits for a lock) and when the last one was answered. A slow
+query alone is not a fault. If no query at all is answered, only one request a second is allowed through, as a test,
+and the first answer closes the breaker again. An error is an answer too: a store that sends one does not hang.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
-STALL = 1.0  # seconds without any answer, after which the store is thought to hang
-STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES questions are out, so that the other threads stay free
+STALL = 1.0  # seconds without any answer, after which the store counts as hanging
+STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES queries are pending, so that the other threads stay free
 TEST_EVERY = 1.0  # seconds between two requests that are allowed through to a store in trouble
-PLACES = 12  # questions out at once, of the 16 threads of a worker (shared/serving.py): four can always answer
+PLACES = 12  # pending queries, of the 16 threads of a worker (shared/serving.py): four can always answer
 
 
 class StoreHangs(Exception):
@@ -32,15 +31,15 @@ class Breaker:
         self._clock, self._places, self._stall_when_full = clock, places, stall_when_full
         self._lock = threading.Lock()
         self._tickets = count()
-        self._out: dict[int, float] = {}  # when each question was asked, oldest first
+        self._out: dict[int, float] = {}  # when each query was sent, oldest first
         self._answered_at = self._tested_at = float("-inf")
-        self._failed = False  # a question was given up, and none was answered since it was asked
+        self._failed = False  # a query timed out, and none was answered since it was sent
 
     @contextmanager
     def asking(self, hangs: tuple[type[Exception], ...]) -> Iterator[None]:
-        """Ask one question within this. *hangs* are the exceptions that mean: it was not answered in time.
+        """Run one query inside this block. *hangs* are the exceptions that mean "no answer in time".
 
-        Raises StoreHangs at once, and asks nothing, while the store is in trouble.
+        Raises StoreHangs at once, without a query, while the store is in trouble.
         """
         self.admit()
         ticket = self.asked()
@@ -55,7 +54,7 @@ class Breaker:
         self.answered(ticket)
 
     def admit(self) -> None:
-        """Let this request ask the store, or raise StoreHangs. Call it before the first question."""
+        """Allow this request to use the store, or raise StoreHangs. Call it before the first query."""
         with self._lock:
             now = self._clock()
             if self._is_full(now) or (self._in_trouble(now) and now - self._tested_at < TEST_EVERY):
@@ -71,21 +70,21 @@ class Breaker:
                 raise StoreHangs
 
     def asked(self) -> int:
-        """Note a question to the store; return its ticket, for `answered` or `gave_up`."""
+        """Record a query to the store; return its ticket, for `answered` or `gave_up`."""
         with self._lock:
             ticket = next(self._tickets)
             self._out[ticket] = self._clock()
             return ticket
 
     def answered(self, ticket: int) -> None:
-        """Note that an answer came, or an error that the store sent."""
+        """Record an answer, or an error that the store sent."""
         with self._lock:
             del self._out[ticket]
             self._answered_at = self._clock()
             self._failed = False
 
     def gave_up(self, ticket: int) -> None:
-        """Note that no answer came in time. If others were answered meanwhile, it is not the store that hangs."""
+        """Record a timeout. If other queries were answered meanwhile, the store does not hang."""
         with self._lock:
             if self._out.pop(ticket) >= self._answered_at:
                 self._failed = True
@@ -98,6 +97,6 @@ class Breaker:
         return len(self._out) >= self._places and self._stalled(now) >= self._stall_when_full
 
     def _stalled(self, now: float) -> float:
-        """Return for how many seconds questions have been out without any answer."""
+        """Return for how many seconds queries have been pending without any answer."""
         oldest = next(iter(self._out.values()), now)
         return now - max(oldest, self._answered_at)

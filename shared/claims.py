@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from shared.errors import ClaimInvalid
 
-# 2286-11-20 in seconds. Any later "date" is in truth milliseconds (13 digits) or a mistake.
+# 2286-11-20 in seconds. Any later "date" is really milliseconds (13 digits) or an error.
 LATEST_TIME = 9_999_999_999
 
 
@@ -33,11 +33,11 @@ class Claims(NamedTuple):
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any], *, numeric_token_id: bool = False) -> Claims:
-        """Return the claims of *payload*, or raise ClaimInvalid that names the first claim of a wrong type.
+        """Return the claims of *payload*, or raise ClaimInvalid, which names the first claim of a wrong type.
 
         *numeric_token_id* admits a whole number as jti, as old Zendesk samples send it; it is kept as text.
         """
-        return cls(  # in the order above: by name it takes a fifth longer
+        return cls(  # in the order above: keyword arguments take a fifth longer
             payload,
             _time(payload, "iat"),
             _time(payload, "exp"),

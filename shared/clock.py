@@ -1,6 +1,6 @@
 """Read the time of day, for both programs, in this one place.
 
-What decides by the time of day asks here; what only waits asks `time.monotonic`. No setting and no variable of the
+Decisions by the time of day use this clock; pure waiting uses `time.monotonic`. No setting and no variable of the
 environment moves this clock: `ahead` is 0 in every program that serves people, and `lab.clock` alone changes it, in the
 process of a test that runs both programs there.
 """

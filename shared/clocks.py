@@ -1,6 +1,6 @@
 """Compare our clock with a store's, and warn the operator before a difference causes rejections.
 
-The clock of a store decides nothing: tokens are verified, and remembered, by the clock of the machine that receives
+The clock of a store does not matter: tokens are verified, and remembered, by the clock of the machine that receives
 them. But if two clocks differ, one is wrong, and a gateway whose clock is wrong by more than a provider's
 `clock_skew` rejects valid tokens.
 """
@@ -28,7 +28,7 @@ def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_no
 
 
 def complaint(name: str, ahead: float) -> str | None:
-    """Return what to say of a store's clock that is *ahead* by so many seconds; None if that is nothing."""
+    """Return the warning for a store's clock that is *ahead* by so many seconds; None if no warning is needed."""
     if abs(ahead) <= WORTH_SAYING:
         return None
     direction = "ahead of" if ahead > 0 else "behind"

@@ -1,9 +1,9 @@
 """Read from and write to a client's connection, with a limit on every wait.
 
-The worker's event loop collects the head of a request, and a small body with it, before a thread is given. How much
-there is to collect is an estimate and decides nothing: gunicorn's parser gets every byte as it came, and it alone says
-where a request ends. What does not fit in there, uploads and long answers, a thread reads and writes through
-`ClientSocket`, which waits only for so long, and lends its thread out while it waits.
+The worker's event loop reads the head of a request, and a small body, before it assigns a thread. How much it reads is
+only an estimate: gunicorn's parser gets every byte as it came, and only the parser decides where a request ends. For
+larger uploads and long responses, a thread reads and writes through `ClientSocket`, which limits each wait and lets
+the thread's place be used by others while it waits.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
 HEAD_BYTES = 65_536
-SMALL_BODY = MAX_BODY  # bytes are collected before a thread is given; more is refused without waiting for it
+SMALL_BODY = MAX_BODY  # bytes are read before a thread is assigned; a longer head is rejected at once
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
 ROOM = 65_536  # bytes that count as moved when a request begins: a client that has just begun is not the slowest
-IDLE_SECONDS = 60  # without one byte moving, for the protected application's uploads and downloads
+IDLE_SECONDS = 60  # without a byte moved, for the protected application's uploads and downloads
 LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
 LINGER_BYTES = 1_048_576
 
-HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # the parser refuses a bare LF at once: it need not wait either
+HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # the parser rejects a bare LF at once: no need to wait either
 FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([0-9]*)", re.IGNORECASE)
 
 
 class TooSlow(TimeoutError):
-    """The client keeps us waiting. Its number is that of a lost connection, which gunicorn passes over in silence."""
+    """The client is too slow. It has the errno of a lost connection, which gunicorn does not log."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the client is too slow")
@@ -57,33 +57,33 @@ class Phase(Enum):
 
 
 class ClientSocket(socket.socket):
-    """A client's socket. In the threads that answer requests it waits with a bound; elsewhere it is a plain socket."""
+    """A client's socket. In the threads that answer requests, every wait is limited; elsewhere it is a plain socket."""
 
     _threads: Threads
-    hurried = True  # least rate; without it only a bound on standing still
+    hurried = True  # minimum rate; without it, only the time without progress is limited
     patient = True  # without it, never waits
 
     @classmethod
     def take_over(cls, accepted: socket.socket, threads: Threads) -> Self:
-        """Return *accepted* as one of these."""
+        """Return *accepted* as a ClientSocket."""
         own = cls(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         own._threads = threads
         own.begin_request()
         return own
 
     def begin_request(self) -> None:
-        """Count from here."""
+        """Start counting for a new request."""
         self.hurried, self._moved, self._waited, self._given_up = True, 0, 0.0, False
         self._wait_began: float | None = None
 
     def take_your_time(self) -> None:
-        """Ask no least rate of this request's body and answer: they are the protected application's."""
+        """Require no minimum rate for this request: its body and response belong to the protected application."""
         self.hurried = False
 
     def slowness(self) -> float:
         """Return for how many seconds this client has kept us waiting, in this request, for each byte that it moved.
 
-        What it sent at once buys it no time: the longer it stands still afterwards, the slower it is.
+        An early burst does not help: the longer the client then pauses, the slower it counts.
         """
         return self._seconds_waited() / (self._moved + ROOM)
 
@@ -120,7 +120,7 @@ class ClientSocket(socket.socket):
                 return sent
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        """Send *data*, however many bounded waits it takes."""
+        """Send all of *data*, with any number of bounded waits."""
         if self.gettimeout() == 0 or not self._threads.include_this_one():
             return super().sendall(data, flags)
         left = memoryview(data)
@@ -129,7 +129,7 @@ class ClientSocket(socket.socket):
         return None
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send *count* bytes of *file*, however many bounded waits it takes."""
+        """Send *count* bytes of *file*, with any number of bounded waits."""
         ours = self._threads.include_this_one() and count is not None
         if not ours or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             return super().sendfile(file, offset, count)
@@ -154,7 +154,7 @@ class ClientSocket(socket.socket):
         return done
 
     def _wait_for(self, event: int) -> None:
-        """Return when *event* is there. Raises TooSlow."""
+        """Wait for *event*. Raises TooSlow."""
         poll = select.poll()
         poll.register(self.fileno(), event)
         if poll.poll(0):
@@ -177,24 +177,24 @@ class ClientSocket(socket.socket):
 
 
 class Connection(TConn):  # type: ignore[misc]
-    """A connection as the event loop sees it: what it waits for, until when, and what has come so far."""
+    """A connection in the event loop: what it waits for, until when, and the bytes received so far."""
 
     sock: ClientSocket
 
     def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
         super().__init__(cfg, sock, client, server)
-        self.data_ready = True  # a thread gets it with a whole head, and need not wait for a first byte
+        self.data_ready = True  # a thread gets it with a complete head, and need not wait for a first byte
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
         self._came, self._awaited, self._drained = bytearray(), 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Begin to wait for the next request, of which *already* has come. Say whether it is complete."""
+        """Begin to wait for the next request, whose first bytes are *already*. Tell whether it is complete."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 
     def take(self, piece: bytes) -> bool:
-        """Add what has come. Say whether that is all, or all that the parser needs to refuse it."""
+        """Add received bytes. Tell whether the request is complete, or the parser can already reject it."""
         if self.phase is Phase.IDLE:
             self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         before = len(self._came)
@@ -210,31 +210,31 @@ class Connection(TConn):  # type: ignore[misc]
 
     @property
     def head_is_one_line(self) -> bool:
-        """Say whether not even the request line has ended."""
+        """Tell whether even the request line is incomplete."""
         return b"\r\n" not in self._came
 
     def hand_over(self) -> None:
-        """Give the parser what has come. For the thread that answers."""
+        """Pass the received bytes to the parser. For the thread that answers."""
         self.sock.begin_request()
         self.init()
         self.parser.unreader.unread(bytes(self._came))
         self._came.clear()
 
     def linger(self) -> None:
-        """Say that nothing more will be sent, and wait for the client to have read. Raises OSError."""
+        """Close the sending side, and wait until the client has read everything. Raises OSError."""
         self.phase, self.deadline = Phase.LINGERING, time.monotonic() + LINGER_SECONDS
         self.sock.setblocking(False)
         self.sock.shutdown(socket.SHUT_WR)
 
     def drain(self, piece: bytes) -> bool:
-        """Throw *piece* away. Say whether the client has closed, or has sent too much to wait for that."""
+        """Discard *piece*. Tell whether the client has closed, or has sent too much to wait for that."""
         self._drained += len(piece)
         return not piece or self._drained > LINGER_BYTES
 
     def say_that_it_took_too_long(self) -> None:
-        """Answer 408 to a request that has begun and does not end."""
+        """Answer 408 to a request that has begun and is not completed."""
         if self._came:
-            with contextlib.suppress(OSError):  # it may not even read
+            with contextlib.suppress(OSError):  # the client may not even read
                 self.sock.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
     def _await_body(self, head_bytes: int) -> None:
@@ -244,7 +244,7 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 def body_to_await(head: bytes | bytearray) -> int:
-    """Return how many bytes of body to collect before a thread is given: 0 wherever there is a doubt."""
+    """Return how many bytes of body to read before a thread is assigned: 0 in any case of doubt."""
     found = FRAMING.findall(head)
     if len(found) != 1 or found[0][0].lower() != b"content-length" or len(found[0][1]) > len(str(SMALL_BODY)):
         return 0

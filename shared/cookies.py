@@ -22,20 +22,20 @@ def set_cookie(
 ) -> None:
     """Set the cookie until the browser is closed, or for *max_age* seconds.
 
-    With *cross_site* it comes with a form that another site posts here, which carries no SameSite=Lax cookie. None
-    needs Secure, so over http the cookie is Lax, and such a form comes without it.
+    With *cross_site* the browser also sends it with a form that another site posts here (SameSite=None instead of Lax).
+    None requires Secure, so over http the cookie is Lax, and such a form comes without it.
     """
     same_site = "None" if cross_site and https else "Lax"
     response.set_cookie(full_name, value, max_age=max_age, path="/", secure=https, httponly=True, samesite=same_site)
 
 
 def clear_cookie(response: Response, full_name: str, *, https: bool) -> None:
-    """Take the cookie from the browser."""
+    """Delete the cookie in the browser."""
     response.delete_cookie(full_name, path="/", secure=https, httponly=True, samesite="Lax")
 
 
 def form_cookie(name: str, https: bool) -> dict[str, object]:
-    """Return Flask's settings for its own signed cookie, which holds nothing but the secret of the forms."""
+    """Return Flask's settings for its own signed cookie, which holds only the secret of the forms."""
     return {
         "SESSION_COOKIE_NAME": full_name(name, https),
         "SESSION_COOKIE_PATH": "/",

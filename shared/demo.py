@@ -38,13 +38,13 @@ class DemoPair:
 
 
 def read(instance: Path) -> DemoPair:
-    """Return the pair of *instance*, made if it is not there yet."""
+    """Return the pair of *instance*, and create it if it does not exist."""
     with _locked(instance):
         return _load(instance)
 
 
 def announce(instance: Path, *, sp_url: str | None = None, idp_url: str | None = None) -> None:
-    """Tell the other program where this one is reached."""
+    """Tell the other program the URL of this one."""
     with _locked(instance):
         pair = _load(instance)
         _store(instance, replace(pair, sp_url=sp_url or pair.sp_url, idp_url=idp_url or pair.idp_url))
@@ -60,7 +60,7 @@ def _load(instance: Path) -> DemoPair:
 
 
 def _store(instance: Path, pair: DemoPair) -> None:
-    """Replace the file as a whole: a reader, or a crash, never meets half of it."""
+    """Replace the file as a whole, so that neither a reader nor a crash can see half of it."""
     new = instance / f"{FILE}.new"
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 """Tell whether a SQLite database can be written to: a full disk is found before the next sign-in fails.
 
-A commit into a write-ahead log may still succeed on a full disk, where the log reuses its file. So the free space is
-looked at, and then a page is written and synced as a sign-in's are: quotas, limits and read-only mounts show in that.
+A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this checks the
+free space, and then writes and syncs a page as a sign-in does, which also finds quotas, limits and read-only mounts.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from shared.schema import Engine
 
 LEAST_FREE = 1024 * 1024  # bytes: some 20 sign-ins, with their log
-BELIEVED = 5  # seconds; anyone may ask, and each answer costs a write
-PATIENCE = 1  # seconds that another writer is waited for: one that is at work shows that writing works
+BELIEVED = 5  # seconds for which a result is cached: anyone may ask, and each check costs a write
+PATIENCE = 1  # seconds to wait for another writer: if one is active, writing works
 
 _lock = threading.Lock()
-_known: dict[str, tuple[float, str]] = {}  # by file: until when it is believed, and the trouble
+_known: dict[str, tuple[float, str]] = {}  # by file: until when the result is valid, and the problem
 
 
 def write_trouble(engine: Engine) -> str:
-    """Return why nothing can be written to the database of *engine*, or an empty text. Servers look after their own."""
+    """Return why the SQLite database of *engine* cannot be written, or an empty text. Servers are not checked."""
     database = engine.url.database
     if engine.dialect.name != "sqlite" or not database or database == ":memory:":
         return ""
@@ -50,7 +50,7 @@ def _try(database: Path) -> str:
 
 
 def _write(database: Path) -> None:
-    """Write a page that changes nothing: its number of a version, which only we use, as it is."""
+    """Write a page without changing data: the user_version, which only we use, with its present value."""
     uri = f"{database.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")

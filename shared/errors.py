@@ -23,7 +23,7 @@ class Rejection(Exception):
     )
 
     def __init__(self, detail: str = "", *, claim: str | None = None) -> None:
-        # The detail may quote a token or a URL, which must not be able to begin a new line in a log.
+        # The detail may quote a token or a URL, which must not begin a new line in a log.
         self.claim = claim and _one_line(claim)
         self.detail = _one_line(detail or self.explanation)
         self.attempt: object | None = None  # what the program knew when it rejected, for its log
@@ -217,7 +217,7 @@ class CookiesBlocked(Rejection):
 
 
 class HttpsNeeded(CookiesBlocked):
-    """The same code, where the request shows that the missing https is the cause and not the browser."""
+    """The same code, if the request shows that missing https is the cause, not the browser."""
 
     explanation = (
         "Your identity provider posts its token from another site, and this site uses plain http. Browsers send our "

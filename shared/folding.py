@@ -1,10 +1,10 @@
 """Decide which rejections get a row each, and count the others, when they come too fast.
 
-A row and a write transaction for each refusal would let anyone fill the disk, and keep sign-ins waiting. So a worker
-writes so many bytes of them in full, and then a few rows a minute; alike ones beyond that are counted in memory, and
-the count is added to one row about once a second. The limit is in bytes, because a stranger decides how long a row is.
-A kind is made of our own words alone (code, provider, event), never of what a stranger can vary. A worker that is
-killed loses the counts of its last second; one that ends in order does not.
+A row and a write transaction for each rejection would let anyone fill the disk and delay sign-ins. So a worker writes
+full rows up to a limit, and after that a few rows per minute. Further rejections of the same kind are counted in
+memory, and the count is added to one row about once a second. The limit is in bytes, because a stranger decides how
+long a row is. A kind consists only of our own values (code, provider, event), never of input that a stranger can vary.
+A worker that is killed loses the counts of its last second; one that shuts down normally does not.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ log = logging.getLogger("lychgate")
 
 
 class Allowance:
-    """A bucket of *burst* bytes, into which *per_minute* come back."""
+    """A token bucket: *burst* bytes, refilled by *per_minute*."""
 
     def __init__(self, burst: int, per_minute: int, now: float) -> None:
         self._burst, self._per_second = burst, per_minute / 60
         self._left, self._at = float(burst), now
 
     def has(self, size: int, now: float) -> bool:
-        """Tell whether so many are left."""
+        """Tell whether *size* bytes are left."""
         self._left = min(self._burst, self._left + (now - self._at) * self._per_second)
         self._at = now
         return self._left >= size
 
     def take(self, size: int) -> None:
-        """Take so many."""
+        """Take *size* bytes."""
         self._left -= size
 
 
 class Budget:
-    """Decides which refusals of this worker get a row."""
+    """Decides which rejections of this worker get a row."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
@@ -53,7 +53,7 @@ class Budget:
         self._kinds: dict[Hashable, Allowance] = {}
 
     def take(self, kind: Hashable, size: int) -> bool:
-        """Tell whether one more of *kind*, of *size* bytes, is written in full, and count it if so."""
+        """Tell whether another rejection of *kind*, of *size* bytes, gets a full row, and count its bytes if so."""
         with self._lock:
             now = self._clock()
             own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
@@ -65,13 +65,13 @@ class Budget:
 
 
 def size_of(fixed: int, *texts: str | None) -> int:
-    """Return about how many bytes a row takes: *fixed* ones, and its texts in UTF-8."""
+    """Estimate the bytes of a row: a *fixed* number, and its texts in UTF-8."""
     return fixed + sum(len(text.encode("utf-8", "replace")) for text in texts if text)
 
 
 @dataclass
 class Count:
-    """How often, and when first and last, in seconds since 1970."""
+    """How often something happened, and when first and last, in seconds since 1970."""
 
     times: int
     first: int
@@ -79,9 +79,9 @@ class Count:
 
 
 class Tally(Generic[Key]):
-    """Counts in memory, and hands the counts to *write* about a second after the first of them.
+    """Counts in memory, and passes the counts to *write* about a second after the first one.
 
-    *write* may raise: the counts are kept then, and written with the next.
+    *write* may raise: then the counts are kept, and written together with the next ones.
     """
 
     def __init__(self, write: Callable[[Mapping[Key, Count]], None], after: float = FLUSH_AFTER) -> None:
@@ -98,11 +98,11 @@ class Tally(Generic[Key]):
             if self._waits:
                 return
             self._waits = True
-        # Not a daemon: a program that ends waits for it, and so writes its last counts.
+        # Not a daemon thread: at its end the program waits for it, and so writes its last counts.
         threading.Timer(self._after, self.flush).start()
 
     def flush(self) -> None:
-        """Write what was counted."""
+        """Write the counts."""
         with self._lock:
             counts, self._counts, self._waits = self._counts, {}, False
         if not counts:

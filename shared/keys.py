@@ -31,7 +31,7 @@ SYMMETRIC = ("HS256", "HS384", "HS512")
 
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2: as many as the hash
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
-MAX_RSA_BITS = 8192  # beyond it a verification costs more than it protects
+MAX_RSA_BITS = 8192  # with a longer key, a verification costs more than it protects
 MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
 KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three, by the names that PEM files use
@@ -84,7 +84,7 @@ class KeySet:
     def candidates(self, kid: str | None) -> Sequence[TokenKey]:
         """Return the keys that a token naming *kid* may be signed with.
 
-        The header's kid is the sender's word: it only narrows the choice. A key without a name is always in it.
+        The header's kid is not verified: it only narrows the choice. A key without a name is always included.
         """
         if kid is None:
             return self.keys
@@ -115,7 +115,7 @@ def load_jwk(jwk: Mapping[str, Any], algorithm: str) -> TokenKey:
 def load_key_set(
     materials: Iterable[str], algorithm: str, *, allow_short_secret: bool = False, signing: bool = False
 ) -> KeySet:
-    """Return the set of *materials*, newest first, or raise KeyRefused: bad key, doubled key, doubled kid.
+    """Return the set of *materials*, newest first, or raise KeyRefused: bad key, duplicate key, duplicate kid.
 
     With *signing* the first key must be able to sign.
     """
@@ -197,7 +197,7 @@ def _import_asymmetric(material: str) -> RSAKey | ECKey:
     """Return the RSA or EC key in *material* (PEM, certificate or JWK)."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SecurityWarning)  # what it warns of is refused below
+            warnings.simplefilter("ignore", SecurityWarning)  # keys that it warns about are rejected below
             return _import_jwk(material) if material.startswith("{") else _import_pem(material)
     except KeyRefused:
         raise
@@ -209,7 +209,7 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
     jwk: Any = json.loads(material, object_pairs_hook=_members)
     if jwk.get("kty") not in ("RSA", "EC"):
         raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-    # A private key is there to sign, and is taken for its public half too; the library would let it only sign.
+    # A private key also verifies, with its public half; the library would let it only sign.
     operations = jwk.pop("key_ops", ["sign", "verify"])
     if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
         raise KeyRefused("the JWK's key_ops do not allow signatures")

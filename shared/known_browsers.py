@@ -15,7 +15,7 @@ from itsdangerous import BadData
 from shared.timed_texts import timed_serializer
 
 MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
-MAX_PEOPLE = 5  # on one browser; the one who has not signed in for longest is forgotten
+MAX_PEOPLE = 5  # people per browser; the one whose last sign-in is oldest is forgotten
 
 
 class KnownBrowsers:
@@ -25,12 +25,12 @@ class KnownBrowsers:
         self._serializer = timed_serializer(secret_keys, salt)
 
     def known(self, value: str | None, email: str) -> str | None:
-        """Return the browser's name if the cookie's *value* says that *email* has signed in from it."""
+        """Return the browser's name if the cookie's *value* shows that *email* has signed in from it."""
         device = self._read(value)
         return str(device["id"]) if _person(email) in device["people"] else None
 
     def remember(self, value: str | None, email: str) -> str:
-        """Return a new value for the cookie, which says that *email* has signed in as well."""
+        """Return a new value for the cookie, which adds the sign-in of *email*."""
         device, person = self._read(value), _person(email)
         people = [person, *(other for other in device["people"] if other != person)][:MAX_PEOPLE]
         return str(self._serializer.dumps({"id": device["id"], "people": people}))
@@ -44,9 +44,9 @@ class KnownBrowsers:
 
 
 def _person(email: str) -> str:
-    """Return a short name for the person, without telling the address.
+    """Return a short name for the person, without revealing the e-mail.
 
-    Exact but for case, unlike `throttling.account_key`: the owner of an address that only looks like this one must not
-    get a separate count for it.
+    Exact except for case, unlike `throttling.account_key`: the owner of an e-mail that only looks like this one must
+    not get a separate count for it.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

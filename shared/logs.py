@@ -1,8 +1,8 @@
 """Keep tokens out of the logs, and characters with which a stranger could forge a line.
 
-`install_log_redaction` works on the records themselves, in any process and for any formatter: a token is taken out of
-message, arguments and traceback, and what our own loggers write is made printable. `LineFormatter` is the formatter of
-run_sp.py and run_idp.py. It makes the records of all loggers printable, one line each, but for a traceback's own lines.
+`install_log_redaction` works on the records themselves, in any process and for any formatter: it removes tokens from
+message, arguments and traceback, and makes the output of our own loggers printable. `LineFormatter` is the formatter of
+run_sp.py and run_idp.py. It makes the records of all loggers printable, one line each, plus the lines of a traceback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Clean = Callable[[str], str]
 
 
 class LineFormatter(logging.Formatter):
-    """Format a record as one line that prints. The lines of a traceback follow it, each of them made printable."""
+    """Format a record as one printable line. The lines of a traceback follow it, each made printable too."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.exc_info:
@@ -34,7 +34,7 @@ class LineFormatter(logging.Formatter):
 
 
 def install_log_redaction() -> None:
-    """Take everything that looks like a token out of every log record of this process, traces included."""
+    """Remove everything that looks like a token from every log record of this process, tracebacks included."""
     make_record = logging.getLogRecordFactory()
     if getattr(make_record, "redacts", False):
         return
@@ -75,13 +75,13 @@ def _clean_arguments(arguments: Any, clean: Clean) -> Any:
     }
     if not changed:
         return arguments
-    cleaned_arguments: Any = copy.copy(arguments)  # gunicorn's is a dict that has an answer for every name
+    cleaned_arguments: Any = copy.copy(arguments)  # gunicorn's arguments are a dict that has a value for every name
     cleaned_arguments.update(changed)
     return cleaned_arguments
 
 
 def _clean_argument(argument: Any, clean: Clean) -> Any:
-    """Return *argument* itself, or the text in its place if there is something to take out of it."""
+    """Return *argument* itself, or a redacted text if it contains a token."""
     if argument is None or isinstance(argument, (int, float)):
         return argument
     try:
@@ -93,7 +93,7 @@ def _clean_argument(argument: Any, clean: Clean) -> Any:
 
 
 def _takes_arguments(message: str, arguments: Any) -> str:
-    """Return a format string that gives *message* and takes *arguments*, of which it shows nothing."""
+    """Return a format string that results in *message* and accepts *arguments* without showing them."""
     if not arguments:
         return message
     unseen = "" if isinstance(arguments, Mapping) else "%.0s" * len(arguments)
@@ -109,7 +109,7 @@ def _plain_traceback(exception: Any) -> str:
 
 
 def _traceback(exception: Any) -> str:
-    """Return a traceback without tokens, each line indented, so that a stranger's text in it begins no line.
+    """Return a traceback without tokens, each line indented, so that a stranger's text cannot begin a line.
 
     A newline in the text of an exception is escaped; a note is written with lines, as the standard library has them.
     """

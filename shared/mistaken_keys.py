@@ -33,7 +33,7 @@ _MISTAKES: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
 
 
 def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, TokenKey]]:
-    """Yield the keys for *algorithm* into which senders turn the secret *key*, each with what was done to it.
+    """Yield the keys for *algorithm* that senders make of the secret *key* by mistake, each with a description.
 
     The first is the secret itself, for a token that was signed with it under another algorithm.
     """
@@ -52,7 +52,7 @@ def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, Token
 
 def _key(octets: bytes, algorithm: str) -> TokenKey:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SecurityWarning)  # decoded, it may be short; nothing is accepted with it
+        warnings.simplefilter("ignore", SecurityWarning)  # decoded, it may be short; it is never used to accept a token
         native = OctKey.import_key(octets)
     return TokenKey(algorithm, None, "", True, native)
 

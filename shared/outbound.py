@@ -24,12 +24,12 @@ USER_AGENT = "Lychgate"
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The message says why, in one line, and contains nothing of the answer."""
+    """There is no usable answer. The message says why, in one line, and quotes no part of the answer."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. `headers` can be asked without regard to case."""
+    """The response. Names of `headers` are looked up without regard to case."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -88,7 +88,7 @@ def _connect(scheme: str, host: str, port: int | None, deadline: _Deadline, http
             connected.connect(address)
             peer = connected.getpeername()[0]
             if scheme == "https":
-                connected.settimeout(deadline.remaining())  # of the whole handshake
+                connected.settimeout(deadline.remaining())  # for the whole handshake
                 return _Line(ssl.create_default_context().wrap_socket(connected, server_hostname=host), deadline)
             if not http_anywhere and not is_loopback(peer):
                 raise ExchangeFailed(f"{host} resolves to {peer}, and plain http is allowed only on this machine")
@@ -115,7 +115,7 @@ def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
 
 
 class _Deadline:
-    """A moment after which nothing is waited for."""
+    """A moment after which all waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
@@ -129,7 +129,7 @@ class _Deadline:
 
 
 class _Line:
-    """What http.client needs of a socket, with the deadline looked at before each single operation."""
+    """The part of a socket that http.client needs; it checks the deadline before each operation."""
 
     def __init__(self, connected: socket.socket, deadline: _Deadline) -> None:
         self._socket, self._deadline = connected, deadline

@@ -1,7 +1,7 @@
 """Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
-lane. The rules for a new password are those of ASVS 5.0, section 6.2: its length, and nothing about its characters.
+lane. The rules for a new password are those of ASVS 5.0, section 6.2: a minimum length, no rule about characters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 MIN_PASSWORD_LENGTH = 8  # ASVS 5.0, 6.2.1
-MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the bound is against hashing megabytes
+MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the limit prevents hashing megabytes
 
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 _hash_of_nobody = _hasher.hash("the password of an account that does not exist")
@@ -28,7 +28,7 @@ def hash_password(password: str) -> str:
 
 
 def check_password(stored_hash: str | None, password: str) -> bool:
-    """Tell whether *password* is right. Runs a dummy hash for unknown accounts so that the timing does not differ."""
+    """Tell whether *password* is correct. Runs a dummy hash for unknown accounts so that the timing does not differ."""
     try:
         fits = _hasher.verify(stored_hash or _hash_of_nobody, password[: MAX_PASSWORD_LENGTH + 1])
     except (VerificationError, InvalidHashError):

@@ -28,8 +28,8 @@ _SSH_BLOB = re.compile(rb"\x00\x00\x00.(?:ssh-|ecdsa-|sk-)", re.DOTALL)  # RFC 4
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{16,}\Z")
 _HEXADECIMAL = re.compile(r"(?:[0-9A-Fa-f]{2}){16,}\Z")
 _MEMBERS_OF_KEYS = {"kty", "keys"}
-_SEQUENCE = 0x30  # with what every key and certificate begins in DER
-MAX_WRAPPERS = 3  # forms in one another that are looked through: a JWK that holds a PEM, all of it in base64
+_SEQUENCE = 0x30  # the first byte of every key and certificate in DER
+MAX_WRAPPERS = 3  # nested encodings that are checked, such as a JWK that contains a PEM, all in base64
 
 
 def what_was_pasted(text: str, wrappers: int = MAX_WRAPPERS) -> str:
@@ -53,7 +53,7 @@ def _in_json(text: str, wrappers: int) -> str:
     except RecursionError:
         return JWK
     except ValueError:
-        return JWK if '"kty"' in text else ""  # one that was cut off
+        return JWK if '"kty"' in text else ""  # a truncated key
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
@@ -68,7 +68,7 @@ def _in_json(text: str, wrappers: int) -> str:
 
 
 def _decoded(text: str) -> Iterator[bytes]:
-    """Yield what *text* is in base64, base64url and hexadecimal, with line breaks and without padding."""
+    """Yield *text* decoded from base64, base64url and hexadecimal, with line breaks and without padding."""
     compact = re.sub(r"\s|\\n|\\r", "", text).rstrip("=").translate(str.maketrans("-_", "+/"))
     if _HEXADECIMAL.match(compact):
         yield binascii.unhexlify(compact)
@@ -77,7 +77,7 @@ def _decoded(text: str) -> Iterator[bytes]:
 
 
 def _is_der_key(octets: bytes) -> bool:
-    """Tell whether the bytes *octets* begin with a public key, a private key or a certificate in DER."""
+    """Tell whether *octets* begin with a public key, a private key or a certificate in DER."""
     octets = _first_element(octets)
     if not octets:
         return False
@@ -87,7 +87,7 @@ def _is_der_key(octets: bytes) -> bool:
         load_der_x509_certificate,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of keys that are old or odd: they are refused all the same
+        warnings.simplefilter("ignore")  # about old or unusual keys: they are rejected anyway
         return any(_loads(loader, octets) for loader in loaders)
 
 
@@ -102,7 +102,7 @@ def _loads(loader: Callable[[bytes], Any], octets: bytes) -> bool:
 
 
 def _first_element(octets: bytes) -> bytes:
-    """Return the sequence with which *octets* begin, if it is there in full (X.690, section 8.1.3), else nothing."""
+    """Return the sequence at the start of *octets* if it is complete (X.690, section 8.1.3), else no bytes."""
     if len(octets) < 2 or octets[0] != _SEQUENCE:
         return b""
     length, header = octets[1], 2

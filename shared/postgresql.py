@@ -23,8 +23,8 @@ from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from shared.breaker import PLACES, Breaker, StoreHangs
 
-CONNECT_SECONDS = 2.5  # for everything: names, all the hosts of the URL, encryption, authentication
-POOL_SECONDS = 2.0  # for a connection that other threads have
+CONNECT_SECONDS = 2.5  # in total: name resolution, all hosts of the URL, encryption, authentication
+POOL_SECONDS = 2.0  # to wait for a connection that other threads use
 POOL_LOOK = 0.05  # seconds between two looks at the breaker while waiting for one
 NETWORK = {
     "connect_timeout": 2,  # seconds for one host; psycopg takes no less
@@ -41,7 +41,7 @@ _SET_LIMITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection waits for an answer, and how long the server goes on with it; 0 is without end."""
+    """How long a connection waits for an answer, and how long the server works on it; 0 means no limit."""
 
     answer: float  # seconds for one exchange with the server
     statement: int  # ms
@@ -49,21 +49,21 @@ class Limits:
     idle_in_transaction: int  # ms
 
 
-# The server's own limits end first: that spares the connection. A process that was frozen in a transaction gives its
-# locks back after half a minute.
+# The server's own limits are shorter: that keeps the connection. A process that was frozen in a transaction releases
+# its locks after half a minute.
 SERVING = Limits(answer=2.5, statement=2_000, lock=1_500, idle_in_transaction=30_000)
 STARTING = Limits(answer=65.0, statement=60_000, lock=60_000, idle_in_transaction=0)  # nodes wait for one another
 MIGRATING = Limits(answer=0, statement=0, lock=0, idle_in_transaction=0)
 
 
 class Pool(QueuePool):
-    """At most PLACES connections; a request for one while the server hangs is refused at once."""
+    """At most PLACES connections; while the server hangs, a request for one fails at once."""
 
     breaker: Breaker
     limits = SERVING
 
     def connect(self) -> PoolProxiedConnection:
-        """Return a connection. Raises OperationalError if there is none in time."""
+        """Return a connection. Raises OperationalError if none is free in time."""
         try:
             self.breaker.admit()
             ends_at = time.monotonic() + POOL_SECONDS
@@ -108,7 +108,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         return answer
 
     def take(self, limits: Limits) -> None:
-        """Set the limits, here and at the server. Not by start-up options: PgBouncer refuses those."""
+        """Set the limits, here and at the server. Not by start-up options, because PgBouncer rejects those."""
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)
         self.autocommit = True
@@ -117,7 +117,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def options(url: URL) -> dict[str, Any]:
-    """Return the options of the engine for *url*. What the URL itself says of the network stands."""
+    """Return the engine options for *url*. Network options in the URL itself take precedence."""
     return {
         "poolclass": Pool,
         "pool_size": PLACES,
@@ -129,7 +129,7 @@ def options(url: URL) -> dict[str, Any]:
 
 
 def prepare(engine: Engine) -> None:
-    """Bound every wait of *engine*, which was made with `options`."""
+    """Limit every wait of *engine*, which was created with `options`."""
     breaker = _pool(engine).breaker = Breaker(time.monotonic)
 
     @event.listens_for(engine, "do_connect")
@@ -153,7 +153,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def leave_stale(connection: BoundedConnection, _record: Any, _proxy: Any) -> None:
-        """Take another connection in place of one that the server has closed: it has something to read."""
+        """Replace a connection that the server has closed: it has data to read."""
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         if poll.poll(0):
@@ -162,7 +162,7 @@ def prepare(engine: Engine) -> None:
 
 @contextmanager
 def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
-    """Let the connections of *engine* wait longer for a while, before it serves anybody."""
+    """Let the connections of *engine* wait longer during the start, before it serves requests."""
     _pool(engine).limits = MIGRATING if migrating else STARTING
     engine.dispose()
     try:

@@ -1,7 +1,7 @@
 """Make text from strangers safe to print on one line of a log or of an administrator's terminal. Pure.
 
-A newline begins a line that looks like one of ours, ESC and the C1 controls command the terminal, and bidirectional and
-other format characters show a text in another order than the one it has. All of these are written as escapes.
+A newline begins a line that looks like one of ours, ESC and the C1 controls send commands to the terminal, and
+bidirectional and other format characters change the visible order of a text. All of these are written as escapes.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ _MORE_SPACE = re.compile(r"(?<=\s)\s")
 
 
 def printable(text: str) -> str:
-    r"""Return *text* with each character that does not print written as an escape, such as \n or \u202e."""
+    r"""Return *text* with each unprintable character written as an escape, such as \n or \u202e."""
     return text if text.isprintable() else "".join(c if _prints(c) else _escape(c) for c in text)
 
 
 def printable_cell(text: str) -> str:
-    r"""Return *text* for a cell of a table whose columns stand two spaces apart: a second space in a row is \x20."""
+    r"""Return *text* for a table cell. Columns are two spaces apart, so every second space in a row becomes \x20."""
     return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
 
 
 def printable_json(value: Any, indent: int | None = None) -> str:
-    r"""Return *value* as JSON: what prints is written as it is, what does not as \uXXXX, which means the same."""
+    r"""Return *value* as JSON: printable characters unchanged, all others as \uXXXX, which means the same."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     return "".join(c if _prints(c) or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _prints(character: str) -> bool:
-    """Tell whether a character is seen as what it is; the spaces of all scripts are."""
+    """Tell whether a character is displayed as itself; the spaces of all scripts are."""
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 

@@ -1,7 +1,7 @@
 """Create files and folders that only their owner may read: databases contain personal data, a demo's folder secrets.
 
-The modes are given where a file is made, so they hold for every program and command line, whatever the umask is.
-run_sp.py and run_idp.py set the umask as well, for what else they or their libraries write.
+The modes are set when a file is created, so they hold for every program and command, with any umask.
+run_sp.py and run_idp.py also set the umask, for other files that they or their libraries write.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ OTHERS = 0o077  # group and all others
 
 
 def keep_to_owner() -> None:
-    """Set the umask, so that new files of this process are closed to others."""
+    """Set the umask, so that others cannot open new files of this process."""
     os.umask(OTHERS)
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Make *folder*, if it is not there yet, for its owner alone, and return it. An existing one stays as it is."""
+    """Create *folder* for its owner only, if it does not exist, and return it. An existing one is not changed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
 
 def make_private_file(path: str | Path) -> None:
-    """Make an empty file, if it is not there yet, for its owner alone.
+    """Create an empty file for its owner only, if it does not exist.
 
     An existing one is not opened: closing any handle of a file drops every POSIX lock that this process holds on it,
-    and SQLite's locks are such.
+    and SQLite uses such locks.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

@@ -1,8 +1,8 @@
 """Determine a client's IP behind trusted proxies. Pure.
 
-A header says who sent a request, and anyone can write one; the peer's IP is what the kernel saw. So trust is decided
-before X-Forwarded-For is read, and what a client wrote into it is never reached: the list is walked from its end,
-past further trusted proxies.
+Anyone can send a header that names an IP; the peer's IP comes from the kernel. So trust is decided before
+X-Forwarded-For is read. The list is read from its end, past further trusted proxies, and stops before entries that a
+client wrote.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from shared.settings import Network
 
-MAX_REMEMBERED = 4096  # IPs; peers of a public port are strangers, so what is remembered of them is bounded
+MAX_REMEMBERED = 4096  # IPs; anyone may connect to a public port, so the cache is bounded
 
 
 class TrustedProxies:
-    """The proxies that a setting names. An answer is remembered: it is needed at every request."""
+    """The proxies that a setting names. Results are cached, because every request needs one."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
@@ -28,7 +28,7 @@ class TrustedProxies:
         return bool(self._trusted) and self._remembered(ip)
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Return the nearest IP that is not a trusted proxy's; *peer* is where the list ends."""
+        """Return the nearest IP that is not a trusted proxy's; *peer* is the last entry of the list."""
         ip = peer
         for earlier in reversed(forwarded_for.split(",")):
             if not self.include(ip) or parse_ip(earlier.strip()) is None:

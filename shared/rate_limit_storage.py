@@ -22,7 +22,7 @@ class SqlStorage(Storage):
     *reading* opens one that only reads, which on SQLite waits for no writer.
     """
 
-    STORAGE_SCHEME = None  # the code passes its table and clock; it has no storage URL
+    STORAGE_SCHEME = None  # our code passes its table and clock; there is no storage URL
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class SqlStorage(Storage):
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count *amount* more in the window of *key*, in a new window if that one is over; return the count."""
+        """Add *amount* to the window of *key*, or to a new window if that one is over; return the count."""
         now, columns = self._now(), self._table.c
         with self._writing() as connection:
             new = INSERT[connection.dialect.name](self._table).values(
@@ -83,13 +83,13 @@ class SqlStorage(Storage):
         return True
 
     def reset(self) -> int | None:
-        """Forget everything."""
+        """Delete all counters."""
         with self._writing() as connection:
             connection.execute(delete(self._table))
         return None
 
     def clear(self, key: str) -> None:
-        """Forget one counter."""
+        """Delete one counter."""
         with self._writing() as connection:
             connection.execute(delete(self._table).where(self._table.c.key == key))
 

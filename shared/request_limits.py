@@ -16,8 +16,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
 from werkzeug.routing import IntegerConverter
 
-MAX_BODY = 32 * 1024  # bytes: a token is 8 KiB, and the largest form of a stranger is a password
-_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # fits into 64 bits, whatever the digits are
+MAX_BODY = 32 * 1024  # bytes: a token has 8 KiB, and the largest form before sign-in contains a password
+_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # any such number fits into 64 bits
 
 
 class RowIdConverter(IntegerConverter):
@@ -27,7 +27,7 @@ class RowIdConverter(IntegerConverter):
 
 
 def install(app: Flask) -> None:
-    """Hold the bodies and the numbers in paths of *app* to their limits. Call it before any code reads a form."""
+    """Enforce the limits of *app* for bodies and for numbers in paths. Call it before any code reads a form."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.url_map.converters["int"] = RowIdConverter
     app.before_request(_measure_chunks)
@@ -55,7 +55,7 @@ def refuse_nul() -> None:
 
 
 def _measure_chunks() -> None:
-    """Read a body that does not announce its length, which Werkzeug would cut at the limit and take for whole."""
+    """Read a body without a Content-Length, which Werkzeug would cut at the limit and treat as complete."""
     environ = request.environ
     if "HTTP_TRANSFER_ENCODING" not in environ or environ.get("CONTENT_LENGTH"):
         return
@@ -69,7 +69,7 @@ def _measure_chunks() -> None:
 def _read_chunks(stream: IO[bytes]) -> bytes:
     """Return the body, or one byte more than is allowed. Raises BadRequest, RequestTimeout.
 
-    What the server's parser cannot read is the client's mistake, and the server closes the connection then.
+    If the server's parser cannot read the body, that is a client error, and the server closes the connection.
     """
     try:
         return stream.read(MAX_BODY + 1)

@@ -53,7 +53,7 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> Engine:
-    """Bound every wait of *engine*, and open SQLite the durable way; return *engine*."""
+    """Limit every wait of *engine*, and set SQLite's options for durability; return *engine*."""
     _module(engine.dialect.name).prepare(engine)
     return engine
 
@@ -65,7 +65,7 @@ def make_engine(url: str) -> Engine:
 
 @contextmanager
 def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
-    """Bring the database up to date, and then be patient with it while a program starts.
+    """Migrate the database, with longer time limits while a program starts.
 
     Raises SettingsRefused, with *setting* and the reason, if the database cannot be used.
     """
@@ -110,19 +110,19 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 
 @lru_cache
 def _head(migrations: Path) -> str | None:
-    """Return the newest migration. The files are read once: they belong to the code that is running."""
+    """Return the newest migration. The files are read only once, because they belong to the running code."""
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     return ScriptDirectory.from_config(config).get_current_head()
 
 
 def clock_complaint(engine: Engine) -> str | None:
-    """Return what to say of the clock of a database on another machine; None if it is right. Raises DatabaseError."""
+    """Return a warning about the clock of a database on another machine; None if it is right. Raises DatabaseError."""
     if engine.dialect.name != "postgresql":
         return None
     now = text("SELECT extract(epoch FROM clock_timestamp())")
     with engine.connect() as connection:
-        connection.execute(now)  # so that what the connection itself takes is not counted
+        connection.execute(now)  # so that the time for connecting is not counted
         return complaint("the database", seconds_ahead(lambda: float(connection.execute(now).scalar_one())))
 
 

@@ -1,4 +1,4 @@
-"""Serve a program on a production WSGI server; docs/decisions/0001-wsgi-server.md says which and why."""
+"""Serve a program on a production WSGI server; docs/decisions/0001-wsgi-server.md explains the choice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
 from shared.worker import Worker
 
-MAX_REQUEST_LINE = 16_384  # bytes: a token of 8 KiB travels in it, and gunicorn's own most is 8,190
+MAX_REQUEST_LINE = 16_384  # bytes: it may contain a token of 8 KiB, and gunicorn's maximum is 8,190
 THREADS = 16  # per worker, unless --threads says otherwise
-CONNECTIONS = 1_000  # per worker, as far as the machine allows so many open files
+CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
 OTHER_FILES = 100  # databases, logs, and what the protected application opens
 GRACE = 30  # seconds that requests under way are given at SIGTERM
 ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
@@ -45,10 +45,10 @@ LOGGING = {
 def main(
     program: ModuleType, default_port: int, arguments: Sequence[str] | None = None, called: str | None = None
 ) -> None:
-    """Serve the package *program* as the *arguments* say: by default those of this process, which is *called* so.
+    """Serve the package *program* with *arguments*, by default those of this process; *called* is its name in the help.
 
     The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
-    `create_wsgi()`, which each worker calls. Where one raises SettingsRefused, nothing is served, and the status is 2.
+    `create_wsgi()`, which each worker calls. If one raises SettingsRefused, the program ends with status 2.
     """
     options = command_line(program.__doc__, default_port, called).parse_args(arguments)
     keep_to_owner()
@@ -84,7 +84,7 @@ def at_least_one(text: str) -> int:
 
 
 def bind_to(host: str, port: int) -> str:
-    """Return host and port as gunicorn takes them."""
+    """Return host and port as gunicorn expects them."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
@@ -100,7 +100,7 @@ def serve(server: Server) -> None:
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn, with every trust in its peers taken back: whom to believe is the programs' own decision."""
+    """gunicorn, configured to trust no peer: the programs decide themselves which proxies they trust."""
 
     def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
         self._create_wsgi = create_wsgi
@@ -125,7 +125,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        """Hand our settings to gunicorn; nothing is read from its own files or environment."""
+        """Pass our settings to gunicorn, which does not read its own files or environment."""
         gunicorn.http.message.MAX_REQUEST_LINE = MAX_REQUEST_LINE
         for name, value in self._settings.items():
             if name in self.cfg.settings:

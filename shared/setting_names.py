@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shared.settings import Environment
 
-FILE = "_FILE"  # behind the name of a secret: the path of a file that holds it
+FILE = "_FILE"  # suffix of a secret's name: the path of a file that contains it
 IN_FILE = "file:"  # in front of a path, in place of a secret
 MAX_BYTES = 65_536  # of such a file
 
@@ -28,7 +28,7 @@ class SettingNames:
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret in its place; one that cannot be read is noted as an error."""
+        """Return *values* with each secret read from its file; one that cannot be read is recorded as an error."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -39,7 +39,7 @@ class SettingNames:
         return environment
 
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
-        """Return a mistake for each name in *values* that is not a setting, and that no file has *asked_for*."""
+        """Return an error for each name in *values* that is not a setting, and that no file has *asked_for*."""
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [
             f"{name} is not a setting of this program{_hint(name, known)}"
@@ -66,7 +66,7 @@ def _secret(name: str, values: Mapping[str, str]) -> str:
 
 
 def _content(path: str) -> str:
-    """Return what the file at *path* holds, without white space around it."""
+    """Return the content of the file at *path*, without white space around it."""
     try:
         with Path(path).open("rb") as file:
             octets = file.read(MAX_BYTES + 1)

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import click
 
 LEAST_SECRET = 32  # characters
-WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits overflow a moment that lies so many seconds ahead
+WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # with more digits, a time that many seconds from now would overflow
 WIDEST_NETWORK = {4: 8, 6: 7}  # of trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 Network = IPv4Network | IPv6Network
 
 
 class SettingsRefused(click.ClickException):
-    """The program does not start. `mistakes` has one line for each.
+    """The program does not start. `mistakes` has one line for each error.
 
     A command line prints them and ends with status 2, as `flask` does with click's own exceptions.
     """
@@ -35,7 +35,7 @@ class SettingsRefused(click.ClickException):
         super().__init__("; ".join(mistakes))
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the mistakes."""
+        """Print the errors."""
         click.echo(str(self), file=file, err=file is None)
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ class SettingsRefused(click.ClickException):
 
 
 class Environment:
-    """Settings by name. Each method returns a parsed value, or notes a mistake and returns the default."""
+    """Settings by name. Each method returns a parsed value, or records an error and returns the default."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = dict(values)
@@ -97,7 +97,7 @@ class Environment:
         return tuple(found)
 
     def secret(self, name: str, default: str = "") -> str:
-        """Return a secret key of 32 characters or more; its value is in no message."""
+        """Return a secret key of 32 characters or more; no message contains its value."""
         text = self.text(name, default)
         if text and len(text) < LEAST_SECRET:
             self.mistake(name, f"must have {LEAST_SECRET} characters or more; make one with: openssl rand -base64 48")
@@ -111,17 +111,17 @@ class Environment:
         return found
 
     def mistake(self, name: str, why: str) -> None:
-        """Note a mistake in the setting *name*."""
+        """Record an error in the setting *name*."""
         self.mistakes.append(f"{name} {why}")
 
     def finish(self) -> None:
-        """Raise SettingsRefused if there was any mistake."""
+        """Raise SettingsRefused if there was any error."""
         if self.mistakes:
             raise SettingsRefused(self.mistakes)
 
 
 def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by what they name.
+    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by the values.
 
     *lookup* returns the environment variable of a name, or None. Raises SettingsRefused.
     """

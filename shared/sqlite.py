@@ -15,13 +15,13 @@ from sqlalchemy import URL, Engine, event, exc
 from shared.breaker import STALL, Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# A writer waits so long for its turn, and then for SQLite's lock, which is one transaction of another writer at most.
-# Together less than the five seconds within which every request is answered.
+# How long a writer waits for its turn, and then for SQLite's lock, which another writer holds for one transaction at
+# most. Together this is less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
 LOOK = 0.001  # seconds between two looks at the turnstile
-WAITS, WRITES = "waits", "writes"  # of a connection behind the door: for the file's lock, or holding it
-POOL = {"pool_size": 16, "max_overflow": -1}  # a connection for each thread: none waits for another one's
+WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
+POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
 
 def options(url: URL) -> dict[str, Any]:
@@ -32,11 +32,11 @@ def options(url: URL) -> dict[str, Any]:
 def prepare(engine: Engine) -> None:
     """Set the pragmas of each connection and let SQLAlchemy begin transactions itself.
 
-    WAL lets readers go on while one writes; synchronous=FULL keeps the last commits through a power cut. A connection
-    with the execution option `write` begins IMMEDIATE, so that two writers queue up at the door instead of failing
-    in the middle. The threads of a process queue up at a door in the process first, and one of each process then at a
-    turnstile: before SQLite's lock they would sleep for ever longer times, while another process hands the lock from
-    thread to thread.
+    WAL lets readers continue while one connection writes; synchronous=FULL keeps the last commits through a power cut.
+    A connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
+    failing in the middle. The threads of a process first wait for a lock of their process, and then one thread of each
+    process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and longer
+    while another process passes the lock from thread to thread.
     """
     database = _file(engine)
     if database:
@@ -73,7 +73,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkin")
     def leave(_connection: Any, record: Any) -> None:
-        """Open the door again, whatever became of the transaction and its connection."""
+        """Release the lock of the process, however the transaction and its connection ended."""
         state = record.info.pop("behind_door", None)
         if state is not None:
             door.release()
@@ -82,17 +82,17 @@ def prepare(engine: Engine) -> None:
 
 
 def _file(engine: Engine) -> str:
-    """Return the path of the database, or nothing for one in memory."""
+    """Return the path of the database, or an empty text for one in memory."""
     database = engine.url.database or ""
     return "" if database == ":memory:" or database.startswith("file:") else database
 
 
 def _keep_private(engine: Engine, database: str) -> None:
-    """Let the database be made for its owner alone; SQLite gives its other files (-wal, -shm) the same mode."""
+    """Create the database for its owner only; SQLite gives its other files (-wal, -shm) the same mode."""
 
     @event.listens_for(engine, "do_connect")
     def make(*_connecting: Any) -> None:
-        with suppress(OSError):  # SQLite says itself what it cannot open
+        with suppress(OSError):  # SQLite itself reports a file that it cannot open
             make_private_file(database)
 
 
@@ -100,7 +100,7 @@ def _keep_private(engine: Engine, database: str) -> None:
 def _turn(database: str, deadline: float) -> Iterator[None]:
     """Hold the turnstile: of all processes, one writer at a time waits for SQLite's lock. Raises OperationalError.
 
-    A process that has just written has to pass it again for its next write, behind the one that is waiting in it.
+    A process that has just written must queue again for its next write, after the one that is waiting.
     """
     if not database:
         yield
@@ -119,7 +119,9 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(opened.fileno(), fcntl.LOCK_UN)  # closing is not enough: a child may have been forked meanwhile
+            fcntl.flock(
+                opened.fileno(), fcntl.LOCK_UN
+            )  # closing is not enough: a child process may have been forked meanwhile
 
 
 def _taken(turnstile: int) -> bool:
@@ -133,13 +135,13 @@ def _taken(turnstile: int) -> bool:
 
 
 def patient(_engine: Engine, *, migrating: bool = False) -> AbstractContextManager[None]:
-    """Change nothing: here statements have no limit, and programs that start wait for each other at a file lock."""
+    """Set no limit: SQLite has none for statements, and programs that start wait for each other at a file lock."""
     return nullcontext()
 
 
 @contextmanager
 def _waiting(breaker: Breaker) -> Iterator[None]:
-    """Wait for the write lock, unless others have waited for it in vain a moment ago. Raises OperationalError."""
+    """Wait for the write lock, unless others have just waited in vain. Raises OperationalError."""
     try:
         with breaker.asking((exc.OperationalError,)):
             yield

@@ -1,7 +1,7 @@
-"""Say what is wrong with the URL of a store, in words that quote nothing of it: it holds a password.
+"""Say what is wrong with the URL of a store, without quoting any part of it: it contains a password.
 
-A library that misreads such a URL names a part of the password in its error, as the host or port that it cannot find.
-So a URL that can be read in two ways is refused before a library sees it.
+A library that misreads such a URL may show a part of the password in its error, as the host or port that it cannot
+find. So a URL that can be read in two ways is rejected before a library sees it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NUMBER = re.compile(r"/?[0-9]*\Z")  # of a database of Redis, as the path
 
 
 def database_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a database, empty if nothing is."""
+    """Return what is wrong with the URL of a database; empty if it is valid."""
     if url.startswith("sqlite:///"):
-        # SQLite makes such a file for itself, where we cannot see to it that it is private.
+        # SQLite creates such a file itself, so we cannot make sure that it is private.
         is_uri = url.removeprefix("sqlite:///").lower().startswith("file:")
         return "must name a file by its path, and not by a file: URL" if is_uri else ""
     if not url.startswith("postgresql+psycopg://"):
@@ -34,7 +34,7 @@ def database_mistake(url: str) -> str:
 
 
 def redis_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a Redis server, empty if nothing is. An empty one is none."""
+    """Return what is wrong with the URL of a Redis server; empty if it is valid. An empty URL means no Redis."""
     if not url:
         return ""
     if not url.startswith(("redis://", "rediss://", "unix://")):
@@ -43,7 +43,7 @@ def redis_mistake(url: str) -> str:
 
 
 def _is_plain(url: str) -> bool:
-    """Tell whether name and password end where they seem to."""
+    """Tell whether name and password end where a reader expects."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -55,11 +55,11 @@ def _is_plain(url: str) -> bool:
 
 
 def _is_read(url: str) -> bool:
-    """Tell whether redis-py can make a connection object by it, which connects to nothing yet."""
+    """Tell whether redis-py can create a connection object from it. That does not connect yet."""
     try:
         import redis  # not needed where no URL is set, nor by the identity provider
     except ImportError:
-        return True  # what opens the store says how to install it
+        return True  # the code that opens the store says how to install it
 
     try:
         redis.ConnectionPool.from_url(url).make_connection()

@@ -1,10 +1,10 @@
 """Run requests in threads: a fixed number at work, and spare ones that replace those that wait for a client.
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
-Meanwhile a spare thread takes its turn, so that as many as ever are there for the other requests. When more clients
-keep us waiting than there are spare threads, the one that has been slowest in all is given up: how long the present
-wait lasts says little, as one that drips begins a new wait with each byte. So no number of slow clients takes all the
-threads, or cuts off one that pauses now and then.
+Meanwhile a spare thread works instead, so that the number of working threads stays the same. If more clients wait than
+there are spare threads, the client that has been slowest overall is dropped. The length of the current wait does not
+matter, because a client that sends byte by byte begins a new wait with each byte. So no number of slow clients can
+occupy all threads, or displace a client that only pauses now and then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Protocol
 
-TAKE_YOUR_TIME = "lychgate.take_your_time"  # in the environ, to be called: lifts the least rate from body and answer
-SPARE = 64  # per worker: so many clients may keep a thread waiting at one time
+TAKE_YOUR_TIME = "lychgate.take_your_time"  # a function in the environ: removes the minimum rate for body and response
+SPARE = 64  # per worker: clients that threads may wait for
 
 Task = Callable[[], None]
 
@@ -25,7 +25,7 @@ class Client(Protocol):
     """The client that a thread waits for."""
 
     def slowness(self) -> float:
-        """Return how slow it has been since its request began."""
+        """Return how slow the client has been since its request began."""
 
     def give_up(self) -> None:
         """Stop the thread that waits for this client."""
@@ -37,26 +37,26 @@ class Threads:
     def __init__(self, size: int) -> None:
         self._size = size
         self._tasks: SimpleQueue[Task] = SimpleQueue()
-        self._turns = threading.Semaphore(size)  # who holds one takes tasks
+        self._turns = threading.Semaphore(size)  # a thread that holds one takes tasks
         self._one_at_a_time = threading.Lock()
         self._ours: set[int] = set()
-        self._slow: dict[Client, None] = {}  # those that are waited for, longest first
+        self._slow: dict[Client, None] = {}  # the clients that threads wait for, longest first
         self._started = self._too_many = 0
 
     def submit(self, task: Task) -> None:
-        """Run *task* in a thread, as soon as one is free. They start with the first tasks: an application may fork."""
+        """Run *task* in a thread, as soon as one is free. Threads start with the first tasks, after any fork."""
         if self._started < self._size:
             with self._one_at_a_time:
                 self._start()
         self._tasks.put(task)
 
     def include_this_one(self) -> bool:
-        """Say whether the calling thread is one of these."""
+        """Tell whether the calling thread belongs to this pool."""
         return threading.get_ident() in self._ours
 
     @contextmanager
     def waiting_for(self, client: Client) -> Iterator[None]:
-        """Let another thread take this one's turn for as long as it waits for *client*."""
+        """Let another thread work instead of this one while it waits for *client*."""
         with self._one_at_a_time:
             self._slow[client] = None
             if len(self._slow) > SPARE:
@@ -76,7 +76,7 @@ class Threads:
         """Do nothing: these threads end with the process, even one that is stuck."""
 
     def _give_up_the_slowest(self) -> None:
-        """Stop waiting for one. Its thread comes back in a moment, so it is not replaced."""
+        """Drop the slowest client. Its thread is free in a moment, so it is not replaced."""
         slowest = max(self._slow, key=lambda client: client.slowness())
         del self._slow[slowest]
         slowest.give_up()
@@ -93,7 +93,7 @@ class Threads:
                 self._tasks.get()()
 
     def _steps_back(self) -> bool:
-        """Say whether this thread is one too many, now that those that waited are back."""
+        """Tell whether this thread is superfluous, now that the waiting threads are back."""
         if not self._too_many:
             return False
         with self._one_at_a_time:

@@ -31,13 +31,13 @@ PER_DEVICE = RateLimitItemPerMinute(10, 15)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A password that is about to be tried, already counted."""
+    """A password attempt, counted before the password is verified."""
 
     storage: SqlStorage
     keys: tuple[str, ...]
 
     def succeeded(self) -> None:
-        """Give the counts back."""
+        """Subtract the attempt from the counts."""
         for key in self.keys:
             self.storage.give_back(key)
 
@@ -51,7 +51,7 @@ class TooManyAttempts(RateLimited):
 
 
 class Throttle:
-    """Admits attempts to sign in, or raises TooManyAttempts."""
+    """Allows attempts to sign in, or raises TooManyAttempts."""
 
     def __init__(self, storage: SqlStorage, now: Callable[[], datetime]) -> None:
         self.storage, self._now = storage, now
@@ -65,7 +65,7 @@ class Throttle:
         return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
     def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
-        """Count *attempt* on the account *found* as well, where a directory takes *typed* for another spelling of it.
+        """Also count *attempt* for the account *found*, if a directory treats *typed* as another spelling of it.
 
         This happens only in a directory that folds more than `account_key` does.
         """
@@ -86,10 +86,10 @@ class Throttle:
 def account_key(email: str) -> str:
     """Return a short name for the account that was typed, existing or not, without revealing the e-mail.
 
-    Every spelling that the gateway's lookup, or some directory, may take for the same e-mail is one account: no case
-    (ß is ss), no accent, no space, nothing invisible, no dot at the end. Coarser than any lookup, so an account that
-    exists and one that does not are counted alike. Two people may share a count, so it does not identify a person: see
-    known_devices.
+    All spellings that the gateway's lookup, or a directory, may treat as the same e-mail are one account: case (ß is
+    ss), accents, spaces, invisible characters and dots at the end are ignored. This is coarser than any lookup, so an
+    account that exists and one that does not are counted alike. Two people may share a count, so it does not identify a
+    person: see known_browsers.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

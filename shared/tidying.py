@@ -1,7 +1,7 @@
-"""Delete expired data in steps so small that no sign-in waits for them, until nothing is left.
+"""Delete all expired data, in steps so small that no sign-in has to wait for them.
 
-A database has few writers, SQLite one. So each step is a transaction of a few rows, found by an index, and others can
-write between two steps. A step that takes long (a slow disk, a large table) is followed by a smaller one.
+A database has few writers, SQLite only one. So each step is a transaction with a few rows, found by an index, and
+others can write between two steps. After a step that takes long (a slow disk, a large table), the next is smaller.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_ROWS = 100  # in a step: a thousand take 35 ms
-LEAST_ROWS = 20  # fewer do not make a step shorter: its commit takes the time
-LONG_STEP = 0.010  # seconds of write transaction; the next step is half as large
+LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes the time
+LONG_STEP = 0.010  # seconds of write transaction, after which the next step is half as large
 SHORT_STEP = 0.007  # the next step may be larger again
-PAUSE = 0.010  # seconds between two rounds, in which other writers have their turn
+PAUSE = 0.010  # seconds between two rounds, for other writers
 
 Step = Callable[[Any, int], int]
 """Deletes, on a connection, at most so many rows, and returns how many. It takes the oldest first."""
@@ -37,7 +37,7 @@ def tidy(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Repeat *steps* in turns until nothing is left over, for about *seconds* at most; tell whether nothing is left.
+    """Repeat *steps* in turns until no row is left, for about *seconds* at most; tell whether they are all done.
 
     *writing* opens a write transaction.
     """
@@ -53,7 +53,7 @@ def tidy(
 
 def _run(task: _Task, writing: Callable[[], AbstractContextManager[Any]], clock: Callable[[], float]) -> None:
     with writing() as connection:
-        began = clock()  # the wait for other writers is not the step's own
+        began = clock()  # the wait for other writers does not count
         task.done = task.step(connection, task.rows) < task.rows
     took = clock() - began
     if took > LONG_STEP:

@@ -10,13 +10,13 @@ from shared.clock import time_now
 
 
 class ClockedSigner(TimestampSigner):
-    """Writes and reads the age of a text by `shared.clock`."""
+    """Signs and checks the age of a text by `shared.clock`."""
 
     def get_timestamp(self) -> int:
         return int(time_now())
 
 
 def timed_serializer(secret_keys: Sequence[str], salt: str) -> URLSafeTimedSerializer:
-    """Return what signs with the first of *secret_keys* and verifies with all; *salt* tells two uses apart."""
-    newest_last = list(reversed(secret_keys))  # the order that itsdangerous wants
+    """Return a signer that signs with the first of *secret_keys* and verifies with all; *salt* separates two uses."""
+    newest_last = list(reversed(secret_keys))  # the order that itsdangerous expects
     return URLSafeTimedSerializer(newest_last, salt=salt, signer=ClockedSigner)

@@ -1,7 +1,7 @@
 """Sign tokens, and open them: the only place where the text of a token becomes trusted. Pure.
 
 Opening is strict, because everything that a lenient parser accepts has been used in an attack: a token is at most
-8 KiB of three canonical base64url parts, its header and payload are JSON objects without doubled names, and its
+8 KiB of three canonical base64url parts, its header and payload are JSON objects without duplicate names, and its
 algorithm is the one that was configured. Keys and URLs in the header are never used.
 """
 
@@ -20,9 +20,9 @@ from joserfc.jws import JWSRegistry
 from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey
 
-MAX_TOKEN_BYTES = 8192  # the wire contract; a token travels in a URL, and servers cut longer ones
-MAX_DEPTH = 32  # of objects and lists within each other: what is parsed here is written out again deeper in the stack
-MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, and what is remembered of them is bounded
+MAX_TOKEN_BYTES = 8192  # the wire contract; tokens are sent in URLs, and servers reject longer ones
+MAX_DEPTH = 32  # of nested objects and lists: the parsed value is serialised again deeper in the stack
+MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, so the cache is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
 SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
 ASSERTION_TYPE = "assertion+jwt"  # explicit typing, RFC 8725, section 3.11
@@ -31,8 +31,8 @@ _BASE64URL = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 _ALPHABET = _BASE64URL + b"."
 _LAST_CHARACTERS = {0: _BASE64URL, 1: b"", 2: _BASE64URL[::16], 3: _BASE64URL[::4]}  # by length modulo 4
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
-# A header begins with {" in base64url, or with { and white space. A search begins where a run of base64url begins, and
-# takes what it reads possessively: it never goes back, so the time is in proportion to the text, whatever the text is.
+# A header begins with {" in base64url, or with { and white space. A match starts at the beginning of a base64url run,
+# and all quantifiers are possessive: there is no backtracking, so the time is linear in the length of any text.
 _JWT_LIKE = re.compile(
     r"(?<![A-Za-z0-9_-])(?:"
     r"e[yw][A-Za-z0-9_-]{10,}+(?:\.|%2[eE])[A-Za-z0-9_-]{10,}+"
@@ -63,7 +63,7 @@ class TokenParts(NamedTuple):
 
 
 def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
-    """Return header and payload of *unverified_token*, or raise the Rejection that says why not.
+    """Return header and payload of *unverified_token*, or raise the Rejection that gives the reason.
 
     Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. Checks no claim. RFC 7515, section 5.2.
     """
@@ -115,9 +115,9 @@ def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKe
 def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
     """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
 
-    UTF-8 without a byte order mark, no name twice, no NaN or infinity, no half of a surrogate pair, no more than
+    UTF-8 without a byte order mark, no duplicate name, no NaN or infinity, no unpaired surrogate, no more than
     MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9). No NUL either:
-    no text of a person has one, and PostgreSQL stumbles over it in whatever row it stands.
+    real text never contains one, and PostgreSQL cannot store it.
     """
     try:
         text = octets.decode("utf-8").strip(_JSON_SPACE)
@@ -154,7 +154,7 @@ def redact(text: str) -> str:
 
 
 def _read_header(encoded: bytes) -> Mapping[str, Any]:
-    """Return the header, checked."""
+    """Return the header after checking it."""
     header = read_object(_decode(encoded, "header"), "header")
     if type(header.get("alg")) is not str:
         raise TokenMalformed("the header names no algorithm: it needs a text member alg, in lower case")
@@ -169,8 +169,8 @@ def _read_header(encoded: bytes) -> Mapping[str, Any]:
 def _decode(part: bytes, name: str) -> bytes:
     """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5).
 
-    The alphabet was checked before. What is left to refuse is a length that no bytes have, and a last character whose
-    unused bits are not zero: a second spelling of the same bytes.
+    The alphabet was checked before. This rejects an impossible length, and a last character whose unused bits are not
+    zero, which would be a second spelling of the same bytes.
     """
     if part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]:
         raise TokenMalformed(f"the {name} is not canonical base64url")
@@ -178,7 +178,7 @@ def _decode(part: bytes, name: str) -> bytes:
 
 
 class _Unwanted(ValueError):
-    """JSON that a parser takes, and we do not. The message goes on from "the payload"."""
+    """JSON that a parser accepts, but we do not. The message continues after "the payload"."""
 
 
 def _check_depth(value: Any) -> None:
@@ -194,7 +194,7 @@ def _check_depth(value: Any) -> None:
 def _check_escapes(octets: bytes, value: Any) -> None:
     if _NUL.search(octets):
         raise _Unwanted("contains a NUL character")
-    json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for half of a surrogate pair
+    json.dumps(value, ensure_ascii=False).encode("utf-8")  # fails for an unpaired surrogate
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

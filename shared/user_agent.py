@@ -5,7 +5,7 @@ For lists of sessions only: a client can send any value, so no decision uses it.
 
 from __future__ import annotations
 
-# The first that is found counts: browsers name their relatives as well, so the more particular come first.
+# The first match counts: browsers also name related ones, so more specific names come first.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

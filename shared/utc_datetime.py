@@ -9,17 +9,17 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A column of aware datetimes in UTC. To store one without a time zone is the caller's error: ValueError."""
+    """A column of aware datetimes in UTC. Raises ValueError for a datetime without a time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return what to store."""
+        """Return the value to store."""
         if value is not None and value.tzinfo is None:
             raise ValueError("a datetime needs a time zone")
         return value and value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return what was stored, aware."""
+        """Return the stored value as an aware datetime."""
         return value and (value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC))

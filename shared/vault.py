@@ -37,7 +37,7 @@ class Vault:
             raise VaultLocked("a stored secret was encrypted with another secret key") from error
 
     def can_decrypt(self, sealed: str) -> bool:
-        """Tell whether any of the keys decrypts *sealed*."""
+        """Tell whether one of the keys decrypts *sealed*."""
         try:
             self.decrypt(sealed)
         except VaultLocked:
@@ -45,7 +45,7 @@ class Vault:
         return True
 
     def is_newest(self, sealed: str) -> bool:
-        """Tell whether *sealed* was encrypted with the first key, so that it does not need another."""
+        """Tell whether *sealed* was encrypted with the first key, so that no other key is needed."""
         try:
             self._newest.decrypt(sealed)
         except InvalidToken:

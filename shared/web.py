@@ -35,8 +35,8 @@ from werkzeug.http import parse_accept_header
 
 from shared.user_agent import device_name
 
-REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that can be taken for a digit
-REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to be read out on the telephone
+REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
+REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to read out on the phone
 
 # Replacements for the framework's own technical texts.
 _IN_OUR_WORDS = {
@@ -67,7 +67,7 @@ def install(
 
     @app.after_request
     def protect(response: Response) -> Response:
-        """Add the headers of every answer; an answer that already has one of them keeps its own."""
+        """Add the common headers to every response; a header that the response already has is kept."""
         static = request.endpoint is not None and request.endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
         for name, value in headers.items() if static else page_headers:
@@ -85,7 +85,7 @@ def install(
 
 
 def new_reference() -> str:
-    """Return a reference with which an administrator finds an error in the log."""
+    """Return a reference by which an administrator can find an error in the log."""
     number, letters = secrets.randbelow(len(REFERENCE_ALPHABET) ** REFERENCE_LENGTH), ""
     for _ in range(REFERENCE_LENGTH):
         number, letter = divmod(number, len(REFERENCE_ALPHABET))
@@ -143,7 +143,7 @@ def _ui(prefix: str) -> Blueprint:
 
     @ui.get(f"{prefix}/static/bootstrap.min.css")
     def bootstrap_css() -> Response:
-        """Serve the stylesheet out of the installed package: nothing is loaded from another host."""
+        """Serve the stylesheet from the installed package, so that pages load no file from another host."""
         response = Response(bootstrap.read_bytes(), mimetype="text/css")
         response.cache_control.max_age = 86400
         response.cache_control.public = True

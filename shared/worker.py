@@ -1,12 +1,12 @@
-"""gunicorn's threaded worker, in which a slow client costs a connection and never a thread.
+"""gunicorn's threaded worker, changed so that a slow client occupies a connection but never a thread.
 
-gunicorn 27's own gives a thread to each connection whose first byte has come, reads the head in it without a deadline,
-and closes a connection by waiting up to two seconds for the client, in the one thread that accepts. Here the event loop
-collects heads and small bodies, closes without waiting, and keeps the deadlines (`shared.connections`). Threads come
-in where a request is complete, or its body too large to be collected (`shared.threads`). The parser, the answers, the
+gunicorn 27's own worker assigns a thread to each connection after its first byte, reads the head there without a
+deadline, and closes a connection by waiting up to two seconds for the client, in the only thread that accepts. Here the
+event loop reads heads and small bodies, closes without waiting, and enforces the deadlines (`shared.connections`). A
+thread gets a request when it is complete, or its body is too large (`shared.threads`). The parser, the responses, the
 signals and the graceful stop are gunicorn's own.
 
-At the most connections that a worker may have, a new one takes the place of the one that has waited for longest.
+When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PIECE = 16_384  # bytes that are received at a time
-SWEEP_SECONDS = 0.5  # between two looks for what has waited too long
+SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
-FIRST_SECONDS = 30  # that the first worker is given to load: gunicorn ends one that takes longer
+FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 
@@ -42,14 +42,14 @@ first_has_loaded = mmap.mmap(-1, 1)  # memory that the workers share
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Collects requests in its event loop, and answers them in threads."""
+    """Reads requests in its event loop, and answers them in threads."""
 
     tpool: Threads
     wsgi: WSGIApplication
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._waiting: dict[Connection, None] = {}  # those that no thread has, longest first
+        self._waiting: dict[Connection, None] = {}  # connections without a thread, longest wait first
         self._next_sweep = 0.0
 
     def get_thread_pool(self) -> Threads:
@@ -88,18 +88,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
         conn = Connection(self.cfg, sock, client, listener.getsockname())
-        piece = received(conn)  # most requests are there with their connection
+        piece = received(conn)  # most requests arrive together with their connection
         if piece and conn.take(piece):
             self.enqueue_req(conn)
         else:
             self._wait(conn)
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Have the request answered as soon as a thread is free."""
+        """Queue the request; the next free thread answers it."""
         self.tpool.submit(partial(self._answer, conn))
 
     def handle(self, conn: Connection) -> Any:
-        """Answer one request; say whether the connection is kept. Runs in a thread."""
+        """Answer one request; tell whether the connection is kept. Runs in a thread."""
         if conn.head_is_too_large:
             self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
             return False
@@ -107,7 +107,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle(conn)
 
     def finish_request(self, conn: Connection, kept: bool) -> None:
-        """Wait for the next request, or close. Runs in the event loop, as everything below."""
+        """Wait for the next request, or close. Runs in the event loop, like all functions below."""
         if not kept:
             self._linger(conn)
         elif conn.await_next(conn.parser.unreader.take_buffered()):
@@ -117,21 +117,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._wait(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close what has waited too long; with *force*, all that waits."""
+        """Close connections that have waited too long; with *force*, all that wait."""
         now = time.monotonic()
         if now < self._next_sweep and not force:
             return
         self._next_sweep = now + SWEEP_SECONDS
         for conn in list(self._waiting):
-            if conn in self._waiting and (force or conn.deadline <= now):  # one may have made room for another
+            if conn in self._waiting and (force or conn.deadline <= now):  # one may have been closed to make room
                 self._stop_waiting(conn)
                 self._end_politely(conn)
 
     def murder_pending(self) -> None:
-        """Do nothing: there is one table of those that wait."""
+        """Do nothing: all waiting connections are in one table here."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Look after the deadlines in time."""
+        """Wake up in time for the next deadline."""
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
 
     def _cap_keepalive(self, deadline: float) -> None:
@@ -146,12 +146,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except ParseException:
-            return False  # the request has its answer, and a second one would be taken for that to the next
+            return False  # it has been answered; a second response would be assigned to the next request
         finally:
             conn.sock.patient = True
 
     def _refuse(self, refusal: SettingsRefused) -> NoReturn:
-        """End the server through its first worker, which says why. One that replaces another is tried again."""
+        """If the first worker cannot load, end the server and say why. A later worker is started again."""
         if self.age == 1:
             print(refusal, file=sys.stderr, flush=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -163,7 +163,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         sys.exit(1)
 
     def _leave_it_to_the_first(self) -> None:
-        """Wait until the first worker has loaded, or ends this one with the server: it says why, and once."""
+        """Wait until the first worker has loaded. If it fails, it ends the server: the reason is printed only once."""
         deadline = time.monotonic() + FIRST_SECONDS
         while self.alive and not first_has_loaded[0] and self.is_parent_alive() and time.monotonic() < deadline:
             self.notify()
@@ -173,7 +173,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         kept = False
         try:
             kept = bool(self.handle(conn))
-        except BaseException:  # a thread that ended here would be one less for good
+        except BaseException:  # it would not be replaced
             self.log.exception("Error handling a connection")
         self.method_queue.defer(self.finish_request, conn, kept)
 
@@ -189,7 +189,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.poller.unregister(conn.sock)
 
     def _on_readable(self, conn: Connection, _sock: ClientSocket) -> None:
-        piece = received(conn) if conn in self._waiting else None  # it may have been given up a moment ago
+        piece = received(conn) if conn in self._waiting else None  # the client may have just been dropped
         if piece is None:
             return
         lingering = conn.phase is Phase.LINGERING
@@ -216,7 +216,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
 
     def _make_room(self) -> None:
-        """Keep room for one more connection; otherwise none would be accepted until one of these ends."""
+        """Keep room for one more connection; otherwise none would be accepted until another one ends."""
         if self.nr_conns >= self.worker_connections:
             self._give_up_the_longest()
 
@@ -232,7 +232,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def received(conn: Connection) -> bytes | None:
-    """Return what has come: nothing where the client has closed, None where there is nothing yet."""
+    """Return the bytes that have arrived: empty if the client has closed, None if there are none yet."""
     try:
         return conn.sock.recv(PIECE)
     except BlockingIOError:
@@ -242,7 +242,7 @@ def received(conn: Connection) -> bytes | None:
 
 
 def why_too_large(conn: Connection) -> Exception:
-    """Return the error of a head that does not end."""
+    """Return the error for an incomplete head."""
     why: Exception = LimitRequestHeaders("the head of the request is too large")
     if conn.head_is_one_line:
         why = LimitRequestLine(HEAD_BYTES, conn.cfg.limit_request_line)

@@ -29,7 +29,7 @@ log = logging.getLogger("lychgate")
 def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused.
 
-    The protected application is left to the workers: it may start threads when it is imported.
+    The workers import the protected application, because it may start threads when it is imported.
     """
     config = settings.announce(host, port)
     _warn_of_clocks(create_app(config).extensions["lychgate"])
@@ -44,7 +44,7 @@ def prepare(host: str, port: int) -> str:
 
 
 def _warn_of_clocks(core: Components) -> None:
-    """Write down whose clock differs from ours. A store that does not answer is for /readyz to report."""
+    """Log each store whose clock differs from ours. /readyz reports a store that does not answer."""
     ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine), core.replay.check]
     for complaint in ask:
         with suppress(schema.DatabaseError, StoreUnavailable):

@@ -38,7 +38,7 @@ def create_app(config: Config | None = None) -> Flask:
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
         **form_cookie(FORM_NAME, config.https),
-        WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form is what protects
+        WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form protects them
         WTF_CSRF_TIME_LIMIT=None,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
@@ -58,18 +58,18 @@ def create_app(config: Config | None = None) -> Flask:
 
 
 def _warn_of_demo(config: Config) -> None:
-    """Say it in the log of the server that the gateway runs in, which prints no banner of ours."""
+    """Log the demo warning, because a foreign server does not print our banner."""
     if config.is_demo:
         log.warning(
             "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "
-            "before anyone else uses this; until then its address is taken to be %s",
+            "before anyone else uses this; until then its URL is assumed to be %s",
             config.instance,
             config.external_url,
         )
 
 
 def _apply_settings(core: Components) -> None:
-    """Apply what the operator's file says of providers; make the demo's provider if there is no other."""
+    """Apply the providers of the operator's file; create the demo's provider if there is no other."""
     document = core.config.document.get("providers", {})
     try:
         if core.config.has_file:

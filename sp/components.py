@@ -41,7 +41,7 @@ from sp.signout.outgoing import OwnSignOuts
 
 @dataclass(frozen=True)
 class Components:
-    """What views, command lines and the gateway work with."""
+    """The components that views, command lines and the gateway use."""
 
     config: Config
     database: Database
@@ -71,7 +71,7 @@ class Components:
 
 
 def build(config: Config, database: Database) -> Components:
-    """Return the parts, wired together as *config* says."""
+    """Return the components, built according to *config*."""
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)

@@ -1,7 +1,7 @@
 """The gateway's settings: environment, `.env` file and TOML, parsed once into frozen dataclasses.
 
-The only module that reads the process environment. Every mistake is reported at once, and then nothing starts: a
-gateway that guesses what its operator meant is open in a place where he believes it shut.
+The only module that reads the process environment. All errors are reported at once, and the gateway does not start:
+if it guessed what its operator meant, it could be open where the operator thinks that it is closed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ DEFAULT_PORT = 5000
 
 @dataclass(frozen=True)
 class Config:
-    """What an operator has set. Seconds are whole; `document` is the TOML file, with its secrets looked up.
+    """The operator's settings. Seconds are integers; `document` is the TOML file, with its secrets looked up.
 
-    `has_file` tells a file that defines nothing from no file.
-    `url_is_guess` tells that a demo was not told its external URL, and may be at another port.
+    `has_file` distinguishes an empty file from no file.
+    `url_is_guess`: a demo has no external URL in its settings, and may use another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -68,12 +68,12 @@ class Config:
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
-    """Return the settings, or raise SettingsRefused with every mistake. Generates demo secrets where none are given."""
+    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets where none are given."""
     values = _environment() if environ is None else environ
     env = NAMES.environment(values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
-    is_demo = not secret_key and not env.mistakes  # a key that cannot be read must not leave a demo's secrets behind
+    is_demo = not secret_key and not env.mistakes  # if a key cannot be read, no demo secrets may be written
     try:
         make_private_folder(instance)
         secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
@@ -116,7 +116,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
 def announce(host: str, port: int) -> Config:
     """Return the settings for a server that is about to listen on *host* and *port*, or raise SettingsRefused.
 
-    Where no external URL is given it follows the port, for this process and the workers that it starts.
+    Without an external URL in the settings, it is derived from the port, for this process and its workers.
     """
     if not _environment().get("SP_EXTERNAL_URL", "").strip():
         os.environ["SP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -183,7 +183,7 @@ def _prefix(env: Environment) -> str:
 
 
 def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_for: set[str]) -> Mapping[str, Any]:
-    """Return the file of SP_CONFIG, and add the names of what it has looked up to *asked_for*."""
+    """Return the file of SP_CONFIG, and add the names of the variables that it reads to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
         return {}
@@ -204,7 +204,7 @@ def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_fo
 def read_document(path: Path, own: Routes) -> dict[str, Any]:
     """Return a TOML file of the form of SP_CONFIG, with its `env:` and `file:` texts looked up.
 
-    Its rules are left as they are. Raises SettingsRefused with every mistake.
+    Its rules are not parsed here. Raises SettingsRefused with every error.
     """
     document = read_toml(path, _environment().get)
     if mistakes := list(_document_mistakes(str(path), document, own)):
@@ -213,7 +213,7 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
-    """Name unknown parts of such a file, and what is wrong with its providers."""
+    """Report unknown parts of such a file, and the errors in its providers."""
     for name in sorted(document.keys() - {"rules", "providers"}):
         yield f"{path}: {name} is unknown: the file may contain [[rules]] and [providers.*]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
@@ -221,7 +221,7 @@ def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> I
 
 
 def _provider_mistakes(tables: object, own: Routes) -> Iterator[str]:
-    """Name what is wrong with providers, to report it with all other errors; the store checks them again."""
+    """Report the errors in providers together with all others; the store checks them again."""
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a separate table with the heading [providers.name]"
         return

@@ -1,4 +1,4 @@
-"""How e-mails are compared, as the name of an account and as a person's id at a provider. Pure."""
+"""Compare e-mails: as the name of an account, and as a person's id at a provider. Pure."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import unicodedata
 
 
 def email_key(email: str) -> str:
-    """Return *email* as it is compared: without case, and with look-alike encodings of a letter made one."""
+    """Return *email* normalised for comparison: without case, and with one encoding for each letter."""
     if email.isascii():
         return email.lower()
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", email).casefold())
 
 
 def email_as_id(email: str) -> str:
-    """Return *email* as the id of a person: without the case of ASCII letters, and else exactly as it is.
+    """Return *email* as the id of a person: ASCII letters in lower case, all others unchanged.
 
-    An e-mail that only looks like another one is another person: the Kelvin sign is not a k here.
+    An e-mail that only looks like another one belongs to another person: the Kelvin sign is not a k here.
     """
     return email.encode().lower().decode()

@@ -1,7 +1,7 @@
 """Count events for the metrics.
 
 Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a separate file
-in one folder, mapped into memory. So the worker that is asked for /metrics, whichever it is, adds all of them up. What
+in one folder, mapped into memory. So any worker that receives a request for /metrics can add all of them up. What
 is counted is known beforehand: a request cannot supply a name or label.
 """
 
@@ -31,7 +31,7 @@ _SLOTS = (
 
 
 class Counters:
-    """Whole numbers that only grow, by name and labels."""
+    """Integers that only grow, by name and labels."""
 
     def __init__(self) -> None:
         self._index = {slot: position for position, slot in enumerate(_SLOTS)}
@@ -49,7 +49,7 @@ class Counters:
             self._values = memoryview(mmap.mmap(file.fileno(), 8 * len(_SLOTS))).cast("Q")
 
     def decisions(self, skin: str) -> Callable[[int], None]:
-        """Return the function that counts a verdict of *skin*."""
+        """Return the function that counts a verdict of the entry point *skin*."""
         first = self._index["decision", skin, Verdict.LET_IN.words]
 
         def count(verdict: int) -> None:
@@ -65,7 +65,7 @@ class Counters:
         self._add("event", event, code)
 
     def session_query(self) -> None:
-        """Count a session that was looked up in the database, because no worker's cache had it."""
+        """Count a session that was looked up in the database, because it was not in the cache."""
         self._add("session_query", "", "")
 
     def _add(self, *slot: str) -> None:
@@ -74,7 +74,7 @@ class Counters:
             self._values[position] += 1
 
     def totals(self) -> Mapping[tuple[str, str, str], int]:
-        """Return the sum over all workers, those included that have ended since the start."""
+        """Return the sum over all workers, including those that have ended since the start."""
         totals = list(self._values)
         for file in self._folder.glob("*.counts") if self._folder else ():
             if file != self._file:

@@ -1,8 +1,8 @@
 """Validate return URLs, in one place: may a browser be redirected there after a sign-in? Pure.
 
-An open redirect is found by spelling an address so that the judge and the browser read it differently. So there is
-no cleaning here: a path is either plain, in every decoding of it, or it is refused. An absolute address is only ever
-compared with our own origin, and then what goes to the browser is its path.
+Attackers find open redirects with URLs that the check and the browser read differently. So this module does not clean
+up URLs: a path is either plain, however often it is decoded, or it is rejected. An absolute URL is only compared with
+our own origin, and the browser then gets only its path.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import lru_cache
 from urllib.parse import unquote, urlencode
 
 MAX_LENGTH = 2048  # characters; the wire contract
-MAX_DECODINGS = 8  # a path that is still changing after so many rounds of percent-decoding is refused
+MAX_DECODINGS = 8  # a path that still changes after so many rounds of percent-decoding is rejected
 
 _PLAIN = re.compile(r"/[!-~]*\Z", re.ASCII)  # printable ASCII without the space
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters before they look
+_DOT_SEGMENT = re.compile(r"/\.{1,2}(?:/|\Z|;)")  # with ";": some servers drop parameters first
 _ABSOLUTE = re.compile(r"(https?://[^/?#]+)([/?#].*)?\Z", re.ASCII | re.IGNORECASE)
 _HOST = r"(?:\[[^\]/]+\]|[^:/]+)"  # an IPv6 address has its colons in brackets
 _DEFAULT_PORT = re.compile(rf"(http://{_HOST}):80\Z|(https://{_HOST}):443\Z")
@@ -32,7 +32,7 @@ def is_own_path(url: str) -> bool:
 def is_plain_path(path: str) -> bool:
     """Tell whether *path* (no query) has no dot segment, // or backslash or control character, however decoded.
 
-    Octets that are not UTF-8 decode to U+FFFD, so they cannot hide a slash or a dot.
+    Bytes that are not UTF-8 decode to U+FFFD, so they cannot hide a slash or a dot.
     """
     for _ in range(MAX_DECODINGS):
         if "//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path):
@@ -45,10 +45,10 @@ def is_plain_path(path: str) -> bool:
 
 
 def own_path(url: str | None, external_url: str) -> str | None:
-    """Return *url* as a path of ours, or None. An absolute address of our own origin counts as its path.
+    """Return *url* as a path of ours, or None. An absolute URL of our own origin counts as its path.
 
-    *external_url* is an origin without anything behind it. Origins are compared as browsers compare them: scheme and
-    host without case, and a port that is the scheme's own may be left out.
+    *external_url* is an origin without a path. Origins are compared as browsers compare them: scheme and host without
+    case, and the default port of the scheme may be left out.
     """
     if not url:
         return None
@@ -68,7 +68,7 @@ def add_query(url: str, **parameters: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """Return scheme://host[:port] as it is compared. There is no user name to be dropped: it makes another origin."""
+    """Return scheme://host[:port] normalised for comparison. With a user name, it is another origin."""
     found = _DEFAULT_PORT.match(text := text.lower())
     return found[1] or found[2] if found else text
 

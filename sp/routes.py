@@ -1,6 +1,6 @@
 """Know the gateway's own URL paths; all others belong to the protected application (wire contract, section 2).
 
-Pure. Rules say nothing about these addresses; each of them decides for itself who may use it.
+Pure. Access rules do not apply to these paths; each view decides who may use it.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ PREFIXES = (
     "/settings/users/",
     "/settings/activity/",
 )
-FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # asked by address as often as by name
+FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # often called by IP instead of host name
 NGINX = "/sso/auth/nginx"
 FORWARD = "/sso/auth/forward"
 ERROR_PAGE = "/access/jwt/error"
-SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of addresses that are steps of a sign-in
+SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of paths that are steps of a sign-in
 
 
 @dataclass(frozen=True)
 class Routes:
-    """The addresses below *prefix* (SP_PREFIX: empty, or /name without a slash behind it).
+    """The paths below *prefix* (SP_PREFIX: empty, or /name without a slash at its end).
 
-    *origin* is SP_EXTERNAL_URL, for code that needs an absolute address of ours.
+    *origin* is SP_EXTERNAL_URL, for code that needs an absolute URL of ours.
     """
 
     prefix: str = ""
@@ -52,16 +52,16 @@ class Routes:
 
     @property
     def exact(self) -> frozenset[str]:
-        """Addresses that are ours as they stand. With a prefix, everything below it is ours."""
+        """The exact paths that are ours. With a prefix, everything below it is ours."""
         return frozenset() if self.prefix else frozenset(EXACT)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """Beginnings of addresses that are ours."""
+        """Beginnings of paths that are ours."""
         return (self.prefix + "/",) if self.prefix else PREFIXES
 
     def at(self, *paths: str) -> tuple[str, ...]:
-        """Return *paths* where they stand with the prefix."""
+        """Return *paths* with the prefix added."""
         return tuple(self.prefix + path for path in paths)
 
     def include(self, path: str) -> bool:
@@ -69,7 +69,7 @@ class Routes:
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path that *url*, a path or an absolute URL, asks for here, or None if it leads elsewhere.
+        """Return the path that *url*, a path or an absolute URL, has here, or None if it leads to another site.
 
         It is decoded as servers decode it, and has no query.
         """
@@ -90,6 +90,6 @@ class Routes:
         return f"{path}/".startswith(self.at(*SIGN_IN))
 
     def meet(self, rule_path: str) -> str | None:
-        """Return an address of ours that the prefix *rule_path* reaches over, or None."""
+        """Return a path of ours that the prefix *rule_path* covers, or None."""
         everything = self.at(*EXACT, *PREFIXES) if not self.prefix else self.prefixes
         return next((path for path in everything if path.startswith(rule_path)), None)

@@ -11,14 +11,14 @@ from sp.components import Components
 
 
 def create_welcome_app(core: Components) -> Flask:
-    """Return an application that answers on any path with what the gateway tells applications."""
+    """Return an application that shows, on any path, what the gateway tells applications."""
     app = Flask(__name__, static_folder=None)
     web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https, role="protected page")
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])
     def welcome(path: str) -> str:
-        """Show the person and the session, or that the visitor is not signed in (a rule may let anyone in)."""
+        """Show the person and the session, or that the visitor is not signed in (a rule may allow anyone)."""
         user = request.environ.get("sso.user")
         detail = core.session_finder.detail(user["session"]) if user else None
         return render_template(

@@ -131,7 +131,7 @@ class Module:
     def imports(self, *, for_types: bool = True) -> Iterator[tuple[ast.AST, str]]:
         """Yield every imported name with its dots, wherever in the file it is imported.
 
-        Without *for_types* what stands below `if TYPE_CHECKING` is left out.
+        Without *for_types*, imports below `if TYPE_CHECKING` are left out.
 
         `from a import b` yields "a.b", as b may be a module; a rule compares by prefix, so "a" is found too.
         """
@@ -199,7 +199,7 @@ def impure_imports(root: Path) -> list[str]:
 
 
 def pure_modules_that_lean_on_others(root: Path) -> list[str]:
-    """Find pure modules that import one of ours that is not pure: purity is no deeper than its imports.
+    """Find pure modules that import one of ours that is not pure: a module is only as pure as its imports.
 
     What is imported for its types alone is not run, so it does not count.
     """
@@ -232,7 +232,7 @@ def imports_of_a_higher_floor(root: Path) -> list[str]:
 
 
 def is_below(imported: str, importer: str) -> bool:
-    """Tell whether *importer* may import *imported*: a part of its own folder, or of a lower one."""
+    """Tell whether *importer* may import *imported*: from the same folder or a lower one."""
     theirs, own = floor_of(imported), floor_of(importer)
     return theirs == own or -1 < own < theirs
 

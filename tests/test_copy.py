@@ -24,7 +24,7 @@ RETURN_URL = "http://127.0.0.1:9/sso/login/jwt"
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A folder with the four entries and nothing else."""
+    """A folder with only the four entries."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     for name in COPIED:
@@ -39,7 +39,7 @@ def test_the_copy_signs_a_person_in(copy: Path) -> None:
     port = free_port()
     service = {"preset": "ispring", "keys": [KEY], "return_url": RETURN_URL}
     env = program_environment("IDP", copy / "state", f"http://127.0.0.1:{port}", table(f"services.{SERVICE}", service))
-    env["PYTHONPATH"] = ""  # nothing of the original is to be found
+    env["PYTHONPATH"] = ""  # the original must not be importable
     with RunningProgram(copy / "run_idp.py", port, copy, env) as program:
         flask_command(
             "idp", "users", "add", ALICE.email, "--password-stdin", env=env, folder=copy, typed=f"{ALICE.password}\n"
@@ -75,7 +75,7 @@ def test_every_import_of_the_copy_is_its_own_or_the_standard_librarys_or_pinned(
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the first part of the name of everything that *file* imports from outside of its own package."""
+    """Yield the first part of every module name that *file* imports from outside its package."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -1,7 +1,9 @@
-"""What a person reads is in plain English: pages, error texts, commands and docstrings, without ornaments."""
+"""What a person reads is in plain English: pages, messages, commands, docstrings and comments, without ornaments."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +19,33 @@ ORNAMENTS = re.compile(
 HIDDEN = re.compile(r"{#.*?#}|{%.*?%}|{{.*?}}|<[^>]*>", re.DOTALL)  # of a template: what the page does not show
 THERE_IS_NONE = re.compile(r"\bthere (?:is|are) no\b", re.IGNORECASE)  # ordinary English
 
+# "Address" is an e-mail, an IP or a URL, and says which. The address bar of a browser is called so.
+BARE_ADDRESS = re.compile(
+    r"(?<!-mail )(?<!email )(?<!IP )(?<!IPv4 )(?<!IPv6 )\baddress(?:es)?\b(?! bar\b)", re.IGNORECASE
+)
+IN_PROSE = re.compile(  # what is read by programmers only may use fewer words than a page
+    r"\b(?:whoever|anew|at hand|of (?:its|their|his|her) own|comes? to nothing|(?:is|are|be) let in|nobody|turned away|"
+    r"octets|lets? somebody in|small letters|sealed|skins?)\b",
+    re.IGNORECASE,
+)
+MARKED = re.compile(r"`[^`]*`|\*\w+\*|\"[^\"]*\"|[A-Z_]{4,}")  # names in the code, and what is quoted
+
 CODE = ("shared", "idp", "sp", "lab")
+SOURCES = (*CODE, "tools", "bench", "examples", "tests")
+LATER = ("sp/signin/", "sp/signout/", "sp/views/")  # rewritten together with the way of a sign-in
+MOVED = ("lab/browser.py", "lab/fake_idp.py", "lab/journeys.py", "lab/pair.py", "lab/programs.py")
 
 
 def files(pattern: str) -> list[Path]:
-    """Return the files of the three packages that match, without tests."""
+    """Return the files of the four packages that match, without tests."""
     found = [path for package in CODE for path in sorted((ROOT / package).rglob(pattern))]
     return [path for path in found if "tests" not in path.parts]
+
+
+def sources() -> list[Path]:
+    """Return every module of the project, tests too, but for those that wait."""
+    found = [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [path for path in found if not name_of(path).startswith(LATER + MOVED) and path != Path(__file__)]
 
 
 def name_of(path: Path) -> str:
@@ -41,6 +63,18 @@ def texts_of(module: Path) -> Iterator[str]:
             yield " ".join(node.value.split())
 
 
+def prose_of(module: Path) -> Iterator[str]:
+    """Yield the docstrings of a module and its comments, without names in the code and quotations."""
+    source = module.read_text()
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, documented) and (text := ast.get_docstring(node)):
+            yield MARKED.sub("", " ".join(text.split()))
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield MARKED.sub("", token.string)
+
+
 @pytest.mark.parametrize("template", files("*.html"), ids=name_of)
 def test_a_page_has_no_ornaments(template: Path) -> None:
     assert ornaments(" ".join(HIDDEN.sub(" ", template.read_text()).split())) == []
@@ -49,6 +83,37 @@ def test_a_page_has_no_ornaments(template: Path) -> None:
 @pytest.mark.parametrize("module", files("*.py"), ids=name_of)
 def test_messages_help_and_docstrings_have_no_ornaments(module: Path) -> None:
     assert [(text, found) for text in texts_of(module) if (found := ornaments(text))] == []
+
+
+@pytest.mark.parametrize("module", sources(), ids=name_of)
+def test_docstrings_and_comments_have_no_ornaments(module: Path) -> None:
+    assert [(text, found) for text in prose_of(module) if (found := IN_PROSE.findall(text))] == []
+
+
+@pytest.mark.parametrize("module", sources(), ids=name_of)
+def test_docstrings_and_comments_say_which_address(module: Path) -> None:
+    assert [text for text in prose_of(module) if BARE_ADDRESS.search(text)] == []
+
+
+@pytest.mark.parametrize("template", files("*.html"), ids=name_of)
+def test_a_page_says_which_address(template: Path) -> None:
+    assert BARE_ADDRESS.findall(" ".join(HIDDEN.sub(" ", template.read_text()).split())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("the address of the page", True),
+        ("an e-mail address, an IP address and an IPv6 address", False),
+        ("the address bar", False),
+    ],
+)
+def test_an_address_that_could_be_anything_is_found(text: str, found: bool) -> None:
+    assert bool(BARE_ADDRESS.search(text)) is found
+
+
+def test_ornaments_in_prose_are_found() -> None:
+    assert len(IN_PROSE.findall("Whoever comes to a door of its own, nobody is let in anew")) == 5
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Commands for people who work on the project; nothing that the two programs import."""
+"""Commands for people who work on the project. The two programs do not import them."""

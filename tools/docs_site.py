@@ -117,7 +117,7 @@ def write(path: Path, text: str) -> None:
 
 
 def finish(site: Path) -> None:
-    """Put our script in place of the foreign one, and refuse whatever else would be loaded from another host."""
+    """Replace the foreign script by ours, and reject any other file that would be loaded from another host."""
     shutil.copy(ROOT / "tools" / "worker_from_file.js", site / OUR_SHIM)
     for path in sorted(site.rglob("*.html")):
         up = "../" * (len(path.relative_to(site).parts) - 1)

@@ -1,8 +1,8 @@
 """Change the heart in small ways, one at a time, and see whether a test notices: `make mutation`.
 
-Two runs. mutmut changes what stands in functions of the MODULES; HAND_MADE changes what it leaves alone, which is
-what stands outside of them: the list of checks, the alphabets and the limits. Both work on a copy of the source.
-A survivor is fine only if docs/mutation.md shows its line and says why nothing can tell it from the original.
+Two runs. mutmut changes code inside functions of the MODULES; HAND_MADE changes code outside of functions, which mutmut
+leaves alone: the list of checks, the alphabets and the limits. Both work on a copy of the source.
+A survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ pytest_add_cli_args_test_selection = {[*TESTS, "-k", DIRECT]}
 
 
 def main() -> int:
-    """Run both kinds of mutants; print the survivors that nobody has explained. Return 1 if there is one."""
+    """Run both kinds of mutants; print the survivors without an explanation. Return 1 if there is one."""
     explained = EXPLAINED.read_text()
     with tempfile.TemporaryDirectory(prefix="lychgate-mutation-") as folder:
         copy = copy_source(Path(folder))

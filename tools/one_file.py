@@ -83,7 +83,7 @@ def copy(package: Distribution, tree: Path) -> None:
 
 
 def digest(stage: Path) -> str:
-    """Return a name for the content of *stage*: another content is unpacked into another folder."""
+    """Return a name for the content of *stage*: different content is unpacked into a different folder."""
     found = hashlib.sha256()
     for file in sorted(path for path in stage.rglob("*") if path.is_file()):
         found.update(f"{file.relative_to(stage)}\0{file.stat().st_size}\0".encode())

@@ -1,6 +1,6 @@
 """Take the pictures of README.md from the real programs: `python -m tools.screenshots`.
 
-A real pair is started as the tests start one, a real Chromium walks through it, and what it shows is the picture.
+A real pair of programs is started as in the tests, and a real Chromium visits its pages and takes the pictures.
 """
 
 import tempfile

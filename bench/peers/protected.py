@@ -88,7 +88,7 @@ def flask_login() -> WSGIApplication:
 
 
 def jwt_extended() -> WSGIApplication:
-    """Return the page behind Flask-JWT-Extended with the token in a cookie, which nobody can revoke."""
+    """Return the page behind Flask-JWT-Extended with the token in a cookie, which cannot be revoked."""
     app = Flask("jwt_extended")
     app.config.update(JWT_SECRET_KEY="s" * 48, JWT_TOKEN_LOCATION=["cookies"])
     JWTManager(app)

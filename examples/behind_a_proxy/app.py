@@ -1,8 +1,8 @@
-"""An application that knows nothing of the gateway: it believes the header Remote-User, as many products can.
+"""An application that does not know the gateway: it trusts the header Remote-User, as many products can.
 
     python examples/behind_a_proxy/app.py --port 8000
 
-It stands for a program in any language behind nginx, Caddy or Traefik. It must not be reachable past the proxy. Its
+It represents a program in any language behind nginx, Caddy or Traefik. It must be reachable only through the proxy. Its
 server is the standard library's, which takes Remote_User for Remote-User as some others do: what reaches it has to be
 clean.
 """

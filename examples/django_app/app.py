@@ -2,7 +2,7 @@
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_app.app:application
 
-The settings are those of the gateway (docs/deploying.md). An application with accounts of its own adds Django's
+The settings are those of the gateway (docs/deploying.md). An application with its own accounts adds Django's
 RemoteUserMiddleware and RemoteUserBackend instead of reading the key itself: REMOTE_USER is set as well.
 """
 
@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from lychgate import Gateway
 
 settings.configure(
-    SECRET_KEY=secrets.token_urlsafe(48),  # this application signs nothing; one that does needs a lasting key
+    SECRET_KEY=secrets.token_urlsafe(48),  # this application does not use it; one that does needs a permanent key
     ALLOWED_HOSTS=["*"],  # the gateway has refused foreign names already
     ROOT_URLCONF=__name__,
     USE_TZ=True,

@@ -2,7 +2,7 @@
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.flask_app.app:application
 
-The settings are those of the gateway (docs/deploying.md). gunicorn is told to believe no peer, for whom to believe is
+The settings are those of the gateway (docs/deploying.md). gunicorn is configured to trust no peer, because trust is
 the gateway's decision.
 """
 

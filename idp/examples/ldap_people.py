@@ -2,16 +2,16 @@
 
     pip install ldap3==2.9.1
     IDP_PEOPLE=idp.examples.ldap_people:open_directory
-    IDP_LDAP_URL=ldaps://ldap.example          (or ldap://, which is then turned into TLS before anything is said)
-    IDP_LDAP_BIND_DN=cn=reader,dc=example      an account that may search, and no more
+    IDP_LDAP_URL=ldaps://ldap.example          (or ldap://, which is upgraded to TLS before anything is sent)
+    IDP_LDAP_BIND_DN=cn=reader,dc=example      an account that may only search
     IDP_LDAP_BIND_PASSWORD=…
     IDP_LDAP_PEOPLE=ou=people,dc=example
     IDP_LDAP_GROUPS=ou=groups,dc=example       (may be left out)
 
-A password is checked by binding as the person, so the directory's own rules (locked, expired) hold. Three mistakes
-that such code is known for are avoided here: what is typed is escaped before it becomes part of a filter (RFC 4515,
-section 3); an empty password is refused, because a server takes it for an anonymous bind and says yes (RFC 4513,
-section 5.1.2); and no password travels without TLS, but on this very machine.
+A password is checked by binding as the person, so the directory's own rules (locked, expired) apply. Three common
+errors are avoided here: input is escaped before it becomes part of a filter (RFC 4515, section 3); an empty password is
+rejected, because a server takes it for an anonymous bind and succeeds (RFC 4513, section 5.1.2); and no password is
+sent without TLS, except on the same machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from idp.config import setting
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from shared.settings import SettingsRefused, is_loopback
 
-FILTER = "(&(objectClass=inetOrgPerson)(mail={email}))"  # add what marks your disabled people, with a (!…)
+FILTER = "(&(objectClass=inetOrgPerson)(mail={email}))"  # exclude your disabled people with a (!…)
 GROUP_FILTER = "(&(objectClass=groupOfNames)(member={dn}))"
 ATTRIBUTES = ["entryUUID", "mail", "givenName", "sn", "departmentNumber"]  # Active Directory: objectGUID, department
 TIMEOUT = 5  # seconds to connect, and for each answer
@@ -53,7 +53,7 @@ class Entry:
     values: dict[str, list[str]]
 
     def first(self, name: str) -> str:
-        """Return the first value of an attribute, or nothing."""
+        """Return the first value of an attribute, or an empty text."""
         return next(iter(self.values.get(name, [])), "")
 
 
@@ -68,7 +68,7 @@ class LdapPeople:
         self._people, self._groups = people, groups
 
     def find(self, email: str) -> Person | None:
-        """Return the person if there is exactly one entry with this address."""
+        """Return the person if there is exactly one entry with this e-mail."""
         with self._bound(*self._reader) as connection:
             if connection is None:
                 raise DirectoryUnavailable("the directory refuses IDP_LDAP_BIND_DN")
@@ -83,14 +83,14 @@ class LdapPeople:
             if reader is None:
                 raise DirectoryUnavailable("the directory refuses IDP_LDAP_BIND_DN")
             entry = self._entry(reader, email)
-            dn = entry.dn if entry else f"cn=nobody,{self._people}"  # a bind for nobody as well: it takes as long
+            dn = entry.dn if entry else f"cn=nobody,{self._people}"  # for equal time
             with self._bound(dn, password) as person:
                 if person is None or entry is None:
                     raise WrongCredentials
             return self._person(reader, entry)
 
     def _entry(self, connection: Connection, email: str) -> Entry | None:
-        """Return the one entry with this address. LDAP overlooks more than case (a NUL, doubled spaces); we do not."""
+        """Return the one entry with this e-mail. LDAP ignores more than case (a NUL, double spaces); we do not."""
         wanted = FILTER.format(email=escape_filter_chars(email.strip()))
         found = self._search(connection, self._people, wanted, ATTRIBUTES)
         same = [entry for entry in found if email.strip().lower() in map(str.lower, entry.values.get("mail", []))]
@@ -120,7 +120,7 @@ class LdapPeople:
 
     @contextmanager
     def _bound(self, dn: str, password: str) -> Iterator[Connection | None]:
-        """Give a connection that is bound as *dn*, or None if the directory refuses the password."""
+        """Yield a connection that is bound as *dn*, or None if the directory rejects the password."""
         connection = Connection(
             self._server, dn, password, read_only=True, receive_timeout=TIMEOUT, raise_exceptions=False
         )

@@ -1,10 +1,10 @@
-"""People in a table that you already have, in any database that SQLAlchemy speaks to.
+"""People in a table that you already have, in any database that SQLAlchemy supports.
 
     IDP_PEOPLE=idp.examples.sql_people:open_directory
     IDP_PEOPLE_DATABASE_URL=postgresql+psycopg://reader@db.example/intranet
 
 Adapt the two queries and `fits` to your tables. The program only reads here: give it an account that cannot write.
-Values travel as bound parameters, never inside the text of a query.
+Values are passed as bound parameters, never inside the text of a query.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from idp.config import setting
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 
-# The address is compared without case, so the table needs an index on lower(mail), and no two rows that differ in
-# case alone.
+# The e-mail is compared without case, so the table needs an index on lower(mail), and no two rows that differ only
+# in case.
 FIND = text(
     "SELECT member_id, mail, first_name, last_name, department, pw_hash, active FROM members WHERE lower(mail) = :mail"
 )
 GROUPS = text("SELECT name FROM member_groups WHERE member_id = :member_id ORDER BY name")
 
-# The hash that nobody's password fits: of the same kind as the others, so that it takes as long.
+# A hash that matches no password, of the same kind as the others, so that checking it takes as long.
 HASH_OF_NOBODY = generate_password_hash("the password of an account that does not exist")
 
 
@@ -65,7 +65,7 @@ class TablePeople:
         except SQLAlchemyError as error:
             raise DirectoryUnavailable from error
         return Person(
-            id=str(row["member_id"]),  # not the address, which may be given to somebody else one day
+            id=str(row["member_id"]),  # not the e-mail, which another person may get one day
             email=row["mail"],
             given_name=row["first_name"] or "",
             family_name=row["last_name"] or "",
@@ -75,5 +75,5 @@ class TablePeople:
 
 
 def fits(stored_hash: str, password: str) -> bool:
-    """Tell whether the password fits, by the library that made the hashes: here Werkzeug's."""
+    """Tell whether the password matches, with the library that made the hashes: here Werkzeug."""
     return check_password_hash(stored_hash, password)

@@ -8,8 +8,8 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
-    transactional_ddl=True,  # all or nothing, in SQLite too: shared.schema begins transactions itself
-    render_as_batch=connection.dialect.name == "sqlite",  # SQLite alters a table by making it anew
+    transactional_ddl=True,  # atomic in SQLite too: shared.schema begins transactions itself
+    render_as_batch=connection.dialect.name == "sqlite",  # SQLite alters a table by creating a new one
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -38,7 +38,7 @@ def record(
 
 
 def refused(event: str, *, email: str = "", service: str = "") -> None:
-    """Write a refusal down: a row and a line, or, where they come too fast for rows, a line and one more in a count."""
+    """Record a rejection: a row and a log line. If they come too fast, a log line and a counter instead of a row."""
     if context().refusals.in_full(event, email, service):
         with writing() as session:
             record(session, event, email=email, service=service)
@@ -47,7 +47,7 @@ def refused(event: str, *, email: str = "", service: str = "") -> None:
 
 
 def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
-    """Write the line alone."""
+    """Write only the log line."""
     words = (_printable(word, 254) or "-" for word in (email, service, _ip(), token_id))
     log.info("%s email=%s service=%s address=%s jti=%s %s", event, *words, _printable(detail, 200))
 
@@ -74,5 +74,5 @@ def _ip() -> str:
 
 
 def _printable(text: str, length: int) -> str:
-    """Return *text*, which a stranger may have typed, fit for one line of a log."""
+    """Return *text*, which a stranger may have typed, in a form that is safe for one log line."""
     return "".join(c if c.isprintable() else "?" for c in text[:length])

@@ -15,20 +15,20 @@ from shared.disk import write_trouble
 from shared.schema import Engine
 from shared.vault import VaultLocked
 
-DatabaseDown = OperationalError  # what a database raises that cannot be reached, is locked, or lacks a table
-TransactionEnded = InternalError  # what PostgreSQL raises where a transaction was left open for too long
+DatabaseDown = OperationalError  # raised if a database cannot be reached, is locked, or lacks a table
+TransactionEnded = InternalError  # raised by PostgreSQL if a transaction was open for too long
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 def open_database(app: Flask) -> Engine:
-    """Give *app* its engine, and return it. Nothing is connected yet."""
+    """Create the engine of *app*, and return it. It does not connect yet."""
     db.init_app(app)
     with app.app_context():
         return schema.prepare_engine(db.engine)
 
 
 def starting() -> AbstractContextManager[None]:
-    """Apply the migrations that the database lacks, or raise SettingsRefused; so does what then goes wrong in it."""
+    """Apply the missing migrations. Raises SettingsRefused, also for database errors inside this block."""
     return schema.starting(db.engine, "IDP_DATABASE_URL", MIGRATIONS)
 
 
@@ -39,7 +39,7 @@ def hang_up() -> None:
 
 
 def missing(registry: ServiceRegistry) -> list[str]:
-    """Return what is missing before people can be signed in."""
+    """Return what is missing for sign-in to work."""
     try:
         if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]
@@ -54,7 +54,7 @@ def missing(registry: ServiceRegistry) -> list[str]:
 
 
 def warnings() -> list[str]:
-    """Return what will stop people soon: a clock that differs from the database's."""
+    """Return warnings about what will soon fail: a clock that differs from the database's."""
     try:
         said = schema.clock_complaint(db.engine)
     except SQLAlchemyError:

@@ -47,7 +47,7 @@ class SqlDirectory:
         new_hash = hash_password(password)
         if self._rehash(person, stored_hash, new_hash):
             return replace(person, credential=new_hash)
-        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
+        return self.authenticate(email, password)  # another hash was stored first, perhaps of a new password
 
     def add(
         self,
@@ -104,7 +104,7 @@ class SqlDirectory:
         return [(_person(row), row.disabled) for row in rows]
 
     def _rehash(self, person: Person, old_hash: str, new_hash: str) -> bool:
-        """Put *new_hash* in place of *old_hash*, and tell whether that was still there."""
+        """Replace *old_hash* by *new_hash*; tell whether the old one was still stored."""
         still = (PersonRow.id == person.id, PersonRow.password_hash == old_hash)
         with writing() as session:
             found = session.execute(
@@ -144,12 +144,12 @@ def confirm(session: Session, person: Person) -> None:
 
 
 def key_of(email: str) -> str:
-    """Return *email* in the form that is compared: without case, and without white space around it."""
+    """Return *email* normalised for comparison: without case, and without white space around it."""
     return email.strip().lower()
 
 
 def check_email(email: str) -> None:
-    """Raise PersonRefused unless every service can take *email*."""
+    """Raise PersonRefused unless every service accepts *email*."""
     if len(email) > MAX_EMAIL or not EMAIL.match(email) or ".." in email:
         raise PersonRefused("the e-mail address must be printable ASCII with one @ and a dotted domain")
 

@@ -13,14 +13,14 @@ from shared.rate_limit_storage import SqlStorage
 
 
 def storage(now: Callable[[], datetime]) -> SqlStorage:
-    """Return the counters as the limits library wants to have them; *now* is the clock."""
+    """Return the counters in the form that the limits library expects; *now* is the clock."""
     return SqlStorage(CounterRow.__table__, _reading, independent_transaction, now)
 
 
 @contextmanager
 def independent_transaction() -> Iterator[Connection]:
-    """Open a transaction apart from the request's: a count stands even if the request that it counts fails."""
-    db.session.rollback()  # a reader that is still open in this thread would keep the writer out
+    """Open a separate transaction, so that an attempt is counted even if its request fails."""
+    db.session.rollback()  # an open read transaction in this thread would block the writer
     with db.engine.connect().execution_options(write=True) as connection, connection.begin():
         yield connection
 

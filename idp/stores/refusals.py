@@ -1,7 +1,7 @@
 """Record rejections in the audit: if they come too fast for one row each, one row an hour counts them.
 
 Wrong passwords can be tried from everywhere, and a person who may not use a service can ask for it again and again. So
-`shared.folding` decides which of them get a row. The others are counted by event and service, which are our words.
+`shared.folding` decides which of them get a row. The others are counted by event and service, our own values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.folding import Budget, Count, Tally, size_of
 from shared.rate_limit_storage import INSERT
 
 SIGN_IN_REFUSED, SERVICE_DENIED = "sign_in_refused", "service_denied"  # as in models.REFUSED
-ROW_BYTES = 250  # of a row without its longer texts, with its part of the indexes
+ROW_BYTES = 250  # of a row without its longer texts, with its index entries
 WINDOW = 3600  # seconds that a row counts
 DETAIL = "counted together: more refusals of this kind came than are written down one by one"
 
@@ -35,7 +35,7 @@ class RefusalFold:
 
 
 class Refusals:
-    """Decides which refusals of this worker get a row each, and counts the others."""
+    """Decides which rejections of this worker get a row, and counts the others."""
 
     def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
         self._writing, self._now = engine.execution_options(write=True), now
@@ -43,7 +43,7 @@ class Refusals:
         self._tally = Tally(self._write)
 
     def in_full(self, event: str, email: str = "", service: str = "") -> bool:
-        """Tell whether the refusal gets a row. If not, it is counted, and the count is in the database in a second."""
+        """Tell whether the rejection gets a row. If not, it is counted; the count is written within about a second."""
         if self._budgets[event].take(service, size_of(ROW_BYTES, email, service)):
             return True
         now = int(self._now().timestamp())
@@ -51,7 +51,7 @@ class Refusals:
         return False
 
     def flush(self) -> None:
-        """Write what was counted and not yet written."""
+        """Write the counts that are not yet written."""
         self._tally.flush()
 
     def _write(self, counts: Mapping[RefusalFold, Count]) -> None:

@@ -24,7 +24,7 @@ from shared.vault import Vault
 
 SIGN_AFTER = 600  # seconds until a new key signs: twice as long as caches keep our published keys
 SERVICES_LOCK = 0x73657276  # "serv": nodes that start at once apply the same file one after another
-ACCEPT_AFTER = 86_400  # seconds that the old key stays good after the new one signs
+ACCEPT_AFTER = 86_400  # seconds for which the old key stays valid after the new one signs
 
 
 class RotationRefused(ValueError):
@@ -34,7 +34,7 @@ class RotationRefused(ValueError):
 class SqlRegistry:
     """Services in the tables `services` and `service_keys`.
 
-    *built_in* returns a service that is there without being stored (the demo's), or None.
+    *built_in* returns a service that exists without being stored (the demo's), or None.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SqlRegistry:
     def find(self, name: str) -> Service:
         """Return the service, or raise ServiceUnknown."""
         if "\0" in name:
-            raise ServiceUnknown(name)  # PostgreSQL would refuse the question
+            raise ServiceUnknown(name)  # PostgreSQL would reject the query
         row = db.session.get(ServiceRow, name)
         if row is not None:
             return self._service(row)
@@ -74,10 +74,10 @@ class SqlRegistry:
         return set(db.session.scalars(select(ServiceRow.name).where(ServiceRow.managed)))
 
     def apply(self, definitions: Mapping[str, ServiceDefinition], *, managed: bool = False) -> dict[str, str]:
-        """Store *definitions*; return the key made for each service that came without and had none.
+        """Store *definitions*; return the generated key of each service that had none and was given none.
 
-        The same definitions twice change nothing. With *managed* they are all of IDP_CONFIG: what it no longer
-        defines is removed.
+        Storing the same definitions again makes no change. With *managed* they are all services of IDP_CONFIG, and a
+        service that it no longer defines is removed.
         """
         made: dict[str, str] = {}
         with writing() as session:
@@ -99,7 +99,7 @@ class SqlRegistry:
         return made
 
     def remove(self, name: str) -> None:
-        """Forget the service and its keys, or raise ServiceUnknown."""
+        """Delete the service and its keys, or raise ServiceUnknown."""
         with writing() as session:
             row = session.get(ServiceRow, name)
             if row is None:
@@ -131,7 +131,7 @@ class SqlRegistry:
             return material
 
     def _set_keys(self, row: ServiceRow, definition: ServiceDefinition) -> str | None:
-        """Bring the stored keys in line; return the material of a key that was made."""
+        """Update the stored keys to match; return the material of a key that was generated."""
         algorithm = definition.service.algorithm
         row.keys = [key for key in row.keys if key.algorithm == algorithm]
         if not definition.key_materials:
@@ -183,12 +183,12 @@ class SqlRegistry:
         return {**table, "logout_keys": [self._vault.encrypt(key) for key in given]} if given else dict(table)
 
     def _open_definition(self, name: str, definition: str) -> Service:
-        """Return the service in a stored entry, without its keys. Kept in memory: every request asks for some."""
+        """Return the service in a stored entry, without its keys. Cached, because every request needs one."""
         table = json.loads(definition)
         if "logout_keys" in table:
             table["logout_keys"] = [self._vault.decrypt(sealed) for sealed in table["logout_keys"]]
         return parse_service(name, table).service
 
     def _open_key(self, sealed: str, algorithm: str, allow_short_secret: bool) -> TokenKey:
-        """Return the key in *sealed*. Kept in memory, because validating a private key takes tens of milliseconds."""
+        """Return the decrypted key. It is cached, because validating a private key takes tens of milliseconds."""
         return load_key(self._vault.decrypt(sealed), algorithm, allow_short_secret=allow_short_secret)

@@ -21,7 +21,7 @@ MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends
 
 
 def steps(most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return what deletes rows that are over, and refusals beyond the newest *most*."""
+    """Return the steps that delete expired rows, and rejections beyond the newest *most*."""
     now, days = context().now(), context().settings.activity_days
     found: list[Step] = [partial(forget_sessions, now), context().throttle.storage.forget_ended]
     if days:
@@ -52,7 +52,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(most: int) -> int | None:
-    """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
+    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
     query = select(AuditRow.id).where(REFUSED).order_by(AuditRow.id.desc()).offset(most).limit(1)
     with db.engine.connect() as connection:
         found: int | None = connection.execute(query).scalar()

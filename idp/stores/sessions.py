@@ -60,8 +60,8 @@ class SessionOver(Exception):
 def open_session(person: Person, *, stay: bool, before: SignedInUser | None = None) -> tuple[str, int | None]:
     """Sign *person* in; return the cookie's value, always a new one, and its age limit.
 
-    None as the limit: the cookie goes when the browser is closed. The session *before* of this browser ends. If it
-    was the same person's, the services that took part in it go on under the new one; another person's are notified.
+    If the limit is None, the cookie ends with the browser. The session *before* of this browser ends. If it
+    was the same person's, its services continue under the new one; those of another person are notified.
     Raises WrongCredentials if the person's password was changed since it was checked.
     """
     settings, now = context().settings, context().now()
@@ -109,7 +109,7 @@ def find_session_to_end(value: str | None) -> SignedInUser | None:
 
 
 def take_part(session: Session, signed_in: SignedInUser, service: str, claims: Mapping[str, str]) -> str:
-    """Note that *service* gets a token in this session; return the sid by which it knows the session.
+    """Record that *service* gets a token in this session; return the sid by which it knows the session.
 
     *claims* name the person in that token, and in the one that ends the session.
 
@@ -130,12 +130,12 @@ def take_part(session: Session, signed_in: SignedInUser, service: str, claims: M
 def end_session(signed_in: SignedInUser, *, reason: str, asked_by: str = "") -> Ended:
     """End the session; notify every service that took part, except *asked_by*.
 
-    Ending and noting whom to tell are one transaction, so no crash leaves a service untold.
+    The session ends and the notices are stored in one transaction, so a crash cannot lose a notice.
     """
     with writing() as session:
         row = _locked_row(session, signed_in)
         ended = _end(session, [row] if row else [], reason, asked_by)
-    g.pop("_login_user", None)  # what Flask-Login remembers of this request; the session is gone
+    g.pop("_login_user", None)  # Flask-Login's copy for this request; the session is gone
     return ended
 
 
@@ -157,7 +157,7 @@ def end_sessions_of(person: Person, *, reason: str) -> Ended:
 
 
 def _locked_row(session: Session, signed_in: SignedInUser) -> SessionRow | None:
-    """Return the row, for this transaction alone, so that nothing is added to a session while it ends."""
+    """Return the row, locked by this transaction, so that no participation is added to a session while it ends."""
     return session.get(SessionRow, signed_in.id_hash, with_for_update=True, populate_existing=True)
 
 
@@ -186,7 +186,7 @@ def _forget(session: Session, row: SessionRow, reason: str, asked_by: str = "") 
 def _note(
     session: Session, person_id: str, told: Iterable[tuple[str, str, Mapping[str, str]]]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the notices to the services in *told* (name, sid, claims), and the names of those that get none."""
+    """Return the notices for the services in *told* (name, sid, claims), and the names of services without a notice."""
     notices, untold = [], []
     for service, sid, claims in told:
         notice = outbox.note(session, service, person_id, sid, claims)

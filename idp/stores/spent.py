@@ -12,9 +12,9 @@ from idp.logout_tokens import ACCEPTABLE_FOR, SignOut
 
 
 def is_first_use(sign_out: SignOut) -> bool:
-    """Tell whether the token was not used before, and note that it is now. MUST be atomic.
+    """Tell whether the token is used for the first time, and record its use. MUST be atomic.
 
-    A service that puts no jti into its tokens makes them indistinguishable; each use of one counts as the first.
+    Tokens without a jti cannot be distinguished, so each use of one counts as the first.
     """
     if sign_out.token_id is None:
         return True

@@ -1,4 +1,4 @@
-"""A program with the cast and one service, in a folder of its own, for each test."""
+"""A new program with the cast and one service for each test, in a separate folder."""
 
 from __future__ import annotations
 

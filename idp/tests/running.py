@@ -1,4 +1,4 @@
-"""The program as its users run it: a process of its own, reached over a socket."""
+"""The program as its users run it: a separate process, reached over a socket."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Program:
 
 
 class Visitor:
-    """A browser over a real socket: keeps cookies, follows nothing."""
+    """A browser over a real socket: keeps cookies, follows no redirect."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -134,4 +134,4 @@ def _wait_until_ready(program: Program) -> None:
 
 class _Stay(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow nothing."""
+        """Follow no redirect."""

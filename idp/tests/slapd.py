@@ -1,4 +1,4 @@
-"""A real LDAP server for one test: OpenLDAP's slapd from the distribution, in a folder of its own."""
+"""A real LDAP server for one test: OpenLDAP's slapd from the distribution, in a separate folder."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Cast:
 
 ALICE = Cast("alice@example.com", "looking-glass-1865")  # an ordinary person, of the group staff
 BOB = Cast("bob@example.com", "barred-gate-2210")  # disabled
-MALLORY = Cast("mallory@example.com", "wolf-at-the-gate-666")  # the attacker, with an account of her own
+MALLORY = Cast("mallory@example.com", "wolf-at-the-gate-666")  # the attacker, who has an account
 
 GATE: dict[str, Any] = {
     "preset": "lychgate",
@@ -57,7 +57,7 @@ class Clock:
 
 
 class Browser:
-    """One browser: keeps cookies, follows nothing by itself."""
+    """One browser: keeps cookies, follows no redirect by itself."""
 
     def __init__(self, app: Flask, address: str = "192.0.2.7", scheme: str = "http") -> None:
         self._app = app
@@ -66,7 +66,7 @@ class Browser:
         self._base = f"{scheme}://localhost"
 
     def move_to(self, address: str, forwarded_for: str = "") -> None:
-        """Come from another network address from now on, with an X-Forwarded-For if one is given."""
+        """Use another client IP from now on, with an X-Forwarded-For if one is given."""
         self._address, self._forwarded_for = address, forwarded_for
 
     def get(self, path: str, **headers: str) -> TestResponse:
@@ -86,7 +86,7 @@ class Browser:
         return self.post(path, csrf_token=csrf_token(self.get(path)), **fields)
 
     def sign_in(self, person: Cast = ALICE, service: str = "gate", query: str = "", **fields: str) -> TestResponse:
-        """Type the password at the form for *service*; whoever is signed in has the form open in another tab."""
+        """Type the password into the form for *service*, which may be open in another tab after the sign-in."""
         path = f"/login-token/?service={service}{query}"
         form = self.get(path)
         token = csrf_token(self.get("/logout") if form.status_code == 303 else form)

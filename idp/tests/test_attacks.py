@@ -1,4 +1,4 @@
-"""What an attacker would try, one test for each attempt. Others stand with what they attack, throttling for one."""
+"""What an attacker would try, one test per attack. More attacks are tested beside their subject, such as throttling."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_attack_an_answer_that_carries_a_token_repeats_it_nowhere_else(browser: 
 def test_attack_a_token_that_is_under_way_while_the_person_signs_out_is_not_issued(
     app: Flask, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody could be told to end the session that it opens."""
+    """No service could be notified to end the session that the token opens."""
     browser.sign_in()
     end_the_session_while_a_token_is_under_way(app, monkeypatch)
     answer = browser.get("/login-token/?service=gate")
@@ -133,7 +133,7 @@ def test_attack_a_form_cookie_planted_from_a_neighbouring_host_is_not_looked_at(
 def test_attack_no_refusal_is_quicker_than_another(
     browser: Browser, person: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hashing is what takes the time, so every password is hashed once, whoever is or is not there."""
+    """Hashing takes nearly all the time, so one hash is computed whether or not the account exists."""
     hashed = []
 
     def count(stored_hash: str | None, password: str) -> bool:
@@ -142,7 +142,7 @@ def test_attack_no_refusal_is_quicker_than_another(
 
     monkeypatch.setattr(directory, "check_password", count)
     answer = browser.sign_in(person)
-    assert len(hashed) == (1 if person.email else 0)  # without an address there is nothing to find out
+    assert len(hashed) == (1 if person.email else 0)  # without an e-mail there is no account to look for
     assert answer.status_code == (401 if person.email else 400)
 
 
@@ -199,9 +199,9 @@ def test_attack_an_address_that_has_signed_someone_out_ends_no_later_session(bro
     browser.sign_in()
     address = f"/logout?jwt={sign_out_token(clock())}"
     assert browser.get(address).status_code == 200
-    assert browser.get(address).status_code == 200  # loaded again, with nobody signed in: no error
+    assert browser.get(address).status_code == 200  # loaded again while no one is signed in: no error
     browser.sign_in()
-    again = browser.get(address)  # the back button, or somebody who has read the history
+    again = browser.get(address)  # the back button, or a person who reads the history
     assert again.status_code == 401
     assert "token_replayed" in words(again)
     assert browser.get("/login-token/?service=gate").status_code == 303
@@ -265,7 +265,7 @@ def test_attack_a_proxy_of_the_environment_is_told_no_token(
 
 @contextmanager
 def dripping_server() -> Iterator[str]:
-    """A server that never finishes its answer; give its address."""
+    """A server that never finishes its answer; yield its URL."""
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

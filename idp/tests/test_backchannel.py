@@ -35,7 +35,7 @@ from idp.tests.support import (
 
 
 class Gateway:
-    """A service's back-channel address that notes what it is told, and answers as it is told to."""
+    """A service's back-channel URL that records what it receives, and answers as the test wants."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -250,7 +250,7 @@ def test_a_person_who_is_disabled_is_named_to_a_service_whose_session_outlives_o
     app.test_cli_runner().invoke(args=["users", "disable", ALICE.email])
     said = unverified(gateways[0].told[0])
     assert said["email"] == ALICE.email
-    assert "sid" not in said  # whatever sessions there are
+    assert "sid" not in said  # no matter which sessions exist
 
 
 def test_one_sign_out_names_one_session_only(app: Flask, browser: Browser, gateways: tuple[Gateway, Gateway]) -> None:

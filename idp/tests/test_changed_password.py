@@ -17,7 +17,7 @@ NEW = "through-the-wardrobe-1950"
 
 
 class Meanwhile(SqlDirectory):
-    """The default directory; whatever *happens* does so after a password was found right."""
+    """The default directory, which calls *happens* after a password was found to be correct."""
 
     def __init__(self, app: Flask, *command: str, typed: str = "") -> None:
         self._app, self._command, self._typed = app, command, typed

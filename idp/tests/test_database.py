@@ -1,4 +1,4 @@
-"""The schema and the health addresses."""
+"""The schema and the health endpoints."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def own_database(app: Flask, _folder: Path) -> Iterator[PersonDirectory]:
 
 @contextmanager
 def existing_table(_app: Flask, folder: Path) -> Iterator[PersonDirectory]:
-    """Give the example for a table that somebody has already."""
+    """Use the example for a table that already exists."""
     engine = create_engine(f"sqlite:///{folder}/intranet.sqlite3")
     with engine.begin() as connection:
         connection.execute(

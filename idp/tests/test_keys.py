@@ -1,4 +1,4 @@
-"""Keys of services: made, sealed, rotated without refusing anyone."""
+"""Keys of services: generated, encrypted, and rotated without rejecting anyone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every step of "Make it yours" (idp/README.md), taken in a copy that has nothing else of the project."""
+"""Every step of "Make it yours" (idp/README.md), done in a copy without the rest of the project."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_step_1_the_copy_runs_its_own_tests(copy: Path) -> None:
-    # All of them are collected, so nothing that they import is missing; some are run, as a whole run takes a minute.
+    # All tests are collected, so no import is missing; only some are run, because a whole run takes a minute.
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "idp/tests", "-k", "test_sign_in or proxies"],
         cwd=copy,

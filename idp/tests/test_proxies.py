@@ -1,4 +1,4 @@
-"""Whose word on the client's IP is believed."""
+"""Which proxies are trusted to name the client's IP."""
 
 from __future__ import annotations
 

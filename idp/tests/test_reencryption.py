@@ -17,7 +17,7 @@ LOST_KEY = "a-third-secret-key-that-nobody-remembers-now"
 
 @pytest.fixture
 def app(app: Flask) -> Flask:
-    """The program with a second service, whose sign-out requests are signed with a secret of their own."""
+    """The program with a second service, whose sign-out requests are signed with another secret."""
     other = {**GATE, "algorithm": "ES256", "keys": [], "logout_algorithm": "HS256", "logout_keys": [OTHER_KEY]}
     register(app, tower=other)
     return app

@@ -1,4 +1,4 @@
-"""The audit: bounded whatever strangers do, kept as long as the operator says, and cleaned up until nothing is left."""
+"""The audit: bounded under any attack, kept as long as the operator says, and cleaned up completely."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_attack_refusals_beyond_a_number_go_the_oldest_first_and_nothing_else(ap
 
 
 def test_clean_up_keeps_up_with_whatever_is_over(app: Flask, clock: Clock) -> None:
-    """Of thousands nothing is left over, in steps of at most a hundred."""
+    """Thousands of rows are all deleted, in steps of at most a hundred."""
     long_ago, many, deleted = datetime.fromtimestamp(clock() - 91 * DAY, UTC), 2_500, list[int]()
     put(app, AuditRow, [entry(n, long_ago) for n in range(many)])
     put(app, CounterRow, [{"key": str(n), "count": 1, "ends_at": long_ago} for n in range(many)])

@@ -1,4 +1,4 @@
-"""The services file: what is taken, and every mistake at once."""
+"""The services file: what is accepted, and all errors reported at once."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_signing_in_anew_in_another_tab_keeps_the_services_of_the_same_person_op
     again = unverified(token_in(browser.sign_in()))
     assert again["sid"] == first["sid"]
     with app.app_context():
-        assert outbox.due() == []  # nobody is to be told of anything
+        assert outbox.due() == []  # no service needs a notice
         assert len(db.session.scalars(select(SessionRow)).all()) == 1
 
 

@@ -19,7 +19,7 @@ SECRET = "a-secret-key-for-these-tests-0123456789"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Start from an environment that says where the state is, and nothing else."""
+    """Start from an environment that sets only the folder of the state."""
     for name in list(os.environ):
         if name.startswith("IDP_"):
             monkeypatch.delenv(name)

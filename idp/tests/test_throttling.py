@@ -1,4 +1,4 @@
-"""How many passwords may be tried, and that nobody is locked out by strangers."""
+"""How many passwords may be tried, and that strangers cannot lock a person out."""
 
 from __future__ import annotations
 

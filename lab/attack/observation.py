@@ -1,18 +1,18 @@
 """Decide whether an answer means that a token was accepted. Pure.
 
-A service provider does not say so in words that a program knows. So it is shown good tokens and garbage first, and
-what is the same for all good ones and different for garbage is what tells them apart. Such features are, the most
-reliable first:
+A service provider does not say this in a form that a program understands. So it first gets valid tokens and garbage:
+a feature that is the same for all valid ones, and different for garbage, tells them apart. These features are used, the
+most reliable first:
 
-1. the page on which the good token ended, asked for once more with the cookies of this visit: status and redirect;
+1. the page on which the good token ended, requested again with the cookies of this visit: status and redirect;
 2. the text of that page, without what changes at each visit;
 3. the cookies that only a good token sets;
 4. where the answer redirects to;
 5. the status of the answer;
 6. the names in its JSON, or its text.
 
-The first of them that tells anything decides. Only where the page of 1 and 2 looks neither signed in nor signed out
-(a name is missing on it, say) does the next feature decide. An answer that does not look like a good one is a refusal.
+The first feature that differs decides. If the page of 1 and 2 looks neither signed in nor signed out (for example, a
+name is missing), the next feature decides. A response that does not look like a good one counts as a rejection.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Observation:
 
 
 class ControlFailed(Exception):
-    """Good tokens cannot be told from garbage, so nothing can be said about bad ones. The message says why."""
+    """Good tokens and garbage get the same answers, so bad ones cannot be tested. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ COOKIES = FEATURES[2]
 
 
 class Judgement:
-    """Tells accepted from refused, by what it was shown. Raises ControlFailed if nothing tells good from bad."""
+    """Decides whether a token was accepted, from examples. Raises ControlFailed if no feature tells them apart."""
 
     def __init__(self, good: Sequence[Observation], bad: Sequence[Observation]) -> None:
         self._good, self._bad = good, bad

@@ -1,4 +1,4 @@
-"""Go through the faults: a control, each fault, and the control once more.
+"""Go through the faults: a control, each fault, and the control again.
 
 A token is always new (its own jti, the present time), so that one refusal is not the cause of the next.
 """
@@ -75,7 +75,7 @@ class Attack:
             yield self._try(fault)
 
     def finish(self) -> None:
-        """Make sure that a good token is still accepted: else refusals say nothing about the bad ones."""
+        """Make sure that a good token is still accepted; otherwise, rejections of bad ones prove nothing."""
         try:
             accepted, _because = self._judge(self._good())
         except ExchangeFailed as error:

@@ -21,7 +21,7 @@ from shared.settings import is_loopback
 from sp.diagnosis.inspector import Finding
 
 ELSEWHERE = "mallory.example"  # a reserved name: RFC 2606, section 3
-SPELLINGS = (  # of addresses that browsers take for another site
+SPELLINGS = (  # of URLs that browsers read as another site
     f"https://{ELSEWHERE}/",
     f"//{ELSEWHERE}/",
     f"/\\{ELSEWHERE}/",

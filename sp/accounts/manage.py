@@ -61,7 +61,7 @@ class AccountSummary:
 
 @dataclass(frozen=True)
 class Proven:
-    """A person whose password was right, and the hash that it was held against: see `confirm`."""
+    """A person with a correct password, and the hash that it was verified with: see `confirm`."""
 
     person: AccountSummary
     stored_hash: str = field(repr=False)
@@ -69,9 +69,9 @@ class Proven:
 
 @dataclass(frozen=True)
 class Appointed:
-    """An administrator, as made by the command line, and what somebody should be told about it.
+    """The administrator that the command line created, and what the operator should know about the account.
 
-    `enabled` tells that the account was disabled before, `kept` who signs in as it, and `beyond_limit` that there are
+    `enabled`: the account was disabled before. `kept`: the ids that sign in to it. `beyond_limit`: there are
     now more active accounts than seats.
     """
 
@@ -89,7 +89,7 @@ class People:
         self._sessions, self._seat_limit = sessions, seat_limit
 
     def authenticate(self, email: str, password: str) -> Proven | None:
-        """Return the active person whose password this is, or None, after the same time for every address."""
+        """Return the active person whose password this is, or None. Takes the same time for every e-mail."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
@@ -100,16 +100,16 @@ class People:
         new_hash = hash_password(password)
         if self._rehash(row, new_hash):
             return Proven(person_of(row), new_hash)
-        return self.authenticate(email, password)  # a new hash came first: perhaps that of a new password
+        return self.authenticate(email, password)  # perhaps of a new password
 
     def find(self, email: str) -> AccountSummary | None:
-        """Return the person with this address, or None."""
+        """Return the person with this e-mail, or None."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         return person_of(row) if row else None
 
     def list(self) -> list[AccountSummary]:
-        """Return everybody, by address."""
+        """Return all people, ordered by e-mail."""
         with self._database.reading() as connection:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
 
@@ -126,7 +126,7 @@ class People:
             return connection.execute(query).scalar_one()
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
-        """Create an administrator, or make the account with this address one; set the password in both cases.
+        """Create an administrator, or make the account with this e-mail one; set the password in both cases.
 
         Raises ControlledByProviders if tokens sign in as that account, because their providers could then make
         administrators, unless *keep_identities* says that the providers are trusted to do so. Ends the sessions that
@@ -155,10 +155,10 @@ class People:
         return Appointed(person_of(after), not row.is_active, kept, beyond)
 
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
-        """Keep a person out, at once: the sessions end as well.
+        """Disable a person at once, and end their sessions.
 
-        With *keep_an_administrator* the last active administrator stays: raises LastAdministrator. The command line
-        does without, for who has it can make an administrator at any time.
+        With *keep_an_administrator*, raises LastAdministrator for the last active one. The command line does without:
+        it can create an administrator at any time.
         """
         with self._database.writing() as connection:
             # Locked, all of them: two administrators who disable one another at once must not both succeed.
@@ -173,7 +173,7 @@ class People:
         self._sessions.forget()
 
     def enable(self, account_id: int, *, actor: str = COMMAND_LINE) -> None:
-        """Let a person in again, or raise SeatLimitReached."""
+        """Enable a person again, or raise SeatLimitReached."""
         with self._database.writing() as connection:
             query = select(_account.c.is_active, _account.c.email).where(_account.c.id == account_id)
             row = connection.execute(query.with_for_update()).first()
@@ -198,7 +198,7 @@ class People:
         return ended
 
     def _rehash(self, row: Any, new_hash: str) -> bool:
-        """Put *new_hash* in place of the row's, and tell whether that was still there."""
+        """Replace the hash in the row by *new_hash*; tell whether the old one was still stored."""
         still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
         with self._database.writing() as connection:
             changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))
@@ -232,7 +232,7 @@ def _insert_administrator(connection: Connection, email: str, password_hash: str
 
 
 def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
-    """Return what became of an account that was there already, as [before, after]."""
+    """Return the changes of an account that already existed, as [before, after]."""
     flags = {"active": before.is_active, "administrator": before.is_admin}
     detail: dict[str, Any] = {name: [False, True] for name, was in flags.items() if not was}
     if kept:

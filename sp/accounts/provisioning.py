@@ -24,8 +24,8 @@ from shared.errors import (
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 
-COLUMNS = ("name", "given_name", "family_name", "login")  # fields of their own; any further one is an attribute
-MAX_SUBJECT = 512  # characters, of an id and of an address as it is compared: the width of its column
+COLUMNS = ("name", "given_name", "family_name", "login")  # fields with a column; any other field is an attribute
+MAX_SUBJECT = 512  # characters, of an id and of a normalised e-mail: the width of its column
 MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
 EMAIL_CLAIM = "email"  # where an id came from that is an e-mail address
@@ -34,10 +34,10 @@ MAX_GROUPS = 500
 
 @dataclass(frozen=True)
 class Profile:
-    """What a token says of a person, in our fields. A claim that is absent leaves no trace here.
+    """What a token says about a person, in our fields. A missing claim sets no field.
 
-    `subject_claim` is the claim that gave the id, ADDRESS for one that gives addresses: ids of two claims are two ids.
-    `email_verified` is False only where the token says that the provider has not verified the address.
+    `subject_claim` is the claim that the id came from, ADDRESS if it was an e-mail: ids from two claims are two ids.
+    `email_verified` is False only if the token says that the provider has not verified the e-mail.
     """
 
     subject: str
@@ -52,7 +52,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class AccountState:
-    """What is known of an account before the sign-in.
+    """What is known about an account before the sign-in.
 
     `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
     is the claim of the id by which it was found, "" where that is not known yet.
@@ -79,7 +79,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Admit:
-    """Let an existing account in. `join` links the unknown id to it first; `changes` are columns to set."""
+    """Sign in to an existing account. `join` links the unknown id to it first; `changes` are columns to set."""
 
     account: AccountState
     join: bool = False
@@ -89,9 +89,8 @@ class Admit:
 def read_profile(claims: Claims, provider: Provider) -> Profile:
     """Return the profile that *claims* give under the provider's field matching.
 
-    Raises ClaimMissing or ClaimInvalid for an id or e-mail address that is absent or impossible, and EmailNotAllowed
-    for a domain that is not admitted. Where several claims may give the id, the first that is there does, and it must
-    not be blank.
+    Raises ClaimMissing or ClaimInvalid for a missing or invalid id or e-mail address, and EmailNotAllowed for a domain
+    that is not allowed. If several claims may give the id, the first one in the token counts, and must not be blank.
     """
     values: dict[str, Any] = {}
     source: dict[str, str] = {}
@@ -128,7 +127,7 @@ def decide(
     same_email: AccountState | None,
     free_seat: bool,
 ) -> Create | Admit:
-    """Return what to do with the person, or raise why not.
+    """Return what to do with the person, or raise the rejection.
 
     *known* has this id at this provider, *same_email* the profile's e-mail address. Raises UserDisabled, UserUnknown,
     EmailConflict or SeatLimitReached.
@@ -165,10 +164,10 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
 def _changes(
     profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
 ) -> dict[str, Any]:
-    """Return the columns that differ. An older token changes nothing, an absent claim wipes nothing.
+    """Return the columns that differ. An older token changes no column; a missing claim leaves its column unchanged.
 
-    Older than the newest of any provider, at which the same person may have got a new name. A token without iat
-    counts as older than every other.
+    "Older" compares with the newest token of any provider, because another one may know a newer name. A token without
+    iat counts as older than every other.
     """
     if profile.issued_at < account.synchronised_at:
         return {}
@@ -195,7 +194,7 @@ def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[
 
 
 def _email(value: Any, claim: str) -> str:
-    """Return an address: one @, no spaces or control characters, also in the form in which it is compared."""
+    """Return an e-mail: one @, no spaces or control characters, also after normalisation."""
     if not isinstance(value, str):
         raise ClaimInvalid(f"{claim} must be text", claim=claim)
     compared = email_key(value)

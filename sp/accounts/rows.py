@@ -15,7 +15,7 @@ from sp.database.models import Account, Identity
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 
-SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one after another
+SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one at a time
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
@@ -65,12 +65,12 @@ class KnownAs:
 def provision(
     connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
 ) -> tuple[int, str, bool]:
-    """Return id and e-mail of the person's account, and whether it was made just now; or raise why there is none."""
+    """Return id and e-mail of the person's account, and whether it is new; or raise the rejection."""
     known = find_by_identity(connection, provider.name, profile)
     try:
         decision = _decide(connection, profile, provider, seat_limit, known)
     except (EmailConflict, SeatLimitReached):
-        # On PostgreSQL the person's own first sign-in, in another tab, may have ended since the look.
+        # On PostgreSQL, the person's own first sign-in in another tab may have finished since the query.
         if known is not None:
             raise
         known = find_by_identity(connection, provider.name, profile)
@@ -94,8 +94,8 @@ def provision(
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
     """Return the account that has the profile's id, from the same claim, at *provider*, or None.
 
-    It stays as it is until the transaction ends: an older token that is decided on at the same moment waits, and so
-    does an administrator who disables the account.
+    The row is locked until the transaction ends: an older token that is processed at the same moment waits, and so does
+    an administrator who disables the account.
     """
     wanted = {"at": provider, "who": profile.subject, "claim": profile.subject_claim}
     for row in connection.execute(_BY_IDENTITY, wanted):
@@ -105,14 +105,14 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
 
 
 def _may_be(email: str, profile: Profile) -> bool:
-    """Tell whether an id whose claim is not known is the profile's: one that may be an address needs that address."""
+    """Tell whether an id from an unknown claim is the profile's. If it may be an e-mail, the e-mail must match too."""
     return "@" not in profile.subject or email_as_id(email) == email_as_id(profile.email)
 
 
 def find_by_email(connection: Connection, email: str, provider: str) -> AccountState | None:
-    """Return the account with this address, and whether it has any id at *provider*, or None.
+    """Return the account with this e-mail, and whether it has any id at *provider*, or None.
 
-    It stays as it is until the transaction ends, as with `find_by_identity`.
+    The row is locked until the transaction ends, as with `find_by_identity`.
     """
     row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
     return _state(row, has_identity_here=row.here) if row else None
@@ -174,10 +174,10 @@ def synchronise(
     provider: Provider,
     now: datetime,
 ) -> None:
-    """Write the columns that changed, and that the account was synchronised with this token, if its provider may.
+    """Write the changed columns, and the time of this token if its provider may synchronise the account.
 
-    The account has one clock for all of its providers, in the row that a sign-in locks and writes in any case. The
-    newest of its ids' own times would not do: who waits for that lock reads the other rows as they were before.
+    The account has one clock for all its providers, in the row that each sign-in locks and writes anyway. The newest
+    time of its ids would not be enough: a transaction that waits for the lock reads the other rows as they were before.
     """
     may_change = provider.update_profile or provider.update_email
     newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
@@ -196,7 +196,7 @@ def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...
 
 
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
-    """Write down that somebody came in without a token: with a local password."""
+    """Record a sign-in without a token: with a local password."""
     connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
 
 

@@ -1,7 +1,7 @@
 """Search accounts for lists and pages, fast with a hundred thousand of them.
 
-A page begins behind the last address of the page before it (keyset pagination): the database walks the unique index
-of addresses and stops after one page, wherever in the list that is.
+A page begins after the last e-mail of the previous page (keyset pagination): the database reads the unique index of
+e-mails and stops after one page, wherever in the list that is.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _STATES: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True)
 class PeoplePage:
-    """One page of a list, and the key behind which the next one begins; "" if there is none."""
+    """One page of a list, and the key after which the next one begins; "" if there is none."""
 
     people: tuple[AccountSummary, ...]
     next: str
@@ -41,7 +41,7 @@ class PeoplePage:
 
 @dataclass(frozen=True)
 class PersonDetail:
-    """Everything that is kept of an account, but for its password."""
+    """Everything that is stored about an account, except its password."""
 
     person: AccountSummary
     given_name: str | None
@@ -59,10 +59,10 @@ class PeopleFinder:
         self._database = database
 
     def page(self, search: str = "", *, state: str = "", after: str = "") -> PeoplePage:
-        """Return a page of the accounts that fit, by address, behind the address key *after*.
+        """Return a page of the matching accounts, ordered by e-mail, after the key *after*.
 
-        Every word of *search* must stand somewhere in the address or a name; *state* is "active", "disabled",
-        "administrators" or "" for everybody.
+        The e-mail or a name must contain every word of *search*. *state* is "active", "disabled", "administrators", or
+        "" for all accounts.
         """
         query = select(_account).order_by(_account.c.email_key).limit(PAGE_ROWS + 1)
         query = query.where(*(self._has(word) for word in search.split()[:MAX_WORDS]))
@@ -97,9 +97,9 @@ class PeopleFinder:
             return accounts.active_count(connection)
 
     def _has(self, word: str) -> ColumnElement[bool]:
-        """Return the condition that the address or a name contains *word*.
+        """Return the condition that the e-mail or a name contains *word*.
 
-        Looks up a whole address in the index of addresses. Compares names without case: with ILIKE where the database
+        Looks up a complete e-mail in the index. Compares names without case: with ILIKE where the database
         has it. SQLite's LIKE folds ASCII letters only, so a name with other letters is searched for in three spellings.
         """
         key = email_key(word)
@@ -114,5 +114,5 @@ class PeopleFinder:
 
 
 def _anywhere(text: str) -> str:
-    """Return the LIKE pattern for *text* standing anywhere; `/` takes the wildcards in it at their word."""
+    """Return the LIKE pattern for *text* at any position; `/` escapes the wildcards in it."""
     return f"%{text.replace('/', '//').replace('%', '/%').replace('_', '/_')}%"

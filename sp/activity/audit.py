@@ -22,7 +22,7 @@ _change: Any = SettingsChange.__table__
 
 @dataclass(frozen=True)
 class Change:
-    """One line. `subject` is a provider's name or an account's address; `detail` has [before, after] by setting."""
+    """One line. `subject` is a provider's name or an account's e-mail; `detail` has [before, after] by setting."""
 
     id: int
     at: datetime

@@ -27,7 +27,7 @@ _table: Any = Activity.__table__
 
 @dataclass(frozen=True)
 class Fold:
-    """What one line counts. Nothing of it is a stranger's choice: provider is the name of one that exists, or None."""
+    """What one line counts. A stranger can choose no part of it: provider is the name of an existing one, or None."""
 
     code: str
     provider: str | None
@@ -35,12 +35,12 @@ class Fold:
 
     @classmethod
     def at(cls, now: int, code: str, provider: str | None) -> Fold:
-        """Return the fold of a refusal at *now*, in seconds since 1970."""
+        """Return the fold of a rejection at *now*, in seconds since 1970."""
         return cls(code, provider, now // WINDOW)
 
     @property
     def reference(self) -> str:
-        """The line's reference, which the refused person gets as well."""
+        """The line's reference, which the rejected person sees as well."""
         name = f"refusals counted together\0{self.code}\0{self.provider or ''}\0{self.window}"
         number, letters = int.from_bytes(hashlib.sha256(name.encode()).digest()), ""
         for _ in range(REFERENCE_LENGTH):
@@ -50,7 +50,7 @@ class Fold:
 
 
 def add(connection: Connection, counts: Mapping[Fold, Count]) -> None:
-    """Add *counts* to their lines, which are made where they are missing."""
+    """Add *counts* to their lines, and create missing lines."""
     rows = [_row(fold, count) for fold, count in counts.items()]
     new = INSERT[connection.dialect.name](_table)
     later = case((_table.c.last_at < new.excluded.last_at, new.excluded.last_at), else_=_table.c.last_at)
@@ -58,7 +58,7 @@ def add(connection: Connection, counts: Mapping[Fold, Count]) -> None:
         index_elements=[_table.c.reference],
         set_={"times": _table.c.times + new.excluded.times, "last_at": later},
     )
-    # In one order everywhere, so that two nodes never wait for each other.
+    # In the same order on all nodes, to avoid deadlocks.
     connection.execute(counted, sorted(rows, key=lambda row: str(row["reference"])))
 
 

@@ -63,17 +63,17 @@ def record(connection: Connection, line: Line) -> None:
 
 
 def searched_as(email: str) -> str:
-    """Return *email* as the log keeps and finds it: A-Z in small letters, any other letter as it came.
+    """Return *email* as the log stores and searches it: A-Z in lower case, any other letter unchanged.
 
-    Folding more would make the address of an attacker look like the one that it imitates.
+    Folding more letters would make an attacker's e-mail look like the one that it imitates.
     """
     return email[:254].translate(_SMALL_LETTERS)
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
-    """Tell whether a sign-in of this person was restarted since then, and nothing came of it.
+    """Tell whether a sign-in of this person was restarted since then, and no sign-in followed.
 
-    The browser that returns no cookie looks like this, and like nothing else: it would be sent round for ever.
+    Only a browser that does not return cookies looks like this. It would be redirected for ever.
     """
     last = connection.execute(
         select(_table.c.event)
@@ -86,6 +86,6 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def token_key_of(connection: Connection, reference: str) -> bytes | None:
-    """Return the key of the token that the row with *reference* is about, or None."""
+    """Return the key of the token that the row with *reference* belongs to, or None."""
     key: bytes | None = connection.execute(select(_table.c.token_key).where(_table.c.reference == reference)).scalar()
     return key

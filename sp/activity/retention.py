@@ -1,7 +1,7 @@
 """Limit the activity log and the audit trail: by SP_ACTIVITY_DAYS, and rejections also by number.
 
-Anybody can be refused as often as he likes, so refusals alone are also bounded by number. Good sign-ins and sign-outs
-go by their age only. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
+Anyone can cause any number of rejections, so only these are also limited by number. Successful sign-ins and sign-outs
+are deleted only by age. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sp.database.access import Database
 from sp.database.models import Activity, SettingsChange
 
 MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
-MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends before it
+MAX_DAYS = 36_500  # a hundred years: more counts as for ever, so that dates do not overflow
 DAY = 86_400  # seconds
 
 _activity: Any = Activity.__table__
@@ -27,7 +27,7 @@ _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
 def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return what deletes rows that are older than *days* (0: none are), and refusals beyond the newest *most*."""
+    """Return the steps that delete rows older than *days* (0: never), and rejections beyond the newest *most*."""
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
@@ -55,7 +55,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(database: Database, most: int) -> int | None:
-    """Return the newest refusal that is one too many, or None. It walks an index, and keeps no writer waiting."""
+    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
     query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
     with database.reading() as connection:
         found: int | None = connection.execute(query).scalar()

@@ -1,7 +1,7 @@
 """Read the activity log by reference, e-mail address or code: newest first, fast with a million rows.
 
-A page begins below the last row of the page before it (keyset pagination), and each filter has an index whose last
-column is the row's number, so the database reads one page of rows, wherever in the log that is.
+A page begins after the last row of the previous page (keyset pagination), and each filter has an index whose last
+column is the row's number, so the database reads only one page of rows, anywhere in the log.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Line:
 
     @property
     def counts(self) -> bool:
-        """Whether the line stands for refusals that were counted together."""
+        """Whether the line counts several rejections together."""
         return self.last_at is not None
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page, and the row below which the next one begins; None if there is none."""
+    """One page, and the row after which the next one begins; None if there is none."""
 
     lines: tuple[Line, ...]
     next: int | None
@@ -76,7 +76,7 @@ class LogPage:
 def page(
     database: Database, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
 ) -> LogPage:
-    """Return a page of the lines that fit: of one address, compared without case; with one code, or any code."""
+    """Return a page of the matching lines: of one e-mail, compared without case; with one code, or any code."""
     query = select(*_COLUMNS).order_by(_table.c.id.desc()).limit(PAGE_ROWS + 1)
     if email:
         query = query.where(_table.c.email == searched_as(email))

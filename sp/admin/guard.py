@@ -22,13 +22,13 @@ SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def administrators_only(views: Blueprint) -> None:
-    """Let every address of *views* answer to administrators alone."""
+    """Allow only administrators to use the pages of *views*."""
 
     @views.before_request
     def guard() -> ResponseReturnValue | None:
         session = browser_session()
         if session is None:
-            # Straight to the local form: it works when single sign-on, which is set up here, does not.
+            # Directly to the local form: it works even if single sign-on, which is configured here, does not.
             wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")
             return redirect(url_for("signin.login", no_sso="", return_to=wanted), 303)
         if not session.is_admin:

@@ -1,7 +1,7 @@
 """Rotate the keys of a provider without interrupting sign-in: add a second one, see it used, retire the first.
 
-Both keys verify from the moment that a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
-is: add the new key here, give it to the identity provider, see when it is used, retire the old one.
+Both keys verify as soon as a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
+is: add the new key here, give it to the identity provider, check that it is used, retire the old one.
 """
 
 from __future__ import annotations

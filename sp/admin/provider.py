@@ -72,7 +72,7 @@ def show(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>")
 def save(name: str) -> ResponseReturnValue:
-    """Save the settings whole, or not at all."""
+    """Save all the settings, or none of them."""
     stored = find(name)
     form = ProviderForm.sent()
     if "add_field" in request.form:

@@ -1,7 +1,7 @@
 """Define the form of a provider: every setting of the wire contract, under the same name.
 
 The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
-`sp.providers.provider.parse_provider`, for files, command line and pages alike; its mistakes are then put beside their
+`sp.providers.provider.parse_provider`, for files, command line and pages alike; its errors are then shown beside their
 fields.
 """
 
@@ -56,7 +56,7 @@ SPARE_ROWS = 1
 
 
 class ExpectationForm(Form):  # type: ignore[misc]
-    """What is expected of iss or aud."""
+    """The expected value of iss or aud."""
 
     expected = StringField("Expected value")
     match = BooleanField("Match value")
@@ -71,9 +71,9 @@ class MatchForm(Form):  # type: ignore[misc]
 
 
 class ProviderForm(Form):  # type: ignore[misc]
-    """Every setting. `version` is what the page was opened on; `name` counts for a new provider only.
+    """Every setting. `version` is the version that the page shows; `name` is used only for a new provider.
 
-    Protection against foreign sites is the settings pages' own: see `sp.admin.guard`.
+    `sp.admin.guard` protects the settings pages against forms from foreign sites.
     """
 
     version = HiddenField()
@@ -147,7 +147,7 @@ class ProviderForm(Form):  # type: ignore[misc]
         return cls(formdata=request.form)
 
     def settings(self) -> dict[str, Any]:
-        """Return what was typed as settings; what makes no sense is left as it is, for `parse_provider` to refuse."""
+        """Return the input as settings. Invalid values are left unchanged, so that `parse_provider` rejects them."""
         settings: dict[str, Any] = {
             name: (self[name].data or "").strip()
             for name in (
@@ -174,7 +174,7 @@ class ProviderForm(Form):  # type: ignore[misc]
         return (self.keys.data or "").strip()
 
     def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
-        """Put each mistake beside its field; return (id, text) of all, for the summary at the top."""
+        """Attach each error to its field; return (id, text) of all errors, for the summary at the top."""
         summary = []
         for name, why in mistakes.items():
             field = self[name if name in self else "display_name"]
@@ -193,8 +193,8 @@ class ProviderForm(Form):  # type: ignore[misc]
             self.mapping.append_entry({"field": "", "claim": ""})
 
     def _mapping(self) -> dict[str, list[str] | str]:
-        """Return the rows as a table. A field in several rows has its claims in that order; a preset's field that
-        is in no row is set to "", which is how a provider says that it does not want it."""
+        """Return the rows as a table. A field in several rows has its claims in that order. A preset's field without
+        a row is set to "", which means that this provider does not use it."""
         preset = Provider("x", preset=self.preset.data if self.preset.data in PRESETS else "ispring")
         mapping: dict[str, list[str] | str] = dict.fromkeys(preset.as_settings()["mapping"], "")
         rows: dict[str, list[str]] = {}

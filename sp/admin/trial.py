@@ -72,5 +72,5 @@ def inspect(name: str) -> ResponseReturnValue:
 
 
 def _present(name: str) -> Trusted:
-    """Return the provider as it is at this moment: a trial is about the settings that were saved just now."""
+    """Return the current provider from the database: a trial tests the settings that were just saved."""
     return components().provider_registry.find_now(find(name).provider.name)

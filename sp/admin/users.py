@@ -26,7 +26,7 @@ STATES = {"": "All", "active": "Active", "disabled": "Disabled", "administrators
 
 @views.get("/settings/users", strict_slashes=False)
 def index() -> ResponseReturnValue:
-    """Find accounts by e-mail address or name."""
+    """Search accounts by e-mail address or name."""
     search = request.args.get("q", "").strip()[:MAX_SEARCH]
     state = request.args.get("state", "")
     found = components().account_search.page(search, state=state, after=request.args.get("after", ""))

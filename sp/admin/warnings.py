@@ -1,4 +1,4 @@
-"""Warn administrators before someone is locked out: about one provider, and about all together."""
+"""Warn administrators before people are locked out: about one provider, and about all together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NO_WAY_IN = (
 
 
 def of_all(everyone: Sequence[StoredProvider], *, administrator_can_enter: bool) -> list[str]:
-    """Return what concerns no single provider."""
+    """Return the warnings that do not belong to one provider."""
     found = []
     enabled = [item.provider for item in everyone if item.provider.enabled]
     if not administrator_can_enter:
@@ -29,7 +29,7 @@ def of_all(everyone: Sequence[StoredProvider], *, administrator_can_enter: bool)
 
 
 def of_one(stored: StoredProvider, keys: Sequence[JudgedKey]) -> list[str]:
-    """Return what concerns this provider, whose keys are *keys*."""
+    """Return the warnings about this provider, whose keys are *keys*."""
     provider = stored.provider
     if stored.mistakes:
         refused = "; ".join(f"{name}: {why}" for name, why in stored.mistakes.items())

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 ALGORITHM = "ES256"
 LIFETIME = 120  # seconds; the wire contract
-PUBLISH_BEFORE = timedelta(hours=1)  # verifiers keep a JWKS for minutes; a key signs when all can know it
+PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes; a key signs only when all can have it
 ROTATE_AFTER = timedelta(days=90)
 KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives
 
 
 @dataclass(frozen=True)
 class KeyAge:
-    """A key as far as rotation cares."""
+    """The part of a key that rotation needs."""
 
     kid: str
     created_at: datetime
@@ -36,7 +36,7 @@ class KeyAge:
 def claims_about(
     session: Session, issuer: str, audience: str, *, clock: Callable[[], float] = time_now
 ) -> dict[str, Any]:
-    """Return what the assertion for *audience*, a host, says."""
+    """Return the claims of the assertion for *audience*, a host."""
     now = int(clock())
     return {
         "iss": issuer,
@@ -51,19 +51,19 @@ def claims_about(
 
 
 def signing_key(keys: Sequence[KeyAge], now: datetime) -> KeyAge | None:
-    """Return the key that signs at the moment: the newest that every verifier can know, else the oldest."""
+    """Return the key that signs now: the newest that every verifier can have, else the oldest."""
     oldest_first = sorted(keys, key=lambda key: (key.created_at, key.kid))
     known = [key for key in oldest_first if now - key.created_at >= PUBLISH_BEFORE]
     return known[-1] if known else next(iter(oldest_first), None)
 
 
 def needs_new_key(keys: Sequence[KeyAge], now: datetime) -> bool:
-    """Tell whether the newest key has served long enough, or there is none."""
+    """Tell whether a new key is due: the newest is old enough, or there is none."""
     return all(now - key.created_at >= ROTATE_AFTER for key in keys)
 
 
 def outlived(keys: Sequence[KeyAge], now: datetime) -> list[KeyAge]:
-    """Return the keys that signed nothing which still lives: all older ones than the key that signs, after a while."""
+    """Return the keys that no unexpired assertion needs: those older than the signing key, after a while."""
     current = signing_key(keys, now)
     if current is None or now - current.created_at < PUBLISH_BEFORE + KEEP_AFTER:
         return []

@@ -1,7 +1,7 @@
 """Store and rotate the keys of the identity assertion: encrypted in the database, shared by all nodes.
 
-A new key is published first and signs an hour later, so that no verifier meets a name it cannot know; the key before
-it stays published for a while. A worker asks the database once a minute.
+A new key is published first and signs an hour later, so that no verifier gets a key ID that it does not have yet. The
+previous key stays published for a while. A worker asks the database once a minute.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sp.assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, sign
 from sp.database.access import Database
 from sp.database.models import AssertionKey
 
-REFRESH = 60  # seconds that a worker goes on with the key it knows
+REFRESH = 60  # seconds for which a worker keeps using the key that it knows
 LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at once make one key
 
 log = logging.getLogger("lychgate")
@@ -47,7 +47,7 @@ class AssertionKeys:
         return sign(claims, key, typ=ASSERTION_TYPE, kid=True)
 
     def published(self) -> list[dict[str, Any]]:
-        """Return the public keys as JWKs: those that sign, will sign, or have signed what may still be under way."""
+        """Return the public keys as JWKs: those that sign, will sign, or have signed assertions that may be valid."""
         self._choose()
         return [key.public_jwk() for _age, key in self._load()]
 
@@ -58,12 +58,12 @@ class AssertionKeys:
         return [(age, age == current) for age in ages]
 
     def rotate(self) -> str:
-        """Make a new key now, and return its name. It signs when every verifier can know it."""
+        """Create a new key now, and return its name. It signs when every verifier can have it."""
         with self._database.writing() as connection:
             return self._make(connection, utc_now())
 
     def _choose(self) -> TokenKey:
-        """Return the key that signs now; make one if there is none or the newest is old, and let old ones go."""
+        """Return the key that signs now. Create one if there is none or the newest is old, and delete old ones."""
         now = utc_now()
         found = self._load()
         ages = [age for age, _key in found]
@@ -95,7 +95,7 @@ class AssertionKeys:
             return self._read(connection)
 
     def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
-        """Return the keys that can be opened, oldest first. After a change of SP_SECRET_KEY alone, none can."""
+        """Return the keys that can be decrypted, oldest first. If SP_SECRET_KEY alone was changed, none can."""
         found = []
         for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):
             try:

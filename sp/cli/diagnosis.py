@@ -68,7 +68,7 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
 
 
 def _own_url(config: Config) -> str:
-    """Return where the gateway is reached: a demo that runs says so itself, for its port may be any."""
+    """Return the URL of the gateway. A running demo reports it, because it may use any port."""
     return demo.read(config.instance).sp_url if config.is_demo else config.external_url
 
 
@@ -96,7 +96,7 @@ def _keys(trusted: Trusted) -> KeySet | None:
 
 
 def _token_in(text: str, parameter: str) -> str:
-    """Return the token in *text*, which may be an address that a browser was sent to."""
+    """Return the token in *text*, which may be a URL that a browser was sent to."""
     found = re.search(rf"[?&#]{re.escape(parameter)}=([^&#\s]+)", text.strip())
     return found.group(1) if found else text.strip()
 

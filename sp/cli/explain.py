@@ -19,7 +19,7 @@ assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity as
 
 @dataclass(frozen=True)
 class Someone:
-    """A person as far as rules care."""
+    """A person, as rules see them."""
 
     email: str
     groups: tuple[str, ...]

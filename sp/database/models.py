@@ -1,4 +1,4 @@
-"""Define the gateway's tables and their meaning. The module of the same name changes each.
+"""Define the gateway's tables and their meaning.
 
 Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the others in aware datetimes.
 """
@@ -36,7 +36,7 @@ db = SQLAlchemy(model_class=Base)
 
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
-# Compared and ordered by code point everywhere: pages of a list follow one another without a gap.
+# Compared and ordered by code point in every database, so that pages of a list have no gaps.
 KeyText = String(1024).with_variant(String(1024, collation="C"), "postgresql")
 
 
@@ -53,7 +53,7 @@ class ProviderRecord(Base):
 
 
 class ProviderKey(Base):
-    """A key of a provider, sealed. `position` 0 is the newest: all verify, the first signs."""
+    """A key of a provider, encrypted. `position` 0 is the newest: all verify, the first signs."""
 
     __tablename__ = "provider_key"
 
@@ -67,7 +67,7 @@ class ProviderKey(Base):
 
 
 class KeyCopy(Base):
-    """The keys that a provider's key endpoint last published, sealed: a restart while it is down needs them."""
+    """The keys that a provider's key endpoint last published, encrypted: needed after a restart while it is down."""
 
     __tablename__ = "key_copy"
 
@@ -98,7 +98,7 @@ class SettingsChange(Base):
 
 
 class Account(Base):
-    """A person here. The e-mail is unique in its compared form, `email_key`, and is what applications see.
+    """An account. The e-mail, which applications see, is unique in its normalised form, `email_key`.
 
     `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
     """
@@ -125,8 +125,8 @@ class Account(Base):
 class Identity(Base):
     """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link.
 
-    `claim` is where the id came from, for a sub that is spelled like somebody's address is another id; "email" for an
-    address. It is empty where an older version has written the row, until its person signs in.
+    `claim` is the claim that the id came from, because a sub that is spelled like an e-mail is another id than that
+    e-mail. It is "email" for an e-mail, and empty in a row of an older version until the person signs in.
     """
 
     __tablename__ = "identity"
@@ -143,7 +143,7 @@ class Identity(Base):
 class SpentToken(Base):
     """A jti that was used. The key is a hash of (provider, jti); the row lives as long as the token would.
 
-    `session_hash` and `pending_hash` tell the browser that used it from every other one.
+    `session_hash` and `pending_hash` identify the browser that used it.
     """
 
     __tablename__ = "spent_token"
@@ -173,9 +173,9 @@ class HeldToken(Base):
 
 
 class SessionRecord(Base):
-    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is kept.
+    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is stored.
 
-    `opened_with` is the browser's session whose sign-in handed this access token out, and which it ends with.
+    `opened_with` is the browser's session whose sign-in issued this access token. Both end together.
     """
 
     __tablename__ = "session"
@@ -199,15 +199,15 @@ class SessionRecord(Base):
 
 
 _opened_with: Any = SessionRecord.__table__.c.opened_with
-_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the others cost the index nothing
+_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the index does not contain the others
 Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_where=_is_beside)
 
 
 class Activity(Base):
-    """Every sign-in, good or refused, every restart and sign-out, found by its reference. Never a token.
+    """Every sign-in, successful or rejected, every restart and sign-out, found by its reference. Never a token.
 
-    `email` is kept with A-Z in small letters, as it is searched; see `sp.activity.record.searched_as`. A line with a
-    `last_at` counts alike refusals: `times` of them, from `at` to then; see `sp.activity.folds`.
+    `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
+    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`.
     """
 
     __tablename__ = "activity"
@@ -235,14 +235,14 @@ class Activity(Base):
 
 
 _activity: Any = Activity.__table__
-# Only refusals have a code, so these two indexes cost a good sign-in nothing.
+# Only rejections have a code, so these two indexes cost no time at a successful sign-in.
 _has_code = text("code IS NOT NULL")
 Index("activity_of_code", _activity.c.code, _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 
 
 class AssertionKey(Base):
-    """A private ES256 key, sealed, that signs what the gateway says of people to applications behind a proxy."""
+    """A private ES256 key, encrypted. It signs the assertions for applications behind a proxy."""
 
     __tablename__ = "assertion_key"
 
@@ -252,7 +252,7 @@ class AssertionKey(Base):
 
 
 class Counter(Base):
-    """How often something was tried within a time: wrong passwords, by account and by address."""
+    """How many attempts there were within a time: wrong passwords, by account and by IP."""
 
     __tablename__ = "counter"
 
@@ -262,7 +262,7 @@ class Counter(Base):
 
 
 class Trial(Base):
-    """A sign-in that an administrator tried out: what would have happened. It opens no session."""
+    """A trial sign-in of an administrator: what would have happened. It opens no session."""
 
     __tablename__ = "trial"
 

@@ -2,7 +2,7 @@
 
 Done at each start, as long as there are fallback keys, and by `flask --app sp providers reencrypt`, which also says
 whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
-otherwise a node that was not restarted yet meets values that it cannot decrypt.
+otherwise a node that was not restarted yet reads values that it cannot decrypt.
 """
 
 from __future__ import annotations
@@ -41,5 +41,5 @@ def _reencrypt_table(connection: Connection, table: Any, key: Any, vault: Vault,
     for identity, encrypted in connection.execute(select(key, table.c.sealed)).all():
         fresh = outcome.fresh(encrypted, vault)
         if fresh != encrypted:
-            same = (key == identity) & (table.c.sealed == encrypted)  # unless another node was quicker
+            same = (key == identity) & (table.c.sealed == encrypted)  # unless another node was faster
             connection.execute(update(table).where(same).values(sealed=fresh))

@@ -24,7 +24,7 @@ _NEVER_SENT = ("submit", "button", "reset", "image", "file")
 
 @dataclass
 class Form:
-    """A form of a page. `kinds` are the types of its inputs by name; `fields` what it would send as it is."""
+    """A form of a page. `kinds` are the types of its inputs by name; `fields` the values that it sends unchanged."""
 
     action: str
     method: str
@@ -38,7 +38,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer: where it came from and where it points. `next` is the address of a redirect, else empty."""
+    """An answer: where it came from and where it points. `next` is the URL of a redirect, else empty."""
 
     url: str
     status: int
@@ -56,7 +56,7 @@ class Browser:
 
     @property
     def cookies(self) -> CookieJar:
-        """Everything that was set so far."""
+        """All cookies that were set so far."""
         return self._cookies
 
     def open(self, url: str) -> Page:
@@ -64,7 +64,7 @@ class Browser:
         return self._ask(url, "GET", None)
 
     def submit(self, form: Form, **typed: str) -> Page:
-        """Send *form* with what was *typed* into it."""
+        """Send *form* with the values *typed* into it."""
         fields = urlencode({**form.fields, **typed})
         if form.method == "GET":
             return self._ask(f"{form.action.partition('?')[0]}?{fields}", "GET", None)
@@ -107,7 +107,7 @@ def origin_of(url: str) -> str:
 
 @dataclass(frozen=True)
 class _Carrier:
-    """What a cookie jar wants to see of an answer."""
+    """The part of a response that a cookie jar needs."""
 
     headers: HTTPMessage
 
@@ -116,7 +116,7 @@ class _Carrier:
 
 
 class _Reader(HTMLParser):
-    """Reads forms, the title, and a refresh without waiting, which is a redirect by other means."""
+    """Reads forms, the title, and an immediate refresh, which acts as a redirect."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ class _Reader(HTMLParser):
         if not name:
             return
         if kind == "submit" and "submit" not in form.kinds.values():
-            form.fields[name] = values.get("value", "")  # the first button is the one that Enter presses
+            form.fields[name] = values.get("value", "")  # Enter presses the first button
         elif kind not in _NEVER_SENT and (kind not in ("checkbox", "radio") or "checked" in values):
             form.fields[name] = values.get("value", "on" if kind == "checkbox" else "")
         form.kinds.setdefault(name, kind)

@@ -1,7 +1,7 @@
 """Drive an identity provider through sign-ins as a person would, and look at what it sends.
 
-Three parts: a visit with a wrong password, one that signs in, and, in the browser that is signed in by then, some
-more. Nothing reaches the gateway itself: no token is spent and no session is opened here.
+Three parts: a visit with a wrong password, one that signs in, and, in the browser that is then signed in, some
+more. The tokens never reach the gateway itself: no token is spent and no session is opened here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sp.diagnosis.journey import Credentials, travel
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 
-VISITS = 4  # in the signed-in browser, to compare what they bring
+VISITS = 4  # in the signed-in browser, to compare their tokens
 RETURN_PATH = "/lychgate-check"
 ELSEWHERE = "https://elsewhere.invalid/stolen"  # a reserved name: RFC 6761, section 6.4
 
@@ -78,7 +78,7 @@ def _visit(browser: Browser, provider: Provider, credentials: Credentials | None
 
 
 def _read(token: str, provider: Provider) -> Claims | None:
-    """Return what *token* says, believing nothing of it."""
+    """Return the content of *token*, without trusting it."""
     try:
         payload = read_object(take_apart(token).payload, "payload")
         return Claims.parse(payload, numeric_token_id=provider.numeric_token_id)

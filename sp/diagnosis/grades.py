@@ -1,6 +1,6 @@
-"""Grade what one visit to an identity provider brought, or several: each function is about one thing.
+"""Grade the results of one or several visits to an identity provider: each function grades one aspect.
 
-What contradicts this provider's settings or endangers people has *failed*; what would only be better is *advice*.
+A result that contradicts this provider's settings or endangers people has *failed*; an improvement is *advice*.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sp.emails import email_key
 from sp.providers.provider import Provider
 
 GOOD_LIFETIME = 300  # seconds: longer than a slow browser needs, and what a thief has time for
-MIN_TOKEN_ID = 16  # characters: 64 bits at least, however they are written
-ACCURATE = 5  # seconds that two clocks may differ without a word
+MIN_TOKEN_ID = 16  # characters: at least 64 bits, in any encoding
+ACCURATE = 5  # seconds that two clocks may differ without advice
 
 
 @dataclass(frozen=True)
 class Visit:
-    """One journey, and what its token says if it can be read at all. `received_at` is in seconds since 1970."""
+    """One journey, and the content of its token if it can be parsed. `received_at` is in seconds since 1970."""
 
     journey: Journey
     nonce: str
@@ -37,7 +37,7 @@ class Visit:
 
 
 def transport(url: str) -> Finding:
-    """Tell whether the way to the provider is safe."""
+    """Grade the connection to the provider."""
     if url.startswith("https:"):
         return Finding("https", "passed", "people reach the identity provider over https")
     if is_loopback(urlsplit(url).hostname or ""):
@@ -47,7 +47,7 @@ def transport(url: str) -> Finding:
 
 
 def on_the_way(journey: Journey) -> Iterator[Finding]:
-    """Look at the pages between the first one and the token."""
+    """Grade the pages between the first one and the token."""
     if journey.password_sent_on:
         explanation = f"a redirect with 307 or 308 makes browsers resend the password to {journey.password_sent_on}"
         yield Finding("redirects", "failed", explanation, "Redirect with 303 after a form.")
@@ -62,7 +62,7 @@ def on_the_way(journey: Journey) -> Iterator[Finding]:
 
 
 def delivery(journey: Journey, provider: Provider, expected: Sequence[str]) -> Iterator[Finding]:
-    """Look at how the token was sent, and where to."""
+    """Grade how the token was sent, and where to."""
     if journey.way in provider.deliveries:
         yield Finding("delivery", "passed", f"the token arrives by {journey.way}")
     else:
@@ -86,7 +86,7 @@ def delivery(journey: Journey, provider: Provider, expected: Sequence[str]) -> I
 
 
 def headers(journey: Journey) -> Iterator[Finding]:
-    """Look at the headers of the answer with the token."""
+    """Grade the headers of the response with the token."""
     headers = journey.carrier.headers
     yield _advise(
         "no_store",
@@ -105,7 +105,7 @@ def headers(journey: Journey) -> Iterator[Finding]:
 
 
 def content(visit: Visit, provider: Provider, credentials: Credentials) -> Iterator[Finding]:
-    """Look at what the token says, beyond the checks of a sign-in."""
+    """Grade the content of the token, beyond the checks of a sign-in."""
     claims = visit.claims
     if claims is None:
         return
@@ -164,7 +164,7 @@ def _times(visit: Visit, claims: Claims) -> Iterator[Finding]:
 
 
 def repeated(visits: Sequence[Visit], provider: Provider) -> Iterator[Finding]:
-    """Compare what the visits of one signed-in browser brought."""
+    """Compare the tokens from several visits of one signed-in browser."""
     came = [visit for visit in visits if visit.journey.token]
     if len(came) < len(visits):
         stuck = next(visit.journey.stuck for visit in visits if not visit.journey.token)
@@ -197,7 +197,7 @@ def repeated(visits: Sequence[Visit], provider: Provider) -> Iterator[Finding]:
 
 
 def _in_sequence(ids: Sequence[str]) -> bool:
-    """Tell whether the ids are numbers that grow by little."""
+    """Tell whether the ids are numbers that grow in small steps."""
     if not ids or not all(token_id.isascii() and token_id.isdigit() for token_id in ids):
         return False
     numbers = [int(token_id) for token_id in ids]

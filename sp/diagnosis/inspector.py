@@ -1,7 +1,7 @@
 """Inspect a token: every check, passed or failed, and what to do about it.
 
 Runs the same checks as a sign-in, in the same order, but to the end: claims are checked even if the signature failed,
-and are then marked as unverified. Pure: spends nothing and opens nothing. `near_misses` explains what is wrong. The
+and are then marked as unverified. Pure: no token is spent, no session opened. `near_misses` explains errors. The
 caller adds whether the token was spent before, and whose account it belongs to.
 """
 
@@ -30,7 +30,7 @@ from sp.signin.verification import Case, Check, check_nonce, check_required, che
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 
-# Without these claims a check has nothing to look at, so it has not passed.
+# A check whose claim is missing has not passed.
 LOOKS_AT = {
     "issuer": ("iss",),
     "audience": ("aud",),
@@ -62,9 +62,9 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `unverified`: it is about content that no valid signature covers.
+    """The result of one check. `unverified`: it concerns content without a valid signature.
 
-    `code` is that of the rejection. `advice` marks what works but should be improved.
+    `code` is the code of the rejection. `advice` marks what works but should be improved.
     """
 
     check: str
@@ -78,7 +78,7 @@ class Finding:
 def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now: float) -> list[Finding]:
     """Return a finding for every check of a sign-in by *unverified_token*, in the order of a sign-in.
 
-    *keys* is None where the provider's keys cannot be had. *now* is in seconds since 1970.
+    *keys* is None if the provider's keys are unavailable. *now* is in seconds since 1970.
     """
     parts, form = _form(unverified_token)
     header = parts.header if parts else (near_misses.peek(unverified_token)[0] or {})
@@ -94,7 +94,7 @@ def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now:
 
 
 def passes(findings: list[Finding]) -> bool:
-    """Tell whether nothing of *findings* failed: the token is good in itself."""
+    """Tell whether no check in *findings* failed: the token itself is valid."""
     return all(finding.outcome != "failed" for finding in findings)
 
 
@@ -156,14 +156,14 @@ def _claims(
         elif check is check_strict_header and key is None:
             yield Finding("strict_header", "skipped", "without a key the expected kid is unknown")
         else:
-            # Only the check of the header looks at the key, and that one was just dealt with.
+            # Only the check of the header uses the key, and that check is already done.
             yield _run(check, Case(header, claims, provider, key, now), bad_types, missing)  # type: ignore[arg-type]
     yield _nonce(claims, provider)
     yield _profile(claims, provider)
 
 
 def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict[str, Finding]]:
-    """Return the claims that have a right type, and a finding for each that has not, by its name."""
+    """Return the claims with a valid type, and a finding for each other one, by its name."""
     readable = dict(payload)
     findings: dict[str, Finding] = {}
     while True:
@@ -180,7 +180,7 @@ def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict
 def _required(
     claims: Claims, header: Mapping[str, Any], provider: Provider, now: float, missing: set[str]
 ) -> Iterator[Finding]:
-    """Look for each required claim by itself, so that all that are missing are named, and added to *missing*."""
+    """Check each required claim separately, so that all missing ones are named, and added to *missing*."""
     for name in provider.required_claims:
         alone = replace(provider, required_claims=(name,))
         try:
@@ -231,7 +231,7 @@ def _nonce(claims: Claims, provider: Provider) -> Finding:
 
 
 def _profile(claims: Claims, provider: Provider) -> Finding:
-    """Tell what the field matching makes of the claims, without looking for an account."""
+    """Report the result of the field matching, without looking for an account."""
     try:
         profile = read_profile(claims, provider)
     except Rejection as rejection:
@@ -242,7 +242,7 @@ def _profile(claims: Claims, provider: Provider) -> Finding:
 
 
 def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:
-    """Return the key that the header names, else the one that signs: for the one check that wants to know its kid."""
+    """Return the key that the header names, else the one that signs: for the one check that needs its kid."""
     if keys is None or not keys.keys:
         return None
     return next((key for key in keys.keys if key.kid is not None and key.kid == header.get("kid")), keys.keys[0])

@@ -1,6 +1,6 @@
 """Run one sign-in at a real identity provider, up to the moment when its token would reach us.
 
-The token is caught there: nothing is spent, and no session is opened here.
+The token is caught there: it is not spent, and no session is opened here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ WORDS_OF_A_NAME = ("mail", "user", "login", "name", "account", "identifier")
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a person types."""
+    """The e-mail and password that a person types."""
 
     email: str
     password: str
@@ -27,9 +27,9 @@ class Credentials:
 class Journey:
     """What happened on the way. `token` is empty if none came; `stuck` then says where it ended.
 
-    `target` is the address that the token was sent to, `parameters` what travelled beside it, `carrier` the answer
-    that it came in. `typed_at` is the number of the page that answered the password, `password_sent_on` the host that
-    it would have made a browser send the password on to.
+    `target` is the URL that the token was sent to, `parameters` the other parameters of that request, `carrier` the
+    response that contained it. `typed_at` is the number of the page that answered the password, `password_sent_on` the
+    host to which that page would have made a browser forward the password.
     """
 
     pages: list[Page] = field(default_factory=list)
@@ -89,7 +89,7 @@ def _caught(journey: Journey, page: Page, parameter: str) -> bool:
 
 
 def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
-    """Do what a person would do with *page*; None if there is nothing to be done, and `stuck` says why."""
+    """Do what a person would do with *page*; None if there is no next step, and `stuck` says why."""
     if page.next:
         return browser.open(page.next)
     form = next((form for form in page.forms if form.first("password")), None)

@@ -1,6 +1,6 @@
 """Show which claim fills which field, and which claims and fields are left over.
 
-Mistyped field matchings make no error: a field just stays empty. So they are shown. Pure.
+A mistyped field matching causes no error: a field just stays empty. So this shows them. Pure.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from shared.claims import find_claim
 from sp.providers.provider import Provider
 
-# What the gateway itself reads of a token, whether or not it is matched with a field.
+# Claims that the gateway itself reads, whether or not they are matched with a field.
 OWN_CLAIMS = frozenset(
     {"iss", "aud", "iat", "exp", "nbf", "jti", "nonce", "sid", "return_to", "email_verified", "azp"}
 )  # fmt: skip
@@ -20,7 +20,7 @@ OWN_CLAIMS = frozenset(
 
 @dataclass(frozen=True)
 class Match:
-    """One field: the claims that were looked for, in order, the first that was there, and its value."""
+    """One field: the claims to look for, in order, the first one that was found, and its value."""
 
     field: str
     wanted: tuple[str, ...]

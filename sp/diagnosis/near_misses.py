@@ -1,8 +1,8 @@
-"""Recognise known mistakes of token senders, and explain them.
+"""Recognise known errors of token senders, and explain them.
 
-Pure, and without any say in what is accepted: a token that needs one of these explanations was refused already. The
-list comes from published samples and from what people ask about: claims in capitals, an exp in Cyrillic letters,
-milliseconds, dates as text, a payload that is an array, a secret that was decoded or has a line break behind it.
+Pure. This module does not decide what is accepted: a token that needs an explanation has already been rejected. The
+list comes from published samples and from questions that people ask: claims in capitals, an exp in Cyrillic letters,
+milliseconds, dates as text, a payload that is an array, a secret that was decoded or ends with a line break.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.mistaken_keys import mistaken_secrets
 from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
-NEAR = 120  # seconds: how far from such a multiple a mistaken time zone may lie
+NEAR = 120  # seconds: how far a wrong time zone may be from such a multiple
 _AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
 _SYNONYMS = {
     "iat": {"issued", "issuedat", "timestamp", "created", "createdat"},
@@ -37,9 +37,9 @@ _SYNONYMS = {
 
 
 def peek(token: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
-    """Return the header and the octets of the payload, read with every indulgence, for showing them; None if hopeless.
+    """Return the header and the bytes of the payload, parsed leniently, to display them; None if that fails.
 
-    Nothing that comes from here may be believed.
+    The result must never be trusted.
     """
     probable = max(_AROUND_A_TOKEN.split(token), key=len)
     header, payload = (_decoded(piece) for piece in [*probable.split("."), "", ""][:2])
@@ -160,7 +160,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
 
 
 def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
-    """Say what the sender probably made of the key, by trying the known mistakes."""
+    """Say what the sender probably did with the key, by trying the known errors."""
     named = parts.header["alg"]
     if named.lower() == "none":
         return "The token is not signed at all."
@@ -179,7 +179,7 @@ def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
 
 
 def explain_clock(seconds: float) -> str:
-    """Say what a clock that is wrong by *seconds* (positive: the sender's is ahead) comes from."""
+    """Explain a clock difference of *seconds* (positive: the sender's clock is ahead)."""
     off = abs(seconds)
     if off > HALF_HOUR - NEAR and (off + NEAR) % HALF_HOUR <= 2 * NEAR:
         return "The difference is a multiple of half an hour: the sender probably uses local time instead of UTC."

@@ -1,7 +1,7 @@
-"""Report on a trial sign-in: the result of every check, and what the field matching makes of the claims.
+"""Report on a trial sign-in: the result of every check, and of the field matching.
 
-Pure but for the keys, which may come from the provider's key endpoint. Whose account the token leads to, and whether
-it was spent before, `sp.diagnosis.trials` adds.
+Pure but for the keys, which may come from the provider's key endpoint. `sp.diagnosis.trials` adds the account of the
+token, and whether it was spent before.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def examine(
 ) -> tuple[Verified | None, dict[str, Any]]:
     """Return the token verified, or None, and the report of every check.
 
-    *nonce* is what the token should bring back, None if it is not known.
+    *nonce* is the nonce that the token should contain, None if it is not known.
 
-    `outcome` in the report is the refusal that a sign-in would have met, or None if the token is good in itself.
+    `outcome` in the report is the rejection of a real sign-in, or None if the token itself is valid.
     """
     provider = trusted.provider
     verified, keys = _verify(unverified_token, trusted, now)
@@ -52,7 +52,7 @@ def examine(
 
 
 def report_without_token(rejection: Rejection) -> dict[str, Any]:
-    """Return the report of a trial to which no token came, or in a way that is not allowed."""
+    """Return the report of a trial that got no token, or got one in a way that is not allowed."""
     finding = Finding("delivery", "failed", rejection.detail, rejection.remedy, rejection.code)
     return {
         "verified": False,
@@ -66,7 +66,7 @@ def report_without_token(rejection: Rejection) -> dict[str, Any]:
 
 
 def refusal(code: str, detail: str, remedy: str) -> dict[str, Any]:
-    """Return the outcome of a sign-in that would be refused."""
+    """Return the outcome of a sign-in that would be rejected."""
     return {"what": "refuse", "code": code, "detail": detail, "remedy": remedy, "changes": {}}
 
 
@@ -89,7 +89,7 @@ def shown(value: Any) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Return the report with what no database and no page takes (NUL, halves of surrogate pairs) spelled out."""
+    """Return the report with characters escaped that databases and pages reject (NUL, unpaired surrogates)."""
     if isinstance(value, str):
         return value.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, Mapping):
@@ -100,7 +100,7 @@ def storable(value: Any) -> Any:
 
 
 def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verified | None, KeySet | None]:
-    """Return the token verified as at a sign-in, or None; and the keys it was tried with, if there were any."""
+    """Return the token verified as at a sign-in, or None; and the keys that were tried, if there were any."""
     tried: list[KeySet] = []
 
     try:
@@ -128,7 +128,7 @@ def _judge_nonce(verified: Verified, nonce: str, trusted: Trusted) -> Finding:
 
 
 def _unverified_payload(unverified_token: str) -> Mapping[str, Any] | None:
-    """Return the payload that no signature vouches for, to be shown as such."""
+    """Return the payload without a valid signature, to display it as unverified."""
     return near_misses.payload_inside(near_misses.peek(unverified_token)[1])
 
 

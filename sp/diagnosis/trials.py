@@ -1,6 +1,6 @@
 """Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
-An administrator tests a provider before anyone depends on it. The returned token is judged as at a sign-in, check by
+An administrator tests a provider before anyone depends on it. The returned token is validated as at a sign-in, check by
 check, and its account is looked up in the same way. One effect is permanent: a token that is valid is spent, so that it
 cannot sign anyone in afterwards.
 """
@@ -30,7 +30,7 @@ from sp.signin.pending import Pending
 from sp.signin.replay import ReplayCache, Trace
 from sp.signin.verification import Verified, acceptable_until
 
-KEPT = 86400  # seconds that a report can be looked at
+KEPT = 86400  # seconds for which a report is available
 CLEAN_UP_ROWS = 100
 
 _trial: Any = Trial.__table__
@@ -48,7 +48,7 @@ class Tried:
 
 
 class Trials:
-    """Judges the tokens of trials and keeps the reports for a day."""
+    """Validates the tokens of trials and keeps the reports for a day."""
 
     def __init__(self, database: Database, replay_cache: ReplayCache, seat_limit: int) -> None:
         self._database = database
@@ -57,7 +57,7 @@ class Trials:
     def conclude(
         self, pending: Pending, unverified_token: str, trusted: Trusted, visitor: Visitor, *, reference: str
     ) -> None:
-        """Judge the token of a trial, spend it if it is good, and keep the report. Raises StoreUnavailable."""
+        """Validate the token of a trial, spend it if it is valid, and keep the report. Raises StoreUnavailable."""
         if self.find(pending.trial, pending.trial_by) is not None:
             return  # the same form was sent twice: the first report is the true one
         verified, report = examine(unverified_token, trusted, pending.nonce, time_now())
@@ -74,7 +74,7 @@ class Trials:
             self._file(connection, pending, provider, report, visitor, reference)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
-        """Return the report on a token that somebody supplies. Nothing is spent, kept or logged."""
+        """Return the report on a token that an administrator pasted. The token is not spent, stored or logged."""
         verified, report = examine(unverified_token, trusted, None, time_now())
         if verified is not None and report["outcome"] is None:
             report["outcome"] = self._look_up(verified, trusted)
@@ -82,14 +82,14 @@ class Trials:
         return shown
 
     def fail(self, pending: Pending, rejection: Rejection, provider: str, visitor: Visitor, *, reference: str) -> None:
-        """Keep the report of a trial to which no token came, or in a way that is not allowed."""
+        """Store the report of a trial that got no token, or got one in a way that is not allowed."""
         report = report_without_token(rejection)
         if self.find(pending.trial, pending.trial_by) is None:
             with self._database.writing() as connection:
                 self._file(connection, pending, provider, report, visitor, reference)
 
     def find(self, trial_id: str, account_id: int) -> Tried | None:
-        """Return the trial, if this administrator has made it."""
+        """Return the trial, if this administrator started it."""
         query = select(_trial).where(_trial.c.id == trial_id, _trial.c.account_id == account_id)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
@@ -100,7 +100,7 @@ class Trials:
         return self._replay.spending(self._database, verified.token_key, until, Trace())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
-        """Return what a sign-in by the token would do, and spend nothing."""
+        """Return what a sign-in with the token would do, without spending it."""
         if self._replay.trace(self._database, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
@@ -146,7 +146,7 @@ class Trials:
         visitor: Visitor,
         reference: str,
     ) -> None:
-        """Keep the report and a line of it, unless there is one. Only these are undone then: a token stays spent."""
+        """Store the report and its log line, unless they exist. A rollback undoes only these: the token stays spent."""
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
             self._keep(connection, pending, provider, report)
             self._note(connection, pending, provider, report, visitor, reference)

@@ -1,7 +1,7 @@
 """Share what the three entry points of the gateway need: the session, the decision of the rules, the sign-in URL.
 
-A skin knows how its server or proxy tells us of a request and how it wants to be answered; everything that decides
-stands here and in `sp.policy.decision`, so that no skin can be more generous than another.
+An entry point knows how its server or proxy describes a request and which answer it expects. Everything that decides
+is here and in `sp.policy.decision`, so that no entry point can allow more than another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) 
 
 
 class Presented(NamedTuple):
-    """What a Cookie header holds: the hash of the session id that it presents, and the cookies of the application."""
+    """The content of a Cookie header: the hash of our session id, and the cookies of the application."""
 
     id_hash: bytes | None
     others: str
@@ -42,14 +42,14 @@ _NO_COOKIES = Presented(None, "")
 
 
 class CookieReader:
-    """Reads Cookie headers. A browser sends the same one with each request, so what was found is remembered."""
+    """Reads Cookie headers. A browser sends the same one with each request, so the results are cached."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._remembered = lru_cache(MAX_REMEMBERED)(self._read)
 
     def read(self, header: str) -> Presented:
-        """Return what a Cookie *header* holds."""
+        """Return the content of a Cookie *header*."""
         return self._remembered(header) if len(header) <= MAX_REMEMBERED_LENGTH else self._read(header)
 
     def _read(self, header: str) -> Presented:
@@ -59,7 +59,7 @@ class CookieReader:
 
 
 class AccessControl:
-    """The gateway's knowledge of one worker: settings, rules and sessions."""
+    """What the gateway needs in each worker: settings, rules and sessions."""
 
     def __init__(self, core: Components) -> None:
         config = core.config
@@ -72,7 +72,7 @@ class AccessControl:
         self._origin = _origin(config.external_url)
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
-        """Return what the cookies of a request hold."""
+        """Return the content of the cookies of a request."""
         header = environ.get("HTTP_COOKIE")
         return self._cookies.read(header) if header else _NO_COOKIES
 
@@ -100,9 +100,9 @@ class AccessControl:
         spellings: Collection[str] = (),
         query: str = "",
     ) -> Decision:
-        """Return what to do with *method* *path*, which the request line may have spelled in other ways.
+        """Return what to do with *method* *path*, which the request line may have spelled differently.
 
-        *host* is the name that the client used for us. Of the raw *query* only what names another method is looked at.
+        *host* is the name that the client used for us. The raw *query* is read only for names of other methods.
         """
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(_UNUSUAL):
@@ -130,15 +130,15 @@ class AccessControl:
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
     def sign_in_url(self, asked_for: str) -> str:
-        """Return where a browser signs in, to come back to *asked_for*. Always begins with SP_EXTERNAL_URL."""
+        """Return the URL where a browser signs in, to return to *asked_for*. It always begins with SP_EXTERNAL_URL."""
         start = f"{self.config.external_url}{self.config.prefix}/sso/start"
         if len(asked_for) > MAX_LENGTH:
-            asked_for = asked_for.partition("?")[0]  # too long to be remembered; the page itself may still be
+            asked_for = asked_for.partition("?")[0]  # too long with its query; the page alone may fit
         return f"{start}?{urlencode({'return_to': asked_for})}"
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: octets as latin-1) as text; empty if it is not UTF-8 and so not a path.
+    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text; empty if it is not UTF-8 and so not a path.
 
     Overlong encodings of "." and "/" are not UTF-8, but some servers accept them.
     """
@@ -151,7 +151,7 @@ def decoded(path: str) -> str:
 
 
 def asked_for(environ: Mapping[str, Any]) -> str:
-    """Return path and query as a browser spells them. After a form's POST the page is asked for with GET."""
+    """Return path and query as a browser spells them. After a form's POST, the page is requested with GET."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return with_query(quote_from_bytes(path.encode("latin-1"), safe=_IN_PATH) or "/", environ.get("QUERY_STRING", ""))
 

@@ -1,7 +1,7 @@
 """Import the protected application that SP_APP names, in each worker.
 
-It is imported after the fork and nowhere else, as many applications start threads when they are imported, and a thread
-does not survive a fork. What is not a WSGI application is refused at the start, as far as that shows from outside.
+It is imported only after the fork, because many applications start threads when they are imported, and threads do not
+survive a fork. An object that is not a WSGI application is rejected at the start, as far as this can be detected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def load(target: str) -> WSGIApplication:
 
 
 def why_not_wsgi(application: Any) -> str | None:
-    """Return why *application* cannot be one, or None. What cannot be seen from outside counts as one."""
+    """Return why *application* cannot be a WSGI application, or None. In case of doubt it is accepted."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
     for called in (application, getattr(application, "__call__", None)):  # noqa: B004
@@ -53,9 +53,9 @@ def why_not_wsgi(application: Any) -> str | None:
 
 
 def cause(error: BaseException) -> str:
-    """Return what went wrong, and in which line of which file."""
+    """Return the error, with its file and line."""
     said = f"{type(error).__name__}: {error}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
-    if not frames or isinstance(error, SyntaxError):  # which names its own line
+    if not frames or isinstance(error, SyntaxError):  # a SyntaxError names its own line
         return said
     return f"{said} ({Path(frames[-1].filename).name}, line {frames[-1].lineno})"

@@ -1,8 +1,8 @@
 """Keep the application behind the gateway from setting one of our cookies. Pure but for the log.
 
-A page that can be brought to set a cookie of the visitor's choice, or that passes on what another server sets, could
-plant a session: the person would work in somebody else's account without noticing. So a Set-Cookie of our names is
-dropped on its way out. Nothing else of an answer is touched, and nothing of its body is looked at.
+If a page sets a cookie that a visitor chose, or forwards the cookies of another server, an attacker could plant a
+session: the person would work in another person's account without noticing. So a Set-Cookie with one of our names is
+removed from the response. The rest of the response is not changed, and its body is not read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def guarded(start_response: StartResponse) -> StartResponse:
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
         for name, value in headers:
-            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest question first
+            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest check first
                 headers = _without_ours(headers)
                 break
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)

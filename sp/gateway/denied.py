@@ -1,7 +1,7 @@
 """Answer a denied request: a page for a person, JSON for a script, with the same reason in both.
 
-Pages are rendered by the gateway's own Flask application, which is entered by a door that no address leads to: a
-reason in the environ, where no header reaches. What needs no page is answered here, without waking Flask.
+Pages are rendered by the gateway's own Flask application, at an internal path that no URL reaches: the reason is in
+the environ, under a key that no header can set. Answers without a page are made here, without calling Flask.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section
 
 
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
-    """Return the reason behind a *verdict* other than "let in" and "sign in"."""
+    """Return the reason for a *verdict* other than "allow" and "sign in"."""
     if verdict is Verdict.FORBID:
         text = "You are signed in, but your account may not open this page."
         return Denial(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
@@ -45,7 +45,7 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
-    """The request came for another name than ours, or for a port that shows that we do not know ours."""
+    """The request names another host than ours, or a port that shows that we do not know our own."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
     text = (
@@ -125,7 +125,7 @@ class DeniedResponses:
 
 
 def _missing(rule: Rule) -> Iterable[str]:
-    """Name what would let a person in. Of single persons only that there are such: who they are is their affair."""
+    """Name what would give a person access. Single people are not named, only that there are some."""
     if rule.groups:
         groups = sorted(rule.groups)
         yield f"the group {groups[0]}" if len(groups) == 1 else f"one of the groups {', '.join(groups)}"

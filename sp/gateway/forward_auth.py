@@ -1,10 +1,10 @@
 """Forward-auth: answer a proxy that asks whether a request may pass. The request itself never comes here.
 
-Two skins, for proxies speak two languages. nginx (auth_request) knows 2xx, 401 and 403 and turns everything else into
-500; Caddy and Traefik hand our answer to the browser as it is. Every answer that lets somebody in carries every
-identity header, empty ones too, so that the proxy overwrites whatever the client has sent under their names.
+There are two entry points, because proxies expect two kinds of answer. nginx (auth_request) knows 2xx, 401 and 403 and
+turns everything else into 500; Caddy and Traefik pass our answer to the browser unchanged. Every answer that allows a
+request contains every identity header, empty ones too, so that the proxy overwrites headers that the client sent.
 
-Not Flask views: a proxy asks at each request for every picture of a page.
+Not Flask views, because speed matters: a proxy asks at every request, also for each picture of a page.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ForwardAuth:
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Refuse a question about a host without sign-in here: the sign-in would end on another site."""
+        """Reject a forward-auth request for a foreign host, because the sign-in would end on another site."""
         own = self._keeper.host
         log.warning(
             "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",
@@ -118,6 +118,6 @@ class ForwardAuth:
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
 
     def _check_route(self, asked: Asked, decision: Decision) -> None:
-        """Break the loop of a proxy that asks about the sign-in itself, in place of passing it on to us."""
+        """Break the loop of a proxy that asks about the sign-in URL itself, instead of passing it on to us."""
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")

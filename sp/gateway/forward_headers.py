@@ -1,7 +1,7 @@
 """Parse what a proxy reports about the request that it asks about. Pure: headers in, facts out.
 
-Each proxy has its set of headers, and only that set is read. If two sets were read, a client could write the set that
-its proxy does not write. A header that is missing, comes twice or makes no sense is refused, never guessed.
+Each proxy has its set of headers, and only that set is read. If two sets were read, a client could send the set that
+its proxy does not write. A missing, duplicate or malformed header is rejected; no value is guessed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from urllib.parse import unquote_to_bytes
 from sp.policy.raw_path import spelled
 from sp.request.trusted_proxies import is_host
 
-SCHEMES = ("http", "https", "ws", "wss")  # Traefik says ws and wss of WebSockets
+SCHEMES = ("http", "https", "ws", "wss")  # Traefik sends ws and wss for WebSockets
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
-_TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # octets without space, control characters and #, where readers differ
-_URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path begins with /, or a host ended in "?"
+_TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # no space, control character or #: parsers differ there
+_URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path must begin with /, or a host ended in "?"
 _SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
 
 
@@ -31,7 +31,7 @@ class Misreported(ValueError):
 class Asked:
     """The request asked about. `path` is decoded once, and empty if it is not UTF-8; `raw_path` and `query` are raw.
 
-    `spellings` are the raw path as rules are asked about it, if that is another than `path`.
+    `spellings` contains the raw path in the form that rules are checked with, if it differs from `path`.
     """
 
     method: str
@@ -45,7 +45,7 @@ class Asked:
 def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
     """Return what nginx's auth_request asks about. Raises Misreported.
 
-    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone, which is then of *own_host*.
+    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone, which then belongs to *own_host*.
     """
     method = _method(_header(environ, "X-Original-Method"))
     url = _header(environ, "X-Original-URL")
@@ -78,15 +78,15 @@ def _method(method: str) -> str:
 
 def _host(host: str) -> str:
     if not is_host(host):
-        raise Misreported("the host is none")
+        raise Misreported("the host is invalid")
     return host.lower()
 
 
 def _asked(method: str, host: str, target: str) -> Asked:
     if not _TARGET.match(target):
-        raise Misreported("the address is none")
+        raise Misreported("the URL is invalid")
     if _SECOND.search(target):
-        raise Misreported("there are two addresses")
+        raise Misreported("there are two URLs")
     raw_path, _question, query = target.partition("?")
     path, spelling = _decode(raw_path), spelled(raw_path)
     return Asked(method, host, path, raw_path, query, () if spelling == path else (spelling,))

@@ -3,11 +3,10 @@
     from sp.gateway import Gateway
     application = Gateway(application)
 
-Safe when it is the outermost layer and the WSGI server hands over what the client sent: identity is removed from the
-request in every spelling before anything else, and then put into environ keys that no header can reach. The
-application is never called before the decision is made. PATH_INFO and SCRIPT_NAME stay as they came; bodies, streams,
-`wsgi.file_wrapper` and `close()` are the application's own affair and pass through untouched. Of its answer only a
-cookie under one of our names is taken out.
+It is safe if it is the outermost layer and the WSGI server passes on what the client sent. First, identity headers are
+removed from the request in every spelling; then the true identity is set in environ keys that no header can set. The
+application is never called before the decision is made. PATH_INFO and SCRIPT_NAME are not changed; bodies, streams,
+`wsgi.file_wrapper` and `close()` pass through unchanged. From the response, only cookies with our names are removed.
 """
 
 from __future__ import annotations
@@ -44,8 +43,8 @@ if TYPE_CHECKING:
 class Gateway:
     """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
 
-    *sign_in_on_401*: begin a sign-in where the application itself answers 401 and the person is not signed in. This is
-    for applications that let everyone look round and decide themselves what needs a sign-in. The default is the setting
+    *sign_in_on_401*: begin a sign-in if the application itself answers 401 and the person is not signed in. This is for
+    applications that are open to everyone and decide themselves which pages need a sign-in. The default is the setting
     SP_SIGN_IN_ON_401.
     """
 
@@ -70,7 +69,7 @@ class Gateway:
         self._count = counters.decisions(IN_PROCESS)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Decide, and then let the application, our own pages or a refusal answer."""
+        """Decide, and then pass the request to the application or our own pages, or deny it."""
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
         if self._peers.include(peer):
@@ -109,7 +108,7 @@ class Gateway:
         if session is not None:
             introduce(environ, session, self._header_set)
             if session.kind == API:
-                del environ["HTTP_AUTHORIZATION"]  # our access token; the application has no use for it
+                del environ["HTTP_AUTHORIZATION"]  # our access token; the application does not need it
         elif self._sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
             asked = dict(environ)
             sign_in = partial(self._sign_in, asked, start_response)
@@ -143,7 +142,7 @@ class Gateway:
         )  # fmt: skip
 
     def _sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Send a person to the sign-in. After a form's POST the browser comes back with GET: its fields are gone."""
+        """Redirect a person to the sign-in. After a form's POST, the browser returns with GET, without the fields."""
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
         location = self._keeper.sign_in_url(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])

@@ -1,7 +1,7 @@
 """Start a sign-in when the application answers 401 to a person without a session.
 
-Only the answer's status is looked at. Any other answer passes on as it comes, streamed and with its `close()`; a 401
-is thrown away, and closed, before anything of it was sent.
+Only the status of the response is read. Any other response is passed on unchanged, streamed and with its `close()`; a
+401 is discarded and closed before any part of it was sent.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def ask_application(
     start_response: StartResponse,
     sign_in: Callable[[], Iterable[bytes]],
 ) -> Iterable[bytes]:
-    """Return *app*'s answer, or that of *sign_in* where *app* says 401."""
+    """Return *app*'s response, or that of *sign_in* if *app* answers 401."""
     statuses: list[str] = []
 
     def note(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
@@ -36,7 +36,7 @@ def ask_application(
 
 
 def _settle(body: Iterable[bytes], statuses: list[str], sign_in: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
-    """Read on until the application has named its status: it may do so with the first piece of the body."""
+    """Read until the application has set its status: it may do so with the first piece of the body."""
     rest = iter(body)
     first: list[bytes] = []
     try:
@@ -74,4 +74,4 @@ def _close(body: object) -> None:
 
 
 def _discard(_data: bytes) -> None:
-    """Throw away what an application writes below its 401."""
+    """Discard the body that an application writes with its 401."""

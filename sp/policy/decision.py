@@ -1,13 +1,13 @@
 """Decide about a request: facts and identity in; allow, sign in or deny out.
 
-Pure, so that the three skins (WSGI middleware, nginx, forward-auth) cannot differ in what they decide, and so that it
-can be tried on every path without a server.
+Pure, so that the three entry points (WSGI middleware, nginx, forward-auth) decide alike, and so that tests can try
+every path without a server.
 
-Who writes a rule thinks of one spelling of a path; an application behind us may see the same page in others. So a
-path with a dot segment and the like is refused before any rule, and any other path is held against the rules in every
-reading that it has: decoded once more, without parameters, without the slash at its end, in compatible characters, and
-as the request line spelled it (`sp.policy.raw_path`). HEAD is held against them as GET, too, whose answer it is without
-the body. The strictest answer counts.
+A rule is written for one spelling of a path, but the application may serve the same page for other spellings. So a path
+with a dot segment or the like is rejected before any rule. Any other path is compared with the rules in every possible
+reading: decoded again, without parameters, without the slash at its end, in compatible characters, and as the request
+line spelled it (`sp.policy.raw_path`). HEAD is also checked as GET, because it is answered like GET without the body.
+The strictest answer counts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from urllib.parse import unquote
 
 from sp.redirects import is_plain_path
 
-# Letters, digits and punctuation that nobody decodes, between single slashes, and no dot segment: what nearly every
-# path looks like, recognised in one go because it is asked at each request.
+# Letters, digits and punctuation that no server decodes, between single slashes, and no dot segment: what nearly every
+# path looks like. One pattern, because it is checked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
 MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
@@ -37,17 +37,17 @@ class Verdict(IntEnum):
     LET_IN = 0
     SIGN_IN = 1
     FORBID = 2
-    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket in a signed-in person's name
+    FOREIGN_PAGE = 3  # a script of another site opens a WebSocket with the cookies of a signed-in person
     AMBIGUOUS = 4
 
     @property
     def words(self) -> str:
-        """The verdict as people say it."""
+        """The verdict in words for people."""
         return self.name.lower().replace("_", " ")
 
 
 class PolicySubject(Protocol):
-    """Who is asking, as far as rules care."""
+    """The person who sends the request, as rules see them."""
 
     @property
     def email(self) -> str: ...
@@ -77,7 +77,7 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
     def judge(self, person: PolicySubject | None) -> Verdict:
-        """Return what this rule says of *person*, or of a visitor who is not signed in (None)."""
+        """Return the verdict of this rule for *person*, or for a visitor who is not signed in (None)."""
         if self.allow == "anyone":
             return Verdict.LET_IN
         if person is None:
@@ -89,7 +89,7 @@ class Rule:
         if self.allow != "members":
             return True
         email = person.email
-        if email.isascii():  # elsewhere "lower" makes other letters of some: the Kelvin sign becomes a k
+        if email.isascii():  # outside ASCII, "lower" changes letters: the Kelvin sign becomes a k
             email = email.lower()
         return (
             email in self.users
@@ -102,7 +102,7 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 
 class Decision(NamedTuple):
-    """A verdict, the rule that it comes from, and the reading of the path that it was found for."""
+    """A verdict, the rule that it comes from, and the reading of the path that the rule matched."""
 
     verdict: Verdict
     rule: Rule
@@ -110,7 +110,7 @@ class Decision(NamedTuple):
 
 
 class Policy:
-    """Decides by *rules*. Which rule an ordinary request meets is remembered: pages are asked for again and again."""
+    """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = tuple(rules)
@@ -131,7 +131,7 @@ class Policy:
 
         *spellings* of the path are those of the request line that differ from it (`sp.policy.raw_path`). *overrides*
         are methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a
-        WebSocket that a page of another site opens in somebody's name.
+        WebSocket that a page of another site opens with the visitor's cookies.
         """
         if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
@@ -142,7 +142,7 @@ class Policy:
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return what may come of a request about which one rule decides in any reading, in the order of verdicts."""
+        """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
             return ()
         rule, *others = (find(self._rules, meant, end) for meant in _meant_by(method) for end in (path, _shorn(path)))
@@ -171,12 +171,12 @@ def _meant_by(method: str) -> tuple[str, ...]:
 
 
 def _shorn(path: str) -> str:
-    """Return *path* without the slash at its end, which many applications leave out of account."""
+    """Return *path* without the slash at its end, which many applications ignore."""
     return path.rstrip("/") or "/"
 
 
 def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
-    """Return the first rule about the request, or the one that holds where there is none."""
+    """Return the first rule that matches the request, or the default if there is none."""
     for rule in rules:
         if rule.covers(method, path):
             return rule
@@ -184,12 +184,12 @@ def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
 
 
 def is_unambiguous(path: str) -> bool:
-    """Tell whether *path* is one that rules are asked about at all."""
+    """Tell whether *path* is valid, so that rules are checked at all."""
     return _ONE_READING.match(path) is not None or bool(readings(path))
 
 
 def readings(path: str) -> tuple[str, ...]:
-    """Return what an application may read *path* (decoded once, without query) as; nothing if it is ambiguous.
+    """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
 
     Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
     slash at its end; and with characters such as the full-width letters replaced by those that they are compatible

@@ -15,7 +15,7 @@ from sp.routes import Routes
 
 @dataclass(frozen=True)
 class Explanation:
-    """The verdict, the rule's number in the file (None: no rule) and what it says, and one sentence each of why."""
+    """The verdict, the rule's number in the file (None: no rule), its text, and one sentence for each reason."""
 
     method: str
     path: str
@@ -26,7 +26,7 @@ class Explanation:
     refused: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for programs."""
+        """Return the explanation for programs."""
         return {**asdict(self), "why": list(self.why)}
 
 

@@ -1,9 +1,9 @@
 """Find the methods that a request names in addition to that of its request line. Pure.
 
-Forms can send GET and POST only, so some frameworks take another method from a header or from `_method`. A rule for
-some methods would then decide about a method that is never run. So each method that is named anywhere counts: in every
-item of a list, because some readers take the first item and others the last, and in the query. A method named in a
-form's body is not read here, because no body is read.
+Forms can send only GET and POST, so some frameworks read another method from a header or from `_method`. A rule for
+some methods would then check a method that is not the one that runs. So every method that is named counts: in each item
+of a list, because some parsers use the first item and others the last, and in the query. A method in a form's body is
+not considered, because no body is read here.
 """
 
 from __future__ import annotations

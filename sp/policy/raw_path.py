@@ -1,11 +1,11 @@
 """Find the raw path of the request line, if known: one more reading that the rules must allow. Pure.
 
-PATH_INFO is decoded, and `/public%2fx` looks like `/public/x` in it. An application that routes the raw path sees one
-segment there, and serves another page than the one that the rule was asked about. gunicorn says what it received in
-RAW_URI, others in REQUEST_URI; no header reaches these keys. A proxy that asks about a request always says it.
+PATH_INFO is decoded, so `/public%2fx` looks like `/public/x` in it. An application that routes by the raw path sees one
+segment there, and serves another page than the one that the rule was checked for. gunicorn provides the raw path in
+RAW_URI, other servers in REQUEST_URI; no header can set these keys. A proxy that uses forward-auth always sends it.
 
-Only octets that an address cannot hold in plain are decoded: a rule for `/café/` has no other spelling to be met in.
-Letters and slashes that somebody took the trouble to encode stay as they are, so no rule that names them is met.
+Only bytes that a URL cannot contain unencoded are decoded, so that a rule for `/café/` can match. Letters and slashes
+that were encoded without need stay encoded, so a rule that names them does not match.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 
 def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """Return what the server says of the raw path, as far as it differs from *path* (decoded once).
+    """Return the server's raw path, if it differs from *path* (decoded once).
 
-    Servers that say nothing are believed in their PATH_INFO.
+    If the server does not provide the raw path, PATH_INFO is used.
     """
     targets = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
     if targets == (path, path):
@@ -35,16 +35,16 @@ def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
 
 
 def spelled(raw_path: str) -> str:
-    """Return *raw_path* (octets as latin-1) as text; of its escapes those remain that it could do without."""
+    """Return *raw_path* (bytes as latin-1) as text, decoded except for escapes that were not necessary."""
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # servers hand over bytes only; what is not a path is rejected
+        return ""  # servers pass bytes only; anything else is rejected
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 
 def _path_of(target: str) -> str:
-    """Return the path of a request *target*, which may be a whole address."""
+    """Return the path of a request *target*, which may be an absolute URL."""
     if found := _ABSOLUTE.match(target):
         target = target[found.end() :]
         target = target if target.startswith("/") else f"/{target}"
@@ -52,7 +52,7 @@ def _path_of(target: str) -> str:
 
 
 def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
-    """Return *raw_path* without the SCRIPT_NAME that PATH_INFO lacks; as it is where it lacks it as well.
+    """Return *raw_path* without the SCRIPT_NAME, which is not in PATH_INFO; unchanged if it does not begin with it.
 
     Rules are about the path that the application sees, and it may be mounted below another one.
     """

@@ -1,8 +1,8 @@
 """Parse the access rules: `[[rules]]` of a TOML file into what `sp.policy.decision` decides by.
 
-Pure. A gateway that guesses what its operator meant stands open where he believes it shut, so whatever could
-surprise him is refused at start, all mistakes at once: patterns, spellings that no request has, rules that can never
-be asked because an earlier one answers first, and public ones that reach over the gateway's own addresses.
+Pure. If the gateway guessed what its operator meant, it could be open where the operator thinks that it is closed. So
+surprising rules are rejected at start, all errors at once: patterns, spellings that no request has, rules that are
+never reached because an earlier one always matches, and public rules that cover the gateway's own paths.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ MAX_RULES = 1000  # they are tried one by one
 
 _WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
-_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; a literal one of these is very rare in a path
+_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; very rare in a path
 _DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
 
 
 class RulesRefused(ValueError):
-    """Rules that could surprise. `mistakes` has one line for each."""
+    """Rules that could surprise the operator. `mistakes` has one line for each error."""
 
     def __init__(self, mistakes: list[str]) -> None:
         self.mistakes = mistakes
@@ -63,7 +63,7 @@ def warnings(rules: Sequence[Rule]) -> list[str]:
 
 
 class _Reader:
-    """Reads one rule, and collects its mistakes."""
+    """Reads one rule, and collects its errors."""
 
     def __init__(self, table: Mapping[str, Any], own: Routes) -> None:
         self.mistakes: list[str] = []
@@ -156,7 +156,7 @@ class _Reader:
 
 
 def _never_asked(rules: Sequence[Rule | None]) -> list[str]:
-    """Name each rule whose every request is answered by the rules before it."""
+    """Name each rule that is never reached, because earlier rules match all of its requests."""
     found = []
     for position, rule in enumerate(rules):
         earlier = [

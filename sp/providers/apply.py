@@ -1,7 +1,7 @@
 """Store providers in the database: apply them from a file, remove them, and audit every change.
 
-Keys are sealed on their way in. A change is validated whole before anything is written, and a file that is applied
-twice changes nothing.
+Keys are encrypted before they are stored. A change is validated as a whole before anything is written, and applying a
+file a second time makes no change.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger("lychgate")
 
 
 class ProvidersRefused(ValueError):
-    """Providers that cannot be applied; `mistakes` has a line for each. Nothing was changed."""
+    """Providers that cannot be applied; `mistakes` has a line for each error. No provider was changed."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = list(mistakes)
@@ -40,7 +40,7 @@ class ProvidersRefused(ValueError):
 
 @dataclass
 class Applied:
-    """What a change did: names of providers, and new keys, to be shown once, by name."""
+    """The result of a change: names of providers, and new keys by name, to be shown once."""
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -50,9 +50,9 @@ class Applied:
 
 
 class ProviderStore:
-    """Reads and writes providers. *vault* seals their keys; *own* are the gateway's addresses.
+    """Reads and writes providers. *vault* encrypts their keys; *own* are the gateway's URLs.
 
-    What the operator's file defines is changed by that file alone, which is applied at each start.
+    Providers from the operator's file can be changed only in that file, which is applied at each start.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
@@ -75,7 +75,7 @@ class ProviderStore:
 
         `keys` left out or empty keeps the stored ones; a new HS provider without any gets one generated. With
         *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
-        longer names is removed. Raises ProvidersRefused with every mistake in every provider.
+        longer names is removed. Raises ProvidersRefused with every error in every provider.
         """
         wanted, mistakes = _read(document, self._own)
         applied = Applied()
@@ -140,7 +140,7 @@ class ProviderStore:
         except VaultLocked as locked:
             if not managed_by_file:
                 raise
-            # The gateway starts all the same, without this provider's keys: local sign-in must remain possible.
+            # The gateway still starts, without this provider's keys: local sign-in must remain possible.
             log.error("provider %s stays as it was: %s", name, locked)
             applied.unchanged.append(name)
             return
@@ -166,7 +166,7 @@ class ProviderStore:
 
 
 def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) -> list[str]:
-    """Return what forbids a change by hand of *provider*: the operator's file has the last word."""
+    """Return why *provider* cannot be changed here: the operator's file defines it."""
     if (before := stored.get(provider.name)) is not None and before.managed_by_file:
         return [f"{provider.name}: {MANAGED}"]
     if why := default_of_the_file(stored.values(), provider):
@@ -175,7 +175,7 @@ def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) 
 
 
 def _read(document: Mapping[str, Any], own: Routes) -> tuple[list[tuple[Provider, list[str]]], list[str]]:
-    """Return the providers and key materials of *document*, and the mistakes in it."""
+    """Return the providers and key materials of *document*, and the errors in it."""
     found: list[tuple[Provider, list[str]]] = []
     mistakes: list[str] = []
     for name, settings in document.items():

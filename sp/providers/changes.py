@@ -1,7 +1,7 @@
 """Record a provider change for the audit trail: settings before and after, keys by fingerprint only.
 
-A creation is told by what differs from the preset; a removal by everything, as what a preset means may have changed
-since. Written within the transaction of the change.
+For a new provider only the differences to the preset are recorded; for a removed one everything, because the preset may
+have changed since. Written within the transaction of the change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sp.providers.provider import Provider, parse_provider
 from sp.providers.rows import StoredProvider
 
 ALWAYS_TOLD = ("preset", "algorithm")
-UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order means nothing
+UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order does not matter
 
 Changes = dict[str, Any]
 
@@ -49,7 +49,7 @@ def removed(stored: StoredProvider) -> Changes:
 
 
 def take_default(connection: Connection, provider: Provider, actor: str) -> None:
-    """If *provider* is to be the default, write down from which one it takes that."""
+    """If *provider* becomes the default, record which one was it before."""
     if provider.default:
         for other in rows.withdraw_default(connection, except_for=provider.name):
             audit.record(connection, actor, "provider changed", other, {"default": [True, False]})

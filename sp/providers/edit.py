@@ -1,8 +1,8 @@
 """Apply changes from the settings page: one provider at a time, validated as a whole, audited.
 
-Two administrators who edit at once do not overwrite each other in silence: a change names the version that it was
-made on, and is refused if that is no longer the present one. A provider that the operator's file defines is changed
-in that file only. Keys come in here, are sealed, and go out again once at most, when one was generated.
+Two administrators who edit at the same time cannot overwrite each other without noticing: a change names the version
+that it is based on, and is rejected if that is no longer the current one. A provider from the operator's file can be
+changed in that file only. Keys are encrypted here. A generated key is returned once; no key is shown again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_p
 from sp.providers.rows import StoredKey, StoredProvider
 from sp.routes import Routes
 
-MAX_JUDGED = 1000  # keys whose judgement is remembered
+MAX_JUDGED = 1000  # keys whose validation is cached
 
 
 class ManagedByFile(Exception):
@@ -32,7 +32,7 @@ class ManagedByFile(Exception):
 
 
 class ChangedMeanwhile(Exception):
-    """Somebody else has changed the provider since the page was opened. `stored` is what it is now."""
+    """Another administrator has changed the provider since the page was opened. `stored` is its current state."""
 
     def __init__(self, stored: StoredProvider) -> None:
         self.stored = stored
@@ -42,8 +42,7 @@ class ChangedMeanwhile(Exception):
 class ProviderEditor:
     """Creates, changes and removes providers for *actor*, who is named in the audit trail.
 
-    *vault* seals their keys; *own* are the gateway's addresses. *changed* is called after each commit, so that this
-    process sees the change at once.
+    *vault* encrypts their keys; *own* are the gateway's URLs.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes, changed: Callable[[], None]) -> None:
@@ -54,7 +53,7 @@ class ProviderEditor:
         self._judged: dict[tuple[str, str, bool], tuple[bool, str]] = {}
 
     def find(self, name: str) -> StoredProvider:
-        """Return the provider *name* as it is kept, or raise ProviderUnknown."""
+        """Return the stored provider *name*, or raise ProviderUnknown."""
         with self._database.reading() as connection:
             return _known(rows.load_one(connection, name), name)
 
@@ -62,7 +61,7 @@ class ProviderEditor:
         """Create a provider; return it with the generated key to be shown once, or "".
 
         Without *material* a key is generated, unless there is a JWKS endpoint. Raises ProviderRefused with every
-        mistake, by setting.
+        error, by setting.
         """
         mistakes: dict[str, str] = {}
         try:
@@ -91,8 +90,8 @@ class ProviderEditor:
     def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
         """Change the settings of a provider, and add the key *material* if it is not empty; return the provider.
 
-        With a new algorithm the stored keys stay only if they fit it, or else *material* or a JWKS endpoint must take
-        their place. Raises ProviderRefused with every mistake, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        With a new algorithm the stored keys stay only if they fit it; else *material* or a JWKS endpoint must replace
+        them. Raises ProviderRefused with every error, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
@@ -124,9 +123,9 @@ class ProviderEditor:
         return provider
 
     def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
-        """Add a key, generated if *material* is empty, behind the others: it verifies at once, and signs nothing yet.
+        """Add a key after the others, generated if *material* is empty: it verifies at once, but does not sign yet.
 
-        The identity provider is given the key after that, so that no sign-in is refused in between. Raises
+        Give the key to the identity provider after that, so that no sign-in is rejected in between. Raises
         ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
@@ -140,7 +139,7 @@ class ProviderEditor:
         return new
 
     def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Remove a key. The last one stays where there is no JWKS endpoint: without it everybody is locked out."""
+        """Remove a key. Without a JWKS endpoint the last one cannot be removed: everyone would be locked out."""
         with self._editing(name) as (connection, stored):
             kept = [key for key in stored.keys if key.fingerprint != fingerprint]
             if len(kept) == len(stored.keys):
@@ -172,7 +171,7 @@ class ProviderEditor:
         return [self._judge(key, stored.provider) for key in stored.keys]
 
     def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
-        """Judge a key once: opening one takes longer than the rest of the page."""
+        """Validate a key only once: loading one takes longer than the rest of the page."""
         case = (key.sealed, provider.algorithm, provider.allow_short_secret)
         if case not in self._judged:
             if len(self._judged) >= MAX_JUDGED:
@@ -200,7 +199,7 @@ class ProviderEditor:
 
 
 def _parse(name: str, settings: Mapping[str, Any], own: Routes, mistakes: dict[str, str]) -> Provider:
-    """Return the provider that *settings* make; with mistakes, one that serves to look for further mistakes."""
+    """Return the provider that *settings* describe; if they have errors, one with which further errors can be found."""
     try:
         return parse_provider(name, settings, own)
     except ProviderRefused as error:

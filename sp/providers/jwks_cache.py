@@ -1,8 +1,8 @@
 """Keep each JWKS endpoint's last good keys in the database, so that a restart works while it is down.
 
-The keys are public, but must not be forged: an attacker who can write only to the database must not gain a key that
-signs people in. So they are sealed like the configured keys, together with the provider and the address that they
-belong to, and with the time at which they were fetched: a row that is put back later is as old as it was.
+The keys are public, but must not be forged: an attacker who can only write to the database must not gain a key that
+signs people in. So they are encrypted like the configured keys, together with their provider, their URL and the time
+at which they were fetched: restoring an old row does not make its keys newer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 
 class SqlKeyCopies:
-    """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: a copy is a second line."""
+    """Implements `sp.providers.jwks_client.KeyCopies`. Failures are logged, never raised: the copy is only a backup."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
@@ -42,12 +42,12 @@ class SqlKeyCopies:
             log.warning("the last good keys of %s cannot be read: %s", provider, type(error).__name__)
             return [], 0.0
         if (content.get("provider"), content.get("url")) != (provider, url):
-            return [], 0.0  # the address was changed meanwhile, or the row comes from elsewhere
+            return [], 0.0  # the URL was changed meanwhile, or the row comes from elsewhere
         jwks: list[Mapping[str, Any]] = content["keys"]
-        return jwks, float(content.get("at", 0.0))  # without a time: of an older version, so older than can be told
+        return jwks, float(content.get("at", 0.0))  # without a time: written by an older version, so the age is unknown
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
+        """Store *jwks* as fetched now, replacing the copy for *provider*."""
         sealed = self._vault.encrypt(
             json.dumps({"provider": provider, "url": url, "at": time_now(), "keys": list(jwks)})
         )

@@ -1,11 +1,10 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
-A sign-in must depend on that address as little as possible. The keys are fetched at most every few minutes, in a
-separate thread, one fetch at a time. When the address fails, the last good keys stay in use, also after a restart, for
-at most a day. What the address does publish is believed, even if nothing in it is usable, because a provider withdraws
-a key by no longer publishing it. So an attacker who has stolen a key and can cut us off from the address does not keep
-the key in force for longer. A token cannot choose where keys come from; it can at most make us look again, now and
-then, at the same address.
+A sign-in must depend on that endpoint as little as possible. The keys are fetched at most every few minutes, in a
+separate thread, one fetch at a time. When the endpoint fails, the last good keys stay in use, also after a restart, for
+at most a day. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. What the
+endpoint publishes replaces the old keys, even if none of it is usable, because a provider withdraws a key by no longer
+publishing it. A token cannot choose where keys come from; at most it makes us fetch the same URL again, now and then.
 """
 
 from __future__ import annotations
@@ -24,23 +23,23 @@ from shared.tokens import read_object
 from sp.providers.patience import GLANCE, MOST_SECONDS, Patience
 
 FETCH_SECONDS = 5.0  # for a whole fetch
-PATIENCE = 1.0  # seconds that a sign-in waits for an address that failed before
-MAX_BYTES = 256 * 1024  # of a set: the largest published ones have a tenth of it
+PATIENCE = 1.0  # seconds that a sign-in waits for a URL that failed before
+MAX_BYTES = 256 * 1024  # bytes of a set: the largest published ones have a tenth of that
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
-FRESH = 300  # seconds for which keys are used without looking again
-STALE = 3600  # seconds after which a sign-in waits for the look; before, it goes on with the keys at hand
-MAX_STALE = 86_400  # seconds for which the last good keys go on while the address fails; SP_JWKS_MAX_STALE
+FRESH = 300  # seconds for which keys are used without another fetch
+STALE = 3600  # seconds after which a sign-in waits for the fetch; before that, it uses the keys that we have
+MAX_STALE = 86_400  # seconds for which the last good keys are used while the URL fails; SP_JWKS_MAX_STALE
 SAVES = 24  # of keys that do not change, within that time, so that a restart knows when they were last published
-RETRY = 30  # seconds between two tries of an address that fails, while there are keys to go on with
-RETRY_WITHOUT_KEYS = 1  # seconds between two tries, while there are none
-UNKNOWN_KEY = 10  # seconds between two looks that tokens with an unknown key can cause
+RETRY = 30  # seconds between two attempts at a URL that fails, while there are keys to use
+RETRY_WITHOUT_KEYS = 1  # seconds between two attempts, while there are no keys
+UNKNOWN_KEY = 10  # seconds between two fetches that tokens with an unknown key can cause
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
 
 log = logging.getLogger("lychgate")
 
 
 class KeyCopies(Protocol):
-    """Keeps the last good keys of each provider, for a start during which the address fails. Does its best only."""
+    """Keeps the last good keys of each provider, for a start while the URL fails. A failure to store is ignored."""
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.
@@ -49,7 +48,7 @@ class KeyCopies(Protocol):
         """
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Keep *jwks* as fetched now, in place of what was kept for *provider*."""
+        """Store *jwks* as fetched now, replacing the copy for *provider*."""
 
 
 def fetch(url: str) -> bytes:
@@ -57,14 +56,14 @@ def fetch(url: str) -> bytes:
     headers = {"Accept": "application/jwk-set+json, application/json"}
     answer = exchange(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES, headers=headers)
     if answer.status != 200:
-        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting names the address itself
+        raise ExchangeFailed(f"it answered {answer.status}")  # a redirect too: the setting must be the final URL
     return answer.body
 
 
 def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
-    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is none.
+    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is invalid.
 
-    A member that is of another kind, broken, weak or private is left out: "Implementations SHOULD ignore JWKs within
+    A member that is of another kind, broken, weak or private is ignored: "Implementations SHOULD ignore JWKs within
     a JWK Set that use kty values that are not understood by them, that are missing required members, or for which
     values are out of the supported ranges."
     """
@@ -78,7 +77,7 @@ def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
 
 
 class KeyEndpoint:
-    """The keys of one provider at one address. Any number of threads may ask at once."""
+    """The keys of one provider at one URL. Any number of threads may ask at once."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class KeyEndpoint:
         self._under_way: threading.Event | None = None
         self._keys: KeySet | None = None
         self._fetched_at = self._tried_at = self._looked_for_unknown_at = self._saved_at = float("-inf")
-        self._confirmed_at = float("-inf")  # when the address last published the keys, here or before a restart
+        self._confirmed_at = float("-inf")  # when the URL last published the keys, here or before a restart
         self._problem = ""
 
     def keys(self, patience: Patience | None = None) -> KeySet:
@@ -121,14 +120,14 @@ class KeyEndpoint:
         return keys
 
     def _can_go_on(self) -> bool:
-        """Tell whether there are keys to verify with, whatever the address says next."""
+        """Tell whether there are keys to verify with, even if the next fetch fails."""
         return self._keys is not None and bool(self._keys.keys) and not self._is_too_old()
 
     def _is_too_old(self) -> bool:
         return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
-        """Return other keys than *tried*, looking once more if that was not done lately; None if there are none.
+        """Return other keys than *tried*, after another fetch unless the last one was recent; None if there are none.
 
         Raises KeyUnavailable if too many requests wait for keys already.
         """
@@ -144,7 +143,7 @@ class KeyEndpoint:
         return self._keys if self._keys is not tried else None
 
     def _look(self, interval: float) -> threading.Event | None:
-        """Return an event that is set when the fetch under way ends, begun now if none was for *interval* seconds."""
+        """Return an event for the end of the running fetch; start one if the last began *interval* seconds ago."""
         with self._lock:
             if self._under_way is None and self._clock() - self._tried_at >= interval:
                 return self._begin()
@@ -158,11 +157,11 @@ class KeyEndpoint:
         return done
 
     def _wait(self, look: threading.Event, patience: Patience) -> bool:
-        """Wait for a fetch, but not for long where the last one failed. Say whether there was a place to wait."""
+        """Wait for a fetch, but only briefly if the last one failed. Tell whether there was a place to wait."""
         glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
         fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
         if fetched is False and not look.is_set():
-            self._problem = self._problem or "it takes too long"  # the look-up of a name can outlast a fetch
+            self._problem = self._problem or "it takes too long"  # name resolution can take longer than a fetch may
         return fetched is not None
 
     def _refresh(self, done: threading.Event) -> None:
@@ -172,7 +171,7 @@ class KeyEndpoint:
             self._confirmed_at = self._fetched_at
             is_news = keys != self._keys
             if is_news:
-                self._keys = keys  # only then another object, by which `newer_than` tells that there is news
+                self._keys = keys  # only then a new object: `newer_than` detects changes by it
             if is_news or self._fetched_at - self._saved_at >= self._max_stale / SAVES:
                 self._saved_at = self._fetched_at
                 self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
@@ -181,7 +180,7 @@ class KeyEndpoint:
             log.warning("the keys of %s at %s cannot be fetched: %s", self.provider, self.url, error)
             if self._keys is None:
                 self._keys = self._saved()
-        except Exception:  # a mistake of ours must not leave the event unset, and everybody waiting
+        except Exception:  # a bug of ours must not leave the event unset, and all threads waiting
             self._problem = "an unexpected error; see the log"
             log.exception("the keys of %s could not be taken over", self.provider)
         finally:
@@ -194,7 +193,7 @@ class KeyEndpoint:
         keys = tuple(_usable(jwks, self.algorithm))
         if not keys:
             return None
-        # A time in the future is as doubtful as one in the past: the clock was wrong, then or now.
+        # A time in the future is as doubtful as an old one: the clock was wrong, then or now.
         self._confirmed_at = self._clock() - abs(self._wall_clock() - at)
         log.warning("the last good keys of %s are used instead", self.provider)
         return KeySet(keys)
@@ -214,7 +213,7 @@ def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
 
 
 def _published(key: TokenKey) -> dict[str, Any]:
-    """Return the key as it was published: one without a name is kept without one."""
+    """Return the key as it was published; no name is added to a key without one."""
     return {name: value for name, value in key.public_jwk().items() if name != "kid" or key.kid is not None}
 
 

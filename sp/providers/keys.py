@@ -1,6 +1,6 @@
 """Work out which keys a provider has after a change, and what is wrong with the stored ones.
 
-Decides; `sp.providers.edit` writes. What a key must be to be one at all is the policy of `shared.keys`.
+This module decides, `sp.providers.edit` writes. `shared.keys` has the policy for a single key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRIVATE_KEY = (
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key about to be stored. `shown_once` is what the identity provider needs of a generated one, else empty."""
+    """A key to be stored. `shown_once` is the part of a generated key that the identity provider needs, else empty."""
 
     material: str
     key: TokenKey
@@ -29,7 +29,7 @@ class NewKey:
 
 @dataclass(frozen=True)
 class JudgedKey:
-    """A stored key, whether it verifies anything, and what is wrong with it, if anything is."""
+    """A stored key, whether it can verify tokens, and its error, if it has one."""
 
     stored: StoredKey
     usable: bool
@@ -37,14 +37,14 @@ class JudgedKey:
 
 
 def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
-    """Return the key in *material*, or a generated one if that is empty. None, and a mistake, if it is refused."""
+    """Return the key in *material*, or a generated one if that is empty. None, and an error, if it is rejected."""
     if "algorithm" in mistakes:
         return None
     shown_once = ""
     if not material:
         shown_once = material = generate_key(provider.algorithm)
         if provider.algorithm not in SYMMETRIC:
-            material = public_pem(shown_once)  # the private half is the identity provider's, and is not kept here
+            material = public_pem(shown_once)  # the private half belongs to the identity provider
     try:
         key = load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)
         if key.private and provider.algorithm not in SYMMETRIC:
@@ -60,14 +60,14 @@ def keys_after(
 ) -> dict[str, str | None]:
     """Return the keys that the provider is to have: material by fingerprint, None for one that is stored already.
 
-    A new key goes behind the others: it verifies at once, and signs nothing before it is told to. With another
+    A new key goes after the others: it verifies at once, but signs only when an administrator says so. With another
     algorithm than before, the stored keys stay only if all of them fit it.
     """
     added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
     before = stored.provider
     policy_stays = (provider.algorithm, provider.allow_short_secret) == (before.algorithm, before.allow_short_secret)
     if new is None and policy_stays and stored.keys:
-        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be opened: they are no worse
+        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be decrypted
     try:
         present = _load(vault, provider, stored)
     except (KeyRefused, VaultLocked) as error:
@@ -76,7 +76,7 @@ def keys_after(
         if new is None:
             mistakes["keys"] = f"the stored keys do not fit: {error}. Enter one that does"
             return added
-        present = KeySet(())  # a key that cannot be opened must not keep a good one out
+        present = KeySet(())  # a key that cannot be decrypted must not prevent a good one
     try:
         key_set([*present.keys, *([new.key] if new else [])])
     except KeyRefused as error:
@@ -87,7 +87,7 @@ def keys_after(
 
 
 def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
-    """Return a stored key with what is wrong with it."""
+    """Return a stored key with its error."""
     try:
         material = vault.decrypt(key.sealed)
         load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)

@@ -1,8 +1,8 @@
-"""How long a request may wait for addresses of keys, and how many requests at once.
+"""Limit how long a request may wait for JWKS URLs, and how many requests may wait at once.
 
-Anyone can send a token that names an unknown key, and so make its request wait for an address. When that address hangs,
-such tokens must not take the threads of a worker. All requests may wait for a fetch that has just begun, as it usually
-ends in a moment; after that only a few may wait, whichever addresses they wait for.
+Anyone can send a token that names an unknown key, and so make its request wait for a JWKS URL. When that URL hangs,
+such tokens must not occupy all threads of a worker. All requests may wait for a fetch that has just begun, because it
+usually ends soon; after that only a few may wait, over all URLs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 
-MOST_SECONDS = 4.0  # that one request waits in all, for whatever addresses
+MOST_SECONDS = 4.0  # that one request waits in total, for all URLs
 GLANCE = 0.5  # seconds from the beginning of a fetch during which everyone may wait
 WAITERS = 4  # per worker, for longer than that
 
@@ -18,15 +18,15 @@ _places = threading.BoundedSemaphore(WAITERS)
 
 
 class Patience:
-    """The seconds that one request has for waiting."""
+    """The seconds that one request may still wait."""
 
     def __init__(self, seconds: float = MOST_SECONDS) -> None:
         self._left = seconds
 
     def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
-        """Wait *glance* seconds and, if not too many do already, up to *at_most* more.
+        """Wait *glance* seconds and, unless too many requests wait already, up to *at_most* more.
 
-        Say whether *fetched* is set; None where too many wait.
+        Tell whether *fetched* is set; None if too many wait.
         """
         if self._wait(fetched, glance):
             return True

@@ -1,6 +1,6 @@
 """Presets: defaults for named products, so that their published samples work unchanged.
 
-Pure. A setting that is given beats the preset's; what neither says has the default of `sp.providers.provider.Provider`.
+Pure. The provider's own setting comes first, then the preset's, then the default of `sp.providers.provider.Provider`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PRESETS = ("ispring", "zendesk", "loginradius", "strict")
 
 _PROFILE = {"email": "email", "family_name": "family_name", "given_name": "given_name", "groups": "groups"}
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
-    # The published authentication.php identifies people by e-mail and sends nothing else.
+    # The published authentication.php identifies people by e-mail and sends no other claim about them.
     "ispring": {
         "required_claims": ["iat", "jti", "exp", "email"],
         "mapping": {"id": "email", **_PROFILE, "login": ["preferred_username", "sub"]},
@@ -25,7 +25,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "deliveries": ["form"],
         "mapping": {"id": ["external_id", "email"], "email": "email", "name": "name", "groups": "organization"},
     },
-    # LoginRadius: an existing profile, named by id, gets an access token; nobody is created.
+    # LoginRadius: an existing profile, named by id, gets an access token; no account is created.
     "loginradius": {
         "token_parameter": "jwttoken",
         "auto_create": False,

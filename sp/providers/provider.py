@@ -2,7 +2,7 @@
 
 `parse_provider` builds a `Provider` from the names of the wire contract, as a TOML file, the settings page and the
 command line give them. A `Provider` is valid by construction: code that has one need not check it again. Keys are not
-part of it; they are stored beside it, sealed. `sp.providers.setting_parser` says what each setting may be,
+part of it; they are stored beside it, encrypted. `sp.providers.setting_parser` says what each setting may be,
 `sp.providers.presets` what it is by default, and `sp.providers.risks` what an administrator should know about those
 that are allowed.
 """
@@ -32,7 +32,7 @@ MAX_SECONDS = 86400 * 366
 
 @dataclass(frozen=True)
 class Provider:
-    """One identity provider. Names, meanings and defaults are those of the wire contract; times are seconds."""
+    """One identity provider. Names, meanings and defaults come from the wire contract; times are in seconds."""
 
     name: str
     preset: str = "ispring"
@@ -82,16 +82,16 @@ class Provider:
 
     @cached_property
     def mapped_claims(self) -> tuple[str, ...]:
-        """Every claim that the field matching looks at, once."""
+        """Every claim that the field matching uses, once."""
         return tuple(dict.fromkeys(claim for _field, claims in self.mapping for claim in claims))
 
     @cached_property
     def mapped_email(self) -> tuple[str, ...]:
-        """Every claim that may give the e-mail address, and the one of that name."""
+        """Every claim that may contain the e-mail address, including `email` itself."""
         return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
 
     def token_url(self, routes: Routes) -> str:
-        """Return the URL here that receives this provider's tokens. The seeds call it the Return URL."""
+        """Return the "Return URL" to enter at the identity provider: where it sends people with a token."""
         name = "" if self.default else f"/{self.name}"
         path = "/access/jwt" if self.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
         return f"{routes.origin}{routes.prefix}{path}{name}"
@@ -105,7 +105,7 @@ class Provider:
             settings[name] = dict(vars(settings[name]))
         matching = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
         unwanted: dict[str, Any] = dict.fromkeys(PRESET_SETTINGS[self.preset]["mapping"], "")
-        settings["mapping"] = unwanted | matching  # a field that the preset has and this provider has not stays away
+        settings["mapping"] = unwanted | matching  # a preset's field that this provider does not use stays unused
         return settings
 
 
@@ -118,9 +118,9 @@ def parse_name(text: str) -> str:
 
 
 def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
-    """Return the provider that *settings* describe, or raise ProviderRefused with every mistake at once.
+    """Return the provider that *settings* describe, or raise ProviderRefused with all errors at once.
 
-    *own*, given when settings are saved, are the gateway's addresses: none of them may send people round in circles.
+    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop.
     `keys` is not looked at here: it holds secrets, and its policy is `shared.keys`.
     """
     reader = Reader(settings, {field.name: field.default for field in fields(Provider) if field.name != "name"})
@@ -171,7 +171,7 @@ def is_safe_url(url: str) -> bool:
 
 
 def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
-    """Yield what settings do not mean together, by the setting at fault."""
+    """Yield contradictions between settings, by the setting with the error."""
     if not {"id", "email"} <= set(dict(provider.mapping)):
         yield "mapping", "id and email are required"
     if not {"iat", "exp"} & set(provider.required_claims):
@@ -183,7 +183,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
-    """Yield addresses of ours that would send people back into the sign-in that has just ended."""
+    """Yield URLs of ours that would send people back into the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (

@@ -30,7 +30,7 @@ log = logging.getLogger("lychgate")
 
 @dataclass(frozen=True)
 class Trusted:
-    """A provider with its keys ready. `key_ids` gives the database row of each key by its fingerprint."""
+    """A provider with its decrypted keys. `key_ids` gives the database row of each key by its fingerprint."""
 
     provider: Provider
     managed_by_file: bool
@@ -46,10 +46,10 @@ class Trusted:
     def with_keys(
         self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None
     ) -> Result:
-        """Return what *attempt*, which verifies the token, makes of this provider's keys.
+        """Return the result of *attempt*, which verifies the token, with this provider's keys.
 
         If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
-        keys: its endpoint is looked at once more, at most every few seconds, and with other keys tried again.
+        keys: its endpoint is fetched again, at most every few seconds, and *attempt* is repeated with any new keys.
         """
         patience = patience or Patience()
         keys = self.keys(patience)
@@ -70,7 +70,7 @@ class Trusted:
     def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
 
-        Raises KeyUnavailable if the configured ones cannot be opened, or the endpoint never answered.
+        Raises KeyUnavailable if the configured ones cannot be decrypted, or the endpoint never answered.
         """
         if self.endpoint is not None:
             return self.endpoint.keys(patience)
@@ -80,7 +80,7 @@ class Trusted:
 
 
 class ProviderRegistry:
-    """Gives out providers by name. *adjust* lets the demo point its provider at the other program's address."""
+    """Returns providers by name. *adjust* lets the demo point its provider at the other program's URL."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class ProviderRegistry:
         return self.find(name)
 
     def forget(self) -> None:
-        """Read the database at the next request, for a change that was made here."""
+        """Read the database at the next request, because this process made a change."""
         self._asked_at = float("-inf")
 
     def _default(self) -> Trusted:
@@ -145,7 +145,7 @@ class ProviderRegistry:
         if not candidates:
             raise ProviderUnknown("no identity provider is configured")
         if len(candidates) > 1 and not marked:
-            raise ProviderUnknown("several providers are enabled and none is the default: name one in the address")
+            raise ProviderUnknown("several providers are enabled and none is the default: name one in the URL")
         return candidates[0]
 
     def _refresh(self) -> None:
@@ -162,7 +162,7 @@ class ProviderRegistry:
         self._asked_at = now
 
     def _open(self, stored: StoredProvider) -> Trusted:
-        """Open the keys. One that cannot be opened verifies nothing, and keeps no other one from verifying."""
+        """Decrypt the keys. One that cannot be decrypted is left out, and the others still verify."""
         provider = stored.provider
         keys = []
         for kept in stored.keys:
@@ -176,7 +176,7 @@ class ProviderRegistry:
         return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
 
     def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
-        """Return the provider's key endpoint: the same one as long as its address is, for it remembers the keys."""
+        """Return the provider's key endpoint: the same object while its URL is the same, because it caches the keys."""
         known = self._endpoints.get(provider.name)
         if not provider.jwks_url:
             self._endpoints.pop(provider.name, None)

@@ -1,7 +1,7 @@
 """Warn about settings that are valid but risky.
 
-Pure. A setting that can never be right is a mistake, and refused by `sp.providers.provider`. What is named here works,
-but lets somebody in, or keeps people out, in a way that is easily overlooked.
+Pure. A setting that can never be right is an error, and `sp.providers.provider` rejects it. The settings named here
+work, but allow or reject people in a way that is easily overlooked.
 """
 
 from __future__ import annotations

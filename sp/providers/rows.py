@@ -35,7 +35,7 @@ _revision: Any = SettingsRevision.__table__
 
 @dataclass(frozen=True)
 class StoredKey:
-    """A sealed key of a provider."""
+    """An encrypted key of a provider."""
 
     id: int
     sealed: str
@@ -46,9 +46,9 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class StoredProvider:
-    """A provider as it is kept, its keys newest first.
+    """A provider as it is stored, its keys newest first.
 
-    `mistakes` are of settings that an older version wrote and this one refuses: such a provider stands here disabled.
+    `mistakes` are errors in settings that an older version wrote and this one rejects: such a provider is disabled.
     """
 
     provider: Provider
@@ -59,13 +59,13 @@ class StoredProvider:
 
     @property
     def version(self) -> str:
-        """A short text that differs after every change, by which two people who edit at once are told apart."""
+        """A short text that differs after every change, to detect that two people edit at the same time."""
         content = [dict(self.settings), [key.fingerprint for key in self.keys], self.managed_by_file]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def default_of_the_file(everyone: Iterable[StoredProvider], provider: Provider) -> str:
-    """Return why *provider* cannot be made the default by hand: the operator's file names another one. Else ""."""
+    """Return why *provider* cannot be made the default here: the operator's file names another one. Else ""."""
     for other in everyone if provider.default else ():
         if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
             return f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
@@ -102,9 +102,9 @@ def write(connection: Connection, provider: Provider, *, is_new: bool, managed_b
 def write_keys(
     connection: Connection, name: str, stored: Sequence[StoredKey], wanted: Mapping[str, str | None], vault: Vault
 ) -> None:
-    """Make the keys of the provider those of *wanted*: material by fingerprint, newest first.
+    """Replace the keys of the provider by *wanted*: material by fingerprint, newest first.
 
-    A key that stays keeps its row, and needs no material.
+    A key that is kept needs no material, and its row stays.
     """
     rows = {key.fingerprint: key.id for key in stored}
     gone = [row for fingerprint, row in rows.items() if fingerprint not in wanted]
@@ -112,7 +112,7 @@ def write_keys(
     now = utc_now()
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
-            # Sealed again where the key material is given: the old seal may be of a secret key that was lost.
+            # Encrypted again where the key material is given: the secret key that encrypted the old row may be lost.
             changes = {"position": position} | ({"sealed": vault.encrypt(material)} if material is not None else {})
             connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:
@@ -128,7 +128,7 @@ def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:
 
 
 def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
-    """Only one provider is the default, the one chosen last: return the names of those that were it until now."""
+    """Make this the only default provider; return the names of those that were it before."""
     withdrawn = []
     for record in connection.execute(select(_provider).where(_provider.c.name != except_for)).all():
         if record.settings.get("default"):

@@ -1,6 +1,6 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure. Says what each setting may be by itself; what settings mean together is decided by `sp.providers.provider`.
+Pure. It validates each setting separately; `sp.providers.provider` validates them together.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FieldMatching = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class ProviderRefused(ValueError):
-    """Settings that make no provider. `mistakes` has a text for each setting at fault."""
+    """Settings that are not valid. `mistakes` has a text for each setting with an error."""
 
     def __init__(self, mistakes: Mapping[str, str]) -> None:
         self.mistakes = dict(mistakes)
@@ -48,7 +48,7 @@ NOTHING_EXPECTED = Expectation()
 
 
 class Reader:
-    """Reads settings over the preset's over the defaults, and collects the mistakes."""
+    """Reads settings; missing ones come from the preset, then from the defaults. Collects the errors."""
 
     def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.mistakes: dict[str, str] = {}
@@ -92,7 +92,7 @@ class Reader:
         return tuple(dict.fromkeys(value.strip() for value in values))
 
     def required_claims(self, name: str) -> tuple[str, ...]:
-        """jti is always among them: without it a token could be used twice."""
+        """jti is always included: without it a token could be used twice."""
         claims = self.texts(name)
         if wrong := [claim for claim in claims if not CLAIM.match(claim)]:
             return self.refuse(name, f"{_quoted(wrong)}: {NO_CLAIM}", ("iat", "jti"))
@@ -100,7 +100,7 @@ class Reader:
 
     def domains(self, name: str) -> tuple[str, ...]:
         """Domains: the part after the @ of an e-mail address. A leading @ is allowed."""
-        # As addresses are compared: only ASCII letters without case.
+        # As e-mails are compared: only ASCII letters without case.
         domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
         wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
         return self.refuse(name, "; ".join(wrong), ()) if wrong else domains

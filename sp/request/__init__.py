@@ -1,1 +1,1 @@
-"""Pure: what a request says about itself, which of it may be believed, and who it says that somebody is."""
+"""Pure: what a request says about itself and about identity, and which part of that may be trusted."""

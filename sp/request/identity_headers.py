@@ -1,9 +1,9 @@
 """Remove identity headers that clients sent, and add those that the gateway knows to be true.
 
-Pure. Applications and proxies tell each other who somebody is by headers, and anyone may send a header. So everything
-that could pass for identity is removed, in every spelling that a server or a framework folds together:
-X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway puts what it says itself in environ
-keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only where an operator asks for them.
+Pure. Proxies tell applications in headers who a person is, and any client can send a header. So every header that could
+be read as an identity is removed, in every spelling that a server or a framework treats as the same name:
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway sets the true identity in environ
+keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only if the operator asks for them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _IDENTITY = re.compile(
     r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
     r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
 )
-# What only a proxy may say: where a request came from, and what it was before somebody rewrote it.
+# What only a proxy may say: where a request came from, and what its URL was before it was rewritten.
 _REWRITTEN = re.compile(
     r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
 )
@@ -67,29 +67,29 @@ _MAX_REMEMBERED_LENGTH = 100  # characters of each
 
 
 class Sender(IntEnum):
-    """Who speaks to us, by the socket's peer: the more he is trusted, the more of his headers stay."""
+    """Who sends the request, by the socket's peer: the more it is trusted, the more of its headers are kept."""
 
     STRANGER = 0
     PROXY = 1  # says where the request came from
-    QUESTIONER = 2  # a proxy that asks whether another request may pass, and says in headers which
+    QUESTIONER = 2  # a proxy that asks whether another request may pass, and describes it in headers
 
 
 class IdentityHeaderFilter:
-    """Takes out of a request's environ what could pass for identity; and what only proxies may say, if none says it.
+    """Removes identity headers from a request's environ, and headers for proxies if no trusted proxy sent them.
 
-    No proxy says which address a request had before it was rewritten, but for one that asks about it: proxies pass
-    such headers on as clients send them, and applications that believe them serve another page than was judged.
-    A name is judged once and then remembered, for each request brings dozens of them. Strangers choose some of them,
-    so what is remembered is bounded.
+    Headers with the original URL of a rewritten request are always removed, except from a forward-auth request: proxies
+    pass them on as clients send them, and an application that trusts them serves another page than the one that was
+    checked. Each name is classified once and then cached, because every request has dozens. Clients choose some of the
+    names, so the cache is bounded.
     """
 
     def __init__(self) -> None:
         self._harmless: dict[Sender, set[str]] = {sender: set() for sender in Sender}
 
     def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> None:
-        """Remove it from *environ*, which *sender* has sent.
+        """Remove such headers from *environ*, which *sender* sent.
 
-        That a stranger forwards for somebody stays to be seen, as environ["lychgate.forwarded"].
+        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows it.
         """
         harmless = self._harmless[sender]
         if harmless.issuperset(environ):
@@ -115,7 +115,7 @@ def is_identity(key: str) -> bool:
 
 
 def may_say(sender: Sender, key: str) -> bool:
-    """Tell whether *sender* may set the header of an environ *key*, as far as forwarding goes."""
+    """Tell whether *sender* may set the forwarding header of an environ *key*."""
     if sender is Sender.QUESTIONER or not key.startswith("HTTP_"):
         return True
     name = _folded(key)
@@ -123,7 +123,7 @@ def may_say(sender: Sender, key: str) -> bool:
 
 
 def _folded(key: str) -> str:
-    """Return a header's name as the laxest reader takes it; HTTP_REMOTE_USER may be one as well."""
+    """Return a header's name as the most lenient parser reads it; HTTP_REMOTE_USER may be a header too."""
     name = _PUNCTUATION.sub("", key.upper())
     while name.startswith("HTTP"):
         name = name[4:]
@@ -131,7 +131,7 @@ def _folded(key: str) -> str:
 
 
 def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str) -> None:
-    """Tell the application behind *environ* who is there."""
+    """Tell the application behind *environ* who is signed in."""
     email = session.email
     environ["REMOTE_USER"] = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
     environ["AUTH_TYPE"] = AUTH_TYPE
@@ -142,7 +142,7 @@ def introduce(environ: MutableMapping[str, Any], session: Session, header_set: s
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """Return what an application learns of a person: environ["sso.user"] of the wire contract."""
+    """Return what an application learns about a person: environ["sso.user"] of the wire contract."""
     return {
         "id": session.account_id,
         "email": session.email,
@@ -159,7 +159,7 @@ def describe(session: Session) -> dict[str, Any]:
 
 
 def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
-    """Return every header of the set, also those that are empty, so that none of a stranger's stays in its place."""
+    """Return every header of the set, also empty ones, so that a stranger's header never stays."""
     return [
         (name, encode(_VALUES[field](session), keep_percent=field == "groups") if session else "")
         for name, field in HEADER_SETS[header_set].items()
@@ -167,9 +167,9 @@ def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
 
 
 def encode(value: str, *, keep_percent: bool = False) -> str:
-    """Return *value* as a header: printable ASCII as it is, all else percent-encoded as UTF-8, and the % itself.
+    """Return *value* as a header: printable ASCII unchanged, all else and the % itself percent-encoded as UTF-8.
 
-    *keep_percent* is for a value whose % are escapes already.
+    *keep_percent* is for a value that is already percent-encoded.
     """
     if not _NEEDS_QUOTES.search(value):
         return value

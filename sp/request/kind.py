@@ -1,8 +1,8 @@
 """Classify a request: does a browser navigate to a page, or does a script or program ask for data? Pure.
 
-A person is sent to the sign-in. A script that is sent there gets a page in place of its data, or a browser error that
-people cannot read, so it gets 401 (complaint of many: "302 for XHR"). Browsers say which it is (Sec-Fetch-Mode, Fetch
-Metadata); older ones are told from scripts by what they accept.
+A person is redirected to the sign-in. A script that is redirected there gets a page instead of its data, or a browser
+error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers say which of the two it is
+(Sec-Fetch-Mode, Fetch Metadata); older browsers are recognised by their Accept header.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 
 FORM_TYPES = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 PAGES = ("document", "iframe", "frame", "embed", "object")
-WEBSOCKET = ("HTTP_SEC_WEBSOCKET_KEY", "HTTP_UPGRADE")  # a handshake has one of them
+WEBSOCKET = ("HTTP_SEC_WEBSOCKET_KEY", "HTTP_UPGRADE")  # a handshake has one of these headers
 PAGE_METHODS = ("GET", "HEAD", "POST")  # what links and forms send
 
 
 def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
-    """Tell whether a person navigates. *method* is that of the request asked about, which a proxy may have told us."""
+    """Tell whether a person navigates. *method* is that of the original request, as reported by a proxy."""
     if method.upper() not in PAGE_METHODS or is_websocket(environ) or "HTTP_X_REQUESTED_WITH" in environ:
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")
@@ -32,20 +32,20 @@ def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
 
 
 def is_of_a_window(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a whole window asks, and not an image, a script or a frame within a page (Fetch Metadata).
+    """Tell whether the request is for a whole window, not for an image, script or frame in a page (Fetch Metadata).
 
-    Browsers that do not say count as a window: all of them say it over https since 2023, and over plain http, other
-    than to this machine, none does.
+    Without the header it counts as a window: over https all browsers send it since 2023; over plain http none does,
+    except to this machine.
     """
     dest, mode = environ.get("HTTP_SEC_FETCH_DEST", "document"), environ.get("HTTP_SEC_FETCH_MODE", "navigate")
     return bool(dest == "document" and mode == "navigate")
 
 
 def is_from_elsewhere(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a page of another origin had a part in this request, as far as the browser says (Fetch Metadata).
+    """Tell whether a page of another origin caused this request, if the browser says so (Fetch Metadata).
 
-    Redirects count: a foreign link to a page of ours is foreign at each step that it leads to. What a person types or
-    opens from outside of the browser is not.
+    Redirects count: a foreign link to a page of ours is foreign at each redirect that follows. A URL that a person
+    types or opens from another program is not foreign.
     """
     return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
 
@@ -56,6 +56,6 @@ def is_websocket(environ: Mapping[str, Any]) -> bool:
 
 
 def wants_json(environ: Mapping[str, Any]) -> bool:
-    """Tell whether an answer is better read by a program."""
+    """Tell whether the client is a program, which needs JSON."""
     accept = environ.get("HTTP_ACCEPT", "").lower()
     return "json" in accept and "text/html" not in accept

@@ -20,7 +20,7 @@ class Peers(TrustedProxies):
     """The proxies that SP_TRUSTED_PROXIES names."""
 
     def believe(self, environ: MutableMapping[str, Any]) -> None:
-        """Put what a trusted proxy says of client, scheme and host where applications look for it."""
+        """Set client, scheme and host in the environ as a trusted proxy reports them."""
         environ["REMOTE_ADDR"] = self.client(environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", ""))
         scheme = _last(environ.get("HTTP_X_FORWARDED_PROTO", "")).lower()
         if scheme in ("http", "https"):
@@ -32,11 +32,11 @@ class Peers(TrustedProxies):
 
 
 class OwnHost:
-    """The name that people reach us by, from SP_EXTERNAL_URL.
+    """The host name under which people reach us, from SP_EXTERNAL_URL.
 
-    Ports are not compared: cookies do not respect them either, and half of all proxies pass the name alone. Where the
-    name is this machine's own, its other names will do. Only where the URL is a guess (*is_guess*), a request for
-    another port shows that the guess is wrong.
+    Ports are not compared: cookies do not respect them either, and many proxies pass only the name. If the name is this
+    machine's, its other names are accepted. Only if the URL is a guess (*is_guess*), a request for another port shows
+    that the guess is wrong.
     """
 
     def __init__(self, external_url: str, *, is_guess: bool = False) -> None:
@@ -44,10 +44,10 @@ class OwnHost:
         parts = urlsplit(external_url)
         self.netloc = parts.netloc
         self._name = (parts.hostname or "").rstrip(".")
-        self._port = parts.port or 80  # compared for a guess only, which is http
+        self._port = parts.port or 80  # compared only for a guess, which is http
 
     def is_meant_by(self, host: str) -> bool:
-        """Tell whether a Host header means us."""
+        """Tell whether a Host header names us."""
         return host == self.netloc or self._is_same(host)
 
     def _is_same(self, host: str) -> bool:
@@ -56,21 +56,21 @@ class OwnHost:
             return False
         if self.is_guess and int(found[2] or 80) != self._port:
             return False
-        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the name's root, more are no name
+        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the DNS root; more are invalid
         return name == self._name or (is_loopback(name) and is_loopback(self._name))
 
 
 def is_host(text: str) -> bool:
-    """Tell whether *text* is a host with or without a port, and nothing else."""
+    """Tell whether *text* is only a host, with or without a port."""
     return _HOST.match(text) is not None
 
 
 def is_this_machine(ip: str) -> bool:
-    """Tell whether a peer's *ip* is this machine's own."""
+    """Tell whether a peer's *ip* belongs to this machine."""
     parsed = parse_ip(ip)
     return parsed is not None and parsed.is_loopback
 
 
 def _last(values: str) -> str:
-    """Return the last of several values: the one that the nearest proxy has added."""
+    """Return the last of several values: the one that the nearest proxy added."""
     return values.rpartition(",")[2].strip()

@@ -1,4 +1,4 @@
-"""List the gateway's cookies, and set and read that of the session, safe against forged duplicates."""
+"""List the gateway's cookies, and set and read the session cookie, safe against forged duplicates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from shared.cookies import HOST_PREFIX, clear_cookie, full_name, set_cookie
 
-# All cookies of the gateway. What is missing here reaches the application behind it, and can be planted by it.
+# All cookies of the gateway. A cookie that is missing here reaches the application, which could also set it.
 NAME = "sp_session"
 PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
@@ -22,9 +22,9 @@ _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
 )
 # A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
-# a cookie without a name is sent back as its bare value. Behind a comma, semicolon, quote or line end stands another
-# cookie for readers that split there; a cookie of another name has nothing of the kind in it.
-# Of a pending sign-in the prefix is enough: a comma, a quote or a space behind it is part of the name in some reading.
+# a cookie without a name is sent back as its bare value. After a comma, semicolon, quote or line end comes another
+# cookie for parsers that split there; an ordinary cookie of another name contains no such text.
+# For a pending sign-in the prefix is enough: some parsers read a comma, a quote or a space as part of the name.
 _PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
 _SET = re.compile(
     rf"\A[\s=\"]*(?:{HOST_PREFIX})?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
@@ -34,22 +34,22 @@ _SET = re.compile(
 
 
 class FormSessions(SecureCookieSessionInterface):
-    """Flask's own session, which holds nothing here but the secret of a form. A request without a form costs none."""
+    """Flask's own session. It holds only the secret of a form here, so a request without a form needs no session."""
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
-        """Return what the browser's cookie holds; nothing is prepared where it has none."""
+        """Return the content of the browser's cookie; without a cookie, no content is prepared."""
         if self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
-        """Write the cookie where a form has put something into it."""
+        """Write the cookie if a form has stored data in it."""
         if session.modified:
             super().save_session(app, session, response)
 
 
 def session_cookie_name(https: bool) -> str:
-    """Return the cookie's name for people who come over https or not."""
+    """Return the cookie's name, with or without https."""
     return full_name(NAME, https)
 
 
@@ -57,7 +57,7 @@ def read_session_cookie(header: str, name: str) -> str | None:
     """Return the one value of the cookie *name* in a Cookie *header*, or None.
 
     Two different values count as none: one of them was planted by a neighbouring host. Names are compared exactly,
-    for `__Host-x ` with a space is not `__Host-x`, though some parsers say so.
+    because `__Host-x ` with a space is not `__Host-x`, although some parsers treat it so.
     """
     prefix = name + "="
     at = header.find(prefix)
@@ -75,27 +75,27 @@ def read_session_cookie(header: str, name: str) -> str | None:
 
 
 def set_session_cookie(response: Response, secret: str, *, https: bool) -> None:
-    """Give the browser its session. The cookie ends with the browser; the session's own limits are the server's."""
+    """Give the browser its session. The cookie ends with the browser; the server limits the session itself."""
     set_cookie(response, session_cookie_name(https), secret, https=https)
 
 
 def clear_session_cookie(response: Response, *, https: bool) -> None:
-    """Take the session cookie from the browser."""
+    """Delete the session cookie in the browser."""
     clear_cookie(response, session_cookie_name(https), https=https)
 
 
 def read_device_cookie(header: str, *, https: bool) -> str | None:
-    """Return the value of the cookie by which a browser is known in which someone has signed in before."""
+    """Return the value of the cookie that marks a browser in which a person has signed in before."""
     return read_session_cookie(header, full_name(DEVICE_NAME, https))
 
 
 def set_device_cookie(response: Response, value: str, *, max_age: int, https: bool) -> None:
-    """Let the browser be known again for *max_age* seconds, as one in which somebody has signed in."""
+    """Recognise the browser for *max_age* seconds as one in which a person has signed in."""
     set_cookie(response, full_name(DEVICE_NAME, https), value, https=https, max_age=max_age)
 
 
 def without_ours(header: str) -> str:
-    """Return a Cookie *header* without the gateway's own cookies: no application needs them, and none can leak them.
+    """Return a Cookie *header* without our own cookies: applications do not need them, and must not leak them.
 
     A server may have joined two such headers by a comma, so what follows a comma counts as a cookie as well.
     """

@@ -1,8 +1,8 @@
 """End sessions: those named, those that a provider's sign-out names, and those opened with them.
 
-An access token that a browser's sign-in handed out is a session beside the browser's. It ends with the browser's,
-regardless of who ends that and how. Every ending in the gateway is this module's one statement, so a caller cannot
-forget the second half. The other way round, a browser's session continues when its access token is revoked.
+An access token from a browser's sign-in is a separate session beside the browser's. Both end together, regardless of
+who ends the browser's session and how. All code of the gateway ends sessions by the one statement in this module, so a
+caller cannot forget the second one. But a browser's session continues when its access token is revoked.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _account: Any = Account.__table__
 
 
 def provider_session_of(claims: Claims) -> str | None:
-    """Return the name of the provider's own session, by which it may end ours. One that fits nowhere is none."""
+    """Return the name of the provider's own session, by which it may end ours; None if it is invalid."""
     sid = claims.raw.get("sid")
     return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 
 
 def end_sessions(connection: Connection, conditions: Conditions) -> int:
-    """End the sessions that fit every one of *conditions*, and those opened with them; return how many there were."""
+    """End the sessions that meet all *conditions*, and those opened with them; return how many there were."""
     if not conditions:
         raise ValueError("ending every session needs to be asked for by a condition")
     ended = select(_session.c.id_hash).where(*conditions)
@@ -54,8 +54,8 @@ def by_password(account_id: int) -> Conditions:
 def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     """Return the conditions for the sessions that a provider's sign-out names.
 
-    A session whose name at the provider we know ends by that name alone, where the sign-out gives one. With *only*,
-    the hash of a session's id, no other session is named.
+    If the sign-out names a session of the provider, a session with a known name ends only if the names match. With
+    *only*, the hash of a session's id, no other session is selected.
     """
     account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
     conditions = named_by(sign_out, _session.c, _session.c.account_id.in_(account_ids))
@@ -63,15 +63,15 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
 
 
 def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) -> list[ColumnElement[bool]]:
-    """Return the conditions for what a sign-out names, in a table with the *columns* of what a sign-in said.
+    """Return the conditions for the rows that a sign-out names, in a table with the *columns* of a sign-in.
 
-    *has_email* is the condition that an e-mail address of the sign-out is the row's.
+    *has_email* is the condition that the row has an e-mail address of the sign-out.
     """
     person = [columns.subject.in_(sign_out.subjects)]
     if sign_out.sub is not None:
         person.append(columns.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
-        # An address may have been another person's before: what the sign-in said of its ids must not contradict.
+        # The e-mail may have belonged to another person before, so the ids of the sign-in must not contradict it.
         person.append(and_(has_email, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
@@ -80,7 +80,7 @@ def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) ->
 
 
 def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
-    """Return the condition that the sign-in gave for a claim what the sign-out gives, or nothing."""
+    """Return the condition that sign-in and sign-out have the same value for a claim, or the sign-in has none."""
     claim, value = name
     places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
     said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)

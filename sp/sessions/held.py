@@ -1,8 +1,8 @@
-"""Tokens that are held: verified and spent, while their person is asked "Continue as X?".
+"""Hold tokens that are verified and spent, while their person is asked "Continue as X?".
 
-A row is the permission to open one session, for LIFETIME seconds from the moment that the token first came, however
-often the question is shown. The transaction that opens the session takes the row away. So does every ending that would
-have reached that session: a sign-out at the provider, an administrator's, a "not me".
+A row is the permission to open one session, for LIFETIME seconds after the token first came, however often the
+question is shown. The transaction that opens the session deletes the row. So does everything that would have ended that
+session: a sign-out at the provider, an administrator who ends sessions, the answer "not me".
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _identity: Any = Identity.__table__
 
 
 class NotHeld(Exception):
-    """The token is not held any more: too old, answered, or closed by a sign-out."""
+    """The token is no longer held: too old, answered, or deleted by a sign-out."""
 
 
 class HeldTokens:
-    """Asks about held tokens, and closes one."""
+    """Looks up held tokens, and deletes them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -44,12 +44,12 @@ class HeldTokens:
         return found
 
     def close(self, key: bytes) -> None:
-        """Let the token with *key* open nothing any more."""
+        """Prevent the token with *key* from opening a session."""
         with self._database.writing() as connection:
             connection.execute(delete(_table).where(_table.c.key == key))
 
     def close_all_of(self, account_id: int) -> None:
-        """Let no held token open a session of this account any more."""
+        """Prevent all held tokens from opening a session of this account."""
         with self._database.writing() as connection:
             close_of_account(connection, account_id)
 
@@ -81,20 +81,20 @@ def hold(
 
 
 def take(connection: Connection, key: bytes, now: int) -> None:
-    """Use the permission up within the transaction that opens the session. Raises NotHeld."""
+    """Use up the permission within the transaction that opens the session. Raises NotHeld."""
     held = delete(_table).where(_table.c.key == key, _table.c.expires_at > now)
     if connection.execute(held.returning(_table.c.key)).first() is None:
         raise NotHeld
 
 
 def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
-    """Close what a provider's sign-out names, before it ends sessions: an answer under way is one of the two."""
+    """Delete the held tokens of a provider's sign-out, before it ends sessions, so that no answer slips in between."""
     has_email = _table.c.email_key.in_(sign_out.emails)
     connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_email)))
 
 
 def close_of_account(connection: Connection, account_id: int) -> None:
-    """Close what would open a session of this account, by its ids at providers or its address."""
+    """Delete held tokens that would open a session of this account, by its ids at providers or its e-mail."""
     ids = select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account_id)
     email = select(_account.c.email_key).where(_account.c.id == account_id)
     known = ids.subquery()
@@ -104,7 +104,7 @@ def close_of_account(connection: Connection, account_id: int) -> None:
 
 
 def close_of_provider(connection: Connection, provider: str) -> None:
-    """Close what this provider's tokens would open."""
+    """Delete the held tokens of this provider."""
     connection.execute(delete(_table).where(_table.c.provider == provider))
 
 

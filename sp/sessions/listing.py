@@ -1,6 +1,6 @@
-"""Look up sessions without touching them: one by its public ID, all of a person, how many there are.
+"""Look up sessions without changing them: one by its public ID, all of a person, how many there are.
 
-The results are the rows themselves, as the database has them now. `sp.sessions.store`, with its cache, decides whether
+The results are the current rows of the database. `sp.sessions.store`, with its cache, decides whether
 a request is admitted.
 """
 
@@ -58,7 +58,7 @@ class SessionFinder:
         self._idle, self._lifetime = idle, lifetime
 
     def detail(self, public_id: str) -> SessionDetail | None:
-        """Return what is kept of one session, or None."""
+        """Return what is stored about one session, or None."""
         with self._database.reading() as connection:
             row = connection.execute(select(*_DETAIL).where(_session.c.public_id == public_id)).first()
         return SessionDetail(*row) if row else None
@@ -76,7 +76,7 @@ class SessionFinder:
             return [SessionDetail(*row) for row in connection.execute(query)]
 
     def live(self) -> int:
-        """Return how many sessions have not run out."""
+        """Return how many sessions have not expired."""
         sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time_now()))
         with self._database.reading() as connection:
             found: int = connection.execute(sessions).scalar_one()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SignOut:
-    """A provider's word that somebody signed out there.
+    """A provider's message that a person signed out there.
 
-    The person is named by `subjects` (mapped ids), by `sub` where that is not what ids are mapped from, or by
-    `emails` (as compared) where the token lacks the claim that ids are mapped from first; `names` are the token's ids
-    by claim, and a session whose sign-in gave another value for one of them is another person's. `sid` names one
-    session of the provider. `until` is the second after which the token is refused in any case.
+    The person is named by `subjects` (mapped ids), by `sub` if ids are mapped from another claim, or by `emails`
+    (normalised) if the token lacks the claim that ids are mapped from first. `names` are the token's ids by claim: a
+    session whose sign-in had another value for one of them belongs to another person. `sid` names one session of the
+    provider. `until` is the second after which the token has expired in any case.
     """
 
     provider: str

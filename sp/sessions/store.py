@@ -1,9 +1,9 @@
 """Store sessions on the server, with a cache in front.
 
-The cookie holds an opaque random id whose hash is stored, so a copy of the database opens no session. A worker may
-believe a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
+The cookie holds an opaque random id. Only its hash is stored, so a copy of the database opens no session. A worker may
+trust a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
 
-What ends with a session is decided in `sp.sessions.ending`; `sp.sessions.listing` has lists and counts.
+`sp.sessions.ending` decides what ends together with a session; `sp.sessions.listing` has lists and counts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
 MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are kept
-MAX_CACHED = 20_000  # sessions a worker keeps at hand; about 40 MB with ordinary profiles
+MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
 TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
 
 _session: Any = SessionRecord.__table__
@@ -63,10 +63,10 @@ _TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).value
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A live session and the person whose it is, as of a look into the database.
+    """A live session and its person, as last read from the database.
 
-    `full_name` is put together from what is known, and empty if nothing is. `good_until` (monotonic seconds) is when
-    the next look is due.
+    `full_name` is built from the known name fields, and empty if there are none. `good_until` (monotonic seconds) is
+    when the session must be read again.
     """
 
     public_id: str

@@ -18,9 +18,9 @@ UNSPEAKABLE = re.compile("[^A-Za-z0-9 .,:'/@=+_-]")
 
 @dataclass(frozen=True)
 class Good:
-    """A token with which nothing is wrong, for one provider, and the means to change one thing in it.
+    """A valid token for one provider, and the means to change one thing in it.
 
-    `listener` is an address of Mallory's, from which nobody shall ever fetch anything.
+    `listener` is a URL of Mallory's, which the gateway must never fetch.
     """
 
     key: ForgingKey
@@ -61,7 +61,7 @@ class Case:
     provider: str = "hs256"
 
     def __str__(self) -> str:
-        """The test's name: plain letters, so that tools find it again whatever is attacked with."""
+        """The test's name: plain letters, so that tools can select it, whatever the attack contains."""
         plain = self.what.encode("ascii", "namereplace").decode()
         return f"{self.provider}: {UNSPEAKABLE.sub('~', plain)}"
 
@@ -72,7 +72,7 @@ def among(provider: str, *cases: Case) -> tuple[Case, ...]:
 
 
 def good(provider: str, now: int, listener: str = "http://127.0.0.1:9") -> Good:
-    """Return a good token of *provider*, with a jti of its own."""
+    """Return a valid token of *provider*, with a new jti."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
@@ -176,7 +176,7 @@ def pieces(make: Callable[[str, str, str], str]) -> Change:
 
 
 def signature(make: Callable[[bytes], bytes]) -> Change:
-    """Change the octets of the signature."""
+    """Change the bytes of the signature."""
 
     def change(it: Good) -> str:
         signing_input = f"{part(it.header)}.{part(it.claims)}"
@@ -186,7 +186,7 @@ def signature(make: Callable[[bytes], bytes]) -> Change:
 
 
 def signed_by(sign: Callable[[Good], Callable[[bytes], bytes]], **members: Any) -> Change:
-    """Sign by other means, with members of the header changed to suit."""
+    """Sign in another way, with the header changed to match."""
     return lambda it: it.token(header={**it.header, **members}, sign=sign(it))
 
 

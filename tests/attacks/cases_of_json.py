@@ -32,7 +32,7 @@ def _twice(name: str) -> Change:
 
 
 def _first_name(octets: bytes | str) -> Change:
-    """Write the given name in these octets, or this text, instead of the right JSON."""
+    """Write the given name in these bytes, or this text, instead of the correct JSON."""
     name = octets if isinstance(octets, bytes) else octets.encode()
     return payload_text(lambda text: text.encode().replace(b"Alice", name))
 

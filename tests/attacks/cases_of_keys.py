@@ -1,4 +1,4 @@
-"""Cases about signatures: the algorithm, the key, and what a header would like us to believe of either."""
+"""Cases about signatures: the algorithm, the key, and what a header claims about either."""
 
 import base64
 import hmac

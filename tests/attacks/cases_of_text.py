@@ -19,7 +19,7 @@ ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_
 
 
 def _unused_bits_set(piece: str) -> str:
-    """Return *piece* with another last letter, which lenient decoders read as the same octets."""
+    """Return *piece* with another last letter, which lenient decoders read as the same bytes."""
     assert len(piece) % 4 in (2, 3)
     return piece[:-1] + ALPHABET[ALPHABET.index(piece[-1]) + 1]
 

@@ -1,4 +1,4 @@
-"""An address of keys that accepts and never answers, and strangers whose tokens name keys that nobody knows."""
+"""A JWKS URL that accepts connections and never answers, and strangers whose tokens name unknown keys."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ PROVIDERS = 5
 
 @pytest.fixture
 def hanging() -> Iterator[str]:
-    """An address whose connections are taken by the system and answered by no program."""
+    """A URL whose connections the system accepts, but no program answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=200) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/keys"
 

@@ -1,4 +1,4 @@
-"""Chunked bodies that no parser can read: refused as the client's mistake at every address of ours, and not logged."""
+"""Chunked bodies that no parser can read: rejected as a client error at every URL of ours, and not logged."""
 
 import socket
 from pathlib import Path

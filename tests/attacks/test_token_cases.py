@@ -1,7 +1,7 @@
 """Every case of the tables in this folder, twice: against `verify` alone, and over HTTP against the gateway.
 
 Beside the code that is expected, each refusal must be an ordinary one: a 4xx with a reference, no session, no cookie,
-nothing spent, one line in the activity log without the token, and not one connection to anywhere.
+no token spent, one line in the activity log without the token, and no outgoing connection.
 """
 
 import json
@@ -43,7 +43,7 @@ REFUSED_TO_BROWSERS = [case for case in CASES if case.code != ACCEPTED and case.
 
 @dataclass(frozen=True)
 class Server:
-    """The gateway, and Mallory's address, which counts who comes."""
+    """The gateway, and Mallory's URL, which counts its requests."""
 
     app: Flask
     client: FlaskClient
@@ -96,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def no_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing that a token says may make us connect to anywhere, or ask for a name's address."""
+    """No content of a token may make us open a connection or resolve a host name."""
     attempts: list[object] = []
 
     def refuse(*args: object, **_: object) -> None:
@@ -163,7 +163,7 @@ def test_a_browser_is_told_on_the_error_page(case: Case, server: Server) -> None
 
 
 def assert_without_token(text: str, token: str) -> None:
-    """Fail if a piece of the token that could help anyone stands in *text*."""
+    """Fail if *text* contains a useful part of the token."""
     for piece in token.split("."):
         if 30 < len(piece) <= MAX_TOKEN_BYTES:
             assert piece[:30] not in text

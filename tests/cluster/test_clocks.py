@@ -1,4 +1,4 @@
-"""A clock that differs from ours is named by /readyz and at the start, and stops nobody."""
+"""A clock that differs from ours is reported by /readyz and at the start, and no sign-in fails because of it."""
 
 import secrets
 import time

@@ -67,7 +67,7 @@ def assert_refused_in_time(answers: list[Answer]) -> None:
 
 
 def wait_until_answered(ask: Callable[[], Answer], status: int) -> None:
-    """Ask until the program has recovered. From then on nothing is lost."""
+    """Ask until the program has recovered. From then on every request must succeed."""
     deadline = time.monotonic() + RECOVERY
     while ask().status != status:
         assert time.monotonic() < deadline
@@ -179,7 +179,7 @@ def test_an_sqlite_that_another_process_has_locked_refuses_who_writes_and_serves
 
 @contextmanager
 def silent_listener() -> Iterator[int]:
-    """A port where connections are accepted, by the kernel, and nothing is ever said."""
+    """A port where the kernel accepts connections, and no answer ever comes."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as listener:
         yield listener.getsockname()[1]
 

@@ -1,4 +1,4 @@
-"""A Redis that hangs stops what needs it, soon and with a code, and nothing else."""
+"""When Redis hangs, only requests that need it fail: soon, and with a code."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Identity providers that share a PostgreSQL database: one session everywhere, and races that nobody notices."""
+"""Identity providers that share a PostgreSQL database: one session on all nodes, and races without effect."""
 
 import re
 from collections.abc import Iterator

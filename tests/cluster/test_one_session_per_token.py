@@ -1,4 +1,4 @@
-"""Of many requests that race with one token exactly one opens a session, whatever happens to the processes."""
+"""Of many requests that race with one token, exactly one opens a session, even if processes are killed."""
 
 import os
 import signal

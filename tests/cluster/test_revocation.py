@@ -12,7 +12,7 @@ from lab.programs import flask_command
 from tests.support.cluster import Cluster, running_cluster
 
 CACHE = 2  # seconds
-ASKED = 60  # requests, each on a connection of its own: both workers answer some of them
+ASKED = 60  # requests, each on a new connection: both workers answer some of them
 
 RULES = [{"path": "/staff/", "allow": {"groups": ["staff"]}}]
 
@@ -43,9 +43,9 @@ def statuses(cluster: Cluster, cookie: str) -> set[int]:
 
 
 def is_known_on_both_workers(cluster: Cluster, cookie: str) -> bool:
-    """Use the session until both workers have looked it up and still believe it; tell whether they do."""
+    """Use the session until both workers have cached it; tell whether they have."""
     for _ in range(10):
-        time.sleep(CACHE)  # neither of them believes it any more
+        time.sleep(CACHE)  # now neither of them has it in its cache
         before, started = session_queries(cluster), time.monotonic()
         if statuses(cluster, cookie) != {200}:
             return False

@@ -1,4 +1,4 @@
-"""Keys change while people keep signing in, ten a second for each kind of key, and nobody is turned away.
+"""Keys change while people keep signing in, ten a second for each kind of key, and no sign-in is rejected.
 
 The HS key is entered at the gateway as a second one before it signs; RS and ES keys the gateway fetches by itself.
 """
@@ -91,7 +91,7 @@ def register(pair: Pair, folder: Path) -> str:
 
 
 def apply_providers(pair: Pair, folder: Path, secrets: list[str]) -> None:
-    """Give the gateway the *secrets*, newest first, and the address where the public keys are."""
+    """Give the gateway the *secrets*, newest first, and the URL of the public keys."""
     providers = "".join(
         table(
             f"providers.{name}",
@@ -123,7 +123,7 @@ def rotate_secret(pair: Pair, folder: Path, old_secret: str, sign_after: int) ->
 
 
 def rotate_key_pair(pair: Pair, name: str) -> str:
-    """Have a new key pair made, and do nothing else: the gateway fetches its public half."""
+    """Generate a new key pair at the identity provider, and do nothing else: the gateway fetches its public key."""
     pair.idp_command("keys", "rotate", name, "--sign-after", str(SIGN_AFTER))
     time.sleep(SIGN_AFTER)
     return ""
@@ -159,7 +159,7 @@ def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:
 
 
 def get(address: str, cookies: Cookies) -> tuple[str, Cookies]:
-    """Ask for *address*; return where the answer leads, and the cookies that it sets."""
+    """Request *address*; return the redirect target of the response, and the cookies that it sets."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=15)
     try:

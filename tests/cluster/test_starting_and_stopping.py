@@ -126,7 +126,7 @@ def started_at_once(script: str, folder: Path, env: dict[str, str]) -> Iterator[
 
 
 def assert_sound(folder: Path) -> None:
-    """Expect one database that SQLite finds nothing wrong with."""
+    """Expect one database in which SQLite finds no error."""
     (database,) = folder.glob("*.sqlite3")
     connection = sqlite3.connect(database)
     try:

@@ -1,4 +1,4 @@
-"""The site that `make docs` builds: every document is in it, and it loads nothing from another host.
+"""The site that `make docs` builds: every document is in it, and it loads no file from another host.
 
 Zensical is not among the requirements of the tests; `make docs` runs it in strict mode, which finds
 broken links.

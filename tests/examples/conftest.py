@@ -1,4 +1,4 @@
-"""One identity provider, and the four examples, each with a gateway of its own, started when a test first asks."""
+"""One identity provider, and the four examples, each with its own gateway, started when a test first needs it."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ class Example:
 
 @pytest.fixture(scope="package")
 def idp_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """An identity provider, with a gateway that nginx stands in front of."""
+    """An identity provider, and a gateway behind nginx."""
     public, idp = free_port(), free_port()
     with running_pair(
         tmp_path_factory.mktemp("examples"),

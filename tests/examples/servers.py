@@ -47,7 +47,7 @@ def gunicorn(module: str, port: int, folder: Path, env: Mapping[str, str]) -> It
 
 @contextmanager
 def application(port: int, folder: Path) -> Iterator[None]:
-    """Run the application that knows nothing of the gateway."""
+    """Run the application that does not know the gateway."""
     with running([sys.executable, str(EXAMPLES / "behind_a_proxy" / "app.py"), "--port", str(port)], port, folder, {}):
         yield
 
@@ -67,7 +67,7 @@ def nginx(binary: str, port: int, gateway: int, behind: int, folder: Path, *, ca
 
 @contextmanager
 def caddy(binary: str, port: int, gateway: int, behind: int, folder: Path) -> Iterator[None]:
-    """Run Caddy with the example, and without the port for its administration, of which a machine has one."""
+    """Run Caddy with the example, without its admin port, because several Caddys on one machine would share it."""
     file = folder / "Caddyfile"
     file.write_text("{\n\tadmin off\n}\n" + (EXAMPLES / "caddy" / "Caddyfile").read_text())
     env = {
@@ -82,7 +82,7 @@ def caddy(binary: str, port: int, gateway: int, behind: int, folder: Path) -> It
 
 
 def with_ports(text: str, port: int, gateway: int, behind: int) -> str:
-    """Return a configuration with free ports in place of its own."""
+    """Return a configuration whose ports are replaced by free ones."""
     for own, free in (("8080", port), ("5000", gateway), ("8000", behind)):
         assert f"127.0.0.1:{own};" in text
         text = text.replace(f"127.0.0.1:{own};", f"127.0.0.1:{free};")
@@ -96,7 +96,7 @@ def find(name: str) -> str | None:
 
 @contextmanager
 def running(command: Sequence[str], port: int, folder: Path, env: Mapping[str, str]) -> Iterator[None]:
-    """Run *command* until the end of the `with`; enter it when somebody listens on *port*."""
+    """Run *command* during the `with` block, which begins when *port* accepts connections."""
     folder.mkdir(parents=True, exist_ok=True)
     log_file = folder / "server.log"
     with log_file.open("ab") as log:

@@ -133,14 +133,14 @@ def go_in(page: Page, example: Example) -> None:
 def ask(
     example: Example, path: str, browser: BrowserContext | None = None, headers: dict[str, str] | None = None
 ) -> httpx.Response:
-    """Ask an example for *path*, with the cookies of *browser*, following nothing."""
+    """Ask an example for *path*, with the cookies of *browser*, without following redirects."""
     cookies = browser.cookies(example.url) if browser else []
     sent = {"Cookie": "; ".join(f"{cookie['name']}={cookie['value']}" for cookie in cookies)} if cookies else {}
     return httpx.get(example.url + path, headers=sent | (headers or {}), trust_env=False)
 
 
 def let_in(pair: Pair) -> float:
-    """Return how often the gateway has let somebody in whom nginx asked about."""
+    """Return how often the gateway has allowed a request that nginx asked about."""
     text = httpx.get(f"{pair.sp.own_url}/metrics", trust_env=False).text
     found = re.findall(r'^lychgate_decisions\S*\{skin="nginx",verdict="let in"\} (\S+)$', text, re.MULTILINE)
     assert len(found) == 1, text

@@ -45,7 +45,7 @@ EVERY_TOKEN = {"iat", "jti", "exp", "email", "given_name", "family_name"}
 
 @dataclass(frozen=True)
 class Minimal:
-    """A minimal identity provider, the gateway that believes it, and their key."""
+    """A minimal identity provider, the gateway that trusts it, and their key."""
 
     url: str
     gateway: str
@@ -113,7 +113,7 @@ def test_a_person_signs_in_reaches_the_deep_link_and_signs_out_on_both_sides(
 
 
 def ask_quietly(context: BrowserContext, minimal: Minimal) -> APIResponse:
-    """Ask the identity provider with the browser's cookies, following nothing."""
+    """Ask the identity provider with the browser's cookies, without following redirects."""
     return context.request.get(minimal.login, max_redirects=0)
 
 

@@ -1,4 +1,4 @@
-"""A full disk, or a limit on files, is seen by /readyz, while /healthz goes on; and it is well again afterwards."""
+"""/readyz reports a full disk or a file size limit, while /healthz still answers; later /readyz recovers."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from lab.programs import ROOT, RunningProgram, private_environment
 from shared.disk import BELIEVED
 
 PROGRAMS = {"sp": "SP", "idp": "IDP"}
-WAIT = 60  # seconds: the answer is believed for a while, and the machine may be busy
+WAIT = 60  # seconds: the result is cached for a while, and the machine may be busy
 
 # Asks a program in this process, then with a limit on the size of files that its log has reached, and then without.
 LIMITED = """

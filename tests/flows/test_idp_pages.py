@@ -133,7 +133,7 @@ def sign_out_token(pair: Pair, email: str) -> str:
 
 @contextmanager
 def service_that_leads_on() -> Iterator[tuple[str, str]]:
-    """Run a service that sends people on to a further site of its own; give the addresses of both."""
+    """Run a service that redirects people to another site of its owner; yield the URLs of both."""
     with (
         scripted_server(answer("<h1>Arrived</h1>", Content_Type="text/html")) as further,
         scripted_server(answer("", status=303, Location=further.url)) as service,

@@ -185,7 +185,7 @@ def test_attack_a_foreign_page_that_opens_the_sign_in_and_then_brings_its_own_to
 
 
 def asked_to_sign_in(client: httpx.Client, path: str, pair: Pair) -> bool:
-    """Ask for *path* and follow the gateway up to the door of the identity provider."""
+    """Ask for *path* and follow the gateway's redirects up to the identity provider."""
     answer = client.get(path)
     assert answer.status_code == 302
     return sent_to_the_identity_provider(client.get(answer.headers["location"]), pair)

@@ -1,4 +1,4 @@
-"""A stranger sends 32 KiB at most to an address of ours: more is refused by its announced length, before it is read."""
+"""A stranger can send 32 KiB at most to our URLs: more is rejected by its Content-Length, before it is read."""
 
 import socket
 from pathlib import Path
@@ -33,7 +33,7 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
 
 
 def addresses(app: Flask) -> list[str]:
-    """Return every address that takes a body, but for those of administrators, which read none of a stranger."""
+    """Return every URL that accepts a body, except those of administrators, which do not read a stranger's."""
     rules = [rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())]
     paths = [rule.rule.replace("<provider_name>", "corporate").replace("<public_id>", "x") for rule in rules]
     return [path for path in paths if "/settings/" not in path]

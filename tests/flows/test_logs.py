@@ -1,4 +1,4 @@
-"""What a run leaves behind in writing: enough to find a sign-in again, nothing by which to repeat it."""
+"""What a run leaves in logs and tables: enough to find a sign-in, but no secret with which to repeat it."""
 
 import shutil
 import sqlite3

@@ -1,6 +1,6 @@
-"""What holds for every page that a person can meet, whatever its size and whoever reads it.
+"""What holds for every page that a person can see, in any size and for any reader.
 
-The contexts are watched as in every browser test: nothing from another host, no complaint of a Content-Security-Policy.
+The browser is watched as in every browser test: no request to another host, no Content-Security-Policy violation.
 """
 
 import re
@@ -97,7 +97,7 @@ def test_every_page_forbids_to_keep_it_to_frame_it_and_to_tell_where_it_was(walk
 
 
 def test_no_answer_on_the_way_is_kept_and_none_tells_where_it_was(page: Page, pair: Pair) -> None:
-    """Tokens travel in the addresses of redirects."""
+    """Redirect URLs contain tokens."""
     answers = record_answers(page)
     sign_in(page, pair, ALICE, "/reports")
     on_the_way = [answer for answer in answers if answer.status in (302, 303) and "/sso/" in answer.url]

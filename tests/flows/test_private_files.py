@@ -1,4 +1,4 @@
-"""What the programs write is their owner's alone, from the first byte on, whatever the umask of the shell was."""
+"""Only their owner can read the files of the programs, from the first byte on, with any umask of the shell."""
 
 import os
 import stat

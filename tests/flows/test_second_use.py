@@ -129,7 +129,7 @@ def test_of_browsers_that_race_with_one_token_only_the_one_that_asked_for_it_get
     token_address = fresh_token_address(page, pair, stranger())
     thieves = [new_context() for _ in range(3)]
     for thief in thieves:
-        thief.request.get(f"{pair.sp.url}{PAGE}", headers=NAVIGATION)  # each has begun a sign-in of its own
+        thief.request.get(f"{pair.sp.url}{PAGE}", headers=NAVIGATION)  # each browser has begun its own sign-in
     cookies = [cookie_header(context, pair) for context in [*thieves, page.context]]
     with ThreadPoolExecutor(4) as at_once:
         opened = list(at_once.map(lambda cookie: opens_session(token_address, cookie), cookies))
@@ -137,7 +137,7 @@ def test_of_browsers_that_race_with_one_token_only_the_one_that_asked_for_it_get
 
 
 def sign_in_and_keep_token(page: Page, pair: Pair, person: Person) -> str:
-    """Sign *person* in and return the address that carried the token."""
+    """Sign *person* in and return the URL that contained the token."""
     seen: list[str] = []
     page.on("request", lambda request: seen.append(request.url))
     sign_in(page, pair, person, PAGE)
@@ -145,7 +145,7 @@ def sign_in_and_keep_token(page: Page, pair: Pair, person: Person) -> str:
 
 
 def fresh_token_address(page: Page, pair: Pair, person: Person) -> str:
-    """Begin a sign-in in the page's browser, and return the address with a token that answers it, not yet used."""
+    """Begin a sign-in in the page's browser, and return the URL with an unused token that answers it."""
     started = page.request.get(f"{pair.sp.url}/sso/start", params={"return_to": PAGE}, max_redirects=0)
     nonce = parse_qs(urlsplit(started.headers["location"]).query)["nonce"][0]
     claims = profile_claims(person, issuer=pair.idp.url, audience=pair.sp.url, nonce=nonce)

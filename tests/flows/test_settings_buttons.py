@@ -1,4 +1,4 @@
-"""What else stands on the settings pages: every button that the life of a provider did not need is pressed here."""
+"""The other buttons of the settings pages: every one that test_settings_flow.py does not press."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def she_is_disabled_and_enabled(page: Page, alices: Page, pair: Pair) -> None:
 
 
 def mistakes_are_told_beside_what_was_typed(page: Page) -> None:
-    """Save an existing provider with two mistakes: both are told, nothing typed is lost, nothing is saved."""
+    """Save an existing provider with two errors: both are shown, the input is kept, and no change is saved."""
     page.get_by_label("Display name").fill("Renamed")
     page.get_by_label("Identity provider URL").fill("javascript:alert(1)")
     page.get_by_label("Clock skew").fill("-5")

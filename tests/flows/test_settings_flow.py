@@ -205,7 +205,7 @@ def disable(page: Page, pair: Pair) -> None:
     expect(page.get_by_text("Learning portal is disabled.")).to_be_visible()
 
 
-# What goes on meanwhile
+# What happens meanwhile
 
 
 def serve(pair: Pair, folder: Path, keys: Sequence[str]) -> None:
@@ -252,7 +252,7 @@ class SignIns:
 
 @contextmanager
 def signing_in_all_the_time(context: BrowserContext, pair: Pair) -> Iterator[SignIns]:
-    """Sign Alice in again and again while the test goes on, with her session at the identity provider."""
+    """Sign Alice in again and again during the test, with her session at the identity provider."""
     cookies = {cookie["name"]: cookie["value"] for cookie in context.cookies(pair.idp.url) if "idp" in cookie["name"]}
     sign_ins = SignIns(cookies, pair)
     thread = Thread(target=sign_ins.run)

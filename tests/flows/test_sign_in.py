@@ -96,7 +96,7 @@ def test_a_sign_in_that_begins_at_the_identity_provider_ends_on_the_page(page: P
     page.get_by_role("link", name="The gate").click()
     type_password(page, ALICE)
     expect_in(page, pair, ALICE)
-    # Nobody here had asked for the first token: it opened nothing, and a second one was fetched for this browser.
+    # The first token was unsolicited: it opened no session, and a second one was fetched for this browser.
     assert asked.count("/sso/login/jwt") == 2
     assert asked.count("/sso/start/corporate") == 1
 

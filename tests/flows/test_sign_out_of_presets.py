@@ -1,7 +1,7 @@
 """Signing out, or being disabled, at the identity provider ends the gateway's session, for each pair of presets.
 
 What a sign-in token says of a person differs from preset to preset, and only what it said can name the person later.
-One pair of programs serves all of them: a provider and a service for each, with a key of its own.
+One pair of programs serves all of them: a provider and a service for each, with a separate key.
 """
 
 import re
@@ -92,7 +92,7 @@ def service_of(pair: Pair, name: str, presets: Presets, key: str) -> dict[str, o
 
 @pytest.fixture
 def person(presets_pair: Pair) -> Person:
-    """Somebody whom the identity provider knows, and the gateway does not."""
+    """A person whom the identity provider knows, but the gateway does not."""
     somebody = stranger()
     add_people(presets_pair, [somebody])
     return somebody

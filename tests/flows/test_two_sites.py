@@ -165,7 +165,7 @@ def test_every_cookie_of_both_sites_is_bound_to_its_own_host_and_to_https(page: 
         assert cookie["name"].startswith("__Host-")
         assert (cookie["secure"], cookie["httpOnly"], cookie["path"]) == (True, True, "/")
         assert cookie["domain"] in (IDP, SP)  # a leading dot would share it with the neighbours
-        # What a token is judged by travels with one that the other site posts; the session that it opens does not.
+        # The cookie that the token is checked against comes with a POST from another site; the session cookie does not.
         assert cookie["sameSite"] == ("None" if cookie["name"].startswith((PENDING, LANDED)) else "Lax")
 
 
@@ -198,7 +198,7 @@ def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(pa
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     expect(page.get_by_text("The gate: notified. It ended 1 session.")).to_be_visible()
-    assert SESSION in names(page)  # the browser still has the cookie; it opens nothing any more
+    assert SESSION in names(page)  # the browser still has the cookie, but it is no longer valid
     open_sign_in_form(page, sites, "/once-more")
 
 
@@ -265,7 +265,7 @@ def test_attack_a_foreign_site_signs_nobody_out_at_either(page: Page, posting_si
 
 
 def test_attack_a_foreign_site_can_frame_neither(far_browser: Browser, posting_sites: Pair) -> None:
-    with far_browser.new_context() as context:  # unwatched: the browser is meant to complain
+    with far_browser.new_context() as context:  # unwatched: the browser must report errors here
         page = context.new_page()
         for address in (f"{posting_sites.idp.url}/login-token/", f"{posting_sites.sp.url}/login?no_sso"):
             serve_foreign_page(page, f'<h1>Prize</h1><iframe src="{address}" title="prize"></iframe>')
@@ -277,14 +277,14 @@ def test_attack_a_foreign_site_can_frame_neither(far_browser: Browser, posting_s
 
 @contextmanager
 def running_sites(grounds: Grounds, delivery: str) -> Iterator[Pair]:
-    """Run a pair behind nginx, each program under a name of its own."""
+    """Run a pair behind nginx, each program under its own host name."""
     folder = grounds.folder / delivery
     folder.mkdir()
     sp_port, idp_port, sp_behind, idp_behind = (free_port() for _ in range(4))
     behind_nginx = {"TRUSTED_PROXIES": "127.0.0.1"}
     service = {
         "delivery": delivery,
-        # A program resolves no invented names: it goes to the same nginx by its address, over https all the same.
+        # Programs cannot resolve invented names: they connect to the same nginx by its IP, also over https.
         "backchannel_logout_url": f"https://127.0.0.1:{sp_port}/sso/logout/backchannel",
     }
     with (
@@ -307,7 +307,7 @@ def running_sites(grounds: Grounds, delivery: str) -> Iterator[Pair]:
 
 
 def prize(page: Page, address: str, **fields: str) -> None:
-    """Let Mallory's site send a form of hers to *address*, as soon as somebody opens it."""
+    """Let Mallory's site submit a form to *address*, as soon as a person opens it."""
     inputs = "".join(f'<input type="hidden" name="{name}" value="{value}">' for name, value in fields.items())
     serve_foreign_page(page, f'<form method="post" action="{address}">{inputs}<button>Win a prize</button></form>')
     page.goto(f"{EVIL}/")
@@ -315,7 +315,7 @@ def prize(page: Page, address: str, **fields: str) -> None:
 
 
 def mallorys_token(pair: Pair) -> str:
-    """Return a token that is good in itself, of a person whom nobody has heard of before."""
+    """Return a valid token of a person without an account."""
     claims = profile_claims(MALLORY, issuer=pair.idp.url, audience=pair.sp.url, sub=secrets.token_hex(8))
     return mint(claims, pair.key)
 

@@ -1,4 +1,4 @@
-"""`lab attack` finds the planted holes of other people's service providers, and nothing else."""
+"""`lab attack` finds the planted holes of other people's service providers, and reports no others."""
 
 import json
 from collections.abc import Callable, Iterator

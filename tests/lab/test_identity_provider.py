@@ -38,7 +38,7 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 
 class Browser:
-    """Keeps cookies; an answer is status, Location and text, whatever the status."""
+    """Keeps cookies; returns status, Location and text, for every status."""
 
     def __init__(self) -> None:
         self._opener = urllib.request.build_opener(Stay, urllib.request.HTTPCookieProcessor(CookieJar()))

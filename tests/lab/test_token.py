@@ -1,4 +1,4 @@
-"""`lab token`: what it prints, and what it says about mistakes."""
+"""`lab token`: what it prints, and what it says about errors."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A store that answers nothing is left alone; one that answers, however slowly, is not."""
+"""A store that does not answer is not asked again for a while; one that answers, however slowly, is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a store's clock is from ours, whatever the question takes."""
+"""How far a store's clock is from ours, however long the query takes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A key is judged when it is configured: what passes here can be trusted with every token."""
+"""A key is validated when it is configured: a key that passes can be trusted with every token."""
 
 import datetime
 import json

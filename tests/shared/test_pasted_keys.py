@@ -1,4 +1,4 @@
-"""A key of a key pair, in whatever form it comes, is never taken for a shared secret: everybody could sign with it."""
+"""A key of a key pair is never accepted as a shared secret, in any encoding: anyone could sign with it."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Text of strangers on a terminal: nothing that commands it, and no line or column that is not one."""
+"""Text of strangers on a terminal: no control sequences, and no forged lines or columns."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""Whose word on the client's IP is believed: the same for both programs, and in their settings."""
+"""Which proxies are trusted to name the client's IP: the same in both programs, and in their settings."""
 
 from __future__ import annotations
 

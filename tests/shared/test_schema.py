@@ -1,4 +1,4 @@
-"""Writers of one process queue up at a door of their own; whatever becomes of one, the next one gets through."""
+"""The writers of a process wait for one lock; however one of them ends, the next one gets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets come from files as well, and a name that is mistyped is a mistake: nothing starts as something else."""
+"""Secrets can come from files, and a mistyped setting name is an error: the program does not start."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Clean-up in small steps: smaller where they take long, in turns, and until nothing is left."""
+"""Clean-up in small steps: smaller when they take long, in turns, and until no expired row is left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -72,7 +72,7 @@ RFC_7515_EC_521 = {
 
 
 def test_the_hmac_example_of_rfc_7515_is_opened() -> None:
-    octets = base64.urlsafe_b64decode(RFC_7515_SECRET + "==")  # which are no text, so they are no setting of ours
+    octets = base64.urlsafe_b64decode(RFC_7515_SECRET + "==")  # these bytes are not text, so they cannot be a setting
     keys = KeySet((TokenKey("HS256", None, "example", True, OctKey.import_key(octets)),))
     example = f"eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.{RFC_7515_PAYLOAD}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
     assert open_signed(example, keys, "HS256").payload == RFC_7515_CLAIMS
@@ -270,7 +270,7 @@ def test_a_signed_token_is_as_short_as_it_can_be() -> None:
 
 
 def test_no_letter_at_the_end_of_a_signature_is_lost() -> None:
-    """Only padding is taken away: a signature of 48 octets has none, and ends in any letter."""
+    """Only padding is removed: a signature of 48 bytes has none, and may end in any letter."""
     keys = load_key_set([key_for("HS384").secret], "HS384")
     signed = [sign({"n": number}, keys.keys[0]) for number in range(600)]
     assert all(open_signed(text, keys, "HS384") for text in signed)

@@ -64,7 +64,7 @@ def protected() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[int]:
-    """A server of addresses of our own, with one thread."""
+    """A server for our own URLs, with one thread."""
     with server("own", 1, *LIMITS) as port:
         yield port
 
@@ -141,7 +141,7 @@ def test_a_client_that_does_not_read_is_given_up(protected: int, path: str) -> N
 
 
 def test_with_more_slow_clients_than_spare_threads_the_longest_is_given_up(protected: int) -> None:
-    """One thread and three spare ones: seven uploads that stand still leave one for a request that does not."""
+    """One thread and three spare ones: seven stalled uploads leave one for another request."""
     callers = [upload(protected) for _number in range(7)]
     began = time.monotonic()
     assert httpx.get(f"http://127.0.0.1:{protected}/", trust_env=False, timeout=SECONDS).text == "0"
@@ -258,7 +258,7 @@ DRIPPERS, PIECES = 66, 6  # more than may keep a thread waiting
 def test_attack_drippers_do_not_cut_off_an_upload_that_pauses(at_once: int) -> None:
     """Each byte of theirs begins a new wait, and they come again; what counts is how slow they have been in all.
 
-    Nor does it help them to send some kilobytes first, and then to stand still.
+    Nor does it help them to send some kilobytes first, and then to pause.
     """
     length = UPLOAD + at_once
     begin = f"POST /upload HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode() + bytes(at_once)

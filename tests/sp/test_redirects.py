@@ -1,4 +1,4 @@
-"""No return address leads a browser away, whatever it is made of; and ordinary ones lead where they say."""
+"""No return URL leads a browser to another site, and ordinary ones lead where they say."""
 
 import os
 import random
@@ -16,13 +16,13 @@ from sp.redirects import MAX_LENGTH, add_query, is_own_path, is_plain_path, own_
 from tests.support.whatwg import UrlParser, url_parser
 
 OURS = "https://sp.example.com"
-ADDRESSES = int(os.environ.get("FUZZ_ADDRESSES", "100000"))  # how many return addresses the long test tries
+ADDRESSES = int(os.environ.get("FUZZ_ADDRESSES", "100000"))  # how many return URLs the long test tries
 BATCH = 2_000
 
 
 @pytest.fixture(scope="module")
 def browser_view() -> Iterator[UrlParser]:
-    """Read addresses as a page of ours, deep in its folders, would follow them."""
+    """Read URLs as a page of ours, deep in its folders, would follow them."""
     with url_parser(f"{OURS}/sso/login/jwt?jwt=x") as parser:
         yield parser
 
@@ -230,8 +230,8 @@ WORDS = ("a", "courses", "login", "user@host", "x.y", "100%25", "caf%C3%A9", "~"
 
 
 def addresses(seed: int, count: int) -> list[str]:
-    """Return *count* return addresses of an attacker, and some of honest people among them."""
-    chance = random.Random(seed)  # noqa: S311  # the same addresses in each run
+    """Return *count* return URLs: most from an attacker, some from honest people."""
+    chance = random.Random(seed)  # noqa: S311  # the same URLs in each run
     return [_one(chance) for _ in range(count)]
 
 
@@ -242,7 +242,7 @@ def _one(chance: random.Random) -> str:
         if chance.random() < 0.6:
             parts.insert(chance.randint(0, len(parts)), chance.choice((*SLASHES, *DOTS, *NOISE)))
         text = "".join(parts)
-    elif kind < 0.5:  # an absolute address, ours or not
+    elif kind < 0.5:  # an absolute URL, ours or not
         foreign = chance.choice(SCHEMES) + chance.choice(SLASHES) + chance.choice(HOSTS)
         start = chance.choice((OURS, OURS, OURS.upper(), foreign))
         text = start + chance.choice(("", "/", "?", "#", *NOISE)) + chance.choice(("", *WORDS, *DOTS, *HOSTS))
@@ -256,7 +256,7 @@ def _one(chance: random.Random) -> str:
 
 
 def _again(chance: random.Random, text: str) -> str:
-    """Change one character, or encode a piece once more."""
+    """Change one character, or encode a piece again."""
     at = chance.randint(0, len(text))
     if chance.random() < 0.5:
         strange = chr(chance.randint(0, 0x2FFF))
@@ -303,7 +303,7 @@ def test_no_address_that_can_be_thought_of_leaves_our_origin(browser_view: UrlPa
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(st.text(st.sampled_from("/\\.%25efa;?#@:"), max_size=30))
 def test_a_path_that_is_plain_stays_plain_when_it_is_decoded(path: str) -> None:
-    """So that what stands behind us may decode it as often as it likes."""
+    """So the application behind the gateway may decode it as often as it likes."""
     if is_plain_path(path):
         assert is_plain_path(unquote(path, errors="replace"))
         assert "//" not in path

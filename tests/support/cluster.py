@@ -1,6 +1,6 @@
 """Gateways without an identity provider, as many nodes and workers as a test wants, on stores that they share.
 
-Tokens come from the test itself, which holds the provider's key; the provider accepts tokens that nobody asked for,
+Tokens come from the test itself, which has the provider's key; the provider accepts unsolicited tokens,
 so that one request is one sign-in.
 """
 

@@ -67,7 +67,7 @@ class Demo:
 
 
 def sign_in(page: Page, demo: Demo) -> None:
-    """Go from the printed address through the form to the protected page, as Alice."""
+    """Go from the printed URL through the form to the protected page, as Alice."""
     from playwright.sync_api import expect
 
     password = passwords_in(demo.wait_until_ready())["alice@example.com"]

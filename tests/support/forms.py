@@ -23,7 +23,7 @@ class Form:
     choices: dict[str, list[str]] = field(default_factory=dict)
 
     def fill(self, **values: str | list[str] | None) -> Form:
-        """Type values; a list for several boxes, None to leave a box empty. Unknown names are a mistake of the test."""
+        """Type values; a list for several boxes, None to leave a box empty. Unknown names are an error of the test."""
         for name, value in values.items():
             name = name.replace("__", "-")
             assert name in self.fields or name in self.choices, f"the form has no field {name}"
@@ -99,7 +99,7 @@ def text_of(response: TestResponse) -> str:
 
 
 class Visitor:
-    """Somebody at a browser."""
+    """A person at a browser."""
 
     def __init__(self, client: FlaskClient) -> None:
         self.client = client

@@ -33,5 +33,5 @@ class Installed:
 
 
 def without_the_checkout(settings: dict[str, str] | None = None) -> dict[str, str]:
-    """Return an environment in which nothing leads to the folder of the repository."""
+    """Return an environment without any path to the folder of the repository."""
     return private_environment({"PYTHONPATH": "", **(settings or {})})

@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(str(count))
 
     def log_message(self, *_args: object) -> None:
-        """Say nothing."""
+        """Log no request."""
 
     def _answer(self, text: str) -> None:
         self.send_response(200)

@@ -1,4 +1,4 @@
-"""Every address of a program, with odd values in each part of its path and each of its parameters, one at a time."""
+"""Every URL of a program, with odd values in each part of its path and each of its parameters, one at a time."""
 
 import inspect
 import re
@@ -35,7 +35,7 @@ class Sent:
 
 
 def sweep(app: Flask, client: FlaskClient, parts: Mapping[str, str], enter: Callable[[], str]) -> Iterator[Sent]:
-    """Send odd values to every address of *app*.
+    """Send odd values to every URL of *app*.
 
     *parts* are good values for the parts of paths. *enter* signs the person at *client* in, where that is needed again,
     and returns the hidden field of the forms.
@@ -61,7 +61,7 @@ def _in_parameters(
             if method == "GET":
                 answer = client.get(path, query_string={name: value})
             else:
-                sent = _fields(client, path)  # once more: a change that was taken makes the form before it too old
+                sent = _fields(client, path)  # again: after a change, the earlier form is too old
                 sent.setlist("csrf_token", [csrf_token])
                 sent.setlist(name, [value])
                 answer = client.post(path, data=sent)
@@ -75,7 +75,7 @@ def _fields(client: FlaskClient, path: str) -> MultiDict[str, str]:
 
 
 def _names_read(app: Flask, rule: Rule) -> set[str]:
-    """Return the parameters that the module of an address reads."""
+    """Return the parameters that the module of a URL reads."""
     view = inspect.unwrap(app.view_functions[rule.endpoint])
     module = inspect.getmodule(view)
     assert module is not None

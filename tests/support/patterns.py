@@ -15,7 +15,7 @@ PARTS = ("shared", "sp", "idp")
 METHODS = ("match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
 FILLING = "jwt"  # what a placeholder of a pattern that is put together at run time is filled with
 CLASS_MEMBERS = "a0A.-_/ \n=%@"  # one of each class that patterns commonly name
-END = "\x00"  # fits nothing, so that a pattern that wants more has to go back
+END = "\x00"  # matches no pattern, so a pattern that needs more text has to backtrack
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ def patterns(root: Path = ROOT) -> list[Used]:
 
 
 def nasty_texts(pattern: re.Pattern[Any], size: int) -> Iterator[Any]:
-    """Yield texts of *size*, made of what the pattern itself is made of, with an end that fits nothing.
+    """Yield texts of *size*, made of the parts of the pattern itself, with an end that does not match.
 
-    One word over and over, two words in turn, and one word before another that goes on and on.
+    One word repeated, two words in turn, and one word before another that is repeated.
     """
     words = _words(pattern)
     pairs = [pair for pair in product(words, repeat=2) if pair[0] != pair[1]]

@@ -25,5 +25,5 @@ class Forms(HTMLParser):
 
 
 def answer_of(page: str, answer: str = CONTINUE) -> tuple[str, dict[str, str]]:
-    """Return the address and the fields that the button for *answer* sends."""
+    """Return the URL and the fields that the button for *answer* sends."""
     return next((action, fields) for action, fields in Forms(page).found if fields.get("answer") == answer)

@@ -1,4 +1,4 @@
-"""A WSGI application that takes its time: each request is answered after SECONDS, with the person's address."""
+"""A slow WSGI application: it answers each request after SECONDS, with the person's e-mail."""
 
 import time
 from collections.abc import Iterable

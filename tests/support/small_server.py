@@ -1,4 +1,4 @@
-"""Our server with one of the applications below and with limits of its own: PORT APPLICATION THREADS NAME=SECONDS…"""
+"""Our server with one of the applications below and its own limits: PORT APPLICATION THREADS NAME=SECONDS…"""
 
 import logging.config
 import sys

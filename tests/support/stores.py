@@ -25,7 +25,7 @@ UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
 class Server:
-    """A program that listens, on a folder of its own."""
+    """A program that listens, with its own folder."""
 
     stop_signal = signal.SIGTERM
 
@@ -59,7 +59,7 @@ class Server:
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
-        """Let it accept connections and answer nothing, as when its disk or its machine hangs."""
+        """Let it accept connections without answering, as when its disk or its machine hangs."""
         self.freeze()
         try:
             yield
@@ -67,7 +67,7 @@ class Server:
             self.thaw()
 
     def freeze(self) -> None:
-        """Stop it and its processes without ending anything: its connections stay open, and nothing is answered."""
+        """Stop it and its processes without ending them: its connections stay open, but get no answer."""
         if self.process is not None:
             self.process.send_signal(signal.SIGSTOP)  # first, so that no further ones are made
             for pid in self._children():

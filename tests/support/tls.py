@@ -1,7 +1,7 @@
-"""Sites with names of their own over https, on one machine: a certificate made for the run, and nginx in front.
+"""Sites with different host names over https, on one machine: a certificate made for the run, and nginx in front.
 
-Browsers find the names by a rule of their own, and trust the certificate by the fingerprint of its key; programs trust
-it by SSL_CERT_FILE. Nothing of the machine is changed.
+A browser option resolves the names and trusts the certificate by the fingerprint of its key; programs trust it through
+SSL_CERT_FILE. The machine's configuration is not changed.
 """
 
 import base64
@@ -76,7 +76,7 @@ def find_nginx() -> str | None:
 
 
 def make_certificate(folder: Path, names: Sequence[str]) -> Certificate:
-    """Make an authority, and a certificate of it for *names*, which may be addresses too."""
+    """Create a certificate authority, and a certificate for *names*, which may also be IPs."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The authority of this test")])
     authority_id = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())

@@ -1,4 +1,4 @@
-"""A walk past every page that a person can meet, for tests of all pages and for looking at them."""
+"""Visit every page that a person can see, for tests of all pages and for pictures of them."""
 
 from collections.abc import Iterator
 
@@ -67,7 +67,7 @@ def strangers_pages(page: Page, pair: Pair) -> Iterator[str]:
 
 
 def persons_pages(page: Page, pair: Pair) -> Iterator[str]:
-    """The pages of somebody who is signed in, and the way out."""
+    """The pages of a person who is signed in, and the sign-out."""
     sign_in(page, pair, ALICE, LONG_PATH)
     yield "sp-welcome"
     page.goto(f"{pair.sp.url}/account")

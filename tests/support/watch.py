@@ -1,7 +1,7 @@
 """What a browser did, beside what it shows: where it went, what it loaded, what it complained about.
 
 Every browser of the suite is watched, so the rules that hold for all pages are asserted on every page that any test
-happens to visit: nothing is loaded from elsewhere, and the Content-Security-Policy is never in the way.
+happens to visit: no file is loaded from another host, and the Content-Security-Policy is never violated.
 """
 
 from urllib.parse import urlsplit
@@ -21,7 +21,7 @@ class Watch:
         context.on("weberror", lambda error: self.complaints.append(str(error.error)))
 
     def addresses(self, path: str) -> list[str]:
-        """Return every address with this *path* that a page was asked from, redirects included, oldest first."""
+        """Return every URL with this *path* that a page requested, redirects included, oldest first."""
         return [address for address in self.visited if urlsplit(address).path == path]
 
     def assert_calm(self) -> None:

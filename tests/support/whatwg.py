@@ -1,4 +1,4 @@
-"""How browsers read an address: the URL parser of the WHATWG, in the Node.js that Playwright brings along."""
+"""How browsers read a URL: the URL parser of the WHATWG, in the Node.js that comes with Playwright."""
 
 import json
 import subprocess
@@ -20,20 +20,20 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
 
 
 class Read(NamedTuple):
-    """Where a browser would go: origin (empty for an address that is none) and path."""
+    """Where a browser would go: origin (empty for an invalid URL) and path."""
 
     origin: str
     path: str
 
 
 class UrlParser:
-    """One Node.js process that reads addresses by the thousand, as a page at `base` would follow them."""
+    """One Node.js process that parses thousands of URLs, as a page at `base` would follow them."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
 
     def read(self, addresses: Sequence[str]) -> list[Read]:
-        """Return how a browser reads each of *addresses*."""
+        """Return how a browser reads each of *addresses*, which are URLs."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(addresses) + "\n")

@@ -44,7 +44,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @pytest.fixture(scope="session")
 def installed(built: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Install the wheel into a new environment. What it needs comes from the project's own, as nothing else differs."""
+    """Install the wheel into a new environment, which takes the dependencies from the project's environment."""
     folder = tmp_path_factory.mktemp("elsewhere")
     venv.create(folder / "env", symlinks=True)
     python = folder / "env" / "bin" / "python"

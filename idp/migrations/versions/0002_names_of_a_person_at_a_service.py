@@ -1,7 +1,7 @@
-"""Remember by which claims each service knows a person, so that a sign-out can name them by the same.
+"""Store by which claims each service knows a person, so that a sign-out can use the same claims.
 
-Sessions that are open during the upgrade get the e-mail address, which every preset sends. Nodes of the version before
-go on until they are restarted: what they write has no claims, and their sign-outs name sub and sid alone, as before.
+Sessions that are open during the upgrade get the e-mail address, which every preset sends. Nodes of the old version
+keep working until their restart: they store no claims, and their sign-outs contain only sub and sid, as before.
 """
 
 import sqlalchemy as sa

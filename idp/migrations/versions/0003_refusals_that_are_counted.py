@@ -1,6 +1,6 @@
-"""Refusals that are counted in one row, and an index of refusals, so that the oldest can be deleted.
+"""Count several rejections in one row, and index rejections, so that the oldest can be deleted.
 
-Nothing is dropped and nothing new is required, so that workers of the version before go on until they are restarted.
+No column is dropped and no new one is required, so workers of the previous version keep working until their restart.
 """
 
 import sqlalchemy as sa

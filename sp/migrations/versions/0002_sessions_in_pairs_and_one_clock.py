@@ -1,6 +1,6 @@
 """sessions that end together, and one clock for each account
 
-Nothing is dropped and nothing new is required, so that nodes of the version before go on until they are restarted.
+No column is dropped and no new one is required, so nodes of the previous version keep working until they are restarted.
 """
 
 import sqlalchemy as sa
@@ -30,7 +30,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Not in batches: on SQLite they make the table anew, and dropping the old one ends every session of an account.
+    # Not in batches: on SQLite they create a new table, and dropping the old one ends every session of an account.
     op.execute(BACK)
     op.drop_column("account", "synchronised_at")
     op.drop_index("session_opened_with", "session")

@@ -1,6 +1,6 @@
 """refusals that are counted in one line, and a code for wrong passwords
 
-Nothing is dropped and nothing new is required, so that nodes of the version before go on until they are restarted.
+No column is dropped and no new one is required, so nodes of the previous version keep working until they are restarted.
 Columns with a constant default are added at once, however large the table is; the update reads the table once.
 """
 

@@ -1,8 +1,8 @@
 """the claim that each id came from
 
-Ids of different claims are different ids, so the claim becomes part of the key. An id that is there already gets the
-claim that its provider's field matching names. Where several come into question it stays empty, and the next sign-in
-of its person decides. Nodes of the version before leave it empty, too, until they are restarted.
+Ids of different claims are different ids, so the claim becomes part of the key. An existing id gets the claim that its
+provider's field matching names. If several claims are possible, it stays empty until the person's next sign-in. Nodes
+of the previous version also leave it empty, until they are restarted.
 """
 
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ revision = "0004"
 down_revision = "0003"
 
 COLUMNS = "provider, subject, account_id, issued_at, created_at"
-# The version before cannot tell them apart, and would take one person for the other. Who loses an id here finds the
-# account again by the address, where the provider's settings allow that.
+# The previous version cannot distinguish them, and would confuse two people. A person who loses an id here finds the
+# account again by the e-mail, if the provider's settings allow that.
 FORGET_LIKE_IDS = sa.text(
     "DELETE FROM identity WHERE EXISTS (SELECT 1 FROM identity AS other WHERE other.provider = identity.provider"
     " AND other.subject = identity.subject AND other.claim <> identity.claim)"
@@ -42,14 +42,14 @@ def downgrade() -> None:
 
 
 def _known(mapping: dict[str, Any]) -> Iterator[tuple[str, tuple[sa.ColumnElement[bool], ...]]]:
-    """Yield what the field matching lets one know: a claim, and the condition for the ids that came from it."""
+    """Yield what the field matching shows: a claim, and the condition for the ids that came from it."""
     ids, addresses = _names(mapping.get("id")), _names(mapping.get("email"))
     others = [name for name in ids if name not in addresses]
     if ids and not others:
         yield "email", ()
     elif len(ids) == 1:
         yield ids[0], ()
-    elif len(others) == 1:  # every address has an @; an id with one may be either
+    elif len(others) == 1:  # every e-mail has an @; an id with one may be either
         yield others[0], (_identity.c.subject.not_like("%@%"),)
 
 
@@ -58,7 +58,7 @@ def _names(claims: Any) -> list[str]:
 
 
 def _rebuild(*more: sa.Column[str]) -> None:
-    """Make the table again with another key: SQLite cannot change one. No other table refers to it."""
+    """Create the table again with another key, because SQLite cannot change one. No other table refers to it."""
     op.execute(f"CREATE TABLE identity_before AS SELECT {COLUMNS} FROM identity")  # noqa: S608  names only
     op.drop_table("identity")
     op.create_table(

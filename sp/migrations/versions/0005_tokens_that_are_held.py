@@ -1,7 +1,7 @@
 """tokens that are held
 
-A token whose person is asked first waits here for the answer, so that a sign-out that comes in between finds it. Nodes
-of the version before hold tokens without a row: the answer to their questions, on a newer node, opens nothing.
+While a person is asked "Continue as X?", the token waits in this table, so that a sign-out in the meantime finds it.
+Nodes of the previous version hold tokens without a row: if a newer node gets the answer, no session is opened.
 """
 
 import sqlalchemy as sa

@@ -36,7 +36,7 @@ def send(
 
 
 def exchange(port: int, octets: bytes) -> Reply:
-    """Send *octets* and read one answer: as much as it says it has, or until the connection ends."""
+    """Send *octets* and read one response: up to its Content-Length, or until the connection ends."""
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
         try:

@@ -1,4 +1,4 @@
-"""The attack table: what is sent, and the one thing that must hold whatever comes back.
+"""The attack table: what is sent, and the one thing that must hold for every response.
 
 The application sees the true identity or none, and it is reached only where the rules let that identity in, by its own
 reading of the path. A server that refuses an attack by itself is as good as the gateway.
@@ -25,8 +25,8 @@ X-Remote-User X-Forwarded-User X_Forwarded_User X-Forwarded_User x.forwarded.use
 X-Forwarded-Preferred-Username X-Forwarded-Groups X-Auth-Request-User X_Auth_Request_User X-Auth-Request-Email
 X-Auth-Request-Groups X-Authenticated-User X-Authentik-Username X-Webauth-User X-User X-User-Email X-Groups
 X-Lychgate-Assertion X_Lychgate_Assertion SSO-User sso.user Auth-Type X-Ssl-Client-S-Dn HTTP_REMOTE_USER
-""".split()  # noqa: SIM905  # one name to a line would be a page of its own
-NOBODY = b"carol@example.com"  # whom the attacker wants to be; never signed in here
+""".split()  # noqa: SIM905  # with one name per line, it would fill a page
+NOBODY = b"carol@example.com"  # the account that the attacker wants; never signed in here
 
 
 def header_lines() -> Iterator[tuple[str, list[bytes]]]:
@@ -172,7 +172,7 @@ class Outcome:
 
 
 def check(reply: Reply, who: str | None, spoken: str = "") -> None:
-    """Assert that the application, if it was reached, saw *who* or nobody, where the rules let him in."""
+    """Assert that the application, if it was reached, saw *who* or no identity, and that the rules allowed it."""
     by_the_server = reply.head.startswith(b"HTTP/1.1 500 Bad Request")  # gunicorn, of a SCRIPT_NAME that it refuses
     assert reply.status != 500 or by_the_server, (spoken, reply)
     told = reply.told
@@ -208,7 +208,7 @@ def as_raw_routers_read(target: str | None) -> set[str]:
 
 
 def may_see(path: str, who: str | None) -> bool:
-    """Tell whether the rules let *who* see *path*; written without the gateway's own words."""
+    """Tell whether the rules allow *who* to see *path*, without using the gateway's own code."""
     path = "/" + path.lstrip("/")
     if path.startswith("/public/"):
         return True

@@ -1,6 +1,6 @@
 """The attack table from outside, through real nginx and real Caddy with the example files.
 
-Behind them stands an application that believes Remote-User, on a server that takes Remote_User for the same.
+Behind them is an application that trusts Remote-User, on a server that reads Remote_User as the same header.
 """
 
 import re
@@ -20,7 +20,7 @@ from tests.examples import servers as fronts
 from tests.sp.gateway.gate import make_gate
 
 PAGE = b"Accept: text/html"
-UNNAMED = {"HTTP_REMOTE__USER"}  # nginx takes out what is named, and nobody takes two dashes for one
+UNNAMED = {"HTTP_REMOTE__USER"}  # nginx removes listed names only, and no server reads two dashes as one
 BELIEVED = {name.upper().replace("-", "_") for names in HEADER_SETS.values() for name in names}
 
 
@@ -79,7 +79,7 @@ def believed(reply: Reply) -> set[str]:
 
 
 def check(reply: Reply, who: str | None, spoken: str) -> None:
-    """Assert that an application, if it was reached, was told the truth or nothing, where the rules let *who* in."""
+    """Assert that the application, if it was reached, saw *who* or no identity, and that the rules allowed it."""
     assert reply.status != 500, (spoken, reply)
     if reply.told is None:
         return
@@ -92,7 +92,7 @@ def check(reply: Reply, who: str | None, spoken: str) -> None:
 
 
 def test_the_gate_stands_and_opens(front: Front) -> None:
-    """The negative controls, and the positive one: without them nothing below means anything."""
+    """The negative and positive controls: without them, the tests below prove nothing."""
     assert front.send(b"/page").status == 302
     assert front.send(b"/page", b"Cookie: sp_session=" + b"A" * 43).status == 302
     assert believed(front.send(b"/page", alice=True)) == {ALICE.email, ALICE.name, "staff"}

@@ -48,7 +48,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def test_the_gate_stands_and_opens(target: Target) -> None:
-    """The negative controls, and the positive one: without them nothing below means anything."""
+    """The negative and positive controls: without them, the tests below prove nothing."""
     assert target.send(b"/page").status == 302
     assert target.send(b"/page", b"Cookie: sp_session=" + b"A" * 43).status == 302
     told = target.send(b"/page", alice=True).told

@@ -9,7 +9,7 @@ SET = "set-cookie="
 
 
 def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer with everything in the request that an application might believe."""
+    """Answer with everything in the request that an application might trust."""
     user = environ.get("sso.user")
     told = {
         "reached": True,

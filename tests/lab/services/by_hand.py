@@ -1,4 +1,4 @@
-"""A service provider without a library, with planted holes, and with several manners of answering."""
+"""A service provider without a library, with planted holes, which can answer in several ways."""
 
 import hmac
 import json

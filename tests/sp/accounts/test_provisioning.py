@@ -135,7 +135,7 @@ def test_an_id_that_is_the_address_is_compared_without_case_and_any_other_exactl
     "look_alike", ["alice@e\u212aample.com", "ａlice@example.com", "alıce@example.com", "ﬃ@example.com", "\u017f@x.y"]
 )
 def test_an_address_that_only_looks_like_another_is_another_person(look_alike: str) -> None:
-    """With the address for an id, the Kelvin sign must not become a k, nor a long s an s."""
+    """If the e-mail is the id, the Kelvin sign must not become a k, nor a long s an s."""
     by_email = provider(mapping={"id": "email"})
     assert profile(by_email, email=look_alike).subject == look_alike
 
@@ -271,7 +271,7 @@ def test_without_a_list_every_domain_is_admitted() -> None:
     assert profile(email="alice@anywhere.example").email == "alice@anywhere.example"
 
 
-# --- Comparing addresses ---
+# --- Comparing e-mails ---
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_a_new_address_that_is_another_accounts_is_a_conflict_and_ones_own_is_no
 
 
 def test_mallory_does_not_become_alice_by_naming_her_address() -> None:
-    """Mallory's token is good, her id is her own, and the address in it is Alice's."""
+    """Mallory's token is valid, with her own id, but with Alice's e-mail."""
     said = profile(sub=f"id-of-{MALLORY.email}", email=ALICE.email)
     assert outcome(provider(), said, same_email=account(has_identity_here=True)) is EmailConflict
     assert (

@@ -73,7 +73,7 @@ def quiet() -> Iterator[None]:
 
 
 def refuse(core: Components, number: int, rejection: Rejection | None = None) -> str:
-    """Refuse a stranger who varies whatever can be varied."""
+    """Reject a stranger who varies everything that can be varied."""
     visitor = Visitor(f"2001:db8:{number % 65536:x}::{number:x}", f"{number} " + "x" * 198)
     why = rejection or (SignatureInvalid, TokenMalformed, TokenMissing)[number % 3](f"{number} {LONG}")
     return core.logbook.note_refusal(why, visitor, reference=f"R{number}")
@@ -251,7 +251,7 @@ def test_attack_refusals_beyond_a_number_go_the_oldest_first_and_never_a_good_si
 
 
 def test_clean_up_keeps_up_with_whatever_has_run_out(core: Components) -> None:
-    """Of thousands nothing is left over, and no step has deleted more than a hundred."""
+    """Thousands of rows are all deleted, and no step has deleted more than a hundred."""
     now, many = int(time.time()), 2_500
     core.people.create_administrator(ALICE.email, ALICE.password)
     account = one(core.database.engine, "SELECT id FROM account")
@@ -296,7 +296,7 @@ def test_a_run_ends_after_its_time_and_says_that_something_is_left(core: Compone
 
 
 def test_refusals_alone_bring_a_clean_up_about(core: Components, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A gateway under attack, at which nobody signs in, cleans up as well."""
+    """A gateway under attack, without any successful sign-in, cleans up as well."""
     monkeypatch.setattr(housekeeping, "SOON", 0.0)
     put(core.database.engine, SpentToken, [{"key": b"k" * 16, "expires_at": 1}])
     for number in range(housekeeping.MUCH):

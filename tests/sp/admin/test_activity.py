@@ -1,4 +1,4 @@
-"""The activity page: every sign-in, good or refused, found by reference, address or code."""
+"""The activity page: every sign-in, accepted or rejected, found by reference, e-mail or code."""
 
 import re
 import time
@@ -171,7 +171,7 @@ def test_every_refusal_includes_wrong_passwords_and_so_do_the_figures(app: Flask
 
 
 def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_got(app: Flask, carol: Visitor) -> None:
-    """And the page says how many there were, and that the reference names nobody."""
+    """And the page says how many there were, and that the reference belongs to no single person."""
     long = {"headers": {"User-Agent": "x" * 200}, "query_string": {"jwt": ispring_token(SECOND_KEY, ALICE.email)}}
     attempt = Attempt(core_of(app).provider_registry.get("corporate").provider)
     while (

@@ -65,7 +65,7 @@ def carol(app: Flask) -> Visitor:
 
 
 def local_account(app: Flask, person: Person) -> None:
-    """Make *person* somebody with a local password who is no administrator."""
+    """Give *person* an account with a local password that is not an administrator."""
     core_of(app).people.create_administrator(person.email, person.password)
     with core_of(app).database.engine.begin() as connection:
         connection.execute(text("UPDATE account SET is_admin = false WHERE email = :email"), {"email": person.email})

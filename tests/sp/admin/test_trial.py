@@ -1,4 +1,4 @@
-"""A trial sign-in says what would happen, to the end, and opens, creates and changes nothing."""
+"""A trial sign-in reports everything that would happen, without a session and without changing an account."""
 
 import json
 import re
@@ -71,7 +71,7 @@ def state(app: Flask) -> list[Any]:
         return [connection.execute(query).all() for query in queries]
 
 
-# It opens nothing
+# It opens no session
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -153,7 +153,7 @@ def test_the_same_form_sent_twice_keeps_the_first_report(app: Flask, carol: Visi
     assert "This sign-in would succeed" in carol.text
 
 
-# An ordinary sign-in is not taken for a trial, nor a trial for a sign-in
+# An ordinary sign-in does not count as a trial, nor a trial as a sign-in
 
 
 def test_a_sign_in_that_was_begun_after_the_trial_is_a_sign_in(app: Flask, carol: Visitor) -> None:
@@ -360,7 +360,7 @@ def test_reports_are_kept_for_a_day(app: Flask, carol: Visitor) -> None:
     assert carol.open(address).status_code == 404
 
 
-# A token at hand
+# A pasted token
 
 
 def inspect(carol: Visitor, token: str) -> None:

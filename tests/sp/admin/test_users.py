@@ -1,4 +1,4 @@
-"""The pages of accounts: found, seen, kept out, let in again."""
+"""The account pages: search, display, disable, enable again."""
 
 import re
 from datetime import UTC, datetime
@@ -86,7 +86,7 @@ def act(carol: Visitor, account_id: int, what: str, **values: str) -> None:
 
 
 def listed(carol: Visitor, **query: str) -> list[str]:
-    """Return the addresses on the page of accounts for *query*."""
+    """Return the e-mails on the page of accounts for *query*."""
     page = carol.client.get(USERS, query_string=query)
     assert page.status_code == 200
     return re.findall(r'<a href="/settings/users/\d+">([^<]+)</a>', page.text)
@@ -207,7 +207,7 @@ def test_what_a_token_said_is_shown_as_text(app: Flask, carol: Visitor) -> None:
     assert "<i>" not in page
 
 
-# Keeping out and letting in
+# Disabling and enabling
 
 
 def test_disabling_ends_the_sessions_at_once(app: Flask, carol: Visitor) -> None:

@@ -360,7 +360,7 @@ def create_admin(app: Flask, email: str, *options: str) -> Result:
 
 
 def sign_in(app: Flask, email: str) -> int:
-    """Sign somebody in by a token of the provider; return the status."""
+    """Sign a person in with a token of the provider; return the status."""
     headers = {"Authorization": f"Bearer {mint(claims(email=email), KEY)}"}
     return app.test_client().get("/sso/login/jwt", headers=headers).status_code
 

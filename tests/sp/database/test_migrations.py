@@ -90,7 +90,7 @@ def test_nobody_is_signed_out_by_a_migration_there_and_back(engine: Engine) -> N
 
 
 def test_a_node_of_the_version_before_goes_on_until_it_is_restarted(engine: Engine) -> None:
-    """Nodes are restarted one by one: the old ones write rows that know nothing of the new columns."""
+    """Nodes are restarted one by one: the old ones write rows without the new columns."""
     migrate(engine, "head")
     put(engine, ACCOUNT, id=1, email="a@example.com")
     put(engine, IDENTITY, provider="corporate", account=1, at=1.0)

@@ -1,4 +1,4 @@
-"""SP_SECRET_KEY can be changed: everything goes on, and afterwards the old key can be thrown away."""
+"""SP_SECRET_KEY can be changed: everything keeps working, and afterwards the old key can be deleted."""
 
 import json
 import time
@@ -126,7 +126,7 @@ def test_a_file_that_leaves_the_keys_to_the_database_stops_no_start(gateway: Mak
 
 
 def test_cookies_that_the_old_key_signed_are_still_good(gateway: MakeGateway) -> None:
-    """The sign-in that was begun and the session of the forms: nobody is thrown out in the middle of something."""
+    """A pending sign-in and the session of a form survive the change, so no one is interrupted."""
     provider = {"corporate": {**PROVIDERS["corporate"], "deliveries": ["form"]}}
     before = gateway(provider, SP_SECRET_KEY=OLD)
     core_of(before).people.create_administrator(CAROL.email, CAROL.password)
@@ -135,14 +135,14 @@ def test_cookies_that_the_old_key_signed_are_still_good(gateway: MakeGateway) ->
     (form,) = forms_of(client.get("/login?no_sso"))
 
     after = gateway(SP_SECRET_KEY=NEW, SP_SECRET_KEY_FALLBACKS=OLD).test_client()
-    for cookie in (client._cookies or {}).values():  # the same browser goes on
+    for cookie in (client._cookies or {}).values():  # the same browser continues
         after.set_cookie(cookie.key, cookie.value, domain="localhost")
     now = int(time.time())
     claims = {"iat": now, "exp": now + 60, "jti": "once", "email": "alice@example.com"}
     landed = after.post("/sso/login/jwt", data={"jwt": mint(claims, KEY)})
     assert landed.headers["Location"] == "/there"
     data = {**form.fields.to_dict(), "email": CAROL.email, "password": CAROL.password}
-    again = after.post("/login", data=data)  # the form itself is of the old key: it comes back, to be sent once more
+    again = after.post("/login", data=data)  # the form was signed with the old key: it is shown again, to be sent again
     (form,) = forms_of(again)
     data = {**form.fields.to_dict(), "email": CAROL.email, "password": CAROL.password}
     assert after.post("/login", data=data).status_code == 303

@@ -1,4 +1,4 @@
-"""check-idp drives a provider as a person would, notices every bad habit, and lets nothing happen here."""
+"""check-idp signs in at a provider as a person would, reports every bad practice, and changes nothing here."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from sp.diagnosis.inspector import Finding
 from sp.diagnosis.journey import Credentials
 from sp.providers.provider import Provider, parse_provider
 
-GATE = "http://127.0.0.1:9"  # nobody listens there: nothing may reach the gateway
+GATE = "http://127.0.0.1:9"  # a closed port: no request may reach the gateway
 PATHS = ("/sso/login/jwt", "/access/jwt")
 KEY = "a secret of the cast, long enough for SHA-256"
 KEYS = load_key_set([KEY], "HS256")
@@ -128,7 +128,7 @@ def test_what_could_be_better_is_advice(take_on: Callable[[FakeIdp], None], advi
 
 
 def test_what_the_published_authentication_php_sends_passes_with_advice(running: Running) -> None:
-    """It echoes nothing, sends no headers of its own, and is to work unchanged."""
+    """It echoes no parameter, sends no security headers, and must work unchanged."""
     idp, _server = running
     idp.headers, idp.echoes_return_to, idp.redirects_with = {}, False, 302
     claims(nonce=...)(idp)
@@ -265,7 +265,7 @@ def test_a_provider_without_a_login_url_is_told_so(running: Running) -> None:
 
 
 def test_plain_http_to_another_machine_fails(running: Running) -> None:
-    """Nothing listens at that address, which belongs to documentation: it is the setting that is judged."""
+    """No program listens at that IP, which is reserved for documentation: only the setting is validated."""
     found = check_idp(provider(running[1], login_url="http://login.invalid/"), KEYS, TYPED, GATE, PATHS)
     assert found[0].check == "https"
     assert found[0].outcome == "failed"

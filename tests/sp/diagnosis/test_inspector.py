@@ -1,4 +1,4 @@
-"""The inspector runs every check to its end, and names the mistakes that published samples make."""
+"""The inspector runs all checks, and names the errors that published samples make."""
 
 import json
 import time

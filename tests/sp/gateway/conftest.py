@@ -19,7 +19,7 @@ RULES: list[dict[str, Any]] = [
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Gate:
-    """A gateway with RULES that believes no session without asking."""
+    """A gateway with RULES that caches no session."""
     return make_gate(tmp_path, RULES)
 
 

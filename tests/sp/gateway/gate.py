@@ -179,5 +179,5 @@ def now() -> Any:
 
 
 def unknown_secret() -> str:
-    """Return a session id that nobody has."""
+    """Return a session id that does not exist."""
     return secrets.token_urlsafe(32)

@@ -1,4 +1,4 @@
-"""Redirect loops: a browser that is signed in again and again ends on a page that names the cause, and nobody else."""
+"""Redirect loops: a browser that is signed in again and again gets a page that names the cause; others do not."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -54,9 +54,9 @@ class Browser:
         self.elsewhere: dict[str, str] = {}  # where pages of another site lead
 
     def visit(self, path: str, most: int = 20, stop: str = "no address") -> tuple[int, str, str]:
-        """Open *path*; return the number of redirects, the address of the last page and its text.
+        """Open *path*; return the number of redirects, the URL of the last page and its text.
 
-        An address that begins with *stop* is not opened any more.
+        A URL that begins with *stop* is not opened.
         """
         address = path
         for redirects in range(most):
@@ -132,7 +132,7 @@ def test_a_site_set_up_for_https_and_reached_over_http_is_named(start: Callable[
     browser = Browser(gate, ALICE.email, ("__Host-sp_",), base="http://gate.example")
     browser.base = "http://gate.example"
     address, text = "", ""
-    for _ in range(4):  # each visit of the browser starts over http again, whatever the answer says
+    for _ in range(4):  # each visit of the browser starts over http again, even after a redirect to https
         _redirects, address, text = over_http(browser)
         if "code=cookies_blocked" in address:
             break
@@ -164,7 +164,7 @@ def test_a_browser_that_returns_its_cookies_lands(start: Callable[..., Gate], un
     for _ in range(5):
         _redirects, address, text = browser.visit("/page")
         assert (address, text) == ("/page", "reached")
-        assert browser.visit("/sso/start?return_to=/page")[1] == "/page"  # signs in anew, by his own will
+        assert browser.visit("/sso/start?return_to=/page")[1] == "/page"  # signs in again on purpose
 
 
 def test_who_signs_out_and_in_again_quickly_is_in_no_circle(start: Callable[..., Gate]) -> None:

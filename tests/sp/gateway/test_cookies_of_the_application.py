@@ -1,4 +1,4 @@
-"""The protected application sets cookies of its own and none of ours."""
+"""The protected application can set its own cookies, but none of ours."""
 
 import io
 import logging

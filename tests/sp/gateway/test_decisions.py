@@ -1,4 +1,4 @@
-"""The decision table of the contract, section 5: three skins, one decision."""
+"""The decision table of the wire contract, section 5: three entry points, one decision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ PROXY = {"SP_TRUSTED_PROXIES": "127.0.0.1"}
 def through(
     gate: Gate, skin: str, path: str, method: str = "GET", headers: dict[str, str] | None = None, **more: Any
 ) -> Answer:
-    """Ask for *path* through one of the three skins."""
+    """Ask for *path* through one of the three entry points."""
     headers = headers or {}
     if skin == "in process":
         path, _question, query = path.partition("?")
@@ -132,7 +132,7 @@ def test_an_ambiguous_path_is_refused_before_any_rule(gate: Gate, skin: str, sta
 
 @pytest.mark.parametrize("path", ["/public/\xff", "/public/\xc0\xae\xc0\xae/admin/x", "/caf\xe9"])
 def test_a_path_that_is_no_utf8_is_refused(gate: Gate, path: str) -> None:
-    """Overlong dots and slashes are no UTF-8, and some servers read them all the same."""
+    """Overlong dots and slashes are not valid UTF-8, but some servers accept them."""
     assert gate.ask(headers=PAGE, secret=gate.sign_in(CAROL), PATH_INFO=path).status == 400
 
 

@@ -1,4 +1,4 @@
-"""Forward-auth: whom we believe about a request, and what we answer."""
+"""Forward-auth: which headers about a request are trusted, and what is answered."""
 
 from collections.abc import Callable
 from pathlib import Path

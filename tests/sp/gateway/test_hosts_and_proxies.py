@@ -1,4 +1,4 @@
-"""Under which name we are reached, and whom we believe about where a request came from."""
+"""Which host names are accepted, and who is trusted to say where a request came from."""
 
 from collections.abc import Callable
 
@@ -98,7 +98,7 @@ def test_counters_are_told_to_this_machine_and_trusted_peers_only(make: Callable
     assert gate.ask("/metrics", REMOTE_ADDR="10.0.0.1", HTTP_HOST="10.0.0.9:5000").status == 200
     assert gate.ask("/metrics", REMOTE_ADDR="192.0.2.1").status == 403
     for headers in ({"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}, {"Via": "1.1 proxy"}):
-        assert gate.ask("/metrics", headers=headers).status == 403  # forwarded by somebody who is not trusted
+        assert gate.ask("/metrics", headers=headers).status == 403  # forwarded by an untrusted proxy
     assert gate.ask("/metrics", headers={"X-Forwarded-For": "192.0.2.1"}, REMOTE_ADDR="10.0.0.1").status == 403
 
 

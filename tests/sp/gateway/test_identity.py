@@ -23,7 +23,7 @@ X-Credential-Identifier Tailscale-User-Login Impersonate-User Ssl-Client-S-Dn X-
 X-Client-Cert X-Forwarded-Client-Cert iv-user iv-groups SM_USER SMUSER OAM_REMOTE_USER GAP-Auth Osso-User-Dn X-Client-Dn
 X-Client-Verify X-Tls-Client-Cert X-JWT-Assertion X-Proxy-Roles X-Forwarded-Sub X-Forwarded-Identity
 X-Forwarded-Given-Name X-Forwarded-Display-Name X-Forwarded-Client-Dn
-""".split()  # noqa: SIM905  # one name to a line would be a page of its own
+""".split()  # noqa: SIM905  # with one name per line, it would fill a page
 KEYS = ("REMOTE_USER", "REMOTE_IDENT", "AUTH_TYPE", "AUTH_USER", "sso.user", "sso.anything")
 
 

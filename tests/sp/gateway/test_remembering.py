@@ -1,4 +1,4 @@
-"""What the gateway remembers to be quick is remembered of one header, one path, one method, and of nothing else."""
+"""Each cached result of the gateway applies to exactly one header, one path and one method."""
 
 from __future__ import annotations
 

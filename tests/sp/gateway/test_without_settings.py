@@ -1,4 +1,4 @@
-"""A gateway inside another server and without settings is a demo, says so, and sends nobody to a port it is not on."""
+"""A gateway in another server without settings is a demo, says so, and never redirects to a wrong port."""
 
 import json
 import logging

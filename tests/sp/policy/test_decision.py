@@ -1,4 +1,4 @@
-"""The decision itself, on paths and rules that nobody would think of."""
+"""The decision itself, on unusual paths and rules."""
 
 import posixpath
 import re
@@ -33,7 +33,7 @@ RULES = (
     ("path", "verdict"),
     [
         ("/admin/x", Verdict.FORBID),
-        ("/%61dmin/x", Verdict.FORBID),  # an application that decodes once more reads /admin/x
+        ("/%61dmin/x", Verdict.FORBID),  # an application that decodes again reads /admin/x
         ("/%2561dmin/x", Verdict.FORBID),
         ("/admin;v=1/x", Verdict.FORBID),  # as Java servers read it
         ("/\uff41dmin/x", Verdict.FORBID),  # a full-width a
@@ -86,7 +86,7 @@ def test_a_head_gets_in_only_where_a_get_does() -> None:
     assert Policy(rules).decide("HEAD", "/a/x", STAFF).verdict is Verdict.FORBID
     assert Policy(rules).decide("POST", "/a/x", STAFF).verdict is Verdict.LET_IN
     public = (Rule("/a/", frozenset({"GET"}), "anyone"),)
-    assert Policy(public).decide("HEAD", "/a/x", None).verdict is Verdict.SIGN_IN  # and a rule lets in whom it names
+    assert Policy(public).decide("HEAD", "/a/x", None).verdict is Verdict.SIGN_IN  # a rule allows who it names
 
 
 def test_a_slash_at_the_end_leads_past_no_exact_rule() -> None:

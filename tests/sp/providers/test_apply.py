@@ -1,4 +1,4 @@
-"""Providers from a file: applied whole or not at all, twice without a change, with every key sealed."""
+"""Providers from a file: applied completely or not at all, unchanged the second time, with every key encrypted."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -178,7 +178,7 @@ def test_a_short_secret_is_taken_where_that_is_said(core: Components) -> None:
     assert refused(core, {"a": {"allow_short_secret": False}})
 
 
-# --- Mistakes ---
+# --- Errors ---
 
 
 def test_one_mistake_anywhere_changes_nothing_and_all_of_them_are_named(core: Components) -> None:
@@ -335,7 +335,7 @@ def test_a_provider_that_left_the_file_is_removed_at_the_next_start(
     file.write_text(f'[providers.a]\nkeys = ["{SECRET}"]\n')
     core = core_of(gateway({"b": {"keys": [NEWER]}}, SP_CONFIG=str(file)))
     assert names(core) == ["a", "b"]
-    assert names(core_of(gateway())) == ["a", "b"]  # a start without the file is no start with an empty one
+    assert names(core_of(gateway())) == ["a", "b"]  # a start without the file differs from a start with an empty one
     file.write_text(left)
     assert names(core_of(gateway(SP_CONFIG=str(file)))) == ["b"]
 

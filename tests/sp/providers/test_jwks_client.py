@@ -1,4 +1,4 @@
-"""Keys from an endpoint: fetched within bounds, shared, kept through an outage, and never believed too much."""
+"""Keys from an endpoint: fetched within limits, shared, kept through an outage, and never used for too long."""
 
 import json
 import threading
@@ -63,7 +63,7 @@ def server() -> Iterator[ScriptedServer]:
 
 
 class Clock:
-    """Monotonic seconds that move when told to."""
+    """Monotonic seconds that move when the test says so."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -89,7 +89,7 @@ class Copies:
 
 
 class Source:
-    """Stands for the endpoint: what it publishes, whether it is down, and how often it was asked."""
+    """Simulates the endpoint: what it publishes, whether it is down, and how often it was asked."""
 
     def __init__(self, *keys: TokenKey) -> None:
         self.text, self.down, self.asked = published(*keys), False, 0
@@ -237,7 +237,7 @@ def test_attack_plain_http_is_judged_by_the_address_that_the_name_led_to(
     with pytest.raises(ExchangeFailed, match="allowed only on this machine"):
         jwks.fetch(server.url.replace("127.0.0.1", "localhost"))
     assert judged == ["127.0.0.1"]
-    assert server.requests == []  # nothing was sent
+    assert server.requests == []  # no request was sent
 
 
 def test_every_address_of_a_name_is_tried(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,7 +284,7 @@ def test_https_works_with_a_certificate_that_is_trusted(tmp_path: Path, monkeypa
 
 @pytest.mark.parametrize("trusted", [False, True])
 def test_attack_another_certificate_is_refused(trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once one that nobody vouches for, once a trusted one of another host."""
+    """First an untrusted certificate, then a trusted one of another host."""
     pem = certificate(tmp_path, "another.example" if trusted else "127.0.0.1")
     if trusted:
         monkeypatch.setenv("SSL_CERT_FILE", str(pem))
@@ -410,7 +410,7 @@ def test_keys_that_are_no_longer_fresh_are_looked_after_without_a_wait() -> None
 
 
 def test_keys_that_nobody_looked_after_for_long_are_looked_after_first() -> None:
-    """A key that was withdrawn meanwhile must not open the gate once more."""
+    """A key that was withdrawn meanwhile must not be accepted again."""
     source, clock = Source(ALICE_KEY), Clock()
     kept = endpoint(source, clock)
     kept.keys()
@@ -464,7 +464,7 @@ def test_a_key_that_is_withdrawn_no_longer_verifies() -> None:
 
 
 def test_a_set_without_a_usable_key_is_believed() -> None:
-    """It is how a provider withdraws its last key: to go on with that one would be to trust whoever stole it."""
+    """This is how a provider withdraws its last key: if we kept using it, we would trust the thief of that key."""
     source, clock = Source(ALICE_KEY), Clock()
     kept = endpoint(source, clock)
     kept.keys()
@@ -814,7 +814,7 @@ def test_kept_keys_are_not_used_for_another_address(gateway: MakeGateway, server
 
 
 def test_attack_keys_planted_in_the_database_are_not_used(gateway: MakeGateway, server: ScriptedServer) -> None:
-    """Whoever can write to the database, and knows no secret key, gains no key that signs people in."""
+    """An attacker who can write to the database, without the secret key, gains no key that signs people in."""
     from sqlalchemy import text
 
     assert try_in(gateway(provider(server.url)), signed(ALICE_KEY)) == 200

@@ -1,4 +1,4 @@
-"""A provider is right by construction: every setting is read, every mistake is named, and presets are defaults."""
+"""A provider is valid by construction: every setting is read, every error is named, and presets are defaults."""
 
 import re
 from typing import Any
@@ -51,7 +51,7 @@ CONTRACT: dict[str, Any] = {  # the example of the wire contract, setting by set
 
 
 def mistakes(**settings: Any) -> dict[str, str]:
-    """Return the mistakes in *settings*."""
+    """Return the errors in *settings*."""
     with pytest.raises(ProviderRefused) as refused:
         parse_provider("corporate", settings)
     return refused.value.mistakes
@@ -113,7 +113,7 @@ def test_strict_requires_everything() -> None:
     assert provider.issuer.required
     assert provider.audience.required
     assert provider.require_nonce
-    assert provider.unsolicited == "restart"  # what nobody asked for opens nothing there either
+    assert provider.unsolicited == "restart"  # an unsolicited token opens no session there either
     assert provider.strict
 
 
@@ -167,7 +167,7 @@ def test_a_name_begins_with_a_letter_and_has_no_spaces(name: str) -> None:
     assert set(refused.value.mistakes) == {"name"}
 
 
-# --- Mistakes ---
+# --- Errors ---
 
 WRONG: dict[str, tuple[Any, ...]] = {
     "preset": ("auth0", "", None, 7, ["strict"]),

@@ -1,4 +1,4 @@
-"""An access token that a sign-in handed out ends with the browser's session, whoever ends that, and however."""
+"""An access token from a sign-in ends together with the browser's session, however that session ends."""
 
 import time
 from collections.abc import Callable

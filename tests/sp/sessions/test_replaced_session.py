@@ -1,4 +1,4 @@
-"""A new sign-in takes the place of the browser's earlier session: a copy of the old cookie opens nothing any more."""
+"""A new sign-in replaces the browser's earlier session: a copy of the old cookie is no longer valid."""
 
 from collections.abc import Callable
 

@@ -21,7 +21,7 @@ IDLE, LIFETIME = 600, 7200
 
 
 class Clock:
-    """What `time` says to the store of sessions and to the clock of the programs; it stands still until it is moved."""
+    """The clock of the session store and of the programs; it stops until the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -54,7 +54,7 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
 
 
 def store(engine: Engine, cache: int = 0) -> SessionStore:
-    """Return a worker's store, with a cache of its own."""
+    """Return a worker's store, with a separate cache."""
     return SessionStore(Database(engine), idle=IDLE, lifetime=LIFETIME, cache=cache)
 
 
@@ -197,7 +197,7 @@ def test_a_session_is_ended_by_its_hash_its_name_or_its_account(engine: Engine, 
     assert all(sessions.find(session.secret) for session in (*mine, bobs))
     assert sessions.end(id_hash=mine[0].id_hash) == 1
     assert sessions.end(public_id=mine[1].public_id) == 1
-    assert sessions.end(public_id=bobs.public_id, account_id=1) == 0  # nobody ends another's session
+    assert sessions.end(public_id=bobs.public_id, account_id=1) == 0  # an account cannot end the session of another
     assert [sessions.find(session.secret) is not None for session in mine] == [False, False, True, True]
     assert sessions.end(account_id=1) == 2
     assert all(sessions.find(session.secret) is None for session in mine)

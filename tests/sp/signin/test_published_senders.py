@@ -1,6 +1,6 @@
 """What the unmodified samples of other products send is accepted under their preset (requests rebuilt from their form).
 
-iSpring's own sample has a file of its own: tests/flows/test_ispring_sample.py.
+iSpring's own sample has a separate file: tests/flows/test_ispring_sample.py.
 """
 
 import time
@@ -64,7 +64,7 @@ def test_zendesks_token_is_refused_without_each_of_its_claims(client: FlaskClien
     assert "code=claim_missing" in post_zendesk(client, zendesk_claims(**{claim: None}))
 
 
-# The bare preset: nothing set but the key and where the form is
+# The bare preset: only the key and the URL of the form are set
 
 LOGIN_URL = "https://shop.example/zendesk-sign-in"
 
@@ -78,7 +78,7 @@ def bare(tmp_path: Path) -> FlaskClient:
 
 
 def ask(client: FlaskClient, page: str) -> None:
-    """Begin a sign-in for *page*, as whoever opens it is made to."""
+    """Begin a sign-in for *page*, as opening it does."""
     location = client.get("/sso/start", query_string={"return_to": page}).location
     assert location.startswith(LOGIN_URL)
     assert parse_qs(urlsplit(location).query)["return_to"] == [URL + page]
@@ -102,7 +102,7 @@ def test_zendesks_unmodified_form_that_nobody_asked_for_begins_the_sign_in_again
     assert urlsplit(again).path == "/sso/start/zendesk"
     assert not is_signed_in(bare)
     assert bare.get(again).location.startswith(LOGIN_URL)
-    assert "code=token_replayed" in post_zendesk(bare, unasked)  # it was spent, though it opened nothing
+    assert "code=token_replayed" in post_zendesk(bare, unasked)  # it was spent, although it opened no session
     query = {"return_to": "/hc/articles/42"}
     question = bare.post("/access/jwt", query_string=query, data={"jwt": mint(zendesk_claims(), KEY)})
     assert not is_signed_in(bare)  # the form echoes no nonce, and the person did not begin here: they are asked first

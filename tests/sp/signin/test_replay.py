@@ -218,7 +218,7 @@ def test_sqlite_keeps_the_last_commits_through_a_power_cut(ledger: Ledger) -> No
 
 @pytest.fixture
 def in_redis(redis_server: Redis, tmp_path: Path) -> Iterator[Callable[..., Ledger]]:
-    """Return the function that makes a ledger in Redis, with a clock or at an address of a test's choice."""
+    """Return a function that makes a ledger in Redis, with a clock or at a URL that the test chooses."""
     engine = schema.prepare_engine(create_engine(f"sqlite:///{tmp_path / 'empty.sqlite3'}"))
 
     def make(url: str = redis_server.url, clock: Callable[[], float] = time.time) -> Ledger:
@@ -246,7 +246,7 @@ def test_redis_forgets_a_token_in_the_second_that_it_is_given(
 def test_attack_a_token_is_spent_once_however_far_redis_clock_is_from_ours(
     minutes: int, redis_server: Redis, in_redis: Callable[..., Ledger]
 ) -> None:
-    """`SET NX EXAT` with a moment that has passed by Redis' clock answers OK and keeps nothing."""
+    """`SET NX EXAT` with a moment that has passed by Redis' clock answers OK and stores no entry."""
     ledger = in_redis(clock=lambda: time.time() - minutes * 60)  # so Redis' clock is ahead by that
     key, until = new_key(), int(time.time()) - minutes * 60 + 60
     ledger.spend(key, TRACE, until)
@@ -350,7 +350,7 @@ def test_a_redis_that_does_not_answer_in_time_is_down_and_the_next_do_not_wait_f
 def test_a_connection_that_breaks_after_the_order_leaves_a_doubt_and_a_doubt_refuses(
     redis_server: Redis, in_redis: Callable[..., Ledger]
 ) -> None:
-    """The token may be spent or not. Asking again would say "used before" to its rightful owner, so nobody asks."""
+    """The token may be spent or not. A second try would say "used before" to its rightful owner, so there is none."""
     key = new_key()
     with breaking_after(b"SET", redis_server.port) as (port, orders), pytest.raises(StoreUnavailable):
         in_redis(f"redis://127.0.0.1:{port}/0").spend(key)
@@ -376,7 +376,7 @@ def test_a_foreign_value_in_the_place_of_a_token_is_a_store_that_cannot_be_asked
 
 
 def test_a_redis_that_may_not_write_refuses(redis_server: Redis, in_redis: Callable[..., Ledger]) -> None:
-    """Full (noeviction), a replica, or without its disk: it answers, but remembers nothing."""
+    """Full (noeviction), a replica, or without its disk: it answers, but stores no entry."""
     with redis.Redis.from_url(redis_server.url) as client:
         client.config_set("maxmemory", "1")
         try:
@@ -396,7 +396,7 @@ def run_at_once(calls: list[Callable[[], None]]) -> None:
 
 @contextmanager
 def breaking_after(word: bytes, port: int) -> Iterator[tuple[int, list[bytes]]]:
-    """Stand before the server on *port*; pass an order with *word* on, and break the connection before the answer."""
+    """Proxy the server on *port*; forward a command with *word*, and close the connection before the answer."""
     orders: list[bytes] = []
 
     def serve(client: socket.socket) -> None:

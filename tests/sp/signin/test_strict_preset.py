@@ -1,4 +1,4 @@
-"""The strict preset at a browser: what nobody asked for is spent, opens nothing, and the browser asks itself."""
+"""The strict preset: an unsolicited token is spent and opens no session; the browser requests a new one."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A sign-in is one transaction: whatever happens in the middle of it, all of it is there or nothing is.
+"""A sign-in is one transaction: if it fails in the middle, all of it is stored or none of it.
 
 On SQLite and on PostgreSQL, with processes that are really killed and sign-ins that really meet.
 """
@@ -139,7 +139,7 @@ def gate(make_gate: MakeGate) -> Gate:
     return make_gate()
 
 
-# --- All or nothing ---
+# --- Atomicity ---
 
 
 def test_a_sign_in_spends_creates_opens_and_notes_in_one_transaction_with_one_commit(gate: Gate) -> None:
@@ -300,7 +300,7 @@ def test_a_refused_sign_in_spends_nothing(
         connection.execute(update(Account).where(Account.email == "bob@example.com").values(is_active=False))
     before = gate.rows()
     given = gate.claims(**claims)
-    for _ in range(2):  # the second time is no replay, for the first has spent nothing
+    for _ in range(2):  # the second time is not a replay, because the first did not spend the token
         with pytest.raises(refused_as):
             gate.sign_in(provider, given=given)
     assert gate.rows() == before

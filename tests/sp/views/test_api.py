@@ -109,7 +109,7 @@ def test_the_access_token_is_opaque_and_kept_as_a_hash_only(app: Flask, client: 
 
 
 def test_another_provider_is_named_by_its_parameter(client: FlaskClient) -> None:
-    """The strict preset demands a nonce and an asking browser of browsers, and of nobody else."""
+    """The strict preset requires a nonce and a pending sign-in of browsers only."""
     now = int(time.time())
     token = mint(claims(sub="a", nbf=now, iss="https://idp", aud="https://sp"), KEY[::-1])
     assert exchange(client, token, provider="mobile").status_code == 200
@@ -347,13 +347,13 @@ def test_a_revocation_without_a_token_is_invalid_request(client: FlaskClient) ->
 
 
 def test_attack_the_session_of_a_browser_is_not_revoked(client: FlaskClient) -> None:
-    """Or whoever may post a form could sign people out with what is no access token."""
+    """Otherwise, anyone who can post a form could sign people out without an access token."""
     secret = sign_in_browser(client)
     assert revoke(client, token=secret).status_code == 200
     assert client.get("/account").status_code == 200
 
 
-# The Authorization header at the address for tokens
+# The Authorization header at the token endpoint
 
 
 def by_header(client: FlaskClient, token: str, **options: Any) -> Any:
