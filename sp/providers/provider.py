@@ -91,7 +91,7 @@ class Provider:
         return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
 
     def token_url(self, routes: Routes) -> str:
-        """Return the URL here that receives this provider's tokens. The seeds call it the Return URL."""
+        """Return the "Return URL" to enter at the identity provider: where it sends people with a token."""
         name = "" if self.default else f"/{self.name}"
         path = "/access/jwt" if self.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
         return f"{routes.origin}{routes.prefix}{path}{name}"

@@ -1,4 +1,4 @@
-"""Describe how a session is opened, for any person."""
+"""Say how a session is to be opened: for which browser or client, and what comes with it."""
 
 from __future__ import annotations
 
