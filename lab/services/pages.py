@@ -38,7 +38,7 @@ def create_app(service: Service) -> Flask:
 
 
 class _Pages:
-    """What answers; one method for each address."""
+    """What answers; one method for each URL."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._product, self._memory = service, service.product, service.memory
@@ -79,7 +79,7 @@ class _Pages:
         return self._begin(path_here(request.full_path.rstrip("?"), _origin()))
 
     def error(self) -> Response:
-        """Say which rule this browser's last sign-in broke, at the product's address for errors."""
+        """Say which rule this browser's last sign-in broke, at the product's URL for errors."""
         visitor = self._visitor()
         return self._refused(visitor.refused) if visitor and visitor.refused else self._page(200)
 
