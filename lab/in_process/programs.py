@@ -69,7 +69,7 @@ class Programs:
 
     def start(self) -> None:
         """Begin to answer. What is stored now is what `reset` returns to."""
-        self._snapshots = [snapshot_of_gateway(self._core.engine), snapshot_of_identity_provider(self._idp)]
+        self._snapshots = [snapshot_of_gateway(self._core.database.engine), snapshot_of_identity_provider(self._idp)]
         self._sp_server.start()
         self._idp_server.start()
 
@@ -98,7 +98,7 @@ class Programs:
             rules=parse_rules([dict(rule) for rule in rules], Routes("")),
             identity_headers=identity_headers,
         )
-        keys = AssertionKeys(self._core.engine, self._core.vault)  # which may have kept one that a reset took back
+        keys = AssertionKeys(self._core.database, self._core.vault)  # which may have kept one that a reset took back
         self._own.extensions["lychgate"] = replace(self._core, config=config, assertions=keys)
         self._gateway = Gateway(application, self._own)
 

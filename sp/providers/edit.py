@@ -42,9 +42,9 @@ class ChangedMeanwhile(Exception):
 class ProviderEditor:
     """Creates, changes and removes providers for *actor*, who is named in the audit trail.
 
-            *vault* encrypts their keys; *own* are the gateway's URLs. *changed* is called after each commit, so that this
-        process uses the change at once.
-        """
+    *vault* encrypts their keys; *own* are the gateway's URLs. *changed* is called after each commit, so that this
+    process uses the change at once.
+    """
 
     def __init__(self, database: Database, vault: Vault, own: Routes, changed: Callable[[], None]) -> None:
         self._database = database
