@@ -1,0 +1,54 @@
+"""The pytest plugin: fixtures for tests of an application behind single sign-on, and of programs that take its tokens.
+
+    def test_alice_sees_the_page(lychgate, page):
+        lychgate.sign_in(page)
+        assert "Alice Liddell" in page.content()
+
+`pip install lychgate[test]` is enough: pytest finds it. From a checkout: `pytest -p lab.pytest_plugin`. Nothing is
+imported until a test asks for a fixture. Each xdist worker has programs, ports and state for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from lab.identity_provider import IdentityProvider
+    from lab.in_process.lychgate import Lychgate
+
+
+@pytest.fixture(scope="session")
+def lychgate_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lychgate]:
+    """Both programs, started once; use `lychgate`."""
+    from lab.in_process.lychgate import running
+
+    yield from running(tmp_path_factory.mktemp("lychgate"))
+
+
+@pytest.fixture
+def lychgate(lychgate_programs: Lychgate) -> Iterator[Lychgate]:
+    """A running gateway and identity provider, in the same state at the start of each test."""
+    lychgate_programs.reset()
+    yield lychgate_programs
+    lychgate_programs.clock.reset()  # which the whole process shares
+
+
+@pytest.fixture(scope="session")
+def sso_idp_program() -> Iterator[IdentityProvider]:
+    """An identity provider without passwords, started once; use `sso_idp`."""
+    import secrets
+
+    from lab.identity_provider import IdentityProvider
+
+    with IdentityProvider(secrets.token_urlsafe(48), "http://127.0.0.1:9/") as idp:
+        yield idp
+
+
+@pytest.fixture
+def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
+    """An identity provider without passwords, for tests of another service provider; `serve` says which."""
+    sso_idp_program.reset()
+    return sso_idp_program
