@@ -13,15 +13,18 @@ It gives tokens to everyone who asks, so it listens on this machine only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from lab.forging import ForgingKey
 from lab.identity_pages import Delivery, create_app
 from lab.issuing import Issuer, Sent, SignIn
 from lab.keys import read_key
 from lab.server import ServerThread
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 __all__ = ["IdentityProvider", "Sent"]
 
@@ -45,7 +48,8 @@ class IdentityProvider:
         port: int = 0,
     ) -> None:
         self._issuer = Issuer(key if isinstance(key, ForgingKey) else read_key(key), claims or {}, without)
-        self._server = ServerThread(create_app(self._issuer, service, parameter, delivery), port)
+        self._server = ServerThread(self._ask, port)
+        self.serve(service, parameter=parameter, delivery=delivery)
 
     @property
     def url(self) -> str:
@@ -71,6 +75,10 @@ class IdentityProvider:
     def sent(self) -> Sequence[Sent]:
         """The tokens that were sent since the last `reset`, oldest first."""
         return tuple(self._issuer.sent)
+
+    def serve(self, service: str, *, parameter: str = "jwt", delivery: Delivery = "redirect") -> None:
+        """Send tokens to the URL *service* from now on."""
+        self._app = create_app(self._issuer, service, parameter, delivery)
 
     def add_person(self, email: str, **claims: Any) -> None:
         """Say what else the tokens of a person hold: groups, for example."""
@@ -102,3 +110,6 @@ class IdentityProvider:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _ask(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        return self._app(environ, start_response)

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).resolve().parents[1]
-BELOW = __name__.removesuffix("lab.programs")  # the package that has the parts: none, or `lychgate.` when installed
+BELOW = (__package__ or "").removesuffix("lab")  # the package that has the parts: none, or `lychgate.` when installed
 IMPORTED_FROM = ROOT.parent if BELOW else ROOT
 INSTALLED = {"run_sp.py": "gateway", "run_idp.py": "idp"}  # scripts of a checkout, by their commands in an installation
 START_SECONDS = 60  # two cores may be busy with other tests

@@ -49,6 +49,9 @@ def sso_idp_program() -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
-    """An identity provider without passwords, for tests of another service provider; `serve` says which."""
+    """An identity provider without passwords, for tests of another service provider: `sso_idp.serve(url)` says which.
+
+    Its `key` is the secret that the service provider needs, `login_url` where that sends people.
+    """
     sso_idp_program.reset()
     return sso_idp_program

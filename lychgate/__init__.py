@@ -3,8 +3,9 @@
     from lychgate import Gateway
     application = Gateway(application)
 
-This is the one name that an installation puts among your packages: gateway, identity provider and what they share are
-`lychgate.sp`, `lychgate.idp` and `lychgate.shared` there. In a checkout they are `sp`, `idp` and `shared`.
+This is the one name that an installation puts among your packages: gateway, identity provider, what they share and the
+lab are `lychgate.sp`, `lychgate.idp`, `lychgate.shared` and `lychgate.lab` there. In a checkout they are `sp`, `idp`,
+`shared` and `lab`.
 """
 
 from __future__ import annotations

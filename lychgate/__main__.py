@@ -1,4 +1,4 @@
-"""The command `lychgate`: the gateway, the identity provider, or both with two demo users."""
+"""The command `lychgate`: the gateway, the identity provider, both with two demo users, or the lab for tests."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
         ("gateway", "run the gateway in front of the application that SP_APP names", gateway),
         ("idp", "run the identity provider", identity_provider),
         ("demo", "run both on this machine, with two demo users", demo),
+        ("lab", "test single sign-on: tokens good and bad, attacks, peers to test against", lab),
     ):
         commands.add_parser(name, help=what, add_help=False).set_defaults(run=run)
     return top
@@ -63,6 +64,13 @@ def demo(arguments: Sequence[str]) -> int:
         "lychgate demo", description=the_demo.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args(arguments)
     return the_demo.main()
+
+
+def lab(arguments: Sequence[str]) -> int:
+    """Run a command of the lab."""
+    from lab.__main__ import main as run
+
+    return run(arguments, "lychgate lab")
 
 
 def find_what_is_here() -> None:

@@ -1,7 +1,8 @@
 """Rewrite our own absolute names for a place below one package: `sp.gateway` becomes `lychgate.sp.gateway`.
 
-In the repository `sp`, `idp` and `shared` are at the top; an installation may put only `lychgate` among other people's
-packages. The names are changed token by token, so that lines and columns of what was not named stay as they are:
+In the repository `sp`, `idp`, `shared` and `lab` are at the top; an installation may put only `lychgate` among other
+people's packages. The names are changed token by token, so that lines and columns of what was not named stay as they
+are:
 
 - imports: `from sp.x import y`, `import sp.x as y`, `import sp.x`, `from sp import x`;
 - dotted names in texts and comments, where that module exists here: "idp.stores.directory:open_directory";
@@ -23,7 +24,7 @@ from functools import partial
 from pathlib import Path
 
 NAME = "lychgate"
-PARTS = ("sp", "idp", "shared")
+PARTS = ("sp", "idp", "shared", "lab")
 TEXTS = {tokenize.STRING, tokenize.COMMENT, getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 BETWEEN_STATEMENTS = {tokenize.ENCODING, tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT}
 Place = tuple[int, int]  # line, from 1; column, from 0

@@ -39,12 +39,16 @@ class AsgiApplication:
         self._thread.start()
         self._state: dict[str, Any] = {}
         self._lifespan = _Lifespan(application, self._state)
-        self._run(self._lifespan.start())
+        try:
+            self._run(self._lifespan.start())
+        except BaseException:
+            self._end_loop()
+            raise
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        length = environ.get("CONTENT_LENGTH")
-        body = environ["wsgi.input"].read(int(length)) if length else b""
+        length, is_chunked = environ.get("CONTENT_LENGTH"), environ.get("wsgi.input_terminated")
+        body = environ["wsgi.input"].read(*([int(length)] if length else [])) if length or is_chunked else b""
         answer = self._run(self._ask(scope_of(environ, dict(self._state)), body))
         phrase = HTTPStatus(answer.status).phrase if answer.status in set(HTTPStatus) else ""
         start_response(f"{answer.status} {phrase}", answer.headers)
@@ -55,6 +59,9 @@ class AsgiApplication:
         if self._loop.is_closed():
             return
         self._run(self._lifespan.stop())
+        self._end_loop()
+
+    def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -5,6 +5,7 @@ None of these is imported: the object tells what it is. A browser that is signed
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from typing import Any
@@ -35,11 +36,12 @@ def give_session(visitor: Any, sp_url: str, made: MadeSession, path: str) -> Non
 def kind_of(visitor: Any) -> str:
     """Return the library of *visitor*. Raises TypeError."""
     libraries = {cls.__module__.partition(".")[0] for cls in type(visitor).__mro__}
-    if any(cls.__module__.startswith("playwright.async_api") for cls in type(visitor).__mro__):
-        raise TypeError(f"{OTHERS}; for an asynchronous page, add the cookies of lychgate.session(person)")
     for library, method in (("playwright", "goto"), ("selenium", "add_cookie"), ("httpx", "get"), ("requests", "get")):
-        if library in libraries and hasattr(visitor, method):
-            return library
+        if library not in libraries or not hasattr(visitor, method):
+            continue
+        if inspect.iscoroutinefunction(getattr(visitor, method)):
+            raise TypeError(f"{OTHERS}; give an asynchronous one the cookies of lychgate.session(person)")
+        return library
     raise TypeError(f"{OTHERS}; not {type(visitor).__module__}.{type(visitor).__qualname__}")
 
 

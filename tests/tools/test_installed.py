@@ -27,8 +27,36 @@ from tools.one_name import OneName
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+    from lab.browser import Chromium
+
 # The unit tests that a wheel has to pass: of what is pure, and of what opens and verifies tokens.
 MOVED_TESTS = ("test_claims.py", "test_errors.py", "test_tokens.py", "test_verification.py")
+
+IN_A_BROWSER = """
+from lychgate.lab.browser import Chromium
+from playwright.sync_api import sync_playwright
+import pytest
+
+def test_alice_sees_the_protected_page(lychgate, tmp_path):
+    with sync_playwright() as playwright:
+        page = Chromium.find(playwright).launch(tmp_path).new_page()
+        lychgate.sign_in(page, path="/reports")
+        assert page.url == f"{lychgate.sp_url}/reports"
+        assert "You are signed in, Alice Liddell" in page.content()
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with sync_playwright() as playwright:
+        yield Chromium.find(playwright).launch(tmp_path_factory.mktemp("home"))
+
+def test_by_the_form(lychgate, browser):
+    lychgate.sign_in(browser.new_page())
+    assert len(lychgate.sessions()) == 1
+
+def test_at_once(lychgate, browser):
+    lychgate.sign_in(browser.new_page(), fast=True)
+    assert len(lychgate.sessions()) == 1
+"""
 
 
 def test_what_is_installed_says_its_version(installed: Installed) -> None:
@@ -108,12 +136,47 @@ def test_the_installed_demo_signs_in(installed: Installed, demos: list[Demo], pa
     assert "Traceback" not in (folder / "sp.log").read_text() + (folder / "idp.log").read_text()
 
 
+def test_the_lab_mints_a_token(installed: Installed) -> None:
+    faults = installed.run("lychgate", "lab", "token", "--list-faults").stdout
+    assert "expired" in faults
+    token = installed.run("lychgate", "lab", "token", "--key", "k" * 48).stdout
+    assert token.count(".") == 2
+
+
+@pytest.mark.browser
+def test_ten_lines_in_an_empty_folder_sign_in_by_a_browser(installed: Installed, chromium: Chromium) -> None:
+    assert chromium.executable
+    assert run_pytest(installed, "browser", IN_A_BROWSER) == {"passed": 3}
+
+
+def test_importing_the_plugin_imports_nothing_of_the_programs(installed: Installed) -> None:
+    heavy = ("flask", "sqlalchemy", "playwright", "httpx", "requests")
+    code = f"import sys, lychgate.lab.pytest_plugin; print([name for name in {heavy} if name in sys.modules])"
+    assert installed.run("python", "-c", code).stdout == "[]\n"
+
+
+def run_pytest(installed: Installed, name: str, test: str) -> dict[str, int]:
+    """Run *test* in an empty folder, with what the wheel brings alone, and return the counts of its outcomes."""
+    folder = installed.project.parent / name
+    folder.mkdir()
+    (folder / "test_of_a_stranger.py").write_text(test, "utf-8")
+    done = subprocess.run(
+        [str(installed.bin / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--durations=10"],
+        cwd=folder,
+        env=without_the_checkout() | {"CI": ""},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {outcome: int(count) for count, outcome in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
+
+
 def test_the_moved_unit_tests_pass_against_the_installed_wheel(installed: Installed, tmp_path: Path) -> None:
     names = OneName(ROOT)
     chosen = [path for path in (ROOT / "tests").rglob("*.py") if path.name in MOVED_TESTS]
     assert len(chosen) == len(MOVED_TESTS)
     helpers = [*(ROOT / "tests" / "support").glob("*.py"), *(ROOT / "tests").rglob("__init__.py")]
-    helpers += (ROOT / "lab").rglob("*.py")  # the wheel does not have it
     for path in [*chosen, *helpers]:
         target = tmp_path / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
