@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.forging import ForgingKey, encode, forge, part
+from shared.clock import time_now
 
 LIFETIME = 60  # seconds from iat to exp
 TOKEN_ID_BYTES = 16
@@ -29,7 +29,7 @@ class Draft:
     key: ForgingKey
     claims: Mapping[str, Any]
     header: Mapping[str, Any]
-    now: int = field(default_factory=lambda: int(time.time()))
+    now: int = field(default_factory=lambda: int(time_now()))
 
     def token(
         self, *, claims: Changed | None = None, header: Changed | None = None, sign: Signing | None = None
@@ -78,7 +78,7 @@ def draft(
     now: float | None = None,
 ) -> Draft:
     """Return a good token for *email*, signed with *key*. *claims* replace ours, then *without* leaves some out."""
-    moment = int(time.time() if now is None else now)
+    moment = int(time_now() if now is None else now)
     name = email.partition("@")[0]
     ours = {
         "iat": moment,

@@ -2,7 +2,6 @@
 
 import itertools
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
@@ -12,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from lab.cast import ALICE
 from lab.minting import mint
 from lab.scripted_server import Handler, ScriptedServer, answer, scripted_server
+from shared.clock import time_now
 
 FORM = '<title>Sign in</title><form method="post"><input type="hidden" name="once" value="{once}">{inputs}</form>'
 EMAIL = '<input name="email" type="email">'
@@ -88,7 +88,7 @@ class FakeIdp:
         answer(f'<form method="post" action="{target}">{inputs}<button>Go on</button></form>', 200, **headers)(handler)
 
     def _token(self, request: dict[str, str]) -> str:
-        now = int(time.time())
+        now = int(time_now())
         claims = {"iat": now, "exp": now + 60, "jti": secrets.token_hex(16), "email": ALICE.email}
         token = mint(self.claims({**claims, "nonce": request.get("nonce", "")}), self.key)
         self._stored = self._stored or token

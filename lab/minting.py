@@ -3,12 +3,12 @@
 import hmac
 import json
 import os
-import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from lab.forging import forge
+from shared.clock import time_now
 
 
 class Named(Protocol):
@@ -40,7 +40,7 @@ def ispring_token(key: str, email: str) -> str:
 
     Its jti is 32 bytes in standard base64, 44 characters with + / and =, and json_encode puts a backslash before "/".
     """
-    now = int(time.time())
+    now = int(time_now())
     token_id = b64encode(b"\xfb\xff\xff" + os.urandom(29)).decode()  # "+///", so that both characters are there
     claims = {"iat": now, "jti": token_id, "exp": now + 60, "email": email}
     return sign_text(php_json_encode(claims), key, {"typ": "JWT", "alg": "HS256"})
@@ -53,7 +53,7 @@ def php_json_encode(value: Any) -> str:
 
 def profile_claims(person: Named, *, issuer: str, audience: str, **more: Any) -> dict[str, Any]:
     """Return the claims that our own identity provider sends for *person*; None in *more* leaves a claim out."""
-    now = int(time.time())
+    now = int(time_now())
     claims = {
         "iss": issuer,
         "aud": audience,
