@@ -10,7 +10,8 @@ imported until a test asks for a fixture. Each xdist worker has programs, ports 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 if TYPE_CHECKING:
     from lab.identity_provider import IdentityProvider
     from lab.in_process.lychgate import Lychgate
+    from lab.service_provider import EmulatedService
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +57,39 @@ def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
     """
     sso_idp_program.reset()
     return sso_idp_program
+
+
+@pytest.fixture(scope="session")
+def sso_service_programs() -> Iterator[Callable[[str], EmulatedService]]:
+    """Emulated services, each started when it is first asked for; use `sso_service`."""
+    from lab.service_provider import EmulatedService
+    from shared.clock import time_now
+
+    started: dict[str, EmulatedService] = {}
+    with ExitStack() as running:
+
+        def service(name: str) -> EmulatedService:
+            if name not in started:
+                started[name] = running.enter_context(EmulatedService(name, clock=time_now))
+            return started[name]
+
+        yield service
+
+
+@pytest.fixture
+def sso_service(sso_service_programs: Callable[[str], EmulatedService]) -> Callable[[str], EmulatedService]:
+    """Return the function that gives an emulated service provider, for tests of an identity provider.
+
+    `sso_service("zendesk").token_url` is where tokens go, `key` what they are signed with, and `last()` tells whether
+    the last one was accepted, or which documented rule it broke.
+    """
+    used: dict[str, EmulatedService] = {}
+
+    def service(name: str) -> EmulatedService:
+        if name not in used:
+            used[name] = sso_service_programs(name)
+            used[name].reset()
+            used[name].disconnect()
+        return used[name]
+
+    return service

@@ -112,6 +112,10 @@ class EmulatedService:
         settings.login_url = login_url or settings.login_url
         settings.logout_url = logout_url or settings.logout_url
 
+    def disconnect(self) -> None:
+        """Forget where people sign in and out."""
+        self._service.settings.login_url = self._service.settings.logout_url = ""
+
     def reset(self) -> None:
         """Forget sign-ins, spent tokens and attempts; keep the settings and the port."""
         self._service.memory.reset()

@@ -13,12 +13,26 @@ import pytest
 
 from lab.forging import key_for
 from lab.ports import free_port
-from lab.pytest_plugin import lychgate, lychgate_programs, sso_idp, sso_idp_program
+from lab.pytest_plugin import (
+    lychgate,
+    lychgate_programs,
+    sso_idp,
+    sso_idp_program,
+    sso_service,
+    sso_service_programs,
+)
 
 SERVICES = Path(__file__).parent / "services"
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
-__all__ = ["lychgate", "lychgate_programs", "sso_idp", "sso_idp_program"]  # an installation finds them by itself
+__all__ = [  # the fixtures; an installation finds them by itself
+    "lychgate",
+    "lychgate_programs",
+    "sso_idp",
+    "sso_idp_program",
+    "sso_service",
+    "sso_service_programs",
+]
 PUBLIC_PEM = key_for("RS256").public_pem
 
 
