@@ -7,6 +7,7 @@ loop stays usable. An answer is collected before it is sent. The person is in `s
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 Asgi = Callable[[dict[str, Any], Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Any]
+log = logging.getLogger("lychgate.lab")
 ANSWER_SECONDS = 30  # for one answer of the application
 VERSION = {"version": "3.0", "spec_version": "2.3"}
 
@@ -116,7 +118,7 @@ def scope_of(environ: WSGIEnvironment, state: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Lifespan:
-    """The application's startup and shutdown. One that has neither raises at the first message, which is allowed."""
+    """The application's startup and shutdown. One without them raises or returns, which is allowed."""
 
     def __init__(self, application: Asgi, state: dict[str, Any]) -> None:
         self._application, self._scope = application, {"type": "lifespan", "asgi": VERSION, "state": state}
@@ -136,8 +138,9 @@ class _Lifespan:
     async def _serve(self) -> None:
         try:
             await self._application(self._scope, self._asked.get, self._said.put)
-        except Exception:
-            await self._said.put({"type": "lifespan.unsupported"})
+        except Exception as error:  # at the first message it means that there is no lifespan
+            log.debug("the application has no lifespan: %r", error)
+        await self._said.put({"type": "lifespan.unsupported"})  # so that one who waits goes on
 
     async def _tell(self, event: str) -> None:
         await self._asked.put({"type": f"lifespan.{event}"})

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from idp import housekeeping
+from idp import backchannel, housekeeping
+from idp.stores import sessions as idp_sessions
 from lab.cast import ALICE, Person
 from lab.clock import Clock
 from lab.in_process.applications import as_wsgi
@@ -187,6 +188,12 @@ class Lychgate:
         core = self._programs.core
         for account in core.account_search.page(self._email(person)).people:
             core.sessions.end(account_id=account.id)
+
+    def sign_out_at_provider(self, person: Person | str | None = None) -> None:
+        """End the person's sessions at the identity provider, which tells the gateway by the back channel."""
+        with self._programs.in_identity_provider() as parts:
+            if (known := parts.people.find(self._email(person))) is not None:
+                backchannel.tell(idp_sessions.end_sessions_of(known, reason="signed out by a test"))
 
     def clean_up(self) -> None:
         """Delete what has expired, and send what is due, as both programs do once a minute."""

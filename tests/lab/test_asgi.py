@@ -51,6 +51,11 @@ async def without_lifespan(scope: dict[str, Any], _receive: Receive, send: Send)
     await send({"type": "http.response.body"})
 
 
+async def ignores_lifespan(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await without_lifespan(scope, receive, send)
+
+
 async def cannot_start(_scope: dict[str, Any], receive: Receive, send: Send) -> None:
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "there is no database"})
@@ -87,8 +92,9 @@ def test_a_signed_out_visitor_does_not_reach_it(lychgate: Lychgate) -> None:
     assert httpx.get(lychgate.sp_url, headers={"Accept": "text/html"}, trust_env=False).status_code == 302
 
 
-def test_it_needs_no_lifespan(lychgate: Lychgate, client: httpx.Client) -> None:
-    lychgate.app(without_lifespan)
+@pytest.mark.parametrize("application", [without_lifespan, ignores_lifespan])
+def test_it_needs_no_lifespan(lychgate: Lychgate, client: httpx.Client, application: Any) -> None:
+    lychgate.app(application)
     assert client.get("/").status_code == 204
 
 

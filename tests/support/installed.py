@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +32,23 @@ class Installed:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def run_pytest(self, folder: Path, files: Mapping[str, str], *options: str) -> dict[str, int]:
+        """Run pytest on *files* in a new folder, with what the wheel brings; return the counts of its outcomes."""
+        folder.mkdir()
+        for name, text in files.items():
+            (folder / name).write_text(text, "utf-8")
+        done = subprocess.run(
+            [str(self.bin / "python"), "-m", "pytest", "-p", "no:cacheprovider", *options],
+            cwd=folder,
+            env=without_the_checkout() | {"CI": ""},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        counts = re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.splitlines()[-1])
+        return {outcome: int(count) for count, outcome in counts}
 
 
 def without_the_checkout(settings: dict[str, str] | None = None) -> dict[str, str]:

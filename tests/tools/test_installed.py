@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 # The unit tests that a wheel has to pass: of what is pure, and of what opens and verifies tokens.
 MOVED_TESTS = ("test_claims.py", "test_errors.py", "test_tokens.py", "test_verification.py")
 
+ON_WORKERS = """
+def test_nobody_else_is_signed_in(lychgate):
+    lychgate.session()
+    assert [session.email for session in lychgate.sessions()] == ["alice@example.com"]
+"""
 IN_A_BROWSER = """
 from lychgate.lab.browser import Chromium
 from playwright.sync_api import sync_playwright
@@ -144,32 +149,23 @@ def test_the_lab_mints_a_token(installed: Installed) -> None:
 
 
 @pytest.mark.browser
-def test_ten_lines_in_an_empty_folder_sign_in_by_a_browser(installed: Installed, chromium: Chromium) -> None:
-    assert chromium.executable
-    assert run_pytest(installed, "browser", IN_A_BROWSER) == {"passed": 3}
+def test_ten_lines_in_an_empty_folder_sign_in_by_a_browser(
+    installed: Installed, chromium: Chromium, tmp_path: Path
+) -> None:
+    assert chromium.executable  # without one this is skipped
+    found = installed.run_pytest(tmp_path / "empty", {"test_of_a_stranger.py": IN_A_BROWSER}, "-p", "no:xdist")
+    assert found == {"passed": 3}
+
+
+def test_each_worker_of_xdist_has_its_programs(installed: Installed, tmp_path: Path) -> None:
+    found = installed.run_pytest(tmp_path / "empty", {"test_of_a_stranger.py": ON_WORKERS}, "-n", "2", "--dist", "each")
+    assert found == {"passed": 2}
 
 
 def test_importing_the_plugin_imports_nothing_of_the_programs(installed: Installed) -> None:
     heavy = ("flask", "sqlalchemy", "playwright", "httpx", "requests")
     code = f"import sys, lychgate.lab.pytest_plugin; print([name for name in {heavy} if name in sys.modules])"
     assert installed.run("python", "-c", code).stdout == "[]\n"
-
-
-def run_pytest(installed: Installed, name: str, test: str) -> dict[str, int]:
-    """Run *test* in an empty folder, with what the wheel brings alone, and return the counts of its outcomes."""
-    folder = installed.project.parent / name
-    folder.mkdir()
-    (folder / "test_of_a_stranger.py").write_text(test, "utf-8")
-    done = subprocess.run(
-        [str(installed.bin / "python"), "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist", "--durations=10"],
-        cwd=folder,
-        env=without_the_checkout() | {"CI": ""},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {outcome: int(count) for count, outcome in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
 
 
 def test_the_moved_unit_tests_pass_against_the_installed_wheel(installed: Installed, tmp_path: Path) -> None:
