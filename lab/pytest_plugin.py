@@ -63,14 +63,13 @@ def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
 def sso_service_programs() -> Iterator[Callable[[str], EmulatedService]]:
     """Emulated services, each started when it is first asked for; use `sso_service`."""
     from lab.service_provider import EmulatedService
-    from shared.clock import time_now
 
     started: dict[str, EmulatedService] = {}
     with ExitStack() as running:
 
         def service(name: str) -> EmulatedService:
             if name not in started:
-                started[name] = running.enter_context(EmulatedService(name, clock=time_now))
+                started[name] = running.enter_context(EmulatedService(name))
             return started[name]
 
         yield service

@@ -27,6 +27,7 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     ".venv/bin/pip install": "installs packages from a registry",
     ".venv/bin/python -m pytest idp/tests": "tests/test_copy.py runs it in a copy",
     "pip install dist/": "tests/tools/test_installed.py installs the wheel",
+    "pip install 'lychgate[test]'": "tests/tools/test_testing_guide.py runs the guide with the installed wheel",
     "lychgate demo": "tests/tools/test_installed.py signs in with it",
     "podman ": "needs a registry of images; tests/tools/test_dist.py repeats what the Containerfile does",
     "systemd-run": "needs systemd; the flask command in it is run by itself",
