@@ -41,13 +41,23 @@ def test_the_wheel_has_every_file_of_the_source_but_tests(built: tuple[Path, Pat
 
 def test_each_requirement_of_the_wheel_is_met_by_its_pin_and_each_pin_has_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    asked = [*project["dependencies"], *(text for texts in project["optional-dependencies"].values() for text in texts)]
+    extras = [texts for extra, texts in project["optional-dependencies"].items() if extra != "test"]
+    asked = [*project["dependencies"], *(text for texts in extras for text in texts)]
     required = {canonicalize_name(item.name): item for item in map(Requirement, asked)}
     pins = direct_pins()
     assert set(required) == set(pins)
     for name, requirement in required.items():
         assert [item for item in requirement.specifier if item.operator == ">="], f"{name} has no lower bound"
         assert requirement.specifier.contains(pins[name]), f"{requirement} and its pin {pins[name]}"
+
+
+def test_the_tests_of_others_run_on_the_pytest_that_ours_run_on() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    (wanted,) = map(Requirement, project["optional-dependencies"]["test"])
+    pinned = re.search(r"^pytest==(\S+)", (ROOT / "requirements-dev.txt").read_text("utf-8"), re.MULTILINE)
+    assert wanted.name == "pytest"
+    assert pinned is not None
+    assert wanted.specifier.contains(pinned[1])
 
 
 def direct_pins() -> dict[str, Version]:
