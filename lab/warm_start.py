@@ -80,7 +80,7 @@ def fits(env: Mapping[str, str], imported_from: Path) -> bool:
 
 
 def start(what: Start) -> WarmProcess:
-    """Run it in a process and a process group of its own; return at once."""
+    """Run it in a new process, which leads a new process group; return at once."""
     process = _forks().Process(target=_run, args=(what,), daemon=True)
     process.start()
     _wait_for_own_group(process)
@@ -145,7 +145,7 @@ def _set_streams(what: Start) -> None:
 
 
 def _stream(number: int, mode: str) -> io.TextIOWrapper:
-    """Open a standard stream anew, unbuffered when written, as with PYTHONUNBUFFERED."""
+    """Open a standard stream, unbuffered when written, as with PYTHONUNBUFFERED."""
     raw = io.FileIO(number, mode, closefd=False)
     return io.TextIOWrapper(io.BufferedReader(raw)) if mode == "r" else io.TextIOWrapper(raw, write_through=True)
 

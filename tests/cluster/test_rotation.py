@@ -29,7 +29,8 @@ AT_LEAST = 30  # sign-ins with each
 KEPT = 1  # seconds for which a worker of the gateway may go on with the keys that it knows (SP_SESSION_CACHE)
 SIGN_AFTER = 3  # seconds from the making of a key pair to its use; in real life ten minutes
 IN_FLIGHT = 9  # sign-ins of one kind under way at a time: three kinds and three rotations fit into the pool
-MORE = 1.5  # seconds of sign-ins after the last new key has begun to sign
+AT_MOST = 120  # seconds for all of it
+MORE = 1.5  # seconds of sign-ins after the last new key was first seen
 BUSY_TIMES = 20  # that 503 (the store is busy; nothing was spent) is asked again: no key has to do with that
 Cookies = Mapping[str, str]
 SECRET = re.compile(r"^[A-Za-z0-9_-]{64,}$", re.MULTILINE)
@@ -133,21 +134,28 @@ def rotate_key_pair(pair: Pair, name: str) -> str:
 def steadily_sign_in(
     pool: ThreadPoolExecutor, pair: Pair, alice: Cookies, rotations: Sequence[Future[str]]
 ) -> dict[str, list[SignIn]]:
-    """Begin a sign-in with each algorithm every tenth of a second, until well after the last of the *rotations*.
+    """Begin a sign-in with each algorithm every tenth of a second, until well after each new key was first used.
 
     No more than IN_FLIGHT of a kind are under way, so that a slow machine gets them more slowly.
     """
     under_way: dict[str, list[Future[SignIn]]] = {name: [] for name in ALGORITHMS}
     began, number, more = time.monotonic(), 0, int(MORE * PER_SECOND)
-    while more:
+    while more and time.monotonic() < began + AT_MOST:
         time.sleep(max(0, began + number / PER_SECOND - time.monotonic()))
         for name, of_one in under_way.items():
             if len(of_one) >= IN_FLIGHT:
                 of_one[-IN_FLIGHT].result()
             of_one.append(pool.submit(sign_in, pair, name, alice))
         number += 1
-        more -= all(rotation.done() for rotation in rotations)
+        more -= all(rotation.done() for rotation in rotations) and all(map(has_new_key, under_way.values()))
     return {name: [sign_in.result() for sign_in in of_one] for name, of_one in under_way.items()}
+
+
+def has_new_key(of_one: Sequence[Future[SignIn]]) -> bool:
+    """Tell whether the latest token names another key than the first; a secret has no name."""
+    first, latest = of_one[0].result(), next(each.result() for each in reversed(of_one) if each.done())
+    kid, latest_kid = (jwt.get_unverified_header(each.token).get("kid") for each in (first, latest))
+    return kid is None or kid != latest_kid
 
 
 def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:

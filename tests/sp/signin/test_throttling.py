@@ -33,7 +33,7 @@ TWO: dict[str, dict[str, Any]] = {
 
 
 class Clock:
-    """Moves when told to."""
+    """Moves when the test says so."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
@@ -61,7 +61,7 @@ def app(gateway: MakeGateway, clock: Clock) -> Flask:
 
 
 class Browser:
-    """A browser at an address of its own."""
+    """A browser with its own IP."""
 
     def __init__(self, app: Flask, address: str = "203.0.113.1", base_url: str = "http://127.0.0.1:5000") -> None:
         self.client: FlaskClient = app.test_client()
@@ -261,7 +261,7 @@ def test_attack_another_spelling_of_the_address_is_the_same_account(spelling: st
 
 @pytest.mark.parametrize("email", ["stra\u00dfe@example.com", "nobody.stra\u00dfe@example.com"])
 def test_attack_sharp_s_and_double_s_are_not_two_counts_of_one_account(email: str, app: Flask) -> None:
-    """The lookup takes both for one address. A person who does not exist is counted alike, so neither is betrayed."""
+    """The lookup treats both as one e-mail. A person who does not exist is counted alike, so neither is revealed."""
     core_of(app).people.create_administrator("strasse@example.com", CAROL.password)
     spellings = [email, email.replace("\u00df", "ss"), email.upper(), email.replace("\u00df", "\u1e9e")]
     answers = [Browser(app, f"203.0.113.{n}").wrong(spellings[n % 4]) for n in range(PER_ACCOUNT.amount + 2)]
@@ -312,7 +312,7 @@ def test_a_known_browser_has_a_limit_of_its_own(app: Flask) -> None:
     desk = Browser(app)
     desk.sign_in()
     assert [desk.wrong() for _ in range(PER_DEVICE.amount + 1)] == [401] * PER_DEVICE.amount + [429]
-    assert Browser(app, "198.51.100.7").sign_in().status_code == 303  # and locks nobody else out
+    assert Browser(app, "198.51.100.7").sign_in().status_code == 303  # and locks no other person out
 
 
 def test_attack_the_cookie_of_ones_own_browser_gives_no_more_tries_at_another_account(app: Flask) -> None:
