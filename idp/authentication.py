@@ -34,7 +34,7 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
 from idp.stores import audit, database, refusals, sessions
 from idp.stores.sessions import SessionOver, SignedInUser
-from shared.throttling import Attempt, TooManyAttempts
+from shared.throttling import PasswordAttempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
 
@@ -101,7 +101,7 @@ def check_password(email: str, password: str) -> Person:
     return person
 
 
-def admit_attempt(email: str) -> Attempt:
+def admit_attempt(email: str) -> PasswordAttempt:
     """Count the attempt, or raise TooManyAttempts: for the typed e-mail, and for the account that the directory finds.
 
     A directory may accept many spellings for one person. Without the second count each would allow more guesses.

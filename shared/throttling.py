@@ -30,7 +30,7 @@ PER_DEVICE = RateLimitItemPerMinute(10, 15)
 
 
 @dataclass(frozen=True)
-class Attempt:
+class PasswordAttempt:
     """A password attempt, counted before the password is verified."""
 
     storage: SqlStorage
@@ -57,14 +57,14 @@ class Throttle:
         self.storage, self._now = storage, now
         self._limiter = FixedWindowRateLimiter(storage)
 
-    def admit(self, email: str, ip: str, device: str | None) -> Attempt:
+    def admit(self, email: str, ip: str, device: str | None) -> PasswordAttempt:
         """Count an attempt at *email* from *ip*; *device* names a browser that this person has used before."""
         account = account_key(email)
         if device is not None:
             return self._count((PER_DEVICE, (device, account)))
         return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
-    def admit_found(self, attempt: Attempt, typed: str, found: str) -> Attempt:
+    def admit_found(self, attempt: PasswordAttempt, typed: str, found: str) -> PasswordAttempt:
         """Also count *attempt* for the account *found*, if a directory treats *typed* as another spelling of it.
 
         This happens only in a directory that folds more than `account_key` does.
@@ -72,15 +72,15 @@ class Throttle:
         if account_key(found) == account_key(typed):
             return attempt
         also = self._count((PER_ACCOUNT, (account_key(found),)))
-        return Attempt(self.storage, attempt.keys + also.keys)
+        return PasswordAttempt(self.storage, attempt.keys + also.keys)
 
-    def _count(self, *counts: tuple[RateLimitItem, tuple[str, ...]]) -> Attempt:
+    def _count(self, *counts: tuple[RateLimitItem, tuple[str, ...]]) -> PasswordAttempt:
         for counting in (self._limiter.test, self._limiter.hit):
             for item, names in counts:
                 if not counting(item, *names):
                     ends_at = self.storage.get_expiry(item.key_for(*names))
                     raise TooManyAttempts(max(1, int(ends_at - self._now().timestamp()) + 1))
-        return Attempt(self.storage, tuple(item.key_for(*names) for item, names in counts))
+        return PasswordAttempt(self.storage, tuple(item.key_for(*names) for item, names in counts))
 
 
 def account_key(email: str) -> str:

@@ -86,3 +86,19 @@ def test_what_an_import_brings_along_is_counted(tmp_path: Path) -> None:
     for name in ("light", "heavy", "other"):
         (tmp_path / "sp" / f"{name}.py").write_text("import flask")
     assert loaded_by(tmp_path, "sp.views.sso") == {"sp.views.sso", "sp.views.trial", "sp.light"}
+
+
+PROGRAMS = ("sp", "idp", "lab")  # they do not import each other, but all import shared
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_no_two_classes_of_a_program_have_one_name(program: str) -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted([*(ROOT / program).rglob("*.py"), *(ROOT / "shared").rglob("*.py")]):
+        name = str(path.relative_to(ROOT))
+        if name.startswith("idp/tests/"):
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -22,7 +22,7 @@ class Unreadable(ValueError):
 
 
 @dataclass(frozen=True)
-class Opened:
+class OpenedToken:
     """The parts of a token. Nothing is verified: `signed` is what `signature` has to be of."""
 
     claims: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Arrival:
     memory: Memory
     visitor: Visitor | None
     people: Sequence[str]
-    open: Callable[[Arrival], Opened]
+    open: Callable[[Arrival], OpenedToken]
     is_answer_to: Callable[[Arrival, Begun], bool]
 
     @property
@@ -56,7 +56,7 @@ class Arrival:
         return self.values[0] if self.values else ""
 
     @cached_property
-    def opened(self) -> Opened:
+    def opened(self) -> OpenedToken:
         """The parts of the token. Raises Unreadable."""
         return self.open(self)
 
@@ -83,7 +83,7 @@ class Arrival:
             return {}
 
 
-def open_jwt(arrival: Arrival) -> Opened:
+def open_jwt(arrival: Arrival) -> OpenedToken:
     """Return the parts of a compact JWS (RFC 7515, section 3.1). Raises Unreadable."""
     token = arrival.token
     if len(token) > MAX_TOKEN:
@@ -94,7 +94,7 @@ def open_jwt(arrival: Arrival) -> Opened:
     if not all(BASE64URL.fullmatch(part) for part in parts):
         raise Unreadable("a part is empty or not base64url")
     header, claims = (_json(_octets(part), name) for part, name in zip(parts[:2], ("header", "payload"), strict=True))
-    return Opened(claims, f"{parts[0]}.{parts[1]}".encode(), _octets(parts[2]), header)
+    return OpenedToken(claims, f"{parts[0]}.{parts[1]}".encode(), _octets(parts[2]), header)
 
 
 def _octets(part: str) -> bytes:

@@ -16,7 +16,7 @@ import re
 from base64 import b64decode, b64encode
 from urllib.parse import parse_qsl, urlencode
 
-from lab.services.arrival import MAX_TOKEN, Arrival, Opened, Unreadable
+from lab.services.arrival import MAX_TOKEN, Arrival, OpenedToken, Unreadable
 from lab.services.memory import Attempt, Begun
 from lab.services.product import Product, Refusal, Situation, path_here, with_query
 from lab.services.rule import Rule, ago, delivered_by, shown, text_claim
@@ -38,7 +38,7 @@ def sign(payload: str, secret: bytes) -> str:
     return hmac.new(secret, payload.encode(), "sha256").hexdigest()
 
 
-def open_payload(arrival: Arrival) -> Opened:
+def open_payload(arrival: Arrival) -> OpenedToken:
     """Return the members of the payload. Raises Unreadable."""
     token = arrival.token
     if len(token) > MAX_TOKEN:
@@ -49,7 +49,7 @@ def open_payload(arrival: Arrival) -> Opened:
         members = dict(parse_qsl(b64decode(token).decode("utf-8"), keep_blank_values=True, max_num_fields=200))
     except ValueError:
         raise Unreadable("it is not a query string in base64") from None
-    return Opened(members, token.encode(), arrival.parameters.get("sig", "").encode())
+    return OpenedToken(members, token.encode(), arrival.parameters.get("sig", "").encode())
 
 
 def _readable(arrival: Arrival) -> str:

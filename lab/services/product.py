@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote, urlencode, urlsplit
 
-from lab.services.arrival import Arrival, Opened, open_jwt
+from lab.services.arrival import Arrival, OpenedToken, open_jwt
 from lab.services.memory import Attempt, Begun
 from lab.services.rule import Rule
 from lab.services.verifier import Verifier
@@ -64,7 +64,7 @@ class Product:
     landing: Callable[[Arrival], str] = lambda _arrival: "/"
     refuse: Callable[[Situation, Attempt], Refusal] = lambda _situation, _attempt: Refusal(401)
     signed_out: Callable[[Situation, Mapping[str, Any]], str] = lambda situation, _claims: situation.settings.logout_url
-    open: Callable[[Arrival], Opened] = open_jwt
+    open: Callable[[Arrival], OpenedToken] = open_jwt
     is_answer_to: Callable[[Arrival, Begun], bool] = lambda _arrival, _begun: False
     start_path: str = "/login"
     return_parameter: str = "return_to"

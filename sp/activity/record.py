@@ -33,7 +33,7 @@ class Visitor:
 
 
 @dataclass(frozen=True)
-class Line:
+class Entry:
     """One row of the log, as it is told. `at` is in seconds since 1970; `detail` may quote a token by mistake."""
 
     reference: str
@@ -49,7 +49,7 @@ class Line:
     token_key: bytes | None = None
 
 
-def record(connection: Connection, line: Line) -> None:
+def record(connection: Connection, line: Entry) -> None:
     """Insert one row within the caller's transaction."""
     counters.event(line.event, line.code)
     values = {name: value for name, value in vars(line).items() if name != "visitor"}

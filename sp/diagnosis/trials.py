@@ -176,7 +176,7 @@ class Trials:
         person = outcome.get("person") or {}
         activity.record(
             connection,
-            activity.Line(
+            activity.Entry(
                 reference=reference,
                 at=int(utc_now().timestamp()),
                 event=activity.TRIAL,

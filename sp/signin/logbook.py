@@ -74,7 +74,7 @@ class Logbook:
         with self._database.writing() as connection:
             activity.record(
                 connection,
-                activity.Line(
+                activity.Entry(
                     reference=reference,
                     at=int(time_now()),
                     event=activity.SIGN_OUT,
@@ -107,7 +107,7 @@ class Logbook:
             with self._database.writing() as connection:
                 activity.record(
                     connection,
-                    activity.Line(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
+                    activity.Entry(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
         except StoreUnavailable as error:
             log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)

@@ -79,9 +79,9 @@ class _Entry:
             claims=claims.raw,
         )
 
-    def line(self, event: str, now: datetime, **more: Any) -> activity.Line:
+    def line(self, event: str, now: datetime, **more: Any) -> activity.Entry:
         """Return the line of the activity log."""
-        return activity.Line(
+        return activity.Entry(
             self.opening.reference,
             int(now.timestamp()),
             event,
@@ -203,7 +203,7 @@ class SignIn:
         new, now = NewSession.generate(), utc_now()
         origin = Origin(account_id, visitor.ip, visitor.user_agent, opening.return_path)
         at, detail = int(now.timestamp()), "with a local password"
-        line = activity.Line(
+        line = activity.Entry(
             opening.reference, at, activity.SIGN_IN, visitor, email=email, account_id=account_id, detail=detail
         )
         with self._database.writing() as connection:

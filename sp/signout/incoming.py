@@ -61,7 +61,7 @@ class SignOuts:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(
                 connection,
-                activity.Line(
+                activity.Entry(
                     reference=reference,
                     at=now,
                     event=activity.SIGN_OUT,

@@ -41,7 +41,7 @@ def write(app: Flask, *lines: dict[str, Any]) -> None:
         for number, line in enumerate(lines):
             values = {"reference": f"REF{number:07}", "event": "refused" if "code" in line else "sign_in", **line}
             who = From("192.0.2.1", "Looking-Glass/1.0")
-            activity.record(connection, activity.Line(at=int(time.time()), visitor=who, **values))
+            activity.record(connection, activity.Entry(at=int(time.time()), visitor=who, **values))
 
 
 def references(carol: Visitor, **query: str) -> list[str]:
