@@ -2,13 +2,21 @@
 # PYTHON=/path/to/python chooses the interpreter that makes it; ARGS="-k replay" goes to pytest.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dist mutation docs format clean stale
+.PHONY: help demo test check lint bench dist mutation docs format clean stale
 
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
 SOURCES := $(wildcard lychgate sp idp shared lab run_sp.py run_idp.py tests tools bench examples)
 # Two workers for two cores; an idle one takes waiting tests over, so servers and browsers are not waited for.
 WORKERS := -n 2 --dist worksteal
+# Modules in the test's own process, and what the source and the documents say of themselves.
+QUICK := tests/test_arrows.py tests/test_shape.py tests/test_language.py tests/test_docs.py tests/docs/test_language.py \
+	tests/sp/accounts tests/sp/providers tests/sp/sessions tests/sp/views tests/sp/test_redirects.py \
+	tests/sp/diagnosis/test_inspector.py tests/sp/signin/test_verification.py tests/sp/signin/test_binding.py \
+	tests/sp/signin/test_pending.py tests/shared --ignore tests/shared/test_worker.py --ignore tests/shared/test_schema.py \
+	--ignore tests/shared/test_extras.py --ignore tests/shared/test_linear_patterns.py \
+	tests/lab/test_token.py tests/lab/test_faults.py tests/lab/test_keys.py tests/attacks/test_token_cases.py \
+	idp/tests/test_services_file.py idp/tests/test_settings.py idp/tests/test_commands.py idp/tests/test_sign_in.py
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
 STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)
 
@@ -21,7 +29,11 @@ demo: .venv/.runtime-installed ## start both programs with two demo users, and p
 test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser
 	@tools/system-packages
 	@tools/node-packages
-	$(PY) -m pytest $(WORKERS) $(ARGS)
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) $(ARGS)
+
+check: .venv/.dev-installed ## run the lint rules and the quick tests, which start no program; under a minute
+	$(PY) -m ruff check $(SOURCES)
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) -q $(QUICK) $(ARGS)
 
 lint: .venv/.dev-installed ## check formatting, lint rules and types
 	$(PY) -m ruff format --check $(SOURCES)

@@ -9,6 +9,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,13 @@ def modules(root: Path) -> list[Module]:
     files = [path for part in PARTS for path in sorted((root / part).rglob("*.py"))]
     files = [path for path in files if "tests" not in path.relative_to(root).parts]  # idp/ brings its own along
     files += sorted(root.glob("run_*.py"))
-    return [Module(path.relative_to(root).as_posix(), ast.parse(path.read_text(), path)) for path in files]
+    return [Module(path.relative_to(root).as_posix(), parsed(path.read_text())) for path in files]
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """Parse a file once for all rules."""
+    return ast.parse(text)
 
 
 def parts_that_import_one_another(root: Path) -> list[str]:
