@@ -3,6 +3,6 @@
     python -m lab --help          from a checkout
     lychgate lab --help           from an installation, where this package is `lychgate.lab`
 
-Everything here needs the standard library and what the two programs need. It never runs in production: it mints
-tokens for everyone and asks for no password.
+Everything here needs the standard library and what the two programs need; `browser` and `journeys` need Playwright too.
+It never runs in production: it mints tokens for everyone and asks for no password.
 """

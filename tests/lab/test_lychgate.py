@@ -208,16 +208,16 @@ def test_a_token_grows_too_old_on_its_way(lychgate: Lychgate, client: httpx.Clie
     assert "token_expired" in client.post(f"{lychgate.sp_url}/sso/token", data=grant).json()["error_description"]
 
 
+def test_the_clock_is_the_systems_after_the_test() -> None:
+    assert time_now() == pytest.approx(time.time(), abs=5)
+
+
 def test_the_clean_up_deletes_what_has_expired(lychgate: Lychgate) -> None:
     lychgate.session()
     lychgate.clock.tick(days=2)
     lychgate.clean_up()
     lychgate.clock.reset()  # a session that was only hidden would be back
     assert lychgate.sessions() == []
-
-
-def test_the_clock_is_the_systems_after_the_test() -> None:
-    assert time_now() == pytest.approx(time.time(), abs=5)
 
 
 # --- The identity provider is down; the state comes back ---
@@ -256,6 +256,15 @@ def test_a_reset_brings_back_people_settings_sessions_application_and_clock(
         lychgate.reset()
         assert lychgate.sessions() == []
         assert lychgate.sent == ()
+
+
+def test_a_setting_after_a_reset_is_not_taken_for_the_one_before_it(lychgate: Lychgate) -> None:
+    lychgate.provider(email_domains=["example.net"])
+    with pytest.raises(SignInFailed, match="email_not_allowed"):
+        lychgate.session()
+    lychgate.reset()
+    lychgate.provider(display_name="Another name")  # as many changes as before, and no sign-in between them
+    assert lychgate.session().email == lychgate.alice.email
 
 
 def test_a_session_of_the_test_before_opens_nothing(lychgate: Lychgate, client: httpx.Client) -> None:
