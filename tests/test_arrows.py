@@ -104,6 +104,16 @@ SQLALCHEMY_LIVES_IN = (
 )
 SQLALCHEMY = {"sqlalchemy", "flask_sqlalchemy", "alembic"}
 JOSERFC_LIVES_IN = ("shared/",)
+# In the gateway, the folders that answer a browser, a client or an operator, and what holds them together.
+FLASK = {"flask", "flask_login", "flask_wtf"}
+FLASK_LIVES_IN = (
+    *("sp/admin/", "sp/cli/", "sp/views/"),
+    *("sp/__init__.py", "sp/app.py", "sp/current.py", "sp/sample_app.py"),
+    "sp/gateway/middleware.py",  # for the type of our own application
+    "sp/sessions/cookies.py",  # Flask's session interface
+    *("shared/web.py", "shared/request_limits.py"),
+    *("idp/", "lab/"),
+)
 ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py", "lab/")  # the lab starts programs, each with its environment
 
 
@@ -291,6 +301,10 @@ def stray_joserfc(root: Path) -> list[str]:
     return strays(root, {"joserfc"}, JOSERFC_LIVES_IN)
 
 
+def stray_flask(root: Path) -> list[str]:
+    return strays(root, FLASK, FLASK_LIVES_IN)
+
+
 def stray_sqlalchemy(root: Path) -> list[str]:
     return strays(root, SQLALCHEMY, SQLALCHEMY_LIVES_IN)
 
@@ -332,6 +346,7 @@ RULES: dict[Rule, tuple[str, str]] = {
     stray_clocks: ("sp/views/sso.py", "import time\ndef start(clock=time.time): pass"),
     moved_clocks: ("sp/config.py", "from shared import clock\nclock.ahead = 7200"),
     stray_joserfc: ("sp/signin/verification.py", "from joserfc import jwt"),
+    stray_flask: ("sp/signin/transaction.py", "from flask import g"),
     stray_sqlalchemy: ("sp/views/sso.py", "from flask_sqlalchemy import SQLAlchemy"),
     stray_environment: ("shared/serving.py", "import os\nprint(os.environ['HOME'])"),
 }

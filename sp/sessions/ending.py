@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func
 
 from shared.claims import Claims
 from sp.database.models import Account, SessionRecord
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 
 MAX_PROVIDER_SESSION = 512  # characters
 Conditions = Sequence[ColumnElement[bool]]

@@ -17,7 +17,7 @@ from sp.database.access import Database
 from sp.database.models import Account, HeldToken, Identity
 from sp.emails import email_key
 from sp.sessions.ending import named_by, provider_session_of
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 
 LIFETIME = 300  # seconds in which a question can be answered
 

@@ -23,7 +23,7 @@ from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
 from sp.sessions import held
 from sp.sessions.ending import by_name, by_provider, end_sessions
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32

@@ -10,7 +10,7 @@ from sp.activity import record as activity
 from sp.activity.record import Visitor
 from sp.database.access import Database
 from sp.providers.registry import ProviderRegistry
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.attempt import known
 from sp.signin.replay import ReplayCache, Trace

@@ -15,7 +15,7 @@ from shared.errors import (
 from sp.providers.patience import Patience
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 from sp.signin.attempt import known
 from sp.signout.tokens import verify_sign_out
 

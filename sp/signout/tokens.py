@@ -16,7 +16,7 @@ from shared.logout_tokens import check_clock, check_event, check_type
 from shared.tokens import open_signed
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
-from sp.sessions.sign_out import SignOut
+from sp.sessions.provider_sign_out import SignOut
 from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
 
 
