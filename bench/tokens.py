@@ -24,7 +24,8 @@ from bench.timing import Row, per_call
 from shared.errors import Rejection
 from shared.keys import KeySet, generate_key, load_key_set, public_pem
 from shared.tokens import sign
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import verify
 
 WANTED = {"HS256": 0.50, "RS256": 0.75, "ES256": 0.80}

@@ -10,11 +10,11 @@ from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
-from sp.assertion.keys import AssertionKeys
 from sp.config import Config
 from sp.database.access import Database
 from sp.diagnosis.trials import Trials
 from sp.metrics_counters import counters
+from sp.outgoing_assertion.keys import AssertionKeys
 from sp.providers.apply import ProviderStore
 from sp.providers.edit import ProviderEditor
 from sp.providers.jwks_cache import SqlKeyCopies

@@ -22,7 +22,8 @@ from shared.store_urls import database_mistake, redis_mistake
 from sp.known_settings import NAMES
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules
-from sp.providers.provider import NAME, ProviderRefused, parse_provider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import NAME, parse_provider
 from sp.request.identity_headers import HEADER_SETS
 from sp.routes import Routes
 

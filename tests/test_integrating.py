@@ -11,7 +11,7 @@ from idp.presets import PRESETS
 from idp.services_file import parse_service
 from shared.errors import REJECTIONS
 from sp.policy.rules import parse_rules
-from sp.providers.provider import parse_provider
+from sp.providers.settings_parser import parse_provider
 from sp.routes import Routes
 
 GUIDES = Path(__file__).resolve().parents[1] / "docs" / "guides"

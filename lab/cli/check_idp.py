@@ -18,8 +18,9 @@ from sp.diagnosis.conformance import check_idp
 from sp.diagnosis.journey import Credentials
 from sp.providers.jwks_client import fetch, parse_key_set
 from sp.providers.presets import PRESETS
-from sp.providers.provider import Provider, parse_provider
-from sp.providers.setting_parser import ProviderRefused
+from sp.providers.provider import Provider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_provider
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

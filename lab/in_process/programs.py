@@ -22,9 +22,9 @@ from lab.in_process.snapshot import Snapshot, snapshot_of_gateway, snapshot_of_i
 from lab.server import ServerThread
 from sp import config as sp_config
 from sp import create_app
-from sp.assertion.keys import AssertionKeys
 from sp.components import Components
 from sp.gateway import Gateway
+from sp.outgoing_assertion.keys import AssertionKeys
 from sp.policy.rules import parse_rules
 from sp.routes import Routes
 from sp.sample_app import create_welcome_app

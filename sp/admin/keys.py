@@ -14,7 +14,7 @@ from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
-from sp.providers.provider import ProviderRefused
+from sp.providers.setting_reader import ProviderRefused
 
 views = Blueprint("keys", __name__)
 administrators_only(views)

@@ -18,8 +18,9 @@ from sp.current import components
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS
-from sp.providers.provider import ProviderRefused, parse_provider
 from sp.providers.rows import StoredProvider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_provider
 
 views = Blueprint("provider", __name__)
 administrators_only(views)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from shared.errors import StoreUnavailable
-from sp.assertion.claims import claims_about
 from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, with_query
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
 from sp.metrics_counters import FORWARD, NGINX, counters
+from sp.outgoing_assertion.claims import claims_about
 from sp.policy.decision import Decision, Verdict
 from sp.request.identity_headers import ASSERTION, DEFAULT_SET, headers
 from sp.request.kind import is_navigation
@@ -27,7 +27,7 @@ from sp.request.kind import is_navigation
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-    from sp.assertion.keys import AssertionKeys
+    from sp.outgoing_assertion.keys import AssertionKeys
     from sp.sessions.store import Session
 
 

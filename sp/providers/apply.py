@@ -20,9 +20,11 @@ from shared.vault import Vault, VaultLocked
 from sp.activity import audit
 from sp.database.access import Database
 from sp.providers import changes, rows
-from sp.providers.provider import Provider, ProviderRefused, parse_provider
+from sp.providers.provider import Provider
 from sp.providers.rows import MANAGED, default_of_the_file
 from sp.providers.rows import StoredProvider as StoredProvider  # handed out by `load`
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_provider
 from sp.routes import Routes
 
 SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another

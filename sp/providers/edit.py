@@ -20,8 +20,10 @@ from sp.activity import audit
 from sp.database.access import Database
 from sp.providers import changes, rows
 from sp.providers.keys import JudgedKey, NewKey, judge, keys_after, new_key
-from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
+from sp.providers.provider import Provider
 from sp.providers.rows import StoredKey, StoredProvider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_name, parse_provider
 from sp.routes import Routes
 
 MAX_JUDGED = 1000  # keys whose validation is cached

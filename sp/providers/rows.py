@@ -19,7 +19,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 from shared.clock import utc_now
 from shared.vault import Vault
 from sp.database.models import ProviderKey, ProviderRecord, SettingsRevision
-from sp.providers.provider import Provider, ProviderRefused, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_provider
 
 MANAGED = (
     "is managed by the file that SP_CONFIG names: change it there and start the gateway again, and what the file no "

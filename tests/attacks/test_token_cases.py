@@ -21,7 +21,8 @@ from shared.keys import load_key_set
 from shared.tokens import MAX_TOKEN_BYTES
 from sp.accounts.provisioning import read_profile
 from sp.database.models import Account, Activity, SessionRecord, SpentToken
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import verify
 from tests.attacks import cases_of_claims, cases_of_json, cases_of_keys, cases_of_strictness, cases_of_text
 from tests.attacks.case import ACCEPTED, PROVIDERS, Case, Good, good

@@ -13,7 +13,8 @@ from lab.forging import ForgingKey, key_for
 from shared.errors import Rejection
 from shared.keys import load_key_set
 from sp.accounts.provisioning import read_profile
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import check_nonce, verify
 
 ISSUER, AUDIENCE, NONCE = "https://idp.example.com", "https://sp.example.com", "n-1"

@@ -19,7 +19,8 @@ from shared.errors import (
 )
 from sp.accounts.provisioning import AccountState, Admit, Create, Profile, decide, read_profile
 from sp.emails import email_key
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 
 CLAIMS: dict[str, Any] = {
     "sub": "a-1",

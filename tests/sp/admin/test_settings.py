@@ -14,8 +14,9 @@ from lab.cast import ALICE, CAROL, Person
 from sp.admin.hints import GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
 from sp.providers.presets import PRESETS
-from sp.providers.provider import ACCESS_TOKEN_DELIVERIES, DELIVERIES, UNSOLICITED, Provider, parse_provider
+from sp.providers.provider import Provider
 from sp.providers.rows import load_one
+from sp.providers.settings_parser import ACCESS_TOKEN_DELIVERIES, DELIVERIES, UNSOLICITED, parse_provider
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored, usable_keys
 from tests.support.forms import Visitor, forms_of

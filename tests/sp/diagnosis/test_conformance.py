@@ -14,7 +14,8 @@ from shared.keys import load_key_set
 from sp.diagnosis.conformance import check_idp, grade
 from sp.diagnosis.inspector import Finding
 from sp.diagnosis.journey import Credentials
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 
 GATE = "http://127.0.0.1:9"  # a closed port: no request may reach the gateway
 PATHS = ("/sso/login/jwt", "/access/jwt")

@@ -14,7 +14,8 @@ from shared.keys import KeySet, generate_key, load_key_set
 from shared.tokens import SIGN_OUT_TYPE, sign
 from sp.accounts.provisioning import read_profile
 from sp.diagnosis.inspector import Finding, inspect, passes
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import checks_of, verify
 
 NOW = int(time.time())

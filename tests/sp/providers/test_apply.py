@@ -13,7 +13,8 @@ from shared.settings import SettingsRefused
 from sp.components import Components
 from sp.database.models import ProviderKey, ProviderRecord, SettingsChange
 from sp.providers.apply import Applied, ProvidersRefused
-from sp.providers.provider import ProviderRefused, parse_provider
+from sp.providers.setting_reader import ProviderRefused
+from sp.providers.settings_parser import parse_provider
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from sp.providers.provider import Provider, ProviderRefused, parse_name, parse_provider
+from sp.providers.provider import Provider
 from sp.providers.risks import risks_of
-from sp.providers.setting_parser import Expectation
+from sp.providers.setting_reader import Expectation, ProviderRefused
+from sp.providers.settings_parser import parse_name, parse_provider
 from sp.routes import Routes
 
 CONTRACT: dict[str, Any] = {  # the example of the wire contract, setting by setting

@@ -10,7 +10,8 @@ from lab.forging import forge, key_for
 from shared.claims import Claims, find_claim
 from shared.errors import ClaimInvalid, ClaimMissing, NonceMismatch, Rejection, TokenMalformed
 from shared.keys import load_key_set
-from sp.providers.provider import Provider, parse_provider
+from sp.providers.provider import Provider
+from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import (
     CHECKS,
     REMEMBERED_LONGER,

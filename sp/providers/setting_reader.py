@@ -1,6 +1,6 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure. It validates each setting separately; `sp.providers.provider` validates them together.
+Pure. It validates each setting separately; `sp.providers.settings_parser` validates them together.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from shared.clock import utc_now
 from shared.keys import TokenKey, generate_key, load_key
 from shared.tokens import ASSERTION_TYPE, sign
 from shared.vault import Vault, VaultLocked
-from sp.assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
 from sp.database.access import Database
 from sp.database.models import AssertionKey
+from sp.outgoing_assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
 
 REFRESH = 60  # seconds for which a worker keeps using the key that it knows
 LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at once make one key

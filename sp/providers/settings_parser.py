@@ -1,0 +1,102 @@
+"""Parse the settings of a provider, as a TOML file, the settings page and the command line give them. Pure.
+
+`sp.providers.setting_reader` says what each setting may be; here the settings are validated together.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
+
+from shared.keys import ALGORITHMS, SYMMETRIC
+from sp.providers.provider import Provider, is_safe_url
+from sp.providers.setting_reader import ProviderRefused, Reader
+from sp.routes import ERROR_PAGE, Routes
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # seed: LoginRadius, "Provider Name"
+DELIVERIES = ("query", "form", "header")
+UNSOLICITED = ("restart", "accept", "refuse")
+ACCESS_TOKEN_DELIVERIES = ("none", "fragment", "query")
+MAX_SECONDS = 86400 * 366
+
+
+def parse_name(text: str) -> str:
+    """Return the provider name in lower case, or raise ProviderRefused (seed: LoginRadius, "Auto-lower cased")."""
+    name = text.strip().lower()
+    if not NAME.match(name):
+        raise ProviderRefused({"name": "must begin with a letter and have 1 to 60 letters, digits, - and _"})
+    return name
+
+
+def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
+    """Return the provider that *settings* describe, or raise ProviderRefused with all errors at once.
+
+    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop.
+    `keys` is not looked at here: it holds secrets, and its policy is `shared.keys`.
+    """
+    reader = Reader(settings, {field.name: field.default for field in fields(Provider) if field.name != "name"})
+    provider = Provider(
+        name=parse_name(name),
+        preset=reader.preset,
+        display_name=reader.text("display_name", longest=100),
+        enabled=reader.flag("enabled"),
+        default=reader.flag("default"),
+        show_on_login=reader.flag("show_on_login"),
+        algorithm=reader.choice("algorithm", ALGORITHMS),
+        jwks_url=reader.url("jwks_url"),
+        login_url=reader.url("login_url"),
+        logout_url=reader.url("logout_url"),
+        return_url=reader.url_or_path("return_url"),
+        error_url=reader.url_or_path("error_url"),
+        token_parameter=reader.parameter("token_parameter"),
+        deliveries=reader.choices("deliveries", DELIVERIES),
+        clock_skew=reader.seconds("clock_skew", 0, 3600),
+        expiry_adjustment=reader.seconds("expiry_adjustment", -MAX_SECONDS, MAX_SECONDS),
+        max_age=reader.seconds("max_age", 1, MAX_SECONDS),
+        required_claims=reader.required_claims("required_claims"),
+        issuer=reader.expectation("issuer"),
+        audience=reader.expectation("audience"),
+        auto_create=reader.flag("auto_create"),
+        auto_lookup=reader.flag("auto_lookup"),
+        update_profile=reader.flag("update_profile"),
+        update_email=reader.flag("update_email"),
+        email_domains=reader.domains("email_domains"),
+        unsolicited=reader.choice("unsolicited", UNSOLICITED),
+        require_nonce=reader.flag("require_nonce"),
+        access_token_delivery=reader.choice("access_token_delivery", ACCESS_TOKEN_DELIVERIES),
+        allow_short_secret=reader.flag("allow_short_secret"),
+        mapping=reader.mapping(),
+    )
+    mistakes = reader.mistakes
+    for setting, why in (*_mistakes_together(provider), *(_circles(provider, own) if own else ())):
+        mistakes.setdefault(setting, why)
+    if mistakes:
+        raise ProviderRefused(mistakes)
+    return provider
+
+
+def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
+    """Yield contradictions between settings, by the setting with the error."""
+    if not {"id", "email"} <= set(dict(provider.mapping)):
+        yield "mapping", "id and email are required"
+    if not {"iat", "exp"} & set(provider.required_claims):
+        yield "required_claims", "must have iat or exp, or a token would never expire"
+    if provider.jwks_url and provider.algorithm in SYMMETRIC:
+        yield "jwks_url", "is only for RS and ES algorithms"
+    elif provider.jwks_url and not is_safe_url(provider.jwks_url):
+        yield "jwks_url", "must be https, except on this machine"
+
+
+def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
+    """Yield URLs of ours that would send people back into the sign-in that has just ended."""
+    path = own.path_at(provider.error_url)
+    if path is not None and own.include(path) and not own.is_error_page(path):
+        yield (
+            "error_url",
+            f"is a URL of the gateway itself: use a page of the application, another site, or {ERROR_PAGE}",
+        )
+    path = own.path_at(provider.return_url)
+    if path is not None and own.is_sign_in(path):
+        yield "return_url", "would start the sign-in again, without end: use a page of the application"
