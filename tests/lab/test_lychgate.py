@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import requests
 
 from lab.cast import MALLORY, Person
 from lab.in_process.lychgate import Lychgate
@@ -123,6 +124,16 @@ def test_a_disabled_person_is_not_signed_in(lychgate: Lychgate, client: httpx.Cl
     lychgate.disable(lychgate.alice)
     with pytest.raises(SignInFailed, match="is disabled"):
         lychgate.sign_in(client, fast=True)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_session_of_requests_is_signed_in_too(lychgate: Lychgate, fast: bool) -> None:
+    lychgate.app(who)
+    with requests.Session() as session:
+        session.trust_env = False
+        lychgate.sign_in(session, fast=fast)
+        answer = session.get(lychgate.sp_url, headers=HTML, timeout=30)
+    assert answer.json()["remote_user"] == lychgate.alice.email
 
 
 def test_a_visitor_of_another_kind_is_a_mistake_that_is_explained(lychgate: Lychgate) -> None:
