@@ -93,11 +93,11 @@ def upgrade(engine: Engine, migrations: Path) -> None:
     """Apply the migrations in *migrations* that the database lacks."""
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    with engine.connect() as connection:
+    patient = _module(engine.dialect.name).patient
+    with patient(engine), engine.connect() as connection:
         if _current(connection) == ScriptDirectory.from_config(config).get_current_head():
             return
-    patient = _module(engine.dialect.name).patient(engine, migrating=True)
-    with patient, _alone(engine), engine.connect() as connection:
+    with patient(engine, migrating=True), _alone(engine), engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

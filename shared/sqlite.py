@@ -7,8 +7,9 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
+from weakref import WeakSet
 
 from sqlalchemy import URL, Engine, event, exc
 
@@ -19,8 +20,11 @@ from shared.private_files import make_private_file
 # most. Together this is less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
+START_TURN = 60.0  # seconds: the same while a program starts, and answers no request; others may start beside it
+START_BUSY_MS = 60_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
+_starting: WeakSet[Engine] = WeakSet()
 POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
 
@@ -50,7 +54,7 @@ def prepare(engine: Engine) -> None:
     def configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # sqlite3 must not begin transactions behind SQLAlchemy's back
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        cursor.execute(f"PRAGMA busy_timeout={START_BUSY_MS if engine in _starting else BUSY_MS}")
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -62,9 +66,10 @@ def prepare(engine: Engine) -> None:
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
-            deadline = time.monotonic() + TURN
+            turn = START_TURN if engine in _starting else TURN
+            deadline = time.monotonic() + turn
             if "behind_door" not in connection.info:
-                if not door.acquire(timeout=TURN):
+                if not door.acquire(timeout=turn):
                     raise _locked("another thread of this process has held the write lock all the time")
                 connection.info["behind_door"] = WAITS
             with _turn(database, deadline):
@@ -134,9 +139,19 @@ def _taken(turnstile: int) -> bool:
     return True
 
 
-def patient(_engine: Engine, *, migrating: bool = False) -> AbstractContextManager[None]:
-    """Set no limit: SQLite has none for statements, and programs that start wait for each other at a file lock."""
-    return nullcontext()
+@contextmanager
+def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
+    """Let the connections of *engine* wait longer during the start: many programs may start on one new database."""
+    if not _file(engine):
+        yield  # in memory: no other process, and a new connection would be a new database
+        return
+    _starting.add(engine)
+    engine.dispose()  # so that each connection gets its limit
+    try:
+        yield
+    finally:
+        _starting.discard(engine)
+        engine.dispose()
 
 
 @contextmanager

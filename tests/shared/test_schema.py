@@ -107,6 +107,26 @@ def test_who_waits_too_long_for_another_thread_is_told_so(engine: Engine) -> Non
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("impatient")
+def test_a_program_that_starts_waits_longer_than_one_that_serves(tmp_path: Path) -> None:
+    engine = make_engine(f"sqlite:///{tmp_path / 'some.sqlite3'}")
+    other = sqlite3.connect(tmp_path / "some.sqlite3", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE sums (total INTEGER)")
+    other.execute("INSERT INTO sums VALUES (0)")
+    other.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(1, other.execute, ["COMMIT"])  # ten times as long as a program that serves would wait
+    release.start()
+    with sqlite.patient(engine):
+        add_one(engine)
+    release.join()
+    assert total(engine) == 1
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(DatabaseError, match="locked"):
+        add_one(engine)
+    other.close()
+    engine.dispose()
+
+
 def test_one_connection_may_write_in_two_transactions(engine: Engine) -> None:
     with engine.execution_options(write=True).connect() as connection:
         for _ in range(2):
