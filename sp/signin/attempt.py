@@ -1,7 +1,7 @@
-"""One attempt to sign in or out by a token: verify it, and remember for the log how far it came.
+"""One attempt to sign in or out with a token: verify the token, and keep for the log what was known at each stage.
 
-A view says what is known at each stage (`known`). The rejection that is raised there carries it to the one place that
-logs and answers rejections.
+A view declares what is known in a `with known(...)` block. A Rejection raised in the block carries that to the error
+handler, which logs and answers all rejections.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sp.signin.verification import Verified, verify
 
 @dataclass(frozen=True)
 class Attempt:
-    """What is known so far: None for what is not. `verified` is there only if a key vouches for it."""
+    """What is known so far; None for what is unknown. `verified` is set only after every check has passed."""
 
     provider: Provider | None = None
     verified: Verified | None = None
@@ -27,7 +27,7 @@ class Attempt:
 
 @contextmanager
 def known(provider: Provider, verified: Verified | None = None) -> Iterator[None]:
-    """Give every Rejection that is raised inside what is known of the attempt, unless it knows more already."""
+    """Attach what is known of the attempt to a Rejection raised in this block, unless an inner block already has."""
     try:
         yield
     except Rejection as rejection:
@@ -43,9 +43,9 @@ def attempt_of(rejection: Rejection) -> Attempt:
 def verify_with_keys(
     unverified_token: str, trusted: Trusted, now: float, *, note: Callable[[KeySet], object] = lambda _keys: None
 ) -> Verified:
-    """Return the token verified, or raise the Rejection that says why not. Spends nothing.
+    """Return the verified token, or raise the Rejection that says why it is not valid. Spends nothing.
 
-    *note* is told each set of keys that the token is tried with: a second one, if the provider has changed its keys.
+    *note* is called with each key set that is tried: a second one follows if the provider has changed its keys.
     """
 
     def attempt(keys: KeySet) -> Verified:

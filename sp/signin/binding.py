@@ -1,7 +1,7 @@
-"""Decide which pending sign-in of a browser a token answers, and what follows. Pure.
+"""Decide which pending sign-in of a browser a token answers, and what to do next. Pure.
 
-This is what stops login CSRF: an attacker who makes a browser deliver the attacker's own token must not sign its
-person in as somebody else. The token is verified before, and spent after; here nothing is looked up or changed.
+This stops login CSRF: an attacker who makes a browser deliver the attacker's token must not sign its user in as
+somebody else. The token was verified before, and is spent afterwards; nothing is looked up or changed here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Restart:
-    """Open nothing: the browser is sent to ask for a token itself (wire contract, `unsolicited`)."""
+    """Open no session: redirect the browser to ask for a token itself (docs/protocol.md, `unsolicited`)."""
 
 
 @dataclass(frozen=True)
 class Unasked:
-    """No sign-in was started, and none needs to be. `landing` is where the browser goes."""
+    """The browser started no sign-in, and the settings allow that. `landing` is where the browser goes."""
 
     landing: str
 
@@ -49,11 +49,11 @@ def bind(
     home: str,
     signed_in: Callable[[], bool],
 ) -> Restart | Unasked | Answers:
-    """Return what the verified token means for the browser that delivered it. Raises NonceMismatch, Unsolicited.
+    """Return what to do with the verified token in the browser that delivered it. Raises NonceMismatch, Unsolicited.
 
-    *pending* is what the browser has started with *provider*, newest first; *wanted* the path of ours that the token or
-    the request names; *home* the provider's page after sign-in. *signed_in* looks for the browser's session, and is
-    called only where the answer depends on it.
+    *pending* is the list of sign-ins that the browser has started with *provider*, newest first. *wanted* is the path
+    on this site that the token or the request asks for, and *home* the provider's page after sign-in. *signed_in* looks
+    up the browser's session; it is called only if the answer depends on it.
     """
     may_restart = provider.unsolicited == "restart" and provider.login_url != ""
     if may_restart and (not pending or _answers_a_finished_one(claims, pending, signed_in)):
@@ -66,27 +66,27 @@ def bind(
 
 
 def check_client(claims: Claims, provider: Provider, pending: Sequence[Pending]) -> None:
-    """A client that gets no cookie may open a session with the token. Raises NonceMismatch, Unsolicited.
+    """Check that a client that gets no cookie may use the token. Raises NonceMismatch, Unsolicited.
 
-    Without a cookie, a person cannot be signed in against their will, so an unsolicited token needs no restart.
+    Without a cookie, users cannot be signed in against their will, so an unsolicited token needs no restart.
     """
     _check_asked(claims, provider, pending, "this client", may_be_unsolicited=provider.unsolicited != "refuse")
 
 
 def gets_access_token(provider: Provider, landing: str, home: str) -> bool:
-    """Tell whether *landing* receives an access token for clients: only *home*, the page that the settings name.
+    """Tell whether *landing* receives an access token for clients. Only *home*, the page in the settings, does.
 
-    The sender of the token, or of a link, chooses any other page.
+    Any other page was chosen by the sender of the token or of a link.
     """
     return provider.access_token_delivery != "none" and landing == home
 
 
 def _answers_a_finished_one(claims: Claims, pending: Sequence[Pending], signed_in: Callable[[], bool]) -> bool:
-    """Tell whether the token looks like the answer to a sign-in of this browser that is over.
+    """Tell whether the token seems to answer a sign-in of this browser that is already finished.
 
-    The back button to the identity provider's form brings a new token with the nonce of a sign-in that is finished,
-    while other tabs may be waiting. So a foreign nonce in a browser that is signed in is taken for that, and opens
-    nothing. In one that is not signed in it is an attack, which check_nonce refuses.
+    A user who goes back to the identity provider's form gets a new token with the nonce of a finished sign-in, while
+    other tabs may still wait. So an unknown nonce in a signed-in browser is treated as that case, and opens no session.
+    In a browser that is not signed in, it may be an attack, and check_nonce rejects it.
     """
     return claims.nonce is not None and all(one.nonce != claims.nonce for one in pending) and signed_in()
 
@@ -100,15 +100,15 @@ def _check_asked(
 
 
 def _answered(claims: Claims, pending: Sequence[Pending], wanted: str | None) -> Pending:
-    """Return the sign-in that the token answers: by its nonce, else by the page it names, else the newest."""
+    """Return the sign-in that the token answers: by nonce, else by page, else the newest."""
     by_nonce = (one for one in pending if one.nonce == claims.nonce)
     by_page = (one for one in pending if one.return_path == wanted)
     return next(by_nonce, None) or next(by_page, pending[0])
 
 
 def _must_ask(claims: Claims, provider: Provider, pending: Pending) -> bool:
-    """Tell whether a foreign page may have started the sign-in and brought the token, too.
+    """Tell whether a page of another site may have both started the sign-in and delivered the token.
 
-    A nonce would tie the two together. Where unsolicited tokens are accepted, there is nothing to protect.
+    A nonce would bind the token to the sign-in. Where unsolicited tokens are accepted, asking would protect nothing.
     """
     return pending.elsewhere and claims.nonce is None and provider.unsolicited != "accept"

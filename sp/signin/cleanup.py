@@ -1,7 +1,7 @@
 """Delete what has expired: spent and held tokens, sessions, counters and old activity log entries.
 
-Whatever signs in or is refused gives the occasion; the work is done beside it, in a thread that ends when nothing is
-left over. So a worker that rests does nothing, and a worker under load, or under attack, keeps up.
+Sign-ins and refusals trigger a clean-up. It runs in a separate thread, which ends when nothing is left to delete. So an
+idle worker does no work, and a worker under load, or under attack, deletes fast enough.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sp.sessions.store import SessionStore
 from sp.signin import replay
 
 EVERY = 60.0  # seconds between two runs of a worker
-SOON = 1.0  # the same, where much happens, or something was left over
+SOON = 1.0  # the same in seconds, after MUCH events or if a run did not finish
 MUCH = 50  # sign-ins and refusals since the last run
-RUN_SECONDS = 10.0  # at most; what is left over then is the next run's, SOON
+RUN_SECONDS = 10.0  # at most; the next run, SOON, deletes the rest
 
 log = logging.getLogger("lychgate")
 
 
 class Housekeeping:
-    """Cleans up after the sign-ins and refusals of a worker. *activity_days* is SP_ACTIVITY_DAYS."""
+    """Runs the clean-ups of one worker. *activity_days* is SP_ACTIVITY_DAYS."""
 
     def __init__(self, database: Database, sessions: SessionStore, counters: SqlStorage, activity_days: int) -> None:
         self._database = database
@@ -43,7 +43,7 @@ class Housekeeping:
         self._thread: threading.Thread | None = None
 
     def note(self) -> None:
-        """Count a sign-in or a refusal, and begin a run if one is due."""
+        """Count a sign-in or a refusal, and start a run if one is due."""
         with self._lock:
             self._noted += 1
             wait = SOON if self._hurry or self._noted >= MUCH else EVERY
@@ -54,13 +54,13 @@ class Housekeeping:
             self._thread.start()
 
     def finish(self) -> None:
-        """Wait until the run under way, if there is one, has ended."""
+        """Wait for the current run, if there is one."""
         thread = self._thread
         if thread is not None:
             thread.join()
 
     def clean_up(self, seconds: float = RUN_SECONDS) -> bool:
-        """Delete what is over; tell whether nothing is left. One that fails is made up for by the next."""
+        """Delete what has expired; return True if nothing is left. After a failure, the next run tries again."""
         try:
             return tidy(self._database.writing, self._steps(int(time_now())), seconds=seconds)
         except StoreUnavailable as error:

@@ -1,9 +1,9 @@
-"""Sign in with a local password, without an identity provider and with no key but our own.
+"""Sign in with a local password, without an identity provider.
 
-Attempts are counted before the password is looked at, per account and per address, or per device where this person has
-signed in before; shared/throttling.py says why that does not lock anyone out. Every refusal is a line in the activity
-log. The line contains what was typed as the address only if it can be an address, because people type passwords there
-by mistake.
+Attempts are counted before the password is verified: per account and per IP, or per device if this person has signed in
+on it before. shared/throttling.py explains why that does not lock anyone out. Every refusal gets a line in the activity
+log. The line contains the e-mail field only if it looks like an e-mail address, because people type passwords there by
+mistake.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sp.signin.verification import is_plain_email
 
 
 class WrongPassword(Exception):
-    """Address and password do not match, or the account may not sign in here; the answer does not say which."""
+    """E-mail and password do not match, or the account may not sign in here; the answer does not say which."""
 
 
 @dataclass(frozen=True)
 class LocalSignIn:
-    """Lets people in by their password."""
+    """Signs people in with their password."""
 
     people: People
     throttle: Throttle
@@ -37,7 +37,7 @@ class LocalSignIn:
     def enter(self, email: str, password: str, opening: Opening, *, device: str | None) -> SignedIn:
         """Open a session, or raise WrongPassword, TooManyAttempts or StoreUnavailable.
 
-        *device* is the value of the browser's device cookie, believed or not.
+        *device* is the value of the browser's device cookie, not verified yet.
         """
         try:
             attempt = self.throttle.admit(email, opening.visitor.ip, self.devices.known(device, email))
@@ -46,7 +46,7 @@ class LocalSignIn:
             raise
         proven = self.people.authenticate(email, password)
         if proven is None:
-            detail = "wrong password, or no active account of this address has one"
+            detail = "wrong password, or no active account with this e-mail address has one"
             self._note(email, opening, detail, WRONG_PASSWORD)
             raise WrongPassword
         attempt.succeeded()

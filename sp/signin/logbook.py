@@ -1,11 +1,11 @@
 """Write rejections and sign-outs to the activity log.
 
-A sign-in's own line is part of its transaction (`sp.signin.transaction`). These stand alone, and a log that cannot be
-written does not turn a refusal into something else. Neither a token nor a password is ever in a line.
+The line of a successful sign-in is part of its transaction (`sp.signin.transaction`). The lines here have a transaction
+each, and a refusal stays the same refusal if its line cannot be written. Tokens and passwords are never in a line.
 
-Anyone can be refused as often as he likes. So only some refusals get a line each (see `shared.folding`); alike ones
-beyond that are counted in one line an hour (see `sp.activity.folds`). Three kinds of people cannot use up each other's
-lines: those without a genuine token, those with one, and those who type passwords.
+Anyone can cause any number of refusals. So only some refusals get a line each (see `shared.folding`); more of the same
+kind are counted in one line per hour (see `sp.activity.folds`). There are three separate budgets of lines, so that one
+kind of sender cannot use up the lines of another: without a verified token, with one, and with a password.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from sp.signin.attempt import Attempt
 from sp.signin.cleanup import Housekeeping
 
 NOTHING_KNOWN = Attempt()
-ROW_BYTES = 350  # of a line without its longer texts, with its part of the indexes
+ROW_BYTES = 350  # size of a line with its index entries, without its longer texts
 
 log = logging.getLogger("lychgate")
 
 
 class Logbook:
-    """Writes down what no sign-in does."""
+    """Writes the lines of rejections and sign-outs."""
 
     def __init__(self, database: Database, housekeeping: Housekeeping) -> None:
         self._database = database
@@ -51,9 +51,9 @@ class Logbook:
         reference: str,
         attempt: Attempt = NOTHING_KNOWN,
     ) -> str:
-        """Write a refused token down, with what is known of it; return the reference that finds the line.
+        """Log a rejected token, with what is known of it; return the reference by which to find the line.
 
-        That is *reference*, or the one of the line in which the refusal is counted.
+        That is *reference*, or the reference of the line that counts this kind of refusal.
         """
         known = _known_of(attempt)
         budget = self._senders if attempt.verified else self._strangers
@@ -63,14 +63,14 @@ class Logbook:
         return found_by
 
     def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
-        """Write a refused local sign-in down; return the reference that finds the line, as `note_refusal` does."""
+        """Log a refused local sign-in; return the reference by which to find the line, as `note_refusal` does."""
         local = f"local sign-in: {detail}"
         found_by = self._refused(self._passwords, visitor, reference, code=code, email=email, detail=local)
         log.info("refused: local sign-in, reference %s: %s", found_by, detail)
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
-        """Write a sign-out down. Raises StoreUnavailable."""
+        """Log a sign-out. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             activity.record(
                 connection,
@@ -86,7 +86,7 @@ class Logbook:
             )
 
     def flush(self) -> None:
-        """Write what was counted and not yet written."""
+        """Write the counts that are not in the database yet."""
         self._tally.flush()
 
     def _refused(
@@ -110,7 +110,7 @@ class Logbook:
                     activity.Entry(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
         except StoreUnavailable as error:
-            log.error("the refusal %s could not be written down: %s", reference, type(error).__name__)
+            log.error("the refusal %s could not be written to the activity log: %s", reference, type(error).__name__)
 
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._database.writing() as connection:
@@ -118,7 +118,7 @@ class Logbook:
 
 
 def _known_of(attempt: Attempt) -> dict[str, Any]:
-    """Return the columns of the line that say what is known of the token."""
+    """Return the columns of the line that describe the token."""
     known: dict[str, Any] = {"provider": attempt.provider.name if attempt.provider else None}
     if attempt.verified is not None:
         email, subject = attempt.verified.claims.raw.get("email"), attempt.verified.claims.subject
@@ -131,5 +131,5 @@ def _known_of(attempt: Attempt) -> dict[str, Any]:
 def _size(
     visitor: Visitor, *, detail: str, email: str | None = None, subject: str | None = None, **_short: object
 ) -> int:
-    """Return about how many bytes the line takes. E-mail and subject are in an index as well."""
+    """Return the approximate size of the line in bytes. E-mail and subject count twice: they are also in an index."""
     return size_of(ROW_BYTES, visitor.user_agent[:200], detail[:1000], *(2 * (email, subject)))

@@ -10,12 +10,12 @@ from sp.sessions.store import BROWSER
 
 @dataclass(frozen=True)
 class Opening:
-    """What a sign-in needs besides the proof of who the person is. `reference` finds its line in the activity log.
+    """What a sign-in needs besides the proof of who the person is. `reference` identifies its line in the activity log.
 
-    `pending_hash` is the hash of the pending sign-in's nonce, if one was answered. With `access_token` a second
-    session, for a client without a browser, is opened beside this one and ends with it. `replacing`, the hash of a
-    session's id, is what the browser has presented: that session ends. `answered` tells that the token was spent
-    before, to ask the person, who has said yes.
+    `pending_hash` is the hash of the pending sign-in's nonce, if the token answers one. With `access_token`, a second
+    session is opened, for a client without a browser; it ends together with this one. `replacing` is the hash of the
+    session id that the browser sent: that session ends. `answered` means that the token was spent earlier, when the
+    person was asked "Continue as X?", and that the person has confirmed.
     """
 
     visitor: Visitor

@@ -1,8 +1,8 @@
 """Remember the sign-ins that a browser has started, each with a nonce and the page to return to.
 
-A pending sign-in binds a token to the browser that asked for it, which stops login CSRF. Each is in a separate signed
-cookie, so several tabs do not overwrite each other and an anonymous request costs the database nothing. It is not a
-session and is never taken for one: other name, other content, other signature.
+A pending sign-in binds a token to the browser that asked for it, which stops login CSRF. Each has a separate signed
+cookie, so several tabs do not overwrite each other, and an anonymous request does not use the database. The cookie
+cannot be confused with a session cookie: its name, content and signature are different.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import PENDING_PREFIX
 
-LIFETIME = 3600  # seconds: as long as a person may sit before the identity provider's form
-MAX_PENDING = 5  # per browser; the oldest gives way
-MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers refuse requests with larger headers
-TRIAL = "trial_"  # behind PENDING_PREFIX
-ELSEWHERE = -1  # in the place of a trial's account: a node of the version before reads an ordinary sign-in
+LIFETIME = 3600  # seconds that a person may take at the identity provider's form
+MAX_PENDING = 5  # per browser; a further one deletes the oldest
+MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers reject requests with larger headers
+TRIAL = "trial_"  # follows PENDING_PREFIX
+ELSEWHERE = -1  # where a trial has its account: nodes of the previous version read this as an ordinary sign-in
 
 
 @dataclass(frozen=True)
 class Pending:
-    """One sign-in that was begun. `started_at` is in seconds since 1970; `cookie` is the name it is kept under.
+    """One sign-in that was started. `started_at` is in seconds since 1970; `cookie` is the name of its cookie.
 
-    A trial has an id and the account of the administrator who began it; it never opens a session. `elsewhere` tells
-    that the person did not begin it on a page of this site: it may be the work of a foreign one.
+    A trial has an id and the account of the administrator who started it; it never opens a session. `elsewhere` is True
+    if the sign-in was not started from a page of this site: another site may have started it.
     """
 
     nonce: str
@@ -45,7 +45,7 @@ class Pending:
 
     @property
     def nonce_hash(self) -> bytes:
-        """What may be remembered of the nonce."""
+        """The nonce as the database stores it."""
         return hashlib.sha256(self.nonce.encode()).digest()
 
 
@@ -69,7 +69,7 @@ class PendingSignIns:
         trial_by: int = 0,
         elsewhere: bool = False,
     ) -> Pending:
-        """Put a new pending sign-in into *response*, let the oldest ones go if there are too many, and return it."""
+        """Set the cookie of a new pending sign-in, delete the oldest if there are too many, and return the new one."""
         nonce = secrets.token_urlsafe(24)
         cookie = self._name(nonce, trial)
         pending = Pending(nonce, provider, return_path, int(time_now()), cookie, trial, trial_by, elsewhere)
@@ -81,20 +81,20 @@ class PendingSignIns:
         return pending
 
     def read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
-        """Return what this browser has begun with *provider*, newest first; forged and stale ones are left out.
+        """Return the sign-ins that this browser has started with *provider*, newest first, without forged and old ones.
 
-        Trials are left out, too: a token that one of them asked for cannot sign anyone in.
+        Trials are not included: a token requested by a trial cannot sign anyone in.
         """
         return [pending for pending in self._read(cookies, provider) if not pending.trial]
 
     def trials(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
-        """Return the trials that this browser has begun with *provider*, newest first."""
+        """Return the trials that this browser has started with *provider*, newest first."""
         if not any(name.startswith(self._prefix + TRIAL) for name in cookies):
-            return []  # nearly always: a sign-in need not verify its cookies twice
+            return []  # nearly always, and then the cookies are not verified twice in a sign-in
         return [pending for pending in self._read(cookies, provider) if pending.trial]
 
     def finish(self, response: Response, pending: Pending) -> None:
-        """Take *pending* from the browser."""
+        """Delete the cookie of *pending*."""
         self._set(response, pending.cookie, "", 0)
 
     def _read(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
@@ -111,11 +111,11 @@ class PendingSignIns:
         elsewhere = trial == ["", ELSEWHERE]
         trial_id, trial_by = trial if trial and not elsewhere else ("", 0)
         if name != self._name(nonce, trial_id) or not time_now() - LIFETIME < started_at:
-            return None  # under another name somebody else has set it
+            return None  # expired; or it has another name, so we did not set it
         return Pending(nonce, provider, return_path, started_at, name, trial_id, trial_by, elsewhere)
 
     def _name(self, nonce: str, trial: str) -> str:
-        """Return the one name under which a sign-in is kept."""
+        """Return the only valid cookie name for the sign-in with this nonce."""
         return self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
 
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:

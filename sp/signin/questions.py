@@ -1,9 +1,9 @@
 """Sign and read the question "Continue as X?", asked before a token opens a session.
 
-A token without a nonce cannot show which sign-in it answers. Where the person did not begin that sign-in on a page of
-this site, a foreign page may have begun it and brought its own token (login CSRF). So the token is spent, nothing is
-opened, and the form of the question carries what the token said, signed here: no token, good for a few minutes, once,
-and only in the browser whose pending sign-in it answers.
+A token without a nonce does not show which sign-in it answers. If that sign-in was not started on a page of this site,
+another site may have started it and delivered its own token (login CSRF). So the token is spent, no session is opened,
+and the question's form contains the claims, signed by the gateway. The form works once, for a few minutes, and only in
+the browser whose pending sign-in it answers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sp.sessions.held import LIFETIME
 
 @dataclass(frozen=True)
 class Question:
-    """A token that was verified and spent. `key` is the fingerprint of the key that signed it.
+    """The claims of a token that was verified and spent. `key` is the fingerprint of the key that signed it.
 
-    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` where the answer leads.
+    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` where the browser goes after a yes.
     """
 
     provider: str
@@ -39,11 +39,11 @@ class Questions:
         self._serializer = timed_serializer(secret_keys, "lychgate question")
 
     def write(self, question: Question) -> str:
-        """Return *question* for the form."""
+        """Return *question* as signed text for the form."""
         return str(self._serializer.dumps(list(vars(question).values())))
 
     def read(self, text: str) -> Question | None:
-        """Return the question that the form brings back, or None if it is forged or too old."""
+        """Return the question in the submitted form, or None if it is forged or too old."""
         try:
             return Question(*self._serializer.loads(text, max_age=LIFETIME))
         except BadData:

@@ -1,6 +1,6 @@
-"""Remember a browser's recent landings in a signed cookie of a few seconds, to recognise redirect loops.
+"""Remember where a browser landed in the last few seconds, in a signed cookie, to detect redirect loops.
 
-A sign-in lands on the page that was asked for, a refusal on the error page of the provider's settings.
+A sign-in lands on the requested page, a refusal on the error page in the provider's settings.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import LANDED_NAME
 
-WINDOW = 10  # seconds; a round takes one at most
-ROUNDS = 2  # each has four redirects, and the tenth must be the last (wire contract, section 3)
-REFUSED = "refused"  # stands for the error page; the path of a page begins with /
-MAX_PATH = 200  # characters of a path that are kept to know it again
+WINDOW = 10  # seconds that a landing is remembered; one round takes at most one second
+ROUNDS = 2  # each has four redirects, and there may be ten in all (docs/protocol.md)
+REFUSED = "refused"  # for the error page; it cannot be a path, because a path begins with /
+MAX_PATH = 200  # characters of a path that are stored for the comparison
 
 
 class Landings:
@@ -38,15 +38,15 @@ class Landings:
         self._note(response, cookies, REFUSED)
 
     def was_refused(self, cookies: Mapping[str, str]) -> bool:
-        """Tell whether this browser was sent to an error page lately."""
+        """Tell whether this browser was sent to an error page in the last seconds (WINDOW)."""
         return self.rounds(cookies, REFUSED) > 0
 
     def rounds(self, cookies: Mapping[str, str], return_path: str) -> int:
-        """Return how often this browser has landed on *return_path* lately."""
+        """Return how often this browser has landed on *return_path* in the last seconds (WINDOW)."""
         return sum(path == return_path[:MAX_PATH] for _at, path in self._read(cookies))
 
     def _note(self, response: Response, cookies: Mapping[str, str], where: str) -> None:
-        """Add *where*. Refusals and sign-ins are kept apart, so that neither drives the other out."""
+        """Add *where*. Refusals and sign-ins are limited separately, so that one kind does not delete the other."""
         kept = self._read(cookies)
         others = [landing for landing in kept if (landing[1] == REFUSED) != (where == REFUSED)]
         alike = [landing for landing in kept if landing not in others]
@@ -54,7 +54,7 @@ class Landings:
         set_cookie(response, self._name, value, https=self._https, max_age=WINDOW, cross_site=True)
 
     def _read(self, cookies: Mapping[str, str]) -> list[tuple[int, str]]:
-        """Return when and where. What the browser made up itself is left out."""
+        """Return (time, place) of each recent landing; none if the cookie was forged."""
         if self._name not in cookies:
             return []
         try:

@@ -1,11 +1,11 @@
-"""Spent tokens in Redis (appendonly, noeviction), for gateways on several machines that want them out of the database.
+"""Keep spent tokens in Redis (appendonly, noeviction) instead of the database, for gateways on several machines.
 
-What Redis has acknowledged survives its death only with `appendfsync always`: with `everysec` it may answer while an
-earlier write is still on its way to the disk, and forget the last two seconds when it is killed then.
+Redis loses no acknowledged write in a crash only with `appendfsync always`. With `everysec` it answers before the write
+is on the disk, and a crash can lose the last two seconds.
 
-Redis is asked before the database's transaction begins and after it has ended, never within: a Redis that hangs must
-not hold the one writer of SQLite. Its lifetimes are relative, because its clock may be minutes ahead of ours, and a
-moment that has passed already means: keep nothing, and answer OK.
+Redis is called before the database transaction begins and after it has ended, never inside it: a hanging Redis must not
+block the only writer of SQLite. Lifetimes in Redis are relative (EX), because its clock may be minutes ahead of ours.
+If an absolute time (EXAT) is past by its clock, it answers OK and stores nothing.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from sp.database.access import Database
 from sp.signin.replay import Trace
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
-# A late DELETE, which Redis finds in its queue when it wakes up, must not forget what another request has spent since.
+# A delayed delete, which a hanging Redis runs later, must not remove what another request has spent in the meantime.
 _DELETE_IF_MINE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class RedisReplayCache:
-    """Implements `sp.signin.replay.ReplayCache`. *clock* is the one by which tokens run out: seconds since 1970."""
+    """Implements `sp.signin.replay.ReplayCache`. *clock* returns seconds since 1970; tokens expire by it."""
 
     store = "Redis"
 
     def __init__(self, url: str, *, clock: Callable[[], float] = time_now) -> None:
         redis = self._library = load_extra("redis", "redis", "SP_REPLAY_URL")
-        # No retry: after a broken connection it is unknown whether the first try has spent the token.
+        # No retry: after a broken connection, we do not know whether the first try has spent the token.
         self._redis = redis.Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT, retry=None)
         self._breaker = Breaker(time.monotonic)
         self._clock = clock
 
     @contextmanager
     def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
-        """Spend *key*, then begin the transaction; spend it back if that fails before the commit is under way.
+        """Spend *key*, then begin the transaction. If that fails before the commit starts, make *key* unspent again.
 
-        A commit that fails may have happened all the same, and a process may die: then the token stays spent.
+        After a failed commit, which may have succeeded in the database, or a crash, the token stays spent.
         """
         mine = self._spend(key, until, trace)
         may_be_committed = False
@@ -62,7 +62,7 @@ class RedisReplayCache:
             raise
 
     def trace(self, database: Database, key: bytes) -> Trace | None:
-        """Return what the token left when it was spent, or None. Raises StoreUnavailable."""
+        """Return what was stored when the token was spent, or None. Raises StoreUnavailable."""
         with self._asking():
             value: Any = self._redis.get(_name(key))
         if value is None:
@@ -74,21 +74,21 @@ class RedisReplayCache:
                 kept[name] = bytes.fromhex(kept[name]) if kept[name] else None
             return Trace(**kept)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreUnavailable("Redis holds something else under the name of a spent token") from error
+            raise StoreUnavailable("a key for a spent token has an unknown value in Redis") from error
 
     def check(self) -> str | None:
-        """Return what to say of Redis' clock; None if it is right. Raises StoreUnavailable unless Redis answers."""
+        """Return a warning if Redis has a wrong clock, else None. Raises StoreUnavailable if Redis does not answer."""
 
         def ask() -> float:
             seconds, microseconds = self._redis.time()
             return float(seconds) + float(microseconds) / 1e6
 
         with self._asking():
-            self._redis.ping()  # so that what a new connection takes is not counted
+            self._redis.ping()  # opens the connection, so that the time for it is not measured
             return complaint("Redis", seconds_ahead(ask, self._clock))
 
     def _spend(self, key: bytes, until: int, trace: Trace) -> str:
-        """Return the value under which the token was spent, which no other request can have written."""
+        """Spend the token; return the stored value, which is unique to this request."""
         kept = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(trace).items()}
         value = json.dumps({**kept, "by": os.urandom(8).hex()})
         lifetime = max(1, until - int(self._clock()))  # seconds
@@ -99,7 +99,7 @@ class RedisReplayCache:
         return value
 
     def _unspend(self, key: bytes, mine: str) -> None:
-        with suppress(StoreUnavailable), self._asking():  # or else it stays spent: the safe side
+        with suppress(StoreUnavailable), self._asking():  # if that fails, the token stays spent, which is safe
             self._redis.eval(_DELETE_IF_MINE, 1, _name(key), mine)
 
     @contextmanager
@@ -108,7 +108,7 @@ class RedisReplayCache:
             with self._breaker.asking((self._library.TimeoutError,)):
                 yield
         except StoreHangs as error:
-            raise StoreUnavailable("Redis did not answer a moment ago, and is asked again soon") from error
+            raise StoreUnavailable("Redis did not answer a moment ago, and will be tried again soon") from error
         except self._library.RedisError as error:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
 

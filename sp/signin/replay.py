@@ -1,7 +1,7 @@
 """Remember which tokens were already spent.
 
-A stolen token is dangerous only while it would still be accepted, so an entry lives exactly that long. Asking first
-and storing afterwards would let two copies of a token through that arrive at once, so one cannot ask: one spends.
+A stolen token is dangerous only while it would still be accepted, so an entry is kept that long. The interface cannot
+ask whether a token is spent, only spend it: if two copies arrive at once, ask-then-store would accept both.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _TRACE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_pa
 
 @dataclass(frozen=True)
 class Trace:
-    """What a spent token left: by it the browser that used the token is told from every other one.
+    """What is stored with a spent token, to recognise the browser that used it.
 
-    Hashes of the session that it opened and of the pending sign-in that it answered, and the path it led to.
+    The hashes of the session that it opened and of the pending sign-in that it answered, and the path it led to.
     """
 
     session_hash: bytes | None = None
@@ -39,26 +39,26 @@ class Trace:
 
 
 class ReplayCache(Protocol):
-    """Spends tokens, each once, whatever the number of threads, workers and nodes. *store* is the name for people."""
+    """Spends each token once, with any number of threads, workers and nodes. `store` is its name in messages."""
 
     store: str
 
     def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
-        """A transaction in which *key* is spent until then: atomically, and before anything else is written.
+        """Open a transaction and spend *key* until *until*: atomically, and before anything else is written.
 
-        Raises TokenReplayed if it was spent before, StoreUnavailable if in doubt. What fails before the commit leaves
-        it unspent, as far as the store can be reached.
+        Raises TokenReplayed if it was spent before, and StoreUnavailable if the store does not give a clear answer. A
+        failure before the commit leaves the key unspent, if the store can be reached.
         """
 
     def trace(self, database: Database, key: bytes) -> Trace | None:
-        """Return what the token left when it was spent, or None if it is not remembered."""
+        """Return what was stored when the token was spent, or None if there is no entry."""
 
     def check(self) -> str | None:
-        """Return what is wrong with the store's clock, or None. Raises StoreUnavailable unless the store answers."""
+        """Return what is wrong with the store's clock, or None. Raises StoreUnavailable if there is no answer."""
 
 
 def answer_key(key: bytes) -> bytes:
-    """Return what is spent when the question about a spent token is answered: the answer counts once as well."""
+    """Return the key to spend when the question about a spent token is answered: the answer also works only once."""
     return hashlib.sha256(b"answer\0" + key).digest()[:16]
 
 
@@ -69,7 +69,7 @@ class SqlReplayCache:
 
     def __init__(self, dialect: str) -> None:
         build = postgresql_insert if dialect == "postgresql" else sqlite_insert
-        # RETURNING, because the row count after ON CONFLICT DO NOTHING is not to be trusted everywhere
+        # RETURNING, because not every driver reports a reliable row count after ON CONFLICT DO NOTHING
         self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
 
     @contextmanager
@@ -82,17 +82,17 @@ class SqlReplayCache:
             yield connection
 
     def trace(self, database: Database, key: bytes) -> Trace | None:
-        """Return what the token left when it was spent, or None."""
+        """Return what was stored when the token was spent, or None."""
         with database.reading() as connection:
             row = connection.execute(_TRACE, {"wanted": key}).first()
         return Trace(*row) if row else None
 
     def check(self) -> str | None:
-        """Return None: the database is checked as what it is."""
+        """Return None: `/readyz` checks the database separately."""
         return None
 
 
 def clean_up(now: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* entries that have run out; return how many there were."""
+    """Delete up to *rows* expired entries; return how many were deleted."""
     gone = select(_table.c.key).where(_table.c.expires_at < now).limit(rows).with_for_update(skip_locked=True)
     return connection.execute(delete(_table).where(_table.c.key.in_(gone))).rowcount

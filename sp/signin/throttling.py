@@ -1,7 +1,7 @@
 """Limit password attempts at the local sign-in, counted in the database by all workers and nodes.
 
-shared/throttling.py has the limits, and the reason why a stranger cannot lock anyone out with them. `sp.signin.cleanup`
-deletes counters whose window is over.
+shared/throttling.py has the limits, and explains why a stranger cannot use them to lock anyone out. `sp.signin.cleanup`
+deletes expired counters.
 """
 
 from __future__ import annotations

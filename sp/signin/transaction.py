@@ -1,9 +1,9 @@
 """Run a sign-in as one transaction with one commit.
 
-Spending the token, creating or changing the account, opening the session and noting it in the activity log happen
-together or not at all. A failure in the middle leaves neither an account nor a spent token. Where Redis keeps spent
-tokens, the token is spent there first and spent back after a failure; docs/decisions/0008 has the order and why.
-`sp.signin.logbook` logs tokens that do not sign anyone in.
+Spending the token, creating or changing the account, opening the session and logging it happen together or not at all.
+A failure in the middle leaves neither an account nor a spent token. If Redis keeps the spent tokens, the token is spent
+there first, and made unspent again after a failure; docs/decisions/0008 explains the order. `sp.signin.logbook` logs
+tokens that do not sign anyone in.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from sp.signin.opening import Opening
 from sp.signin.replay import ReplayCache, Trace, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
-RESTART_WINDOW = 60  # seconds within which a second restart without a sign-in between them means a loop
-ATTEMPTS = 3  # of a transaction that met another one
-KEY_USE_EVERY = 60  # seconds between two notes that a key was used
+RESTART_WINDOW = 60  # seconds; two restarts within it, without a sign-in between them, are a redirect loop
+ATTEMPTS = 3  # for a transaction that conflicts with another one
+KEY_USE_EVERY = 60  # seconds between two writes of a key's last use
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A session that was opened: `secret` for the client, once, and `access_token`, if one was asked for."""
+    """A session that was opened. `secret` is its id for the client; `access_token` is set if one was requested."""
 
     secret: str
     account_id: int
@@ -54,7 +54,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One sign-in by token: what is proven, and what is asked for."""
+    """One sign-in with a token: what was verified, and what to open."""
 
     verified: Verified
     trusted: Trusted
@@ -66,7 +66,7 @@ class _Entry:
         return cls(verified, trusted, read_profile(verified.claims, trusted.provider), opening)
 
     def origin(self, account_id: int) -> Origin:
-        """Return what the session is opened for."""
+        """Return the account and the details that the session stores."""
         claims, visitor = self.verified.claims, self.opening.visitor
         return Origin(
             account_id,
@@ -114,8 +114,8 @@ class SignIn:
     def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
         """Spend the token and open a session for its person, or raise the Rejection that says why not.
 
-        If the person was asked first, `hold` has spent the token, and the answer is spent here. Raises NotHeld if the
-        question has been closed since.
+        If the person was asked first, `hold` has already spent the token, and this method spends the answer. Raises
+        NotHeld if the question is no longer open.
         """
         entry = _Entry.of(verified, trusted, opening)
         for attempt in range(1, ATTEMPTS + 1):
@@ -123,14 +123,14 @@ class SignIn:
                 signed_in = self._enter(entry)
                 break
             except IntegrityError as error:
-                # On PostgreSQL two first sign-ins of one person can meet; at the next look the account is there.
+                # On PostgreSQL, two first sign-ins of one person can collide. The next attempt finds the account.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
         self._housekeeping.note()
         return signed_in
 
     def _enter(self, entry: _Entry) -> SignedIn:
-        """Do what a sign-in does, in one transaction: the promised line, step by step."""
+        """Do all steps of a sign-in in one transaction."""
         provider, opening = entry.trusted.provider, entry.opening
         new, now = NewSession.generate(), utc_now()
         extra = NewSession.generate() if opening.access_token else None
@@ -158,16 +158,16 @@ class SignIn:
         return self._replay.spending(self._database, key, until, trace)
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
-        """Open the session, in place of the one that the browser has presented."""
+        """Open the session, and end the one whose id the browser sent."""
         if opening.replacing:
             self._sessions.replace(connection, opening.replacing)
         self._sessions.open(connection, new, origin, now=int(now.timestamp()), kind=opening.kind)
 
     def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
-        """Spend an unsolicited token, without opening anything.
+        """Spend an unsolicited token without opening a session.
 
-        Raises CookiesBlocked if that happened to the person a moment ago without a sign-in since: the browser does not
-        return our cookies, and would be redirected for ever.
+        Raises CookiesBlocked if the same person's sign-in was restarted within RESTART_WINDOW and not completed: the
+        browser does not return our cookies, and would be redirected forever.
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
@@ -180,7 +180,7 @@ class SignIn:
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
     ) -> None:
-        """Spend a token whose person is asked first, without opening anything; `with_token` follows the answer."""
+        """Spend a token, but open no session, because the person is asked first. After a yes, call `with_token`."""
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
@@ -190,14 +190,14 @@ class SignIn:
         self._housekeeping.note()
 
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
-        """Return the transaction that spends a token which opens nothing."""
+        """Return the transaction that spends a token without opening a session."""
         until = acceptable_until(entry.verified.claims, entry.trusted.provider)
         return self._replay.spending(self._database, entry.verified.token_key, until, Trace())
 
     def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
-        """Open a session for a person whose password was right.
+        """Open a session for a person whose password was verified.
 
-        Raises PasswordChanged if the password is another one by now.
+        Raises PasswordChanged if the password has been changed since.
         """
         account_id, email, visitor = proven.person.id, proven.person.email, opening.visitor
         new, now = NewSession.generate(), utc_now()
@@ -215,14 +215,14 @@ class SignIn:
         return SignedIn(new.secret, account_id, email, False, opening.reference)
 
     def leads_to(self, account_id: int, verified: Verified, trusted: Trusted) -> bool:
-        """Tell whether the token would sign in the very account that has its id, and that is this one."""
+        """Tell whether the token would sign in the account *account_id*, which already has the token's identity."""
         profile = read_profile(verified.claims, trusted.provider)
         with self._database.reading() as connection:
             account = accounts.find_by_identity(connection, trusted.provider.name, profile)
         return account is not None and account.id == account_id
 
     def trace(self, key: bytes) -> Trace | None:
-        """Return what a spent token left, or None."""
+        """Return what was stored when the token was spent, or None."""
         return self._replay.trace(self._database, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:

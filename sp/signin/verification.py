@@ -1,8 +1,8 @@
 """Verify a token: a list of named checks, in order of trust. Pure.
 
-The signature comes first, and nothing of the token is believed before it. Each check after it is a function of the
-claims, the provider's settings and the clock, and raises the Rejection that says why not. The same list runs to the
-first failure at a sign-in, and to the end in the inspector. Nothing here spends the token or looks anyone up.
+The signature comes first, and nothing in the token is trusted before it is verified. Each later check is a function of
+the claims, the provider's settings and the clock, and raises a Rejection that says what is wrong. A sign-in stops at
+the first failed check; the inspector runs all of them. Nothing here spends the token or looks up an account.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from shared.look_alikes import looks_like
 from shared.tokens import SIGN_IN_TYPE, open_signed
 from sp.providers.provider import Provider
 
-FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # marks of access and other tokens, RFC 8725 3.11
+FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # claims of access tokens and other tokens, RFC 8725 3.11
 STRICT_HEADER = {"alg", "typ", "kid"}
 MAX_TOKEN_ID_LENGTH = 512  # characters
-REMEMBERED_LONGER = 300  # seconds: the clocks of gateways, database and Redis may differ by so much between them
-MAX_EMAIL_LENGTH = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
+REMEMBERED_LONGER = 300  # seconds by which the clocks of gateways, database and Redis may differ
+MAX_EMAIL_LENGTH = 254  # characters: RFC 5321, section 4.5.3.1.3, without the angle brackets
 _NOTHING = (None, "")
 _INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories: controls, formats, line and paragraph separators
 _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Verified(NamedTuple):
-    """The claims of a token that passed every check, the key that signed it, and what it is remembered by."""
+    """The claims of a token that passed every check, the key that signed it, and the key under which it is spent."""
 
     claims: Claims
     key: TokenKey
@@ -50,7 +50,7 @@ class Verified(NamedTuple):
 
     @classmethod
     def of(cls, claims: Claims, key: TokenKey, provider: Provider) -> Verified:
-        """Return the claims as verified. The caller has run every check, now or when the token first came."""
+        """Return the claims as verified. The caller must have run every check, now or when the token first arrived."""
         return cls(claims, key, token_key(provider.name, claims.token_id or ""))
 
 
@@ -65,12 +65,12 @@ class Case(NamedTuple):
 
 
 def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) -> Verified:
-    """Return the claims of *unverified_token*, or raise the Rejection that says why not.
+    """Return the claims of *unverified_token*, or raise the Rejection that says why it is not valid.
 
-    *now* is in seconds since 1970. Spends nothing: the caller spends the jti, last, so that a refused token stays
-    unspent. Nonces and whether the browser asked are the caller's, for they concern a browser and not a token.
+    *now* is in seconds since 1970. Spends nothing: the caller spends the jti last, so that a rejected token stays
+    unspent. The caller also checks the nonce and whether the browser asked for a token (`sp.signin.binding`).
     """
-    opened = open_signed(unverified_token, keys, provider.algorithm)  # believe nothing before this line
+    opened = open_signed(unverified_token, keys, provider.algorithm)  # trust nothing before this line
     claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
@@ -79,18 +79,18 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
 
 
 def token_key(provider: str, token_id: str) -> bytes:
-    """Return the 16 bytes by which a token is remembered: (provider, jti), never the token's text.
+    """Return the 16 bytes under which a token is spent: a hash of provider and jti, never of the token's text.
 
-    Padding, or the second form of an ECDSA signature, give one token another text; its jti stays.
+    Padding and the second valid form of an ECDSA signature change the text of a token, but not its jti.
     """
     return hashlib.sha256(f"{provider}\0{token_id}".encode("utf-8", "surrogatepass")).digest()[:16]
 
 
 def acceptable_until(claims: Claims, provider: Provider) -> int:
-    """Return the second after which *claims* are refused in any case: so long must the token be remembered.
+    """Return until when a spent token must be remembered, in seconds since 1970. After that it is rejected anyway.
 
-    The settings are those of today. An administrator who raises clock_skew, max_age or expiry_adjustment makes expired
-    and forgotten tokens valid again, if they expired longer than REMEMBERED_LONGER ago.
+    This uses the present settings. If an administrator raises clock_skew, max_age or expiry_adjustment, tokens that
+    expired more than REMEMBERED_LONGER ago may become valid again, and the record that they were spent is gone.
     """
     ends = []
     if claims.issued_at is not None:
@@ -118,7 +118,7 @@ def check_required(case: Case) -> None:
 
 
 def check_token_id(case: Case) -> None:
-    """The jti is present, whatever the settings say, and short enough to store."""
+    """The jti is present, with any settings, and short enough to store."""
     token_id = case.claims.token_id
     if token_id is None:
         raise ClaimMissing("without a jti the token could be used twice", claim="jti")
@@ -127,7 +127,7 @@ def check_token_id(case: Case) -> None:
 
 
 def check_issuer(case: Case) -> None:
-    """iss is present if required, and has the expected value if it must match (RFC 7519, section 4.1.1)."""
+    """The iss is present if required, and has the expected value if it must match (RFC 7519, section 4.1.1)."""
     wanted, issuer = case.provider.issuer, case.claims.issuer
     if issuer is None and wanted.required:
         raise ClaimMissing("the claim iss is required and missing", claim="iss")
@@ -136,7 +136,7 @@ def check_issuer(case: Case) -> None:
 
 
 def check_audience(case: Case) -> None:
-    """aud is present if required, and contains the expected value if it must match (RFC 7519, section 4.1.3)."""
+    """The aud is present if required, and contains the expected value if it must match (RFC 7519, section 4.1.3)."""
     wanted, audience = case.provider.audience, case.claims.audience
     if not audience and wanted.required:
         raise ClaimMissing("the claim aud is required and missing", claim="aud")
@@ -145,7 +145,7 @@ def check_audience(case: Case) -> None:
 
 
 def check_not_before(case: Case) -> None:
-    """nbf and iat are not in the future, beyond the clock skew (RFC 7519, sections 4.1.5 and 4.1.6)."""
+    """Neither nbf nor iat is in the future by more than the clock skew (RFC 7519, sections 4.1.5 and 4.1.6)."""
     latest = case.now + case.provider.clock_skew
     for name, moment in (("nbf", case.claims.not_before), ("iat", case.claims.issued_at)):
         if moment is not None and moment > latest:
@@ -153,7 +153,7 @@ def check_not_before(case: Case) -> None:
 
 
 def check_expiry(case: Case) -> None:
-    """exp, adjusted, is in the future, within the clock skew (RFC 7519, section 4.1.4), and not before iat."""
+    """The exp, plus expiry_adjustment and clock skew, is in the future (RFC 7519, 4.1.4); exp is not before iat."""
     expires_at, issued_at = case.claims.expires_at, case.claims.issued_at
     if expires_at is None:
         if issued_at is None:
@@ -167,7 +167,7 @@ def check_expiry(case: Case) -> None:
 
 
 def check_age(case: Case) -> None:
-    """iat is not older than max_age; this limits a token without exp."""
+    """The iat is at most max_age plus clock skew in the past; this also limits tokens without exp."""
     issued_at = case.claims.issued_at
     if issued_at is not None and case.now - issued_at > case.provider.max_age + case.provider.clock_skew:
         age = case.now - issued_at
@@ -178,13 +178,13 @@ def check_strict_header(case: Case) -> None:
     """Strict: the header has only alg, typ and kid, and a kid if the key has one."""
     if not case.header.keys() <= STRICT_HEADER:
         surplus = ", ".join(sorted(case.header.keys() - STRICT_HEADER))
-        raise TokenMalformed(f"the header has members beyond alg, typ and kid: {surplus[:100]}")
+        raise TokenMalformed(f"the header has members other than alg, typ and kid: {surplus[:100]}")
     if case.key.kid is not None and case.header.get("kid") != case.key.kid:
-        raise TokenMalformed("the header names no kid, though the key has one")
+        raise TokenMalformed("the header has no kid, but the key has one")
 
 
 def check_strict_audience(case: Case) -> None:
-    """Strict: the gateway is the only audience; another one could forward the token to us (RFC 7519, section 4.1.3)."""
+    """Strict: the gateway is the only audience; another recipient could send the token to us (RFC 7519, 4.1.3)."""
     if len(case.claims.audience) > 1:
         raise AudienceMismatch(f"aud names {len(case.claims.audience)} recipients; the gateway must be the only one")
 
@@ -199,7 +199,7 @@ def check_strict_lifetime(case: Case) -> None:
 
 
 def check_strict_foreign(case: Case) -> None:
-    """Strict: there are no claims of other kinds of tokens (RFC 8725, section 3.12), and no azp of another party."""
+    """Strict: no claims of other kinds of tokens (RFC 8725, section 3.12), and no azp that names another party."""
     for name in FOREIGN_CLAIMS:
         if name in case.claims.raw:
             raise TokenTypeWrong(f"the claim {name} belongs to another kind of token")
@@ -209,23 +209,23 @@ def check_strict_foreign(case: Case) -> None:
 
 
 def check_strict_email(case: Case) -> None:
-    """Strict: an e-mail address is plain ASCII with one @ and a dotted domain, and not known to be unverified."""
+    """Strict: the e-mail is plain ASCII with one @ and a dotted domain, and email_verified is true or missing."""
     raw = case.claims.raw
     for name in case.provider.mapped_email:
         email = find_claim(raw, name)
         if email is not None and not is_plain_email(email):
-            raise ClaimInvalid(f"{name} must be one plain ASCII address with a dotted domain", claim=name)
+            raise ClaimInvalid(f"{name} must be one plain ASCII e-mail address with a dotted domain", claim=name)
     if raw.get("email_verified", True) is not True:
         raise ClaimInvalid("email_verified is not true", claim="email_verified")
 
 
 def check_strict_text(case: Case) -> None:
-    """Strict: mapped text has no control or format characters, which make one name look like another."""
+    """Strict: mapped claims have no control or format characters, which can make one name look like another."""
     raw = case.claims.raw
     for name in case.provider.mapped_claims:
         value = raw[name] if name in raw else find_claim(raw, name)
         if type(value) is str and value.isprintable():
-            continue  # the common case: no character of those categories is printable
+            continue  # the fast way for most values: printable text has none of these categories
         for text in _texts(value):
             if not text.isprintable() and any(unicodedata.category(c) in _INVISIBLE for c in text):
                 raise ClaimInvalid(f"{name} has control or format characters", claim=name)
@@ -260,7 +260,7 @@ def checks_of(provider: Provider) -> tuple[Check, ...]:
 
 
 def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) -> None:
-    """The nonce is one that this browser received; if required, it is present (OIDC Core, 3.1.3.7)."""
+    """The nonce is one that this browser received, or is missing and not required (OIDC Core, 3.1.3.7)."""
     if claims.nonce is None:
         if provider.require_nonce or "nonce" in provider.required_claims:
             raise NonceMismatch("the claim nonce is required and missing", claim="nonce")
@@ -269,22 +269,22 @@ def check_nonce(claims: Claims, provider: Provider, expected: frozenset[str]) ->
 
 
 def is_plain_email(value: Any) -> bool:
-    """Tell whether *value* is an ASCII address of at most 254 characters with one @ and a dotted domain."""
+    """Tell whether *value* is an ASCII e-mail address of at most 254 characters with one @ and a dotted domain."""
     return isinstance(value, str) and len(value) <= MAX_EMAIL_LENGTH and _PLAIN_EMAIL.match(value) is not None
 
 
 def _hint(raw: Mapping[str, Any], name: str) -> str:
-    """Name the near miss: published samples write IAT and JTI, and an exp with Cyrillic letters."""
+    """Return a hint at a similar name: published samples write IAT and JTI, and exp with Cyrillic letters."""
     for other in raw:
         if other != name and other.lower() == name:
-            return f"; it came as {other}, but the names of claims are in small letters"
+            return f"; the token has {other}, but names of claims are in lower case"
         if other != name and looks_like(other) == name:
-            return "; it came with letters of another alphabet, which look the same"
+            return "; the token has it with letters of another alphabet, which look the same"
     return ""
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every text within a claim, in no order, names of members included."""
+    """Yield every text in a claim, in any order, including names of members."""
     waiting = [value]
     while waiting:
         value = waiting.pop()

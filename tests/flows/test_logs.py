@@ -118,7 +118,7 @@ def test_when_the_tables_are_gone_the_log_holds_no_token(tmp_path: Path) -> None
         (node,) = cluster.nodes
         answer = httpx.get(f"{node.url}/sso/login/jwt", params={"jwt": token}, headers=HEADERS, trust_env=False)
         assert parse_qs(urlsplit(answer.headers["location"]).query)["code"] == ["store_unavailable"]
-        assert "could not be written down" in node.log
+        assert "could not be written to the activity log" in node.log
         assert_no_secret_in(node.log, [token.split(".")[2]])
 
 

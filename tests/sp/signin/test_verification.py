@@ -166,11 +166,11 @@ def test_a_token_is_remembered_for_as_long_as_it_could_be_accepted_and_longer(
 @pytest.mark.parametrize(
     ("sent_as", "hint"),
     [
-        ("IAT", "; it came as IAT, but the names of claims are in small letters"),
-        ("Iat", "; it came as Iat, but the names of claims are in small letters"),
-        ("і\u0430\u0442", "; it came with letters of another alphabet, which look the same"),
-        ("ia\u0442", "; it came with letters of another alphabet, which look the same"),
-        ("IA\u0422", "; it came with letters of another alphabet, which look the same"),
+        ("IAT", "; the token has IAT, but names of claims are in lower case"),
+        ("Iat", "; the token has Iat, but names of claims are in lower case"),
+        ("і\u0430\u0442", "; the token has it with letters of another alphabet, which look the same"),
+        ("ia\u0442", "; the token has it with letters of another alphabet, which look the same"),
+        ("IA\u0422", "; the token has it with letters of another alphabet, which look the same"),
         ("issued_at", ""),
     ],
 )
@@ -262,7 +262,7 @@ def test_a_wrong_type_is_named_cut_to_forty_characters() -> None:
         ({"client_id": "a"}, (None, "the claim client_id belongs to another kind of token")),
         ({"purpose": "a"}, (None, "the claim purpose belongs to another kind of token")),
         ({"exp": NOW + 101}, ("exp", "exp is more than 100 seconds after iat")),
-        ({"email": "a@b"}, ("email", "email must be one plain ASCII address with a dotted domain")),
+        ({"email": "a@b"}, ("email", "email must be one plain ASCII e-mail address with a dotted domain")),
         ({"email_verified": False}, ("email_verified", "email_verified is not true")),
         ({"given_name": "a\u200b"}, ("given_name", "given_name has control or format characters")),
     ],
@@ -277,7 +277,7 @@ def test_strict_refuses_with_the_reason(change: dict[str, Any], expected: tuple[
 def test_strict_names_the_surplus_members_of_a_header() -> None:
     strict = provider(**STRICT_SETTINGS)
     surplus = detail(token({"zip": "DEF", "jku": "x"}), strict)
-    assert surplus == (None, "the header has members beyond alg, typ and kid: jku, zip")
+    assert surplus == (None, "the header has members other than alg, typ and kid: jku, zip")
     assert detail(token({"x" * 300: 1}), strict)[1].endswith("kid: " + "x" * 100)
     assert code(token({"kid": "any"}), strict) == ""  # a secret has no name
 
@@ -287,7 +287,7 @@ def test_strict_wants_the_kid_of_a_key_that_has_one() -> None:
     key = key_for("ES256")
     keys = load_key_set([json.dumps(key.jwk(kid="a"))], "ES256")
     verify(forge({"alg": "ES256", "kid": "a"}, CLAIMS, key.sign), strict, keys, NOW)
-    with pytest.raises(TokenMalformed, match=r"^token_malformed: the header names no kid, though the key has one$"):
+    with pytest.raises(TokenMalformed, match=r"^token_malformed: the header has no kid, but the key has one$"):
         verify(forge({"alg": "ES256"}, CLAIMS, key.sign), strict, keys, NOW)
 
 
