@@ -1,4 +1,4 @@
-"""Apply an identity provider's sign-out: verify its token, then spend it and end the sessions in one go."""
+"""Apply an identity provider's sign-out: verify its token, then spend it and end the sessions in one transaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sp.signout.signer import verify_by_any
 
 
 class SignOuts:
-    """Ends sessions as the sign-out tokens of providers say. *our_url* is the issuer of the tokens that we make."""
+    """Ends the sessions named by the providers' sign-out tokens. *our_url* is the issuer of our own tokens."""
 
     def __init__(
         self, database: Database, replay: ReplayCache, sessions: SessionStore, registry: ProviderRegistry, our_url: str
@@ -29,11 +29,11 @@ class SignOuts:
         self._registry, self._our_url = registry, our_url
 
     def back_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str) -> int:
-        """End every session that the one token names, and return how many there were. Raises Rejection."""
+        """End every session that the token names, and return how many. Raises Rejection unless it is valid."""
         return self._apply(tokens, visitor, reference, back_channel=True)
 
     def front_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str, only: bytes) -> int:
-        """End the session whose id has the hash *only*, if the one token names its person. Raises Rejection."""
+        """End the session whose id has the hash *only*, if the token names its person. Raises Rejection."""
         return self._apply(tokens, visitor, reference, back_channel=False, only=only)
 
     def _apply(
@@ -54,7 +54,7 @@ class SignOuts:
             return self._end(sign_out, visitor, reference, only)
 
     def _end(self, sign_out: SignOut, visitor: Visitor, reference: str, only: bytes | None) -> int:
-        """Spend the token, end the sessions that it names, and return how many there were."""
+        """Spend the token, end the sessions that it names, and return how many."""
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time_now())
         with self._replay.spending(self._database, key, sign_out.until, Trace()) as connection:
@@ -68,7 +68,7 @@ class SignOuts:
                     visitor=visitor,
                     provider=sign_out.provider,
                     subject=min(sign_out.subjects, default=None),
-                    detail=f"at the identity provider's word; sessions ended: {ended}",
+                    detail=f"requested by the identity provider; sessions ended: {ended}",
                     token_key=key,
                 ),
             )

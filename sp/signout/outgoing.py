@@ -1,7 +1,7 @@
-"""End a session that the person ends here, and tell the browser where to sign out at the identity provider.
+"""End a session at the person's request, and redirect the browser to sign out at the identity provider.
 
-The provider is told by a token in the URL that the browser is sent to. A provider that cannot be told, because it is
-gone, disabled or has no key that signs, does not keep the session alive.
+The redirect URL contains a sign-out token for the provider. The session ends even if the provider cannot be notified,
+because it was deleted, is disabled or has no key to sign with.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from sp.sessions.listing import SessionFinder
 from sp.sessions.store import Session, SessionStore, hash_id
 from sp.signin.logbook import Logbook
 
-LIFETIME = 60  # seconds that the token for the provider is valid
+LIFETIME = 60  # seconds for which the token for the provider is valid
 
 
 @dataclass(frozen=True)
 class OwnSignOuts:
-    """Ends sessions at their person's request. *our_url* is the issuer of the tokens for providers."""
+    """Ends sessions at the request of the signed-in person. *our_url* is the issuer of the tokens for providers."""
 
     sessions: SessionStore
     finder: SessionFinder
@@ -33,7 +33,7 @@ class OwnSignOuts:
     our_url: str
 
     def provider_of(self, session: Session) -> Trusted | None:
-        """Return the provider that opened the session; None for a local one, and for one that is not enabled."""
+        """Return the provider that opened the session; None for a local sign-in, or if the provider is not enabled."""
         if session.provider is None:
             return None
         try:
@@ -44,8 +44,8 @@ class OwnSignOuts:
     def end(self, secret: str, session: Session | None, visitor: Visitor, *, reference: str) -> str | None:
         """End the session with this id, and return the provider's logout URL, if it has one.
 
-        *session* is None for one that was not used for too long. It is ended as well: an access token that was opened
-        with it may be in use.
+        *session* is None if it has expired because it was not used. It is ended as well, because the access token that
+        was opened with it may still be in use.
         """
         trusted = self.provider_of(session) if session else None
         onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None
@@ -55,7 +55,7 @@ class OwnSignOuts:
         return onward
 
     def _logout_url(self, session: Session, trusted: Trusted) -> str:
-        """Return the provider's logout URL with a signed sign-out token (seed: logout.php takes GET `jwt`)."""
+        """Return the provider's logout URL with a signed sign-out token (logout.php reads it from GET `jwt`)."""
         key = trusted.signing_key
         if key is None:
             return trusted.provider.logout_url
@@ -70,7 +70,7 @@ class OwnSignOuts:
         return add_query(trusted.provider.logout_url, jwt=token)
 
     def _named(self, session: Session) -> dict[str, str]:
-        """Return the claims by which the provider finds the person and its session."""
+        """Return the claims by which the provider finds the person and the session."""
         named = {"email": session.email}
         detail = self.finder.detail(session.public_id)
         if detail is not None:

@@ -1,4 +1,4 @@
-"""Find out which provider signed a sign-out token: its signature alone shows it. Pure but for fetching keys."""
+"""Find the provider that signed a sign-out token, by its signature alone. Pure, except for fetching keys."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from sp.sessions.provider_sign_out import SignOut
 from sp.signin.attempt import known
 from sp.signout.tokens import verify_sign_out
 
-# Refusals that leave room for another provider. The further down, the further the token came.
+# After these refusals another provider is tried. Later in the list means: more checks have passed.
 NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, AudienceMismatch, IssuerMismatch)
 
 
 def verify_by_any(
     unverified_token: str, candidates: Iterable[Trusted], now: float, *, our_url: str, back_channel: bool
 ) -> tuple[Provider, SignOut]:
-    """Return the provider that signed the token, and what it says. Spends nothing.
+    """Return the provider that signed the token, and the sign-out that the token asks for. Spends nothing.
 
-    Raises the Rejection of the provider that it is from, or, if it is from none, the one that says most.
+    Raises the Rejection of that provider, or, if no provider signed it, the Rejection after the most passed checks.
     """
     refusals: list[Rejection] = []
-    patience = Patience()  # for all of them together
+    patience = Patience()  # one limit for fetching the keys of all providers together
     for trusted in candidates:
         try:
             return trusted.provider, _verify(unverified_token, trusted, now, patience, our_url, back_channel)
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
-    refusal = max(refusals, key=_how_far, default=SignatureInvalid("there is no provider that can have signed it"))
-    refusal.attempt = None  # of no provider
+    refusal = max(refusals, key=_how_far, default=SignatureInvalid("no enabled provider can have signed the token"))
+    refusal.attempt = None  # no provider is known
     raise refusal
 
 

@@ -1,8 +1,8 @@
-"""Verify a sign-out token of an identity provider, and read whose sessions end. Pure.
+"""Verify a sign-out token of an identity provider, and read whose sessions to end. Pure.
 
-OpenID Connect Back-Channel Logout 1.0, section 2.4 to 2.6. A sign-out token says by its type that it is one, so that
-a sign-in token never signs anyone out; and a token that we made ourselves, for the provider to read, is never taken
-back as the provider's own word.
+OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The type in the header says that it is a sign-out token, so
+a sign-in token never signs anyone out. A sign-out token that the gateway made for the provider is rejected here, so it
+cannot be sent back to us.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
 def verify_sign_out(
     unverified_token: str, provider: Provider, keys: KeySet, now: float, *, our_url: str, back_channel: bool
 ) -> SignOut:
-    """Return whose sessions are to end, or raise the Rejection that says why none are. Spends nothing."""
+    """Return whose sessions to end, or raise the Rejection that says why the token is not valid. Spends nothing."""
     opened = open_signed(unverified_token, keys, provider.algorithm)
     claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)
     check_type(opened.header)
@@ -35,7 +35,7 @@ def verify_sign_out(
 
 
 def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
-    """The provider made the token, and for us."""
+    """The provider issued the token, not the gateway, and for the gateway."""
     if claims.issuer == our_url:
         raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience
@@ -46,7 +46,7 @@ def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
 
 
 def check_required(claims: Claims) -> str:
-    """The claims of every sign-out token are there; return the token's id."""
+    """The required claims of a sign-out token are present; return the token's id."""
     for name, value in (("iat", claims.issued_at), ("exp", claims.expires_at), ("jti", claims.token_id)):
         if value is None:
             raise ClaimMissing(f"a sign-out token must have the claim {name}", claim=name)

@@ -17,7 +17,7 @@ views.before_request(refuse_nul)
 
 
 class EndForm(FlaskForm):  # type: ignore[misc]
-    """Nothing but the protection against a foreign site."""
+    """A form with only a CSRF token, so that another site cannot end sessions."""
 
 
 @views.get("/account")
@@ -37,7 +37,7 @@ def end(public_id: str) -> ResponseReturnValue:
         mine = current_user.session
         components().sessions.end(public_id=public_id, account_id=mine.account_id)
         if public_id == mine.public_id:
-            # Not back to a page that asks for a sign-in: the identity provider would sign the person in again at once.
+            # Not a page that requires a sign-in: the identity provider would sign the person in again at once.
             response = redirect(url_for("sign_out.ask"), 303)
             clear_session_cookie(response, https=components().config.https)
             return response
@@ -51,7 +51,7 @@ def end_others() -> ResponseReturnValue:
     """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        components().held.close_all_of(mine.account_id)  # what a question in another browser could still open
+        components().held.close_all_of(mine.account_id)  # open questions in other browsers: a yes would open a session
         for other in components().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 components().sessions.end(public_id=other.public_id, account_id=mine.account_id)

@@ -1,7 +1,7 @@
 """Endpoints for clients without a browser: exchange a token for an access token, use it, and revoke it.
 
-They read no cookie and set none, so there is nothing that a foreign site could make a browser do here. The session of
-an access token is a separate kind: a browser's cookie never counts as one, nor the other way round.
+They neither read nor set cookies, so CSRF is not possible here. The session of an access token is of a separate kind: a
+browser's cookie is never accepted as an access token, and an access token never as a cookie.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def revoke() -> ResponseReturnValue:
 
 @views.get("/api/userinfo")
 def userinfo() -> ResponseReturnValue:
-    """Return the profile of the person that the access token belongs to; `sub` is the account's ID here."""
+    """Return the profile of the access token's person; `sub` is the ID of the account in this gateway."""
     session: Session = protector.acquire_token()
     profile = {name: value for name, value in describe(session).items() if name not in NOT_FOR_CLIENTS}
     return jsonify({"sub": str(session.account_id), "preferred_username": session.login, **profile})

@@ -35,7 +35,7 @@ class Denial:
 
 @views.get(INTERNAL_PATH)
 def denied() -> ResponseReturnValue:
-    """Show the reason. This URL answers 404 from outside: the reason is in the environ, which headers cannot set."""
+    """Show the reason. Only the gateway can set the reason in the WSGI environ, so requests from outside get 404."""
     reason = request.environ.get(KEY)
     if not isinstance(reason, Denial):
         abort(404)

@@ -13,14 +13,14 @@ from sp.views.people import browser_secret, browser_session
 
 
 def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
-    """Return where a second use of the token leads this browser, or None if it is not the browser that used it.
+    """Return where to redirect this browser after a second use of the token; None if another browser used it first.
 
-    A refresh, a back button and a double click send the token again. The browser that owns the session that the
-    token opened, or the sign-in that it answered, is sent on; that opens nothing.
+    A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
+    session that the token opened, or the pending sign-in that it answered. That opens no new session.
     """
     trace = components().sign_in.trace(key)
     if trace is not None and trace.return_path is None:
-        trace = components().sign_in.trace(answer_key(key))  # it opened nothing, but the person may have been asked
+        trace = components().sign_in.trace(answer_key(key))  # the person may have been asked, and confirmed
     if trace is None or trace.return_path is None:
         return None
     if any(pending.nonce_hash == trace.pending_hash for pending in asked):
@@ -32,7 +32,10 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
 
 
 def landing_of_refusal(reference: str) -> str | None:
-    """Return where the token of a refusal leads this browser: a double click may outrun the cookie of the first."""
+    """Return where to redirect a browser whose token was refused as replayed, or None.
+
+    After a double click, the second request may be sent before the cookie of the first answer has arrived.
+    """
     if not reference:
         return None
     with components().database.reading() as connection:

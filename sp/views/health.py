@@ -16,7 +16,7 @@ views = Blueprint("health", __name__)
 
 @views.get("/healthz")
 def alive() -> ResponseReturnValue:
-    """Answer that the process is alive."""
+    """Answer 200: the process is alive."""
     return jsonify(status="alive")
 
 
@@ -41,7 +41,7 @@ def ready() -> ResponseReturnValue:
         missing.append(f"{replay.store}: does not answer")
     if missing:
         return jsonify(status="not ready", missing=missing), 503
-    # A clock that differs does not make it 503: if the store's is wrong, every node would stop for nothing.
+    # A different clock is a warning, not 503: if the clock of the store is wrong, all nodes would stop at once.
     if said := [warning for warning in warnings if warning]:
         return jsonify(status="ready", warnings=said)
     return jsonify(status="ready")

@@ -1,4 +1,4 @@
-"""Publish the gateway's public keys, with which applications verify the identity assertion."""
+"""Publish the gateway's public keys. Applications verify the identity assertion with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from sp.current import components
 
-JWKS_SECONDS = 300  # caches may keep it; much less than the time for which a new key is published before it signs
+JWKS_SECONDS = 300  # in caches; much shorter than the time between publishing a new key and signing with it
 
 views = Blueprint("jwks", __name__)
 

@@ -39,9 +39,9 @@ def metrics() -> Response:
 
 
 def _may_know() -> bool:
-    """Tell whether the peer, and every client that it forwards for, is this machine or a trusted one.
+    """Tell whether the peer, and every client that it forwards for, is this machine or a trusted proxy.
 
-    If an untrusted peer on this machine forwards a request, the request comes from a proxy whose word was not checked.
+    A forwarded request from an untrusted peer on this machine is denied: the proxy's headers cannot be trusted.
     """
     environ, trusted = request.environ, Peers(components().config.trusted_proxies)
     peer = environ.get("lychgate.peer", "")

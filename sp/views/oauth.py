@@ -1,8 +1,8 @@
-"""OAuth 2 for clients without a browser, through Authlib: the grant, the revocation and the bearer token.
+"""OAuth 2 for clients without a browser, with Authlib: the grant, the revocation and the bearer token.
 
-Authlib reads requests and words answers; verifying, spending and opening are the same as at any other sign-in. There
-are no registered clients: the identity provider's signature is all that vouches for anyone (RFC 7523, section 2.1),
-and an access token is the opaque id of a session on the server.
+Authlib parses requests and writes answers; verifying and spending the token and opening the session are the same as in
+any other sign-in. There are no registered clients: the signature of the identity provider is the only credential (RFC
+7523, section 2.1). An access token is the opaque id of a session on the server.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from sp.views.refusals import write_down
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 REALM = "lychgate"
-RETRY_SECONDS = 10  # what a client is told to wait when a store or a key cannot be had
+RETRY_SECONDS = 10  # sent as Retry-After when a store or a key is unavailable
 
 
 class Refused(InvalidGrantError):  # type: ignore[misc]  # Authlib ships no types
-    """A token that does not sign anyone in: invalid_grant, with our code first in the description.
+    """A rejected token: the error is invalid_grant, and the description begins with our code.
 
-    RFC 6749, section 5.2, has no error for a server that is in trouble, so there the status tells: 503, try again.
+    RFC 6749, section 5.2, has no error for an unavailable server, so in that case the status is 503: try again later.
     """
 
     def __init__(self, rejection: Rejection) -> None:
@@ -57,7 +57,7 @@ class Refused(InvalidGrantError):  # type: ignore[misc]  # Authlib ships no type
 
 
 class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
-    """The grant_type is missing or another one. It is not repeated: it may hold anything."""
+    """The grant_type is missing or not supported. Its value is not repeated in the answer: it can be any text."""
 
     def __init__(self, grant_type: str | None) -> None:
         super().__init__(grant_type)
@@ -71,9 +71,9 @@ class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
 
 
 class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
-    """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider where there are several.
+    """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider if there are several.
 
-    Nonces do not matter here, nor who started the sign-in: without a cookie, a person cannot be signed in against their
+    Neither the nonce nor who started the sign-in is checked: without a cookie, users cannot be signed in against their
     will.
     """
 
@@ -111,7 +111,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
-    """The parameters: from the body only, for an address ends up in logs."""
+    """The parameters of the body. Those of the URL are ignored, because URLs are written to logs."""
 
     @property
     def data(self) -> Any:
@@ -119,16 +119,16 @@ class FormPayload(OAuth2Payload):  # type: ignore[misc]
 
 
 class FormRequest(OAuth2Request):  # type: ignore[misc]
-    """The request as Authlib wants it."""
+    """The request in the form that Authlib expects."""
 
     def __init__(self) -> None:
-        # Not the request's own address: behind a proxy that is http, and https is what SP_EXTERNAL_URL decides.
+        # Not the request's URL: behind a proxy that is http, and Authlib requires https. SP_EXTERNAL_URL decides that.
         super().__init__(request.method, "https://gateway.invalid/", headers=request.headers)
         self.payload = FormPayload()
 
 
 class TokenServer(AuthorizationServer):  # type: ignore[misc]
-    """The two endpoints. No clients, no scopes and no tokens of Authlib's own making."""
+    """The two endpoints, without clients and scopes, and without Authlib's own tokens."""
 
     def create_oauth2_request(self, _request: Any) -> FormRequest:
         return FormRequest()
@@ -140,7 +140,7 @@ class TokenServer(AuthorizationServer):  # type: ignore[misc]
 
 
 class SessionValidator(BearerTokenValidator):  # type: ignore[misc]
-    """Takes the id of a session for a client without a browser as a bearer token (RFC 6750, section 2.1)."""
+    """Accepts the id of a session for a client without a browser as a bearer token (RFC 6750, section 2.1)."""
 
     def authenticate_token(self, token_string: str) -> Session | None:
         return components().sessions.find(token_string, API)
@@ -170,7 +170,7 @@ class Protector(ResourceProtector):  # type: ignore[misc]
 
 
 def _open_session(unverified_token: str, provider_name: str | None) -> str:
-    """Verify and spend the token, open a session by it, and return the session's secret."""
+    """Verify and spend the token, open a session, and return the session's secret."""
     trusted = components().provider_registry.get(provider_name)
     with known(trusted.provider):
         verified = verify_with_keys(unverified_token, trusted, time_now())

@@ -23,7 +23,7 @@ from sp.views.people import presented_session, visitor
 def enter(
     verified: Verified, trusted: Trusted, pending: Pending | None, landing: str, *, answered: bool = False
 ) -> Response:
-    """Spend the token, or with *answered* the person's yes to it, open the session, and lead to *landing*."""
+    """Spend the token (with *answered*: the person's yes to it), open the session, and redirect to *landing*."""
     provider = trusted.provider
     opening = Opening(
         visitor(),
@@ -44,7 +44,7 @@ def enter(
 
 
 def return_page(provider: Provider) -> str:
-    """Return the provider's own page after sign-in: a path of ours, or an address on another site."""
+    """Return the provider's page after sign-in: a path on this site, or the URL of another site."""
     return path_of_ours(provider.return_url) or provider.return_url or "/"
 
 
@@ -54,7 +54,7 @@ def path_of_ours(url: str | None) -> str | None:
 
 
 def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:
-    """Return *landing* with the access token added, where the provider's settings ask for it (seed: LoginRadius)."""
+    """Return *landing* with the access token added if the provider's settings require it (as LoginRadius does)."""
     if access_token is None:
         return landing
     values = {"access_token": access_token, "token_type": "Bearer", "expires_in": str(components().sessions.lifetime)}

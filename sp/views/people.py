@@ -17,22 +17,22 @@ from sp.sessions.store import Session, hash_id
 
 
 class LoginUser(UserMixin):  # type: ignore[misc]
-    """The signed-in person, as Flask-Login wants to see one."""
+    """The signed-in person, in the form that Flask-Login expects."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
 
     def get_id(self) -> str:
-        """Return the account's id. Flask-Login keeps nothing of it: the session is ours."""
+        """Return the account's id. Flask-Login does not store it, because the session is ours."""
         return str(self.session.account_id)
 
 
 def install_login(app: Flask) -> None:
-    """Let `current_user` and `login_required` work with our session cookie."""
+    """Make `current_user` and `login_required` work with our session cookie."""
     manager = LoginManager()
-    manager.init_app(app, add_context_processor=False)  # it would ask the database who is there for every page,
-    app.jinja_env.globals["current_user"] = current_user  # this asks where a template does
-    manager.session_protection = None  # its "strong" mode believes X-Forwarded-For
+    manager.init_app(app, add_context_processor=False)  # it would query the database for every page;
+    app.jinja_env.globals["current_user"] = current_user  # this queries only if a template uses current_user
+    manager.session_protection = None  # its "strong" mode trusts X-Forwarded-For
 
     @manager.request_loader
     def load(_request: Request) -> LoginUser | None:
@@ -51,7 +51,7 @@ def browser_session() -> Session | None:
 
 
 def browser_secret() -> str | None:
-    """Return the session id that this browser sent, believed or not."""
+    """Return the session id that this browser sent, valid or not."""
     header: str = request.environ.get("HTTP_COOKIE", "")
     return read_session_cookie(header, session_cookie_name(components().config.https))
 
@@ -72,5 +72,5 @@ def require_administrator() -> None:
 
 
 def visitor() -> Visitor:
-    """Return where this request comes from. What a program says of itself is kept, so a token in it is taken out."""
+    """Return the IP and user agent of this request. Both are stored, so a token in the user agent is removed."""
     return Visitor(request.remote_addr or "", redact(request.user_agent.string))

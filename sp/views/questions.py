@@ -29,19 +29,19 @@ NOT_ME = "not-me"
 
 
 class AnswerForm(FlaskForm):  # type: ignore[misc]
-    """Nothing but the protection against a foreign site that would answer in the person's name."""
+    """A form with only a CSRF token, so that another site cannot answer for the person."""
 
 
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
-    """Spend the token, open nothing, and show the question. The same token again shows it again, in this browser.
+    """Spend the token and show the question, but open no session. In this browser, the same token shows it again.
 
-    A person who is signed in here already, with the account that the token leads to, is not asked.
+    A person who is already signed in with the account of the token is not asked.
     """
     session = browser_session()
     if session and components().sign_in.leads_to(session.account_id, verified, trusted):
-        with suppress(TokenReplayed):  # its question may be open
+        with suppress(TokenReplayed):  # spent already, perhaps by its question, which may still be open
             return enter(verified, trusted, pending, landing)
     try:
         components().sign_in.hold(
@@ -54,7 +54,7 @@ def ask(
         pending = held_for
     provider = trusted.provider
     question = Question(provider.name, verified.claims.raw, verified.key.fingerprint, pending.nonce_hash.hex(), landing)
-    allow_form_target(landing)  # browsers apply form-action to the redirect that follows, too
+    allow_form_target(landing)  # browsers apply form-action also to the redirect after the form
     return page(
         "sp/question.html",
         form=AnswerForm(),
@@ -97,13 +97,13 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
 
 
 def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
-    """Return the sign-in for which this very token is held, if it is this browser's and its question is open."""
+    """Return this browser's pending sign-in for which the token is held; None if the question is no longer open."""
     held_for = components().held.pending_hash(verified.token_key)
     return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 
 
 def _verified(question: Question, trusted: Trusted) -> Verified | None:
-    """Return what the token said, if the key that vouched for it is still trusted."""
+    """Return the claims as verified, or None if the key that signed them is no longer trusted."""
     key = next((key for key in trusted.keys().keys if key.fingerprint == question.key), None)
     if key is None:
         return None
@@ -112,7 +112,7 @@ def _verified(question: Question, trusted: Trusted) -> Verified | None:
 
 
 def _answered(question: Question) -> Pending | None:
-    """Return the pending sign-in of this browser that the question is about, or None: it is another browser's."""
+    """Return the pending sign-in that the question is about, or None if another browser started it."""
     for pending in components().pending.read(request.cookies, question.provider):
         if pending.nonce_hash.hex() == question.pending:
             return pending
@@ -129,6 +129,6 @@ def _decline(attempt: Attempt, key: bytes, pending: Pending | None) -> ResponseR
 
 
 def _landed_before(key: bytes, asked: list[Pending]) -> ResponseReturnValue | None:
-    """Return the way to the page if the question was answered in this browser: a double click, a back button."""
+    """Return a redirect to the page if this browser has already answered the question (double click, back button)."""
     path = landing_of_token(key, asked)
     return redirect(path, 303) if path is not None else None

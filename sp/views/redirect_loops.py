@@ -1,15 +1,15 @@
 """Stop redirect loops of a browser that is signed in again and again, and name the cause.
 
-A signed-in browser comes back with a live session at once. A browser that lands twice on one page within seconds, and
-then begins a sign-in for that page once more without a session, would loop for ever. The browser reports this itself:
-each landing is noted in a signed cookie of a few seconds, so another browser, behind the same address or not, is not
-taken for it.
+After a sign-in, a browser normally returns its session cookie at once. A browser that lands on the same page twice
+within seconds, and then starts a third sign-in for that page without a session, would loop forever. Each landing is
+stored in a signed cookie for a few seconds, so browsers are not confused with each other, even behind the same IP.
 
-A rejected browser that is sent to an error page behind a sign-in would loop, too, with or without cookies. The address
-of that page shows it: it has the code and the reference of the refusal, which our own page then shows.
+A rejected browser would also loop, with or without cookies, if the provider's error page requires a sign-in. This shows
+in the requested URL, which has the code and the reference of the refusal. Then our own error page shows them.
 
-A browser that returns no cookie at all can land only where unsolicited tokens are accepted. There, if a session was
-just opened at its address and never came back, it is given a cookie and asked to come again with it.
+A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, if a
+session was just opened from its IP and never used, we set a cookie and redirect the browser, to test whether it comes
+back with the cookie.
 """
 
 from __future__ import annotations
@@ -31,23 +31,25 @@ TRIED = "cookie_given"  # parameter of /sso/start
 
 
 def break_circle(provider: Provider, return_path: str) -> Response | None:
-    """Raise CookiesBlocked if a sign-in for *return_path*, begun now, would be the next round of a circle.
+    """Raise CookiesBlocked if starting a sign-in for *return_path* would continue a redirect loop.
 
-    Returns an answer where it is for an error page, or where the browser has to show first that it returns cookies;
-    else None.
+    Returns a redirect if the sign-in is for an error page, or if the browser must first show that it returns cookies;
+    otherwise None.
     """
     if (error_page := _after_refusal(provider, return_path)) is not None:
         return error_page
     rounds = components().landings.rounds(request.cookies, return_path)
     if rounds >= ROUNDS and browser_session() is None:
-        raise CookiesBlocked(f"the browser was signed in {rounds} times and came back without: {' '.join(causes())}")
+        raise CookiesBlocked(
+            f"the browser was signed in {rounds} times and came back without a session: {' '.join(causes())}"
+        )
     if provider.unsolicited == "accept" and not request.cookies:
         return _try_cookies(return_path)
     return None
 
 
 def _after_refusal(provider: Provider, return_path: str) -> Response | None:
-    """Return the way to our own error page if the provider's, with a refusal to show, is what a sign-in is for."""
+    """Return a redirect to our own error page if the sign-in is for the provider's error page, to show a refusal."""
     page, _mark, query = return_path.partition("?")
     told = parse_qs(query.partition("#")[0])
     error_page = components().routes.path_at(provider.error_url)
@@ -62,7 +64,7 @@ def _after_refusal(provider: Provider, return_path: str) -> Response | None:
 
 def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
-        raise CookiesBlocked(f"the browser was given a cookie and came back without: {' '.join(causes())}")
+        raise CookiesBlocked(f"the browser was given a cookie and did not return it: {' '.join(causes())}")
     here = visitor()
     if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time_now()) - WINDOW):
         return None
@@ -72,9 +74,10 @@ def _try_cookies(return_path: str) -> Response | None:
 
 
 def https_needed() -> HttpsNeeded | None:
-    """Return the true cause of a missing cookie, where the token was posted from another site over plain http.
+    """Return the real cause of a missing cookie if the token was posted from another site over plain http.
 
-    SameSite=None needs Secure, and Secure needs https: over http the pending sign-in's cookie is Lax, and stays away.
+    SameSite=None requires Secure, and Secure requires https. So over http the cookie of the pending sign-in is Lax, and
+    browsers do not send it with a POST from another site.
     """
     if components().config.https or request.method != "POST" or not _is_cross_site():
         return None
@@ -82,7 +85,7 @@ def https_needed() -> HttpsNeeded | None:
 
 
 def _is_cross_site() -> bool:
-    """Tell whether a page of another host sent this request. A page that hides where it is sends the origin null."""
+    """Tell whether a page of another host sent this request. The origin "null" also counts as another host."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site == "cross-site"
@@ -91,7 +94,7 @@ def _is_cross_site() -> bool:
 
 
 def causes() -> list[str]:
-    """Return what may keep the session from coming back, as far as this request shows it, one sentence each."""
+    """Return the possible causes of a missing session that this request shows, one text each."""
     config = components().config
     if config.https and request.scheme != "https":
         return [

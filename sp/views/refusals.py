@@ -36,7 +36,7 @@ def error() -> ResponseReturnValue:
     try:
         session = browser_session()
     except StoreUnavailable:
-        session = None  # or the page that says so would lead to itself
+        session = None  # do not raise: the answer to StoreUnavailable redirects to this page
     causes = loops.causes() if rejection is CookiesBlocked and session is None else []
     return page(
         "sp/refused.html",
@@ -49,7 +49,7 @@ def error() -> ResponseReturnValue:
 
 
 def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]:
-    """Return the refusal that knows the cause, if the log has it: the address names the code only."""
+    """Return HttpsNeeded if the activity log has that cause, else *rejection*: the URL has only the code."""
     if rejection is not CookiesBlocked or not reference:
         return rejection
     line = activity_log.by_reference(components().database, reference)
@@ -57,12 +57,12 @@ def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]
 
 
 def install_errors(app: Flask) -> None:
-    """Turn every Rejection, wherever it is raised, into the answer that the contract promises."""
+    """Answer every Rejection, raised anywhere, as docs/protocol.md says."""
     app.register_error_handler(Rejection, refuse)
 
 
 def refuse(rejection: Rejection) -> ResponseReturnValue:
-    """Answer a refusal: JSON with the code's status, or the way to the error page; and write it down."""
+    """Log a refusal, and answer it: JSON with the status of the code, or a redirect to the error page."""
     reference = write_down(rejection)
     if answers_json():
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
@@ -76,10 +76,11 @@ def refuse(rejection: Rejection) -> ResponseReturnValue:
 
 
 def _leads_on(provider: Provider, rejection: Rejection) -> bool:
-    """Tell whether the browser goes to the provider's own error page.
+    """Tell whether to redirect the browser to the provider's own error page.
 
-    That page may send it on, and round in a circle. So a browser that was there a moment ago sees ours, and one that
-    blocks cookies, which could not show that it was there, sees no page behind the gateway.
+    That page may redirect back to a sign-in, and so cause a loop. So a browser that was sent there in the last seconds
+    sees our error page. A browser that blocks cookies cannot be recognised, so it never goes to an error page behind
+    the gateway.
     """
     if not provider.error_url or components().landings.was_refused(request.cookies):
         return False
@@ -88,15 +89,15 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
 
 
 def write_down(rejection: Rejection, attempt: Attempt | None = None) -> str:
-    """Write a refusal into the activity log; return the reference of its line.
+    """Write a refusal to the activity log; return the reference of its line.
 
-    *attempt* is what is known of the token, where the rejection was not raised within it.
+    *attempt* is what is known of the token, if the rejection was not raised in a `with known(...)` block.
     """
     known = attempt or attempt_of(rejection)
     return components().logbook.note_refusal(rejection, visitor(), reference=new_reference(), attempt=known)
 
 
 def wants_json() -> bool:
-    """Tell whether the client of this request is a program: then every answer is JSON, whatever goes wrong."""
+    """Tell whether the client of this request is a program: then every answer is JSON, including every error."""
     sends_token = request.endpoint in TOKEN_ENDPOINTS and "Authorization" in request.headers
     return sends_token or request.blueprint == "api" or prefers_json()

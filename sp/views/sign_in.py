@@ -76,7 +76,7 @@ def password() -> ResponseReturnValue:
 
 
 def _enabled_providers() -> list[Provider]:
-    """Return the enabled providers; none, if anything at all is the matter with them: the local form remains."""
+    """Return the enabled providers, or none after any error, so that the local form always works."""
     try:
         return [trusted.provider for trusted in components().provider_registry.enabled()]
     except Exception:
@@ -92,7 +92,7 @@ def _login_page(
 
 
 def _too_many(refusal: TooManyAttempts) -> ResponseReturnValue:
-    """Answer that passwords are not even looked at for a while (RFC 6585, section 4)."""
+    """Answer 429: passwords are not verified for a while (RFC 6585, section 4)."""
     if prefers_json():
         body = {"error": refusal.code, "error_description": refusal.description, "reference": refusal.reference}
         answer = make_response(jsonify(body), refusal.status)

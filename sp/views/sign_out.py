@@ -1,8 +1,8 @@
-"""Sign out: at the person's request here, and at an identity provider's, through the browser or server to server.
+"""Sign out: at the person's request, or at an identity provider's, through the browser or from server to server.
 
-The providers' two endpoints take a sign-out token and nothing else. The one through the browser ends the session of
-that browser only (and the access token that came with it), and only if it is the person's whom the token names; neither
-ever begins a sign-in by itself.
+The two endpoints for providers accept only a sign-out token, and never start a sign-in. The one that is called through
+the browser ends only the session of that browser, with the access token that was opened with it, and only if the
+sign-out token names the person of that session.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ views = Blueprint("sign_out", __name__)
 
 
 class SignOutForm(FlaskForm):  # type: ignore[misc]
-    """Nothing but the protection against a foreign site that would sign people out."""
+    """A form with only a CSRF token, so that another site cannot sign people out."""
 
 
 @views.get("/logout")
@@ -61,7 +61,7 @@ def end() -> ResponseReturnValue:
 def back_channel() -> ResponseReturnValue:
     """End sessions as the provider requests, and return how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
 
-    A provider that hears "0" knows that its person may still be signed in here, and need not tell them otherwise.
+    From a 0, the provider knows that the person may still be signed in here, and can tell them so.
     """
     try:
         tokens = request.form.getlist("logout_token")
@@ -77,16 +77,16 @@ def back_channel() -> ResponseReturnValue:
 def front_channel() -> ResponseReturnValue:
     """End this browser's session if it belongs to the person in the token, and show what happened."""
     if request.method == "HEAD":
-        return "", 200  # looked at, not opened
+        return "", 200  # link previews and mail scanners spend no token
     secret, session = browser_secret(), browser_session()
     try:
-        only = hash_id(secret) if secret else b""  # also of a session that is idle by now: its access token may not be
+        only = hash_id(secret) if secret else b""  # also if the session has expired: its access token may be in use
         tokens = request.args.getlist("jwt")
         ended = components().sign_outs.front_channel(tokens, visitor(), reference=new_reference(), only=only)
     except TokenReplayed as rejection:
         if session is not None:
             return _refused(rejection)
-        ended = 0  # the page was loaded again
+        ended = 0  # the page was reloaded
     except Rejection as rejection:
         return _refused(rejection)
     if session is not None and not ended:

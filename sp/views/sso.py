@@ -38,12 +38,12 @@ from sp.views.people import browser_session, visitor
 from sp.views.questions import ask
 
 views = Blueprint("sso", __name__)
-RESTARTED = "restarted"  # parameter of /sso/start: not the person, but a token that came by itself begins the sign-in
+RESTARTED = "restarted"  # parameter of /sso/start: an unsolicited token started the sign-in, not the person
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a token came: the text itself, and whether it is a browser that is signed in by it."""
+    """A token and how it arrived. With `wants_json`, the answer is an access token, not a cookie for a browser."""
 
     unverified_token: str
     way: str
@@ -65,7 +65,7 @@ def _start(provider: Provider) -> ResponseReturnValue:
         raise BadRequest(
             "Sign-in does not work inside a frame of another page. Open the page in its own tab or window."
         )
-    return_path = path_of_ours(landing) or ""  # "": the provider's return_url, which is on another site
+    return_path = path_of_ours(landing) or ""  # "" means the provider's return_url, which is on another site
     if not provider.login_url:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
     if request.method == "HEAD":
@@ -90,7 +90,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
         return report
     trusted = components().provider_registry.get(provider_name)
     if request.method == "HEAD":
-        return "", 200  # looked at, not opened: link previews and mail scanners spend nothing
+        return "", 200  # link previews and mail scanners spend no token
     with known(trusted.provider):
         delivery = _delivery(trusted.provider)
         verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
@@ -101,7 +101,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
 
 
 def _delivery(provider: Provider) -> Delivery:
-    """Return the one token and how it came. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
+    """Return the token and how it arrived. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
     name = provider.token_parameter
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
@@ -130,7 +130,7 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
 
 
 def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
-    """Sign the browser in, or send it on where the token has signed it in before."""
+    """Sign the browser in, or redirect it if the same token has already signed it in."""
     asked = components().pending.read(request.cookies, trusted.provider.name)
     try:
         return _open_bound(verified, trusted, asked)
@@ -161,7 +161,7 @@ def _open_bound(verified: Verified, trusted: Trusted, asked: list[Pending]) -> R
 
 
 def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> ResponseReturnValue:
-    """Open nothing; send the browser to ask for a token itself (wire contract, `unsolicited`)."""
+    """Open no session; redirect the browser to ask for a token itself (docs/protocol.md, `unsolicited`)."""
     try:
         components().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
     except CookiesBlocked as blocked:
@@ -171,6 +171,6 @@ def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> R
 
 
 def _wanted_path(verified: Verified) -> str | None:
-    """Return the path of ours that the token names, or else the request."""
+    """Return the path on this site that the token asks for, or else the request."""
     claim = verified.claims.raw.get("return_to")
     return path_of_ours(claim if isinstance(claim, str) else None) or path_of_ours(request.values.get("return_to"))

@@ -1,4 +1,4 @@
-"""Take the token that a trial sign-in has asked for: it ends in a report, not in a session."""
+"""Receive the token of a trial sign-in. Its result is a report, not a session."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sp.views.people import visitor
 
 
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
-    """Take the token that a trial has asked for; None if this browser tries nothing out with the provider.
+    """Receive the token of a trial, and return a redirect to its report; None if this browser has no such trial.
 
-    The caller then goes on as with any token. *read_token* gets the token out of the request for a provider, or
+    After None, the caller handles an ordinary token. *read_token* returns the request's token for a given provider, or
     raises the Rejection that says why there is none.
     """
     if request.method == "HEAD":
@@ -26,7 +26,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     name = _name_of(provider_name)
     if name is None or not components().pending.trials(request.cookies, name):
         return None
-    trusted = components().provider_registry.find_now(name)  # a trial is about the settings that were saved just now
+    trusted = components().provider_registry.find_now(name)  # not cached: the trial tests the newest settings
     provider = trusted.provider
     token, refusal = "", None
     try:
@@ -46,7 +46,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
 
 
 def _name_of(provider_name: str | None) -> str | None:
-    """Return the name of the provider that a token came for, or None if there is no default one."""
+    """Return the name of the provider that the token is for, or None if there is no default provider."""
     if provider_name is not None:
         return provider_name.lower()
     try:
@@ -56,9 +56,9 @@ def _name_of(provider_name: str | None) -> str | None:
 
 
 def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
-    """Return the trial that the token answers: by its nonce, else the newest if nothing was begun after it.
+    """Return the trial that the token answers: by nonce, else the newest if no sign-in was started after it.
 
-    The nonce is not verified yet, and need not be: a trial opens nothing, and an ordinary sign-in verifies it again.
+    The nonce is not verified here. That is safe: a trial opens no session, and an ordinary sign-in verifies the nonce.
     """
     trials = components().pending.trials(request.cookies, provider)
     ordinary = components().pending.read(request.cookies, provider)
