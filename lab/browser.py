@@ -1,4 +1,4 @@
-"""Finding and starting the browser of the machine; none is downloaded."""
+"""Find and start a Chromium that is installed on this machine; nothing is downloaded."""
 
 import json
 import os
@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, BrowserContext, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (
-    "--no-sandbox",  # the tests may run as root, where Chromium refuses its sandbox; pages are our own
+    "--no-sandbox",  # the tests may run as root, and Chromium's sandbox does not work for root; all pages are our own
     "--disable-gpu",
-    # Nothing but the pair is talked to:
+    # The browser must connect only to the programs under test:
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -24,14 +24,14 @@ ARGUMENTS = (
 
 @dataclass(frozen=True)
 class Chromium:
-    """The machine's Chromium, not started yet."""
+    """The Chromium of this machine, not started yet."""
 
     playwright: Playwright
     executable: str
 
     @classmethod
     def find(cls, playwright: Playwright) -> Self | None:
-        """Return the machine's Chromium or Chrome, or the one that Playwright installed, or None."""
+        """Return the Chromium or Chrome of this machine, or the one that Playwright installed, or None."""
         for name in NAMES:
             if found := shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/bin:/usr/local/bin"):
                 return cls(playwright, found)
@@ -39,13 +39,13 @@ class Chromium:
         return cls(playwright, bundled) if Path(bundled).exists() else None
 
     def launch(self, home: Path, *arguments: str) -> Browser:
-        """Start it, headless, with *home* as its home folder; it crashes where it cannot write to one."""
+        """Start it, headless, with *home* as its home folder. Without a writable home folder, Chromium crashes."""
         return self.playwright.chromium.launch(
             executable_path=self.executable, args=[*ARGUMENTS, *arguments], env=environment(home)
         )
 
     def launch_without_cookies_of(self, origin: str, home: Path) -> BrowserContext:
-        """Start it with the person's setting "never keep cookies of this site" for *origin*."""
+        """Start it with cookies blocked for *origin*, as a user can set it in Chromium."""
         blocked = {"cookies": {f"{origin},*": {"setting": 2}}}  # 2: block
         preferences = home / "profile" / "Default" / "Preferences"
         preferences.parent.mkdir(parents=True)

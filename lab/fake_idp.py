@@ -1,4 +1,4 @@
-"""An identity provider of a few lines, with one habit changed at a time: for what must notice bad habits."""
+"""A small identity provider with faults to switch on one at a time, to test whether a tool finds them."""
 
 import itertools
 import secrets
@@ -19,7 +19,7 @@ PASSWORD = '<input name="password" type="password"><button name="go" value="1">S
 
 
 class FakeIdp:
-    """Signs Alice in. What a test changes: `claims` and `headers`, which are asked at each token, and the flags."""
+    """Signs Alice in. A test changes the flags, and `claims` and `headers`, which apply to each token."""
 
     def __init__(self, return_url: str, key: str) -> None:
         self.return_url, self.key = return_url, key
@@ -32,7 +32,7 @@ class FakeIdp:
         self.sends_one_token_only = False
         self.redirects_with = 303
         self.inputs = EMAIL + PASSWORD
-        self.before: tuple[str, ...] = ()  # pages that lead to the form by redirects
+        self.before: tuple[str, ...] = ()  # paths that redirect, one to the next and the last to the form
         self.posted: list[dict[str, str]] = []
         self.numbers = itertools.count(1)
         self._session = secrets.token_hex(8)
@@ -97,7 +97,7 @@ class FakeIdp:
 
 @contextmanager
 def fake_idp(return_url: str, key: str) -> Iterator[tuple[FakeIdp, ScriptedServer]]:
-    """Run one on a free port; it answers at the server's `url`."""
+    """Run a FakeIdp on a free port, at the `url` of the server."""
     idp = FakeIdp(return_url, key)
     with scripted_server(idp) as server:
         yield idp, server

@@ -1,7 +1,7 @@
-"""Run a real identity provider and a real gateway that know each other, each as a process.
+"""Run a real identity provider and a real gateway that are connected to each other, each as a process.
 
-Both are set up through their TOML files and command lines, with new secrets, as an administrator does it. For tests of
-an application `lab.pytest_plugin` is faster: it runs both programs in the test's process.
+Both are set up as an administrator does it, with TOML files and commands, and with new secrets. To test an application,
+`lab.pytest_plugin` is faster: it runs both programs in the test's process.
 """
 
 import json
@@ -18,8 +18,8 @@ from lab.leaks import assert_no_secret_in
 from lab.ports import free_port
 from lab.programs import RunningProgram, flask_command, flask_commands
 
-PROVIDER = "corporate"  # the identity provider, as the gateway calls it
-SERVICE = "gateway"  # the gateway, as the identity provider calls it
+PROVIDER = "corporate"  # the name of the identity provider in the gateway's settings
+SERVICE = "gateway"  # the name of the gateway in the identity provider's settings
 
 Settings = Mapping[str, object]
 
@@ -35,11 +35,11 @@ class Pair:
     idp_env: Mapping[str, str]
 
     def sp_command(self, *args: str, typed: str = "", check: bool = True) -> CompletedProcess[str]:
-        """Run `flask --app sp …` on the running gateway's state."""
+        """Run `flask --app sp …` with the settings and database of the running gateway."""
         return flask_command("sp", *args, env=self.sp_env, folder=self.sp.folder, typed=typed, check=check)
 
     def idp_command(self, *args: str, typed: str = "", check: bool = True) -> CompletedProcess[str]:
-        """Run `flask --app idp …` on the running identity provider's state."""
+        """Run `flask --app idp …` with the settings and database of the running identity provider."""
         return flask_command("idp", *args, env=self.idp_env, folder=self.idp.folder, typed=typed, check=check)
 
 
@@ -58,11 +58,11 @@ def running_pair(
     ports: tuple[int, int] | None = None,
     public_urls: tuple[str, str] | None = None,
 ) -> Iterator[Pair]:
-    """Run a pair in *folder*. The mappings add to, or replace, single settings of its provider and service.
+    """Run a pair in *folder*. The mappings add or replace single settings of the gateway's provider and of the service.
 
-    *people* may sign in at the identity provider; Bob is disabled there. Carol administers the gateway. *ports* and
-    *public_urls*, of gateway and identity provider, are for a test that puts a proxy in front of them. At the end the
-    logs are searched: whatever a test sends, no program writes a token, a key or a password down.
+    *people* get accounts at the identity provider; Bob's is disabled. Carol is an administrator of the gateway. *ports*
+    and *public_urls*, of gateway and identity provider in this order, are for tests with a proxy in front of them. At
+    the end, the logs are searched: they must not contain a token, a key or a password, whatever the test has sent.
     """
     key = secrets.token_urlsafe(48)
     sp_port, idp_port = ports or (free_port(), free_port())
@@ -131,7 +131,7 @@ def add_administrator(pair: Pair) -> None:
 
 
 def program_environment(prefix: str, folder: Path, url: str, toml: str) -> dict[str, str]:
-    """Write the program's TOML file, and return the variables with which it starts."""
+    """Write the program's TOML file, and return the environment variables to start it with."""
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "config.toml"
     config.write_text(toml)
@@ -145,7 +145,7 @@ def program_environment(prefix: str, folder: Path, url: str, toml: str) -> dict[
 
 
 def table(name: str, settings: Settings) -> str:
-    """Return a TOML table; sub-tables of one level are written inline."""
+    """Return a TOML table; mappings in it become inline tables."""
     lines = [f"{key} = {value(setting)}" for key, setting in settings.items()]
     return "\n".join([f"[{name}]", *lines, "", ""])
 
@@ -156,5 +156,5 @@ def value(setting: object) -> str:
         return f"{{ {inside} }}"
     if isinstance(setting, list | tuple):
         return f"[{', '.join(value(part) for part in setting)}]"
-    # JSON's true, numbers and escaped text are also TOML's.
+    # Booleans, numbers and strings are written the same in JSON and TOML.
     return json.dumps(setting, ensure_ascii=False)

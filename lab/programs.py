@@ -1,8 +1,8 @@
-"""Run the two programs as their users run them: real processes on free ports, with private state.
+"""Run the two programs as their users run them: as real processes on free ports, with state of a private folder.
 
-Nothing is inherited from the developer's own settings: variables named SP_… and IDP_… are dropped, and the programs run
-in a private folder without a `.env` file. In a checkout the scripts are started, and in an installation the commands
-`lychgate gateway` and `lychgate idp`.
+The developer's settings do not affect them: variables named SP_… and IDP_… are removed, and the programs run in a
+private folder without a `.env` file. A checkout starts the scripts, an installation the commands `lychgate gateway` and
+`lychgate idp`.
 """
 
 import json
@@ -22,18 +22,18 @@ from typing import Self
 from lab.warm_start import Start, WarmProcess, fits, start
 
 ROOT = Path(__file__).resolve().parents[1]
-BELOW = (__package__ or "").removesuffix("lab")  # the package that has the parts: none, or `lychgate.` when installed
+BELOW = (__package__ or "").removesuffix("lab")  # prefix of `sp`, `idp` and `lab`: `lychgate.` if installed, else ""
 IMPORTED_FROM = ROOT.parent if BELOW else ROOT
-INSTALLED = {"run_sp.py": "gateway", "run_idp.py": "idp"}  # scripts of a checkout, by their commands in an installation
-START_SECONDS = 60  # two cores may be busy with other tests
+INSTALLED = {"run_sp.py": "gateway", "run_idp.py": "idp"}  # script in a checkout: command in an installation
+START_SECONDS = 60  # long, because the machine may be busy with other tests
 STOP_SECONDS = 15
 COMMAND_SECONDS = 60
 
 
 class RunningProgram:
-    """A program that runs from `start` to `stop`, or within a `with`, and starts again on the same state.
+    """A program that runs from `start` to `stop`, or in a `with` block. It can be started again with the same state.
 
-    With *warm* it is forked from a process that has imported it, where that makes no difference; see `lab.warm_start`.
+    With *warm*, it is forked from a process that has already imported it, if the result is the same (`lab.warm_start`).
     """
 
     def __init__(
@@ -59,12 +59,12 @@ class RunningProgram:
 
     @property
     def url(self) -> str:
-        """The URL under which people reach it: through a proxy, if it was given a public URL."""
+        """The URL for users: the public URL (of a proxy), if one was given, else the program's own."""
         return self.public_url or self.own_url
 
     @property
     def own_url(self) -> str:
-        """Where it listens."""
+        """The URL on which it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -75,25 +75,25 @@ class RunningProgram:
 
     @property
     def worker_pids(self) -> list[int]:
-        """The processes that serve requests: the children of the one that was started."""
+        """The processes that serve requests: children of the process that was started."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     @property
     def log(self) -> str:
-        """Everything it has printed so far, over all its starts."""
+        """Everything that it has printed, since its first start."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def wait_for_log(self, text: str, start: int = 0) -> str:
-        """Return what it has printed from *start* on, once *text* is there: a server answers before it writes."""
+        """Wait for *text* in its output from *start* on, and return that: a server may answer before it logs."""
         deadline = time.monotonic() + START_SECONDS
         while text not in (printed := self.log[start:]):
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.script.name} never printed {text!r}. Its log:\n{printed}")
+                raise RuntimeError(f"{self.script.name} did not print {text!r}. Its log:\n{printed}")
             time.sleep(0.01)
         return printed
 
     def start(self, wait: bool = True) -> Self:
-        """Start it, and return when `/healthz` answers 200; raise with its log if it does not."""
+        """Start it, and return when `/healthz` answers 200; otherwise raise an error that has its log."""
         self.folder.mkdir(parents=True, exist_ok=True)
         arguments = ["--port", str(self.port), *self.args]
         if self.warm and self.script.parent == ROOT and self.script.is_file() and fits(self.env, IMPORTED_FROM):
@@ -109,7 +109,7 @@ class RunningProgram:
         return self
 
     def _start_cold(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
-        """Start it by its command, as an operator does."""
+        """Start it with its command, as an operator does."""
         with self.log_file.open("ab") as log:
             return subprocess.Popen(
                 [*command_of(self.script), *arguments],
@@ -132,11 +132,11 @@ class RunningProgram:
                     if answer.status == 200:
                         return
             except urllib.error.HTTPError as refusal:
-                refusal.close()  # it holds the connection
+                refusal.close()  # closes the connection
             except OSError:
                 pass
             time.sleep(0.05)
-        status = "ended" if self.process is None or self.process.poll() is not None else "never became healthy"
+        status = "ended" if self.process is None or self.process.poll() is not None else "did not become healthy"
         raise RuntimeError(f"{self.script.name} {status}. Its log:\n{self.log}")
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
@@ -146,7 +146,7 @@ class RunningProgram:
         return self.process.wait(seconds)
 
     def stop(self) -> int | None:
-        """Ask it to finish as an operator does, with SIGTERM; return its exit status."""
+        """Stop it as an operator does, with SIGTERM; return its exit status."""
         if self.process is None or self.process.poll() is not None:
             return self.process.returncode if self.process else None
         self.process.terminate()
@@ -159,7 +159,7 @@ class RunningProgram:
             ) from None
 
     def kill(self) -> None:
-        """End it and its workers at once, as a power cut would."""
+        """Kill it and its workers at once, to simulate a power failure."""
         if self.process is None or self.process.poll() is not None:
             return
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -175,14 +175,14 @@ class RunningProgram:
 
 
 def command_of(script: Path) -> list[str]:
-    """Return what starts *script*, or the program that has it in a checkout."""
+    """Return the command line that starts *script*, or in an installation the command that replaces it."""
     if script.is_file():
         return [sys.executable, str(script)]
     return [sys.executable, "-m", BELOW.rstrip("."), INSTALLED[script.name]]
 
 
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a program under test: the machine's, without our own names, and *extra*."""
+    """Return the environment of a program under test: the present one without our own variables, and *extra*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
     return inherited | {"PYTHONPATH": str(IMPORTED_FROM), "PYTHONUNBUFFERED": "1"} | dict(extra)
 
@@ -190,7 +190,7 @@ def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
 def flask_command(
     app: str, *args: str, env: Mapping[str, str], folder: Path, typed: str = "", check: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """Run `flask --app APP ARGS…` as an operator does; with *check*, raise unless it returns 0."""
+    """Run `flask --app APP ARGS…` as an operator does; with *check*, raise if its exit status is not 0."""
     folder.mkdir(parents=True, exist_ok=True)
     done = _run_module("flask", ["--app", BELOW + app, *args], env=env, folder=folder, typed=typed)
     if check and done.returncode != 0:
@@ -201,7 +201,7 @@ def flask_command(
 def flask_commands(
     app: str, commands: Sequence[tuple[Sequence[str], str]], *, env: Mapping[str, str], folder: Path
 ) -> None:
-    """Run several commands, each with what is typed into it, one after the other; raise unless all return 0."""
+    """Run several commands, each with its standard input, one after the other; raise if one fails."""
     module, typed = f"{BELOW}lab.several_commands", json.dumps(commands)
     done = _run_module(module, [BELOW + app], env=env, folder=folder, typed=typed)
     if done.returncode != 0:
@@ -211,7 +211,7 @@ def flask_commands(
 def _run_module(
     module: str, arguments: Sequence[str], *, env: Mapping[str, str], folder: Path, typed: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE ARGUMENTS…` to its end, warm where that makes no difference."""
+    """Run `python -m MODULE ARGUMENTS…` and wait for its end; warm, if the result is the same."""
     command = [sys.executable, "-m", module, *arguments]
     whole_env = private_environment(env)
     if not fits(whole_env, IMPORTED_FROM):
