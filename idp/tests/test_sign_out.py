@@ -243,4 +243,4 @@ def test_whoever_wants_to_leave_can_while_the_directory_is_away(
 
 def test_signing_out_twice_is_no_error(browser: Browser) -> None:
     browser.submit("/logout")
-    assert "You are not signed in here" in words(browser.get("/logout"))
+    assert "You are not signed in to this site" in words(browser.get("/logout"))

@@ -40,7 +40,7 @@ def explain(
     path = _decode(raw_path)
     if path and own.include(path) and is_unambiguous(path):
         why.append("the path belongs to the gateway itself, so rules do not apply")
-        return Explanation(method, path, "own address", None, "none", tuple(why), refused=False)
+        return Explanation(method, path, "own path", None, "none", tuple(why), refused=False)
     spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
     spellings = () if spelling == path else (spelling,)
     decision = Policy(rules).decide(method, path, person, spellings=spellings, overrides=methods)

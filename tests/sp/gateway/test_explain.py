@@ -44,7 +44,7 @@ def explain(gate: Gate) -> Callable[..., Result]:
         (["GET", "/public/%ff"], 1, ["ambiguous"]),
         (["GET", "/public/x?y=/../"], 0, ["let in", "rules ignore the query"]),
         (["GET", "/public/x?_method=DELETE"], 0, ["sign in", "the query names the method DELETE"]),
-        (["GET", "/login"], 0, ["own address", "rules do not apply"]),
+        (["GET", "/login"], 0, ["own path", "rules do not apply"]),
         (["get", "/public/x"], 0, ["let in"]),
         (["GET", "/page", "--user", "new@example.com"], 0, ["let in"]),
         (["GET", "/page", "--user", BOB.email], 1, ["is disabled"]),
