@@ -3,9 +3,9 @@
     from lychgate import Gateway
     application = Gateway(application)
 
-This is the one name that an installation puts among your packages: gateway, identity provider, what they share and the
-lab are `lychgate.sp`, `lychgate.idp`, `lychgate.shared` and `lychgate.lab` there. In a checkout they are `sp`, `idp`,
-`shared` and `lab`.
+An installation adds only this package. In it, the gateway, the identity provider, their shared code and the lab are
+`lychgate.sp`, `lychgate.idp`, `lychgate.shared` and `lychgate.lab`. In a checkout they are `sp`, `idp`, `shared` and
+`lab`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from sp.gateway import Gateway
 
 __all__ = ["Gateway", "__version__"]
-__version__ = "0.1.0"  # the one place: the wheel, `lychgate --version` and the image read it from here
+__version__ = "0.1.0"  # the only place: the wheel, `lychgate --version` and the image read it from here
 
 
 def __getattr__(name: str) -> object:
-    """Import the gateway where it is asked for: `import lychgate` alone loads nothing else."""
+    """Import the gateway on first use, so that `import lychgate` alone loads no other module."""
     if name == "Gateway":
         from sp.gateway import Gateway
 

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what the command line may say. Each program reads what follows its name."""
+    """Return the parser of the command line. Each program parses the arguments after its name."""
     top = argparse.ArgumentParser(
         prog="lychgate",
         description="Single sign-on by signed tokens.",
@@ -57,7 +57,7 @@ def identity_provider(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run both programs; there is nothing to choose but by the environment."""
+    """Run both programs. There are no options, only environment variables."""
     from lychgate import demo as the_demo
 
     argparse.ArgumentParser(

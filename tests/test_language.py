@@ -30,12 +30,12 @@ IN_PROSE = re.compile(  # what is read by programmers only may use fewer words t
 )
 MARKED = re.compile(r"`[^`]*`|\*\w+\*|\"[^\"]*\"|[A-Z_]{4,}")  # names in the code, and what is quoted
 
-CODE = ("shared", "idp", "sp", "lab")
+CODE = ("shared", "idp", "sp", "lab", "lychgate")
 SOURCES = (*CODE, "tools", "bench", "examples", "tests")
 
 
 def files(pattern: str) -> list[Path]:
-    """Return the files of the four packages that match, without tests."""
+    """Return the files of the packages that match, without tests."""
     found = [path for package in CODE for path in sorted((ROOT / package).rglob(pattern))]
     return [path for path in found if "tests" not in path.parts]
 

@@ -1,11 +1,11 @@
-"""Start the pair as a newcomer wants it: both programs, two people, one address to open.
+"""Start the gateway and the identity provider for a first try: with two demo users, and one URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
-the demo users with the same commands that an administrator types. The programs do the rest: without SP_SECRET_KEY they
-start as a demo, with generated secrets in their instance folder, so that a second start finds the state of the first.
+the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep
+generated secrets in their instance folder, so a second start uses the data of the first.
 
-SP_INSTANCE or IDP_INSTANCE chooses the folder, by default `instance` where you are. DEMO_SP_PORT and DEMO_IDP_PORT
-choose the ports to try first.
+SP_INSTANCE or IDP_INSTANCE sets the folder, by default `instance` in the current folder. DEMO_SP_PORT and
+DEMO_IDP_PORT set the ports to try first.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
-    """Start, introduce and watch the two programs; *cleanup* stops what was started."""
+    """Start the two programs, print the introduction, and watch them; *cleanup* stops what was started."""
     environment = demo_environment()
     folder = Path(environment["SP_INSTANCE"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,15 +71,15 @@ def stop_on_signals() -> Event:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # started under nohup: outlives its terminal
+            continue  # started with nohup: must survive the end of its terminal
         signal.signal(number, lambda *_: stop.set())
     return stop
 
 
 def demo_environment() -> dict[str, str]:
-    """Return the environment of all that the demo starts: the caller's, with one folder for both programs.
+    """Return the environment for all programs of the demo: the caller's, with one folder for both.
 
-    Without settings the two find each other in their instance folder, so it has to be the same one.
+    Without settings, the two programs connect through files in the instance folder, so they must share it.
     """
     environment = dict(os.environ)
     names = ("SP_INSTANCE", "IDP_INSTANCE")
@@ -96,9 +96,9 @@ def demo_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def only_demo_of(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock; two demos on one state would turn each other's settings around.
+    """Hold the lock of the folder: two demos with the same data would overwrite each other's settings.
 
-    The system lets go of the lock when this process ends, however it ends.
+    The operating system releases the lock when this process ends, for any reason.
     """
     with (folder / "demo.lock").open("w") as lock:
         try:

@@ -1,13 +1,13 @@
-"""What the demo says, and how it ends before its time."""
+"""Print the messages of the demo, and define the errors that end it early."""
 
 
 def say(text: str) -> None:
-    print(text, flush=True)  # a reader behind a pipe must see it at once
+    print(text, flush=True)  # so that a pipe receives it at once
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; the text tells the person why."""
+    """The demo cannot continue; the text tells the user why."""
 
 
 class Stopped(Exception):
-    """Someone asked the demo to stop while it was still starting."""
+    """The user stopped the demo while it was still starting."""

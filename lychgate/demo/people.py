@@ -1,4 +1,4 @@
-"""The demo's two people: their accounts, made by the programs' commands, and their passwords."""
+"""Create the accounts of the two demo users, with the programs' commands, and keep their passwords."""
 
 import contextlib
 import json
@@ -14,15 +14,15 @@ from lychgate.demo.outcome import DemoFailed, Stopped
 
 PERSON = "alice@example.com"
 ADMINISTRATOR = "carol@example.com"
-GATEWAY = "flask --app sp"  # its commands
+GATEWAY = "flask --app sp"  # beginning of its commands
 IDENTITY_PROVIDER = "flask --app idp"
 COMMAND_SECONDS = 60
-OUTPUT_LINES = 20  # of a command that failed
-READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # nothing that can be misread, as people type it
+OUTPUT_LINES = 20  # number of lines that are shown of the output of a command that failed
+READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look alike, because people type passwords
 
 
 class DemoPasswords:
-    """The demo users' passwords, kept so that every start of the same folder prints the same."""
+    """The passwords of the demo users, stored so that every start in the same folder prints the same ones."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -37,7 +37,7 @@ class DemoPasswords:
         return email in self.passwords
 
     def password(self, email: str) -> str:
-        """Return the person's password; a new one is on disk before it is used anywhere."""
+        """Return the password of this user; a new one is saved to disk before it is used."""
         if email not in self.passwords:
             groups = ("".join(secrets.choice(READABLE) for _ in range(4)) for _ in range(4))
             self.passwords[email] = "-".join(groups)
@@ -55,9 +55,9 @@ class DemoPasswords:
 
 
 def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: Event) -> None:
-    """Create the demo person at the identity provider and the administrator at the gateway, where missing.
+    """Create the demo user at the identity provider and the administrator at the gateway, if they do not exist.
 
-    A person whose password was lost with the credentials file gets a new one.
+    If the file with the passwords was lost, existing users get new passwords.
     """
     people = (
         (
@@ -84,12 +84,12 @@ def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: E
 
 
 def is_listed(email: str, listing: str) -> bool:
-    """Tell whether the JSON *listing* holds this very address, whatever its layout."""
+    """Tell whether the JSON *listing* contains exactly this e-mail address, in any layout."""
     return re.search(f'"{re.escape(email)}"', listing, re.IGNORECASE) is not None
 
 
 def command(app: str, arguments: list[str], environment: dict[str, str], typed: str = "") -> str:
-    """Run a command of the program *app* and return what it printed; raise DemoFailed if it refused."""
+    """Run a command of the program *app* and return its output; raise DemoFailed if it failed."""
     shown = " ".join([app, *arguments])
     try:
         done = subprocess.run(
@@ -99,7 +99,7 @@ def command(app: str, arguments: list[str], environment: dict[str, str], typed: 
             capture_output=True,
             text=True,
             timeout=COMMAND_SECONDS,
-            start_new_session=True,  # a Ctrl-C must not cut a half-written account
+            start_new_session=True,  # so that Ctrl-C does not interrupt it while it creates an account
         )
     except subprocess.TimeoutExpired:
         raise DemoFailed(f"`{shown}` did not finish within {COMMAND_SECONDS} seconds.") from None

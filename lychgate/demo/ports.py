@@ -1,4 +1,4 @@
-"""Choose the ports of the demo: those that are asked for, or the next free ones."""
+"""Choose the ports of the demo: the requested ones, or the next free ones."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ def wished_port(name: str, default: int) -> int:
 
 
 def choose_port(who: str, wish: int, avoid: set[int]) -> int:
-    """Return *wish*, or else the next free port after it, saying so."""
+    """Return *wish* if it is free, else print a message and return the next free port after it."""
     if wish not in avoid and is_free(wish):
         return wish
     for port in range(wish + 1, min(wish + 200, 65536)):
@@ -29,7 +29,7 @@ def choose_port(who: str, wish: int, avoid: set[int]) -> int:
 def is_free(port: int) -> bool:
     """Tell whether the port can be bound and nothing answers there.
 
-    Both questions, because some systems let a second program bind a port that is in use.
+    Both are checked, because some systems let a second program bind a port that is in use.
     """
     with socket.socket() as caller:
         caller.settimeout(1)

@@ -14,9 +14,9 @@ from threading import Event
 from lychgate.demo.outcome import DemoFailed, Stopped
 from lychgate.demo.ports import HOST
 
-START_SECONDS = 60  # until both programs answer; a slow laptop's first start compiles every module
-STOP_SECONDS = 10  # for requests under way; after that a program is killed
-LOG_LINES = 20  # of a program that ended
+START_SECONDS = 60  # until both programs answer; long, because the first start compiles every module
+STOP_SECONDS = 10  # for running requests; after that a program is killed
+LOG_LINES = 20  # number of lines that are shown of the log of a program that ended
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Program:
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Start it in a new session: Ctrl-C then reaches the demo alone, which stops both in order."""
+        """Start it in a new session, so that Ctrl-C reaches only the demo, which then stops both programs in order."""
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lychgate", self.command, "--host", HOST, "--port", str(self.port)],
@@ -47,7 +47,7 @@ class Program:
             )
 
     def insist_alive(self) -> None:
-        """Raise DemoFailed with the last lines of the log when the program has ended."""
+        """Raise DemoFailed with the last lines of the log if the program has ended."""
         if self.process is None or self.process.poll() is None:
             return
         lines = self.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -57,7 +57,7 @@ class Program:
         )
 
     def is_healthy(self) -> bool:
-        # Never through a proxy that the shell happens to name: the program is on this machine.
+        # Without the proxy of the environment (http_proxy): the program runs on this machine.
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{self.url}/healthz", timeout=2) as answer:
@@ -92,7 +92,7 @@ def wait_until_healthy(programs: list[Program], stop: Event) -> None:
 
 
 def watch(programs: list[Program], stop: Event) -> None:
-    """Return when asked to stop; raise DemoFailed when a program ends by itself."""
+    """Wait until *stop* is set; raise DemoFailed if a program ends by itself."""
     while not stop.wait(0.5):
         for program in programs:
             program.insist_alive()
