@@ -1,5 +1,5 @@
-"""The steps of the Cypress example are right. Cypress is a program of its own that no registry has, so they are run by
-a small stand-in for its commands."""
+"""The steps of the Cypress example are right. Cypress itself cannot be installed from a package registry, so a small
+replacement for its commands runs them."""
 
 import shutil
 import subprocess
