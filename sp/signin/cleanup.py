@@ -12,6 +12,8 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
+from sqlalchemy.exc import IntegrityError
+
 from shared.clock import time_now
 from shared.errors import StoreUnavailable
 from shared.rate_limit_storage import SqlStorage
@@ -63,7 +65,7 @@ class Housekeeping:
         """Delete what has expired; return True if nothing is left. After a failure, the next run tries again."""
         try:
             return tidy(self._database.writing, self._steps(int(time_now())), seconds=seconds)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, IntegrityError) as error:
             log.warning("clean-up failed, the next one will do it: %s", type(error).__name__)
             return True
 

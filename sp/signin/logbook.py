@@ -14,6 +14,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from sqlalchemy.exc import IntegrityError
+
 from shared.clock import time_now
 from shared.errors import Rejection, StoreUnavailable
 from shared.folding import Budget, Count, Tally, size_of
@@ -109,7 +111,7 @@ class Logbook:
                     connection,
                     activity.Entry(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
                 )
-        except StoreUnavailable as error:
+        except (StoreUnavailable, IntegrityError) as error:
             log.error("the refusal %s could not be written to the activity log: %s", reference, type(error).__name__)
 
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
