@@ -9,6 +9,7 @@ read in November 2026.
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from shared.keys import KeySet, TokenKey
 
 MAX_QUESTION = 4096  # characters
 MAX_MEMBERS = 50
+BASE64 = re.compile(r"[A-Za-z0-9+/=\r\n]*\Z")  # so a JWT, which has dots, is never a question
 MAX_NONCE = 64  # characters, as many as the audit keeps; Discourse sends 32
 START = "/session/sso"  # Discourse's URL that begins a sign-in
 
@@ -55,7 +57,7 @@ def start_url(service: Service) -> str:
 
 
 def _verified(sso: str, sig: str, keys: KeySet) -> Mapping[str, str]:
-    if len(sso) > MAX_QUESTION or not sso.isascii() or not sig.isascii():
+    if len(sso) > MAX_QUESTION or not BASE64.match(sso) or not sig.isascii():
         raise QuestionRefused("Discourse's request is not valid.")
     if not any(hmac.compare_digest(_signature(sso, key), sig) for key in keys.keys):
         raise QuestionRefused(
@@ -76,4 +78,7 @@ def _signature(sso: str, key: TokenKey) -> str:
 
 
 def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """Return what Discourse reads. An item with a comma would become two, and so two groups: it is left out."""
+    if not isinstance(value, list | tuple):
+        return str(value)
+    return ",".join(item for item in map(str, value) if "," not in item)

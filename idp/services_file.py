@@ -109,6 +109,10 @@ def _meanings(merged: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
         mistakes.append('signed_query belongs to the preset "discourse", and cannot be changed')
     if merged["preset"] == "discourse" and merged.get("delivery", "redirect") != "redirect":
         mistakes.append("delivery must be redirect: Discourse takes no form")
+    if merged["preset"] == "discourse" and merged.get("backchannel_logout_url"):
+        mistakes.append("backchannel_logout_url must be empty: Discourse does not read sign-out tokens")
+    if merged["preset"] == "discourse" and "return_sso_url" in merged.get("claims", {}):
+        mistakes.append("claims.return_sso_url cannot be mapped: it tells Discourse's requests from our answers")
     if not 1 <= merged.get("lifetime", 60) <= MAX_LIFETIME:
         mistakes.append(f"lifetime must be 1 to {MAX_LIFETIME} seconds")
     for claim in merged.get("claims", {}):

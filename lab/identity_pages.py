@@ -156,7 +156,9 @@ def _name(kid: str) -> Mapping[str, Any]:
 
 
 def refuse_other_hosts() -> None:
-    """Answer 403 under any other name: a page of another site may ask through DNS rebinding."""
+    """Answer 403 to pages of other sites: under another name, by DNS rebinding, or to what they may not decide."""
+    if request.path.startswith("/__lab__/") and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        abort(403, "a page of another site may not control this")
     if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE:
         abort(403, "this is for tests on this machine; ask it as 127.0.0.1 or localhost")
 

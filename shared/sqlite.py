@@ -20,8 +20,9 @@ from shared.private_files import make_private_file
 # most. Together this is less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
-START_TURN = 60.0  # seconds: the same while a program starts, and answers no request; others may start beside it
-START_BUSY_MS = 60_000
+# The same while a program starts. Together below the 30 seconds after which gunicorn replaces a worker that loads.
+START_TURN = 15.0
+START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
 _starting: WeakSet[Engine] = WeakSet()

@@ -8,8 +8,10 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlencode, urlsplit
 
 import pytest
 from flask import Flask
+from shared.keys import load_key_set
 from shared.settings import SettingsRefused
 
+from idp.discourse import answer
 from idp.services_file import parse_service
 from idp.tests.support import ALICE, KEY, OTHER_KEY, Browser, register, words
 
@@ -25,9 +27,12 @@ def forum(app: Flask) -> Browser:
     return Browser(app)
 
 
+QUESTION = {"nonce": NONCE, "return_sso_url": RETURN_URL}
+
+
 def asked(members: dict[str, str] | None = None, key: str = OTHER_KEY, sso: str = "") -> str:
     """Return the query with which Discourse sends a browser here, as its source makes it."""
-    members = {"nonce": NONCE, "return_sso_url": RETURN_URL} if members is None else members
+    members = QUESTION if members is None else members
     sso = sso or b64encode(urlencode(members).encode()).decode()
     sig = hmac.new(key.encode(), sso.encode(), "sha256").hexdigest()
     return f"&sso={quote(sso, safe='')}&sig={sig}"
@@ -64,6 +69,12 @@ def test_groups_and_other_fields_are_mapped_like_claims(app: Flask) -> None:
     assert "name" not in members
 
 
+def test_attack_a_group_with_a_comma_in_its_name_is_not_two_groups() -> None:
+    key = load_key_set([OTHER_KEY], "HS256").keys[0]
+    members = said("?" + urlencode(answer({"groups": ["staff", "sales,admins"]}, NONCE, key)))
+    assert members["groups"] == "staff"
+
+
 def test_without_a_request_the_browser_is_sent_to_discourse_which_makes_one(forum: Browser) -> None:
     answer = forum.get("/login-token/?service=forum")
     assert (answer.status_code, answer.location) == (303, "https://forum.example/session/sso")
@@ -82,6 +93,7 @@ def test_without_a_request_the_browser_is_sent_to_discourse_which_makes_one(foru
         (asked({"nonce": "n\n", "return_sso_url": RETURN_URL}), "nonce"),
         (asked(sso=b64encode(b"\xff").decode()), "base64"),
         (asked(sso="A"), "base64"),
+        (asked(sso=b64encode(urlencode(QUESTION).encode()).decode().replace("=", "") + ".e30"), "not valid"),
         (asked(sso=b64encode(b"nonce=a&nonce=b").decode()), "twice"),
         (asked({"nonce": "n" * 5000}), "not valid"),
         ("&sso=%C3%A9&sig=a", "not valid"),
@@ -116,6 +128,8 @@ def test_attack_parameters_beside_the_request_move_nothing(forum: Browser) -> No
     [
         ({"algorithm": "RS256", "keys": []}, "algorithm must be HS256"),
         ({"delivery": "form"}, "delivery must be redirect"),
+        ({"backchannel_logout_url": "https://forum.example/out"}, "backchannel_logout_url must be empty"),
+        ({"claims": {"return_sso_url": "home"}}, "return_sso_url cannot be mapped"),
         ({"preset": "ispring", "signed_query": True}, "signed_query"),
         ({"signed_query": False}, "signed_query"),
         ({"keys": ["short"]}, "keys"),

@@ -104,7 +104,7 @@ def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verifi
     tried: list[KeySet] = []
 
     try:
-        verified = verify_with_keys(unverified_token, trusted, now, note=tried.append)
+        verified = verify_with_keys(unverified_token, trusted, lambda: now, note=tried.append)
     except Rejection:
         return None, tried[-1] if tried else None
     return verified, tried[-1]

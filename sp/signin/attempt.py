@@ -41,15 +41,20 @@ def attempt_of(rejection: Rejection) -> Attempt:
 
 
 def verify_with_keys(
-    unverified_token: str, trusted: Trusted, now: float, *, note: Callable[[KeySet], object] = lambda _keys: None
+    unverified_token: str,
+    trusted: Trusted,
+    clock: Callable[[], float],
+    *,
+    note: Callable[[KeySet], object] = lambda _keys: None,
 ) -> Verified:
     """Return the verified token, or raise the Rejection that says why it is not valid. Spends nothing.
 
+    *clock* tells the seconds since 1970; it is asked once the keys are there, because fetching them may take seconds.
     *note* is called with each key set that is tried: a second one follows if the provider has changed its keys.
     """
 
     def attempt(keys: KeySet) -> Verified:
         note(keys)
-        return verify(unverified_token, trusted.provider, keys, now)
+        return verify(unverified_token, trusted.provider, keys, clock())
 
     return trusted.with_keys(unverified_token, attempt)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from shared.clock import utc_now
-from shared.errors import CookiesBlocked, EmailConflict
+from shared.errors import CookiesBlocked, EmailConflict, TokenReplayed
 from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
@@ -180,12 +180,18 @@ class SignIn:
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
     ) -> None:
-        """Spend a token, but open no session, because the person is asked first. After a yes, call `with_token`."""
+        """Spend a token, but open no session, because the person is asked first. After a yes, call `with_token`.
+
+        Raises TokenReplayed, also if only the held token is left of its first use: Redis may have lost the rest.
+        """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
         with self._setting_aside(entry) as connection:
-            held.hold(connection, *row, int(now.timestamp()))
+            try:
+                held.hold(connection, *row, int(now.timestamp()))
+            except IntegrityError as error:
+                raise TokenReplayed("the token is already held") from error
             activity.record(connection, entry.line(activity.HELD, now, email=profile.email))
         self._housekeeping.note()
 

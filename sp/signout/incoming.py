@@ -48,7 +48,7 @@ class SignOuts:
         if len(tokens) != 1 or not tokens[0]:
             raise TokenMissing("exactly one sign-out token is required")
         provider, sign_out = verify_by_any(
-            tokens[0], self._registry.enabled(), time_now(), our_url=self._our_url, back_channel=back_channel
+            tokens[0], self._registry.enabled(), time_now, our_url=self._our_url, back_channel=back_channel
         )
         with known(provider):
             return self._end(sign_out, visitor, reference, only)

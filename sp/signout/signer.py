@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from shared.errors import (
     AlgorithmNotAllowed,
@@ -24,17 +24,23 @@ NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, Audi
 
 
 def verify_by_any(
-    unverified_token: str, candidates: Iterable[Trusted], now: float, *, our_url: str, back_channel: bool
+    unverified_token: str,
+    candidates: Iterable[Trusted],
+    clock: Callable[[], float],
+    *,
+    our_url: str,
+    back_channel: bool,
 ) -> tuple[Provider, SignOut]:
     """Return the provider that signed the token, and the sign-out that the token asks for. Spends nothing.
 
+    *clock* tells the seconds since 1970; it is asked once the keys are there, because fetching them may take seconds.
     Raises the Rejection of that provider, or, if no provider signed it, the Rejection after the most passed checks.
     """
     refusals: list[Rejection] = []
     patience = Patience()  # one limit for fetching the keys of all providers together
     for trusted in candidates:
         try:
-            return trusted.provider, _verify(unverified_token, trusted, now, patience, our_url, back_channel)
+            return trusted.provider, _verify(unverified_token, trusted, clock, patience, our_url, back_channel)
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
     refusal = max(refusals, key=_how_far, default=SignatureInvalid("no enabled provider can have signed the token"))
@@ -43,14 +49,19 @@ def verify_by_any(
 
 
 def _verify(
-    unverified_token: str, trusted: Trusted, now: float, patience: Patience, our_url: str, back_channel: bool
+    unverified_token: str,
+    trusted: Trusted,
+    clock: Callable[[], float],
+    patience: Patience,
+    our_url: str,
+    back_channel: bool,
 ) -> SignOut:
     provider = trusted.provider
     with known(provider):
         return trusted.with_keys(
             unverified_token,
             lambda keys: verify_sign_out(
-                unverified_token, provider, keys, now, our_url=our_url, back_channel=back_channel
+                unverified_token, provider, keys, clock(), our_url=our_url, back_channel=back_channel
             ),
             patience,
         )

@@ -173,7 +173,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
     """Verify and spend the token, open a session, and return the session's secret."""
     trusted = components().provider_registry.get(provider_name)
     with known(trusted.provider):
-        verified = verify_with_keys(unverified_token, trusted, time_now())
+        verified = verify_with_keys(unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
         signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
     return signed_in.secret

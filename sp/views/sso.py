@@ -93,7 +93,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
         return "", 200  # link previews and mail scanners spend no token
     with known(trusted.provider):
         delivery = _delivery(trusted.provider)
-        verified = verify_with_keys(delivery.unverified_token, trusted, time_now())
+        verified = verify_with_keys(delivery.unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
         if delivery.wants_json:
             return _open_for_client(verified, trusted, delivery)

@@ -249,6 +249,7 @@ def test_a_decision_that_makes_no_sense_is_refused(body: object, idp: IdentityPr
 def test_a_page_of_another_site_cannot_decide(idp: IdentityProvider, browser: Browser) -> None:
     sent = b'{"user": "mallory@example.org"}'
     assert browser.ask(f"{idp.url}/__lab__/next", sent, **{"Content-Type": "text/plain"})[0] == 415
+    assert browser.ask(f"{idp.url}/__lab__/reset", b"", **{"Sec-Fetch-Site": "cross-site"})[0] == 403
 
 
 def test_a_name_that_resolves_to_this_machine_is_refused(idp: IdentityProvider, browser: Browser) -> None:

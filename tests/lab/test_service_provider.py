@@ -317,6 +317,16 @@ def test_attack_a_name_that_resolves_to_this_machine_is_refused(learn: EmulatedS
     assert learn.attempts == ()
 
 
+def test_attack_a_page_of_another_site_makes_it_forget_what_was_spent(
+    learn: EmulatedService, client: httpx.Client
+) -> None:
+    sign_in(learn, client)
+    for site in ("cross-site", "same-site"):
+        answer = client.post(f"{learn.url}/__lab__/reset", headers={"Sec-Fetch-Site": site})
+        assert answer.status_code == 403
+    assert learn.last().accepted
+
+
 def test_attack_markup_in_a_claim_is_text_on_the_page(learn: EmulatedService, client: httpx.Client) -> None:
     now = int(time.time())
     bad = "<script>alert(1)</script>"

@@ -363,6 +363,19 @@ def test_attack_a_held_token_is_sent_again_after_redis_has_forgotten_its_answer(
     core_of(app).database.engine.dispose()
 
 
+def test_a_held_token_whose_spending_the_store_has_lost_shows_its_question_again(tmp_path: Path) -> None:
+    provider = {"preset": "ispring", "keys": [KEY], "login_url": LOGIN_URL, "max_age": 3600}
+    app = make_gateway(tmp_path, {"corporate": provider})
+    client, jwt, question, _kept = held_for_an_hour(app)
+    with core_of(app).database.writing() as connection:
+        connection.execute(text("DELETE FROM spent_token"))  # as Redis may lose it when it is killed
+    again = send(client, jwt)
+    assert again.status_code == 200
+    assert "Continue as" in again.get_data(as_text=True)
+    assert answer(client, question).status_code == 303
+    assert count_sessions(app) == 1
+
+
 def test_attack_a_question_is_shown_again_and_again_to_keep_it_open(
     make: Callable[..., Flask], move_clock: Callable[[int], None]
 ) -> None:
