@@ -38,6 +38,7 @@ LOGGING = {
     "loggers": {
         "gunicorn.error": {"level": "INFO", "propagate": True},
         "gunicorn.access": {"level": "INFO", "propagate": True},
+        f"{__package__}.postgresql": {"level": "WARNING"},  # its pool tells of each start
         "alembic": {"level": "WARNING"},
     },
 }
@@ -105,7 +106,8 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
         self._create_wsgi = create_wsgi
-        self.first_has_loaded = mmap.mmap(-1, 1)  # memory that the workers of this server share
+        # Whether the first worker has loaded the application, or has said why not: memory that the workers share
+        self.first_is_done = mmap.mmap(-1, 1)
         self._settings = {
             "bind": place,
             "umask": 0o117,  # of the socket's file: for its owner and group

@@ -60,7 +60,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         except SettingsRefused as refusal:
             self._refuse(refusal)
         if self.age == 1:
-            self.app.first_has_loaded[0] = 1
+            self.app.first_is_done[0] = 1
         application = self.wsgi
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
@@ -151,6 +151,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """If the first worker cannot load, end the server and say why. A later worker is started again."""
         if self.age == 1:
             print(refusal, file=sys.stderr, flush=True)
+            self.app.first_is_done[0] = 1  # a SIGTERM that comes while a worker is being forked is lost
             sys.exit(Arbiter.APP_LOAD_ERROR)
         if self.age > self.cfg.workers:
             self.log.error("%s", refusal)
@@ -162,9 +163,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _leave_it_to_the_first(self) -> None:
         """Wait until the first worker has loaded. If it fails, it ends the server: the reason is printed only once."""
         deadline = time.monotonic() + FIRST_SECONDS
-        while (
-            self.alive and not self.app.first_has_loaded[0] and self.is_parent_alive() and time.monotonic() < deadline
-        ):
+        while self.alive and not self.app.first_is_done[0] and self.is_parent_alive() and time.monotonic() < deadline:
             self.notify()
             time.sleep(SWEEP_SECONDS / 10)
 

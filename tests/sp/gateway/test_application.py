@@ -177,3 +177,24 @@ class Application:
 def test_what_may_be_a_wsgi_application_is_taken(tmp_path: Path, app: object) -> None:
     own = make_gate(tmp_path).gateway.own
     assert Gateway(app, own).app is app  # type: ignore[arg-type]
+
+
+# As where SIGTERM comes between the fork of a worker and its first instruction.
+OTHERS_ARE_DEAF = """
+import os, signal
+try:
+    os.close(os.open("one-worker-loads", os.O_CREAT | os.O_EXCL))
+except FileExistsError:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+app = None
+"""
+
+
+def test_a_worker_that_missed_the_signal_to_end_does_not_keep_the_server_from_saying_why(tmp_path: Path) -> None:
+    refused = program(tmp_path, "shop:app", OTHERS_ARE_DEAF, "--workers", "3")
+    refused.start(wait=False)
+    try:
+        assert refused.wait(25) == 2  # gunicorn itself would kill the others after 30 seconds
+    finally:
+        refused.kill()
+    assert refused.log.count("SP_APP shop:app") == 1, refused.log
