@@ -181,11 +181,16 @@ def test_what_may_be_a_wsgi_application_is_taken(tmp_path: Path, app: object) ->
 
 # As where SIGTERM comes between the fork of a worker and its first instruction.
 OTHERS_ARE_DEAF = """
-import os, signal
-try:
-    os.close(os.open("one-worker-loads", os.O_CREAT | os.O_EXCL))
-except FileExistsError:
+import os, signal, time
+from pathlib import Path
+parent = os.getppid()
+if Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0] != str(os.getpid()):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(f"deaf-{os.getpid()}").touch()
+else:
+    until = time.monotonic() + 20
+    while len(list(Path().glob("deaf-*"))) < 2 and time.monotonic() < until:
+        time.sleep(0.01)
 app = None
 """
 
