@@ -117,7 +117,8 @@ def set_password(email: str, password_stdin: bool) -> None:
 def show_audit(email: str, count: int, as_json: bool) -> None:
     """Show the latest sign-ins, refusals, tokens and sign-outs, newest first.
 
-    A row with last_at counts similar refusals that came too fast for one row each: times is their number.
+    Similar refusals that come too fast for a row each share one row. In it, `times` is how many there were, and
+    `last_at` is when the last one came.
     """
     columns = ("at", "event", "times", "last_at", "email", "service", "address", "token_id", "detail")
     rows = [

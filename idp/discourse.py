@@ -32,8 +32,9 @@ class QuestionRefused(ValueError):
 def nonce_asked(sso: str, sig: str, service: Service, keys: KeySet) -> str:
     """Return the nonce of Discourse's question, or raise QuestionRefused.
 
-    The answer goes to the registered URL, so a question that wants it elsewhere is refused instead of obeyed. Requiring
-    its URL also tells a question from an answer: both directions have the same secret.
+    The answer goes to the registered URL, so a question that wants it elsewhere is refused instead of obeyed. Questions
+    and answers are signed with the same secret. Only a question has return_sso_url, so requiring it also refuses an
+    answer that is sent back to us as a question.
     """
     members = _verified(sso, sig, keys)
     if members.get("return_sso_url") != service.return_url:

@@ -124,7 +124,10 @@ def moment(when: datetime | int | None) -> str:
 
 
 def allow_form_target(url: str) -> None:
-    """Allow the forms of this page to lead to the origin of *url*: form-action applies to redirects as well."""
+    """Allow the forms of this page to lead to the origin of *url*.
+
+    The CSP directive form-action also blocks a redirect after the form is sent.
+    """
     parts = urlsplit(url)
     if parts.scheme and parts.netloc:
         g.form_targets = [*g.get("form_targets", []), f"{parts.scheme}://{parts.netloc}"]

@@ -169,7 +169,10 @@ class SessionStore:
         kind: str = BROWSER,
         opened_with: NewSession | None = None,
     ) -> None:
-        """Insert the session *new* within the caller's transaction; it ends with *opened_with*, if that is given."""
+        """Insert the session *new* within the caller's transaction.
+
+        If *opened_with* is given, the new session ends when that one ends.
+        """
         values = {
             "id_hash": new.id_hash,
             "public_id": new.public_id,
