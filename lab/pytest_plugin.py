@@ -61,7 +61,7 @@ def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
 
 @pytest.fixture(scope="session")
 def sso_service_programs() -> Iterator[Callable[[str], EmulatedService]]:
-    """Emulated services, each started when it is first asked for; use `sso_service`."""
+    """Return the function that starts an emulated service on its first use in the run. Tests use `sso_service`."""
     from lab.service_provider import EmulatedService
 
     started: dict[str, EmulatedService] = {}

@@ -33,7 +33,10 @@ OWN_GROUP_SECONDS = 10
 
 @dataclass(frozen=True)
 class Start:
-    """What to run, and with what. *script* is a file, or with *is_module* a module's name."""
+    """A program to run, with its arguments and streams.
+
+    *script* is the path of a file, or the name of a module if *is_module* is true.
+    """
 
     script: str
     arguments: Sequence[str]

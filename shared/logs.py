@@ -1,4 +1,4 @@
-"""Keep tokens out of the logs, and characters with which a stranger could forge a line.
+"""Keep two things out of the logs: tokens, and characters that a stranger could use to forge a line.
 
 `install_log_redaction` works on the records themselves, in any process and for any formatter: it removes tokens from
 message, arguments and traceback, and makes the output of our own loggers printable. `LineFormatter` is the formatter of

@@ -163,7 +163,7 @@ def _claims(
 
 
 def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict[str, Finding]]:
-    """Return the claims with a valid type, and a finding for each other one, by its name."""
+    """Return the claims whose type is valid, and by the claim's name a finding for each claim whose type is not."""
     readable = dict(payload)
     findings: dict[str, Finding] = {}
     while True:

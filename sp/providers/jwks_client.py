@@ -39,7 +39,10 @@ log = logging.getLogger("lychgate")
 
 
 class KeyCopies(Protocol):
-    """Keeps the last good keys of each provider, for a start while the URL fails. A failure to store is ignored."""
+    """Stores the last good keys of each provider, so that the gateway can start while the URL fails.
+
+    A failure to store is ignored.
+    """
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.

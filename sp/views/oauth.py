@@ -151,7 +151,7 @@ class SessionValidator(BearerTokenValidator):  # type: ignore[misc]
 
 
 class Protector(ResourceProtector):  # type: ignore[misc]
-    """Refuses with JSON and WWW-Authenticate (RFC 6750, section 3)."""
+    """Rejects a request without a valid access token, with JSON and WWW-Authenticate (RFC 6750, section 3)."""
 
     def acquire_token(self, scopes: Any = None, **claims: Any) -> Session:
         try:
