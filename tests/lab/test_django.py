@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ def application() -> Callable[..., Any]:
         settings.configure(
             SECRET_KEY="of this test alone", ALLOWED_HOSTS=["127.0.0.1"], ROOT_URLCONF=(path("shop/", who),)
         )
-    return get_wsgi_application()
+    return cast(Callable[..., Any], get_wsgi_application())
 
 
 def test_a_django_application_sees_the_person_who_is_signed_in(lychgate: Lychgate) -> None:
