@@ -14,14 +14,13 @@ It gives tokens to everyone who asks, so it listens on this machine only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from lab.forging import ForgingKey
 from lab.identity_pages import Delivery, create_app
 from lab.issuing import Issuer, Sent, SignIn
 from lab.keys import read_key
-from lab.server import ServerThread
+from lab.server import Served, ServerThread
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["IdentityProvider", "Sent"]
 
 
-class IdentityProvider:
+class IdentityProvider(Served):
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
     *key* is a shared secret, PEM or JWK, or a key that was read. *service* is where tokens go. *claims* are in every
@@ -93,23 +92,6 @@ class IdentityProvider:
     def reset(self) -> None:
         """Forget what was decided and sent, and who is signed in; keep the people and the port."""
         self._issuer.reset()
-
-    def start(self) -> Self:
-        """Begin to answer."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Finish, and free the port."""
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _ask(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self._app(environ, start_response)

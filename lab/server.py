@@ -60,6 +60,29 @@ class ServerThread:
         self.stop()
 
 
+class Served:
+    """A peer of tests that a ServerThread, `_server`, answers for: it begins and ends with a `with` block."""
+
+    _server: ServerThread
+
+    def start(self) -> Self:
+        """Begin to answer."""
+        self._server.start()
+        return self
+
+    def stop(self) -> None:
+        """Finish, and free the port."""
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
 def serve_until_interrupted(app: WSGIApplication, host: str, port: int, banner: str) -> None:
     """Print *banner*, in which {url} is filled in, and answer requests until Ctrl-C."""
     server = _listen(app, host, port)

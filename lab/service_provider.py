@@ -11,12 +11,10 @@ lab/services; each module names the documents that it follows. It listens on thi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Self
 
 from lab.forging import ForgingKey, new_key
 from lab.keys import read_key
-from lab.server import ServerThread
+from lab.server import Served, ServerThread
 from lab.services.memory import Attempt
 from lab.services.pages import create_app
 from lab.services.product import Delivery, Product, Settings
@@ -32,7 +30,7 @@ class NoAttempt(LookupError):
     """No sign-in has arrived since the last reset."""
 
 
-class EmulatedService:
+class EmulatedService(Served):
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
     *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as it was read;
@@ -119,23 +117,6 @@ class EmulatedService:
     def reset(self) -> None:
         """Forget sign-ins, spent tokens and attempts; keep the settings and the port."""
         self._service.memory.reset()
-
-    def start(self) -> Self:
-        """Begin to answer."""
-        self._server.start()
-        return self
-
-    def stop(self) -> None:
-        """Finish, and free the port."""
-        self._server.stop()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
 
 def _made_key(product: Product) -> ForgingKey:

@@ -158,7 +158,7 @@ def _entries(env: Mapping[str, str]) -> list[str]:
 
 
 def _is_pythons(entry: str) -> bool:
-    return entry.startswith((sys.prefix, sys.base_prefix)) and entry != ""
+    return entry.startswith((sys.prefix, sys.base_prefix))
 
 
 def _status_of(run: Callable[[], object]) -> int:

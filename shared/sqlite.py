@@ -47,9 +47,8 @@ def prepare(engine: Engine) -> None:
     if database:
         _keep_private(engine, database)
     door = threading.Lock()
-    breaker = Breaker(
-        time.monotonic, stall_when_full=STALL
-    )  # one commit at a time: a busy disk takes tenths of a second
+    # One commit at a time: a busy disk takes tenths of a second.
+    breaker = Breaker(time.monotonic, stall_when_full=STALL)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -125,9 +124,8 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
         try:
             yield
         finally:
-            fcntl.flock(
-                opened.fileno(), fcntl.LOCK_UN
-            )  # closing is not enough: a child process may have been forked meanwhile
+            # Closing is not enough: a child process may have been forked meanwhile.
+            fcntl.flock(opened.fileno(), fcntl.LOCK_UN)
 
 
 def _taken(turnstile: int) -> bool:
