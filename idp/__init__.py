@@ -30,6 +30,7 @@ from idp.throttling import make_throttle
 from shared import logs, request_limits, web
 from shared.clock import time_now
 from shared.cookies import form_cookie
+from shared.lazy_rules import LazyRule
 from shared.private_files import exposures, make_private_folder
 from shared.schema import Engine, engine_options
 from shared.settings import SettingsRefused
@@ -89,6 +90,7 @@ def assemble(
     logs.install_log_redaction()
     make_private_folder(settings.instance)
     app = Flask(__name__, instance_path=str(settings.instance), static_url_path="/assets")
+    app.url_rule_class = LazyRule
     app.config.from_mapping(flask_settings(settings))
     request_limits.install(app)
     engine = database.open_database(app)

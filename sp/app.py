@@ -9,6 +9,7 @@ from flask import Flask
 from shared import demo, logs, request_limits, schema, web
 from shared.cookies import form_cookie
 from shared.errors import StoreUnavailable
+from shared.lazy_rules import LazyRule
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.components import Components, build
@@ -33,6 +34,7 @@ def create_app(config: Config | None = None) -> Flask:
         _warn_of_demo(config)
     logs.install_log_redaction()
     app = Flask(__package__, static_folder=None)  # its templates are beside this module
+    app.url_rule_class = LazyRule
     request_limits.install(app)
     app.config.update(
         SECRET_KEY=config.secret_keys[0],
