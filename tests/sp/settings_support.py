@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import select
 
 from lab.cast import CAROL
+from shared.web import new_reference
+from sp.accounts.manage import Proven
+from sp.activity import record as activity
+from sp.database.models import Account
 from sp.providers.rows import StoredProvider
+from sp.sessions.cookies import session_cookie_name
+from sp.signin.opening import Opening
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 
@@ -24,9 +31,16 @@ PAGE = "/settings/sso/jwt/provider/corporate"
 
 
 def administrator_of(app: Flask) -> Visitor:
-    """Return Carol, signed in."""
-    core_of(app).people.create_administrator(CAROL.email, CAROL.password)
-    return Visitor(app.test_client()).sign_in()
+    """Return Carol with a session, which is opened as by a correct password; only the form is left out."""
+    core = core_of(app)
+    carol = core.people.create_administrator(CAROL.email, CAROL.password).person
+    with core.database.reading() as connection:
+        stored_hash: str = connection.execute(select(Account.password_hash).where(Account.id == carol.id)).scalar_one()
+    opening = Opening(activity.Visitor("127.0.0.1", "test"), new_reference())
+    signed_in = core.sign_in.with_password(Proven(carol, stored_hash), opening)
+    client = app.test_client()
+    client.set_cookie(session_cookie_name(core.config.https), signed_in.secret, secure=core.config.https)
+    return Visitor(client)
 
 
 def stored(app: Flask, name: str = "corporate") -> StoredProvider:
