@@ -22,6 +22,7 @@ from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
 from sp.sessions import held
+from sp.sessions.cache import SessionCache
 from sp.sessions.ending import by_name, by_provider, end_sessions
 from sp.sessions.provider_sign_out import SignOut
 
@@ -29,7 +30,6 @@ BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
 MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are kept
-MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
 TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
 
 _session: Any = SessionRecord.__table__
@@ -143,7 +143,7 @@ class SessionStore:
         self._database = database
         self.idle, self.lifetime, self._cache_seconds = idle, lifetime, cache
         self._touch_after = idle // TOUCHES_PER_IDLE_LIMIT
-        self._cache: dict[bytes, Session] = {}
+        self._cache: SessionCache[Session] = SessionCache()
 
     def find(self, secret: str, kind: str = BROWSER) -> Session | None:
         """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
@@ -220,7 +220,7 @@ class SessionStore:
     def replace(self, connection: Connection, id_hash: bytes) -> None:
         """End that session, within the transaction that opens the same browser's next one (ASVS 5.0, 7.2.4)."""
         self.end_within(connection, id_hash=id_hash)
-        self._cache.pop(id_hash, None)
+        self._cache.drop(id_hash)
 
     def forget(self) -> None:
         """Empty this worker's cache."""
@@ -234,7 +234,7 @@ class SessionStore:
             row = connection.execute(_FIND, {"wanted": id_hash}).first()
         now = int(time_now())
         if row is None or not self._is_alive(row, now) or row.kind != kind:
-            self._cache.pop(id_hash, None)
+            self._cache.drop(id_hash)
             return None
         touched_at = row.last_seen_at
         if touched_at is None or now - touched_at > self._touch_after:
@@ -260,9 +260,7 @@ class SessionStore:
             good_until=asked_at + min(limits),
         )
         if self._cache_seconds:
-            if len(self._cache) >= MAX_CACHED:
-                self._cache.clear()
-            self._cache[id_hash] = session
+            self._cache.put(session)
         return session
 
     def _is_alive(self, row: Any, now: int) -> bool:

@@ -132,7 +132,7 @@ def test_an_id_that_nobody_has_opens_nothing_and_leaves_nothing(make: Callable[.
         assert status(gate, unknown_secret()) == 401
     with gate.core.database.engine.connect() as connection:
         assert connection.execute(select(_session)).all() == []
-    assert gate.core.sessions._cache == {}
+    assert len(gate.core.sessions._cache) == 0
 
 
 def test_requests_without_a_session_create_none_and_ask_for_none(gate: Gate) -> None:

@@ -14,7 +14,7 @@ from shared.errors import StoreUnavailable
 from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.sessions.listing import SessionFinder
-from sp.sessions.store import API, BROWSER, MAX_CACHED, NewSession, Origin, Session, SessionStore, hash_id
+from sp.sessions.store import API, BROWSER, NewSession, Origin, SessionStore, hash_id
 from tests.support.gateway import core_of, make_gateway
 
 IDLE, LIFETIME = 600, 7200
@@ -262,17 +262,6 @@ def test_a_disabled_account_has_no_sessions(engine: Engine, clock: Clock, cache:
         connection.execute(text("UPDATE account SET is_active = false WHERE id = 1"))
     clock.now += cache
     assert sessions.find(new.secret) is None
-
-
-def test_the_cache_is_bounded(engine: Engine, clock: Clock) -> None:
-    new, sessions = opened(engine, clock), store(engine, 60)
-    found = sessions.find(new.secret)
-    assert found is not None
-    sessions._cache.update({number.to_bytes(32): found for number in range(MAX_CACHED)})
-    sessions._cache.pop(new.id_hash)
-    assert sessions.find(new.secret)
-    assert len(sessions._cache) == 1
-    assert isinstance(sessions._cache[new.id_hash], Session)
 
 
 def test_a_store_that_cannot_answer_is_no_missing_session(engine: Engine, clock: Clock) -> None:

@@ -1,0 +1,56 @@
+"""Cache the sessions that a worker has read. Whether a reading is still good is for its reader to decide.
+
+Reading takes no lock, since every protected request reads. A full cache drops its oldest entries only: if it were
+emptied, everybody's next request would go to the database at the same moment.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic, Protocol, TypeVar
+
+MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
+
+
+class Reading(Protocol):
+    """A session as it was read."""
+
+    @property
+    def id_hash(self) -> bytes: ...
+
+
+T = TypeVar("T", bound=Reading)
+
+
+class SessionCache(Generic[T]):
+    """At most *limit* sessions by the hash of their id."""
+
+    def __init__(self, limit: int = MAX_CACHED) -> None:
+        self._limit = limit
+        self._readings: dict[bytes, T] = {}  # the oldest reading first
+        self._changing = threading.Lock()
+
+    def get(self, id_hash: bytes) -> T | None:
+        """Return the session as it was last read, or None."""
+        return self._readings.get(id_hash)
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def put(self, reading: T) -> None:
+        """Keep *reading* in place of an earlier one of the same session."""
+        with self._changing:
+            self._readings.pop(reading.id_hash, None)
+            while len(self._readings) >= self._limit:
+                del self._readings[next(iter(self._readings))]
+            self._readings[reading.id_hash] = reading
+
+    def drop(self, id_hash: bytes) -> None:
+        """Forget one session."""
+        with self._changing:
+            self._readings.pop(id_hash, None)
+
+    def clear(self) -> None:
+        """Forget all."""
+        with self._changing:
+            self._readings.clear()
