@@ -18,6 +18,7 @@ import pytest
 from lab.clock import Clock
 from lab.pair import Pair, running_pair
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
+from tests.support.temporary import use_memory
 
 if TYPE_CHECKING:  # Playwright is imported by the fixtures that use it: a unit test starts without it
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -29,6 +30,11 @@ BROWSER_WAIT_MS = 15_000  # a page that takes longer is broken, even on busy cor
 
 StartPair = Callable[..., AbstractContextManager[Pair]]
 NewContext = Callable[..., "BrowserContext"]
+
+
+def pytest_configure() -> None:
+    """Choose the folder of temporary files before the first one is made."""
+    use_memory()
 
 
 @pytest.fixture(scope="session")
