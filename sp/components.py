@@ -10,10 +10,12 @@ from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
+from sp.activity.margin_rows import MarginBook
 from sp.activity.trace import Explained
 from sp.config import Config
 from sp.database.access import Database
 from sp.diagnosis.explained import explain
+from sp.diagnosis.provider_health import HealthReader
 from sp.diagnosis.trials import Trials
 from sp.metrics_counters import counters
 from sp.outgoing_assertion.keys import AssertionKeys
@@ -67,11 +69,13 @@ class Components:
     questions: Questions
     landings: Landings
     housekeeping: Housekeeping
+    margins: MarginBook
     people: People
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
     explain: Callable[[Evidence], Explained]
+    health: HealthReader
 
 
 def build(config: Config, database: Database) -> Components:
@@ -96,7 +100,8 @@ def build(config: Config, database: Database) -> Components:
     finder = SessionFinder(database, idle=config.session_idle, lifetime=config.session_lifetime)
     throttle = make_throttle(database)
     housekeeping = Housekeeping(database, sessions, throttle.storage, config.activity_days)
-    sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping)
+    margins = MarginBook(database)
+    sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping, margins)
     logbook = Logbook(database, housekeeping)
     people = People(database, sessions, config.seat_limit)
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
@@ -122,11 +127,13 @@ def build(config: Config, database: Database) -> Components:
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
         housekeeping=housekeeping,
+        margins=margins,
         people=people,
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),
         explain=explain,
+        health=HealthReader(database, providers),
     )
 
 

@@ -24,6 +24,7 @@ from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
 from sp.activity.cleaning import clean, clean_url
+from sp.activity.margin_rows import MarginBook
 from sp.activity.record import Visitor
 from sp.activity.trace import AccountDecision, Facts
 from sp.database.access import Database
@@ -136,11 +137,12 @@ class SignIn:
         providers: ProviderStore,
         seat_limit: int,
         housekeeping: Housekeeping,
+        margins: MarginBook,
     ) -> None:
         self._database = database
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
-        self._housekeeping = housekeeping
+        self._housekeeping, self._margins = housekeeping, margins
         self._key_noted_at: dict[int, float] = {}
 
     def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
@@ -158,7 +160,7 @@ class SignIn:
                 # On PostgreSQL, two first sign-ins of one person can collide. The next attempt finds the account.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
-        self._housekeeping.note()
+        self._note_accepted(verified, trusted)
         return signed_in
 
     def _enter(self, entry: _Entry) -> SignedIn:
@@ -230,7 +232,13 @@ class SignIn:
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
             activity.record(connection, entry.line(activity.HELD, now, None, None, email=profile.email, detail=ASKED))
+        self._note_accepted(verified, trusted)
+
+    def _note_accepted(self, verified: Verified, trusted: Trusted) -> None:
+        """Note how near the token was to a rejection, unless that was noted when it arrived earlier."""
         self._housekeeping.note()
+        if (received := verified.received) is not None:
+            self._margins.note(trusted.provider.name, verified.claims, received.at, received.size)
 
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
         """Return the transaction that spends a token without opening a session."""

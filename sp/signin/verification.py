@@ -41,21 +41,34 @@ _INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories: controls, formats, 
 _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
+class Received(NamedTuple):
+    """When a token was received, in seconds since 1970, its size in bytes, and its header."""
+
+    at: float
+    size: int
+    header: Mapping[str, Any]
+
+
 class Verified(NamedTuple):
     """The claims of a token that passed every check, the key that signed it, and the key under which it is spent.
 
-    `header` is None if only the claims were kept since the token arrived.
+    `received` is None if the token came with an earlier request, since when only its claims were kept.
     """
 
     claims: Claims
     key: TokenKey
     token_key: bytes
-    header: Mapping[str, Any] | None = None
+    received: Received | None = None
 
     @classmethod
-    def of(cls, claims: Claims, key: TokenKey, provider: Provider, header: Mapping[str, Any] | None = None) -> Verified:
+    def of(cls, claims: Claims, key: TokenKey, provider: Provider, received: Received | None = None) -> Verified:
         """Return the claims as verified. The caller must have run every check, now or when the token first arrived."""
-        return cls(claims, key, token_key(provider.name, claims.token_id or ""), header)
+        return cls(claims, key, token_key(provider.name, claims.token_id or ""), received)
+
+    @property
+    def header(self) -> Mapping[str, Any] | None:
+        """The token's header, or None if it was not kept."""
+        return self.received.header if self.received else None
 
 
 class Case(NamedTuple):
@@ -79,7 +92,7 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
         check(case)
-    return Verified.of(claims, opened.key, provider, opened.header)
+    return Verified.of(claims, opened.key, provider, Received(now, len(unverified_token), opened.header))
 
 
 def token_key(provider: str, token_id: str) -> bytes:
