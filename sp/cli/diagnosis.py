@@ -104,10 +104,10 @@ def _token_in(text: str, parameter: str) -> str:
 def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
     """Tell whether a good token was used before, without using it."""
     try:
-        trace = components().sign_in.trace(verify(token, trusted.provider, keys, now).token_key)
+        use = components().sign_in.first_use(verify(token, trusted.provider, keys, now).token_key)
     except Rejection as rejection:
         return Finding("unspent", "failed", rejection.detail, rejection.remedy, rejection.code)
-    if trace is None:
+    if use is None:
         return Finding("unspent", "passed", "the token is not spent")
     remedy = "Create a new token for each request: a token that is sent again is rejected."
     return Finding("unspent", "failed", "the token was already used", remedy, "token_replayed")

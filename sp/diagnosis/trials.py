@@ -27,7 +27,7 @@ from sp.diagnosis.trial_report import examine, refusal, report_without_token, sh
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.signin.pending import Pending
-from sp.signin.replay import ReplayCache, Trace
+from sp.signin.replay import FirstUse, ReplayCache
 from sp.signin.verification import Verified, acceptable_until
 
 KEPT = 86400  # seconds for which a report is available
@@ -97,11 +97,11 @@ class Trials:
 
     def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
         until = acceptable_until(verified.claims, provider)
-        return self._replay.spending(self._database, verified.token_key, until, Trace())
+        return self._replay.spending(self._database, verified.token_key, until, FirstUse())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in with the token would do, without spending it."""
-        if self._replay.trace(self._database, verified.token_key) is not None:
+        if self._replay.first_use(self._database, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
         with self._database.reading() as connection:

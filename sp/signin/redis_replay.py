@@ -25,7 +25,7 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
 from sp.database.access import Database
-from sp.signin.replay import Trace
+from sp.signin.replay import FirstUse
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
 # A delayed delete, which a hanging Redis runs later, must not remove what another request has spent in the meantime.
@@ -45,12 +45,12 @@ class RedisReplayCache:
         self._clock = clock
 
     @contextmanager
-    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> Iterator[Connection]:
         """Spend *key*, then begin the transaction. If that fails before the commit starts, make *key* unspent again.
 
         After a failed commit, which may have succeeded in the database, or a crash, the token stays spent.
         """
-        mine = self._spend(key, until, trace)
+        mine = self._spend(key, until, use)
         may_be_committed = False
         try:
             with database.writing() as connection:
@@ -61,7 +61,7 @@ class RedisReplayCache:
                 self._unspend(key, mine)
             raise
 
-    def trace(self, database: Database, key: bytes) -> Trace | None:
+    def first_use(self, database: Database, key: bytes) -> FirstUse | None:
         """Return what was stored when the token was spent, or None. Raises StoreUnavailable."""
         with self._asking():
             value: Any = self._redis.get(_name(key))
@@ -72,7 +72,7 @@ class RedisReplayCache:
             kept.pop("by", None)
             for name in ("session_hash", "pending_hash"):
                 kept[name] = bytes.fromhex(kept[name]) if kept[name] else None
-            return Trace(**kept)
+            return FirstUse(**kept)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreUnavailable("a key for a spent token has an unknown value in Redis") from error
 
@@ -87,9 +87,9 @@ class RedisReplayCache:
             self._redis.ping()  # opens the connection, so that the time for it is not measured
             return complaint("Redis", seconds_ahead(ask, self._clock))
 
-    def _spend(self, key: bytes, until: int, trace: Trace) -> str:
+    def _spend(self, key: bytes, until: int, use: FirstUse) -> str:
         """Spend the token; return the stored value, which is unique to this request."""
-        kept = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(trace).items()}
+        kept = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(use).items()}
         value = json.dumps({**kept, "by": os.urandom(8).hex()})
         lifetime = max(1, until - int(self._clock()))  # seconds
         with self._asking():

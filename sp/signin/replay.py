@@ -21,13 +21,13 @@ from sp.database.access import Database
 from sp.database.models import SpentToken
 
 _table: Any = SpentToken.__table__
-_TRACE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
+_FIRST_USE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
     _table.c.key == bindparam("wanted")
 )
 
 
 @dataclass(frozen=True)
-class Trace:
+class FirstUse:
     """What is stored with a spent token, to recognise the browser that used it.
 
     The hashes of the session that it opened and of the pending sign-in that it answered, and the path it led to.
@@ -43,14 +43,14 @@ class ReplayCache(Protocol):
 
     store: str
 
-    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> AbstractContextManager[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> AbstractContextManager[Connection]:
         """Open a transaction and spend *key* until *until*: atomically, and before anything else is written.
 
         Raises TokenReplayed if it was spent before, and StoreUnavailable if the store does not give a clear answer. A
         failure before the commit leaves the key unspent, if the store can be reached.
         """
 
-    def trace(self, database: Database, key: bytes) -> Trace | None:
+    def first_use(self, database: Database, key: bytes) -> FirstUse | None:
         """Return what was stored when the token was spent, or None if there is no entry."""
 
     def check(self) -> str | None:
@@ -73,19 +73,19 @@ class SqlReplayCache:
         self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
 
     @contextmanager
-    def spending(self, database: Database, key: bytes, until: int, trace: Trace) -> Iterator[Connection]:
+    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> Iterator[Connection]:
         """Spend *key* by the first statement of the transaction."""
         with database.writing() as connection:
-            values = {"key": key, "expires_at": until, **vars(trace)}
+            values = {"key": key, "expires_at": until, **vars(use)}
             if connection.execute(self._insert, values).first() is None:
                 raise TokenReplayed("the token was used before")
             yield connection
 
-    def trace(self, database: Database, key: bytes) -> Trace | None:
+    def first_use(self, database: Database, key: bytes) -> FirstUse | None:
         """Return what was stored when the token was spent, or None."""
         with database.reading() as connection:
-            row = connection.execute(_TRACE, {"wanted": key}).first()
-        return Trace(*row) if row else None
+            row = connection.execute(_FIRST_USE, {"wanted": key}).first()
+        return FirstUse(*row) if row else None
 
     def check(self) -> str | None:
         """Return None: `/readyz` checks the database separately."""

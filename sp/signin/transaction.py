@@ -32,7 +32,7 @@ from sp.sessions.ending import provider_session_of
 from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
-from sp.signin.replay import ReplayCache, Trace, answer_key
+from sp.signin.replay import FirstUse, ReplayCache, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds; two restarts within it, without a sign-in between them, are a redirect loop
@@ -154,8 +154,8 @@ class SignIn:
         until = acceptable_until(entry.verified.claims, entry.trusted.provider)
         if opening.answered:
             key, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
-        trace = Trace(new.id_hash, opening.pending_hash, opening.return_path)
-        return self._replay.spending(self._database, key, until, trace)
+        use = FirstUse(new.id_hash, opening.pending_hash, opening.return_path)
+        return self._replay.spending(self._database, key, until, use)
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
         """Open the session, and end the one whose id the browser sent."""
@@ -198,7 +198,7 @@ class SignIn:
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
         """Return the transaction that spends a token without opening a session."""
         until = acceptable_until(entry.verified.claims, entry.trusted.provider)
-        return self._replay.spending(self._database, entry.verified.token_key, until, Trace())
+        return self._replay.spending(self._database, entry.verified.token_key, until, FirstUse())
 
     def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
         """Open a session for a person whose password was verified.
@@ -227,9 +227,9 @@ class SignIn:
             account = accounts.find_by_identity(connection, trusted.provider.name, profile)
         return account is not None and account.id == account_id
 
-    def trace(self, key: bytes) -> Trace | None:
+    def first_use(self, key: bytes) -> FirstUse | None:
         """Return what was stored when the token was spent, or None."""
-        return self._replay.trace(self._database, key)
+        return self._replay.first_use(self._database, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:

@@ -13,7 +13,7 @@ from sp.providers.registry import ProviderRegistry
 from sp.sessions.provider_sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.attempt import known
-from sp.signin.replay import ReplayCache, Trace
+from sp.signin.replay import FirstUse, ReplayCache
 from sp.signin.verification import token_key
 from sp.signout.signer import verify_by_any
 
@@ -57,7 +57,7 @@ class SignOuts:
         """Spend the token, end the sessions that it names, and return how many."""
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time_now())
-        with self._replay.spending(self._database, key, sign_out.until, Trace()) as connection:
+        with self._replay.spending(self._database, key, sign_out.until, FirstUse()) as connection:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
             activity.record(
                 connection,

@@ -18,16 +18,16 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
     A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
     session that the token opened, or the pending sign-in that it answered. That opens no new session.
     """
-    trace = components().sign_in.trace(key)
-    if trace is not None and trace.return_path is None:
-        trace = components().sign_in.trace(answer_key(key))  # the person may have been asked, and confirmed
-    if trace is None or trace.return_path is None:
+    use = components().sign_in.first_use(key)
+    if use is not None and use.return_path is None:
+        use = components().sign_in.first_use(answer_key(key))  # the person may have been asked, and confirmed
+    if use is None or use.return_path is None:
         return None
-    if any(pending.nonce_hash == trace.pending_hash for pending in asked):
-        return trace.return_path
+    if any(pending.nonce_hash == use.pending_hash for pending in asked):
+        return use.return_path
     secret = browser_secret()
-    if secret and trace.session_hash and hmac.compare_digest(hash_id(secret), trace.session_hash):
-        return trace.return_path if browser_session() else None
+    if secret and use.session_hash and hmac.compare_digest(hash_id(secret), use.session_hash):
+        return use.return_path if browser_session() else None
     return None
 
 

@@ -18,13 +18,13 @@ from shared.errors import StoreUnavailable, TokenReplayed
 from sp.database.access import Database
 from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
-from sp.signin.replay import ReplayCache, SqlReplayCache, Trace, clean_up
+from sp.signin.replay import FirstUse, ReplayCache, SqlReplayCache, clean_up
 from sp.signin.verification import token_key
 from tests.support.gateway import core_of, make_gateway
 from tests.support.stores import PostgreSQL, Redis, Server
 
 SOON = 3600  # seconds for which a token of these tests is remembered
-TRACE = Trace(session_hash=b"s" * 32, pending_hash=b"p" * 32, return_path="/courses?a=ü")
+FIRST_USE = FirstUse(session_hash=b"s" * 32, pending_hash=b"p" * 32, return_path="/courses?a=ü")
 
 
 class Ledger:
@@ -39,16 +39,16 @@ class Ledger:
             yield connection
 
     def spending(
-        self, key: bytes, trace: Trace = TRACE, until: int | None = None
+        self, key: bytes, use: FirstUse = FIRST_USE, until: int | None = None
     ) -> AbstractContextManager[Connection]:
-        return self.cache.spending(self.database, key, until or int(time.time()) + SOON, trace)
+        return self.cache.spending(self.database, key, until or int(time.time()) + SOON, use)
 
-    def spend(self, key: bytes, trace: Trace = TRACE, until: int | None = None) -> None:
-        with self.spending(key, trace, until):
+    def spend(self, key: bytes, use: FirstUse = FIRST_USE, until: int | None = None) -> None:
+        with self.spending(key, use, until):
             pass
 
-    def trace(self, key: bytes) -> Trace | None:
-        return self.cache.trace(self.database, key)
+    def first_use(self, key: bytes) -> FirstUse | None:
+        return self.cache.first_use(self.database, key)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "redis"])
@@ -80,7 +80,7 @@ def test_a_token_is_spent_once(ledger: Ledger) -> None:
     ledger.spend(key)
     for _ in range(3):
         with pytest.raises(TokenReplayed):
-            ledger.spend(key, Trace())
+            ledger.spend(key, FirstUse())
 
 
 def test_of_copies_that_race_exactly_one_wins(ledger: Ledger) -> None:
@@ -109,21 +109,21 @@ def test_of_copies_that_race_exactly_one_wins(ledger: Ledger) -> None:
 
 def test_what_a_token_left_is_found_by_its_key_alone(ledger: Ledger) -> None:
     key = new_key()
-    assert ledger.trace(key) is None
+    assert ledger.first_use(key) is None
     ledger.spend(key)
-    assert ledger.trace(key) == TRACE
-    assert ledger.trace(new_key()) is None
+    assert ledger.first_use(key) == FIRST_USE
+    assert ledger.first_use(new_key()) is None
     bare = new_key()
-    ledger.spend(bare, Trace())
-    assert ledger.trace(bare) == Trace(None, None, None)
+    ledger.spend(bare, FirstUse())
+    assert ledger.first_use(bare) == FirstUse(None, None, None)
 
 
 def test_a_second_use_does_not_change_what_the_first_left(ledger: Ledger) -> None:
     key = new_key()
     ledger.spend(key)
     with pytest.raises(TokenReplayed):
-        ledger.spend(key, Trace(b"x" * 32, b"y" * 32, "/evil"))
-    assert ledger.trace(key) == TRACE
+        ledger.spend(key, FirstUse(b"x" * 32, b"y" * 32, "/evil"))
+    assert ledger.first_use(key) == FIRST_USE
 
 
 def test_a_token_whose_sign_in_failed_can_be_spent_again(ledger: Ledger) -> None:
@@ -135,9 +135,9 @@ def test_a_token_whose_sign_in_failed_can_be_spent_again(ledger: Ledger) -> None
 
     with pytest.raises(LookupError):
         fail_in_the_middle()
-    assert ledger.trace(key) is None
+    assert ledger.first_use(key) is None
     ledger.spend(key)
-    assert ledger.trace(key) == TRACE
+    assert ledger.first_use(key) == FIRST_USE
 
 
 def test_a_token_that_is_being_spent_elsewhere_is_waited_for_and_then_refused(ledger: Ledger) -> None:
@@ -197,9 +197,9 @@ def test_the_key_is_provider_and_jti_and_nothing_else() -> None:
 def test_rows_live_exactly_until_their_second_and_go_a_hundred_at_a_time(ledger: Ledger) -> None:
     now = int(time.time())
     for number in range(105):
-        ledger.spend(number.to_bytes(16), Trace(), now - 1)
+        ledger.spend(number.to_bytes(16), FirstUse(), now - 1)
     for number, until in enumerate((now, now + 1), start=1000):
-        ledger.spend(number.to_bytes(16), Trace(), until)
+        ledger.spend(number.to_bytes(16), FirstUse(), until)
     with ledger.transaction() as connection:
         assert [clean_up(now, connection, 100) for _ in range(3)] == [100, 5, 0]
         left = connection.execute(select(SpentToken.expires_at).order_by(SpentToken.expires_at)).scalars().all()
@@ -238,7 +238,7 @@ def test_redis_forgets_a_token_in_the_second_that_it_is_given(
     redis_server: Redis, in_redis: Callable[..., Ledger]
 ) -> None:
     key, until = new_key(), int(time.time()) + SOON
-    in_redis().spend(key, TRACE, until)
+    in_redis().spend(key, FIRST_USE, until)
     assert 0 <= expiry(redis_server, key) - until <= 1  # a second may begin in between
 
 
@@ -249,10 +249,10 @@ def test_attack_a_token_is_spent_once_however_far_redis_clock_is_from_ours(
     """`SET NX EXAT` with a moment that has passed by Redis' clock answers OK and stores no entry."""
     ledger = in_redis(clock=lambda: time.time() - minutes * 60)  # so Redis' clock is ahead by that
     key, until = new_key(), int(time.time()) - minutes * 60 + 60
-    ledger.spend(key, TRACE, until)
+    ledger.spend(key, FIRST_USE, until)
     assert 58 <= expiry(redis_server, key) - time.time() <= 61
     with pytest.raises(TokenReplayed):
-        ledger.spend(key, TRACE, until)
+        ledger.spend(key, FIRST_USE, until)
 
 
 def test_a_token_that_runs_out_in_this_second_is_remembered_for_one_more(
@@ -262,7 +262,7 @@ def test_a_token_that_runs_out_in_this_second_is_remembered_for_one_more(
     ledger = in_redis(clock=lambda: now)
     for until in (now, now - 1):
         key = new_key()
-        ledger.spend(key, TRACE, until)
+        ledger.spend(key, FIRST_USE, until)
         assert expiry(redis_server, key) >= now
 
 
@@ -274,10 +274,10 @@ def test_a_failure_of_one_request_never_forgets_what_another_has_spent_since(
     other = Ledger(Database(create_engine("sqlite://")), RedisReplayCache(redis_server.url))
 
     def fail_late() -> None:
-        with ledger.spending(key, Trace()):
+        with ledger.spending(key, FirstUse()):
             with redis.Redis.from_url(redis_server.url) as client:
                 client.delete(f"lychgate:spent:{key.hex()}")
-            other.spend(key, Trace())
+            other.spend(key, FirstUse())
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -326,7 +326,7 @@ def test_a_redis_that_is_down_refuses_soon_and_never_lets_in(
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
         ledger.spend(new_key())
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
-        ledger.trace(new_key())
+        ledger.first_use(new_key())
     with pytest.raises(StoreUnavailable, match="Redis did not answer"):
         RedisReplayCache("redis://127.0.0.1:1/0").check()
     assert time.monotonic() - started < 5
@@ -370,7 +370,7 @@ def test_a_foreign_value_in_the_place_of_a_token_is_a_store_that_cannot_be_asked
     with redis.Redis.from_url(redis_server.url) as client:
         client.set(f"lychgate:spent:{key.hex()}", value)
     with pytest.raises(StoreUnavailable):
-        in_redis().trace(key)
+        in_redis().first_use(key)
     with pytest.raises(TokenReplayed):
         in_redis().spend(key)
 
