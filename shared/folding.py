@@ -63,6 +63,12 @@ class Budget:
             self._all.take(size)
             return True
 
+    def give_back(self, kind: Hashable, size: int) -> None:
+        """Return *size* bytes of a rejection of *kind* that was taken as larger than it became."""
+        with self._lock:
+            self._kinds[kind].take(-size)
+            self._all.take(-size)
+
 
 def size_of(fixed: int, *texts: str | None) -> int:
     """Estimate the bytes of a row: a *fixed* number, and its texts in UTF-8."""

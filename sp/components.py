@@ -10,8 +10,10 @@ from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
+from sp.activity.trace import Explained
 from sp.config import Config
 from sp.database.access import Database
+from sp.diagnosis.explained import explain
 from sp.diagnosis.trials import Trials
 from sp.metrics_counters import counters
 from sp.outgoing_assertion.keys import AssertionKeys
@@ -26,6 +28,7 @@ from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
 from sp.sessions.store import SessionStore
 from sp.signin.cleanup import Housekeeping
+from sp.signin.evidence import Evidence
 from sp.signin.local_password import LocalSignIn
 from sp.signin.logbook import Logbook
 from sp.signin.pending import PendingSignIns
@@ -68,6 +71,7 @@ class Components:
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
+    explain: Callable[[Evidence], Explained]
 
 
 def build(config: Config, database: Database) -> Components:
@@ -122,6 +126,7 @@ def build(config: Config, database: Database) -> Components:
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),
+        explain=explain,
     )
 
 

@@ -102,6 +102,16 @@ class People:
             return Proven(person_of(row), new_hash)
         return self.authenticate(email, password)  # perhaps of a new password
 
+    def why_not(self, email: str) -> str:
+        """Say why nobody could sign in with this e-mail and a wrong password. Every answer takes the same one query."""
+        with self._database.reading() as connection:
+            row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
+        if row is None:
+            return "no account has this e-mail address"
+        if not row.is_active:
+            return f"the account {row.id} is disabled"
+        return "wrong password" if row.password_hash else f"the account {row.id} has no password: single sign-on only"
+
     def find(self, email: str) -> AccountSummary | None:
         """Return the person with this e-mail, or None."""
         with self._database.reading() as connection:

@@ -62,10 +62,24 @@ class KnownAs:
     created_at: datetime
 
 
+@dataclass(frozen=True)
+class Provisioned:
+    """The person's account. `how` is "created", "found" by the ID, or "linked" by the e-mail.
+
+    `changed` names the fields that were synchronised; `is_older`: none were, because the token is an older one.
+    """
+
+    account_id: int
+    email: str
+    how: str
+    changed: tuple[str, ...] = ()
+    is_older: bool = False
+
+
 def provision(
     connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
-) -> tuple[int, str, bool]:
-    """Return id and e-mail of the person's account, and whether it is new; or raise the rejection."""
+) -> Provisioned:
+    """Return the person's account, found or created; or raise the rejection."""
     known = find_by_identity(connection, provider.name, profile)
     try:
         decision = _decide(connection, profile, provider, seat_limit, known)
@@ -80,7 +94,7 @@ def provision(
     if isinstance(decision, Create):
         account_id = create(connection, profile, now)
         link(connection, account_id, provider.name, profile, now)
-        return account_id, profile.email, True
+        return Provisioned(account_id, profile.email, "created")
     account = decision.account
     if decision.join:
         link(connection, account.id, provider.name, profile, now)
@@ -88,7 +102,13 @@ def provision(
         known_as = {"at": provider.name, "who": profile.subject, "from_claim": profile.subject_claim}
         connection.execute(_SETTLE, known_as)
     synchronise(connection, account, decision.changes, profile, provider, now)
-    return account.id, decision.changes.get("email", account.email), False
+    return Provisioned(
+        account.id,
+        decision.changes.get("email", account.email),
+        "linked" if decision.join else "found",
+        tuple(name for name in decision.changes if name != "email_key"),
+        profile.issued_at < account.synchronised_at,
+    )
 
 
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:

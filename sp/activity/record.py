@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
+from sp.activity.packing import pack
+from sp.activity.trace import Facts
 from sp.database.models import Activity
 from sp.events import HELD as HELD  # handed out with `record`, which takes them
 from sp.events import REFUSED as REFUSED
@@ -19,6 +21,8 @@ from sp.events import TRIAL as TRIAL
 from sp.events import WRONG_PASSWORD as WRONG_PASSWORD
 from sp.metrics_counters import counters
 
+MAX_TRACE = 4096  # bytes of a trace in the database, for an event that a stranger cannot cause
+
 _table: Any = Activity.__table__
 _SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
 _RECORD = insert(_table)
@@ -26,15 +30,20 @@ _RECORD = insert(_table)
 
 @dataclass(frozen=True)
 class Visitor:
-    """Where a request comes from."""
+    """Where a request comes from, how it delivered a token, and the names of its cookies."""
 
     ip: str = ""
     user_agent: str = ""
+    delivery: str = "none"
+    cookies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the log, as it is told. `at` is in seconds since 1970; `detail` may quote a token by mistake."""
+    """One row of the log, as it is told. `at` is in seconds since 1970; `detail` may quote a token by mistake.
+
+    `trace` is what `trace_of` returned.
+    """
 
     reference: str
     at: int
@@ -47,6 +56,12 @@ class Entry:
     account_id: int | None = None
     detail: str | None = None
     token_key: bytes | None = None
+    trace: bytes | None = None
+
+
+def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | None:
+    """Return *facts*, which must be clean, with what is known of the visitor, in at most *limit* bytes."""
+    return pack(replace(facts, delivery=visitor.delivery, cookies=visitor.cookies), limit)
 
 
 def record(connection: Connection, line: Entry) -> None:
@@ -83,6 +98,17 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
         .limit(1)
     ).scalar()
     return bool(last == RESTART)
+
+
+def first_use_of(connection: Connection, provider: str, subject: str, key: bytes, since: int) -> Any:
+    """Return reference, at and address of the first line with this token since then, or None."""
+    return connection.execute(
+        select(_table.c.reference, _table.c.at, _table.c.address)
+        .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)
+        .where(_table.c.token_key == key)
+        .order_by(_table.c.at)
+        .limit(1)
+    ).first()
 
 
 def token_key_of(connection: Connection, reference: str) -> bytes | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import REJECTIONS
 from shared.request_limits import row_id_argument
-from shared.web import page
+from shared.web import page, prefers_json
+from sp.activity import reading
 from sp.activity import search as activity_log
 from sp.activity.record import WRONG_PASSWORD
 from sp.admin.guard import administrators_only
 from sp.current import components
+from sp.diagnosis.trial_report import shown
 from sp.events import REFUSED, WORDS
 
 views = Blueprint("activity", __name__)
@@ -50,9 +52,14 @@ def index() -> ResponseReturnValue:
 
 @views.get("/settings/activity/<reference>")
 def show(reference: str) -> ResponseReturnValue:
-    """Show one log entry, with what the person saw and what to do."""
+    """Show one log entry with its trace, what the person saw, and what to do; or return the trace as JSON."""
     line = activity_log.by_reference(components().database, reference.upper())
-    if line is None:
+    trace = reading.by_reference(components().database, reference.upper())
+    if line is None or trace is None:
         raise NotFound("There is no log entry with this reference. Check the reference.")
+    if prefers_json() or request.args.get("format") == "json":
+        return jsonify(trace.as_json())
     rejection = REJECTIONS.get(line.code or "")
-    return page("sp/settings/activity_line.html", line=line, rejection=rejection, events=WORDS)
+    return page(
+        "sp/settings/activity_line.html", line=line, trace=trace, shown=shown, rejection=rejection, events=WORDS
+    )

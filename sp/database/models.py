@@ -207,7 +207,8 @@ class Activity(Base):
     """Every sign-in, successful or rejected, every restart and sign-out, found by its reference. Never a token.
 
     `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
-    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`.
+    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`. `trace` is
+    what `sp.activity.packing` makes of the rest that is known; lists do not read it.
     """
 
     __tablename__ = "activity"
@@ -232,6 +233,7 @@ class Activity(Base):
     token_key: Mapped[bytes | None] = mapped_column(LargeBinary(16))
     times: Mapped[int] = mapped_column(server_default=text("1"))
     last_at: Mapped[int | None] = mapped_column(BigInteger)
+    trace: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 _activity: Any = Activity.__table__

@@ -153,7 +153,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
             )
     for name in names:
         if "".join(filter(str.isalnum, name.lower())) in _SYNONYMS.get(wanted, ()):
-            return f"Perhaps you mean {name!r}. The claim must be named {wanted}."
+            return f"The token has {name!r} instead. The claim must be named {wanted}."
     if "" in names:
         return "One claim has an empty name. In some published samples a name is missing there."
     return ""

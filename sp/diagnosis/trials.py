@@ -21,15 +21,18 @@ from sp.accounts import rows as accounts
 from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
 from sp.activity import record as activity
 from sp.activity.record import Visitor
+from sp.activity.trace import Facts
 from sp.database.access import Database
 from sp.database.models import Trial
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
+from sp.diagnosis.trial_trace import trial_cause, trial_content, trial_facts
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.signin.pending import Pending
 from sp.signin.replay import FirstUse, ReplayCache
 from sp.signin.verification import Verified, acceptable_until
 
+NOTHING = Facts()
 KEPT = 86400  # seconds for which a report is available
 CLEAN_UP_ROWS = 100
 
@@ -61,17 +64,17 @@ class Trials:
         if self.find(pending.trial, pending.trial_by) is not None:
             return  # the same form was sent twice: the first report is the true one
         verified, report = examine(unverified_token, trusted, pending.nonce, time_now())
-        provider = trusted.provider.name
+        provider, content = trusted.provider.name, trial_content(unverified_token, verified, trusted.secrets)
         try:
             if verified is not None and report["outcome"] is None:
                 with self._spending(verified, trusted.provider) as connection:
                     report["outcome"] = self._rehearse(connection, verified, trusted)
-                    self._file(connection, pending, provider, report, visitor, reference)
+                    self._file(connection, pending, provider, report, visitor, reference, content)
                 return
         except TokenReplayed as rejection:
             report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
         with self._database.writing() as connection:
-            self._file(connection, pending, provider, report, visitor, reference)
+            self._file(connection, pending, provider, report, visitor, reference, content)
 
     def inspect(self, unverified_token: str, trusted: Trusted) -> dict[str, Any]:
         """Return the report on a token that an administrator pasted. The token is not spent, stored or logged."""
@@ -145,11 +148,12 @@ class Trials:
         report: dict[str, Any],
         visitor: Visitor,
         reference: str,
+        content: Facts = NOTHING,
     ) -> None:
         """Store the report and its log line, unless they exist. A rollback undoes only these: the token stays spent."""
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
             self._keep(connection, pending, provider, report)
-            self._note(connection, pending, provider, report, visitor, reference)
+            self._note(connection, pending, provider, report, visitor, reference, content)
 
     def _keep(self, connection: Connection, pending: Pending, provider: str, report: dict[str, Any]) -> None:
         old = select(_trial.c.id).where(_trial.c.started_at < int(time_now()) - KEPT).limit(CLEAN_UP_ROWS)
@@ -171,6 +175,7 @@ class Trials:
         report: Mapping[str, Any],
         visitor: Visitor,
         reference: str,
+        content: Facts,
     ) -> None:
         outcome = report["outcome"]
         person = outcome.get("person") or {}
@@ -186,6 +191,7 @@ class Trials:
                 subject=person.get("id"),
                 email=person.get("email"),
                 account_id=None,
-                detail=f"a trial, begun by the account {pending.trial_by}: nothing was opened or changed",
+                detail=trial_cause(report, pending.trial_by),
+                trace=activity.trace_of(visitor, trial_facts(report, content)),
             ),
         )

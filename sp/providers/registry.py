@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid
-from shared.keys import KeyRefused, KeySet, TokenKey, load_key
+from shared.keys import SYMMETRIC, KeyRefused, KeySet, TokenKey, load_key
 from shared.tokens import take_apart
 from shared.vault import Vault, VaultLocked
 from sp.providers.jwks_client import KeyCopies, KeyEndpoint
@@ -42,6 +43,12 @@ class Trusted:
     def signing_key(self) -> TokenKey | None:
         """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
         return next((key for key in self.configured.keys if key.private), None) if self.configured else None
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """The texts of the shared secrets, to remove them from what is logged."""
+        keys = self.configured.keys if self.configured else ()
+        return tuple(key.secret.decode("utf-8", "replace") for key in keys if key.algorithm in SYMMETRIC)
 
     def with_keys(
         self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None

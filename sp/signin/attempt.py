@@ -19,10 +19,14 @@ from sp.signin.verification import Verified, verify
 
 @dataclass(frozen=True)
 class Attempt:
-    """What is known so far; None for what is unknown. `verified` is set only after every check has passed."""
+    """What is known so far; None for what is unknown. `verified` is set only after every check has passed.
+
+    `keys` are those that a token that was rejected was verified with.
+    """
 
     provider: Provider | None = None
     verified: Verified | None = None
+    keys: KeySet | None = None
 
 
 @contextmanager
@@ -55,6 +59,10 @@ def verify_with_keys(
 
     def attempt(keys: KeySet) -> Verified:
         note(keys)
-        return verify(unverified_token, trusted.provider, keys, clock())
+        try:
+            return verify(unverified_token, trusted.provider, keys, clock())
+        except Rejection as rejection:
+            rejection.attempt = Attempt(trusted.provider, keys=keys)
+            raise
 
     return trusted.with_keys(unverified_token, attempt)

@@ -8,6 +8,7 @@ mistake.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.known_browsers import KnownBrowsers
@@ -47,7 +48,7 @@ class LocalSignIn:
         proven = self.people.authenticate(email, password)
         if proven is None:
             detail = "wrong password, or no active account with this e-mail address has one"
-            self._note(email, opening, detail, WRONG_PASSWORD)
+            self._note(email, opening, detail, WRONG_PASSWORD, lambda: self.people.why_not(email))
             raise WrongPassword
         attempt.succeeded()
         try:
@@ -56,8 +57,10 @@ class LocalSignIn:
             self._note(email, opening, "the password was changed a moment ago", WRONG_PASSWORD)
             raise WrongPassword from change
 
-    def _note(self, email: str, opening: Opening, detail: str, code: str) -> str:
+    def _note(
+        self, email: str, opening: Opening, detail: str, code: str, explain: Callable[[], str] | None = None
+    ) -> str:
         typed = email if is_plain_email(email) else None
         return self.logbook.note_local_refusal(
-            typed, opening.visitor, reference=opening.reference, detail=detail, code=code
+            typed, opening.visitor, reference=opening.reference, detail=detail, code=code, explain=explain
         )

@@ -5,13 +5,16 @@ each, and a refusal stays the same refusal if its line cannot be written. Tokens
 
 Anyone can cause any number of refusals. So only some refusals get a line each (see `shared.folding`); more of the same
 kind are counted in one line per hour (see `sp.activity.folds`). There are three separate budgets of lines, so that one
-kind of sender cannot use up the lines of another: without a verified token, with one, and with a password.
+kind of sender cannot use up the lines of another: without a verified token, with one, and with a password. Only a
+refusal with a line is explained: looking for the cause takes longer than the refusal itself. Its line, with its trace,
+takes at most MAX_ROW bytes.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -19,11 +22,13 @@ from sqlalchemy.exc import IntegrityError
 from shared.clock import time_now
 from shared.errors import Rejection, StoreUnavailable
 from shared.folding import Budget, Count, Tally, size_of
-from sp.accounts.provisioning import MAX_SUBJECT
+from shared.tokens import redact
 from sp.activity import folds
 from sp.activity import record as activity
+from sp.activity.cleaning import clean_url, clip_bytes
 from sp.activity.folds import Fold
 from sp.activity.record import Visitor
+from sp.activity.trace import AccountDecision, Explained, Facts
 from sp.database.access import Database
 from sp.metrics_counters import counters
 from sp.sessions.store import Session
@@ -31,7 +36,9 @@ from sp.signin.attempt import Attempt
 from sp.signin.cleanup import Housekeeping
 
 NOTHING_KNOWN = Attempt()
-ROW_BYTES = 350  # size of a line with its index entries, without its longer texts
+MAX_ROW = 1024  # bytes on the disk of a line that a stranger caused, with its trace and its index entries
+ROW_BYTES = 350  # bytes of such a line with its index entries, without its longer texts
+MAX_CAUSE, MAX_USER_AGENT, MAX_EMAIL, MAX_SUBJECT = 240, 120, 100, 60  # bytes of its texts
 
 log = logging.getLogger("lychgate")
 
@@ -52,27 +59,50 @@ class Logbook:
         *,
         reference: str,
         attempt: Attempt = NOTHING_KNOWN,
+        explain: Callable[[], Explained] | None = None,
     ) -> str:
         """Log a rejected token, with what is known of it; return the reference by which to find the line.
 
-        That is *reference*, or the reference of the line that counts this kind of refusal.
+        That is *reference*, or the reference of the line that counts this kind of refusal. *explain* finds the cause.
         """
         known = _known_of(attempt)
         budget = self._senders if attempt.verified else self._strangers
-        found_by = self._refused(budget, visitor, reference, code=rejection.code, detail=rejection.detail, **known)
+        plain = Explained(rejection.detail, Facts())
+        found_by, cause = self._refused(
+            budget, visitor, reference, explain or (lambda: plain), code=rejection.code, plain=plain, **known
+        )
         text = "refused: %s, provider %s, reference %s: %s"
-        log.info(text, rejection.code, known.get("provider"), found_by, rejection.detail)
+        log.info(text, rejection.code, known.get("provider"), found_by, cause)
         return found_by
 
-    def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
-        """Log a refused local sign-in; return the reference by which to find the line, as `note_refusal` does."""
-        local = f"local sign-in: {detail}"
-        found_by = self._refused(self._passwords, visitor, reference, code=code, email=email, detail=local)
+    def note_local_refusal(
+        self,
+        email: str | None,
+        visitor: Visitor,
+        *,
+        reference: str,
+        detail: str,
+        code: str,
+        explain: Callable[[], str] | None = None,
+    ) -> str:
+        """Log a refused local sign-in; return the reference by which to find the line, as `note_refusal` does.
+
+        *explain* finds the cause, which the person is not told.
+        """
+
+        def explained() -> Explained:
+            cause = f"local sign-in: {explain() if explain else detail}"
+            return Explained(cause, Facts(account=AccountDecision("refused", cause), sent_to="/login"))
+
+        plain = Explained(f"local sign-in: {detail}", Facts())
+        found_by, _cause = self._refused(
+            self._passwords, visitor, reference, explained, code=code, plain=plain, email=email
+        )
         log.info("refused: local sign-in, reference %s: %s", found_by, detail)
         return found_by
 
-    def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
-        """Log a sign-out. Raises StoreUnavailable."""
+    def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str, sent_to: str | None = None) -> None:
+        """Log a sign-out, which leads to the URL *sent_to*. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             activity.record(
                 connection,
@@ -84,6 +114,14 @@ class Logbook:
                     provider=session.provider,
                     email=session.email,
                     account_id=session.account_id,
+                    detail="requested by the person",
+                    trace=activity.trace_of(
+                        visitor,
+                        Facts(
+                            account=AccountDecision("found", "by the session", session.account_id),
+                            sent_to=clean_url(sent_to),
+                        ),
+                    ),
                 ),
             )
 
@@ -92,27 +130,39 @@ class Logbook:
         self._tally.flush()
 
     def _refused(
-        self, budget: Budget, visitor: Visitor, reference: str, *, code: str, provider: str | None = None, **known: Any
-    ) -> str:
+        self,
+        budget: Budget,
+        visitor: Visitor,
+        reference: str,
+        explain: Callable[[], Explained],
+        *,
+        plain: Explained,
+        code: str,
+        provider: str | None = None,
+        **known: Any,
+    ) -> tuple[str, str]:
+        """Write a line, or count the refusal; return the reference by which to find it, and the cause."""
         self._housekeeping.note()
-        now = int(time_now())
-        if budget.take((code, provider), _size(visitor, **known)):
-            self._try_to_write(visitor, reference, now, code=code, provider=provider, **known)
-            return reference
-        counters.event(activity.REFUSED, code)
-        fold = Fold.at(now, code, provider)
-        self._tally.count(fold, now)
-        return fold.reference
+        now, kind = int(time_now()), (code, provider)
+        if not budget.take(kind, MAX_ROW):
+            counters.event(activity.REFUSED, code)
+            fold = Fold.at(now, code, provider)
+            self._tally.count(fold, now)
+            return fold.reference, plain.cause
+        explained = _tried(explain, plain)
+        line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **known)
+        budget.give_back(kind, MAX_ROW - size)
+        self._try_to_write(line)
+        return reference, explained.cause
 
-    def _try_to_write(self, visitor: Visitor, reference: str, now: int, **known: Any) -> None:
+    def _try_to_write(self, line: activity.Entry) -> None:
         try:
             with self._database.writing() as connection:
-                activity.record(
-                    connection,
-                    activity.Entry(reference=reference, at=now, event=activity.REFUSED, visitor=visitor, **known),
-                )
+                activity.record(connection, line)
         except (StoreUnavailable, IntegrityError) as error:
-            log.error("the refusal %s could not be written to the activity log: %s", reference, type(error).__name__)
+            log.error(
+                "the refusal %s could not be written to the activity log: %s", line.reference, type(error).__name__
+            )
 
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._database.writing() as connection:
@@ -125,13 +175,40 @@ def _known_of(attempt: Attempt) -> dict[str, Any]:
     if attempt.verified is not None:
         email, subject = attempt.verified.claims.raw.get("email"), attempt.verified.claims.subject
         known["email"] = email if isinstance(email, str) else None
-        known["subject"] = subject[:MAX_SUBJECT] if subject else None
+        known["subject"] = subject
         known["token_key"] = attempt.verified.token_key
     return known
 
 
-def _size(
-    visitor: Visitor, *, detail: str, email: str | None = None, subject: str | None = None, **_short: object
-) -> int:
-    """Return the approximate size of the line in bytes. E-mail and subject count twice: they are also in an index."""
-    return size_of(ROW_BYTES, visitor.user_agent[:200], detail[:1000], *(2 * (email, subject)))
+def _tried(explain: Callable[[], Explained], plain: Explained) -> Explained:
+    """Return the explanation, or the plain one: an error in looking for a cause must not change the answer."""
+    try:
+        return explain()
+    except Exception:
+        log.exception("the cause of a refusal could not be found")
+        return plain
+
+
+def _line(
+    visitor: Visitor,
+    reference: str,
+    now: int,
+    explained: Explained,
+    *,
+    email: str | None = None,
+    subject: str | None = None,
+    **known: Any,
+) -> tuple[activity.Entry, int]:
+    """Return the line of a refusal, clipped to MAX_ROW bytes, and its approximate size.
+
+    E-mail and subject count twice: they are also in an index.
+    """
+    cause = clip_bytes(redact(explained.cause), MAX_CAUSE)
+    email, subject = (text and clip_bytes(text, most) for text, most in ((email, MAX_EMAIL), (subject, MAX_SUBJECT)))
+    visitor = replace(visitor, user_agent=clip_bytes(visitor.user_agent, MAX_USER_AGENT))
+    size = size_of(ROW_BYTES, visitor.user_agent, cause, *(2 * (email, subject)))
+    trace = activity.trace_of(visitor, explained.facts, MAX_ROW - size)
+    line = activity.Entry(
+        reference, now, activity.REFUSED, visitor, email=email, subject=subject, detail=cause, trace=trace, **known
+    )
+    return line, size + len(trace or b"")

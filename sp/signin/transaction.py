@@ -23,7 +23,9 @@ from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
+from sp.activity.cleaning import clean, clean_url
 from sp.activity.record import Visitor
+from sp.activity.trace import AccountDecision, Facts
 from sp.database.access import Database
 from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
@@ -32,11 +34,20 @@ from sp.sessions.ending import provider_session_of
 from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
+from sp.signin.passed_checks import nonce_check, passed_checks
 from sp.signin.replay import FirstUse, ReplayCache, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds; two restarts within it, without a sign-in between them, are a redirect loop
 ATTEMPTS = 3  # for a transaction that conflicts with another one
+CREATED = "created"
+HOW = {
+    CREATED: "no account had this ID or e-mail address",
+    "found": "by the ID at the provider",
+    "linked": "by the e-mail address: the account had no ID at this provider",
+}
+RESTARTED = "this browser had not asked for the token, so it was sent to start a sign-in itself"
+ASKED = "the token has no nonce, and another site may have started the sign-in, so the person was asked first"
 KEY_USE_EVERY = 60  # seconds between two writes of a key's last use
 
 
@@ -79,8 +90,10 @@ class _Entry:
             claims=claims.raw,
         )
 
-    def line(self, event: str, now: datetime, **more: Any) -> activity.Entry:
-        """Return the line of the activity log."""
+    def line(
+        self, event: str, now: datetime, account: AccountDecision | None, sent_to: str | None, **more: Any
+    ) -> activity.Entry:
+        """Return the line of the activity log, with its trace."""
         return activity.Entry(
             self.opening.reference,
             int(now.timestamp()),
@@ -89,7 +102,26 @@ class _Entry:
             provider=self.trusted.provider.name,
             subject=self.profile.subject,
             token_key=self.verified.token_key,
+            trace=activity.trace_of(self.opening.visitor, self._facts(now.timestamp(), account, sent_to)),
             **more,
+        )
+
+    def _facts(self, now: float, account: AccountDecision | None, sent_to: str | None) -> Facts:
+        """Return what the trace keeps, without secrets."""
+        verified, opening, provider = self.verified, self.opening, self.trusted.provider
+        secrets = self.trusted.secrets
+        claims, clipped = clean(verified.claims.raw, secrets)
+        nonce = nonce_check(
+            verified.claims.nonce, asked=opening.pending_hash is not None, is_browser=opening.kind != API
+        )
+        return Facts(
+            header=None if verified.header is None else clean(verified.header, secrets)[0],
+            claims=claims,
+            key=verified.key.fingerprint,
+            checks=(*passed_checks(verified, provider, now, secrets), nonce),
+            account=account,
+            sent_to=clean_url(sent_to),
+            clipped=clipped,
         )
 
 
@@ -135,7 +167,8 @@ class SignIn:
         new, now = NewSession.generate(), utc_now()
         extra = NewSession.generate() if opening.access_token else None
         with self._spending(entry, new, now) as connection:
-            account_id, email, created = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
+            found = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
+            account_id, email, created = found.account_id, found.email, found.how == CREATED
             if opening.answered:
                 held.take(connection, entry.verified.token_key, int(now.timestamp()))
             self._open(connection, new, entry.origin(account_id), opening, now)
@@ -143,7 +176,10 @@ class SignIn:
                 origin = entry.origin(account_id)
                 self._sessions.open(connection, extra, origin, now=int(now.timestamp()), kind=API, opened_with=new)
             detail = "account created" if created else None
-            line = entry.line(activity.SIGN_IN, now, email=email, account_id=account_id, detail=detail)
+            sent_to = None if opening.kind == API else opening.return_path
+            line = entry.line(
+                activity.SIGN_IN, now, _decision(found), sent_to, email=email, account_id=account_id, detail=detail
+            )
             activity.record(connection, line)
             self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
         return SignedIn(new.secret, account_id, email, created, opening.reference, extra.secret if extra else None)
@@ -175,7 +211,8 @@ class SignIn:
             since = int(now.timestamp()) - RESTART_WINDOW
             if activity.restarted_in_vain(connection, provider, entry.profile.subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
-            activity.record(connection, entry.line(activity.RESTART, now, email=entry.profile.email))
+            line = entry.line(activity.RESTART, now, None, "/sso/start", email=entry.profile.email, detail=RESTARTED)
+            activity.record(connection, line)
 
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
@@ -184,7 +221,7 @@ class SignIn:
 
         Raises TokenReplayed, also if only the held token is left of its first use: Redis may have lost the rest.
         """
-        entry = _Entry.of(verified, trusted, Opening(visitor, reference))
+        entry = _Entry.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
         with self._setting_aside(entry) as connection:
@@ -192,7 +229,7 @@ class SignIn:
                 held.hold(connection, *row, int(now.timestamp()))
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
-            activity.record(connection, entry.line(activity.HELD, now, email=profile.email))
+            activity.record(connection, entry.line(activity.HELD, now, None, None, email=profile.email, detail=ASKED))
         self._housekeeping.note()
 
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
@@ -208,14 +245,10 @@ class SignIn:
         account_id, email, visitor = proven.person.id, proven.person.email, opening.visitor
         new, now = NewSession.generate(), utc_now()
         origin = Origin(account_id, visitor.ip, visitor.user_agent, opening.return_path)
-        at, detail = int(now.timestamp()), "with a local password"
-        line = activity.Entry(
-            opening.reference, at, activity.SIGN_IN, visitor, email=email, account_id=account_id, detail=detail
-        )
         with self._database.writing() as connection:
             confirm(connection, proven)
             self._open(connection, new, origin, opening, now)
-            activity.record(connection, line)
+            activity.record(connection, _line_of_password(proven, opening, now))
             accounts.note_sign_in(connection, account_id, now)
         self._housekeeping.note()
         return SignedIn(new.secret, account_id, email, False, opening.reference)
@@ -236,3 +269,26 @@ class SignIn:
             return
         self._key_noted_at[key_id] = time.monotonic()
         self._providers.note_use(connection, key_id, now)
+
+
+def _decision(found: accounts.Provisioned) -> AccountDecision:
+    """Say what was decided about the account, for the trace."""
+    why = HOW[found.how]
+    if found.is_older:
+        why += "; nothing was synchronised, because the token is older than the last one"
+    return AccountDecision(found.how, why, found.account_id, found.changed)
+
+
+def _line_of_password(proven: Proven, opening: Opening, now: datetime) -> activity.Entry:
+    account = AccountDecision("found", "by e-mail address and password", proven.person.id)
+    facts = Facts(account=account, sent_to=clean_url(opening.return_path))
+    return activity.Entry(
+        opening.reference,
+        int(now.timestamp()),
+        activity.SIGN_IN,
+        opening.visitor,
+        email=proven.person.email,
+        account_id=proven.person.id,
+        detail="with a local password",
+        trace=activity.trace_of(opening.visitor, facts),
+    )

@@ -42,16 +42,20 @@ _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Verified(NamedTuple):
-    """The claims of a token that passed every check, the key that signed it, and the key under which it is spent."""
+    """The claims of a token that passed every check, the key that signed it, and the key under which it is spent.
+
+    `header` is None if only the claims were kept since the token arrived.
+    """
 
     claims: Claims
     key: TokenKey
     token_key: bytes
+    header: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, claims: Claims, key: TokenKey, provider: Provider) -> Verified:
+    def of(cls, claims: Claims, key: TokenKey, provider: Provider, header: Mapping[str, Any] | None = None) -> Verified:
         """Return the claims as verified. The caller must have run every check, now or when the token first arrived."""
-        return cls(claims, key, token_key(provider.name, claims.token_id or ""))
+        return cls(claims, key, token_key(provider.name, claims.token_id or ""), header)
 
 
 class Case(NamedTuple):
@@ -75,7 +79,7 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
         check(case)
-    return Verified.of(claims, opened.key, provider)
+    return Verified.of(claims, opened.key, provider, opened.header)
 
 
 def token_key(provider: str, token_id: str) -> bytes:

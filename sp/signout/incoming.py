@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from shared.clock import time_now
 from shared.errors import TokenMissing
 from sp.activity import record as activity
+from sp.activity.cleaning import clean
 from sp.activity.record import Visitor
+from sp.activity.trace import PASSED, CheckResult, Facts
 from sp.database.access import Database
-from sp.providers.registry import ProviderRegistry
+from sp.providers.registry import ProviderRegistry, Trusted
 from sp.sessions.provider_sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.attempt import known
@@ -47,13 +49,13 @@ class SignOuts:
     ) -> int:
         if len(tokens) != 1 or not tokens[0]:
             raise TokenMissing("exactly one sign-out token is required")
-        provider, sign_out = verify_by_any(
+        trusted, sign_out = verify_by_any(
             tokens[0], self._registry.enabled(), time_now, our_url=self._our_url, back_channel=back_channel
         )
-        with known(provider):
-            return self._end(sign_out, visitor, reference, only)
+        with known(trusted.provider):
+            return self._end(sign_out, trusted, visitor, reference, only)
 
-    def _end(self, sign_out: SignOut, visitor: Visitor, reference: str, only: bytes | None) -> int:
+    def _end(self, sign_out: SignOut, trusted: Trusted, visitor: Visitor, reference: str, only: bytes | None) -> int:
         """Spend the token, end the sessions that it names, and return how many."""
         key = token_key(sign_out.provider, sign_out.token_id)
         now = int(time_now())
@@ -70,7 +72,23 @@ class SignOuts:
                     subject=min(sign_out.subjects, default=None),
                     detail=f"requested by the identity provider; sessions ended: {ended}",
                     token_key=key,
+                    trace=activity.trace_of(visitor, _facts(sign_out, trusted, ended)),
                 ),
             )
         self._sessions.forget()
         return ended
+
+
+def _facts(sign_out: SignOut, trusted: Trusted, ended: int) -> Facts:
+    """Return what the trace keeps of the sign-out, without secrets."""
+    claims, clipped = clean(sign_out.claims, trusted.secrets)
+    return Facts(
+        header=clean(sign_out.header, trusted.secrets)[0],
+        claims=claims,
+        key=sign_out.key,
+        checks=(
+            CheckResult("signature", PASSED, f"{trusted.provider.algorithm}, with the key {sign_out.key}"),
+            CheckResult("sign_out", PASSED, f"sessions ended: {ended}"),
+        ),
+        clipped=clipped,
+    )

@@ -51,7 +51,7 @@ class OwnSignOuts:
         onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None
         self.sessions.end(id_hash=hash_id(secret))
         if session:
-            self.logbook.note_sign_out(session, visitor, reference=reference)
+            self.logbook.note_sign_out(session, visitor, reference=reference, sent_to=onward)
         return onward
 
     def _logout_url(self, session: Session, trusted: Trusted) -> str:

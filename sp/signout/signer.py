@@ -13,7 +13,6 @@ from shared.errors import (
     SignatureInvalid,
 )
 from sp.providers.patience import Patience
-from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.sessions.provider_sign_out import SignOut
 from sp.signin.attempt import known
@@ -30,7 +29,7 @@ def verify_by_any(
     *,
     our_url: str,
     back_channel: bool,
-) -> tuple[Provider, SignOut]:
+) -> tuple[Trusted, SignOut]:
     """Return the provider that signed the token, and the sign-out that the token asks for. Spends nothing.
 
     *clock* tells the seconds since 1970; it is asked once the keys are there, because fetching them may take seconds.
@@ -40,7 +39,7 @@ def verify_by_any(
     patience = Patience()  # one limit for fetching the keys of all providers together
     for trusted in candidates:
         try:
-            return trusted.provider, _verify(unverified_token, trusted, clock, patience, our_url, back_channel)
+            return trusted, _verify(unverified_token, trusted, clock, patience, our_url, back_channel)
         except NOT_THIS_PROVIDER as rejection:
             refusals.append(rejection)
     refusal = max(refusals, key=_how_far, default=SignatureInvalid("no enabled provider can have signed the token"))

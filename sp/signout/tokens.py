@@ -8,6 +8,8 @@ cannot be sent back to us.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
 
 from shared.claims import Claims, find_claim
 from shared.errors import AudienceMismatch, ClaimInvalid, ClaimMissing, IssuerMismatch
@@ -31,7 +33,8 @@ def verify_sign_out(
     check_origin(claims, provider, our_url)
     token_id = check_required(claims)
     check_clock(claims, now, clock_skew=provider.clock_skew, max_age=provider.max_age)
-    return _read(claims, provider, token_id)
+    signed: dict[str, Any] = {"header": opened.header, "claims": opened.payload, "key": opened.key.fingerprint}
+    return replace(_read(claims, provider, token_id), **signed)
 
 
 def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:

@@ -175,7 +175,9 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
     with known(trusted.provider):
         verified = verify_with_keys(unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
-        signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
+        signed_in = components().sign_in.with_token(
+            verified, trusted, Opening(visitor("assertion"), new_reference(), API)
+        )
     return signed_in.secret
 
 

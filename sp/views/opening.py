@@ -26,7 +26,7 @@ def enter(
     """Spend the token (with *answered*: the person's yes to it), open the session, and redirect to *landing*."""
     provider = trusted.provider
     opening = Opening(
-        visitor(),
+        visitor(provider.token_parameter),
         new_reference(),
         return_path=landing,
         pending_hash=pending.nonce_hash if pending else None,

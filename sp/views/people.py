@@ -6,10 +6,11 @@ from typing import Any
 
 from flask import Flask, Request, redirect, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
-from werkzeug.exceptions import Forbidden
+from werkzeug.exceptions import Forbidden, HTTPException
 from werkzeug.wrappers import Response
 
 from shared.tokens import redact
+from sp.activity.cleaning import cookie_names
 from sp.activity.record import Visitor
 from sp.current import components
 from sp.sessions.cookies import read_session_cookie, session_cookie_name
@@ -71,6 +72,25 @@ def require_administrator() -> None:
         )
 
 
-def visitor() -> Visitor:
-    """Return the IP and user agent of this request. Both are stored, so a token in the user agent is removed."""
-    return Visitor(request.remote_addr or "", redact(request.user_agent.string))
+def visitor(parameter: str = "") -> Visitor:
+    """Return where this request comes from, and how it delivered the token in *parameter*, if it did.
+
+    All of it is stored, so a token in the user agent is removed, and cookies are named without their values.
+    """
+    return Visitor(
+        request.remote_addr or "",
+        redact(request.user_agent.string),
+        way_of(parameter) if parameter else "none",
+        cookie_names(request.cookies),
+    )
+
+
+def way_of(parameter: str) -> str:
+    """Return how this request delivers a token: in the form field or query parameter *parameter*, or in the header."""
+    if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
+        return "header"
+    try:
+        is_form = bool(request.form.get(parameter))
+    except HTTPException:
+        is_form = False  # the body is too large, so it was never read
+    return "form" if is_form else "query" if request.args.get(parameter) else "none"

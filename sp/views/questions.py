@@ -45,7 +45,11 @@ def ask(
             return enter(verified, trusted, pending, landing)
     try:
         components().sign_in.hold(
-            verified, trusted, visitor(), reference=new_reference(), pending_hash=pending.nonce_hash
+            verified,
+            trusted,
+            visitor(trusted.provider.token_parameter),
+            reference=new_reference(),
+            pending_hash=pending.nonce_hash,
         )
     except TokenReplayed:
         held_for = _held_for(verified, asked)

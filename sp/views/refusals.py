@@ -16,6 +16,7 @@ from sp.redirects import add_query
 from sp.signin.attempt import Attempt, attempt_of
 from sp.views import redirect_loops as loops
 from sp.views.double_submit import landing_of_refusal
+from sp.views.evidence import evidence_of, parameter_of
 from sp.views.people import browser_session, visitor
 
 views = Blueprint("refusals", __name__)
@@ -63,16 +64,27 @@ def install_errors(app: Flask) -> None:
 
 def refuse(rejection: Rejection) -> ResponseReturnValue:
     """Log a refusal, and answer it: JSON with the status of the code, or a redirect to the error page."""
-    reference = write_down(rejection)
+    reference = write_down(rejection, sent_to=None if answers_json() else _where(rejection))
     if answers_json():
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
         return jsonify(body), rejection.status
-    provider = attempt_of(rejection).provider
-    if provider is None or not _leads_on(provider, rejection):
+    error_url = _error_url(rejection)
+    if error_url is None:
         return redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
-    response = redirect(add_query(provider.error_url, code=rejection.code, reference=reference), 303)
+    response = redirect(add_query(error_url, code=rejection.code, reference=reference), 303)
     components().landings.note_refusal(response, request.cookies)
     return response
+
+
+def _where(rejection: Rejection) -> str:
+    """Return the URL of the error page that the browser is sent to, without code and reference."""
+    return _error_url(rejection) or url_for("refusals.error")
+
+
+def _error_url(rejection: Rejection) -> str | None:
+    """Return the provider's own error page if the browser is to see it, else None."""
+    provider = attempt_of(rejection).provider
+    return provider.error_url if provider is not None and _leads_on(provider, rejection) else None
 
 
 def _leads_on(provider: Provider, rejection: Rejection) -> bool:
@@ -88,13 +100,20 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
     return path is None or not (components().routes.is_error_page(path) or isinstance(rejection, CookiesBlocked))
 
 
-def write_down(rejection: Rejection, attempt: Attempt | None = None) -> str:
-    """Write a refusal to the activity log; return the reference of its line.
+def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to: str | None = None) -> str:
+    """Write a refusal to the activity log, with its cause; return the reference of its line.
 
-    *attempt* is what is known of the token, if the rejection was not raised in a `with known(...)` block.
+    *attempt* is what is known of the token, if the rejection was not raised in a `with known(...)` block. *sent_to* is
+    the URL that the browser is sent to.
     """
     known = attempt or attempt_of(rejection)
-    return components().logbook.note_refusal(rejection, visitor(), reference=new_reference(), attempt=known)
+    return components().logbook.note_refusal(
+        rejection,
+        visitor(parameter_of(known.provider)),
+        reference=new_reference(),
+        attempt=known,
+        explain=lambda: components().explain(evidence_of(rejection, known, sent_to)),
+    )
 
 
 def wants_json() -> bool:

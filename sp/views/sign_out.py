@@ -65,7 +65,7 @@ def back_channel() -> ResponseReturnValue:
     """
     try:
         tokens = request.form.getlist("logout_token")
-        ended = components().sign_outs.back_channel(tokens, visitor(), reference=new_reference())
+        ended = components().sign_outs.back_channel(tokens, visitor("logout_token"), reference=new_reference())
     except Rejection as rejection:
         reference = write_down(rejection)
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
@@ -82,7 +82,7 @@ def front_channel() -> ResponseReturnValue:
     try:
         only = hash_id(secret) if secret else b""  # also if the session has expired: its access token may be in use
         tokens = request.args.getlist("jwt")
-        ended = components().sign_outs.front_channel(tokens, visitor(), reference=new_reference(), only=only)
+        ended = components().sign_outs.front_channel(tokens, visitor("jwt"), reference=new_reference(), only=only)
     except TokenReplayed as rejection:
         if session is not None:
             return _refused(rejection)

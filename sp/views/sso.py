@@ -124,7 +124,9 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     provider = trusted.provider
     if delivery.way != "header":
         check_client(verified.claims, provider, components().pending.read(request.cookies, provider.name))
-    signed_in = components().sign_in.with_token(verified, trusted, Opening(visitor(), new_reference(), API))
+    signed_in = components().sign_in.with_token(
+        verified, trusted, Opening(visitor(provider.token_parameter), new_reference(), API)
+    )
     body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
     return jsonify(body)
 
@@ -163,7 +165,8 @@ def _open_bound(verified: Verified, trusted: Trusted, asked: list[Pending]) -> R
 def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> ResponseReturnValue:
     """Open no session; redirect the browser to ask for a token itself (docs/protocol.md, `unsolicited`)."""
     try:
-        components().sign_in.restart(verified, trusted, visitor(), reference=new_reference())
+        here = visitor(trusted.provider.token_parameter)
+        components().sign_in.restart(verified, trusted, here, reference=new_reference())
     except CookiesBlocked as blocked:
         raise loops.https_needed() or blocked from blocked
     again = url_for("sso.start", provider_name=trusted.provider.name, return_to=return_path, restarted="1")

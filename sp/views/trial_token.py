@@ -36,10 +36,11 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     pending = _answered_trial(provider.name, token)
     if pending is None:
         return None
+    here = visitor(provider.token_parameter)
     if refusal is not None:
-        components().trials.fail(pending, refusal, provider.name, visitor(), reference=new_reference())
+        components().trials.fail(pending, refusal, provider.name, here, reference=new_reference())
     else:
-        components().trials.conclude(pending, token, trusted, visitor(), reference=new_reference())
+        components().trials.conclude(pending, token, trusted, here, reference=new_reference())
     response = redirect(pending.return_path, 303)
     components().pending.finish(response, pending)
     return response

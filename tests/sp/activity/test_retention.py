@@ -130,7 +130,7 @@ def test_attack_a_hundred_thousand_refusals_fill_less_than_two_mebibytes(core: C
     core.logbook.flush()
     assert size() - before < 2 * 1024 * 1024
     assert one(core.database.engine, "SELECT sum(times) FROM activity") == 100_000
-    assert one(core.database.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") < BURST // 1500 + 60
+    assert one(core.database.engine, "SELECT count(*) FROM activity WHERE last_at IS NULL") < BURST // 700 + 60
 
 
 @pytest.mark.usefixtures("quiet")

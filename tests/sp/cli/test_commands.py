@@ -457,3 +457,66 @@ def test_a_name_from_a_claim_makes_no_row_and_commands_no_terminal(app: Flask) -
 def test_a_claim_of_a_token_that_is_inspected_commands_no_terminal(app: Flask) -> None:
     done = run(app, "inspect", mint(claims(email=f"bob@example.org{NASTY}", iss=NASTY), KEY))
     assert all(line.isprintable() for line in done.stdout.split("\n"))
+
+
+# activity
+
+
+def refused(app: Flask, **changed: Any) -> str:
+    """Send a faulty token, and return the reference that the person saw."""
+    headers = {"Authorization": f"Bearer {mint(claims(**changed), KEY)}"}
+    answer = app.test_client().get("/sso/login/jwt", headers=headers)
+    return str((answer.json or {})["reference"])
+
+
+def test_the_first_line_of_what_was_recorded_is_its_cause(app: Flask) -> None:
+    reference = refused(app, iat=int(time.time() * 1000))
+    done = run(app, "activity", "show", f" {reference.lower()} ")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("iat is in milliseconds; it must be in seconds: send ")
+    assert f"reference  {reference}" in done.stdout
+    assert "FAILED   claim_types: iat is too large" in done.stdout
+    told = json.loads(run(app, "activity", "show", reference, "--json").stdout)
+    assert (told["reference"], told["code"], told["delivery"]) == (reference, "claim_invalid", "header")
+    assert done.stdout.splitlines()[0] == told["cause"]
+
+
+def test_a_reference_that_does_not_exist_ends_with_status_1(app: Flask) -> None:
+    done = run(app, "activity", "show", "NOSUCH")
+    assert done.exit_code == 1
+    assert "no log entry with the reference NOSUCH" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ((), 3),
+        (("--code", "token_expired"), 2),
+        (("--code", "token_replayed"), 0),
+        (("--email", ALICE.email.upper()), 1),
+        (("--provider", "Corporate"), 3),
+        (("--provider", "resting"), 0),
+        (("--since", "1h"), 3),
+        (("--since", "2099-01-01"), 0),
+        (("--limit", "2"), 2),
+    ],
+)
+def test_attempts_are_listed_by_what_they_have(app: Flask, options: tuple[str, ...], count: int) -> None:
+    for _ in range(2):
+        refused(app, exp=1, iat=1)
+    good = app.test_client().get("/sso/login/jwt", headers={"Authorization": f"Bearer {mint(claims(), KEY)}"})
+    assert good.status_code == 200
+    assert len(json.loads(run(app, "activity", "list", "--json", *options).stdout)) == count
+    assert len(run(app, "activity", "list", *options).stdout.splitlines()) == 1 + count
+
+
+def test_a_time_that_cannot_be_read_is_wrong_usage(app: Flask) -> None:
+    done = run(app, "activity", "list", "--since", "yesterday")
+    assert done.exit_code == 2
+    assert "30m, 24h or 7d" in done.stderr
+
+
+def test_an_export_is_one_object_to_a_line_the_oldest_first(app: Flask) -> None:
+    references = [refused(app, exp=1, iat=1) for _ in range(3)]
+    lines = run(app, "activity", "export", "--since", "1h").stdout.splitlines()
+    assert [json.loads(line)["reference"] for line in lines] == references

@@ -652,7 +652,12 @@ def test_a_refusal_is_written_down_with_what_is_known_and_without_the_token(gate
     )
     with gate.engine.connect() as connection:
         row = connection.execute(select(Activity.__table__)).one()
-    assert (row.code, row.provider, row.subject, row.email) == ("user_unknown", "corporate", "x" * 512, "y" * 254)
+    assert (row.code, row.provider, row.subject, row.email) == (
+        "user_unknown",
+        "corporate",
+        "x" * 57 + "…",
+        "y" * 97 + "…",
+    )
     assert row.detail == "no account for [token redacted]"
     assert row.token_key == verified.token_key
 

@@ -1,0 +1,112 @@
+"""A trace: what is kept of one attempt to sign in or out, for the person who has to find out why it failed. Pure.
+
+Never in a trace: a token, a signature, a key, a password, the value of a cookie or of a nonce. `sp.activity.cleaning`
+removes them, `sp.activity.packing` writes a trace into a few hundred bytes, and reads it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+DELIVERIES = ("query", "form", "header", "none")
+PASSED, FAILED, SKIPPED, ADVICE = "passed", "failed", "skipped", "advice"
+OUTCOMES = (PASSED, FAILED, SKIPPED, ADVICE)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check of an attempt: its name, how it ended, and the values that were compared."""
+
+    name: str
+    outcome: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class AccountDecision:
+    """What was decided about the account, and why: created, found, linked, or refused. `changed` are its fields."""
+
+    decision: str
+    why: str = ""
+    id: int | None = None
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is recorded of an attempt beside the columns of its line in the activity log.
+
+    `header` and `claims` of a rejected token are unverified. `clipped` says that something was too long to keep.
+    """
+
+    delivery: str = "none"
+    header: Mapping[str, Any] | None = None
+    claims: Mapping[str, Any] | None = None
+    key: str | None = None
+    cookies: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    account: AccountDecision | None = None
+    sent_to: str | None = None
+    clipped: bool = False
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Why an attempt was rejected, in one line, and what is known of it; both are clean."""
+
+    cause: str
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One attempt, with everything that is known about it. `at` is in seconds since 1970, `facts` may be empty.
+
+    `cause` is one line: why the attempt ended as it did, as it was explained when it happened.
+    """
+
+    reference: str
+    at: int
+    event: str
+    code: str | None
+    cause: str
+    provider: str | None
+    email: str | None = None
+    facts: Facts = field(default_factory=Facts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the members of the wire contract, section 12."""
+        facts = self.facts
+        return {
+            "reference": self.reference,
+            "at": rfc3339(self.at),
+            "event": self.event,
+            "code": self.code,
+            "cause": self.cause,
+            "provider": self.provider,
+            "delivery": facts.delivery,
+            "header": facts.header,
+            "claims": facts.claims,
+            "key": facts.key,
+            "cookies": list(facts.cookies),
+            "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in facts.checks],
+            "account": vars(facts.account) | {"changed": list(facts.account.changed)} if facts.account else None,
+            "sent_to": facts.sent_to,
+        }
+
+    def check(self, name: str) -> CheckResult | None:
+        """Return the result of the check *name*, or None if there is none."""
+        return next((check for check in self.facts.checks if check.name == name), None)
+
+
+def rfc3339(seconds: float) -> str:
+    """Return *seconds* since 1970 as UTC in RFC 3339."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def failed(checks: Iterable[CheckResult]) -> list[CheckResult]:
+    """Return the checks that failed, in order."""
+    return [check for check in checks if check.outcome == FAILED]

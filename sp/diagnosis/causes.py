@@ -1,0 +1,41 @@
+"""Name the cause of a rejection in one line, the most specific one that the evidence shows. Pure.
+
+The line is kept in the activity log, in at most 240 bytes, so the cause comes first and the remedy after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sp.diagnosis import arrival_causes, clock_causes, token_causes
+from sp.signin.evidence import Evidence
+
+Claims = Mapping[str, Any]
+Cause = Callable[[Evidence, Claims], str]
+
+CAUSES: dict[str, Cause] = {
+    "token_missing": arrival_causes.token_missing,
+    "token_malformed": token_causes.malformed,
+    "algorithm_not_allowed": token_causes.algorithm,
+    "signature_invalid": token_causes.signature,
+    "claim_missing": token_causes.claim_missing,
+    "claim_invalid": token_causes.claim_invalid,
+    "token_expired": clock_causes.expired,
+    "token_not_yet_valid": clock_causes.not_yet_valid,
+    "token_too_old": clock_causes.too_old,
+    "issuer_mismatch": token_causes.issuer,
+    "audience_mismatch": token_causes.audience,
+    "nonce_mismatch": arrival_causes.nonce,
+    "unsolicited": arrival_causes.unsolicited,
+    "token_replayed": clock_causes.replayed,
+    "email_not_allowed": token_causes.email_domain,
+    "provider_unknown": arrival_causes.provider_unknown,
+}
+
+
+def cause_of(evidence: Evidence, claims: Claims) -> str:
+    """Return why the attempt was rejected. *claims* are unverified, and empty if they cannot be read."""
+    find = CAUSES.get(evidence.rejection.code)
+    cause = find(evidence, claims) if find else ""
+    return cause or evidence.rejection.detail

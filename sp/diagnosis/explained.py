@@ -1,0 +1,96 @@
+"""Explain a rejection when it happens: the cause in one line, every check, and what the token said. Pure.
+
+The result is what the activity log keeps. Nothing here decides: the attempt was rejected before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sp.activity.cleaning import clean, clean_text, clean_url
+from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts
+from sp.diagnosis import near_misses
+from sp.diagnosis.causes import cause_of
+from sp.diagnosis.inspector import Finding, inspect
+from sp.signin.evidence import Evidence
+from sp.signin.passed_checks import passed_checks
+
+ABOUT_THE_ACCOUNT = ("user_unknown", "user_disabled", "email_conflict", "seat_limit_reached", "email_not_allowed")
+# What failed after every check of the token itself had passed.
+LATER_CHECKS = {
+    "nonce_mismatch": "nonce",
+    "unsolicited": "asked_for",
+    "token_replayed": "unspent",
+    "cookies_blocked": "cookies",
+    "claim_missing": "profile",
+    "claim_invalid": "profile",
+    "email_not_allowed": "profile",
+    **dict.fromkeys(ABOUT_THE_ACCOUNT[:-1], "account"),
+}
+
+
+def explain(evidence: Evidence) -> Explained:
+    """Return the cause of the rejection, and what to keep of the attempt."""
+    rejection, secrets = evidence.rejection, evidence.secrets
+    findings = _findings(evidence)
+    header, claims = _content(evidence)
+    clean_claims, clipped = clean(claims, secrets, text=120, items=20) if claims is not None else (None, False)
+    account = AccountDecision("refused", clean_text(rejection.detail, secrets))
+    facts = Facts(
+        header=clean(header, secrets, text=60, items=8)[0] if header is not None else None,
+        claims=clean_claims,
+        key=_fingerprint(evidence, findings),
+        checks=tuple(replace(check, detail=clean_text(check.detail, secrets)) for check in _checks(evidence, findings)),
+        account=account if rejection.code in ABOUT_THE_ACCOUNT else None,
+        sent_to=clean_url(evidence.sent_to),
+        clipped=clipped,
+    )
+    return Explained(clean_text(cause_of(evidence, claims or {}), secrets), facts)
+
+
+def _findings(evidence: Evidence) -> list[Finding]:
+    """Return every check of a sign-in token that was not verified; none for any other attempt."""
+    token, provider = evidence.arrival.token, evidence.provider
+    if token is None or provider is None or evidence.purpose != "sign_in" or evidence.verified is not None:
+        return []
+    return inspect(token, provider, evidence.keys, evidence.now)
+
+
+def _content(evidence: Evidence) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+    """Return header and claims of the token, unverified unless every check has passed."""
+    if evidence.verified is not None:
+        return evidence.verified.header, evidence.verified.claims.raw
+    if evidence.arrival.token is None:
+        return None, None
+    header, payload = near_misses.peek(evidence.arrival.token)
+    return header, near_misses.payload_inside(payload)
+
+
+def _checks(evidence: Evidence, findings: list[Finding]) -> list[CheckResult]:
+    code, detail = evidence.rejection.code, evidence.rejection.detail
+    if evidence.verified is not None and evidence.provider is not None:
+        passed = passed_checks(evidence.verified, evidence.provider, evidence.now)
+        return [*passed, CheckResult(LATER_CHECKS.get(code, code), FAILED, detail)]
+    found = [_result(finding) for finding in findings]
+    if any(finding.code == code for finding in findings):
+        return found
+    is_sign_out = evidence.purpose == "sign_out" and evidence.arrival.token is not None
+    return [CheckResult("sign_out" if is_sign_out else "delivery", FAILED, detail), *found]
+
+
+def _result(finding: Finding) -> CheckResult:
+    """Return the finding without the explanation of a check that passed, which is the same for every token."""
+    about_values = finding.outcome == FAILED or finding.check in ("algorithm", "signature", "profile")
+    return CheckResult(finding.check, finding.outcome, finding.explanation if about_values else "")
+
+
+def _fingerprint(evidence: Evidence, findings: list[Finding]) -> str | None:
+    """Return the fingerprint of the key that made the signature, if it is valid."""
+    if evidence.verified is not None:
+        return evidence.verified.key.fingerprint
+    if evidence.keys is None or not any(f.check == "signature" and f.outcome == PASSED for f in findings):
+        return None
+    named = [f.explanation.rpartition(" ")[2] for f in findings if f.check == "signature"]
+    return next((key.fingerprint for key in evidence.keys.keys if named[0] in (key.kid, key.fingerprint)), None)

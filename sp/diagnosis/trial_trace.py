@@ -1,0 +1,51 @@
+"""Say what the activity log keeps of a trial sign-in: its outcome, and every check with what it found. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sp.activity.cleaning import clean, clean_text, clip
+from sp.activity.trace import PASSED, AccountDecision, CheckResult, Facts
+from sp.diagnosis import near_misses
+from sp.signin.verification import Verified
+
+DECISIONS = {"create": "created", "join": "linked", "sign_in": "found", "refuse": "refused"}
+REPORT = "/settings/sso/jwt/trial/…"
+MAX_DETAIL = 300  # characters
+
+
+def trial_content(unverified_token: str, verified: Verified | None, secrets: Collection[str]) -> Facts:
+    """Return what the token said, without secrets: unverified, unless it was verified."""
+    header, payload = near_misses.peek(unverified_token)
+    claims = verified.claims.raw if verified else near_misses.payload_inside(payload)
+    return Facts(
+        header=clean(header, secrets)[0] if header is not None else None,
+        claims=clean(claims, secrets)[0] if claims is not None else None,
+        key=verified.key.fingerprint if verified else None,
+    )
+
+
+def trial_facts(report: Mapping[str, Any], content: Facts) -> Facts:
+    """Return *content* with the checks of the *report*, and what would have happened."""
+    outcome = report["outcome"]
+    checks = tuple(
+        CheckResult(f["check"], f["outcome"], "" if f["outcome"] == PASSED else _text(f["explanation"]))
+        for f in report["findings"]
+    )
+    why = _text(outcome.get("detail") or "as a sign-in would")
+    account = AccountDecision(DECISIONS[outcome["what"]], why, outcome.get("account_id"), tuple(outcome["changes"]))
+    return replace(content, checks=checks, account=account, sent_to=REPORT)
+
+
+def trial_cause(report: Mapping[str, Any], account_id: int) -> str:
+    """Return the first line of the trace."""
+    outcome, who = report["outcome"], f"a trial by the account {account_id}; nothing was opened or changed"
+    if outcome["what"] != "refuse":
+        return f"the sign-in would work ({who})"
+    return f"{_text(outcome['detail'])}. {_text(outcome['remedy'])} ({who})"
+
+
+def _text(text: str) -> str:
+    return clip(clean_text(text), MAX_DETAIL)

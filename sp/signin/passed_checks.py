@@ -1,0 +1,80 @@
+"""Say which checks an accepted token passed, with the values that were compared. Pure.
+
+`sp.signin.verification` runs the checks and stops at the first that fails; here all of them have passed. So nothing is
+verified again, and writing this down costs a sign-in next to nothing. `sp.diagnosis.inspector` has the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from shared.claims import Claims
+from sp.activity.cleaning import clean_text, clip
+from sp.activity.trace import PASSED, SKIPPED, CheckResult
+from sp.providers.provider import Provider
+from sp.providers.setting_reader import Expectation
+from sp.signin.verification import CHECKS, STRICT_CHECKS, Verified
+
+STRICT_ONLY = tuple(
+    CheckResult(check.__name__.removeprefix("check_"), PASSED) for check in STRICT_CHECKS if check not in CHECKS
+)
+
+
+def passed_checks(
+    verified: Verified, provider: Provider, now: float, secrets: Collection[str] = ()
+) -> tuple[CheckResult, ...]:
+    """Return the checks of the token that passed, without the *secrets*. *now* is in seconds since 1970."""
+    claims, skew = verified.claims, provider.clock_skew
+    found = [
+        CheckResult("signature", PASSED, f"{provider.algorithm}, with the key {verified.key.fingerprint}"),
+        CheckResult("type", PASSED, str((verified.header or {}).get("typ", ""))),
+        CheckResult("required", PASSED, ", ".join(provider.required_claims)),
+        CheckResult("token_id", PASSED, f"{len(claims.token_id or '')} characters"),
+        _expected("issuer", clean_text(claims.issuer or "", secrets), provider.issuer),
+        _expected("audience", clean_text(" ".join(claims.audience), secrets), provider.audience),
+        _not_before(claims, now, skew),
+        _expiry(claims, provider, now),
+        _age(claims, provider, now),
+    ]
+    if provider.strict:
+        found += STRICT_ONLY
+    return tuple(found)
+
+
+def nonce_check(nonce: str | None, *, asked: bool, is_browser: bool) -> CheckResult:
+    """Say what the token's nonce was compared with. *asked*: the browser had started a sign-in."""
+    if nonce is not None:
+        return CheckResult("nonce", PASSED, "the one that this browser received" if asked else "not checked")
+    if asked:
+        return CheckResult("nonce", SKIPPED, "not in the token; this browser had started a sign-in")
+    return CheckResult("nonce", SKIPPED, "unsolicited, which is accepted" if is_browser else "not for this client")
+
+
+def _expected(name: str, value: str, wanted: Expectation) -> CheckResult:
+    if not value:
+        return CheckResult(name, SKIPPED, "not in the token")
+    if wanted.match and wanted.expected:
+        return CheckResult(name, PASSED, f"{clip(value, 100)}, as expected")
+    return CheckResult(name, PASSED, f"{clip(value, 100)}; any is accepted")
+
+
+def _not_before(claims: Claims, now: float, skew: int) -> CheckResult:
+    moments = [(name, at) for name, at in (("nbf", claims.not_before), ("iat", claims.issued_at)) if at is not None]
+    if not moments:
+        return CheckResult("not_before", SKIPPED, "no nbf and no iat")
+    ages = ", ".join(f"{name} {now - at:.0f} s ago" for name, at in moments)
+    return CheckResult("not_before", PASSED, f"{ages}; clock_skew {skew} s")
+
+
+def _expiry(claims: Claims, provider: Provider, now: float) -> CheckResult:
+    if claims.expires_at is None:
+        return CheckResult("expiry", SKIPPED, "no exp")
+    extension = f"expiry_adjustment {provider.expiry_adjustment} s; " if provider.expiry_adjustment else ""
+    left = f"{claims.expires_at - now:.0f} s left; {extension}clock_skew {provider.clock_skew} s"
+    return CheckResult("expiry", PASSED, left)
+
+
+def _age(claims: Claims, provider: Provider, now: float) -> CheckResult:
+    if claims.issued_at is None:
+        return CheckResult("age", SKIPPED, "no iat")
+    return CheckResult("age", PASSED, f"{now - claims.issued_at:.0f} s; at most {provider.max_age} s")

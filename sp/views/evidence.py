@@ -1,0 +1,121 @@
+"""Collect what the current request shows about a rejection, for `sp.diagnosis` to find the cause in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from flask import request
+
+from shared.clock import time_now
+from shared.errors import Rejection, StoreUnavailable
+from shared.keys import KeySet
+from shared.tokens import redact
+from sp.activity import record as activity
+from sp.current import components
+from sp.providers.provider import Provider
+from sp.signin.attempt import Attempt
+from sp.signin.evidence import Arrival, EarlierUse, Evidence, Purpose
+
+SIGN_OUT = {"sign_out.back_channel": "logout_token", "sign_out.front_channel": "jwt"}
+CLIENTS = "api.token"
+REMEMBERED = 2 * 86_400  # seconds for which an earlier use of a token is looked up
+MOST_FIELDS = 50  # of a stranger's request that are looked through
+MAX_NAME = 40  # characters
+
+
+def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Evidence:
+    """Return all that is known of the rejected attempt of this request."""
+    provider = known.provider
+    every = _providers()
+    own = every.get(provider.name, (provider, None))[1] if provider else None
+    purpose: Purpose = "sign_out" if request.endpoint in SIGN_OUT else "sign_in"
+    return Evidence(
+        rejection=rejection,
+        now=time_now(),
+        arrival=_arrival(provider),
+        purpose=purpose,
+        provider=provider,
+        keys=known.keys or own,
+        verified=known.verified,
+        others=every,
+        asked=components().pending.read(request.cookies, provider.name) if provider else (),
+        earlier=partial(_earlier, provider.name) if provider else lambda _key, _subject: None,
+        ip=request.remote_addr or "",
+        sent_to=sent_to,
+        secrets=tuple(_secrets()),
+    )
+
+
+def parameter_of(provider: Provider | None) -> str:
+    """Return the name of the parameter in which the token of this request is expected."""
+    if request.endpoint == CLIENTS:
+        return "assertion"
+    return SIGN_OUT.get(request.endpoint or "") or (provider.token_parameter if provider else "jwt")
+
+
+def _arrival(provider: Provider | None) -> Arrival:
+    """Return what this request brought, and where."""
+    parameter = parameter_of(provider)
+    scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
+    is_bearer = scheme.lower() == "bearer"
+    sent = [("header", credentials.strip())] if is_bearer else []
+    sent += [("form", value) for value in request.form.getlist(parameter)]
+    sent += [("query", value) for value in request.args.getlist(parameter)] if request.endpoint != CLIENTS else []
+    return Arrival(
+        parameter=parameter,
+        tokens=tuple((way, token) for way, token in sent if token),
+        elsewhere=tuple(_elsewhere(parameter)),
+        names=tuple(_name(name) for name in [*request.form, *request.args][:MOST_FIELDS]),
+        scheme=_name(scheme) if credentials and not is_bearer else "",
+        content_type=request.mimetype,
+        has_cookies=bool(request.cookies),
+    )
+
+
+def _elsewhere(parameter: str) -> Iterator[tuple[str, str]]:
+    """Yield each place, other than the expected one, with something that looks like a token."""
+    body = request.get_json(silent=True) if request.is_json else None
+    places = (
+        ("form field", [*request.form.items()]),
+        ("query parameter", [*request.args.items()]),
+        ("JSON member", [*body.items()] if isinstance(body, dict) else []),
+        ("cookie", [*request.cookies.items()]),
+        ("header", [(n, v) for n, v in request.headers.items() if n not in ("Authorization", "Cookie", "Referer")]),
+    )
+    for place, values in places:
+        for name, value in values[:MOST_FIELDS]:
+            is_expected = name == parameter and place in ("form field", "query parameter")
+            if not is_expected and isinstance(value, str) and _looks_like_a_token(value):
+                yield place, _name(name)
+
+
+def _looks_like_a_token(value: str) -> bool:
+    return value.count(".") in (2, 4) and "=" not in value and redact(value) != value
+
+
+def _name(text: str) -> str:
+    return redact(text)[:MAX_NAME]
+
+
+def _providers() -> dict[str, tuple[Provider, KeySet | None]]:
+    """Return every provider with its configured keys; none if the database does not answer. Fetches no keys."""
+    try:
+        every = components().provider_registry.all()
+    except StoreUnavailable:
+        return {}
+    return {trusted.provider.name: (trusted.provider, trusted.configured) for trusted in every}
+
+
+def _secrets() -> Iterator[str]:
+    try:
+        for trusted in components().provider_registry.all():
+            yield from trusted.secrets
+    except StoreUnavailable:
+        return
+
+
+def _earlier(provider: str, key: bytes, subject: str) -> EarlierUse | None:
+    with components().database.reading() as connection:
+        row = activity.first_use_of(connection, provider, subject, key, int(time_now()) - REMEMBERED)
+    return EarlierUse(*row) if row else None

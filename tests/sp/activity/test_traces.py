@@ -1,0 +1,338 @@
+"""What the activity log keeps of each attempt: enough to find the cause, never a secret, never more than its size."""
+
+import json
+import re
+import time
+import zlib
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from lab.cast import ALICE, CAROL
+from lab.minting import mint
+from shared.errors import ClaimInvalid, SignatureInvalid
+from shared.tokens import SIGN_OUT_TYPE
+from sp.activity import packing, reading
+from sp.activity.cleaning import REDACTED, clean, clean_url, cookie_names
+from sp.activity.packing import pack, unpack
+from sp.activity.record import Visitor as From
+from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts, Trace
+from sp.signin.logbook import MAX_ROW, ROW_BYTES
+from tests.sp.conftest import MakeGateway
+from tests.sp.settings_support import CORPORATE, KEY, administrator_of
+from tests.support.forms import Visitor
+from tests.support.gateway import core_of
+
+FOREIGN = mint({"sub": "someone", "scope": "everything"}, "the secret of a third party, which is not ours")
+LONG = "y" * 1000
+DICTIONARY = 247605727  # CRC 32 of the first one
+
+
+@pytest.fixture
+def app(gateway: MakeGateway) -> Flask:
+    return gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}, "restarting": CORPORATE | {"default": False}})
+
+
+@pytest.fixture
+def carol(app: Flask) -> Visitor:
+    return administrator_of(app)
+
+
+def claims(**more: Any) -> dict[str, Any]:
+    now = int(time.time())
+    return {"iat": now, "exp": now + 60, "jti": str(time.perf_counter_ns()), "email": ALICE.email, **more}
+
+
+def last(app: Flask) -> Trace:
+    return reading.latest(core_of(app).database, reading.Wanted(), 1)[0]
+
+
+def sent(app: Flask, token: str, path: str = "/sso/login/jwt") -> Trace:
+    app.test_client().get(path, query_string={"jwt": token})
+    return last(app)
+
+
+# What is kept
+
+
+def test_a_good_sign_in_says_what_was_compared_what_was_decided_and_where_it_led(app: Flask) -> None:
+    token = mint(claims(iss="https://idp.example", groups=["staff"], return_to="/courses/7?secret=1"), KEY)
+    trace = sent(app, token, "/sso/login/jwt")
+    assert (trace.event, trace.code, trace.provider) == ("sign_in", None, "corporate")
+    assert trace.cause == "Signed in: account created: no account had this ID or e-mail address."
+    told = trace.as_json()
+    assert told["delivery"] == "query"
+    assert told["header"] == {"typ": "JWT", "alg": "HS256"}
+    assert told["claims"]["groups"] == ["staff"]
+    assert told["account"]["decision"] == "created"
+    assert told["sent_to"] == "/courses/7?…"
+    checks = {check["name"]: check for check in told["checks"]}
+    assert checks["signature"]["detail"] == f"HS256, with the key {told['key']}"
+    assert checks["issuer"]["detail"] == "https://idp.example; any is accepted"
+    assert re.fullmatch(r"(59|60) s left; clock_skew 30 s", checks["expiry"]["detail"])
+    assert {check["outcome"] for check in told["checks"]} == {"passed", "skipped"}
+
+
+def test_a_second_sign_in_says_that_the_account_was_found_and_what_changed(app: Flask) -> None:
+    sent(app, mint(claims(), KEY))
+    account = sent(app, mint(claims(given_name="Alice"), KEY)).facts.account
+    assert account == AccountDecision("found", "by the ID at the provider", 1, ("given_name",))
+
+
+def test_the_members_are_those_of_the_contract(app: Flask) -> None:
+    members = "reference at event code cause provider delivery header claims key cookies checks account sent_to"
+    told = sent(app, mint(claims(exp=1), KEY)).as_json()
+    assert list(told) == members.split()
+    assert set(told["checks"][0]) == {"name", "outcome", "detail"}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["at"])
+
+
+def test_a_rejection_has_every_check_and_the_unverified_content(app: Flask) -> None:
+    trace = sent(app, mint(claims(exp=1, iat=1), "another secret of the cast, of a good length"))
+    assert [check.name for check in trace.facts.checks if check.outcome == FAILED][:2] == ["signature", "expiry"]
+    assert trace.facts.key is None
+    assert (trace.facts.claims or {})["email"] == ALICE.email
+    assert trace.facts.sent_to == "/access/jwt/error"
+
+
+@pytest.mark.parametrize("wants", ["application/json", None])
+def test_a_program_is_not_sent_anywhere(app: Flask, wants: str | None) -> None:
+    headers = {"Accept": wants} if wants else {"Authorization": f"Bearer {FOREIGN}"}
+    app.test_client().get("/sso/login/jwt", headers=headers)
+    assert last(app).facts.sent_to is None
+
+
+def test_restarts_questions_and_sign_outs_are_traces_too(app: Flask) -> None:
+    restart = sent(app, mint(claims(), KEY), "/sso/login/jwt/restarting")
+    assert (restart.event, restart.facts.sent_to) == ("restart", "/sso/start")
+    assert "had not asked for the token" in restart.cause
+    sent(app, mint(claims(), KEY))
+    events: dict[str, Any] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+    token = mint(claims(events=events), KEY, {"typ": SIGN_OUT_TYPE, "alg": "HS256"})
+    assert app.test_client().post("/sso/logout/backchannel", data={"logout_token": token}).json == {"sessions_ended": 1}
+    there = last(app)
+    assert (there.event, there.facts.delivery) == ("sign_out", "form")
+    assert there.facts.checks[-1].detail == "sessions ended: 1"
+    assert (there.facts.claims or {})["email"] == ALICE.email
+
+
+def test_the_own_sign_out_says_where_the_browser_was_sent(app: Flask, carol: Visitor) -> None:
+    trace = last(app)
+    assert trace.facts.account == AccountDecision("found", "by e-mail address and password", 1)
+    carol.open("/logout")
+    carol.send(carol.form("/logout"))
+    trace = last(app)
+    assert (trace.event, trace.cause) == ("sign_out", "Signed out: requested by the person.")
+    assert "sp_session" in trace.facts.cookies
+
+
+# What is never kept
+
+
+def raw(app: Flask) -> str:
+    """Return every line with its trace, as the database has it."""
+    with core_of(app).database.engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM activity")).mappings().all()
+    return " ".join(f"{dict(row)} {unpack(row['trace'])}" for row in rows)
+
+
+HOSTILE: dict[str, Any] = {
+    "a token in a claim": {"given_name": FOREIGN},
+    "a token inside an object": {"profile": {"links": [{"next": f"https://x.example/?jwt={FOREIGN}"}]}},
+    "a token as a name": {FOREIGN: 1},
+    "a token in the issuer": {"iss": f"https://x.example/{FOREIGN}"},
+    "a token in the audience": {"aud": ["x" * 90, FOREIGN]},
+    "a token behind much text": {"given_name": "a" * 150 + FOREIGN},
+    "an access token by its name": {"access_token": "opaque-and-secret-1"},
+    "a password by its name": {"user": {"Password": "opaque-and-secret-1"}},
+    "the shared secret": {"given_name": f"key={KEY}."},
+    "the shared secret as a name": {KEY: "x"},
+    "the shared secret in the issuer": {"iss": KEY},
+    "the nonce": {"nonce": "opaque-and-secret-1"},
+}
+SECRETS = (KEY, "opaque-and-secret-1", *FOREIGN.split(".")[1:])
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("fate", ["accepted", "expired", "forged"])
+def test_attack_a_hostile_token_leaves_no_secret_in_the_log(app: Flask, carol: Visitor, name: str, fate: str) -> None:
+    times = {"iat": 1, "exp": 2} if fate == "expired" else {}
+    token = mint(claims(**HOSTILE[name], **times), KEY[::-1] if fate == "forged" else KEY)
+    app.test_client().get(
+        "/sso/login/jwt",
+        query_string={"jwt": token, "other": FOREIGN},
+        headers={"User-Agent": f"Browser {FOREIGN}", "Cookie": f"app={FOREIGN}; {FOREIGN}=1"},
+    )
+    reference = last(app).reference
+    pages = carol.open(f"/settings/activity/{reference}").text + carol.open("/settings/activity").text
+    json_of_it = carol.open(f"/settings/activity/{reference}?format=json").text
+    exported = app.test_cli_runner().invoke(args=("activity", "export")).stdout
+    for secret in (*SECRETS, *token.split(".")[1:]):
+        assert secret not in raw(app)
+        assert secret not in pages
+        assert secret not in json_of_it
+        assert secret not in exported
+
+
+def test_attack_the_mistaken_secret_is_named_and_not_shown(app: Flask) -> None:
+    trace = sent(app, mint(claims(), KEY + "\n"))
+    assert "with a line break behind it" in trace.cause
+    assert KEY not in raw(app)
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("/path?token=x#y", "/path?…"),
+        ("https://u:p@host.example:8443/a?b", "https://host.example:8443/a?…"),
+        (f"/reset/{FOREIGN}", "/reset/[token redacted]"),
+        ("http://[", None),
+        (None, None),
+    ],
+)
+def test_a_url_is_kept_without_its_query_and_its_password(url: str | None, kept: str | None) -> None:
+    assert clean_url(url) == kept
+
+
+def test_cookies_are_named_only_and_not_without_end() -> None:
+    assert cookie_names([f"c{n:03}" for n in range(100)]) == tuple(f"c{n:03}" for n in range(20))
+
+
+def test_attack_deep_and_wide_claims_are_clipped(app: Flask) -> None:
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    cleaned, clipped = clean({"deep": deep, "wide": list(range(10_000)), "huge": 10**400, "long": LONG})
+    assert clipped
+    assert len(json.dumps(cleaned)) < 1000
+    assert clean({"password": {"a": 1}}) == ({"password": REDACTED}, False)
+
+
+# Its size
+
+
+NOISE = "".join(chr(0x100 + n * n * 7919 % 20_000) for n in range(400))  # hardly compressed, up to three bytes a letter
+WORST = Facts(
+    header={f"h{n}": NOISE[n:] for n in range(8)},
+    claims={NOISE[n : n + 50]: NOISE[n:] for n in range(20)},
+    checks=tuple(CheckResult(f"check_{n}", FAILED if n % 2 else PASSED, NOISE[n:]) for n in range(20)),
+    account=AccountDecision("refused", NOISE),
+)
+
+
+@pytest.mark.parametrize("limit", [40, 120, 300, 600, 2000])
+def test_a_trace_fits_and_says_that_it_was_clipped(limit: int) -> None:
+    packed = pack(WORST, limit)
+    assert packed is not None
+    assert len(packed) <= limit
+    assert unpack(packed).clipped
+
+
+def test_what_is_packed_is_unpacked_again() -> None:
+    facts = Facts(
+        "form",
+        {"alg": "HS256"},
+        {"a": [1, 2.5, None, True, "ü"]},
+        "0f" * 8,
+        ("sp_session",),
+        (CheckResult("age", PASSED, "1 s"), CheckResult("expiry", FAILED, "over")),
+        AccountDecision("found", "by the ID", 7, ("name",)),
+        "/x",
+        True,
+    )
+    packed = pack(facts, 4096)
+    assert packed is not None
+    assert unpack(packed) == facts
+    assert unpack(None) == unpack(b"\xff later") == Facts()
+
+
+def test_a_dictionary_that_was_used_is_never_changed() -> None:
+    """What was written with it could not be read any more. Add a second one in its place."""
+    assert {number: zlib.crc32(octets) for number, octets in packing.DICTIONARIES.items()} == {1: DICTIONARY}
+
+
+def test_attack_no_refusal_takes_more_than_a_kibibyte(app: Flask) -> None:
+    explained = Explained(NOISE * 5, WORST)
+    for number in range(5):
+        visitor = From("2001:db8::1", NOISE)
+        core_of(app).logbook.note_refusal(
+            SignatureInvalid(LONG), visitor, reference=f"W{number}", explain=lambda: explained
+        )
+    with core_of(app).database.engine.connect() as connection:
+        rows = connection.execute(text("SELECT * FROM activity")).mappings().all()
+    assert len(rows) == 5
+    for row in rows:
+        size = sum(len(str(row[name]).encode()) for name in ("user_agent", "detail")) + len(row["trace"] or b"")
+        assert ROW_BYTES + size <= MAX_ROW
+
+
+def test_attack_only_refusals_with_a_line_are_explained(app: Flask) -> None:
+    """Looking for the cause costs more than the refusal, so a flood must not cause it."""
+    explained = 0
+
+    def explain() -> Explained:
+        nonlocal explained
+        explained += 1
+        return Explained(LONG, WORST)
+
+    for number in range(3000):
+        core_of(app).logbook.note_refusal(ClaimInvalid(LONG), From(), reference=f"F{number}", explain=explain)
+    assert explained < 1000
+
+
+def test_a_refusal_stays_one_if_its_cause_cannot_be_found(app: Flask) -> None:
+    def explain() -> Explained:
+        raise RecursionError
+
+    core_of(app).logbook.note_refusal(ClaimInvalid("exp is bad"), From(), reference="ODD", explain=explain)
+    assert last(app).cause == "exp is bad"
+
+
+# Reading
+
+
+def test_the_page_shows_the_cause_the_checks_and_the_claims(app: Flask, carol: Visitor) -> None:
+    trace = sent(app, mint(claims(email=None, mail=ALICE.email), KEY))
+    page = carol.open(f"/settings/activity/{trace.reference}")
+    assert trace.cause == (
+        "The claim email is there, but it is null. The token has 'mail' instead. The claim must be named email."
+    )
+    assert "The claim email is there, but it is null" in carol.text
+    for words in (
+        "Checks",
+        "profile",
+        "failed",
+        "What the token said",
+        "sp_" if trace.facts.cookies else "query parameter",
+    ):
+        assert words in carol.text
+    assert page.status_code == 200
+
+
+def test_the_trace_is_json_for_programs_and_for_administrators_only(app: Flask, carol: Visitor) -> None:
+    trace = sent(app, mint(claims(exp=1), KEY))
+    url = f"/settings/activity/{trace.reference}"
+    assert carol.client.get(url, headers={"Accept": "application/json"}).json == trace.as_json()
+    assert carol.client.get(f"{url}?format=json").json == trace.as_json()
+    assert "claims" not in app.test_client().get(f"{url}?format=json").text
+
+
+def test_a_line_of_an_older_version_is_shown(app: Flask, carol: Visitor) -> None:
+    sent(app, mint(claims(exp=1), KEY))
+    with core_of(app).database.engine.begin() as connection:
+        connection.execute(text("UPDATE activity SET trace = NULL"))
+    assert carol.open(f"/settings/activity/{last(app).reference}").status_code == 200
+
+
+def test_an_export_reads_everything_in_order_however_many_rows_are_read_at_once(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "AT_ONCE", 3)
+    for _ in range(7):
+        sent(app, mint(claims(exp=1), KEY))
+    found = [*reading.every(core_of(app).database, reading.Wanted(code="token_expired"))]
+    assert len(found) == 7
+    assert found[-1].reference == last(app).reference
+    assert CAROL.email not in repr(found)
