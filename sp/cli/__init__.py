@@ -9,9 +9,10 @@ from sp.cli.diagnosis import check_idp, inspect_token
 from sp.cli.explain import assertion_keys, explain
 from sp.cli.providers import providers
 from sp.cli.users import users
+from sp.cli.what_if import what_if
 
 
 def install_commands(app: Flask) -> None:
     """Add the commands to `flask --app sp`."""
-    for command in (users, providers, activity, inspect_token, check_idp, explain, assertion_keys):
+    for command in (users, providers, activity, inspect_token, check_idp, explain, assertion_keys, what_if):
         app.cli.add_command(command)
