@@ -101,7 +101,7 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def first_use_of(connection: Connection, provider: str, subject: str, key: bytes, since: int) -> Any:
-    """Return reference, at and address of the first line with this token since then, or None."""
+    """Return reference, at and IP of the first line with this token since then, or None."""
     return connection.execute(
         select(_table.c.reference, _table.c.at, _table.c.address)
         .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)

@@ -6,7 +6,6 @@ The result is what the activity log keeps. Nothing here decides: the attempt was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sp.activity.cleaning import clean, clean_text, clean_url
@@ -43,7 +42,7 @@ def explain(evidence: Evidence) -> Explained:
         claims=clean_claims,
         key=_fingerprint(evidence, findings),
         checks=tuple(
-            replace(check, detail=clean_text(check.detail, secrets))
+            check._replace(detail=clean_text(check.detail, secrets))
             for check in _checks(evidence, findings, claims or {})
         ),
         account=account if rejection.code in ABOUT_THE_ACCOUNT else None,
