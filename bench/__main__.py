@@ -1,6 +1,6 @@
 """`make bench`: measure every row and print the report. Exit status 1 if a row missed what was wanted.
 
-python -m bench [tokens] [gateway] [signin] [retention] [served] [nginx] [pages]
+python -m bench [tokens] [gateway] [signin] [recording] [retention] [served] [nginx] [pages]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 
-PARTS = ("tokens", "gateway", "signin", "retention", "served", "nginx", "pages")
+PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "pages")
 
 
 def main() -> int:

@@ -1,7 +1,8 @@
-"""The administrators' pages with 100,000 accounts and 1,000,000 lines of activity: milliseconds a page, over Flask.
+"""The administrators' pages with 100,000 accounts and 1,000,000 traces: milliseconds a page, over Flask.
 
-Every account has an identity, and one in four a live session. BENCH_DATABASE_URL=postgresql+psycopg://… measures the
-same on a PostgreSQL database, which must be empty.
+Every account has an identity, and one in four a live session. Then the clean-up: a step's time is that of its write
+transaction, as in `bench.retention`. BENCH_DATABASE_URL=postgresql+psycopg://… measures the same on a PostgreSQL
+database, which must be empty.
 """
 
 from __future__ import annotations
@@ -9,26 +10,39 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import secrets
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import insert
+from sqlalchemy import func, insert, select, text
 
+from bench.retention import timed
 from bench.timing import Row
 from shared.errors import REJECTIONS
+from shared.tidying import tidy
 from sp import config as settings
 from sp import create_app
+from sp.activity import retention
+from sp.activity.packing import pack
+from sp.activity.trace import PASSED, AccountDecision, CheckResult, Facts
 from sp.database.models import Account, Activity, Identity, SessionRecord
 
 ACCOUNTS = 100_000
 LINES = 1_000_000
 BATCH = 20_000
 ROUNDS = 15
+TRACES = 5_000  # different ones
+ON_THE_DISK = (  # of SQLite: the table and its indexes
+    "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = 'activity')"
+)
+OLD = 50_000  # lines that have run out
+DAY = 86_400  # seconds
 WANTED = 100.0  # milliseconds: what people feel as "at once"
 ADMINISTRATOR, PASSWORD = "zz-carol@example.com", "keeper-of-keys-7741"
 GIVEN = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy")
@@ -60,6 +74,7 @@ def rows() -> Iterator[Row]:
             "activity: the first page": "/settings/activity",
             "activity: from the middle": f"/settings/activity?before={LINES // 2}",
             "activity: by reference": f"/settings/activity/{line}",
+            "activity: the trace as JSON": f"/settings/activity/{line}?format=json",
             "activity: one e-mail": f"/settings/activity?email={middle}",
             "activity: one code": "/settings/activity?code=token_expired",
             "activity: one code, from the middle": f"/settings/activity?code=token_expired&before={LINES // 2}",
@@ -69,25 +84,97 @@ def rows() -> Iterator[Row]:
             "providers": "/settings/sso/jwt",
         }.items():
             yield Row(name, _milliseconds(client, url), "ms", WANTED, at_most=True)
-        app.extensions["lychgate"].engine.dispose()
+        yield from _disk(app)
+        yield from _clean_up(app)
+        app.extensions["lychgate"].database.engine.dispose()
 
 
 def _fill(app: Flask) -> None:
     now = int(time.time())
     created = datetime.fromtimestamp(now, UTC)
+    traces = _traces()
     codes = [code for code in REJECTIONS if code != "audience_mismatch"]
-    with app.extensions["lychgate"].engine.begin() as connection:
+    with app.extensions["lychgate"].database.engine.begin() as connection:
         for start in range(0, ACCOUNTS, BATCH):
             numbers = range(start, start + BATCH)
             connection.execute(insert(Account), [_account(number, created) for number in numbers])
             connection.execute(insert(Identity), [_identity(number, created) for number in numbers])
             connection.execute(insert(SessionRecord), [_session(number, now) for number in numbers if number % 4 == 2])
         for start in range(0, LINES, BATCH):
-            lines = [_line(number, now - LINES + number, codes) for number in range(start, start + BATCH)]
+            lines = [
+                {**_line(number, now - LINES + number, codes), "trace": traces[number * 7919 % TRACES]}
+                for number in range(start, start + BATCH)
+            ]
             connection.execute(insert(Activity), lines)
-    with app.extensions["lychgate"].engine.connect() as connection:
+    with app.extensions["lychgate"].database.engine.connect() as connection:
         connection.exec_driver_sql("ANALYZE")
         connection.commit()
+
+
+def _disk(app: Flask) -> Iterator[Row]:
+    """Measure the bytes of a line with its trace and its index entries, and of the trace alone."""
+    engine = app.extensions["lychgate"].database.engine
+    table: Any = Activity.__table__
+    with engine.connect() as connection:
+        alone = connection.execute(select(func.avg(func.length(table.c.trace)))).scalar_one()
+        if engine.dialect.name == "postgresql":
+            size = connection.execute(text("SELECT pg_total_relation_size('activity')")).scalar_one()
+        else:
+            size = connection.execute(text(ON_THE_DISK)).scalar_one()
+    note = f"of which the trace {float(alone):.0f}; {int(size) / 2**20:.0f} MiB in all"
+    yield Row("a line of activity with its trace, on the disk", int(size) / LINES, "B", 1024, at_most=True, note=note)
+
+
+def _clean_up(app: Flask) -> Iterator[Row]:
+    """Delete the oldest lines, in the steps of the gateway."""
+    core = app.extensions["lychgate"]
+    now = int(time.time())
+    steps = [*retention.steps(core.database, now - LINES + OLD + 90 * DAY, 90)]
+    times: list[float] = []
+    busy: list[float] = []
+    tidy(lambda: timed(core, times, busy), steps, seconds=600)
+    times.sort()
+    middle, last = statistics.median(times) * 1e3, times[int(len(times) * 0.99)] * 1e3
+    note = f"median {middle:.1f} ms, longest {times[-1] * 1e3:.1f} ms, "
+    note += f"processor time at most {max(busy) * 1e3:.1f} ms, {len(times)} steps"
+    yield Row("clean-up: 99 of 100 write transactions end within", last, "ms", 20.0, at_most=True, note=note)
+
+
+def _traces() -> list[bytes | None]:
+    """Return traces of different tokens, of which every line gets one."""
+    return [_trace_of(number) for number in range(TRACES)]
+
+
+def _trace_of(number: int) -> bytes | None:
+    claims = {
+        "iss": "https://idp.example.com",
+        "aud": "https://learn.example.com",
+        "sub": f"id-{number}",
+        "iat": 1_795_000_000 + number * 7919,
+        "exp": 1_795_000_060 + number * 7919,
+        "jti": secrets.token_urlsafe(24),
+        "email": f"person-{number:06}@example.com",
+        "given_name": GIVEN[number % 10],
+        "family_name": FAMILY[number // 10 % 10],
+        "groups": ["staff", "choir"],
+    }
+    checks = (
+        CheckResult("signature", PASSED, f"HS256, with the key {hashlib.sha256(b'key').hexdigest()[:16]}"),
+        CheckResult("type", PASSED, "JWT"),
+        CheckResult("required", PASSED, "iat, jti, exp"),
+        CheckResult("token_id", PASSED, "32 characters"),
+        CheckResult("issuer", PASSED, "https://idp.example.com, as expected"),
+        CheckResult("audience", PASSED, "https://learn.example.com, as expected"),
+        CheckResult("not_before", PASSED, f"iat {number % 5} s ago; clock_skew 30 s"),
+        CheckResult("expiry", PASSED, f"{60 - number % 5} s left; clock_skew 30 s"),
+        CheckResult("age", PASSED, f"{number % 5} s; at most 300 s"),
+        CheckResult("asked_for", PASSED, "this browser had started a sign-in"),
+        CheckResult("nonce", PASSED, "the one that this browser received"),
+    )
+    account = AccountDecision("found", "by the ID at the provider", number)
+    cookies = (f"__Host-sp_pending_{number:08x}", "__Host-sp_session")
+    facts = Facts("query", {"typ": "JWT", "alg": "HS256"}, claims, "0f" * 8, cookies, checks, account, "/courses")
+    return pack(facts, 4096)
 
 
 def _account(number: int, created: datetime) -> dict[str, object]:

@@ -59,7 +59,7 @@ def _clean_up(core: Components) -> Iterator[Row]:
     times: list[float] = []
     busy: list[float] = []
     began = time.perf_counter()
-    tidy(lambda: _timed(core, times, busy), steps, seconds=600)
+    tidy(lambda: timed(core, times, busy), steps, seconds=600)
     took = time.perf_counter() - began
     times.sort()
     middle, last = statistics.median(times) * 1e3, times[int(len(times) * 0.99)] * 1e3
@@ -93,7 +93,8 @@ def _fill(core: Components) -> None:
 
 
 @contextmanager
-def _timed(core: Components, times: list[float], busy: list[float]) -> Iterator[Connection]:
+def timed(core: Components, times: list[float], busy: list[float]) -> Iterator[Connection]:
+    """Open the write transaction of a clean-up step, and add its seconds to *times* and *busy* (processor time)."""
     with core.database.engine.execution_options(write=True).connect() as connection:
         transaction = connection.begin()
         began, began_busy = time.perf_counter(), time.thread_time()

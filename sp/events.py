@@ -1,4 +1,4 @@
-"""The events that the activity log, the metrics and the pages name, each with the words that people read."""
+"""The events that the activity log, the metrics and the pages name, each with the words that people read. Pure."""
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 HELD = "held"  # a good token, whose person is asked first

@@ -103,7 +103,7 @@ class People:
         return self.authenticate(email, password)  # perhaps of a new password
 
     def why_not(self, email: str) -> str:
-        """Say why a sign-in with this e-mail failed. Every answer takes the same one query."""
+        """Say why a password was wrong, for the administrator. Every answer takes the same one query."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         if row is None:

@@ -105,7 +105,7 @@ def _shorter_claims(facts: Facts) -> Facts:
 
 
 def _checks_without_values(facts: Facts) -> Facts:
-    checks = tuple(check if check.outcome == FAILED else replace(check, detail="") for check in facts.checks)
+    checks = tuple(check if check.outcome == FAILED else check._replace(detail="") for check in facts.checks)
     return replace(facts, checks=checks, clipped=True)
 
 
@@ -114,7 +114,7 @@ def _short_claims(facts: Facts) -> Facts:
 
 
 def _failed_checks(facts: Facts) -> Facts:
-    first = [replace(check, detail=check.detail[:80]) for check in facts.checks if check.outcome == FAILED][:1]
+    first = [check._replace(detail=check.detail[:80]) for check in facts.checks if check.outcome == FAILED][:1]
     others = [check for check in facts.checks if check.outcome == PASSED][:6]
     return replace(facts, checks=(*others, *first), cookies=facts.cookies[:4], clipped=True)
 

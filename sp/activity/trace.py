@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 DELIVERIES = ("query", "form", "header", "none")
 PASSED, FAILED, SKIPPED, ADVICE = "passed", "failed", "skipped", "advice"
 OUTCOMES = (PASSED, FAILED, SKIPPED, ADVICE)
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(NamedTuple):
     """One check of an attempt: its name, how it ended, and the values that were compared."""
 
     name: str

@@ -10,10 +10,11 @@ from sp.cli.explain import assertion_keys, explain
 from sp.cli.health import health
 from sp.cli.providers import providers
 from sp.cli.users import users
+from sp.cli.what_if import what_if
 
 
 def install_commands(app: Flask) -> None:
     """Add the commands to `flask --app sp`."""
     providers.add_command(health)
-    for command in (users, providers, activity, inspect_token, check_idp, explain, assertion_keys):
+    for command in (users, providers, activity, inspect_token, check_idp, explain, assertion_keys, what_if):
         app.cli.add_command(command)

@@ -18,6 +18,7 @@ from sp.activity import reading
 from sp.activity.reading import Wanted
 from sp.activity.trace import OUTCOMES, Trace, rfc3339
 from sp.current import components
+from sp.diagnosis.trace_diff import differences
 
 activity = AppGroup("activity", help="Every attempt to sign in or out, with its cause.")
 
@@ -86,6 +87,32 @@ def show(reference: str, as_json: bool) -> None:
         print_json(trace.as_json())
     else:
         say(*_lines(trace))
+
+
+@activity.command("diff")
+@click.argument("reference")
+@click.argument("other", required=False)
+@as_json
+def diff(reference: str, other: str | None, as_json: bool) -> None:
+    """Compare the attempt REFERENCE with OTHER, and name what is different, the most telling first.
+
+    Without OTHER: with the last good sign-in of the same provider before it, of the same person if there is one. Exit
+    status 1: there is nothing to compare with.
+    """
+    trace = find(reference)
+    good = find(other) if other else reading.last_good_before(components().database, trace)
+    if good is None:
+        fail(f"there is no good sign-in of {trace.provider or 'any provider'} before {trace.reference} to compare with")
+    found = differences(good, trace)
+    if as_json:
+        told = {"reference": trace.reference, "other": good.reference, "cause": trace.cause}
+        print_json({**told, "differences": [vars(difference) for difference in found]})
+        return
+    say(f"{trace.reference} ({rfc3339(trace.at)}), compared with {good.reference} ({rfc3339(good.at)}):")
+    for one in found:
+        say(f"  {one.what}: {one.before} -> {one.after}{'  (' + one.explanation + ')' if one.explanation else ''}")
+    if not found:
+        say("  no difference in what was recorded")
 
 
 @activity.command("export")

@@ -6,7 +6,6 @@ The result is what the activity log keeps. Nothing here decides: the attempt was
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from sp.activity.cleaning import clean, clean_text, clean_url
@@ -15,7 +14,7 @@ from sp.diagnosis import near_misses
 from sp.diagnosis.causes import cause_of
 from sp.diagnosis.inspector import Finding, inspect
 from sp.signin.evidence import Evidence
-from sp.signin.passed_checks import passed_checks
+from sp.signin.passed_checks import browser_checks, passed_checks
 
 ABOUT_THE_ACCOUNT = ("user_unknown", "user_disabled", "email_conflict", "seat_limit_reached", "email_not_allowed")
 # What failed after every check of the token itself had passed.
@@ -42,7 +41,10 @@ def explain(evidence: Evidence) -> Explained:
         header=clean(header, secrets, text=60, items=8)[0] if header is not None else None,
         claims=clean_claims,
         key=_fingerprint(evidence, findings),
-        checks=tuple(replace(check, detail=clean_text(check.detail, secrets)) for check in _checks(evidence, findings)),
+        checks=tuple(
+            check._replace(detail=clean_text(check.detail, secrets))
+            for check in _checks(evidence, findings, claims or {})
+        ),
         account=account if rejection.code in ABOUT_THE_ACCOUNT else None,
         sent_to=clean_url(evidence.sent_to),
         clipped=clipped,
@@ -68,16 +70,38 @@ def _content(evidence: Evidence) -> tuple[Mapping[str, Any] | None, Mapping[str,
     return header, near_misses.payload_inside(payload)
 
 
-def _checks(evidence: Evidence, findings: list[Finding]) -> list[CheckResult]:
+def _checks(evidence: Evidence, findings: list[Finding], claims: Mapping[str, Any]) -> list[CheckResult]:
     code, detail = evidence.rejection.code, evidence.rejection.detail
     if evidence.verified is not None and evidence.provider is not None:
-        passed = passed_checks(evidence.verified, evidence.provider, evidence.now)
-        return [*passed, CheckResult(LATER_CHECKS.get(code, code), FAILED, detail)]
-    found = [_result(finding) for finding in findings]
+        passed = [
+            *passed_checks(evidence.verified, evidence.provider, evidence.now, evidence.secrets),
+            *_of_browser(evidence, evidence.verified.claims.nonce),
+        ]
+        failed = CheckResult(LATER_CHECKS.get(code, code), FAILED, detail)
+        return [*(check for check in passed if check.name != failed.name), failed]
+    found = [_result(finding) for finding in findings if finding.check != "nonce" or finding.outcome == FAILED]
+    if findings:
+        found += [check for check in _of_browser(evidence, claims.get("nonce")) if not _has(found, check.name)]
     if any(finding.code == code for finding in findings):
         return found
     is_sign_out = evidence.purpose == "sign_out" and evidence.arrival.token is not None
     return [CheckResult("sign_out" if is_sign_out else "delivery", FAILED, detail), *found]
+
+
+def _of_browser(evidence: Evidence, nonce: object) -> tuple[CheckResult, CheckResult]:
+    """Say whether the browser had asked for the token. Of several sign-ins, the one with the nonce counts."""
+    matching = [one for one in evidence.asked if one.nonce == nonce] or [*evidence.asked]
+    return browser_checks(
+        nonce if isinstance(nonce, str) else None,
+        matches=any(one.nonce == nonce for one in evidence.asked),
+        asked=bool(evidence.asked),
+        elsewhere=bool(matching) and matching[0].elsewhere,
+        is_bound=evidence.arrival.is_bound,
+    )
+
+
+def _has(checks: list[CheckResult], name: str) -> bool:
+    return any(check.name == name for check in checks)
 
 
 def _result(finding: Finding) -> CheckResult:

@@ -8,12 +8,14 @@ from typing import Any
 
 from shared.claims import LATEST_TIME, find_claim
 from shared.errors import SignatureInvalid, TokenMalformed
+from shared.keys import KeySet
 from shared.tokens import MAX_TOKEN_BYTES, TokenParts, read_object, take_apart, verify_signature
 from sp.diagnosis import near_misses
 from sp.providers.provider import Provider
 from sp.providers.setting_reader import Expectation
 from sp.signin.evidence import Evidence
 
+MOST_TRIED = 3  # providers whose mistaken secrets are tried at a sign-out
 UNITS = ((1000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds"))
 
 
@@ -58,8 +60,8 @@ def signature(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
     parts = _parts(evidence)
     if parts is None:
         return ""
-    if evidence.provider is not None and evidence.keys is not None:
-        hint = near_misses.explain_signature(parts, evidence.keys, evidence.provider.algorithm)
+    for provider, keys in _tried(evidence):
+        hint = near_misses.explain_signature(parts, keys, provider.algorithm)
         if not hint.startswith("The two sides"):
             return hint.replace("It matches", "The signature matches", 1)
     if (owner := _owner(evidence, parts)) is not None:
@@ -159,6 +161,13 @@ def _how_it_differs(value: str, expected: str) -> str:
         (value.replace("://www.", "://") == expected.replace("://www.", "://"), "www"),
     )
     return next((how for holds, how in cases if holds), "")
+
+
+def _tried(evidence: Evidence) -> list[tuple[Provider, KeySet]]:
+    """Return the provider and the keys that the token was verified with: of a few providers at a sign-out."""
+    if evidence.provider is not None:
+        return [(evidence.provider, evidence.keys)] if evidence.keys is not None else []
+    return [(provider, keys) for provider, keys in evidence.others.values() if keys is not None][:MOST_TRIED]
 
 
 def _owner(evidence: Evidence, parts: TokenParts) -> str | None:

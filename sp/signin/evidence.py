@@ -24,6 +24,8 @@ class AskedFor(Protocol):
     def nonce(self) -> str: ...
     @property
     def started_at(self) -> int: ...
+    @property
+    def elsewhere(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Arrival:
     """What a request brought. `tokens` are (way, token) in the expected place, neither verified nor kept.
 
     `elsewhere` is (kind of place, name) of what looks like a token and is in another place; `names` are the parameters.
-    `scheme` is that of an Authorization header that is not Bearer.
+    `scheme` is that of an Authorization header that is not Bearer. `is_bound` is False for a client whose cookies are
+    not looked at.
     """
 
     parameter: str = "jwt"
@@ -50,6 +53,7 @@ class Arrival:
     scheme: str = ""
     content_type: str = ""
     has_cookies: bool = False
+    is_bound: bool = True
 
     @property
     def token(self) -> str | None:

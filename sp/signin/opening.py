@@ -15,7 +15,8 @@ class Opening:
     `pending_hash` is the hash of the pending sign-in's nonce, if the token answers one. With `access_token`, a second
     session is opened, for a client without a browser; it ends together with this one. `replacing` is the hash of the
     session id that the browser sent: that session ends. `answered` means that the token was spent earlier, when the
-    person was asked "Continue as X?", and that the person has confirmed.
+    person was asked "Continue as X?", and that the person confirmed. `is_bound` is False if the client's cookies were
+    not looked at.
     """
 
     visitor: Visitor
@@ -26,3 +27,4 @@ class Opening:
     access_token: bool = False
     replacing: bytes | None = None
     answered: bool = False
+    is_bound: bool = True

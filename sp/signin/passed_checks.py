@@ -15,6 +15,10 @@ from sp.providers.provider import Provider
 from sp.providers.setting_reader import Expectation
 from sp.signin.verification import CHECKS, STRICT_CHECKS, Verified
 
+ASKED = "this browser had started a sign-in"
+ASKED_ELSEWHERE = "this browser had started a sign-in, from another site"
+NOT_ASKED = "this browser had not started a sign-in"
+NOT_FOR_CLIENTS = "not for a client without cookies"
 STRICT_ONLY = tuple(
     CheckResult(check.__name__.removeprefix("check_"), PASSED) for check in STRICT_CHECKS if check not in CHECKS
 )
@@ -41,13 +45,21 @@ def passed_checks(
     return tuple(found)
 
 
-def nonce_check(nonce: str | None, *, asked: bool, is_browser: bool) -> CheckResult:
-    """Say what the token's nonce was compared with. *asked*: the browser had started a sign-in."""
-    if nonce is not None:
-        return CheckResult("nonce", PASSED, "the one that this browser received" if asked else "not checked")
-    if asked:
-        return CheckResult("nonce", SKIPPED, "not in the token; this browser had started a sign-in")
-    return CheckResult("nonce", SKIPPED, "unsolicited, which is accepted" if is_browser else "not for this client")
+def browser_checks(
+    nonce: str | None, *, matches: bool, asked: bool, elsewhere: bool, is_bound: bool
+) -> tuple[CheckResult, CheckResult]:
+    """Say whether the browser had started a sign-in, and whether the token's nonce *matches* one of them.
+
+    *is_bound* is False for a client whose cookies are not looked at. *elsewhere*: another site started the sign-in.
+    """
+    if not is_bound:
+        return CheckResult("asked_for", SKIPPED, NOT_FOR_CLIENTS), CheckResult("nonce", SKIPPED, NOT_FOR_CLIENTS)
+    started = (PASSED, ASKED_ELSEWHERE if elsewhere else ASKED) if asked else (SKIPPED, NOT_ASKED)
+    if nonce is None:
+        compared = (SKIPPED, "not in the token")
+    else:
+        compared = (PASSED, "the one that this browser received") if matches else (SKIPPED, "none of this browser")
+    return CheckResult("asked_for", *started), CheckResult("nonce", *compared)
 
 
 def _expected(name: str, value: str, wanted: Expectation) -> CheckResult:

@@ -35,7 +35,7 @@ from sp.sessions.ending import provider_session_of
 from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
-from sp.signin.passed_checks import nonce_check, passed_checks
+from sp.signin.passed_checks import browser_checks, passed_checks
 from sp.signin.replay import FirstUse, ReplayCache, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
@@ -112,14 +112,15 @@ class _Entry:
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
         claims, clipped = clean(verified.claims.raw, secrets)
-        nonce = nonce_check(
-            verified.claims.nonce, asked=opening.pending_hash is not None, is_browser=opening.kind != API
+        asked = opening.pending_hash is not None
+        of_browser = browser_checks(
+            verified.claims.nonce, matches=asked, asked=asked, elsewhere=opening.answered, is_bound=opening.is_bound
         )
         return Facts(
             header=None if verified.header is None else clean(verified.header, secrets)[0],
             claims=claims,
             key=verified.key.fingerprint,
-            checks=(*passed_checks(verified, provider, now, secrets), nonce),
+            checks=(*passed_checks(verified, provider, now, secrets), *of_browser),
             account=account,
             sent_to=clean_url(sent_to),
             clipped=clipped,

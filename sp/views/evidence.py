@@ -70,6 +70,7 @@ def _arrival(provider: Provider | None) -> Arrival:
         scheme=_name(scheme) if credentials and not is_bearer else "",
         content_type=request.mimetype,
         has_cookies=bool(request.cookies),
+        is_bound=request.endpoint != CLIENTS and not is_bearer,
     )
 
 

@@ -176,7 +176,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
         verified = verify_with_keys(unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
         signed_in = components().sign_in.with_token(
-            verified, trusted, Opening(visitor("assertion"), new_reference(), API)
+            verified, trusted, Opening(visitor("assertion"), new_reference(), API, is_bound=False)
         )
     return signed_in.secret
 

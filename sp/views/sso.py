@@ -124,8 +124,9 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     provider = trusted.provider
     if delivery.way != "header":
         check_client(verified.claims, provider, components().pending.read(request.cookies, provider.name))
+    here, is_bound = visitor(provider.token_parameter), delivery.way != "header"
     signed_in = components().sign_in.with_token(
-        verified, trusted, Opening(visitor(provider.token_parameter), new_reference(), API)
+        verified, trusted, Opening(here, new_reference(), API, is_bound=is_bound)
     )
     body = {"access_token": signed_in.secret, "token_type": "Bearer", "expires_in": components().sessions.lifetime}
     return jsonify(body)

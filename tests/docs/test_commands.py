@@ -34,7 +34,11 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     "curl -s ": "tests/lab/test_emulators_guide.py asks the emulator that the same guide starts",
     "sqlite3": "needs the command of SQLite, which is not among the project's requirements",
 }
-ONLY_PARSED = {"check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one"}
+ONLY_PARSED = {
+    "check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one",
+    "activity": "needs recorded attempts; tests/sp/cli/test_commands.py has some",
+    "what-if": "needs recorded attempts; tests/sp/diagnosis/test_what_if.py has some",
+}
 STATUS_1 = {"inspect": "the token of the example has expired", "explain": "says that the request is rejected"}
 CONFIG = f"""
 [providers.corporate]

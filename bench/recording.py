@@ -1,0 +1,118 @@
+"""What recording a trace costs: a sign-in with it, of the same without.
+
+Over Flask's test client on SQLite with synchronous=FULL, so without a server and a socket, which would hide a part of
+the cost. The two take turns, sign-in by sign-in, in one process and on one database.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from bench.timing import PAIRS, Row
+from shared.keys import load_key_set
+from shared.tokens import sign
+from sp.activity import reading
+from sp.activity import record as activity
+from sp.activity.trace import Facts
+from sp.signin import transaction
+from tests.support.gateway import core_of, make_gateway
+
+SIGN_INS = 150  # of each kind in a round
+MOST = 1.05
+KEY = secrets.token_urlsafe(48)
+
+
+def rows() -> Iterator[Row]:
+    """Measure both in turns, and then what explaining a refusal costs."""
+    logging.getLogger("lychgate").setLevel(logging.WARNING)
+    with tempfile.TemporaryDirectory() as folder:
+        app = make_gateway(Path(folder), {"bench": {"keys": [KEY], "unsolicited": "accept"}}, SP_SESSION_CACHE="5")
+        yield _sign_ins(app.test_client(use_cookies=False))
+        _was_recorded(app)
+        yield _refusals(app)
+        core_of(app).database.engine.dispose()
+
+
+def _sign_ins(client: FlaskClient) -> Row:
+    times: dict[bool, list[float]] = {True: [], False: []}
+    for _round in range(PAIRS):
+        spent: dict[bool, list[float]] = {True: [], False: []}
+        for _ in range(SIGN_INS):
+            for records in (True, False):
+                spent[records].append(_recording(records, lambda: _sign_in(client)))
+        for records in times:
+            times[records].append(statistics.median(spent[records]))
+    with_it, without = (statistics.median(times[records]) * 1e6 for records in (True, False))
+    note = f"{with_it:.0f} µs, {without:.0f} µs"
+    return Row("a sign-in that is recorded, of one that is not", with_it / without, "x", MOST, at_most=True, note=note)
+
+
+def _recording(records: bool, action: Callable[[], float]) -> float:
+    """Return the result of *action*, with the recording of traces on or off."""
+    if records:
+        return action()
+    entry: Any = transaction._Entry
+    pack, facts = activity.trace_of, entry._facts
+    activity.trace_of = lambda *_: None
+    entry._facts = lambda *_: Facts()
+    try:
+        return action()
+    finally:
+        activity.trace_of, entry._facts = pack, facts
+
+
+def _sign_in(client: FlaskClient) -> float:
+    token = _token()
+    started = time.perf_counter()
+    answer = client.get("/sso/login/jwt", query_string={"jwt": token})
+    took = time.perf_counter() - started
+    if answer.status_code != 303 or answer.location != "/":
+        raise AssertionError("a sign-in was refused")
+    return took
+
+
+def _token(**more: object) -> str:
+    now = int(time.time())
+    claims = {
+        "iat": now,
+        "exp": now + 60,
+        "jti": secrets.token_urlsafe(16),
+        "email": "alice@example.com",
+        "given_name": "Alice",
+        "family_name": "Liddell",
+        "groups": ["staff", "choir"],
+        **more,
+    }
+    return sign(claims, load_key_set([KEY], "HS256").keys[0])
+
+
+def _was_recorded(app: Any) -> None:
+    """The negative control: every second sign-in has a trace with its checks, the others have none."""
+    kept = reading.latest(core_of(app).database, reading.Wanted(), 100)
+    if [bool(trace.facts.checks) for trace in kept] != [False, True] * 50:
+        raise AssertionError("the wrong sign-ins were recorded")
+
+
+def _refusals(app: Any) -> Row:
+    """Measure a refusal with a wrong secret, whose cause is looked for among all mistaken secrets."""
+    client, wrong = app.test_client(use_cookies=False), load_key_set([KEY[::-1]], "HS256").keys[0]
+    now = int(time.time())
+    times = []
+    for _ in range(100):
+        token = sign({"iat": now, "exp": now + 60, "jti": secrets.token_hex(8), "email": "a@example.com"}, wrong)
+        started = time.perf_counter()
+        client.get("/sso/login/jwt", query_string={"jwt": token})
+        times.append(time.perf_counter() - started)
+    last = reading.latest(core_of(app).database, reading.Wanted(), 1)[0]
+    if "another key" not in last.cause:
+        raise AssertionError(f"the cause was not found: {last.cause}")
+    return Row("a refusal whose cause is looked for", statistics.median(times) * 1e3, "ms", 20.0, at_most=True)

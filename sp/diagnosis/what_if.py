@@ -1,0 +1,189 @@
+"""Decide recorded attempts again under other settings of their provider. Pure.
+
+The same functions decide as at a sign-in: the checks of `sp.signin.verification`, `bind`, the field matching, and the
+decision about the account. What a trace cannot show is not decided again: the signature, because traces hold none, and
+what depended on the moment (a store that did not answer, a token that could not be read). An attempt whose signature
+was wrong stays as it ended; every other one is treated as well signed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shared.claims import Claims
+from shared.errors import (
+    DeliveryNotAllowed,
+    ProviderDisabled,
+    Rejection,
+    SignatureInvalid,
+    TokenMalformed,
+    TokenReplayed,
+    UserDisabled,
+)
+from shared.tokens import check_algorithm
+from sp.accounts.provisioning import AccountState, Profile, decide, read_profile
+from sp.activity.trace import FAILED, PASSED, Trace
+from sp.events import HELD, REFUSED, RESTART, SIGN_IN
+from sp.providers.provider import Provider
+from sp.signin.binding import Answers, Restart, bind, check_client
+from sp.signin.passed_checks import ASKED_ELSEWHERE, NOT_FOR_CLIENTS
+from sp.signin.verification import Case, checks_of
+
+ACCEPTED = "accepted"
+ENDINGS = {SIGN_IN: ACCEPTED, RESTART: RESTART, HELD: HELD}
+# Decided before the token was opened, or by a store: no setting of this provider changes it in a way that traces show.
+UNCHANGED = ("store_unavailable", "key_unavailable", "cookies_blocked", "provider_unknown", "token_missing")
+SESSION = "sp_session"
+
+
+@dataclass(frozen=True)
+class AccountsNow:
+    """What the database says about a profile today; see `decide`."""
+
+    known: AccountState | None
+    same_email: AccountState | None
+    free_seat: bool
+
+
+class LookUp(Protocol):
+    """Finds the accounts of a profile, as they are today."""
+
+    def __call__(self, profile: Profile) -> AccountsNow: ...
+
+
+@dataclass(frozen=True)
+class Again:
+    """How an attempt ended, and how it would end: "accepted", "restart", "held", or the code of the rejection."""
+
+    trace: Trace
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A sign-in that the browser had started. Its nonce is only compared."""
+
+    nonce: str
+    elsewhere: bool
+    return_path: str = ""
+
+
+def is_sign_in(trace: Trace) -> bool:
+    """Tell whether *trace* is an attempt to sign in with a token."""
+    is_other = trace.check("sign_out") is not None or (trace.facts.account is not None and trace.provider is None)
+    return trace.event in (*ENDINGS, REFUSED) and trace.provider is not None and not is_other
+
+
+def is_decidable(trace: Trace) -> bool:
+    """Tell whether the trace has what a decision needs: everything the token said, or a reason not to look at it."""
+    return not trace.facts.clipped
+
+
+def decide_again(trace: Trace, provider: Provider, look_up: LookUp) -> Again:
+    """Return how the attempt would end under the settings of *provider*, at the time of the attempt."""
+    before = trace.code or ENDINGS[trace.event]
+    try:
+        after = _ending(trace, provider, look_up)
+    except Rejection as rejection:
+        after = rejection.code
+    return Again(trace, before, after)
+
+
+def _ending(trace: Trace, provider: Provider, look_up: LookUp) -> str:
+    """Return the ending in the order of a sign-in. Raises the Rejection."""
+    if not provider.enabled:
+        raise ProviderDisabled
+    if trace.code in UNCHANGED or _has_two_tokens(trace):
+        return trace.code or ACCEPTED
+    if trace.facts.delivery not in ("none", *provider.deliveries) and _uses_deliveries(trace):
+        raise DeliveryNotAllowed
+    claims = _verify(trace, provider)
+    ending = _bind(trace, claims, provider)
+    profile = read_profile(claims, provider)
+    if trace.code == TokenReplayed.code:
+        raise TokenReplayed
+    if ending == ACCEPTED:
+        _decide_account(trace, profile, provider, look_up)
+    return ending
+
+
+def _has_two_tokens(trace: Trace) -> bool:
+    return trace.code == TokenMalformed.code and trace.check("delivery") is not None
+
+
+def _is_unreadable(trace: Trace, part: str) -> bool:
+    """Tell whether the *part* of the token, its form or its payload, could not be read."""
+    check = trace.check(part)
+    return check is not None and check.outcome == FAILED
+
+
+def _uses_deliveries(trace: Trace) -> bool:
+    """Tell whether the endpoint looks at `deliveries`: `/sso/token` does not."""
+    asked = trace.check("asked_for")
+    return asked is None or asked.detail != NOT_FOR_CLIENTS or trace.facts.delivery == "header"
+
+
+def _verify(trace: Trace, provider: Provider) -> Claims:
+    if _is_unreadable(trace, "form"):
+        raise TokenMalformed
+    header = dict(trace.facts.header or {"alg": provider.algorithm})
+    if isinstance(header.get("alg"), str):
+        check_algorithm(header, provider.algorithm)
+    if trace.code == SignatureInvalid.code:
+        raise SignatureInvalid
+    if _is_unreadable(trace, "payload"):
+        raise TokenMalformed
+    claims = Claims.parse(trace.facts.claims or {}, numeric_token_id=provider.numeric_token_id)
+    for check in checks_of(provider):
+        check(Case(header, claims, provider, _ANY_KEY, trace.at))
+    return claims
+
+
+class _AnyKey:
+    """Stands for the key, which is left out: it has no kid that a token would have to name."""
+
+    kid = None
+
+
+_ANY_KEY: Any = _AnyKey()
+
+
+def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
+    """Return what the browser would be told, as far as its cookies show."""
+    asked, nonce = trace.check("asked_for"), trace.check("nonce")
+    if asked is not None and asked.detail == NOT_FOR_CLIENTS:
+        return ACCEPTED
+    matches = nonce is not None and nonce.outcome == PASSED
+    compared = claims._replace(nonce=None if claims.nonce is None else "sent")
+    elsewhere = trace.event == HELD or (asked is not None and asked.detail == ASKED_ELSEWHERE)
+    pending: list[Any] = []
+    if asked is not None and asked.outcome == PASSED:
+        pending = [_Asked("sent" if matches else "another", elsewhere and trace.event != SIGN_IN)]
+    is_program = trace.facts.sent_to is None and trace.event not in (RESTART, HELD)
+    if is_program:
+        check_client(compared, provider, pending)
+        return ACCEPTED
+    has_session = any(name.endswith(SESSION) for name in trace.facts.cookies)
+    match bind(compared, provider, pending, wanted=None, home="/", signed_in=lambda: has_session):
+        case Restart():
+            return RESTART
+        case Answers(must_ask=True):
+            return HELD
+        case _:
+            return ACCEPTED
+
+
+def _decide_account(trace: Trace, profile: Profile, provider: Provider, look_up: LookUp) -> None:
+    """Raise the Rejection of the account. What the attempt found counts more than what is there today."""
+    if trace.code == UserDisabled.code:
+        raise UserDisabled
+    found = look_up(profile)
+    if trace.facts.account is not None and trace.facts.account.decision == "created":
+        found = AccountsNow(None, None, free_seat=True)
+    if trace.code == "seat_limit_reached":
+        found = AccountsNow(None, None, free_seat=False)
+    if trace.code == "user_unknown":
+        found = AccountsNow(None, found.same_email, found.free_seat)
+    decide(profile, provider, known=found.known, same_email=found.same_email, free_seat=found.free_seat)
