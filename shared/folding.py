@@ -14,14 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 # Bytes in the database: a thousand short rows at once, and 3 a minute, of one kind; twice that of all kinds together.
 KIND_BURST, KIND_PER_MINUTE = 384 * 1024, 1536
 BURST, PER_MINUTE = 2 * KIND_BURST, 2 * KIND_PER_MINUTE
 FLUSH_AFTER = 1.0  # seconds
-
-Key = TypeVar("Key", bound=Hashable)
 
 log = logging.getLogger("lychgate")
 
@@ -69,6 +67,62 @@ def size_of(fixed: int, *texts: str | None) -> int:
     return fixed + sum(len(text.encode("utf-8", "replace")) for text in texts if text)
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
+class Sum(Protocol):
+    """A value that others of its kind are added to."""
+
+    def add(self, more: Self, /) -> None:
+        """Include *more*."""
+
+
+Value = TypeVar("Value", bound=Sum)
+
+
+class Later(Generic[Key, Value]):
+    """Sums in memory by key, and passes the sums to *write* about a second after the first value.
+
+    *write* may raise: then the sums are kept, and written together with the next ones.
+    """
+
+    def __init__(self, write: Callable[[Mapping[Key, Value]], None], after: float = FLUSH_AFTER) -> None:
+        self._write, self._after = write, after
+        self._lock = threading.Lock()
+        self._sums: dict[Key, Value] = {}
+        self._waits = False
+
+    def add(self, key: Key, value: Value) -> None:
+        """Add *value* to the sum of *key*. The caller does not use *value* afterwards."""
+        with self._lock:
+            self._include(key, value)
+            if self._waits:
+                return
+            self._waits = True
+        # Not a daemon thread: at its end the program waits for it, and so writes its last sums.
+        threading.Timer(self._after, self.flush).start()
+
+    def flush(self) -> None:
+        """Write the sums."""
+        with self._lock:
+            sums, self._sums, self._waits = self._sums, {}, False
+        if not sums:
+            return
+        try:
+            self._write(sums)
+        except Exception as error:
+            log.error("counts could not be written; the next try includes them: %s", type(error).__name__)
+            with self._lock:
+                for key, value in sums.items():
+                    self._include(key, value)
+
+    def _include(self, key: Key, value: Value) -> None:
+        if (present := self._sums.get(key)) is None:
+            self._sums[key] = value
+        else:
+            present.add(value)
+
+
 @dataclass
 class Count:
     """How often something happened, and when first and last, in seconds since 1970."""
@@ -77,44 +131,15 @@ class Count:
     first: int
     last: int
 
+    def add(self, more: Count, /) -> None:
+        """Include *more*."""
+        self.times += more.times
+        self.first, self.last = min(self.first, more.first), max(self.last, more.last)
 
-class Tally(Generic[Key]):
-    """Counts in memory, and passes the counts to *write* about a second after the first one.
 
-    *write* may raise: then the counts are kept, and written together with the next ones.
-    """
-
-    def __init__(self, write: Callable[[Mapping[Key, Count]], None], after: float = FLUSH_AFTER) -> None:
-        self._write, self._after = write, after
-        self._lock = threading.Lock()
-        self._counts: dict[Key, Count] = {}
-        self._waits = False
+class Tally(Later[Key, Count]):
+    """Counts in memory, and writes the counts as `Later` says."""
 
     def count(self, key: Key, now: int, times: int = 1) -> None:
         """Count *times* more of *key*."""
-        with self._lock:
-            count = self._counts.setdefault(key, Count(0, now, now))
-            count.times, count.last = count.times + times, max(count.last, now)
-            if self._waits:
-                return
-            self._waits = True
-        # Not a daemon thread: at its end the program waits for it, and so writes its last counts.
-        threading.Timer(self._after, self.flush).start()
-
-    def flush(self) -> None:
-        """Write the counts."""
-        with self._lock:
-            counts, self._counts, self._waits = self._counts, {}, False
-        if not counts:
-            return
-        try:
-            self._write(counts)
-        except Exception as error:
-            log.error("counts of rejections could not be written; the next try includes them: %s", type(error).__name__)
-            self._take_back(counts)
-
-    def _take_back(self, counts: Mapping[Key, Count]) -> None:
-        with self._lock:
-            for key, count in counts.items():
-                later = self._counts.setdefault(key, Count(0, count.first, count.last))
-                later.times, later.first = later.times + count.times, min(later.first, count.first)
+        self.add(key, Count(times, now, now))
