@@ -10,6 +10,7 @@ from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
+from sp.activity.margin_rows import MarginBook
 from sp.config import Config
 from sp.database.access import Database
 from sp.diagnosis.trials import Trials
@@ -64,6 +65,7 @@ class Components:
     questions: Questions
     landings: Landings
     housekeeping: Housekeeping
+    margins: MarginBook
     people: People
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
@@ -92,7 +94,8 @@ def build(config: Config, database: Database) -> Components:
     finder = SessionFinder(database, idle=config.session_idle, lifetime=config.session_lifetime)
     throttle = make_throttle(database)
     housekeeping = Housekeeping(database, sessions, throttle.storage, config.activity_days)
-    sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping)
+    margins = MarginBook(database)
+    sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping, margins)
     logbook = Logbook(database, housekeeping)
     people = People(database, sessions, config.seat_limit)
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
@@ -118,6 +121,7 @@ def build(config: Config, database: Database) -> Components:
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
         housekeeping=housekeeping,
+        margins=margins,
         people=people,
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),

@@ -1,4 +1,4 @@
-"""Limit the activity log and the audit trail: by SP_ACTIVITY_DAYS, and rejections also by number.
+"""Limit the activity log, the audit trail and the margins: by SP_ACTIVITY_DAYS, and rejections also by number.
 
 Anyone can cause any number of rejections, so only these are also limited by number. Successful sign-ins and sign-outs
 are deleted only by age. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
@@ -11,11 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, select, tuple_
 
 from shared.tidying import Step
+from sp.activity.margins import HOUR
 from sp.database.access import Database
-from sp.database.models import Activity, SettingsChange
+from sp.database.models import Activity, Margin, SettingsChange
 
 MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
 MAX_DAYS = 36_500  # a hundred years: more counts as for ever, so that dates do not overflow
@@ -23,6 +24,7 @@ DAY = 86_400  # seconds
 
 _activity: Any = Activity.__table__
 _change: Any = SettingsChange.__table__
+_margin: Any = Margin.__table__
 _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
@@ -31,7 +33,11 @@ def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> 
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
-        found += [partial(forget_before, before), partial(forget_changes_before, before)]
+        found += [
+            partial(forget_before, before),
+            partial(forget_changes_before, before),
+            partial(forget_margins_before, before),
+        ]
     newest_surplus = _newest_surplus(database, most)
     if newest_surplus is not None:
         found.append(partial(forget_refusals, newest_surplus))
@@ -47,6 +53,13 @@ def forget_changes_before(before: int, connection: Connection, rows: int) -> int
     """Delete up to *rows* lines of the audit trail, the oldest first, from *before* that second."""
     moment = datetime.fromtimestamp(before, UTC)
     return _delete(connection, _change, _change.c.at < moment, _change.c.at, rows)
+
+
+def forget_margins_before(before: int, connection: Connection, rows: int) -> int:
+    """Delete up to *rows* measured hours, the oldest first, that ended before that second."""
+    hours = select(*_margin.primary_key).where(_margin.c.hour < before // HOUR).order_by(_margin.c.hour)
+    gone = hours.limit(rows).with_for_update(skip_locked=True)
+    return connection.execute(delete(_margin).where(tuple_(*_margin.primary_key).in_(gone))).rowcount
 
 
 def forget_refusals(last: int, connection: Connection, rows: int) -> int:

@@ -241,6 +241,23 @@ Index("activity_of_code", _activity.c.code, _activity.c.id, sqlite_where=_has_co
 Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_where=_has_code)
 
 
+class Margin(Base):
+    """What was measured at the accepted sign-ins of a provider in one hour; see `sp.activity.margins`.
+
+    `hour` is in hours since 1970, `times` the number of values, `total` their sum.
+    """
+
+    __tablename__ = "margin"
+
+    provider: Mapped[str] = mapped_column(String(60), primary_key=True)
+    quantity: Mapped[str] = mapped_column(String(20), primary_key=True)
+    hour: Mapped[int] = mapped_column(BigInteger, primary_key=True, index=True)
+    times: Mapped[int] = mapped_column(BigInteger)
+    least: Mapped[float] = mapped_column(Float(53))
+    most: Mapped[float] = mapped_column(Float(53))
+    total: Mapped[float] = mapped_column(Float(53))
+
+
 class AssertionKey(Base):
     """A private ES256 key, encrypted. It signs the assertions for applications behind a proxy."""
 

@@ -23,6 +23,7 @@ from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
+from sp.activity.margin_rows import MarginBook
 from sp.activity.record import Visitor
 from sp.database.access import Database
 from sp.providers.apply import ProviderStore
@@ -104,11 +105,12 @@ class SignIn:
         providers: ProviderStore,
         seat_limit: int,
         housekeeping: Housekeeping,
+        margins: MarginBook,
     ) -> None:
         self._database = database
         self._replay, self._sessions, self._providers = replay_cache, sessions, providers
         self._seat_limit = seat_limit
-        self._housekeeping = housekeeping
+        self._housekeeping, self._margins = housekeeping, margins
         self._key_noted_at: dict[int, float] = {}
 
     def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
@@ -126,7 +128,7 @@ class SignIn:
                 # On PostgreSQL, two first sign-ins of one person can collide. The next attempt finds the account.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
-        self._housekeeping.note()
+        self._note_accepted(verified, trusted)
         return signed_in
 
     def _enter(self, entry: _Entry) -> SignedIn:
@@ -193,7 +195,13 @@ class SignIn:
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
             activity.record(connection, entry.line(activity.HELD, now, email=profile.email))
+        self._note_accepted(verified, trusted)
+
+    def _note_accepted(self, verified: Verified, trusted: Trusted) -> None:
+        """Note how near the token was to a rejection, unless that was noted when it arrived earlier."""
         self._housekeeping.note()
+        if verified.arrival is not None:
+            self._margins.note(trusted.provider.name, verified.claims, *verified.arrival)
 
     def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
         """Return the transaction that spends a token without opening a session."""

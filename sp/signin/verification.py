@@ -41,17 +41,28 @@ _INVISIBLE = ("Cc", "Cf", "Zl", "Zp")  # Unicode categories: controls, formats, 
 _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
+class Arrival(NamedTuple):
+    """When a token arrived, in seconds since 1970, and its size in bytes."""
+
+    at: float
+    size: int
+
+
 class Verified(NamedTuple):
-    """The claims of a token that passed every check, the key that signed it, and the key under which it is spent."""
+    """The claims of a token that passed every check, the key that signed it, and the key under which it is spent.
+
+    `arrival` is None if the token arrived with an earlier request.
+    """
 
     claims: Claims
     key: TokenKey
     token_key: bytes
+    arrival: Arrival | None = None
 
     @classmethod
-    def of(cls, claims: Claims, key: TokenKey, provider: Provider) -> Verified:
+    def of(cls, claims: Claims, key: TokenKey, provider: Provider, arrival: Arrival | None = None) -> Verified:
         """Return the claims as verified. The caller must have run every check, now or when the token first arrived."""
-        return cls(claims, key, token_key(provider.name, claims.token_id or ""))
+        return cls(claims, key, token_key(provider.name, claims.token_id or ""), arrival)
 
 
 class Case(NamedTuple):
@@ -75,7 +86,7 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
         check(case)
-    return Verified.of(claims, opened.key, provider)
+    return Verified.of(claims, opened.key, provider, Arrival(now, len(unverified_token)))
 
 
 def token_key(provider: str, token_id: str) -> bytes:

@@ -317,7 +317,7 @@ def test_each_step_finds_its_rows_by_an_index(core: Components) -> None:
             plans.append("; ".join(row[3] for row in plan))
 
     steps = retention.steps(core.database, now, 90, most=1)
-    assert len(steps) == 3
+    assert len(steps) == 4
     with core.database.engine.execution_options(write=True).begin() as connection:
         for step in steps:
             step(connection, MOST_ROWS)

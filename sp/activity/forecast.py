@@ -1,0 +1,136 @@
+"""Say when a quantity that rises towards its limit will reach it. Pure.
+
+The trend is the median of the slopes between all pairs of points (Theil and Sen), which up to a quarter of odd points
+does not move. It must not cry wolf, because an administrator believes only the first few false alarms. So a rise counts
+as a trend only if all of this holds:
+
+- there are at least MIN_POINTS points;
+- the rise is much larger than the noise around it;
+- a line describes the points much better than one step between two levels does: a token that has more claims since
+  Tuesday is a step, and no day follows from it;
+- the latest points are on the line: a clock that was corrected an hour ago is not on it any more;
+- the level is higher than it usually was before the rise began: a clock that is set right every night drifts every day,
+  and reaches nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, pairwise
+from statistics import fmean, median
+from typing import NamedTuple
+
+HOUR, DAY = 3600, 86_400  # seconds
+# Looked at, the longest first, because it gives the best line: so much time, in bins of that much; seconds.
+WINDOWS = ((14 * DAY, 8 * HOUR), (3 * DAY, 2 * HOUR), (DAY, HOUR), (DAY // 2, HOUR))
+LOOK_BACK = WINDOWS[0][0]
+MIN_POINTS = 6
+RISE_TO_NOISE = 6.0  # the rise, in median deviations from the line
+LINE_TO_STEP = 0.6  # deviation from the line, as a part of the deviation from the best step
+USUAL = 0.95  # part of the earlier points that are below the usual highest level
+HORIZON = 30 * DAY  # seconds after the last point; a day further away cannot be told
+FURTHEST = 30  # times the observed time; the same for a short observation
+
+
+class Point(NamedTuple):
+    """The values of an hour: their mean, and the one nearest to the limit. `at` is in seconds since 1970."""
+
+    at: float
+    mean: float
+    nearest: float
+
+
+@dataclass(frozen=True)
+class Trend:
+    """A rise by so much *per_hour*, which reaches the limit *reaches_at*, in seconds since 1970."""
+
+    per_hour: float
+    reaches_at: float
+
+
+@dataclass(frozen=True)
+class _Line:
+    slope: float
+    level: float
+
+    def at(self, moment: float) -> float:
+        return self.level + self.slope * moment
+
+
+def forecast(points: Sequence[Point], limit: float) -> Trend | None:
+    """Return the trend of *points*, the oldest first, that reaches *limit* from below; None if there is none."""
+    if not points:
+        return None
+    origin = points[-1].at
+    points = [Point(at - origin, mean, nearest) for at, mean, nearest in points]
+    for window, width in WINDOWS:
+        trend = _trend(points, window, width, limit)
+        if trend is not None:
+            return Trend(trend.per_hour, origin + trend.reaches_at)
+    return None
+
+
+def _trend(points: Sequence[Point], window: float, width: float, limit: float) -> Trend | None:
+    """Return the trend of the last *window* seconds, counted from the last point, in bins of *width* seconds."""
+    recent = list(_bins([point for point in points if point.at > -window], width))
+    earlier = [point.mean for point in points if point.at <= -window]
+    if len(recent) < MIN_POINTS:
+        return None
+    line = _line([(point.at, point.mean) for point in recent])
+    if line.slope <= 0 or not _is_one(recent, line) or not _is_new(earlier, line, recent[0].at):
+        return None
+    # The first people are refused when the worst of an hour reaches the limit, not the mean.
+    worst = median(point.nearest - line.slope * point.at for point in recent)
+    reaches_at = (limit - worst) / line.slope
+    span = recent[-1].at - recent[0].at
+    return Trend(line.slope * HOUR, reaches_at) if reaches_at <= min(HORIZON, FURTHEST * span) else None
+
+
+def _bins(points: Sequence[Point], width: float) -> Iterator[Point]:
+    """Yield one point for each *width* seconds that have any: means of the means, medians of the nearest."""
+    bins: dict[int, list[Point]] = {}
+    for point in points:
+        bins.setdefault(int(-point.at // width), []).append(point)
+    for _number, members in sorted(bins.items(), reverse=True):
+        at, mean, nearest = zip(*members, strict=True)
+        yield Point(fmean(at), fmean(mean), median(nearest))
+
+
+def _line(points: Sequence[tuple[float, float]]) -> _Line:
+    slope = median((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(points, 2))
+    return _Line(slope, median(y - slope * x for x, y in points))
+
+
+def _is_one(points: Sequence[Point], line: _Line) -> bool:
+    """Tell whether *points* follow the rising *line*."""
+    rise = line.slope * (points[-1].at - points[0].at)
+    apart = [point.mean - line.at(point.at) for point in points]
+    noise = median(abs(distance) for distance in apart)
+    near = max(3 * noise, rise / 4)
+    return (
+        rise >= RISE_TO_NOISE * noise
+        and sum(map(abs, apart)) < LINE_TO_STEP * _step_deviation([point.mean for point in points])
+        and abs(median(apart[-3:])) <= near
+        and apart[-1] >= -near
+    )
+
+
+def _step_deviation(values: Sequence[float]) -> float:
+    """Return the sum of deviations from the best two levels, the second from some point on."""
+    return min(
+        _deviation(values[:cut]) + _deviation(values[cut:]) for cut, _pair in enumerate(pairwise(values), start=1)
+    )
+
+
+def _deviation(values: Sequence[float]) -> float:
+    middle = median(values)
+    return sum(abs(value - middle) for value in values)
+
+
+def _is_new(earlier: Sequence[float], line: _Line, begins: float) -> bool:
+    """Tell whether the *line* has left the range of *earlier* values; nothing is known of fewer than three."""
+    if len(earlier) < 3:
+        return True
+    usual = sorted(earlier)[int(USUAL * (len(earlier) - 1))]
+    return line.at(0) > usual + (line.at(0) - line.at(begins)) / 4
