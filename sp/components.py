@@ -13,6 +13,7 @@ from sp.accounts.search import PeopleFinder
 from sp.activity.margin_rows import MarginBook
 from sp.config import Config
 from sp.database.access import Database
+from sp.diagnosis.provider_health import HealthReader
 from sp.diagnosis.trials import Trials
 from sp.metrics_counters import counters
 from sp.outgoing_assertion.keys import AssertionKeys
@@ -70,6 +71,7 @@ class Components:
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
+    health: HealthReader
 
 
 def build(config: Config, database: Database) -> Components:
@@ -126,6 +128,7 @@ def build(config: Config, database: Database) -> Components:
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),
+        health=HealthReader(database, providers),
     )
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -27,7 +27,7 @@ WINDOWS = ((14 * DAY, 8 * HOUR), (3 * DAY, 2 * HOUR), (DAY, HOUR), (DAY // 2, HO
 LOOK_BACK = WINDOWS[0][0]
 MIN_POINTS = 6
 RISE_TO_NOISE = 6.0  # the rise, in median deviations from the line
-LINE_TO_STEP = 0.6  # deviation from the line, as a part of the deviation from the best step
+LINE_TO_STEP = 0.5  # deviation from the line, as a part of the deviation from the best step
 USUAL = 0.95  # part of the earlier points that are below the usual highest level
 HORIZON = 30 * DAY  # seconds after the last point; a day further away cannot be told
 FURTHEST = 30  # times the observed time; the same for a short observation
@@ -78,7 +78,7 @@ def _trend(points: Sequence[Point], window: float, width: float, limit: float) -
     if len(recent) < MIN_POINTS:
         return None
     line = _line([(point.at, point.mean) for point in recent])
-    if line.slope <= 0 or not _is_one(recent, line) or not _is_new(earlier, line, recent[0].at):
+    if line.slope <= 0 or not _is_one(recent, line, points[-1].mean) or not _is_new(earlier, line, recent[0].at):
         return None
     # The first people are refused when the worst of an hour reaches the limit, not the mean.
     worst = median(point.nearest - line.slope * point.at for point in recent)
@@ -102,30 +102,34 @@ def _line(points: Sequence[tuple[float, float]]) -> _Line:
     return _Line(slope, median(y - slope * x for x, y in points))
 
 
-def _is_one(points: Sequence[Point], line: _Line) -> bool:
-    """Tell whether *points* follow the rising *line*."""
+def _is_one(points: Sequence[Point], line: _Line, last: float) -> bool:
+    """Tell whether *points*, and the *last* value before they were put into bins, follow the rising *line*."""
     rise = line.slope * (points[-1].at - points[0].at)
     apart = [point.mean - line.at(point.at) for point in points]
     noise = median(abs(distance) for distance in apart)
     near = max(3 * noise, rise / 4)
     return (
         rise >= RISE_TO_NOISE * noise
-        and sum(map(abs, apart)) < LINE_TO_STEP * _step_deviation([point.mean for point in points])
+        and _sum(apart) < LINE_TO_STEP * _step_deviation([point.mean for point in points])
         and abs(median(apart[-3:])) <= near
-        and apart[-1] >= -near
+        and last >= line.at(0) - near
     )
 
 
 def _step_deviation(values: Sequence[float]) -> float:
     """Return the sum of deviations from the best two levels, the second from some point on."""
-    return min(
-        _deviation(values[:cut]) + _deviation(values[cut:]) for cut, _pair in enumerate(pairwise(values), start=1)
-    )
+    return min(_sum([*_apart(values[:cut]), *_apart(values[cut:])]) for cut in range(1, len(values)))
 
 
-def _deviation(values: Sequence[float]) -> float:
+def _apart(values: Sequence[float]) -> list[float]:
     middle = median(values)
-    return sum(abs(value - middle) for value in values)
+    return [value - middle for value in values]
+
+
+def _sum(deviations: Sequence[float]) -> float:
+    """Return the sum of the sizes of *deviations*, without the largest tenth, at least one: they may be odd."""
+    sizes = sorted(map(abs, deviations))
+    return sum(sizes[: -max(1, len(sizes) // 10)])
 
 
 def _is_new(earlier: Sequence[float], line: _Line, begins: float) -> bool:

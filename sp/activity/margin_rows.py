@@ -1,6 +1,6 @@
 """Store what is measured at accepted sign-ins: one row per provider, quantity and hour, for any number of workers.
 
-A sign-in only adds to sums in memory. They are written about a second later, in a transaction of their own, so a
+A sign-in only adds to sums in memory. They are written about a second later, in a separate transaction, so a
 sign-in costs no further statement. A worker that is killed loses its last second.
 """
 
@@ -82,9 +82,11 @@ def add(connection: Connection, sums: Mapping[ProviderHour, Spreads]) -> None:
     connection.execute(counted, rows)
 
 
-def since(database: Database, moment: float) -> Measured:
-    """Return every provider's hours from the one of *moment*, in seconds since 1970."""
+def since(database: Database, moment: float, provider: str | None = None) -> Measured:
+    """Return the hours from the one of *moment*, in seconds since 1970: every provider's, or those of one."""
     query = select(_table).where(_table.c.hour >= int(moment) // HOUR).order_by(_table.c.hour)
+    if provider is not None:
+        query = query.where(_table.c.provider == provider)
     found: dict[str, dict[str, list[MeasuredHour]]] = {}
     with database.reading() as connection:
         for row in connection.execute(query):

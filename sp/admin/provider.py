@@ -12,9 +12,11 @@ from sp.activity import audit
 from sp.admin import warnings as provider_warnings
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
+from sp.admin.margins import margins_of
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT
 from sp.current import components
+from sp.diagnosis.health import amount
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS
@@ -176,6 +178,8 @@ def provider_page(
         keys=keys,
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
+        margins=margins_of(stored),
+        amount=amount,
         return_url=stored.provider.token_url(components().routes),
         changes=audit.recent(components().database, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=GROUPS,

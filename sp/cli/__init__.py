@@ -6,11 +6,13 @@ from flask import Flask
 
 from sp.cli.diagnosis import check_idp, inspect_token
 from sp.cli.explain import assertion_keys, explain
+from sp.cli.health import health
 from sp.cli.providers import providers
 from sp.cli.users import users
 
 
 def install_commands(app: Flask) -> None:
     """Add the commands to `flask --app sp`."""
+    providers.add_command(health)
     for command in (users, providers, inspect_token, check_idp, explain, assertion_keys):
         app.cli.add_command(command)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from flask import Blueprint, Response, abort, request
 
 from sp.current import components
+from sp.diagnosis.health import ProviderHealth
 from sp.metrics_counters import counters
 from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine
@@ -25,16 +27,27 @@ NOT_OF_CLIENTS = {
 views = Blueprint("metrics", __name__)
 
 
+@dataclass(frozen=True)
+class Gauge:
+    """A metric that goes up and down: its value for each tuple of values of its labels."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    values: Mapping[tuple[str, ...], float]
+
+
 @views.get("/metrics")
 def metrics() -> Response:
-    """Return the counters of all workers, and the number of sessions and accounts."""
+    """Return the counters of all workers, the number of sessions and accounts, and the margins of the providers."""
     if not _may_know():
         abort(403, "Metrics are available only from localhost and trusted proxies.")
     live, active = components().session_finder.live(), components().account_search.active()
-    gauges = {
-        "lychgate_sessions": ("Live sessions.", live),
-        "lychgate_active_accounts": ("Accounts that may sign in: seats taken.", active),
-    }
+    gauges = [
+        Gauge("lychgate_sessions", "Live sessions.", (), {(): live}),
+        Gauge("lychgate_active_accounts", "Accounts that may sign in: seats taken.", (), {(): active}),
+        *_of_providers(components().health.lately()),
+    ]
     return Response(_as_text(gauges), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -54,7 +67,27 @@ def _may_know() -> bool:
     return all(trusted.include(client) or is_this_machine(client) for client in clients)
 
 
-def _as_text(gauges: Mapping[str, tuple[str, int]]) -> bytes:
+def _of_providers(healths: Iterable[ProviderHealth]) -> Iterator[Gauge]:
+    """Yield the margins. Their labels are the names of configured providers, and our own words."""
+    by_unit: dict[str, dict[tuple[str, ...], float]] = {"s": {}, "bytes": {}}
+    refuses_at: dict[tuple[str, ...], float] = {}
+    for health in healths:
+        name, worst = health.provider.name, health.worst
+        for report in health.limits:
+            by_unit[report.limit.unit][name, report.limit.quantity] = report.room
+        refuses_at[name,] = worst.trend.reaches_at if worst and worst.trend else 0
+    meaning = "What was left before a rejection, in the nearest accepted sign-in of the last day."
+    yield Gauge("lychgate_margin_seconds", meaning, ("provider", "margin"), by_unit["s"])
+    yield Gauge("lychgate_margin_bytes", meaning, ("provider", "margin"), by_unit["bytes"])
+    yield Gauge(
+        "lychgate_provider_refuses_at_seconds",
+        "When people will be refused if a trend goes on, in seconds since 1970; 0 if there is no such trend.",
+        ("provider",),
+        refuses_at,
+    )
+
+
+def _as_text(gauges: Sequence[Gauge]) -> bytes:
     from prometheus_client import CollectorRegistry, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
@@ -68,8 +101,11 @@ def _as_text(gauges: Mapping[str, tuple[str, int]]) -> bytes:
                     if found == kind and (total or kind != "event"):
                         family.add_metric(values[: len(labels)], total)
                 yield family
-            for name, (meaning, value) in gauges.items():
-                yield GaugeMetricFamily(name, meaning, value=value)
+            for gauge in gauges:
+                measured = GaugeMetricFamily(gauge.name, gauge.meaning, labels=gauge.labels)
+                for given, value in gauge.values.items():
+                    measured.add_metric(given, value)
+                yield measured
 
     registry = CollectorRegistry()
     registry.register(Everything())

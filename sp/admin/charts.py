@@ -1,0 +1,142 @@
+"""Lay out charts as SVG, drawn on the server: no script, and no style that the Content-Security-Policy forbids. Pure.
+
+A chart is in the units of its viewBox; the stylesheet scales and colours it. Each chart has its numbers as a table too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+WIDTH, HEIGHT = 640, 200
+LEFT, RIGHT, TOP, BOTTOM = 56, 8, 12, 24  # room for the labels of the axes
+MOST_TICKS = 4
+GAP = 0.2  # of a bar's place
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A label of an axis, and where it stands on it."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Band:
+    """Values of one moment, in seconds since 1970: the least, the mean, the most, of so many."""
+
+    at: float
+    least: float
+    mean: float
+    most: float
+    times: int
+
+
+@dataclass(frozen=True)
+class LineChart:
+    """The mean as a line, least to most as a band around it, and a limit. `limit_y` is None if it is far away."""
+
+    line: str
+    band: str
+    limit_y: float | None
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One rectangle; `series` is the number of what it shows."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    series: int
+    label: str
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Stacked bars over time."""
+
+    bars: tuple[Bar, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def line_chart(bands: Sequence[Band], limit: float, begins: float, ends: float) -> LineChart:
+    """Return the chart of *bands*, at least one, from *begins* to *ends*, in seconds since 1970.
+
+    The limit is drawn if it is not so far away that the line would be flat.
+    """
+    low, high = min(band.least for band in bands), max(band.most for band in bands)
+    middle, reach = (low + high) / 2, 4 * max(high - low, 1.0)
+    seen = abs(limit - middle) <= max(reach, 60.0)
+    if seen:
+        low, high = min(low, limit), max(high, limit)
+    values = _nice(low, high)
+    y_span, x_span = (values[0], values[-1]), (begins, ends)
+    above = [(band.at, band.most) for band in bands]
+    below = [(band.at, band.least) for band in reversed(bands)]
+    return LineChart(
+        line=_points(((band.at, band.mean) for band in bands), x_span, y_span),
+        band=_points([*above, *below], x_span, y_span),
+        limit_y=_y(limit, y_span) if seen else None,
+        x_ticks=tuple(_days(x_span)),
+        y_ticks=tuple(Tick(_y(value, y_span), f"{value:,g}") for value in values),
+    )
+
+
+def bar_chart(columns: Sequence[tuple[str, Mapping[int, int]]], tick_every: int) -> BarChart:
+    """Return the chart of *columns*: the label of each, and its counts by the number of the series, from the bottom."""
+    highest = max((sum(counts.values()) for _label, counts in columns), default=0)
+    values = [value for value in _nice(0, max(highest, 1)) if value == int(value)]
+    y_span = (0.0, values[-1])
+    place = (WIDTH - LEFT - RIGHT) / max(len(columns), 1)
+    bars, ticks = [], []
+    for number, (label, counts) in enumerate(columns):
+        x, height = LEFT + number * place, 0
+        for series, count in sorted(counts.items()):
+            if count:
+                top, bottom = _y(height + count, y_span), _y(height, y_span)
+                size = (round(place * (1 - GAP), 1), round(max(bottom - top, 0.5), 1))
+                bars.append(Bar(round(x + place * GAP / 2, 1), top, *size, series, f"{label}: {count:,}"))
+                height += count
+        if number % tick_every == 0:
+            ticks.append(Tick(round(x + place / 2, 1), label))
+    y_ticks = tuple(Tick(_y(value, y_span), f"{value:,.0f}") for value in values)
+    return BarChart(tuple(bars), tuple(ticks), y_ticks)
+
+
+def _points(values: Iterable[tuple[float, float]], x_span: Span, y_span: Span) -> str:
+    return " ".join(f"{_x(x, x_span)},{_y(y, y_span)}" for x, y in values)
+
+
+def _x(value: float, span: Span) -> float:
+    return round(LEFT + (value - span[0]) / (span[1] - span[0]) * (WIDTH - LEFT - RIGHT), 1)
+
+
+def _y(value: float, span: Span) -> float:
+    return round(HEIGHT - BOTTOM - (value - span[0]) / (span[1] - span[0]) * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def _nice(low: float, high: float) -> list[float]:
+    """Return a few round values, in equal steps, that enclose *low* and *high*."""
+    spread = max(high - low, 1e-9)
+    power = 10.0 ** math.floor(math.log10(spread / MOST_TICKS))
+    step = next(power * factor for factor in (1, 2, 5, 10, 20) if spread / (power * factor) <= MOST_TICKS)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [round(number * step, 9) for number in range(first, max(last, first + 1) + 1)]
+
+
+def _days(span: Span) -> Iterable[Tick]:
+    """Yield a tick for the beginning of each day in UTC; of each second one, if there are many."""
+    day = 86_400
+    first = math.ceil(span[0] / day) * day
+    step = day * max(1, math.ceil((span[1] - span[0]) / day / 7))
+    for moment in range(int(first), int(span[1]), step):
+        yield Tick(_x(moment, span), f"{datetime.fromtimestamp(moment, UTC):%d %b}")

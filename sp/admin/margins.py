@@ -1,0 +1,51 @@
+"""Show a provider's margins on its page: each limit with its trend, and a chart of the last days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from shared.clock import time_now
+from sp.admin.charts import Band, LineChart, line_chart
+from sp.current import components
+from sp.diagnosis.health import LimitReport, ProviderHealth, mean_of
+from sp.providers.rows import StoredProvider
+
+DAYS = 7  # in the chart
+ROWS = 48  # in its table
+
+
+@dataclass(frozen=True)
+class MarginView:
+    """One limit: its report, and its chart with the newest hours as rows; no chart if the last days are empty."""
+
+    report: LimitReport
+    chart: LineChart | None
+    rows: tuple[Band, ...]
+
+
+@dataclass(frozen=True)
+class MarginsView:
+    """What the page shows."""
+
+    health: ProviderHealth
+    margins: tuple[MarginView, ...]
+
+
+def margins_of(stored: StoredProvider) -> MarginsView:
+    """Return the margins of *stored*. Raises StoreUnavailable."""
+    health = components().health.of(stored)
+    return MarginsView(health, tuple(_views(health)))
+
+
+def _views(health: ProviderHealth) -> Iterator[MarginView]:
+    ends = time_now()
+    begins = ends - DAYS * 86_400
+    for report in health.limits:
+        bands = [
+            Band(hour.at, hour.spread.least, mean_of(hour), hour.spread.most, hour.spread.times)
+            for hour in report.hours
+            if hour.at >= begins
+        ]
+        chart = line_chart(bands, report.limit.value, begins, max(ends, bands[-1].at)) if bands else None
+        yield MarginView(report, chart, tuple(reversed(bands[-ROWS:])))
