@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-WIDTH, HEIGHT = 640, 200
-LEFT, RIGHT, TOP, BOTTOM = 56, 8, 12, 24  # room for the labels of the axes
+WIDTH, HEIGHT = 400, 170
+LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24  # room for the labels of the axes
 MOST_TICKS = 4
 GAP = 0.2  # of a bar's place
 Span = tuple[float, float]
@@ -126,7 +126,7 @@ def _y(value: float, span: Span) -> float:
 
 def _nice(low: float, high: float) -> list[float]:
     """Return a few round values, in equal steps, that enclose *low* and *high*."""
-    spread = max(high - low, 1e-9)
+    spread = max(high - low, 1.0)
     power = 10.0 ** math.floor(math.log10(spread / MOST_TICKS))
     step = next(power * factor for factor in (1, 2, 5, 10, 20) if spread / (power * factor) <= MOST_TICKS)
     first, last = math.floor(low / step), math.ceil(high / step)
@@ -137,6 +137,6 @@ def _days(span: Span) -> Iterable[Tick]:
     """Yield a tick for the beginning of each day in UTC; of each second one, if there are many."""
     day = 86_400
     first = math.ceil(span[0] / day) * day
-    step = day * max(1, math.ceil((span[1] - span[0]) / day / 7))
+    step = day * max(1, math.ceil((span[1] - span[0]) / day / 5))
     for moment in range(int(first), int(span[1]), step):
         yield Tick(_x(moment, span), f"{datetime.fromtimestamp(moment, UTC):%d %b}")

@@ -51,11 +51,12 @@ class Limit:
 class LimitReport:
     """How near the sign-ins of the last day were to one limit, and the trend, if one reaches it.
 
-    `nearest` and `usual` are values of the quantity, `room` is the distance of `nearest` to the limit. `hours` are
-    those that the trend was looked for in.
+    `latest` is the mean of the last hour, `nearest` and `usual` are values of the last day. `room` is the distance of
+    `nearest` to the limit. `hours` are those in which the trend was looked for.
     """
 
     limit: Limit
+    latest: float
     nearest: float
     usual: float
     room: float
@@ -73,6 +74,7 @@ class LimitReport:
         return {
             "quantity": self.limit.quantity,
             "unit": self.limit.unit,
+            "latest": round(self.latest, 1),
             "nearest": round(self.nearest, 1),
             "usual": round(self.usual, 1),
             "limit": self.limit.value,
@@ -199,7 +201,8 @@ def day_of(moment: float) -> date:
 
 def amount(value: float, unit: str) -> str:
     """Return a value as people read it: whole numbers, and one decimal for less than ten seconds."""
-    return f"{value:.1f} {unit}" if unit == "s" and abs(value) < 10 else f"{value:,.0f} {unit}"
+    digits = 1 if unit == "s" and 0.05 <= abs(value) < 10 and value != int(value) else 0
+    return f"{round(value, digits) + 0.0:,.{digits}f} {unit}"  # + 0.0: no minus before a zero
 
 
 def trend_sentence(report: LimitReport) -> str:
@@ -208,9 +211,9 @@ def trend_sentence(report: LimitReport) -> str:
     speed = f"{trend.per_hour:.2g} {limit.unit} an hour" if trend else ""
     match limit.quantity:
         case "ahead":
-            what = f"its clock is {amount(report.usual, 's')} ahead of ours and gains {speed}"
+            what = f"its clock is {amount(report.latest, 's')} ahead of ours and gains {speed}"
         case "size":
-            what = f"its tokens have {amount(report.usual, 'bytes')} and grow by {speed}"
+            what = f"its tokens have {amount(report.latest, 'bytes')} and grow by {speed}"
         case _:
             what = f"its tokens arrive older by {speed}: its clock falls behind ours, or tokens are sent late"
     return f"{what}. Limit of the {limit.label}: {amount(limit.value, limit.unit)}; then the answer is {limit.code}"
@@ -229,6 +232,7 @@ def _report(limit: Limit, hours: Sequence[MeasuredHour]) -> LimitReport:
     nearest, usual = max(point.nearest for point in last_day), median(point.nearest for point in last_day)
     return LimitReport(
         limit,
+        latest=mean_of(hours[-1]),
         nearest=limit.turned(nearest),
         usual=limit.turned(usual),
         room=wall - nearest,
