@@ -90,22 +90,22 @@ class Later(Generic[Key, Value]):
         self._write, self._after = write, after
         self._lock = threading.Lock()
         self._sums: dict[Key, Value] = {}
-        self._waits = False
+        self._timer: threading.Timer | None = None
 
     def add(self, key: Key, value: Value) -> None:
         """Add *value* to the sum of *key*. The caller does not use *value* afterwards."""
         with self._lock:
             self._include(key, value)
-            if self._waits:
-                return
-            self._waits = True
-        # Not a daemon thread: at its end the program waits for it, and so writes its last sums.
-        threading.Timer(self._after, self.flush).start()
+            if self._timer is None:
+                # Not a daemon thread: at its end the program waits for it, and so writes its last sums.
+                self._timer = threading.Timer(self._after, self.flush)
+                self._timer.start()
 
     def flush(self) -> None:
         """Write the sums."""
         with self._lock:
-            sums, self._sums, self._waits = self._sums, {}, False
+            sums, self._sums = self._sums, {}
+            self._stop()
         if not sums:
             return
         try:
@@ -115,6 +115,16 @@ class Later(Generic[Key, Value]):
             with self._lock:
                 for key, value in sums.items():
                     self._include(key, value)
+
+    def pause(self) -> None:
+        """Write nothing until the next value comes, because the store has been closed. The sums are kept."""
+        with self._lock:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _include(self, key: Key, value: Value) -> None:
         if (present := self._sums.get(key)) is None:

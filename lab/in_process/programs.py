@@ -78,11 +78,13 @@ class Programs:
         self._sp_server.stop()
         self._idp_server.stop()
         self._core.housekeeping.finish()
+        self._core.margins.flush()
         for snapshot in self._snapshots:
             snapshot.engine.dispose()
 
     def reset(self) -> None:
         """Return to the state of the start."""
+        self._core.margins.flush()
         for snapshot in self._snapshots:
             snapshot.restore()
         self._core.sessions.forget()
