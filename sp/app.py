@@ -106,6 +106,9 @@ def _install_views(app: Flask, core: Components) -> None:
         activity as activity_page,
     )
     from sp.admin import (
+        activity_stream as _,  # noqa: F401  adds its pages to those of activity
+    )
+    from sp.admin import (
         keys as settings_keys,
     )
     from sp.admin import (

@@ -24,6 +24,8 @@ SETTINGS_PAGES = {
     "changes": "/settings/sso/jwt/changes",
     "accounts": "/settings/users",
     "account-of-somebody": "/settings/users/1",
+    "activity-live": "/settings/activity?live=1",
+    "activity-nothing-found": "/settings/activity?email=nobody-of-this-name&last=1h",
     "activity": "/settings/activity",
 }
 
