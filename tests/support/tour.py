@@ -16,6 +16,7 @@ RULES = (
 )
 REFUSALS = ("token_replayed", "cookies_blocked", "user_unknown", "store_unavailable")
 SETTINGS_PAGES = {
+    "overview": "/settings",
     "providers": "/settings/sso/jwt",
     "presets": "/settings/sso/jwt/new",
     "new-provider": "/settings/sso/jwt/new?preset=ispring",
