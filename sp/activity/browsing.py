@@ -42,7 +42,7 @@ class LogPage:
 class Filter:
     """Which lines are wanted. Empty means any; `since` and `until` are in seconds since 1970, `until` is excluded.
 
-    `email` is a whole address or a part of one, compared without case. `refused` means any code.
+    `email` is a whole e-mail address or a part of it, compared without case. `refused` means any code.
     """
 
     email: str = ""
@@ -123,7 +123,7 @@ class _Address:
 
 
 def _address(connection: Connection, email: str) -> _Address | None:
-    """Return the condition on the e-mail: the whole address if a line has it, else a part of it; None for any."""
+    """Return the condition on the e-mail: the whole e-mail if a line has it, else a part of it; None for any."""
     if not email:
         return None
     whole = _table.c.email == searched_as(email)

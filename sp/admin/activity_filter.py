@@ -29,7 +29,7 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedFilter:
     """The filter, the parts of the query that it came from, and what was not understood."""
 
     wanted: Filter
@@ -41,7 +41,7 @@ class Asked:
         return {key: value for key, value in self.query.items() if key != name}
 
 
-def read(arguments: Mapping[str, str], now: float) -> Asked:
+def read(arguments: Mapping[str, str], now: float) -> AskedFilter:
     """Return what the query *arguments* ask for; *now* is in seconds since 1970."""
     query = {name: arguments.get(name, "").strip()[:254] for name in NAMES}
     mistakes = []
@@ -64,7 +64,7 @@ def read(arguments: Mapping[str, str], now: float) -> Asked:
         since=since,
         until=None if query["last"] else moments["until"],
     )
-    return Asked(wanted, {name: value for name, value in query.items() if value}, tuple(mistakes))
+    return AskedFilter(wanted, {name: value for name, value in query.items() if value}, tuple(mistakes))
 
 
 def _moment(text: str) -> int | None:
