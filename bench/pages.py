@@ -79,8 +79,12 @@ def rows() -> Iterator[Row]:
             "activity: one code": "/settings/activity?code=token_expired",
             "activity: one code, from the middle": f"/settings/activity?code=token_expired&before={LINES // 2}",
             "activity: a code that is rare": "/settings/activity?code=audience_mismatch",
+            "activity: part of an e-mail that nobody has": "/settings/activity?email=zebedee",
+            "activity: one provider": "/settings/activity?provider=corporate",
+            "activity: a day of long ago": "/settings/activity?from=2020-01-01T00:00&until=2020-01-02T00:00",
             "activity: every refusal": f"/settings/activity?code=refused&before={LINES // 2}",
             "activity: one e-mail and one code": f"/settings/activity?email={middle}&code=token_expired",
+            "overview": "/settings",
             "providers": "/settings/sso/jwt",
         }.items():
             yield Row(name, _milliseconds(client, url), "ms", WANTED, at_most=True)

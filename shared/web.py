@@ -75,7 +75,7 @@ def install(
                 response.headers.add(name, value)
         if "content-security-policy" not in present:
             targets = tuple(dict.fromkeys(g.get("form_targets", ())))
-            policy = _content_security_policy(targets, g.get("own_script", False))
+            policy = _content_security_policy(targets, g.get("own_script", False), g.get("own_connection", False))
             response.headers.add("Content-Security-Policy", policy)
         return response
 
@@ -133,9 +133,12 @@ def allow_form_target(url: str) -> None:
         g.form_targets = [*g.get("form_targets", []), f"{parts.scheme}://{parts.netloc}"]
 
 
-def allow_own_script() -> None:
-    """Allow this page to run the script files of our own static folder. Pages work without them."""
-    g.own_script = True
+def allow_own_script(*, connects: bool = False) -> None:
+    """Allow this page to run the script files of our own static folder. Pages work without them.
+
+    With *connects*, the scripts may send requests to this site.
+    """
+    g.own_script, g.own_connection = True, connects
 
 
 def _ui(prefix: str) -> Blueprint:
@@ -169,7 +172,7 @@ def _headers(https: bool) -> dict[str, str]:
 
 
 @lru_cache(maxsize=256)
-def _content_security_policy(form_targets: tuple[str, ...], own_script: bool) -> str:
+def _content_security_policy(form_targets: tuple[str, ...], own_script: bool, own_connection: bool) -> str:
     policy = (
         ContentSecurityPolicy()
         .default_src("'none'")
@@ -182,6 +185,8 @@ def _content_security_policy(form_targets: tuple[str, ...], own_script: bool) ->
     )
     if own_script:
         policy = policy.script_src("'self'")
+    if own_connection:
+        policy = policy.connect_src("'self'")
     return policy.header_value
 
 

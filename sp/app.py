@@ -106,15 +106,19 @@ def _install_views(app: Flask, core: Components) -> None:
         activity as activity_page,
     )
     from sp.admin import (
+        activity_stream as _,  # noqa: F401  adds its pages to those of activity
+    )
+    from sp.admin import (
         keys as settings_keys,
     )
     from sp.admin import (
-        provider as settings_provider,
-    )
-    from sp.admin import (
+        overview,
         settings,
         trial,
         users,
+    )
+    from sp.admin import (
+        provider as settings_provider,
     )
     from sp.cli import install_commands
     from sp.views import (
@@ -137,7 +141,7 @@ def _install_views(app: Flask, core: Components) -> None:
     config = core.config
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
-    pages = (account, settings, settings_provider, settings_keys, trial, users, activity_page)
+    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, activity_page)
     for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)

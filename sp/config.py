@@ -34,7 +34,7 @@ DEFAULT_PORT = 5000
 class Config:
     """The operator's settings. Seconds are integers; `document` is the TOML file, with its secrets looked up.
 
-    `has_file` distinguishes an empty file from no file.
+    `has_file` distinguishes an empty file from no file, and `file` is the path.
     `url_is_guess`: a demo has no external URL in its settings, and may use another port.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
@@ -61,6 +61,7 @@ class Config:
     has_file: bool = False
     url_is_guess: bool = False
     activity_days: int = 90
+    file: Path | None = None
 
     @property
     def https(self) -> bool:
@@ -109,6 +110,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         has_file=bool(env.text("SP_CONFIG")),
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
+        file=Path(env.text("SP_CONFIG")).absolute() if env.text("SP_CONFIG") else None,
     )
     env.finish()
     return config
@@ -211,6 +213,18 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
     if mistakes := list(_document_mistakes(str(path), document, own)):
         raise SettingsRefused(mistakes)
     return document
+
+
+def file_mistakes(config: Config) -> list[str]:
+    """Return why the gateway would not start with the file of SP_CONFIG as it is now; it may have changed since."""
+    if config.file is None:
+        return []
+    try:
+        document = read_document(config.file, Routes(config.prefix, config.external_url))
+        parse_rules(document.get("rules", []), Routes(config.prefix))
+    except (SettingsRefused, RulesRefused) as refusal:
+        return list(refusal.mistakes)
+    return []
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:

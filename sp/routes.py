@@ -21,6 +21,7 @@ EXACT = (
     "/healthz",
     "/readyz",
     "/metrics",
+    "/settings",
     "/settings/sso/jwt",
     "/settings/users",
     "/settings/activity",

@@ -1,8 +1,4 @@
-"""Read the activity log by reference, e-mail address or code: newest first, fast with a million rows.
-
-A page begins after the last row of the previous page (keyset pagination), and each filter has an index whose last
-column is the row's number, so the database reads only one page of rows, anywhere in the log.
-"""
+"""Read single lines of the activity log, and those of an account. `sp.activity.browsing` reads pages of it."""
 
 from __future__ import annotations
 
@@ -11,14 +7,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from sp.activity.record import searched_as
 from sp.database.access import Database
 from sp.database.models import Activity
 
-PAGE_ROWS = 50
-
 _table: Any = Activity.__table__
-_COLUMNS: tuple[Any, ...] = (
+COLUMNS: tuple[Any, ...] = (
     _table.c.id,
     _table.c.reference,
     _table.c.at,
@@ -65,42 +58,16 @@ class Line:
         return self.last_at is not None
 
 
-@dataclass(frozen=True)
-class LogPage:
-    """One page, and the row after which the next one begins; None if there is none."""
-
-    lines: tuple[Line, ...]
-    next: int | None
-
-
-def page(
-    database: Database, *, email: str = "", code: str = "", refused: bool = False, before: int | None = None
-) -> LogPage:
-    """Return a page of the matching lines: of one e-mail, compared without case; with one code, or any code."""
-    query = select(*_COLUMNS).order_by(_table.c.id.desc()).limit(PAGE_ROWS + 1)
-    if email:
-        query = query.where(_table.c.email == searched_as(email))
-    if code:
-        query = query.where(_table.c.code == code)
-    elif refused:
-        query = query.where(_table.c.code.is_not(None))
-    if before is not None:
-        query = query.where(_table.c.id < before)
-    with database.reading() as connection:
-        rows = [Line(*row) for row in connection.execute(query)]
-    return LogPage(tuple(rows[:PAGE_ROWS]), rows[PAGE_ROWS - 1].id if len(rows) > PAGE_ROWS else None)
-
-
 def by_reference(database: Database, reference: str) -> Line | None:
     """Return the line that has *reference*, or None."""
     with database.reading() as connection:
-        row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
+        row = connection.execute(select(*COLUMNS).where(_table.c.reference == reference)).first()
     return Line(*row) if row else None
 
 
 def of_account(database: Database, account_id: int, *, limit: int) -> list[Line]:
     """Return the latest lines of an account."""
-    query = select(*_COLUMNS).where(_table.c.account_id == account_id)
+    query = select(*COLUMNS).where(_table.c.account_id == account_id)
     with database.reading() as connection:
         rows = connection.execute(query.order_by(_table.c.at.desc(), _table.c.id.desc()).limit(limit))
         return [Line(*row) for row in rows]

@@ -1,4 +1,4 @@
-"""Show every sign-in, accepted or rejected; search by reference, e-mail address or code."""
+"""Show every sign-in, accepted or rejected; search by reference, or filter."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
+from shared.clock import time_now
 from shared.errors import REJECTIONS
 from shared.request_limits import row_id_argument
-from shared.web import page, prefers_json
-from sp.activity import reading
+from shared.web import allow_own_script, page, prefers_json
+from sp.activity import browsing, reading
 from sp.activity import search as activity_log
-from sp.activity.record import WRONG_PASSWORD
+from sp.admin import activity_filter
 from sp.admin.guard import administrators_only
 from sp.current import components
 from sp.diagnosis.trial_report import shown
-from sp.events import REFUSED, WORDS
+from sp.events import WORDS
 
 views = Blueprint("activity", __name__)
 administrators_only(views)
 
-CODES = (*REJECTIONS, WRONG_PASSWORD)
-
 
 @views.get("/settings/activity", strict_slashes=False)
 def index() -> ResponseReturnValue:
-    """Show the log, newest first."""
+    """Show the log, newest first, filtered as the query says."""
     reference = request.args.get("reference", "").strip().upper()[:16]
     if reference and activity_log.by_reference(components().database, reference) is not None:
         return redirect(url_for("activity.show", reference=reference), 303)
-    email = request.args.get("email", "").strip()[:254]
-    code = request.args.get("code", "")
-    found = activity_log.page(
-        components().database,
-        email=email,
-        code=code if code in CODES else "",
-        refused=code == REFUSED,
-        before=row_id_argument("before"),
-    )
+    asked = activity_filter.read(request.args, time_now())
+    before, live = row_id_argument("before"), request.args.get("live") == "1"
+    newest = browsing.newest(components().database) if live else 0
+    if live:
+        allow_own_script(connects=True)
     return page(
         "sp/settings/activity.html",
         404 if reference else 200,
-        found=found,
+        found=browsing.page(components().database, asked.wanted, before),
+        asked=asked,
         reference=reference,
-        email=email,
-        code=code,
-        codes=CODES,
+        live=live,
+        newest=newest,
+        codes=activity_filter.CODES,
         events=WORDS,
+        labels=activity_filter.LABELS,
+        last=activity_filter.LAST,
+        providers=[trusted.provider.name for trusted in components().provider_registry.all()],
+        scan_rows=browsing.SCAN_ROWS,
     )
 
 

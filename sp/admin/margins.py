@@ -12,7 +12,7 @@ from sp.diagnosis.health import LimitReport, ProviderHealth, mean_of
 from sp.providers.rows import StoredProvider
 
 DAYS = 7  # in the chart
-ROWS = 48  # in its table
+ROWS = 24  # in its table
 
 
 @dataclass(frozen=True)

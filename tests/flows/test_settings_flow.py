@@ -106,7 +106,7 @@ def test_a_person_who_is_no_administrator_sees_no_settings(page: Page, pair: Pai
     type_password(page, MALLORY)
     expect(page.get_by_role("heading", name=MALLORY.name)).to_be_visible()
     expect(page.get_by_role("link", name="Providers")).to_have_count(0)
-    for path in ("/settings/sso/jwt", "/settings/users", "/settings/activity"):
+    for path in ("/settings", "/settings/sso/jwt", "/settings/users", "/settings/activity"):
         answer = page.goto(pair.sp.url + path)
         assert answer is not None
         assert answer.status == 403

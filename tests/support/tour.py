@@ -16,6 +16,7 @@ RULES = (
 )
 REFUSALS = ("token_replayed", "cookies_blocked", "user_unknown", "store_unavailable")
 SETTINGS_PAGES = {
+    "overview": "/settings",
     "providers": "/settings/sso/jwt",
     "presets": "/settings/sso/jwt/new",
     "new-provider": "/settings/sso/jwt/new?preset=ispring",
@@ -24,6 +25,8 @@ SETTINGS_PAGES = {
     "changes": "/settings/sso/jwt/changes",
     "accounts": "/settings/users",
     "account-of-somebody": "/settings/users/1",
+    "activity-live": "/settings/activity?live=1",
+    "activity-nothing-found": "/settings/activity?email=nobody-of-this-name&last=1h",
     "activity": "/settings/activity",
 }
 

@@ -23,6 +23,7 @@ from tests.support.forms import Visitor, forms_of
 from tests.support.gateway import core_of
 
 ADDRESSES = (
+    "/settings",
     "/settings/sso/jwt",
     "/settings/sso/jwt/new",
     "/settings/sso/jwt/new?preset=strict",
@@ -79,7 +80,7 @@ def local_account(app: Flask, person: Person) -> None:
 def test_a_stranger_is_sent_to_the_local_form(app: Flask, address: str) -> None:
     answer = app.test_client().get(address)
     assert answer.status_code == 303
-    assert answer.location.startswith("/login?no_sso=&return_to=/settings/")
+    assert answer.location.startswith("/login?no_sso=&return_to=/settings")
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -128,7 +129,7 @@ def test_after_signing_in_the_administrator_lands_on_the_page_that_was_asked_for
 
 def test_the_navigation_offers_the_settings_to_administrators_only(app: Flask, carol: Visitor) -> None:
     local_account(app, ALICE)
-    links = ("/settings/sso/jwt", "/settings/users", "/settings/activity")
+    links = ("/settings", "/settings/sso/jwt", "/settings/users", "/settings/activity")
     assert all(f'href="{link}"' in carol.open("/account").text for link in links)
     alice = Visitor(app.test_client()).sign_in(ALICE)
     assert not any(link in alice.open("/account").text for link in links)
