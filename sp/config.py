@@ -61,6 +61,7 @@ class Config:
     has_file: bool = False
     url_is_guess: bool = False
     activity_days: int = 90
+    log: str = "text"
 
     @property
     def https(self) -> bool:
@@ -109,9 +110,15 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         has_file=bool(env.text("SP_CONFIG")),
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
+        log=env.choice("SP_LOG", ("text", "json")),
     )
     env.finish()
     return config
+
+
+def log_format() -> str:
+    """Return SP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
+    return _environment().get("SP_LOG", "").strip() or "text"
 
 
 def announce(host: str, port: int) -> Config:

@@ -61,14 +61,16 @@ class Logbook:
         budget = self._senders if attempt.verified else self._strangers
         found_by = self._refused(budget, visitor, reference, code=rejection.code, detail=rejection.detail, **known)
         text = "refused: %s, provider %s, reference %s: %s"
-        log.info(text, rejection.code, known.get("provider"), found_by, rejection.detail)
+        named = {"event": activity.REFUSED, "reference": found_by, "code": rejection.code}
+        log.info(text, rejection.code, known.get("provider"), found_by, rejection.detail, extra=named)
         return found_by
 
     def note_local_refusal(self, email: str | None, visitor: Visitor, *, reference: str, detail: str, code: str) -> str:
         """Log a refused local sign-in; return the reference by which to find the line, as `note_refusal` does."""
         local = f"local sign-in: {detail}"
         found_by = self._refused(self._passwords, visitor, reference, code=code, email=email, detail=local)
-        log.info("refused: local sign-in, reference %s: %s", found_by, detail)
+        named = {"event": activity.REFUSED, "reference": found_by, "code": code}
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=named)
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str) -> None:
