@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from sp.cli.diagnosis import check_idp, inspect_token
+from sp.cli.doctor import doctor, doctor_echo
 from sp.cli.explain import assertion_keys, explain
 from sp.cli.providers import providers
 from sp.cli.users import users
@@ -12,5 +13,5 @@ from sp.cli.users import users
 
 def install_commands(app: Flask) -> None:
     """Add the commands to `flask --app sp`."""
-    for command in (users, providers, inspect_token, check_idp, explain, assertion_keys):
+    for command in (users, providers, inspect_token, check_idp, doctor, doctor_echo, explain, assertion_keys):
         app.cli.add_command(command)

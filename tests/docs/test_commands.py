@@ -34,7 +34,11 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     "curl -s ": "tests/lab/test_emulators_guide.py asks the emulator that the same guide starts",
     "sqlite3": "needs the command of SQLite, which is not among the project's requirements",
 }
-ONLY_PARSED = {"check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one"}
+ONLY_PARSED = {
+    "check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one",
+    "doctor": "needs a deployment; tests/doctor has many",
+    "doctor-echo": "runs until it is stopped; tests/doctor runs it",
+}
 STATUS_1 = {"inspect": "the token of the example has expired", "explain": "says that the request is rejected"}
 CONFIG = f"""
 [providers.corporate]
