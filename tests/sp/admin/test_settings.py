@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from lab.cast import ALICE, CAROL, Person
-from sp.admin.hints import GROUPS, HINTS, PRESET_WORDS
+from sp.admin.hints import FRONT, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
 from sp.providers.presets import PRESETS
 from sp.providers.provider import Provider
@@ -161,7 +161,7 @@ def test_the_pages_speak_the_seeds_words(carol: Visitor, address: str) -> None:
 def test_every_setting_is_on_the_page_under_its_own_name_and_explained(carol: Visitor) -> None:
     carol.open(PAGE)
     names = {field.name for field in fields(Provider)} - {"name"} | {"keys"}
-    grouped = {name for _id, _title, group in GROUPS for name in group} | {"mapping", "allow_short_secret"}
+    grouped = {name for _id, _title, group in GROUPS for name in group} | {*FRONT, "mapping"}
     assert names <= grouped
     assert names <= set(HINTS)
     sent = set(carol.form(PAGE).fields) | set(carol.form(PAGE).choices)
@@ -453,6 +453,7 @@ def test_add_a_field_gives_an_empty_row_and_saves_nothing(app: Flask, carol: Vis
 
 def test_a_field_that_was_added_is_matched(app: Flask, carol: Visitor) -> None:
     carol.open(PAGE)
+    carol.send(carol.form(PAGE), "add_field")
     carol.send(carol.form(PAGE), "add_field")
     form = carol.form(PAGE)
     rows = sorted((name for name in form.fields if name.endswith("-field")), key=lambda n: int(n.split("-")[1]))
