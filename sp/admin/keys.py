@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
+from sp.admin.key_page import key_page
 from sp.admin.provider import MANAGED, find
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
@@ -40,7 +41,7 @@ def add(name: str) -> ResponseReturnValue:
         flash(MANAGED, "warning")
     else:
         if new.shown_once:
-            return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
+            return key_page(stored.provider, new.shown_once, created=False)
         flash("The key was added. Tokens signed with it are now accepted.")
     return _back(name)
 

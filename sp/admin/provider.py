@@ -15,6 +15,7 @@ from sp.admin import warnings as provider_warnings
 from sp.admin.folding import folded_groups
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.hints import FIELDS, HINTS, PRESET_WORDS
+from sp.admin.key_page import key_page
 from sp.admin.margins import margins_of
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT
@@ -70,7 +71,7 @@ def create() -> ResponseReturnValue:
     if not key:
         flash(f"The provider {provider.title} was created.")
         return redirect(url_for("provider.show", name=provider.name), 303)
-    return page("sp/settings/new_key.html", 201, provider=provider, key=key, created=True)
+    return key_page(provider, key, created=True)
 
 
 @views.get("/settings/sso/jwt/provider/<name>")
