@@ -634,7 +634,8 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     assert (
         core_of(app).provider_registry.get("corporate").keys().keys[0].fingerprint == stored(app).keys[-1].fingerprint
     )
-    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
+    for _page in ("the list", "the question"):
+        carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
     assert usable_keys(app) == [SECOND_KEY]
 
 
