@@ -109,13 +109,14 @@ def _install_views(app: Flask, core: Components) -> None:
         activity_stream as _,  # noqa: F401  adds its pages to those of activity
     )
     from sp.admin import (
-        keys as settings_keys,
-    )
-    from sp.admin import (
+        appointments,
         overview,
         settings,
         trial,
         users,
+    )
+    from sp.admin import (
+        keys as settings_keys,
     )
     from sp.admin import (
         provider as settings_provider,
@@ -141,7 +142,7 @@ def _install_views(app: Flask, core: Components) -> None:
     config = core.config
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
-    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, activity_page)
+    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, appointments, activity_page)
     for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)

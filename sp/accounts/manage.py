@@ -26,7 +26,7 @@ COMMAND_LINE = "command line"
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
 _BY_EMAIL = select(_account).where(_account.c.email_key == bindparam("email"))
-_ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
+ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
 
 
 class LastAdministrator(Exception):
@@ -172,7 +172,7 @@ class People:
         """
         with self._database.writing() as connection:
             # Locked, all of them: two administrators who disable one another at once must not both succeed.
-            administrators = connection.execute(_ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
+            administrators = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             if keep_an_administrator and set(administrators) == {account_id}:
                 raise LastAdministrator
             query = update(_account).where(_account.c.id == account_id, _account.c.is_active.is_(True))

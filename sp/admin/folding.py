@@ -18,7 +18,7 @@ NOT_COUNTED = ("preset", "further_claims")  # what is compared with; the rest of
 
 
 @dataclass(frozen=True)
-class Group:
+class SettingsGroup:
     """A part of the form below its beginning. `different` of its `total` settings differ from the preset."""
 
     id: str
@@ -29,16 +29,16 @@ class Group:
     is_open: bool
 
 
-def folded_groups(form: ProviderForm) -> list[Group]:
+def folded_groups(form: ProviderForm) -> list[SettingsGroup]:
     """Return the groups of *form*, as it is filled in now."""
     different = different_from_preset(form.settings())
     return [_group(form, id, title, names, different) for id, title, names in GROUPS]
 
 
-def _group(form: ProviderForm, id: str, title: str, names: tuple[str, ...], different: frozenset[str]) -> Group:
+def _group(form: ProviderForm, id: str, title: str, names: tuple[str, ...], different: frozenset[str]) -> SettingsGroup:
     here = different.intersection(names)
     total = len([name for name in names if name not in NOT_COUNTED])
-    return Group(id, title, names, total, here, bool(here) or any(_is_wrong(form, name) for name in names))
+    return SettingsGroup(id, title, names, total, here, bool(here) or any(_is_wrong(form, name) for name in names))
 
 
 def _is_wrong(form: ProviderForm, name: str) -> bool:

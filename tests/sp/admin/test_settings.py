@@ -51,6 +51,8 @@ POSTS = (
     "/settings/users/1/disable",
     "/settings/users/1/enable",
     "/settings/users/1/sessions/end",
+    "/settings/users/1/appoint",
+    "/settings/users/1/dismiss",
 )
 SEED_NAMES = ("Encryption algorithm", "Return URL", "Security key", "Identity provider URL", "Logout URL")
 KNOWN_AS = "INSERT INTO identity VALUES ('second', 'id-1', 'sub', 1, 0, '2026-01-01 00:00:00')"
