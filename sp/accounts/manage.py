@@ -47,7 +47,7 @@ class ControlledByProviders(Exception):
 
 @dataclass(frozen=True)
 class AccountSummary:
-    """An account as lists show it."""
+    """An account as lists show it. `is_admin`: by hand; `admin_through`: by a group at that provider."""
 
     id: int
     email: str
@@ -57,6 +57,7 @@ class AccountSummary:
     is_admin: bool
     created_at: datetime
     last_sign_in_at: datetime | None
+    admin_through: str | None = None
 
 
 @dataclass(frozen=True)
@@ -254,5 +255,13 @@ def person_of(row: Any) -> AccountSummary:
     """Return a row of the table of accounts as lists show it."""
     name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
     return AccountSummary(
-        row.id, row.email, name, tuple(row.groups), row.is_active, row.is_admin, row.created_at, row.last_sign_in_at
+        row.id,
+        row.email,
+        name,
+        tuple(row.groups),
+        row.is_active,
+        row.is_admin,
+        row.created_at,
+        row.last_sign_in_at,
+        row.admin_through,
     )

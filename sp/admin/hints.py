@@ -72,6 +72,8 @@ HINTS = {
     "access_token_delivery": "For a page that calls an API on behalf of the person (LoginRadius). Only the page "
     "after sign-in that is set above receives it, never a page that a link requests.",
     "allow_short_secret": "Only for old identity providers: a secret shorter than the hash can be guessed offline.",
+    "admin_group": "Members of this group at the identity provider administer the gateway, in sessions that this "
+    "provider opens. The right ends at the next sign-in without the group. Empty: groups give no right.",
     "mapping": "Which claim fills which field. Separate several claims by a space: the first one present is used. Dots "
     "select members of objects. Clear the claims to leave a field out.",
 }
@@ -94,7 +96,7 @@ GROUPS = (
     (
         "accounts",
         "Accounts",
-        ("auto_create", "auto_lookup", "update_profile", "update_email", "email_domains"),
+        ("auto_create", "auto_lookup", "update_profile", "update_email", "email_domains", "admin_group"),
     ),
 )
 

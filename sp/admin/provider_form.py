@@ -123,6 +123,7 @@ class ProviderForm(Form):  # type: ignore[misc]
     require_nonce = BooleanField("Require a nonce")
     access_token_delivery = SelectField("Access token for the page after sign-in", choices=ACCESS_TOKEN_WORDS)
     allow_short_secret = BooleanField("Allow a short security key")
+    admin_group = StringField("Administrators' group")
     mapping = FieldList(FormField(MatchForm), "Field matching", max_entries=MAX_ROWS)
 
     @classmethod
@@ -156,7 +157,7 @@ class ProviderForm(Form):  # type: ignore[misc]
             name: (self[name].data or "").strip()
             for name in (
                 *("preset", "display_name", "algorithm", "jwks_url", "login_url", "logout_url", "return_url"),
-                *("error_url", "token_parameter", "unsolicited", "access_token_delivery"),
+                *("error_url", "token_parameter", "unsolicited", "access_token_delivery", "admin_group"),
             )
         }
         for field in self:

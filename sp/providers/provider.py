@@ -51,6 +51,7 @@ class Provider:
     require_nonce: bool = False
     access_token_delivery: str = "none"
     allow_short_secret: bool = False
+    admin_group: str = ""
     mapping: FieldMatching = ()
 
     @property

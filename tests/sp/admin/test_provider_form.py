@@ -107,7 +107,7 @@ def test_the_form_has_the_order_of_the_seeds(carol: Visitor, address: str) -> No
         ({"issuer": "https://issuer.example"}, "token", "1 of 6 differs from ispring"),
         ({"required_claims": ["iat", "jti"]}, "token", "1 of 6 differs from ispring"),
         ({"deliveries": ["form"]}, "delivery", "1 of 6 differs from ispring"),
-        ({"auto_create": False}, "accounts", "1 of 5 differs from ispring"),
+        ({"auto_create": False}, "accounts", "1 of 6 differs from ispring"),
         ({"return_url": "/home"}, "connection", "1 of 3 differs from ispring"),
     ],
 )
