@@ -97,7 +97,7 @@ def provision(
     if isinstance(decision, Create):
         account_id = create(connection, profile, now)
         if decision.administers and _may_give(connection, provider):
-            give_right(connection, account_id, profile.email, provider)
+            _give_right(connection, account_id, profile.email, provider)
         link(connection, account_id, provider.name, profile, now)
         return Provisioned(account_id, profile.email, "created")
     account = decision.account
@@ -123,14 +123,10 @@ def _settle_right(
     connection: Connection, account: AccountState, changes: dict[str, Any], provider: Provider
 ) -> dict[str, Any]:
     """Record that the right to administer is given or taken away; return the changes that remain to be written."""
-    if changes["admin_through"] is None:
-        action = "administrator no longer by group"
-    elif _may_give(connection, provider):
-        action = "administrator by group"
-    else:
+    after = changes["admin_through"]
+    if after is not None and not _may_give(connection, provider):
         return {name: value for name, value in changes.items() if name != "admin_through"}
-    detail = {"administrator through": [account.admin_through, changes["admin_through"]]}
-    audit.record(connection, provider.name, action, account.email, detail)
+    _record_right(connection, account.email, provider, account.admin_through, after)
     return changes
 
 
@@ -139,12 +135,17 @@ def _may_give(connection: Connection, provider: Provider) -> bool:
     return granted_group(connection, provider.name, lock=True) == provider.admin_group
 
 
-def give_right(connection: Connection, account_id: int, email: str, provider: Provider) -> None:
+def _give_right(connection: Connection, account_id: int, email: str, provider: Provider) -> None:
     """Make a new account an administrator's, by its group."""
     connection.execute(_CHANGE.values(admin_through=provider.name), {"account": account_id})
-    audit.record(
-        connection, provider.name, "administrator by group", email, {"administrator through": [None, provider.name]}
-    )
+    _record_right(connection, email, provider, None, provider.name)
+
+
+def _record_right(
+    connection: Connection, email: str, provider: Provider, before: str | None, after: str | None
+) -> None:
+    action = "administrator by group" if after else "administrator no longer by group"
+    audit.record(connection, provider.name, action, email, {"administrator through": [before, after]})
 
 
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:

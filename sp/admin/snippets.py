@@ -1,6 +1,6 @@
 """Write the code that signs a person in at one provider: PHP, Python, Node and Ruby, with its values filled in.
 
-An integrator copies one of them behind the sign-in of their own site and replaces the example person. Each runs as it
+An integrator copies one of them behind the sign-in of a site and replaces the example person. Each runs as it
 is: it prints the URL, or the form, that carries a token to the Return URL.
 """
 

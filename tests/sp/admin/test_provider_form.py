@@ -204,7 +204,7 @@ def test_a_key_that_is_typed_again_takes_the_place_of_the_kept_one(app: Flask, c
 
 
 def test_attack_another_providers_encrypted_key_passes_for_one_that_was_typed(app: Flask, carol: Visitor) -> None:
-    """Who has read the database, but not the secret key, must not put a key under a provider of their own."""
+    """Who has read the database, but not the secret key, must not give a new provider another one's key."""
     sealed = stored(app).keys[0].sealed
     for forged in (sealed, "nonsense"):
         carol.open(f"{NEW}?preset=ispring")
