@@ -19,6 +19,7 @@ from sp.database.access import Database
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
+from sp.providers.icons import icon_of
 from sp.sessions.cookies import FORM_NAME, FormSessions
 
 log = logging.getLogger("lychgate")
@@ -55,6 +56,7 @@ def create_app(config: Config | None = None) -> Flask:
         if len(config.secret_keys) > 1:
             reencrypt(core.database, core.vault)
         _apply_settings(core)
+    app.jinja_env.filters["icon"] = icon_of
     _install_views(app, core)
     return app
 

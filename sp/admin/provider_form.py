@@ -28,7 +28,7 @@ from shared.keys import ALGORITHMS
 from shared.vault import Vault, VaultLocked
 from sp.providers.presets import PRESETS
 from sp.providers.provider import Provider
-from sp.providers.setting_reader import ProviderRefused
+from sp.providers.setting_reader import ICONS, ProviderRefused
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}\Z", re.ASCII)
 MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"
@@ -87,6 +87,7 @@ class ProviderForm(Form):  # type: ignore[misc]
     enabled = BooleanField("Enable JWT login for this account")
     default = BooleanField("Default provider")
     show_on_login = BooleanField("Show on the sign-in page (Include in Social Schema)")
+    icon = SelectField("Icon", choices={name: name or "initials of the name" for name in ICONS})
     algorithm = SelectField("Encryption algorithm", choices=ALGORITHMS)
     keys = TextAreaField("Security key")
     jwks_url = StringField("JWKS endpoint")
@@ -157,7 +158,7 @@ class ProviderForm(Form):  # type: ignore[misc]
             name: (self[name].data or "").strip()
             for name in (
                 *("preset", "display_name", "algorithm", "jwks_url", "login_url", "logout_url", "return_url"),
-                *("error_url", "token_parameter", "unsolicited", "access_token_delivery", "admin_group"),
+                *("error_url", "token_parameter", "unsolicited", "access_token_delivery", "admin_group", "icon"),
             )
         }
         for field in self:

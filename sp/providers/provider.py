@@ -28,6 +28,7 @@ class Provider:
     enabled: bool = True
     default: bool = False
     show_on_login: bool = True
+    icon: str = ""
     algorithm: str = "HS256"
     jwks_url: str = ""
     login_url: str = ""
