@@ -22,6 +22,7 @@ from sp.database.access import Database
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
+from sp.providers.icons import icon_of
 from sp.sessions.cookies import FORM_NAME, FormSessions
 
 log = logging.getLogger("lychgate")
@@ -125,13 +126,14 @@ def _install_views(app: Flask, core: Components) -> None:
         activity_stream as _,  # noqa: F401  adds its pages to those of activity
     )
     from sp.admin import (
-        keys as settings_keys,
-    )
-    from sp.admin import (
+        appointments,
         overview,
         settings,
         trial,
         users,
+    )
+    from sp.admin import (
+        keys as settings_keys,
     )
     from sp.admin import (
         provider as settings_provider,
@@ -154,9 +156,10 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views.people import install_login
 
     config = core.config
+    app.jinja_env.filters["icon"] = icon_of
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
-    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, activity_page)
+    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, appointments, activity_page)
     if config.is_demo:
         from sp.views import tour
 

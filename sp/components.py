@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from shared import demo
 from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
+from sp.accounts.administrators import Administrators
 from sp.accounts.manage import People
 from sp.accounts.search import PeopleFinder
 from sp.activity.margin_rows import MarginBook
@@ -72,6 +73,7 @@ class Components:
     housekeeping: Housekeeping
     margins: MarginBook
     people: People
+    administrators: Administrators
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
@@ -130,6 +132,7 @@ def build(config: Config, database: Database) -> Components:
         housekeeping=housekeeping,
         margins=margins,
         people=people,
+        administrators=Administrators(database, sessions),
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),

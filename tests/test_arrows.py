@@ -73,6 +73,7 @@ SQLALCHEMY_LIVES_IN = (
     "shared/utc_datetime.py",
     "sp/database/",
     "sp/migrations/",
+    "sp/accounts/administrators.py",
     "sp/accounts/manage.py",
     "sp/accounts/rows.py",
     "sp/accounts/search.py",

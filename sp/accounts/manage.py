@@ -26,7 +26,7 @@ COMMAND_LINE = "command line"
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
 _BY_EMAIL = select(_account).where(_account.c.email_key == bindparam("email"))
-_ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
+ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _account.c.is_active).order_by(_account.c.id)
 
 
 class LastAdministrator(Exception):
@@ -47,7 +47,7 @@ class ControlledByProviders(Exception):
 
 @dataclass(frozen=True)
 class AccountSummary:
-    """An account as lists show it."""
+    """An account as lists show it. `is_admin`: by hand; `admin_through`: by a group at that provider."""
 
     id: int
     email: str
@@ -57,6 +57,7 @@ class AccountSummary:
     is_admin: bool
     created_at: datetime
     last_sign_in_at: datetime | None
+    admin_through: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ class People:
         """
         with self._database.writing() as connection:
             # Locked, all of them: two administrators who disable one another at once must not both succeed.
-            administrators = connection.execute(_ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
+            administrators = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             if keep_an_administrator and set(administrators) == {account_id}:
                 raise LastAdministrator
             query = update(_account).where(_account.c.id == account_id, _account.c.is_active.is_(True))
@@ -254,5 +255,13 @@ def person_of(row: Any) -> AccountSummary:
     """Return a row of the table of accounts as lists show it."""
     name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
     return AccountSummary(
-        row.id, row.email, name, tuple(row.groups), row.is_active, row.is_admin, row.created_at, row.last_sign_in_at
+        row.id,
+        row.email,
+        name,
+        tuple(row.groups),
+        row.is_active,
+        row.is_admin,
+        row.created_at,
+        row.last_sign_in_at,
+        row.admin_through,
     )

@@ -68,13 +68,15 @@ class AccountState:
     has_identity_here: bool = False
     identity_claim: str | None = None
     synchronised_at: float = 0.0
+    admin_through: str | None = None
 
 
 @dataclass(frozen=True)
 class Create:
-    """Make a new account with this profile."""
+    """Make a new account with this profile. `administers`: its group makes it an administrator's."""
 
     profile: Profile
+    administers: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,13 +145,13 @@ def decide(
         raise UserUnknown("no account has this ID, and auto_create is off")
     if not free_seat:
         raise SeatLimitReached("every seat is taken by an active account")
-    return Create(profile)
+    return Create(profile, _is_in_admin_group(profile, provider))
 
 
 def _check_join(profile: Profile, provider: Provider, account: AccountState) -> None:
     if not provider.auto_lookup:
         raise EmailConflict("an account has this e-mail address, and auto_lookup is off")
-    if account.is_admin:
+    if account.is_admin or account.admin_through:
         raise EmailConflict("it is the e-mail address of an administrator, whose account is never linked")
     if account.has_identity_here:
         raise EmailConflict("the account with this e-mail address has another ID at this provider")
@@ -164,16 +166,16 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
 def _changes(
     profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
 ) -> dict[str, Any]:
-    """Return the columns that differ. An older token changes no column; a missing claim leaves its column unchanged.
+    """Return the columns that differ. An older token changes no profile; a missing claim leaves its column unchanged.
 
     "Older" compares with the newest token of any provider, because another one may know a newer name. A token without
     iat counts as older than every other.
     """
+    changes = _change_of_right(profile, provider, account)
     if profile.issued_at < account.synchronised_at:
-        return {}
-    changes: dict[str, Any] = {}
+        return changes
     if provider.update_profile:
-        changes = {name: value for name, value in profile.fields.items() if account.fields.get(name) != value}
+        changes |= {name: value for name, value in profile.fields.items() if account.fields.get(name) != value}
         if profile.groups is not None and profile.groups != account.groups:
             changes["groups"] = list(profile.groups)
         merged = {**account.attributes, **profile.attributes}
@@ -184,6 +186,23 @@ def _changes(
             raise EmailConflict("the new e-mail address belongs to another account")
         changes |= {"email": profile.email, "email_key": email_key(profile.email)}
     return changes
+
+
+def _change_of_right(profile: Profile, provider: Provider, account: AccountState) -> dict[str, Any]:
+    """Return the change of `admin_through`, if the token gives the right to administer, or takes it away.
+
+    Only the provider's own setting gives it, only for the group in this very token, and not if the token is older than
+    one that was used. Every token without the group takes it away, also an older one: a missing claim, or another
+    provider with a fast clock, must not preserve a right. What was given by hand, or by another provider, stays.
+    """
+    if _is_in_admin_group(profile, provider):
+        is_older = profile.issued_at < account.synchronised_at
+        return {} if is_older or account.admin_through == provider.name else {"admin_through": provider.name}
+    return {"admin_through": None} if account.admin_through == provider.name else {}
+
+
+def _is_in_admin_group(profile: Profile, provider: Provider) -> bool:
+    return bool(provider.admin_group) and provider.admin_group in (profile.groups or ())
 
 
 def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[str, ...]]) -> Any:

@@ -11,9 +11,11 @@ from sqlalchemy import Connection, bindparam, exists, func, insert, select, text
 
 from shared.errors import EmailConflict, SeatLimitReached
 from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide
+from sp.activity import audit
 from sp.database.models import Account, Identity
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
+from sp.providers.rows import granted_group
 
 SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one at a time
 
@@ -24,6 +26,7 @@ _STATE = (
     _account.c.email,
     _account.c.is_active,
     _account.c.is_admin,
+    _account.c.admin_through,
     _account.c.groups,
     _account.c.attributes,
     _account.c.synchronised_at,
@@ -93,6 +96,8 @@ def provision(
         decision = _decide(connection, profile, provider, seat_limit, known)
     if isinstance(decision, Create):
         account_id = create(connection, profile, now)
+        if decision.administers and _may_give(connection, provider):
+            _give_right(connection, account_id, profile.email, provider)
         link(connection, account_id, provider.name, profile, now)
         return Provisioned(account_id, profile.email, "created")
     account = decision.account
@@ -101,14 +106,46 @@ def provision(
     if account.identity_claim == "":
         known_as = {"at": provider.name, "who": profile.subject, "from_claim": profile.subject_claim}
         connection.execute(_SETTLE, known_as)
-    synchronise(connection, account, decision.changes, profile, provider, now)
+    changes = dict(decision.changes)
+    if "admin_through" in changes:
+        changes = _settle_right(connection, account, changes, provider)
+    synchronise(connection, account, changes, profile, provider, now)
     return Provisioned(
         account.id,
-        decision.changes.get("email", account.email),
+        changes.get("email", account.email),
         "linked" if decision.join else "found",
-        tuple(name for name in decision.changes if name != "email_key"),
+        tuple(name for name in changes if name != "email_key"),
         profile.issued_at < account.synchronised_at,
     )
+
+
+def _settle_right(
+    connection: Connection, account: AccountState, changes: dict[str, Any], provider: Provider
+) -> dict[str, Any]:
+    """Record that the right to administer is given or taken away; return the changes that remain to be written."""
+    after = changes["admin_through"]
+    if after is not None and not _may_give(connection, provider):
+        return {name: value for name, value in changes.items() if name != "admin_through"}
+    _record_right(connection, account.email, provider, account.admin_through, after)
+    return changes
+
+
+def _may_give(connection: Connection, provider: Provider) -> bool:
+    """Tell whether the stored settings still name the group: this worker may have cached older ones."""
+    return granted_group(connection, provider.name, lock=True) == provider.admin_group
+
+
+def _give_right(connection: Connection, account_id: int, email: str, provider: Provider) -> None:
+    """Make a new account an administrator's, by its group."""
+    connection.execute(_CHANGE.values(admin_through=provider.name), {"account": account_id})
+    _record_right(connection, email, provider, None, provider.name)
+
+
+def _record_right(
+    connection: Connection, email: str, provider: Provider, before: str | None, after: str | None
+) -> None:
+    action = "administrator by group" if after else "administrator no longer by group"
+    audit.record(connection, provider.name, action, email, {"administrator through": [before, after]})
 
 
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
@@ -199,7 +236,7 @@ def synchronise(
     The account has one clock for all its providers, in the row that each sign-in locks and writes anyway. The newest
     time of its ids would not be enough: a transaction that waits for the lock reads the other rows as they were before.
     """
-    may_change = provider.update_profile or provider.update_email
+    may_change = provider.update_profile or provider.update_email or bool(provider.admin_group)
     newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
     values = {"account": account.id, **changes, "last_sign_in_at": now, "synchronised_at": newest}
     connection.execute(_CHANGE, values)
@@ -243,4 +280,5 @@ def _state(row: Any, *, has_identity_here: bool, identity_claim: str | None = No
         has_identity_here=has_identity_here,
         identity_claim=identity_claim,
         synchronised_at=row.synchronised_at,
+        admin_through=row.admin_through,
     )

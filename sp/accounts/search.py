@@ -27,7 +27,7 @@ _NAMES = (_account.c.name, _account.c.given_name, _account.c.family_name, _accou
 _STATES: dict[str, ColumnElement[bool]] = {
     "active": _account.c.is_active.is_(True),
     "disabled": _account.c.is_active.is_(False),
-    "administrators": _account.c.is_admin.is_(True),
+    "administrators": or_(_account.c.is_admin.is_(True), _account.c.admin_through.is_not(None)),
 }
 
 

@@ -26,11 +26,12 @@ PRESET_WORDS = {
 }
 
 HINTS = {
-    "name": "A unique identifier, part of the Return URL. 1 to 60 characters: letters, digits, - and _, starting "
-    "with a letter. It is converted to lower case.",
+    "name": "Part of the Return URL. 1 to 60 characters: letters, digits, - and _, starting with a letter. It is "
+    "converted to lower case, and cannot be changed later.",
     "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
     "accepts a jti that is a number.",
     "display_name": "The label of the button on the sign-in page.",
+    "icon": "Shown beside the name on the sign-in page and in the list of providers.",
     "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Only one provider can be "
     "the default.",
@@ -72,14 +73,17 @@ HINTS = {
     "access_token_delivery": "For a page that calls an API on behalf of the person (LoginRadius). Only the page "
     "after sign-in that is set above receives it, never a page that a link requests.",
     "allow_short_secret": "Only for old identity providers: a secret shorter than the hash can be guessed offline.",
-    "mapping": "Which claim fills which field. With several rows for one field, the first claim present is used. Dots "
-    "select members of objects. id and email are required. A name that is not in the list becomes an attribute. Clear "
-    "a claim to remove its row.",
+    "admin_group": "Members of this group at the identity provider administer the gateway, in sessions that this "
+    "provider opens. The right ends at the next sign-in without the group. Empty: groups give no right.",
+    "mapping": "Which claim fills which field. Separate several claims by a space: the first one present is used. Dots "
+    "select members of objects. Clear the claims to leave a field out.",
 }
 
+# The form begins as the seeds' forms do. What follows in GROUPS is folded.
+FRONT = ("enabled", "algorithm", "keys", "login_url", "logout_url")
 GROUPS = (
-    ("connection", "Connection", ("preset", "algorithm", "keys", "jwks_url", "login_url", "logout_url", "return_url")),
-    ("appearance", "On the sign-in page", ("display_name", "show_on_login", "default", "enabled")),
+    ("connection", "Preset and connection", ("preset", "jwks_url", "return_url", "allow_short_secret")),
+    ("appearance", "On the sign-in page", ("display_name", "icon", "show_on_login", "default")),
     (
         "token",
         "Token requirements",
@@ -93,7 +97,7 @@ GROUPS = (
     (
         "accounts",
         "Accounts",
-        ("auto_create", "auto_lookup", "update_profile", "update_email", "email_domains"),
+        ("auto_create", "auto_lookup", "update_profile", "update_email", "email_domains", "admin_group"),
     ),
 )
 

@@ -6,14 +6,19 @@ is: add the new key here, give it to the identity provider, check that it is use
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
+from sp.admin.key_page import key_page
 from sp.admin.provider import MANAGED, find
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
+from sp.providers.rows import StoredKey
 from sp.providers.setting_reader import ProviderRefused
 
 views = Blueprint("keys", __name__)
@@ -40,19 +45,26 @@ def add(name: str) -> ResponseReturnValue:
         flash(MANAGED, "warning")
     else:
         if new.shown_once:
-            return page("sp/settings/new_key.html", 201, provider=stored.provider, key=new.shown_once, created=False)
+            return key_page(stored.provider, new.shown_once, created=False)
         flash("The key was added. Tokens signed with it are now accepted.")
     return _back(name)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
 def retire(name: str, fingerprint: str) -> ResponseReturnValue:
-    """Remove a key, so that tokens signed with it are rejected. Ask first if it was ever used."""
+    """Remove a key, so that tokens signed with it are rejected. Ask first, and show which keys were used when."""
     stored = find(name)
     key = next((key for key in stored.keys if key.fingerprint == fingerprint), None)
-    if key is not None and key.last_used_at is not None and not request.form.get("confirmed"):
-        kept = [other for other in stored.keys if other is not key]
-        return page("sp/settings/retire.html", provider=stored.provider, key=key, kept=kept)
+    if key is not None and not stored.managed_by_file and not request.form.get("confirmed"):
+        return page(
+            "sp/settings/retire.html",
+            provider=stored.provider,
+            keys=stored.keys,
+            key=key,
+            in_use=key.last_used_at is not None and key.last_used_at == latest_use(stored.keys),
+            is_first=key is stored.keys[0],
+            is_last=len(stored.keys) == 1,
+        )
     try:
         components().provider_editor.retire_key(stored.provider.name, fingerprint, actor=administrator().email)
     except ProviderRefused as error:
@@ -74,6 +86,11 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
     else:
         flash("Sign-out tokens are now signed with this key.")
     return _back(name)
+
+
+def latest_use(keys: Sequence[StoredKey]) -> datetime | None:
+    """Return when any of *keys* last verified a token."""
+    return max((key.last_used_at for key in keys if key.last_used_at is not None), default=None)
 
 
 def _back(name: str) -> ResponseReturnValue:

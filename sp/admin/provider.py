@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import ProviderUnknown
-from shared.web import page
+from shared.web import allow_own_script, page
 from sp.activity import audit
 from sp.admin import warnings as provider_warnings
+from sp.admin.folding import folded_groups
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.hints import FIELDS, GROUPS, HINTS, PRESET_WORDS
+from sp.admin.hints import FIELDS, HINTS, PRESET_WORDS
+from sp.admin.key_page import key_page
 from sp.admin.margins import margins_of
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT
@@ -20,13 +24,16 @@ from sp.diagnosis.health import amount
 from sp.providers import rows
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.presets import PRESETS
+from sp.providers.provider import Provider
 from sp.providers.rows import StoredProvider
 from sp.providers.setting_reader import ProviderRefused
-from sp.providers.settings_parser import parse_provider
+from sp.providers.settings_parser import parse_name, parse_provider
 
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
+NAME_OF_ANY = "{name}"  # where the script of the page puts the name that is typed
+UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
 MANAGED = f"This provider {rows.MANAGED}."
 
 
@@ -37,7 +44,7 @@ def new() -> ResponseReturnValue:
     if preset not in PRESETS:
         return page("sp/settings/presets.html", presets=PRESET_WORDS)
     form = ProviderForm.of(parse_provider("new", {"preset": preset}))
-    form.name.data = ""
+    form.name.data = _free_name(preset)
     return _new_page(form)
 
 
@@ -47,10 +54,11 @@ def create() -> ResponseReturnValue:
     form = ProviderForm.sent()
     if "add_field" in request.form:
         form.add_row()
+    if UNFINISHED.intersection(request.form):
         return _new_page(form)
     try:
         provider, key = components().provider_editor.create(
-            form.name.data or "", form.settings(), form.material(), actor=administrator().email
+            form.name.data or "", form.settings(), form.material(components().vault), actor=administrator().email
         )
     except ProviderRefused as error:
         return _new_page(form, form.attach(error.mistakes), 400)
@@ -63,7 +71,7 @@ def create() -> ResponseReturnValue:
     if not key:
         flash(f"The provider {provider.title} was created.")
         return redirect(url_for("provider.show", name=provider.name), 303)
-    return page("sp/settings/new_key.html", 201, provider=provider, key=key, created=True)
+    return key_page(provider, key, created=True)
 
 
 @views.get("/settings/sso/jwt/provider/<name>")
@@ -85,7 +93,7 @@ def save(name: str) -> ResponseReturnValue:
         provider = components().provider_editor.save(
             stored.provider.name,
             form.settings(),
-            form.material(),
+            form.material(components().vault),
             version=form.version.data or "",
             actor=administrator().email,
         )
@@ -166,6 +174,8 @@ def provider_page(
     conflict: audit.Change | None = None,
 ) -> ResponseReturnValue:
     """Return the page of a provider."""
+    form.keep_key(components().vault)
+    allow_own_script()
     keys = components().provider_editor.judge_keys(stored)
     return page(
         "sp/settings/provider.html",
@@ -182,7 +192,7 @@ def provider_page(
         amount=amount,
         return_url=stored.provider.token_url(components().routes),
         changes=audit.recent(components().database, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
-        groups=GROUPS,
+        groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
     )
@@ -191,16 +201,37 @@ def provider_page(
 def _new_page(
     form: ProviderForm, mistakes: list[tuple[str, str]] | None = None, status: int = 200
 ) -> ResponseReturnValue:
+    form.keep_key(components().vault)
+    allow_own_script()
     return page(
         "sp/settings/new.html",
         status,
         form=form,
         mistakes=mistakes or [],
-        groups=GROUPS,
+        groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
-        presets=PRESET_WORDS,
+        preset_words=PRESET_WORDS.get(form.preset.data),
+        return_url=_return_url(form),
+        return_url_of_any=_return_url(form, NAME_OF_ANY),
     )
+
+
+def _return_url(form: ProviderForm, name: str | None = None) -> str:
+    """Return the Return URL that the provider in *form* will have: the general one while its name is invalid."""
+    try:
+        name = name or parse_name(form.name.data or "")
+    except ProviderRefused:
+        name = ""
+    provider = Provider(name, preset=form.preset.data or "", default=form.default.data or not name)
+    return provider.token_url(components().routes)
+
+
+def _free_name(preset: str) -> str:
+    """Return a name for a new provider, so that its Return URL can be shown: the preset's, or the next that is free."""
+    taken = {item.provider.name for item in components().provider_store.load()}
+    names = (preset if number == 1 else f"{preset}-{number}" for number in count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _switch(name: str, enabled: bool) -> ResponseReturnValue:

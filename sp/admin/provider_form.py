@@ -25,8 +25,10 @@ from wtforms import (
 from wtforms.widgets import CheckboxInput, ListWidget
 
 from shared.keys import ALGORITHMS
+from shared.vault import Vault, VaultLocked
 from sp.providers.presets import PRESETS
 from sp.providers.provider import Provider
+from sp.providers.setting_reader import ICONS, ProviderRefused
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}\Z", re.ASCII)
 MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"
@@ -51,7 +53,7 @@ ACCESS_TOKEN_WORDS = {
     "query": "query: in the query of the URL of the page after sign-in",
 }
 MAX_ROWS = 100  # of field matching
-SPARE_ROWS = 1
+KEPT = "typed key\n"  # begins what `kept_key` encrypts, so that nothing else that is encrypted here passes for it
 
 
 class ExpectationForm(Form):  # type: ignore[misc]
@@ -63,25 +65,29 @@ class ExpectationForm(Form):  # type: ignore[misc]
 
 
 class MatchForm(Form):  # type: ignore[misc]
-    """One row of the field matching."""
+    """One row of the field matching: a field, and its claims in order of preference, separated by spaces."""
 
     field = StringField("Field here")
-    claim = StringField("Claim of the token")
+    claim = StringField("Claims of the token")
 
 
 class ProviderForm(Form):  # type: ignore[misc]
     """Every setting. `version` is the version that the page shows; `name` is used only for a new provider.
 
-    `sp.admin.guard` protects the settings pages against forms from foreign sites.
+    `kept_key` holds a key that was typed, encrypted, while the form is shown again: after "+ Add a field", or after
+    an error elsewhere, it need not be typed twice. `sp.admin.guard` protects the settings pages against forms from
+    foreign sites.
     """
 
     version = HiddenField()
+    kept_key = HiddenField()
     name = StringField("Provider name")
     preset = SelectField("Preset", choices=PRESETS)
     display_name = StringField("Display name")
     enabled = BooleanField("Enable JWT login for this account")
     default = BooleanField("Default provider")
     show_on_login = BooleanField("Show on the sign-in page (Include in Social Schema)")
+    icon = SelectField("Icon", choices={name: name or "initials of the name" for name in ICONS})
     algorithm = SelectField("Encryption algorithm", choices=ALGORITHMS)
     keys = TextAreaField("Security key")
     jwks_url = StringField("JWKS endpoint")
@@ -118,6 +124,7 @@ class ProviderForm(Form):  # type: ignore[misc]
     require_nonce = BooleanField("Require a nonce")
     access_token_delivery = SelectField("Access token for the page after sign-in", choices=ACCESS_TOKEN_WORDS)
     allow_short_secret = BooleanField("Allow a short security key")
+    admin_group = StringField("Administrators' group")
     mapping = FieldList(FormField(MatchForm), "Field matching", max_entries=MAX_ROWS)
 
     @classmethod
@@ -126,7 +133,7 @@ class ProviderForm(Form):  # type: ignore[misc]
         settings = provider.as_settings()
         required = [name for name in settings["required_claims"] if name in MANDATORY]
         further = [name for name in settings["required_claims"] if name not in MANDATORY]
-        matches = [{"field": field, "claim": claim} for field, claims in provider.mapping for claim in claims]
+        matches = [{"field": field, "claim": " ".join(claims)} for field, claims in provider.mapping]
         texts = {name: str(settings[name]) for name in ("clock_skew", "expiry_adjustment", "max_age")}
         data = {
             **settings,
@@ -136,7 +143,7 @@ class ProviderForm(Form):  # type: ignore[misc]
             "required_claims": required,
             "further_claims": " ".join(further),
             "email_domains": " ".join(settings["email_domains"]),
-            "mapping": [*matches, *({"field": "", "claim": ""} for _ in range(SPARE_ROWS))],
+            "mapping": matches,
         }
         return cls(formdata=None, data=data)
 
@@ -151,7 +158,7 @@ class ProviderForm(Form):  # type: ignore[misc]
             name: (self[name].data or "").strip()
             for name in (
                 *("preset", "display_name", "algorithm", "jwks_url", "login_url", "logout_url", "return_url"),
-                *("error_url", "token_parameter", "unsolicited", "access_token_delivery"),
+                *("error_url", "token_parameter", "unsolicited", "access_token_delivery", "admin_group", "icon"),
             )
         }
         for field in self:
@@ -168,9 +175,31 @@ class ProviderForm(Form):  # type: ignore[misc]
         settings["mapping"] = self._mapping()
         return settings
 
-    def material(self) -> str:
-        """Return the security key that was typed, if any. The page never shows it again."""
-        return (self.keys.data or "").strip()
+    def material(self, vault: Vault) -> str:
+        """Return the security key that was typed, now or before the form was shown again; "" if there is none.
+
+        Raises ProviderRefused if the kept one is not what `keep_key` wrote.
+        """
+        if typed := (self.keys.data or "").strip():
+            return typed
+        if not self.kept_key.data:
+            return ""
+        try:
+            marked = vault.decrypt(self.kept_key.data)
+        except VaultLocked:
+            marked = ""
+        if not marked.startswith(KEPT):
+            self.kept_key.data = ""
+            raise ProviderRefused({"keys": "enter the key again"})
+        return marked.removeprefix(KEPT)
+
+    def keep_key(self, vault: Vault) -> None:
+        """Keep the typed key for the next time that this form is sent, unless it has an error itself."""
+        typed = (self.keys.data or "").strip()
+        if self.keys.errors:
+            self.kept_key.data = ""
+        elif typed:
+            self.kept_key.data = vault.encrypt(KEPT + typed)
 
     def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
         """Attach each error to its field; return (id, text) of all errors, for the summary at the top."""
@@ -200,13 +229,19 @@ class ProviderForm(Form):  # type: ignore[misc]
         for entry in self.mapping.entries:
             field, claim = (entry.form.field.data or "").strip(), (entry.form.claim.data or "").strip()
             if field or claim:
-                rows.setdefault(field, []).append(claim)
-        return mapping | {field: [claim for claim in claims if claim] for field, claims in rows.items()}
+                rows.setdefault(field, []).extend(_claims(claim))
+        return mapping | rows
 
 
 def _whole(text: str) -> int | str:
     text = text.strip()
     return int(text) if WHOLE_NUMBER.match(text) else text
+
+
+def _claims(text: str) -> list[str]:
+    """Return the claims of a row. A comma between two of them is dropped; names may contain one."""
+    *others, last = text.split() or [""]
+    return [claim for claim in (*(word.removesuffix(",") for word in others), last) if claim]
 
 
 def _words(text: str | None) -> list[str]:

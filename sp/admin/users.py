@@ -45,13 +45,13 @@ def index() -> ResponseReturnValue:
 @views.get("/settings/users/<int:account_id>")
 def show(account_id: int) -> ResponseReturnValue:
     """Show one account."""
-    return _user_page(_find(account_id))
+    return _user_page(find_account(account_id))
 
 
 @views.post("/settings/users/<int:account_id>/disable")
 def disable(account_id: int) -> ResponseReturnValue:
     """Disable an account; its sessions end at once."""
-    detail = _find(account_id)
+    detail = find_account(account_id)
     try:
         components().people.disable(account_id, actor=administrator().email, keep_an_administrator=True)
     except LastAdministrator:
@@ -64,7 +64,7 @@ def disable(account_id: int) -> ResponseReturnValue:
 @views.post("/settings/users/<int:account_id>/enable")
 def enable(account_id: int) -> ResponseReturnValue:
     """Enable an account again, if a seat is free."""
-    detail = _find(account_id)
+    detail = find_account(account_id)
     try:
         components().people.enable(account_id, actor=administrator().email)
     except SeatLimitReached:
@@ -81,7 +81,7 @@ def enable(account_id: int) -> ResponseReturnValue:
 @views.post("/settings/users/<int:account_id>/sessions/end")
 def end_sessions(account_id: int) -> ResponseReturnValue:
     """End every session of a person, or the one that the form names."""
-    detail = _find(account_id)
+    detail = find_account(account_id)
     public_id, actor = request.form.get("session"), administrator().email
     if public_id:
         components().people.sign_out(account_id, actor=actor, public_id=public_id)
@@ -92,7 +92,8 @@ def end_sessions(account_id: int) -> ResponseReturnValue:
     return _back(account_id)
 
 
-def _find(account_id: int) -> PersonDetail:
+def find_account(account_id: int) -> PersonDetail:
+    """Return an account, or raise NotFound."""
     detail = components().account_search.detail(account_id)
     if detail is None:
         raise NotFound("This account does not exist.")

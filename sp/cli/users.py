@@ -93,6 +93,7 @@ def _describe(person: AccountSummary) -> dict[str, Any]:
         "name": person.name,
         "active": person.is_active,
         "administrator": person.is_admin,
+        "administrator_through": person.admin_through,
         "groups": list(person.groups),
     }
 

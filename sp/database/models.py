@@ -101,6 +101,8 @@ class Account(Base):
     """An account. The e-mail, which applications see, is unique in its normalised form, `email_key`.
 
     `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
+    `is_admin` was set by hand. `admin_through` is the provider whose group makes this account an administrator's, in
+    sessions that this provider opened.
     """
 
     __tablename__ = "account"
@@ -116,6 +118,7 @@ class Account(Base):
     attributes: Mapped[dict[str, Any]]
     is_active: Mapped[bool] = mapped_column(index=True)
     is_admin: Mapped[bool] = mapped_column(index=True)
+    admin_through: Mapped[str | None] = mapped_column(String(60), index=True)
     password_hash: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     last_sign_in_at: Mapped[datetime | None]

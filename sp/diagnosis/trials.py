@@ -127,9 +127,13 @@ class Trials:
             if profile.groups:
                 fields["groups"] = list(profile.groups)
             changes = {name: [None, value] for name, value in {**fields, **profile.attributes}.items()}
+            if decision.administers:
+                changes["administrator through"] = [None, provider.name]
             return {"what": "create", "person": person, "account_id": None, "changes": shown_pairs(changes)}
         before = {**decision.account.fields, "groups": list(decision.account.groups), "email": decision.account.email}
         changes = {n: [before.get(n), v] for n, v in decision.changes.items() if n in (*COLUMNS, "groups", "email")}
+        if "admin_through" in decision.changes:
+            changes["administrator through"] = [decision.account.admin_through, decision.changes["admin_through"]]
         old, new = decision.account.attributes, decision.changes.get("attributes", {})
         changes |= {name: [old.get(name), value] for name, value in new.items() if old.get(name) != value}
         what = "join" if decision.join else "sign_in"

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 
 from sp.activity import audit
 from sp.providers import rows
+from sp.providers.differences import UNORDERED
 from sp.providers.provider import Provider
 from sp.providers.rows import StoredProvider
 from sp.providers.settings_parser import parse_provider
 
 ALWAYS_TOLD = ("preset", "algorithm")
-UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose order does not matter
 
 Changes = dict[str, Any]
 

@@ -28,6 +28,7 @@ class Provider:
     enabled: bool = True
     default: bool = False
     show_on_login: bool = True
+    icon: str = ""
     algorithm: str = "HS256"
     jwks_url: str = ""
     login_url: str = ""
@@ -51,6 +52,7 @@ class Provider:
     require_nonce: bool = False
     access_token_delivery: str = "none"
     allow_short_secret: bool = False
+    admin_group: str = ""
     mapping: FieldMatching = ()
 
     @property

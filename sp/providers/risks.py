@@ -31,6 +31,11 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
             "A nonce is not required: during a person's sign-in, a page of another site can inject a token of another "
             "account. If the identity provider sends the nonce back (a trial sign-in shows this), require it."
         )
+    if provider.admin_group:
+        yield (
+            f"Members of the group {provider.admin_group} administer this gateway when they sign in here. The "
+            "identity provider decides who they are."
+        )
     if provider.strict and not (provider.issuer.expected and provider.audience.expected):
         yield "Issuer and audience are required, but no expected value is set for both."
     if "query" in provider.deliveries and "form" not in provider.deliveries:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from shared.clock import utc_now
 from shared.vault import Vault
-from sp.database.models import ProviderKey, ProviderRecord, SettingsRevision
+from sp.database.models import Account, ProviderKey, ProviderRecord, SettingsRevision
 from sp.providers.provider import Provider
 from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import parse_provider
@@ -32,6 +32,7 @@ log = logging.getLogger("lychgate")
 
 _provider: Any = ProviderRecord.__table__
 _key: Any = ProviderKey.__table__
+_account: Any = Account.__table__
 _revision: Any = SettingsRevision.__table__
 
 
@@ -92,13 +93,20 @@ def load_one(connection: Connection, name: str, *, lock: bool = False) -> Stored
 
 
 def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
-    """Insert or update the settings of *provider*."""
+    """Insert or update the settings of *provider*.
+
+    Administrators by its group lose the right if it is disabled or names another group. Those who are in that one get
+    the right at their next sign-in.
+    """
     now = utc_now()
     values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}
     if is_new:
         connection.execute(insert(_provider), values | {"name": provider.name, "created_at": now})
-    else:
-        connection.execute(update(_provider).where(_provider.c.name == provider.name).values(values))
+        return
+    before = granted_group(connection, provider.name)
+    connection.execute(update(_provider).where(_provider.c.name == provider.name).values(values))
+    if before and before != (provider.admin_group if provider.enabled else ""):
+        withdraw_administrators(connection, provider.name)
 
 
 def write_keys(
@@ -140,10 +148,30 @@ def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
     return withdrawn
 
 
+def granted_group(connection: Connection, name: str, *, lock: bool = False) -> str:
+    """Return the group whose members the provider *name* makes administrators, as stored now, or "".
+
+    With *lock* the settings cannot change until the transaction ends. If they are being changed at this moment, the
+    answer is "", without waiting: who changes them will want the lock of an account that the caller holds.
+    """
+    query = select(_provider.c.settings).where(_provider.c.name == name)
+    if lock:
+        query = query.with_for_update(read=True, skip_locked=True)
+    settings = connection.execute(query).scalar() or {}
+    return str(settings.get("admin_group", "")) if settings.get("enabled") is True else ""
+
+
+def withdraw_administrators(connection: Connection, name: str) -> None:
+    """Take the right away from everyone who has it by a group at the provider *name*, whose row is locked already."""
+    connection.execute(update(_account).where(_account.c.admin_through == name).values(admin_through=None))
+
+
 def remove(connection: Connection, name: str) -> bool:
     """Delete the provider *name* with its keys; tell whether it was there."""
     connection.execute(delete(_key).where(_key.c.provider == name))
-    return connection.execute(delete(_provider).where(_provider.c.name == name)).rowcount > 0
+    removed = connection.execute(delete(_provider).where(_provider.c.name == name)).rowcount > 0
+    withdraw_administrators(connection, name)
+    return removed
 
 
 def revision(connection: Connection) -> int:

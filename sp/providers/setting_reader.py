@@ -14,6 +14,7 @@ from shared.settings import is_web_url
 from sp.providers.presets import PRESET_SETTINGS, PRESETS
 from sp.redirects import is_own_path
 
+ICONS = ("", "building", "globe", "key", "people", "school", "shield")  # "": the initials of the name
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}\Z")
 CLAIM = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}\Z")

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.keys import ALGORITHMS, SYMMETRIC
 from sp.providers.provider import Provider, is_safe_url
-from sp.providers.setting_reader import ProviderRefused, Reader
+from sp.providers.setting_reader import ICONS, ProviderRefused, Reader
 from sp.routes import ERROR_PAGE, Routes
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # seed: LoginRadius, "Provider Name"
@@ -20,6 +20,7 @@ DELIVERIES = ("query", "form", "header")
 UNSOLICITED = ("restart", "accept", "refuse")
 ACCESS_TOKEN_DELIVERIES = ("none", "fragment", "query")
 MAX_SECONDS = 86400 * 366
+MAX_GROUP = 200  # characters
 
 
 def parse_name(text: str) -> str:
@@ -44,6 +45,7 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
         enabled=reader.flag("enabled"),
         default=reader.flag("default"),
         show_on_login=reader.flag("show_on_login"),
+        icon=reader.choice("icon", ICONS),
         algorithm=reader.choice("algorithm", ALGORITHMS),
         jwks_url=reader.url("jwks_url"),
         login_url=reader.url("login_url"),
@@ -67,6 +69,7 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
         require_nonce=reader.flag("require_nonce"),
         access_token_delivery=reader.choice("access_token_delivery", ACCESS_TOKEN_DELIVERIES),
         allow_short_secret=reader.flag("allow_short_secret"),
+        admin_group=reader.text("admin_group", longest=MAX_GROUP),
         mapping=reader.mapping(),
     )
     mistakes = reader.mistakes
@@ -83,6 +86,13 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
         yield "mapping", "id and email are required"
     if not {"iat", "exp"} & set(provider.required_claims):
         yield "required_claims", "must have iat or exp, or a token would never expire"
+    if provider.admin_group and "groups" not in dict(provider.mapping):
+        yield "admin_group", "needs a claim for the field groups in the field matching"
+    elif provider.admin_group and "iat" not in provider.required_claims:
+        yield (
+            "admin_group",
+            "needs iat among the mandatory claims, so that an older token cannot give the right back",
+        )
     if provider.jwks_url and provider.algorithm in SYMMETRIC:
         yield "jwks_url", "is only for RS and ES algorithms"
     elif provider.jwks_url and not is_safe_url(provider.jwks_url):

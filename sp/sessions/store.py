@@ -50,6 +50,7 @@ _COLUMNS = (
     _account.c.groups,
     _account.c.attributes,
     _account.c.is_admin,
+    _account.c.admin_through,
     _account.c.is_active,
 )
 _FIND = (
@@ -255,7 +256,7 @@ class SessionStore:
             login=row.login,
             groups=tuple(row.groups),
             attributes=row.attributes,
-            is_admin=row.is_admin,
+            is_admin=row.is_admin or _by_group(row),
             id_hash=id_hash,
             good_until=asked_at + min(limits),
         )
@@ -270,3 +271,11 @@ class SessionStore:
     def _touch(self, id_hash: bytes, now: int) -> None:
         with self._database.writing() as connection:
             connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
+
+
+def _by_group(row: Any) -> bool:
+    """Tell whether a group of the very provider that opened the session makes the person an administrator.
+
+    Another provider that vouches for the same account does not inherit the right.
+    """
+    return row.admin_through is not None and row.admin_through == row.provider

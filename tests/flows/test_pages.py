@@ -116,9 +116,12 @@ def record_answers(page: Page) -> list[Response]:
     return answers
 
 
-def is_live(answer: Response) -> bool:
-    """Tell whether this is the live view of the activity log: the page with a script, which it also works without."""
-    return answer.url.endswith("/settings/activity?live=1")
+def has_scripts(answer: Response) -> bool:
+    """Tell whether this is a page with a script, which it also works without: the live view, and copy buttons."""
+    path = answer.url.partition("//")[2].partition("/")[2]
+    return path.endswith("settings/activity?live=1") or path.startswith(
+        ("settings/sso/jwt/new", "settings/sso/jwt/provider/")
+    )
 
 
 def mistakes_of(answer: Response) -> Iterator[str]:
@@ -128,7 +131,7 @@ def mistakes_of(answer: Response) -> Iterator[str]:
         "is told": is_untold(answer),
         "is sniffed": answer.headers.get("x-content-type-options") == "nosniff",
         "may be framed": "frame-ancestors 'none'" in policy and answer.headers.get("x-frame-options") == "DENY",
-        "may run scripts": "default-src 'none'" in policy and ("script-src" not in policy or is_live(answer)),
+        "may run scripts": "default-src 'none'" in policy and ("script-src" not in policy or has_scripts(answer)),
         "may run the scripts of others": policy.count("script-src") == policy.count("script-src 'self';"),
         "may run what stands in it": bool(policy) and "unsafe" not in policy,
     }

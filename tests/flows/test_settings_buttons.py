@@ -94,6 +94,7 @@ def mistakes_are_told_beside_what_was_typed(page: Page) -> None:
     """Save an existing provider with two errors: both are shown, the input is kept, and no change is saved."""
     page.get_by_label("Display name").fill("Renamed")
     page.get_by_label("Identity provider URL").fill("javascript:alert(1)")
+    page.get_by_role("heading", name="Token requirements").click()
     page.get_by_label("Clock skew").fill("-5")
     page.get_by_role("button", name="Save", exact=True).last.click()
     expect(page.locator(".invalid-feedback:visible")).to_have_count(2)

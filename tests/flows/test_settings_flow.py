@@ -128,6 +128,7 @@ def create_a_provider(page: Page, pair: Pair) -> str:
     page.get_by_role("link", name="Create a provider").click()
     page.get_by_role("link", name="Start with iSpring Learn").click()
     page.get_by_label("Provider name").fill("Learn")
+    page.get_by_role("heading", name="On the sign-in page").click()
     page.get_by_label("Display name").fill("Learning portal")
     page.get_by_label("Identity provider URL").fill(f"{pair.idp.url}/login-token/?service=learn")
     page.get_by_role("button", name="Create", exact=True).click()
@@ -142,15 +143,15 @@ def create_a_provider(page: Page, pair: Pair) -> str:
 
 
 def match_a_field(page: Page) -> None:
-    rows = page.locator("#field-matching tbody tr")
+    rows = page.locator("#field-matching .matching-row")
     before = rows.count()
     page.get_by_role("button", name="Add a field").click()
     expect(rows).to_have_count(before + 1)
     page.get_by_label(f"Field here, row {before + 1}").fill("nickname")
-    page.get_by_label(f"Claim of the token, row {before + 1}").fill("given_name")
+    page.get_by_label(f"Claims of the token, row {before + 1}").fill("given_name")
     page.get_by_role("button", name="Save", exact=True).last.click()
     expect(page.get_by_text("The settings of Learning portal were saved.")).to_be_visible()
-    expect(page.get_by_label(f"Field here, row {before}")).to_have_value("nickname")
+    expect(page.get_by_label("nickname")).to_have_value("given_name")
 
 
 def try_it_out(page: Page, pair: Pair) -> None:

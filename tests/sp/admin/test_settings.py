@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from lab.cast import ALICE, CAROL, Person
-from sp.admin.hints import GROUPS, HINTS, PRESET_WORDS
+from sp.admin.hints import FRONT, GROUPS, HINTS, PRESET_WORDS
 from sp.admin.provider_form import ACCESS_TOKEN_WORDS, DELIVERY_WORDS, UNSOLICITED_WORDS, ProviderForm
 from sp.providers.presets import PRESETS
 from sp.providers.provider import Provider
@@ -51,6 +51,8 @@ POSTS = (
     "/settings/users/1/disable",
     "/settings/users/1/enable",
     "/settings/users/1/sessions/end",
+    "/settings/users/1/appoint",
+    "/settings/users/1/dismiss",
 )
 SEED_NAMES = ("Encryption algorithm", "Return URL", "Security key", "Identity provider URL", "Logout URL")
 KNOWN_AS = "INSERT INTO identity VALUES ('second', 'id-1', 'sub', 1, 0, '2026-01-01 00:00:00')"
@@ -161,7 +163,7 @@ def test_the_pages_speak_the_seeds_words(carol: Visitor, address: str) -> None:
 def test_every_setting_is_on_the_page_under_its_own_name_and_explained(carol: Visitor) -> None:
     carol.open(PAGE)
     names = {field.name for field in fields(Provider)} - {"name"} | {"keys"}
-    grouped = {name for _id, _title, group in GROUPS for name in group} | {"mapping", "allow_short_secret"}
+    grouped = {name for _id, _title, group in GROUPS for name in group} | {*FRONT, "mapping"}
     assert names <= grouped
     assert names <= set(HINTS)
     sent = set(carol.form(PAGE).fields) | set(carol.form(PAGE).choices)
@@ -454,6 +456,7 @@ def test_add_a_field_gives_an_empty_row_and_saves_nothing(app: Flask, carol: Vis
 def test_a_field_that_was_added_is_matched(app: Flask, carol: Visitor) -> None:
     carol.open(PAGE)
     carol.send(carol.form(PAGE), "add_field")
+    carol.send(carol.form(PAGE), "add_field")
     form = carol.form(PAGE)
     rows = sorted((name for name in form.fields if name.endswith("-field")), key=lambda n: int(n.split("-")[1]))
     for row, (field, claim) in zip(rows[-2:], [("department", "org.unit"), ("login", "nick")], strict=True):
@@ -633,7 +636,8 @@ def test_keys_that_cannot_be_opened_are_said_to_be_so_and_can_be_replaced(gatewa
     assert (
         core_of(app).provider_registry.get("corporate").keys().keys[0].fingerprint == stored(app).keys[-1].fingerprint
     )
-    carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
+    for _page in ("the list", "the question"):
+        carol.send(carol.form(f"{PAGE}/keys/{stored(app).keys[0].fingerprint}/retire"))
     assert usable_keys(app) == [SECOND_KEY]
 
 

@@ -1,0 +1,107 @@
+"""Write the code that signs a person in at one provider: PHP, Python, Node and Ruby, with its values filled in.
+
+An integrator copies one of them behind the sign-in of a site and replaces the example person. Each runs as it
+is: it prints the URL, or the form, that carries a token to the Return URL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import render_template
+
+from sp.providers.provider import Provider
+
+MADE_BY_THE_CODE = ("iat", "exp", "jti", "nbf", "nonce")
+LIFETIME = 60  # seconds
+SIGNATURE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}  # of r and of s: RFC 7518, section 3.4
+EXAMPLE = {"email": "alice@example.com", "given_name": "Alice", "family_name": "Example", "name": "Alice Example"}
+EXAMPLE_ID = "person-17"
+
+Person = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A program in *language*, and what must be installed for it, if anything."""
+
+    language: str
+    code: str
+    needs: str = ""
+
+
+def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
+    """Return the programs that sign with *key*, the secret or the private key, and send to *return_url*."""
+    person = example_person(provider)
+    values = {
+        "algorithm": provider.algorithm,
+        "family": provider.algorithm[:2],
+        "bits": provider.algorithm[2:],
+        "half": SIGNATURE_BYTES.get(provider.algorithm),
+        "lifetime": min(LIFETIME, provider.max_age),
+        "not_before": "nbf" in provider.required_claims,
+        "by_url": "query" in provider.deliveries,
+        "key": key,
+        "return_url": return_url,
+        "parameter": provider.token_parameter,
+        "person": person,
+    }
+    needs_library = "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
+    return [
+        Snippet("PHP", _render("php", values, _in_php)),
+        Snippet("Python", _render("python", values, json.dumps), needs_library),
+        Snippet("Node", _render("node", values, json.dumps)),
+        Snippet("Ruby", _render("ruby", values, _in_ruby)),
+    ]
+
+
+def example_person(provider: Provider) -> Person:
+    """Return the claims about an example person that fill the provider's fields, with every other mandatory claim."""
+    person: Person = {}
+    for field, claims in provider.mapping:
+        if field in EXAMPLE or field == "id":
+            value = EXAMPLE["email"] if claims[0] in provider.mapped_email else EXAMPLE.get(field, EXAMPLE_ID)
+            _put(person, claims[0], value)
+    for name, expectation in (("iss", provider.issuer), ("aud", provider.audience)):
+        if expectation.expected or expectation.required or name in provider.required_claims:
+            person[name] = expectation.expected or f"the {name} that both sides agree on"
+    for claim in provider.required_claims:
+        if claim not in MADE_BY_THE_CODE:
+            person.setdefault(claim, EXAMPLE.get(claim, EXAMPLE_ID))
+    return person
+
+
+def _put(person: Person, claim: str, value: str) -> None:
+    """Set a claim; a dot in its name reaches into an object, as in the field matching."""
+    *outer, last = claim.split(".")
+    for name in outer:
+        inner = person.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return
+        person = inner
+    person[last] = value
+
+
+def _render(language: str, values: Mapping[str, Any], literal: Callable[[Any], str]) -> str:
+    return render_template(f"sp/snippets/{language}.txt", **values, literal=literal)
+
+
+def _in_php(value: Any) -> str:
+    if isinstance(value, dict):
+        return "[" + ", ".join(f"{_quoted(name)} => {_in_php(inner)}" for name, inner in value.items()) + "]"
+    return _quoted(value)
+
+
+def _in_ruby(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(name)} => {_in_ruby(inner)}" for name, inner in value.items()) + "}"
+    return _quoted(value)
+
+
+def _quoted(text: str) -> str:
+    """Return a text between single quotes, in which PHP and Ruby replace nothing."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,138 @@
+"""The page of a new key: copy, download, code. Each program on it runs, and the gateway accepts its token."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import shutil
+import subprocess
+import sys
+from base64 import b64decode
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+
+from sp.admin.snippets import snippets
+from sp.providers.presets import PRESETS
+from sp.providers.settings_parser import parse_provider
+from tests.sp.conftest import MakeGateway
+from tests.sp.settings_support import CORPORATE, PAGE, administrator_of, usable_keys
+from tests.support.forms import Visitor
+from tests.support.gateway import core_of
+
+NEW = "/settings/sso/jwt/new"
+RUNS = {"PHP": ("php", "php"), "Python": (sys.executable, "py"), "Node": ("node", "mjs"), "Ruby": ("ruby", "rb")}
+INSTALLED = [language for language, (program, _ending) in RUNS.items() if shutil.which(program)]
+HTTP_PAGE = "http://127.0.0.1:5000"
+
+
+@pytest.fixture
+def app(gateway: MakeGateway) -> Flask:
+    return gateway({"corporate": CORPORATE})
+
+
+@pytest.fixture
+def carol(app: Flask) -> Visitor:
+    return administrator_of(app)
+
+
+def create(carol: Visitor, preset: str = "ispring", algorithm: str = "HS256") -> None:
+    """Create the provider "second", whose key is generated; the page of the key is open afterwards."""
+    carol.open(f"{NEW}?preset={preset}")
+    form = carol.form(NEW).fill(name="second", algorithm=algorithm, login_url="http://127.0.0.1:1/login-token/")
+    if preset == "loginradius":
+        form.fill(auto_create=["y"])
+    assert carol.send(form).status_code == 201
+
+
+def code_of(page: str, language: str) -> str:
+    found = re.search(rf'<pre[^>]*aria-label="{language} code"[^>]*>(.*?)</pre>', page, re.DOTALL)
+    assert found
+    return html.unescape(found[1])
+
+
+def run(language: str, code: str, folder: Path, nonce: str = "") -> str:
+    """Return what the program prints."""
+    program, ending = RUNS[language]
+    file = folder / f"sign_in.{ending}"
+    file.write_text(code)
+    done = subprocess.run([program, file, nonce], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.parametrize("language", RUNS)
+def test_each_language_is_tried(language: str) -> None:
+    if language not in INSTALLED:
+        pytest.skip(f"{RUNS[language][0]} is not installed; tools/system-packages installs it")
+
+
+@pytest.mark.parametrize(
+    ("preset", "algorithm"),
+    [*((preset, "HS256") for preset in PRESETS), ("ispring", "HS512"), ("ispring", "RS256"), ("strict", "ES512")],
+)
+def test_each_program_signs_a_person_in(
+    app: Flask, carol: Visitor, tmp_path: Path, preset: str, algorithm: str
+) -> None:
+    create(carol, preset, algorithm)
+    page = carol.page.text
+    for language in INSTALLED:
+        browser = app.test_client()
+        login_url = browser.get("/sso/start/second").location
+        nonce = parse_qs(urlsplit(login_url).query)["nonce"][0]
+        printed = run(language, code_of(page, language), tmp_path, nonce)
+        if preset == "zendesk":
+            action, token = re.search(r'action="([^"]+)".*value="([^"]+)"', printed, re.DOTALL).groups()  # type: ignore[union-attr]
+            answer = browser.post(action.removeprefix(HTTP_PAGE), data={"jwt": token})
+        else:
+            answer = browser.get(printed.strip().removeprefix(HTTP_PAGE))
+        assert (answer.status_code, "error" in answer.location) == (303, False), f"{language}: {answer.location}"
+        assert browser.get("/account").status_code == 200, language
+    assert core_of(app).people.find("alice@example.com") is not None
+
+
+def test_attack_settings_that_look_like_code_stay_text_in_the_program(app: Flask, tmp_path: Path) -> None:
+    """An issuer or a claim name is any text; in a program that somebody will run it must be no more than that."""
+    odd = "'; exit(3); # \" #{exit 3} ${process.exit(3)} {$x} \\ `id` {{ 7 }} </pre>"
+    claim = 'it\'s-"#{exit}"-\\'
+    provider = parse_provider("odd", {"issuer": odd, "mapping": {"given_name": claim}})
+    with app.test_request_context():
+        made = {one.language: one.code for one in snippets(provider, odd * 2, f"{HTTP_PAGE}/sso/login/jwt/odd")}
+    for language in INSTALLED:
+        token = run(language, made[language], tmp_path).strip().partition("?jwt=")[2]
+        payload = token.split(".")[1]
+        claims = json.loads(b64decode(payload + "=" * (-len(payload) % 4), altchars=b"-_"))
+        assert (claims["iss"], claims[claim]) == (odd, "Alice"), language
+
+
+def test_the_key_can_be_copied_and_downloaded_without_scripts(app: Flask, carol: Visitor) -> None:
+    create(carol)
+    (key,) = usable_keys(app, "second")
+    link = re.search(r'download="second-key.txt" href="data:application/octet-stream;base64,([^"]+)"', carol.page.text)
+    assert link
+    assert b64decode(link[1]).decode() == key
+    for id in ("key", "key-return-url", "code-1"):
+        assert re.search(rf'<button[^>]*data-copy="{id}" hidden>', carol.page.text)
+        assert f'id="{id}"' in carol.page.text
+
+
+def test_the_page_of_a_key_is_never_stored(carol: Visitor) -> None:
+    create(carol)
+    assert "no-store" in carol.page.headers["Cache-Control"]
+    assert carol.page.headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_the_page_of_a_key_leads_on_to_a_test(carol: Visitor) -> None:
+    create(carol)
+    assert 'href="/settings/sso/jwt/provider/second/try"' in carol.page.text
+    assert "http://127.0.0.1:5000/sso/login/jwt/second" in carol.page.text
+
+
+def test_a_rotated_key_comes_with_the_same_page(app: Flask, carol: Visitor) -> None:
+    carol.open(PAGE)
+    carol.send(carol.form(f"{PAGE}/keys"), "generate")
+    assert usable_keys(app)[1] in code_of(carol.page.text, "Python")
+    assert "accepts tokens signed with this key and with the earlier keys" in carol.text
