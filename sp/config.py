@@ -15,6 +15,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from shared import demo
+from shared.branding import OURS, Branding, read_branding
 from shared.keys import KeyRefused, load_key_set
 from shared.private_files import make_private_folder
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
@@ -61,6 +62,7 @@ class Config:
     has_file: bool = False
     url_is_guess: bool = False
     activity_days: int = 90
+    branding: Branding = OURS
 
     @property
     def https(self) -> bool:
@@ -109,6 +111,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         has_file=bool(env.text("SP_CONFIG")),
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
+        branding=read_branding(env, "SP_"),
     )
     env.finish()
     return config
