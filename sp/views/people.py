@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Flask, Request, abort, redirect, request, url_for
+from flask import Flask, Request, redirect, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
-from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response
 
 from shared.tokens import redact
-from shared.web import answers_json, page
 from sp.activity.record import Visitor
 from sp.current import components
 from sp.sessions.cookies import read_session_cookie, session_cookie_name
@@ -61,16 +57,6 @@ def presented_session() -> bytes | None:
     """Return the hash of the session id that this browser sent, or None."""
     secret = browser_secret()
     return hash_id(secret) if secret else None
-
-
-def require_administrator() -> None:
-    """Raise Forbidden unless the person signed in is an administrator."""
-    person: Any = current_user
-    if person.session.is_admin:
-        return
-    if answers_json():
-        raise Forbidden("This page is for administrators.")
-    abort(page("sp/not_administrator.html", 403, session=person.session))
 
 
 def visitor() -> Visitor:
