@@ -10,6 +10,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -32,6 +33,7 @@ from shared import logs, request_limits, web
 from shared.clock import time_now
 from shared.cookies import form_cookie
 from shared.lazy_rules import LazyRule
+from shared.phrases import N_
 from shared.private_files import exposures, make_private_folder
 from shared.schema import Engine, engine_options
 from shared.settings import SettingsRefused
@@ -97,9 +99,19 @@ def assemble(
     engine = database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, engine, clock)
     app.after_request(public_pages.let_caches_keep)  # before web.install: handlers run in reverse order of registration
-    web.install(app, prefix="", https=settings.https, role="sign-in service")
+    web.install(
+        app,
+        prefix="",
+        https=settings.https,
+        branding=settings.branding,
+        theme_cookie=cookies.THEME,
+        role=N_("sign-in service"),
+        translations=[Path(__file__).parent / "translations"],
+    )
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
-    CSRFProtect(app)
+    protection = CSRFProtect(app)
+    protection.exempt("shared.look.theme")  # it says why
+    protection.exempt(authentication.LOGIN)
     recognise_people(app)
     for module in (authentication, logout, public_pages):
         app.register_blueprint(module.blueprint)

@@ -34,6 +34,7 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
 from idp.stores import audit, database, refusals, sessions
 from idp.stores.sessions import SessionOver, SignedInUser
+from shared.phrases import N_, Phrase
 from shared.throttling import PasswordAttempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
@@ -44,6 +45,10 @@ MAX_ECHOED = 2048  # characters; the wire contract's limit for a return URL
 
 log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
+
+
+# CSRFProtect does not check this URL, but the form does: it shows itself again, and keeps what was typed.
+LOGIN = f"{__name__}.process_authorization"
 
 
 @blueprint.route("/login-token/", methods=["GET", "POST"], strict_slashes=False)
@@ -65,17 +70,22 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     """Validate the form; sign the person in and send them to the service, or show the form again."""
     form = SignInForm()
     if not form.validate_on_submit():
-        return show_form(form, service, status=400)
+        expired = "csrf_token" in form.errors
+        return show_form(
+            form, service, status=400, problem=Phrase("This form has expired. Send it again.") if expired else None
+        )
     email = form.email.data.strip()  # [getEmailFormField]
     try:
         person = check_password(email, form.password.data)  # [getPasswordFormField]
         signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     except WrongCredentials:
-        return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
+        return show_form(form, service, status=401, problem=Phrase("The e-mail address or the password is wrong."))
     except TooManyAttempts as refusal:
         minutes = math.ceil(refusal.retry_after / 60)
-        wait = f"Wait {minutes} minutes and try again." if minutes > 1 else "Wait a minute and try again."
-        answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {wait}")
+        wait = Phrase("There were too many wrong passwords. Wait %(minutes)s minutes and try again.", minutes=minutes)
+        if minutes == 1:
+            wait = Phrase("There were too many wrong passwords. Wait a minute and try again.")
+        answer = show_form(form, service, status=429, problem=wait)
         answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
     answer = send_verified_person(signed_in, service, sign_in_request)
@@ -176,7 +186,7 @@ def deliver_by_form(person: Person, service: Service, sign_in_request: SignInReq
     return page("idp/deliver.html", person=person, service=service, action=action, token=token)
 
 
-def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
+def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: Phrase | None = None) -> Response:
     """Return the sign-in page."""
     allow_form_targets(service)
     may_stay = context().settings.stay_signed_in > 0
@@ -198,12 +208,18 @@ def requested_service() -> Service:
         try:
             return context().services.find(name)
         except ServiceUnknown:
-            abort(404, "No service with this name is registered here. Check the URL, or go to the start page.")
+            abort(which_service(404))
     registered = context().services.all()
     if len(registered) != 1:
-        text = "The URL does not say which service you want: service=NAME is missing. Choose one on the start page."
-        abort(page("ui/problem.html", 400, title="Which service?", text=text))
+        abort(which_service(400))
     return registered[0]
+
+
+def which_service(status: int) -> Response:
+    """Let the person choose a service, because the URL names none (400) or one that is not registered (404)."""
+    signed_in = already_signed_in()
+    offered = context().offered(signed_in.person if signed_in else None)
+    return page("idp/which_service.html", status, services=offered, unknown=status == 404)
 
 
 def read_request(service: Service) -> SignInRequest:
@@ -252,5 +268,6 @@ def unavailable(error: Exception) -> Response:
     reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
     log.warning("sign-in is unavailable: %s: %s", type(error).__name__, "; ".join(reasons))
     g._login_user = AnonymousUserMixin()  # the page names no person: looking one up needs what is unavailable
-    text = "We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator."
-    return page("ui/problem.html", 503, title="Sign-in is unavailable right now", text=text)
+    text = N_("We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator.")
+    title = N_("Sign-in is unavailable right now")
+    return page("ui/problem.html", 503, title=title, text=text, again=N_("Try again"))

@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from idp.known_settings import NAMES
 from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
+from shared.branding import OURS, Branding, read_branding
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from shared.store_urls import database_mistake
 
@@ -44,6 +45,7 @@ class Settings:
     stay_signed_in: int = STAY_SIGNED_IN
     activity_days: int = ACTIVITY_DAYS
     log: str = "text"
+    branding: Branding = OURS
     demo: bool = False
 
     @property
@@ -80,6 +82,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         stay_signed_in=environment.whole("IDP_STAY_SIGNED_IN", STAY_SIGNED_IN),
         activity_days=environment.whole("IDP_ACTIVITY_DAYS", ACTIVITY_DAYS),
         log=environment.choice("IDP_LOG", ("text", "json")),
+        branding=read_branding(environment, "IDP_"),
         demo=pair is not None,
     )
     environment.finish()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import click
 from flask import Flask
@@ -23,7 +24,9 @@ from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
 from sp.providers.icons import icon_of
-from sp.sessions.cookies import FORM_NAME, FormSessions
+from sp.sessions.cookies import FORM_NAME, THEME_NAME, FormSessions
+
+TRANSLATIONS = Path(__file__).parent / "translations"
 
 log = logging.getLogger("lychgate")
 
@@ -157,7 +160,16 @@ def _install_views(app: Flask, core: Components) -> None:
 
     config = core.config
     app.jinja_env.filters["icon"] = icon_of
-    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
+    web.install(
+        app,
+        prefix=f"{config.prefix}/sso",
+        https=config.https,
+        branding=config.branding,
+        theme_cookie=THEME_NAME,
+        translations=[TRANSLATIONS],
+        english_pages="sp/settings/",
+        wants_json=refusals.wants_json,
+    )
     install_login(app)
     pages = (account, overview, settings, settings_provider, settings_keys, trial, users, appointments, activity_page)
     if config.is_demo:
