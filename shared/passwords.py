@@ -6,14 +6,14 @@ lane. The rules for a new password are those of ASVS 5.0, section 6.2: a minimum
 
 from __future__ import annotations
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 MIN_PASSWORD_LENGTH = 8  # ASVS 5.0, 6.2.1
 MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the limit prevents hashing megabytes
-
-_hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_hash_of_nobody = _hasher.hash("the password of an account that does not exist")
 
 
 class PasswordRefused(ValueError):
@@ -24,13 +24,16 @@ def hash_password(password: str) -> str:
     """Return the hash to store, or raise PasswordRefused."""
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         raise PasswordRefused(f"a password must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters")
-    return _hasher.hash(password)
+    return _hasher()[0].hash(password)
 
 
 def check_password(stored_hash: str | None, password: str) -> bool:
     """Tell whether *password* is correct. Runs a dummy hash for unknown accounts so that the timing does not differ."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    hasher, hash_of_nobody = _hasher()
     try:
-        fits = _hasher.verify(stored_hash or _hash_of_nobody, password[: MAX_PASSWORD_LENGTH + 1])
+        fits = hasher.verify(stored_hash or hash_of_nobody, password[: MAX_PASSWORD_LENGTH + 1])
     except (VerificationError, InvalidHashError):
         return False
     return fits and stored_hash is not None
@@ -38,4 +41,17 @@ def check_password(stored_hash: str | None, password: str) -> bool:
 
 def needs_rehash(stored_hash: str) -> bool:
     """Tell whether *stored_hash* was made with other parameters than now: hash again at the next sign-in."""
-    return _hasher.check_needs_rehash(stored_hash)
+    return _hasher()[0].check_needs_rehash(stored_hash)
+
+
+@lru_cache
+def _hasher() -> tuple[PasswordHasher, str]:
+    """Return the hasher, and a hash for accounts that do not exist.
+
+    Made at the first use, so that commands without passwords do not wait for it. Both are made together, so that the
+    first attempt at a known account takes as long as at an unknown one.
+    """
+    from argon2 import PasswordHasher
+
+    hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+    return hasher, hasher.hash("the password of an account that does not exist")

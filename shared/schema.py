@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 from sqlalchemy.exc import SQLAlchemyError as DatabaseError
 
@@ -28,8 +25,12 @@ from shared.private_files import make_private_file
 from shared.settings import SettingsRefused
 from shared.store_urls import NO_DATABASE
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 __all__ = ["DatabaseError", "Engine"]
 
+_REVISION = re.compile(r'^(down_revision|revision)\b[^=\n]*=\s*["\']([^"\'\n]+)["\']', re.MULTILINE)
 LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take while they migrate
 
 
@@ -91,12 +92,13 @@ def lock_for_transaction(connection: Connection, key: int) -> None:
 
 def upgrade(engine: Engine, migrations: Path) -> None:
     """Apply the migrations in *migrations* that the database lacks."""
-    config = Config()
-    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
     patient = _module(engine.dialect.name).patient
     with patient(engine), engine.connect() as connection:
-        if _current(connection) == ScriptDirectory.from_config(config).get_current_head():
+        if _current(connection) == _head(migrations):
             return
+    from alembic import command  # a fifth of a second, which a database that is up to date does not cost
+
+    config = _alembic_config(migrations)
     with patient(engine, migrating=True), _alone(engine), engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -110,10 +112,36 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 
 @lru_cache
 def _head(migrations: Path) -> str | None:
-    """Return the newest migration. The files are read only once, because they belong to the running code."""
+    """Return the newest migration: the one that no other one follows, by the assignments at the top of each file.
+
+    Alembic is asked only if these lines do not name one. The files are read only once, because they belong to the
+    running code.
+    """
+    texts = [path.read_text(encoding="utf-8") for path in (migrations / "versions").glob("*.py")]
+    found = [dict(_REVISION.findall(text)) for text in texts]
+    followed = {revision.get("down_revision") for revision in found}
+    newest = [name for revision in found if (name := revision.get("revision")) not in followed]
+    if len(newest) == 1 and newest[0]:
+        return newest[0]
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_alembic_config(migrations)).get_current_head()
+
+
+def _current(connection: Connection) -> str | None:
+    """Return the migration that the database has, or None if it is new. Alembic keeps it in this table."""
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT max(version_num) FROM alembic_version")).scalar()
+    return found
+
+
+def _alembic_config(migrations: Path) -> Config:
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))
-    return ScriptDirectory.from_config(config).get_current_head()
+    return config
 
 
 def clock_complaint(engine: Engine) -> str | None:
@@ -128,10 +156,6 @@ def clock_complaint(engine: Engine) -> str | None:
 
 def _module(kind: str) -> ModuleType:
     return importlib.import_module(f"{__package__}.{kind}")  # the driver of the other one is not loaded
-
-
-def _current(connection: Any) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
 
 
 @contextmanager
