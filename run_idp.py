@@ -1,7 +1,16 @@
 """Start the identity provider: python run_idp.py [--host 127.0.0.1] [--port 5001] [--workers 1] [--threads 16]"""
 
-import idp
+from types import ModuleType
+
 from shared.serving import main
 
+
+def identity_provider() -> ModuleType:
+    """Import the program: not for --help, --version or a wrong option."""
+    import idp
+
+    return idp
+
+
 if __name__ == "__main__":
-    main(idp, default_port=5001)
+    main(identity_provider, "Serve the identity provider.", default_port=5001)

@@ -1,7 +1,16 @@
 """Start the gateway: python run_sp.py [--host 127.0.0.1] [--port 5000] [--workers 1] [--threads 16]"""
 
-import sp
+from types import ModuleType
+
 from shared.serving import main
 
+
+def gateway() -> ModuleType:
+    """Import the program: not for --help, --version or a wrong option."""
+    import sp
+
+    return sp
+
+
 if __name__ == "__main__":
-    main(sp, default_port=5000)
+    main(gateway, "Serve the gateway.", default_port=5000)

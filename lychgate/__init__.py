@@ -13,16 +13,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from shared.version import VERSION as __version__
     from sp.gateway import Gateway
 
 __all__ = ["Gateway", "__version__"]
-__version__ = "0.1.0"  # the only place: the wheel, `lychgate --version` and the image read it from here
 
 
 def __getattr__(name: str) -> object:
-    """Import the gateway on first use, so that `import lychgate` alone loads no other module."""
+    """Import on first use, so that `import lychgate` alone loads no other module."""
     if name == "Gateway":
         from sp.gateway import Gateway
 
         return Gateway
+    if name == "__version__":
+        from shared.version import VERSION
+
+        return VERSION
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 from lychgate import __version__
 
@@ -39,20 +40,28 @@ def parser() -> argparse.ArgumentParser:
 def gateway(arguments: Sequence[str]) -> int:
     """Serve the gateway."""
     find_what_is_here()
-    import sp
     from shared.serving import main as serve
 
-    serve(sp, 5000, arguments, "lychgate gateway")
+    def load() -> ModuleType:
+        import sp
+
+        return sp
+
+    serve(load, "Serve the gateway.", 5000, arguments, "lychgate gateway")
     return 0
 
 
 def identity_provider(arguments: Sequence[str]) -> int:
     """Serve the identity provider."""
     find_what_is_here()
-    import idp
     from shared.serving import main as serve
 
-    serve(idp, 5001, arguments, "lychgate idp")
+    def load() -> ModuleType:
+        import idp
+
+        return idp
+
+    serve(load, "Serve the identity provider.", 5001, arguments, "lychgate idp")
     return 0
 
 

@@ -19,6 +19,7 @@ from gunicorn.arbiter import Arbiter
 from shared.logs import LineFormatter, install_log_redaction
 from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
+from shared.version import VERSION
 from shared.worker import Worker
 
 MAX_REQUEST_LINE = 16_384  # bytes: it may contain a token of 8 KiB, and gunicorn's maximum is 8,190
@@ -45,17 +46,23 @@ LOGGING = {
 
 
 def main(
-    program: ModuleType, default_port: int, arguments: Sequence[str] | None = None, called: str | None = None
+    load: Callable[[], ModuleType],
+    description: str,
+    default_port: int,
+    arguments: Sequence[str] | None = None,
+    called: str | None = None,
 ) -> None:
-    """Serve the package *program* with *arguments*, by default those of this process; *called* is its name in the help.
+    """Serve the package that *load* imports, with *arguments*, by default those of this process.
 
-    The package offers `prepare(host, port)`, which checks settings, migrates and returns the banner to print, and
-    `create_wsgi()`, which each worker calls. If one raises SettingsRefused, the program ends with status 2.
+    *description* and *called*, its name, are for the help. The package offers `prepare(host, port)`, which checks
+    settings, migrates and returns the banner to print, and `create_wsgi()`, which each worker calls. If one raises
+    SettingsRefused, the program ends with status 2.
     """
-    options = command_line(program.__doc__, default_port, called).parse_args(arguments)
+    options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()
     logging.config.dictConfig(LOGGING)
     install_log_redaction()
+    program = load()
     try:
         banner = program.prepare(options.host, options.port)
     except SettingsRefused as refusal:
@@ -68,7 +75,12 @@ def main(
 
 def command_line(description: str | None, default_port: int, called: str | None = None) -> argparse.ArgumentParser:
     """Return the parser of a program's command line."""
-    parser = argparse.ArgumentParser(prog=called, description=description)
+    parser = argparse.ArgumentParser(
+        prog=called,
+        description=description,
+        epilog=f"Example: {called or '%(prog)s'} --host 0.0.0.0 --port {default_port} --workers 2",
+    )
+    parser.add_argument("--version", action="version", version=f"lychgate {VERSION}")
     parser.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
     parser.add_argument("--port", type=int, default=default_port, help="port to listen on")
     parser.add_argument("--unix", metavar="PATH", help="listen on a socket file, in place of host and port")

@@ -8,7 +8,6 @@ log has next to the trace.
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,10 +32,8 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
+from shared.references import new_reference as new_reference
 from shared.user_agent import device_name
-
-REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
-REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to read out on the phone
 
 # Replacements for the framework's own technical texts.
 _IN_OUR_WORDS = {
@@ -82,15 +79,6 @@ def install(
     app.register_error_handler(CSRFError, _form_expired)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _unexpected)
-
-
-def new_reference() -> str:
-    """Return a reference by which an administrator can find an error in the log."""
-    number, letters = secrets.randbelow(len(REFERENCE_ALPHABET) ** REFERENCE_LENGTH), ""
-    for _ in range(REFERENCE_LENGTH):
-        number, letter = divmod(number, len(REFERENCE_ALPHABET))
-        letters += REFERENCE_ALPHABET[letter]
-    return letters
 
 
 def prefers_json() -> bool:

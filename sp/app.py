@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 
+import click
 from flask import Flask
+from flask.cli import FlaskGroup
 
-from shared import demo, logs, request_limits, schema, web
+from shared import demo, logs, request_limits, schema
 from shared.cookies import form_cookie
 from shared.errors import StoreUnavailable
 from shared.lazy_rules import LazyRule
 from shared.settings import SettingsRefused
 from sp import config as settings
+from sp.cli import install_commands
 from sp.components import Components, build
 from sp.config import Config
 from sp.database import MIGRATIONS
@@ -55,8 +58,20 @@ def create_app(config: Config | None = None) -> Flask:
         if len(config.secret_keys) > 1:
             reencrypt(core.database, core.vault)
         _apply_settings(core)
-    _install_views(app, core)
+    install_commands(app)
+    if not _only_a_command_is_looked_up():
+        _install_views(app, core)
     return app
+
+
+def _only_a_command_is_looked_up() -> bool:
+    """Tell whether `flask --app sp` makes this application to find one of our commands, which need no pages.
+
+    Loading all pages takes a third of a command's time. Flask's own commands (run, routes, shell) make the
+    application later, in a context of their own.
+    """
+    context = click.get_current_context(silent=True)
+    return context is not None and isinstance(context.command, FlaskGroup)
 
 
 def _warn_of_demo(config: Config) -> None:
@@ -102,6 +117,7 @@ def _apply_demo(providers: ProviderStore, config: Config) -> None:
 
 
 def _install_views(app: Flask, core: Components) -> None:
+    from shared import web
     from sp.admin import (
         activity as activity_page,
     )
@@ -120,7 +136,6 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.admin import (
         provider as settings_provider,
     )
-    from sp.cli import install_commands
     from sp.views import (
         account,
         api,
@@ -148,4 +163,3 @@ def _install_views(app: Flask, core: Components) -> None:
     app.register_error_handler(
         schema.DatabaseError, lambda error: refusals.refuse(StoreUnavailable(type(error).__name__))
     )
-    install_commands(app)

@@ -146,7 +146,9 @@ def _commands(program: str, app: Flask) -> Iterator[str]:
 def _serving(program: str) -> Iterator[str]:
     """Yield the part about run_sp.py or run_idp.py."""
     yield from (f"### run_{program}.py", "", f"Serve the {PROGRAMS[program]}.", "")
-    options = [option for option in command_line(None, PORTS[program])._actions if option.dest != "help"]
+    options = [
+        option for option in command_line(None, PORTS[program])._actions if option.dest not in ("help", "version")
+    ]
     yield from _table(
         ("option", "default", "meaning"),
         ((f"`{', '.join(option.option_strings)}`", _value(option), option.help or "") for option in options),

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case
 
 from shared.folding import Count
 from shared.rate_limit_storage import INSERT
-from shared.web import REFERENCE_ALPHABET, REFERENCE_LENGTH
+from shared.references import REFERENCE_ALPHABET, REFERENCE_LENGTH
 from sp.activity.record import REFUSED
 from sp.database.models import Activity
 

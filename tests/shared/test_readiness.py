@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, text
 
-from shared import disk
+from shared import disk, schema
 from shared.disk import write_trouble
 from shared.schema import is_up_to_date, prepare_engine, upgrade
 from sp.database import MIGRATIONS
@@ -55,3 +57,25 @@ def test_many_questions_cost_one_write(engine: Engine, tmp_path: Path) -> None:
 def test_a_database_that_is_gone_is_not_made_by_asking(engine: Engine, tmp_path: Path) -> None:
     assert write_trouble(engine) == "unable to open database file"
     assert not (tmp_path / "some.sqlite3").exists()
+
+
+@pytest.mark.parametrize("program", ["sp", "idp"])
+def test_the_newest_migration_is_the_one_that_alembic_names(program: str) -> None:
+    folder = Path(__file__).parents[2] / program / "migrations"
+    config = Config()
+    config.set_main_option("script_location", str(folder))
+    assert schema._head(folder) == ScriptDirectory.from_config(config).get_current_head()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ['revision = "b1"\ndown_revision = None', "revision: str = 'a2'\ndown_revision: str | None = 'b1'"],
+        ['revision = "b1"', "revision='a2'\ndown_revision='b1'\nbranch_labels=None", "import os"],
+    ],
+)
+def test_the_newest_migration_is_found_by_what_it_follows_and_not_by_its_name(texts: list[str], tmp_path: Path) -> None:
+    (tmp_path / "versions").mkdir()
+    for number, content in enumerate(texts):
+        (tmp_path / "versions" / f"{number}.py").write_text(content)
+    assert schema._head(tmp_path) == "a2"
