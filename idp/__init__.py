@@ -18,6 +18,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from idp import authentication, cli, cli_services, config, cookies, demo, housekeeping, logout, public_pages
 from idp.config import Settings
+from idp.config import log_format as log_format  # for run_idp.py
 from idp.context import Context
 from idp.people import DirectoryUnavailable, PersonDirectory
 from idp.proxies import ClientIP

@@ -43,6 +43,7 @@ class Settings:
     session_lifetime: int = SESSION_LIFETIME
     stay_signed_in: int = STAY_SIGNED_IN
     activity_days: int = ACTIVITY_DAYS
+    log: str = "text"
     demo: bool = False
 
     @property
@@ -78,10 +79,16 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         session_lifetime=environment.whole("IDP_SESSION_LIFETIME", SESSION_LIFETIME, at_least=60),
         stay_signed_in=environment.whole("IDP_STAY_SIGNED_IN", STAY_SIGNED_IN),
         activity_days=environment.whole("IDP_ACTIVITY_DAYS", ACTIVITY_DAYS),
+        log=environment.choice("IDP_LOG", ("text", "json")),
         demo=pair is not None,
     )
     environment.finish()
     return settings
+
+
+def log_format() -> str:
+    """Return IDP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
+    return _values().get("IDP_LOG", "").strip() or "text"
 
 
 def load_to_serve(host: str, port: int) -> Settings:

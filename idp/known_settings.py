@@ -19,6 +19,7 @@ NAMES = SettingNames(
         "IDP_LDAP_GROUPS": "`examples/ldap_people.py`: the base DN of groups.",
         "IDP_LDAP_PEOPLE": "`examples/ldap_people.py`: the base DN of people.",
         "IDP_LDAP_URL": "`examples/ldap_people.py`: the URL of the LDAP server.",
+        "IDP_LOG": "`text` or `json`: one object a line, with `event`, `reference`, `code` and `request_id`.",
         "IDP_PEOPLE": "`module:function` that opens the directory of people.",
         "IDP_SESSION_IDLE": "Seconds without a request after which a session ends. At least 60.",
         "IDP_SESSION_LIFETIME": "Seconds after which a session ends in any case. At least 60.",

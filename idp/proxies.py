@@ -1,7 +1,7 @@
-"""Give the program the IP of a client behind trusted proxies.
+"""Give the program the IP of a client behind trusted proxies, and each request its ID.
 
-Only X-Forwarded-For is read, and only if the socket's peer is trusted (shared/proxies.py). Scheme and host come from
-IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host are ignored.
+Only X-Forwarded-For and X-Request-Id are read, and only if the socket's peer is trusted (shared/proxies.py). Scheme and
+host come from IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host are ignored.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from shared import request_ids
 from shared.proxies import TrustedProxies
 from shared.settings import Network
 
@@ -26,5 +27,6 @@ class ClientIP:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Pass the request on."""
         peer, forwarded_for = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_X_FORWARDED_FOR", "")
+        start_response = request_ids.begin(environ, start_response, trusted=self._trusted.include(peer))
         environ["REMOTE_ADDR"] = self._trusted.client(peer, forwarded_for)
         return self._app(environ, start_response)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from shared.printable import printable
+from shared.request_ids import current
 from shared.tokens import redact
 
 OURS = "lychgate"  # the name of our loggers, by itself or before a dot
@@ -26,10 +27,11 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         if record.exc_info:
-            record.exc_text = _traceback(record.exc_info)
+            record.exc_text = traceback_lines(record.exc_info)
         return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
+        record.request_id = current() or "-"  # before the message, where no text of a stranger can forge it
         return printable(super().formatMessage(record))
 
 
@@ -53,7 +55,7 @@ def _clean_record(record: logging.LogRecord) -> None:
     ours = record.name.partition(".")[0] == OURS
     clean = _redact_and_escape if ours else redact
     if record.exc_info:
-        record.exc_text = (_traceback if ours else _plain_traceback)(record.exc_info)
+        record.exc_text = (traceback_lines if ours else _plain_traceback)(record.exc_info)
     if record.args:
         record.args = _clean_arguments(record.args, clean)
     try:
@@ -108,7 +110,7 @@ def _plain_traceback(exception: Any) -> str:
     return redact(logging.Formatter().formatException(exception))
 
 
-def _traceback(exception: Any) -> str:
+def traceback_lines(exception: Any) -> str:
     """Return a traceback without tokens, each line indented, so that a stranger's text cannot begin a line.
 
     A newline in the text of an exception is escaped; a note is written with lines, as the standard library has them.

@@ -16,7 +16,8 @@ import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
-from shared.logs import LineFormatter, install_log_redaction
+from shared.json_log import JsonFormatter
+from shared.logs import OURS, LineFormatter, install_log_redaction
 from shared.private_files import keep_to_owner
 from shared.settings import SettingsRefused
 from shared.version import VERSION
@@ -28,12 +29,15 @@ CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
 OTHER_FILES = 100  # databases, logs, and what the protected application opens
 GRACE = 30  # seconds that requests under way are given at SIGTERM
 ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
+TEXT, JSON = "text", "json"  # what SP_LOG and IDP_LOG may be
+FORMATTERS: dict[str, dict[str, Any]] = {
+    TEXT: {"()": LineFormatter, "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"},
+    JSON: {"()": JsonFormatter},
+}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "line": {"()": LineFormatter, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
-    },
+    "formatters": {"line": FORMATTERS[TEXT]},
     "handlers": {"err": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
     "root": {"handlers": ["err"], "level": "INFO"},
     "loggers": {
@@ -54,23 +58,37 @@ def main(
 ) -> None:
     """Serve the package that *load* imports, with *arguments*, by default those of this process.
 
-    *description* and *called*, its name, are for the help. The package offers `prepare(host, port)`, which checks
-    settings, migrates and returns the banner to print, and `create_wsgi()`, which each worker calls. If one raises
-    SettingsRefused, the program ends with status 2.
+    *description* and *called*, its name, are for the help. The package offers `log_format()`, text or json;
+    `prepare(host, port)`, which checks settings, migrates and returns the banner to print; and `create_wsgi()`, which
+    each worker calls. If one raises SettingsRefused, the program ends with status 2.
     """
     options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()
-    logging.config.dictConfig(LOGGING)
-    install_log_redaction()
     program = load()
+    log_format = program.log_format()
+    logging.config.dictConfig(logging_as(log_format))
+    install_log_redaction()
     try:
         banner = program.prepare(options.host, options.port)
     except SettingsRefused as refusal:
         print(refusal, file=sys.stderr)
         sys.exit(2)
     place = f"unix:{options.unix}" if options.unix else bind_to(options.host, options.port)
-    print(f"{banner}\nListening on {place}.", flush=True)
-    serve(Server(program.create_wsgi, place, options.workers, options.threads))
+    announce(f"{banner}\nListening on {place}.", log_format)
+    serve(Server(program.create_wsgi, place, options.workers, options.threads, log_format))
+
+
+def logging_as(log_format: str) -> dict[str, Any]:
+    """Return the configuration of all logs in this format."""
+    return LOGGING | {"formatters": {"line": FORMATTERS.get(log_format, FORMATTERS[TEXT])}}
+
+
+def announce(text: str, log_format: str) -> None:
+    """Print what runs where; among lines of JSON, as one of them."""
+    if log_format == JSON:
+        logging.getLogger(OURS).info("%s", " ".join(text.split()), extra={"event": "start"})
+    else:
+        print(text, flush=True)
 
 
 def command_line(description: str | None, default_port: int, called: str | None = None) -> argparse.ArgumentParser:
@@ -116,7 +134,14 @@ def serve(server: Server) -> None:
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn, configured to trust no peer: the programs decide themselves which proxies they trust."""
 
-    def __init__(self, create_wsgi: Callable[[], Any], place: str, workers: int = 1, threads: int = THREADS) -> None:
+    def __init__(
+        self,
+        create_wsgi: Callable[[], Any],
+        place: str,
+        workers: int = 1,
+        threads: int = THREADS,
+        log_format: str = TEXT,
+    ) -> None:
         self._create_wsgi = create_wsgi
         # Whether the first worker has loaded the application, or has said why not: memory that the workers share
         self.first_is_done = mmap.mmap(-1, 1)
@@ -135,7 +160,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "secure_scheme_headers": {},
             "accesslog": "-",
             "access_log_format": ACCESS_LOG,
-            "logconfig_dict": LOGGING,
+            "logconfig_dict": logging_as(log_format),
             "control_socket_disable": True,
         }
         super().__init__()

@@ -197,7 +197,12 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _unexpected(error: Exception) -> ResponseReturnValue:
     reference = new_reference()
-    log.error("unexpected error, reference %s, %s %s", reference, request.method, request.path, exc_info=error)
+    log.error(
+        "unexpected error, reference %s, %s %s",
+        *(reference, request.method, request.path),
+        exc_info=error,
+        extra={"event": "error", "reference": reference, "code": "internal_error"},
+    )
     text = "This is our error, not yours. Try again. If it happens again, give this reference to your administrator."
     return _problem(500, "internal_error", "Something went wrong", text, reference)
 

@@ -23,6 +23,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from shared import request_ids
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads
@@ -173,6 +174,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             kept = bool(self.handle(conn))
         except BaseException:  # it would not be replaced
             self.log.exception("Error handling a connection")
+        request_ids.end()
         self.method_queue.defer(self.finish_request, conn, kept)
 
     def _wait(self, conn: Connection) -> None:

@@ -12,6 +12,7 @@ from shared.errors import StoreUnavailable
 from shared.private_files import exposures
 from sp import config as settings
 from sp.app import create_app
+from sp.config import log_format
 from sp.policy.rules import warnings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sp.components import Components
     from sp.config import Config
 
-__all__ = ["create_app", "create_wsgi", "prepare"]
+__all__ = ["create_app", "create_wsgi", "log_format", "prepare"]
 
 log = logging.getLogger("lychgate")
 

@@ -68,7 +68,7 @@ def _only_a_command_is_looked_up() -> bool:
     """Tell whether `flask --app sp` makes this application to find one of our commands, which need no pages.
 
     Loading all pages takes a third of a command's time. Flask's own commands (run, routes, shell) make the
-    application later, in a context of their own.
+    application later, when their context is the current one.
     """
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.command, FlaskGroup)

@@ -62,6 +62,7 @@ class Config:
     url_is_guess: bool = False
     activity_days: int = 90
     file: Path | None = None
+    log: str = "text"
 
     @property
     def https(self) -> bool:
@@ -111,9 +112,15 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
         file=Path(env.text("SP_CONFIG")).absolute() if env.text("SP_CONFIG") else None,
+        log=env.choice("SP_LOG", ("text", "json")),
     )
     env.finish()
     return config
+
+
+def log_format() -> str:
+    """Return SP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
+    return _environment().get("SP_LOG", "").strip() or "text"
 
 
 def announce(host: str, port: int) -> Config:

@@ -19,6 +19,7 @@ NAMES = SettingNames(
         "SP_INSTANCE": "Folder for the SQLite database and for the generated secrets of a demo.",
         "SP_JWKS_MAX_STALE": "Seconds that a provider's last good keys stay in use while its `jwks_url` fails. "
         "At least 300.",
+        "SP_LOG": "`text` or `json`: one object a line, with `event`, `reference`, `code` and `request_id`.",
         "SP_METRICS_FOLDER": "Set by `run_sp.py` for its worker processes, which keep their counters there. "
         "Do not set it yourself.",
         "SP_PREFIX": "Path under which all of the gateway's own URLs move, such as `/gate`.",

@@ -49,7 +49,8 @@ def refused(event: str, *, email: str = "", service: str = "") -> None:
 def note(event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = "") -> None:
     """Write only the log line."""
     words = (_printable(word, 254) or "-" for word in (email, service, _ip(), token_id))
-    log.info("%s email=%s service=%s address=%s jti=%s %s", event, *words, _printable(detail, 200))
+    text = "%s email=%s service=%s address=%s jti=%s %s"
+    log.info(text, event, *words, _printable(detail, 200), extra={"event": event})
 
 
 def we_issued(token_id: str) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from shared import request_ids
 from shared.errors import StoreUnavailable
 from shared.threads import TAKE_YOUR_TIME
 from sp.gateway.access import AccessControl, asked_for, decoded
@@ -72,7 +73,9 @@ class Gateway:
         """Decide, and then pass the request to the application or our own pages, or deny it."""
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
-        if self._peers.include(peer):
+        trusted = self._peers.include(peer)
+        start_response = request_ids.begin(environ, start_response, trusted=trusted)
+        if trusted:
             self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
             self._peers.believe(environ)
         else:

@@ -72,7 +72,8 @@ class Logbook:
             budget, visitor, reference, explain or (lambda: plain), code=rejection.code, plain=plain, **known
         )
         text = "refused: %s, provider %s, reference %s: %s"
-        log.info(text, rejection.code, known.get("provider"), found_by, cause)
+        named = {"event": activity.REFUSED, "reference": found_by, "code": rejection.code}
+        log.info(text, rejection.code, known.get("provider"), found_by, cause, extra=named)
         return found_by
 
     def note_local_refusal(
@@ -98,7 +99,8 @@ class Logbook:
         found_by, _cause = self._refused(
             self._passwords, visitor, reference, explained, code=code, plain=plain, email=email
         )
-        log.info("refused: local sign-in, reference %s: %s", found_by, detail)
+        named = {"event": activity.REFUSED, "reference": found_by, "code": code}
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=named)
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str, sent_to: str | None = None) -> None:

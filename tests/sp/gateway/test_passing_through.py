@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lab.cast import ALICE
+from shared import request_ids
 from tests.sp.gateway.gate import HOST, PAGE, SCRIPT, Gate, call, make_gate
 
 UPLOAD = 64 * 1024 * 1024
@@ -111,7 +112,8 @@ def test_what_the_application_asks_of_start_response_reaches_the_server(tmp_path
     environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "HTTP_HOST": HOST, "REMOTE_ADDR": "127.0.0.1"}
     environ["HTTP_COOKIE"] = f"sp_session={gate.sign_in(ALICE)}"
     gate.gateway(environ, start_response)
-    assert written == [("200 OK", [("A", "1")]), b"first", ("500 Oh", [("B", "2")], error)]
+    request_id = ("X-Request-Id", request_ids.current())
+    assert written == [("200 OK", [("A", "1"), request_id]), b"first", ("500 Oh", [("B", "2"), request_id], error)]
 
 
 def test_an_error_of_the_application_is_the_servers_to_handle(tmp_path: Path) -> None:

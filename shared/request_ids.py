@@ -1,0 +1,53 @@
+"""Give each request an ID, which the log, the trace and the answer all show.
+
+A trusted proxy may name the request (X-Request-Id); otherwise it gets a random ID. Anyone else's name for it is
+ignored: a stranger who could choose it could make two requests look like one, or write into the log. `current()` is the
+ID of the request that this thread answers.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+HEADER, IN_ENVIRON = "X-Request-Id", "HTTP_X_REQUEST_ID"
+# 64 characters: a UUID or a trace ID fits, and a signed token does not.
+_ACCEPTED = re.compile(r"[A-Za-z0-9_.:=+/-]{1,64}", re.ASCII)
+_NEW_BITS = 64
+_LENGTH = len(HEADER)  # compared first: that is faster than the names of all headers
+
+_current: ContextVar[str] = ContextVar("lychgate_request_id", default="")
+current = _current.get
+"""Return the ID of the request that this thread answers; empty outside of a request."""
+
+
+def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: bool) -> StartResponse:
+    """Give the request in *environ* its ID; return a start_response that adds it to the answer.
+
+    *trusted*: the peer is a trusted proxy. An application behind us finds the same ID in the request's header.
+    """
+    given = environ.get(IN_ENVIRON, "") if trusted else ""
+    request_id = given if given and _ACCEPTED.fullmatch(given) else _new()
+    environ[IN_ENVIRON] = request_id
+    _current.set(request_id)
+
+    def start(status: str, headers: list[tuple[str, str]], *exception: Any) -> Any:
+        others = [header for header in headers if len(header[0]) != _LENGTH or header[0].lower() != "x-request-id"]
+        return start_response(status, [*others, (HEADER, request_id)], *exception)
+
+    return start
+
+
+def _new() -> str:
+    # A name and not a secret: `secrets` would cost each request a system call. Python seeds each forked process again.
+    return f"{random.getrandbits(_NEW_BITS):016x}"
+
+
+def end() -> None:
+    """Forget the ID: this thread does something else now."""
+    _current.set("")
