@@ -23,6 +23,7 @@ def service(settings: Settings) -> Service | None:
         "preset": "lychgate",
         "display_name": "Lychgate demo",
         "return_url": f"{pair.sp_url}/sso/login/jwt",
+        "delivery": "form",  # keeps tokens out of URLs, so out of histories and logs
         "backchannel_logout_url": f"{pair.sp_url}/sso/logout/backchannel",
     }
     key = ServiceKey(load_key(pair.token_key, "HS256"), datetime(1970, 1, 1, tzinfo=UTC))

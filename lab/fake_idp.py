@@ -29,6 +29,9 @@ class FakeIdp:
         self.believes_anything = self.posts_the_token = self.remembers_nobody = self.asks_the_name_first = False
         self.echoes_return_to = True
         self.follows_return_to = False
+        self.form_headers: dict[str, Any] = {"X_Frame_Options": "DENY"}
+        self.cookie = "HttpOnly; SameSite=Lax; Path=/"
+        self.believes_other_sites = False
         self.sends_one_token_only = False
         self.redirects_with = 303
         self.inputs = EMAIL + PASSWORD
@@ -49,15 +52,15 @@ class FakeIdp:
             return
         if self._is_signed_in(handler):
             self._send_token(handler, request)
-        elif self._knows(form):
-            self._send_token(handler, request, Set_Cookie=f"idp={self._session}; HttpOnly; SameSite=Lax; Path=/")
+        elif self._knows(form) and self._is_own_form(handler):
+            self._send_token(handler, request, Set_Cookie=f"idp={self._session}; {self.cookie}")
         elif self.asks_the_name_first and "email" not in form:
-            answer(FORM.format(once="1", inputs=EMAIL))(handler)
+            answer(FORM.format(once="1", inputs=EMAIL), **self.form_headers)(handler)
         elif self.asks_the_name_first:
             hidden = f'<input type="hidden" name="email" value="{escape(form["email"])}">'
-            answer(FORM.format(once="2", inputs=hidden + PASSWORD))(handler)
+            answer(FORM.format(once="2", inputs=hidden + PASSWORD), **self.form_headers)(handler)
         else:
-            answer(FORM.format(once="1", inputs=self.inputs), 401 if form else 200)(handler)
+            answer(FORM.format(once="1", inputs=self.inputs), 401 if form else 200, **self.form_headers)(handler)
 
     def _step_before(self, handler: Handler, path: str, query: str) -> bool:
         steps = ["/keys", *self.before]
@@ -69,6 +72,10 @@ class FakeIdp:
 
     def _is_signed_in(self, handler: Handler) -> bool:
         return not self.remembers_nobody and f"idp={self._session}" in handler.headers.get("Cookie", "")
+
+    def _is_own_form(self, handler: Handler) -> bool:
+        """Tell whether the browser sent a form of ours. A browser names the other site in Sec-Fetch-Site."""
+        return self.believes_other_sites or handler.headers.get("Sec-Fetch-Site", "none") != "cross-site"
 
     def _knows(self, form: dict[str, str]) -> bool:
         if "password" not in form or "once" not in form:

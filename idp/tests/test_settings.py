@@ -99,6 +99,7 @@ def test_the_demo_service_follows_the_gateway_to_another_port(tmp_path: Path) ->
         service = registry.find("demo")
         assert service.return_url == "http://127.0.0.1:5678/sso/login/jwt"
         assert service.backchannel_logout_url == "http://127.0.0.1:5678/sso/logout/backchannel"
+        assert service.delivery == "form"
         assert [s.name for s in registry.all()] == ["demo"]
 
 

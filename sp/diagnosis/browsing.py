@@ -6,7 +6,9 @@ answer and can stop before a token reaches us.
 
 from __future__ import annotations
 
+import time
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.client import HTTPMessage
@@ -38,7 +40,10 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer: where it came from and where it points. `next` is the URL of a redirect, else empty."""
+    """An answer: where it came from and where it points. `next` is the URL of a redirect, else empty.
+
+    `text` is what a person reads there. `seconds` passed between the request and the end of the answer.
+    """
 
     url: str
     status: int
@@ -46,18 +51,28 @@ class Page:
     next: str
     forms: tuple[Form, ...]
     title: str
+    text: str = ""
+    seconds: float = 0.0
 
 
 class Browser:
-    """Keeps cookies from page to page. Raises ExchangeFailed where a server does not answer."""
+    """Keeps cookies from page to page. Raises ExchangeFailed where a server does not answer.
 
-    def __init__(self) -> None:
+    *headers* are sent with each request, beside those of every browser.
+    """
+
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
         self._cookies = CookieJar()
+        self._headers = dict(headers or {})
 
     @property
     def cookies(self) -> CookieJar:
         """All cookies that were set so far."""
         return self._cookies
+
+    def values(self) -> dict[str, str]:
+        """Return the value of each cookie by its name."""
+        return {cookie.name: cookie.value or "" for cookie in self._cookies}
 
     def open(self, url: str) -> Page:
         """Return the page at *url*."""
@@ -74,11 +89,12 @@ class Browser:
         url = url.partition("#")[0]
         request = urllib.request.Request(url, method=method)  # noqa: S310  only carries the cookies
         self._cookies.add_cookie_header(request)
-        headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5"}
+        headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5", **self._headers}
         if cookie := request.get_header("Cookie"):
             headers["Cookie"] = cookie
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
+        began = time.monotonic()
         answer = exchange(
             url,
             seconds=SECONDS,
@@ -88,6 +104,7 @@ class Browser:
             headers=headers,
             http_anywhere=True,
         )
+        seconds = time.monotonic() - began
         self._cookies.extract_cookies(_Carrier(answer.headers), request)  # type: ignore[arg-type]
         location = answer.headers.get("Location", "") if answer.status in REDIRECTS else ""
         reader = _Reader(url)
@@ -95,7 +112,14 @@ class Browser:
         following = urljoin(url, location or reader.refresh)
         is_redirect = bool(location or reader.refresh)
         return Page(
-            url, answer.status, answer.headers, following if is_redirect else "", tuple(reader.forms), reader.title
+            url,
+            answer.status,
+            answer.headers,
+            following if is_redirect else "",
+            tuple(reader.forms),
+            reader.title,
+            " ".join("".join(reader.texts).split()),
+            seconds,
         )
 
 
@@ -116,15 +140,16 @@ class _Carrier:
 
 
 class _Reader(HTMLParser):
-    """Reads forms, the title, and an immediate refresh, which acts as a redirect."""
+    """Reads forms, the title, the text, and an immediate refresh, which acts as a redirect."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
         self._base = url
         self.forms: list[Form] = []
         self.title = self.refresh = ""
+        self.texts: list[str] = []
         self._form: Form | None = None
-        self._in_title = False
+        self._in_title = self._in_code = False
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attributes}
@@ -136,6 +161,8 @@ class _Reader(HTMLParser):
             self._input(self._form, values, default="text" if tag == "input" else "submit")
         elif tag == "title":
             self._in_title = True
+        elif tag in ("script", "style"):
+            self._in_code = True
         elif tag == "meta" and values.get("http-equiv", "").lower() == "refresh":
             delay, _semicolon, target = values.get("content", "").partition(";")
             if delay.strip() == "0" and target.strip().lower().startswith("url="):
@@ -146,10 +173,14 @@ class _Reader(HTMLParser):
             self._form = None
         elif tag == "title":
             self._in_title = False
+        elif tag in ("script", "style"):
+            self._in_code = False
 
     def handle_data(self, data: str) -> None:
         if self._in_title:
             self.title = (self.title + data).strip()[:200]
+        if not self._in_code:
+            self.texts.append(f" {data}")
 
     def _input(self, form: Form, values: dict[str, Any], default: str) -> None:
         name, kind = values.get("name", ""), values.get("type", default).lower() or default

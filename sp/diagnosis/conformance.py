@@ -1,7 +1,8 @@
 """Drive an identity provider through sign-ins as a person would, and look at what it sends.
 
-Three parts: a visit with a wrong password, one that signs in, and, in the browser that is then signed in, some
-more. The tokens never reach the gateway itself: no token is spent and no session is opened here.
+Four parts: visits with a wrong password and an unknown e-mail, one whose form another site sends, one that signs in,
+and, in the browser that is then signed in, some more. The tokens never reach the gateway itself: no token is spent and
+no session is opened here.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from shared.claims import Claims
 from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
+from shared.outbound import ExchangeFailed
 from shared.tokens import read_object, take_apart
-from sp.diagnosis import grades
+from sp.diagnosis import form_grades, grades
 from sp.diagnosis.browsing import Browser
 from sp.diagnosis.grades import Visit
 from sp.diagnosis.inspector import Finding, inspect
-from sp.diagnosis.journey import Credentials, travel
+from sp.diagnosis.journey import Credentials, Journey, submit_elsewhere, travel
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 
@@ -51,7 +53,8 @@ def _check(
         )
         return
     yield grades.transport(provider.login_url)
-    yield _wrong_password(provider, credentials, gateway_url)
+    yield from _without_the_password(provider, credentials, gateway_url)
+    yield _form_of_another_site(provider, credentials, gateway_url)
 
     browser = Browser()
     first = _visit(browser, provider, credentials, gateway_url + RETURN_PATH)
@@ -59,6 +62,8 @@ def _check(
     if not first.journey.token:
         return
     yield from grades.on_the_way(first.journey)
+    yield from form_grades.form(first.journey)
+    yield from form_grades.session(first.journey, browser)
     yield from grades.delivery(first.journey, provider, [gateway_url + path for path in token_paths])
     yield from grades.headers(first.journey)
     found = inspect(first.journey.token, provider, keys, first.received_at)
@@ -68,13 +73,19 @@ def _check(
     later = [_visit(browser, provider, None, gateway_url + RETURN_PATH) for _ in range(VISITS)]
     yield from grades.repeated([first, *later], provider)
     yield _foreign_return(browser, provider)
+    if later[-1].journey.token:
+        yield _unsigned_sign_out(browser, provider, credentials, gateway_url)
 
 
 def _visit(browser: Browser, provider: Provider, credentials: Credentials | None, return_to: str) -> Visit:
     nonce = secrets.token_urlsafe(24)
-    start = add_query(provider.login_url, return_to=return_to, nonce=nonce)
+    start = _start(provider, return_to, nonce)
     journey = travel(browser, start, provider.token_parameter, credentials)
     return Visit(journey, nonce, return_to, time_now(), _read(journey.token, provider))
+
+
+def _start(provider: Provider, return_to: str, nonce: str = "") -> str:
+    return add_query(provider.login_url, return_to=return_to, nonce=nonce or secrets.token_urlsafe(24))
 
 
 def _read(token: str, provider: Provider) -> Claims | None:
@@ -86,9 +97,24 @@ def _read(token: str, provider: Provider) -> Claims | None:
         return None
 
 
-def _wrong_password(provider: Provider, credentials: Credentials, gateway_url: str) -> Finding:
-    wrong = replace(credentials, password=secrets.token_urlsafe(16))
-    journey = _visit(Browser(), provider, wrong, gateway_url + RETURN_PATH).journey
+def _without_the_password(provider: Provider, credentials: Credentials, gateway_url: str) -> Iterator[Finding]:
+    """Visit with a wrong password, and with an e-mail that is unknown there."""
+    domain = credentials.email.rpartition("@")[2]
+    stranger = replace(credentials, email=f"nobody-{secrets.token_hex(6)}@{domain}")
+
+    def guess(who: Credentials) -> Journey:
+        wrong = replace(who, password=secrets.token_urlsafe(16))
+        return _visit(Browser(), provider, wrong, gateway_url + RETURN_PATH).journey
+
+    known = guess(credentials)
+    yield _wrong_password(known)
+    if known.token or known.typed_at is None:
+        return
+    emails = (credentials.email, stranger.email)
+    yield from form_grades.guesses(known, guess(stranger), lambda: (guess(credentials), guess(stranger)), emails)
+
+
+def _wrong_password(journey: Journey) -> Finding:
     if journey.token:
         return Finding(
             "wrong_password",
@@ -99,6 +125,27 @@ def _wrong_password(provider: Provider, credentials: Credentials, gateway_url: s
     if journey.typed_at is None:
         return Finding("wrong_password", "skipped", f"this could not be tested: {journey.stuck}")
     return Finding("wrong_password", "passed", "a wrong password brings no token")
+
+
+def _form_of_another_site(provider: Provider, credentials: Credentials, gateway_url: str) -> Finding:
+    site = f"https://{urlsplit(ELSEWHERE).hostname}"
+    headers = {"Origin": site, "Referer": f"{site}/", "Sec-Fetch-Site": "cross-site"}
+    start = _start(provider, gateway_url + RETURN_PATH)
+    try:
+        journey = submit_elsewhere(start, provider.token_parameter, credentials, headers)
+    except ExchangeFailed as error:
+        return Finding("form_csrf", "skipped", f"this could not be tested: {error}")
+    return form_grades.other_site(journey)
+
+
+def _unsigned_sign_out(browser: Browser, provider: Provider, credentials: Credentials, gateway_url: str) -> Finding:
+    if not provider.logout_url:
+        return Finding("sign_out_signature", "skipped", "no logout_url is known, so no sign-out was tested")
+    try:
+        browser.open(form_grades.unsigned_sign_out(provider.logout_url, credentials.email))
+    except ExchangeFailed as error:
+        return Finding("sign_out_signature", "skipped", f"this could not be tested: {error}")
+    return form_grades.after_sign_out(_visit(browser, provider, None, gateway_url + RETURN_PATH).journey)
 
 
 def _signed_in(visit: Visit) -> Finding:

@@ -5,7 +5,9 @@ The token is caught there: it is not spent, and no session is opened here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import parse_qsl, urlsplit
 
 from shared.outbound import ExchangeFailed
@@ -29,7 +31,8 @@ class Journey:
 
     `target` is the URL that the token was sent to, `parameters` the other parameters of that request, `carrier` the
     response that contained it. `typed_at` is the number of the page that answered the password, `password_sent_on` the
-    host to which that page would have made a browser forward the password.
+    host to which that page would have made a browser forward the password. `cookies_before` are the values of the
+    cookies when the password was sent.
     """
 
     pages: list[Page] = field(default_factory=list)
@@ -39,6 +42,7 @@ class Journey:
     parameters: dict[str, str] = field(default_factory=dict)
     typed_at: int | None = None
     password_sent_on: str = ""
+    cookies_before: dict[str, str] = field(default_factory=dict)
     stuck: str = ""
 
     @property
@@ -46,12 +50,52 @@ class Journey:
         """The answer with the token, or the last one."""
         return self.pages[-1]
 
+    @property
+    def form_page(self) -> Page | None:
+        """The page with the form that the password was typed into."""
+        return self.pages[self.typed_at - 1] if self.typed_at else None
+
+    @property
+    def password_page(self) -> Page | None:
+        """The page that answered the password."""
+        at = self.typed_at
+        return self.pages[at] if at is not None and at < len(self.pages) else None
+
 
 def travel(browser: Browser, start: str, parameter: str, credentials: Credentials | None) -> Journey:
     """Go from *start* until a token in *parameter* appears. Without *credentials* no form with a password is sent."""
+    return _travel(browser, start, lambda: browser.open(start), parameter, credentials)
+
+
+def submit_elsewhere(
+    start: str, parameter: str, credentials: Credentials, headers: Mapping[str, str]
+) -> Journey | None:
+    """Send the form at *start*, as one browser received it, from another browser with these *headers*.
+
+    This is what a page of another site can do: its server reads the form, with its hidden fields, and the victim's
+    browser sends it, without the cookies that belong to it. Return None if there is no form with a password.
+    """
+    reader = Browser()
+    page = reader.open(start)
+    for _ in range(MAX_STEPS):
+        form = next((form for form in page.forms if form.first("password")), None)
+        if form is not None:
+            other = Browser(headers)
+            return _travel(
+                other, form.action, partial(other.submit, form, **_typed(form, credentials)), parameter, None
+            )
+        if not page.next:
+            break
+        page = reader.open(page.next)
+    return None
+
+
+def _travel(
+    browser: Browser, start: str, first: Callable[[], Page], parameter: str, credentials: Credentials | None
+) -> Journey:
     journey = Journey()
     try:
-        page = browser.open(start)
+        page = first()
         for _ in range(MAX_STEPS):
             if journey.typed_at == len(journey.pages) and page.status in (307, 308):
                 journey.password_sent_on = origin_of(page.next)
@@ -104,10 +148,15 @@ def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentia
         )
         return None
     journey.typed_at = len(journey.pages)
+    journey.cookies_before = browser.values()
+    return browser.submit(form, **_typed(form, credentials))
+
+
+def _typed(form: Form, credentials: Credentials) -> dict[str, str]:
     typed = {form.first("password") or "": credentials.password}
     if name := _name_field(form):
         typed[name] = credentials.email
-    return browser.submit(form, **typed)
+    return typed
 
 
 def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:

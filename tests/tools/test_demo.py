@@ -6,6 +6,8 @@ import re
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from lab.programs import ROOT, private_environment
 from tests.support.demo import START_SECONDS, STOP_SECONDS, Demo, passwords_in, sign_in
 
 StartDemo = Callable[..., Demo]
@@ -63,6 +66,22 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
     assert page.url.startswith(f"http://127.0.0.1:{demo.idp_port}/logout?jwt=")
     expect(page.get_by_role("main")).to_contain_text("alice@example.com is signed out here")
     assert demo.end(signal.SIGINT) == 0
+
+
+def test_check_idp_gives_the_demo_full_marks_on_any_port(start_demo: StartDemo, tmp_path: Path) -> None:
+    password = passwords_in(start_demo().wait_until_ready())["alice@example.com"]
+    done = subprocess.run(
+        [sys.executable, *"-m flask --app sp check-idp --email alice@example.com --password-stdin --json".split()],
+        env=private_environment({"SP_INSTANCE": str(tmp_path / "instance")}),
+        cwd=ROOT,
+        input=f"{password}\n",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    report = json.loads(done.stdout)
+    assert [f for f in report["findings"] if f["outcome"] in ("failed", "advice")] == []
+    assert (done.returncode, report["grade"]) == (0, "A")
 
 
 def test_a_second_start_prints_the_same_passwords(start_demo: StartDemo, tmp_path: Path) -> None:

@@ -55,10 +55,12 @@ def test_a_provider_without_bad_habits_gets_an_a(running: Running) -> None:
     assert grade(list(found.values())) == "A"
 
 
-def test_nothing_of_it_reaches_the_gateway_and_the_password_is_typed_twice(running: Running) -> None:
+def test_nothing_of_it_reaches_the_gateway_and_the_password_is_sent_twice(running: Running) -> None:
     idp, _server = running
     check(running)
-    assert [form["password"] == ALICE.password for form in idp.posted] == [False, True]
+    tries = [(form["email"] == ALICE.email, form["password"] == ALICE.password) for form in idp.posted]
+    wrong, unknown, other_site, right = (True, False), (False, False), (True, True), (True, True)
+    assert tries == [wrong, unknown, other_site, right]
     assert all(
         form["once"] == "1" and form["go"] == "1" for form in idp.posted
     )  # hidden fields and the button go along
@@ -116,6 +118,9 @@ ADVICE = [
     (habit(echoes_return_to=False), "return_to"),
     (habit(remembers_nobody=True), "second_visit"),
     (claims(nonce=...), "nonce"),
+    (habit(form_headers={}), "framing"),
+    (habit(cookie="Path=/"), "cookie_http_only"),
+    (habit(believes_other_sites=True), "form_csrf"),
 ]
 
 
@@ -278,7 +283,7 @@ def test_missing_keys_do_not_stop_the_rest(running: Running) -> None:
     assert found["fresh_tokens"].outcome == "passed"
 
 
-def test_our_own_identity_provider_passes_with_nothing_but_the_advice_on_addresses(pair: Pair) -> None:
+def test_our_own_identity_provider_passes_with_nothing_but_the_advice_on_urls(pair: Pair) -> None:
     args = ("check-idp", "--provider", "corporate", "--email", ALICE.email, "--password-stdin", "--json")
     done = pair.sp_command(*args, typed=f"{ALICE.password}\n", check=False)
     report = json.loads(done.stdout)

@@ -1,0 +1,153 @@
+"""Grade what an identity provider does around its sign-in form: cookies, frames, other sites, guesses, sign-out.
+
+A finding has *failed* if others can act as the person; what a determined attacker could use is *advice*.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from http.cookiejar import Cookie
+
+from sp.diagnosis.browsing import Browser
+from sp.diagnosis.inspector import Finding
+from sp.diagnosis.journey import Journey
+from sp.redirects import add_query
+
+SLOW = 0.03  # seconds: below this the cost of a password hash drowns in the noise of a network
+MUCH_FASTER = 3  # times
+
+
+def form(journey: Journey) -> Iterator[Finding]:
+    """Grade whether other sites can show the form in a frame."""
+    page = journey.form_page
+    if page is None:
+        return
+    policy = page.headers.get("Content-Security-Policy", "").lower()
+    ancestors = next((d for d in policy.split(";") if d.strip().startswith("frame-ancestors")), "")
+    framed_by_us_only = page.headers.get("X-Frame-Options", "").strip().lower() in ("deny", "sameorigin")
+    if (ancestors and "*" not in ancestors.split()) or framed_by_us_only:
+        yield Finding("framing", "passed", "other sites cannot show the sign-in form in a frame")
+    else:
+        remedy = "Send Content-Security-Policy: frame-ancestors 'none' with the form."
+        yield Finding(
+            "framing", "advice", "any site can show the sign-in form in a frame and lay its own page over it", remedy
+        )
+
+
+def session(journey: Journey, browser: Browser) -> Iterator[Finding]:
+    """Grade the cookies of the browser that is now signed in."""
+    before = journey.cookies_before
+    changed = [cookie for cookie in browser.cookies if before.get(cookie.name) != cookie.value]
+    if changed or not before:
+        yield Finding("session_renewed", "passed", "the sign-in begins a new session")
+    else:
+        remedy = "Give the browser a new session id when the password was right (in PHP: session_regenerate_id(true))."
+        explanation = (
+            "the session id is the same before and after the sign-in: who knows it from before is signed in too"
+        )
+        yield Finding("session_renewed", "failed", explanation, remedy)
+    cookies = changed or list(browser.cookies)
+    open_to_scripts = sorted({cookie.name for cookie in cookies if not _is_http_only(cookie)})
+    yield _advise(
+        "cookie_http_only",
+        not open_to_scripts,
+        "scripts cannot read the session cookie",
+        f"scripts of the page can read the cookie {', '.join(open_to_scripts)}",
+        "Set the session cookie with HttpOnly.",
+    )
+    if journey.carrier.url.startswith("https:"):
+        insecure = sorted({cookie.name for cookie in cookies if not cookie.secure})
+        yield _advise(
+            "cookie_secure",
+            not insecure,
+            "browsers send the session cookie over https only",
+            f"browsers also send the cookie {', '.join(insecure)} over plain http",
+            "Set the session cookie with Secure.",
+        )
+
+
+def other_site(journey: Journey | None) -> Finding:
+    """Grade what came of a form that another browser sent for a page of another site."""
+    if journey is None:
+        return Finding("form_csrf", "skipped", "no form asks for the e-mail and the password on one page")
+    remedy = "Put a random value into the form that belongs to the browser's cookie, and reject the form without it."
+    return _advise(
+        "form_csrf",
+        not journey.token,
+        "a page of another site cannot send the sign-in form",
+        "a page of another site can sign a visitor in, to an account of the attacker (login CSRF)",
+        remedy,
+    )
+
+
+def guesses(
+    known: Journey, unknown: Journey, again: Callable[[], tuple[Journey, Journey]], typed: tuple[str, str]
+) -> Iterator[Finding]:
+    """Compare what a wrong password brings for a *known* e-mail and an *unknown* one; *typed* are the two.
+
+    *again* repeats both visits. It is called only if the first two differ in time, because one visit may be slow.
+    """
+    same = _shown(known, typed[0]) == _shown(unknown, typed[1])
+    yield _advise(
+        "user_enumeration",
+        same,
+        "a wrong password and an unknown e-mail bring the same page",
+        "the page after a wrong password differs from the page after an unknown e-mail, so anyone can find out who has "
+        "an account",
+        "Answer both with the same status and text.",
+    )
+    if not same:
+        return
+    faster = _much_faster(_seconds(known), _seconds(unknown))
+    if faster:
+        known_again, unknown_again = again()
+        slow = min(_seconds(known), _seconds(known_again))
+        faster = _much_faster(slow, max(_seconds(unknown), _seconds(unknown_again)))
+    yield _advise(
+        "user_timing",
+        not faster,
+        "an unknown e-mail takes as long as a known one",
+        "an unknown e-mail is answered much faster than a known one, so anyone can measure who has an account",
+        "Hash the password for unknown people too, and discard the result.",
+    )
+
+
+def unsigned_sign_out(logout_url: str, email: str) -> str:
+    """Return a URL that would sign *email* out if the provider did not verify the token's signature."""
+    parts = ({"alg": "none", "typ": "logout+jwt"}, {"email": email, "jti": "lychgate-check"})
+    text = ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return add_query(logout_url, jwt=f"{text}.")
+
+
+def after_sign_out(journey: Journey) -> Finding:
+    """Grade the visit after an unsigned sign-out token: the person must still be signed in."""
+    if journey.token:
+        return Finding(
+            "sign_out_signature", "passed", "a sign-out token without a signature does not sign the person out"
+        )
+    remedy = "Verify the signature, the type and the time of a sign-out token before you end the session."
+    return Finding("sign_out_signature", "failed", "a sign-out token without a signature signs the person out", remedy)
+
+
+def _shown(journey: Journey, email: str) -> tuple[int, str] | None:
+    page = journey.password_page
+    return (page.status, page.text.replace(email, "")) if page else None
+
+
+def _seconds(journey: Journey) -> float:
+    page = journey.password_page
+    return page.seconds if page else 0.0
+
+
+def _much_faster(known: float, unknown: float) -> bool:
+    return known > SLOW and unknown * MUCH_FASTER < known
+
+
+def _is_http_only(cookie: Cookie) -> bool:
+    return any(cookie.has_nonstandard_attr(name) for name in ("HttpOnly", "httponly", "HTTPOnly", "Httponly"))
+
+
+def _advise(check: str, holds: bool, good: str, bad: str, remedy: str) -> Finding:
+    return Finding(check, "passed", good) if holds else Finding(check, "advice", bad, remedy)
