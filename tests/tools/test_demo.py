@@ -70,8 +70,9 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
 
 def test_check_idp_gives_the_demo_full_marks_on_any_port(start_demo: StartDemo, tmp_path: Path) -> None:
     password = passwords_in(start_demo().wait_until_ready())["alice@example.com"]
+    said = "check-idp --email alice@example.com --password-stdin --json"
     done = subprocess.run(
-        [sys.executable, *"-m flask --app sp check-idp --email alice@example.com --password-stdin --json".split()],
+        [sys.executable, "-m", "flask", "--app", "sp", *said.split()],
         env=private_environment({"SP_INSTANCE": str(tmp_path / "instance")}),
         cwd=ROOT,
         input=f"{password}\n",
