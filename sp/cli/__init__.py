@@ -6,6 +6,7 @@ from flask import Flask
 
 from sp.cli.activity import activity
 from sp.cli.diagnosis import check_idp, inspect_token
+from sp.cli.doctor import doctor, doctor_echo
 from sp.cli.explain import assertion_keys, explain
 from sp.cli.health import health
 from sp.cli.providers import providers
@@ -16,5 +17,6 @@ from sp.cli.what_if import what_if
 def install_commands(app: Flask) -> None:
     """Add the commands to `flask --app sp`."""
     providers.add_command(health)
-    for command in (users, providers, activity, inspect_token, check_idp, explain, assertion_keys, what_if):
+    diagnosis = (inspect_token, check_idp, doctor, doctor_echo, explain, what_if)
+    for command in (users, providers, activity, assertion_keys, *diagnosis):
         app.cli.add_command(command)

@@ -44,7 +44,7 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
     findings = inspect(token, trusted.provider, keys, now)
     if keys is not None and passes(findings):
         findings.append(_spent(token, trusted, keys, now))
-    _print(findings, as_json, provider=trusted.provider.name)
+    print_findings(findings, as_json, provider=trusted.provider.name)
 
 
 @click.command("check-idp")
@@ -64,7 +64,7 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
     paths = [f"{config.prefix}{path}{suffix}" for path in ("/sso/login/jwt", "/access/jwt") for suffix in suffixes]
     credentials = Credentials(email, read_password())
     findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, _own_url(config), paths)
-    _print(findings, as_json, provider=trusted.provider.name, grade=conformance.grade(findings))
+    print_findings(findings, as_json, provider=trusted.provider.name, grade=conformance.grade(findings))
 
 
 def _own_url(config: Config) -> str:
@@ -113,7 +113,7 @@ def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
     return Finding("unspent", "failed", "the token was already used", remedy, "token_replayed")
 
 
-def _print(findings: Sequence[Finding], as_json: bool, **about: str) -> None:
+def print_findings(findings: Sequence[Finding], as_json: bool, **about: str) -> None:
     """Print the findings and end: with status 0 if none failed, else with 1."""
     good = passes(list(findings))
     if as_json:

@@ -5,12 +5,11 @@ A finding has *failed* if others can act as the person; what a determined attack
 
 from __future__ import annotations
 
-import json
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from http.cookiejar import Cookie
 
 from sp.diagnosis.browsing import Browser
+from sp.diagnosis.doctor.forging import unsigned
 from sp.diagnosis.inspector import Finding
 from sp.diagnosis.journey import Journey
 from sp.redirects import add_query
@@ -116,9 +115,7 @@ def guesses(
 
 def unsigned_sign_out(logout_url: str, email: str) -> str:
     """Return a URL that would sign *email* out if the provider did not verify the token's signature."""
-    parts = ({"alg": "none", "typ": "logout+jwt"}, {"email": email, "jti": "lychgate-check"})
-    text = ".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
-    return add_query(logout_url, jwt=f"{text}.")
+    return add_query(logout_url, jwt=unsigned({"email": email, "jti": "lychgate-check"}, typ="logout+jwt"))
 
 
 def after_sign_out(journey: Journey) -> Finding:

@@ -17,6 +17,7 @@ from urllib.parse import quote_from_bytes
 from shared.errors import StoreUnavailable
 from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, with_query
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
+from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
 from sp.metrics_counters import FORWARD, NGINX, counters
 from sp.outgoing_assertion.claims import claims_about
@@ -37,8 +38,10 @@ log = logging.getLogger("lychgate")
 class ForwardAuth:
     """Answers both kinds of proxies."""
 
-    def __init__(self, keeper: AccessControl, answers: DeniedResponses, assertions: AssertionKeys) -> None:
-        self._keeper, self._answers, self._assertions = keeper, answers, assertions
+    def __init__(
+        self, keeper: AccessControl, answers: DeniedResponses, assertions: AssertionKeys, doctor: DoctorEcho
+    ) -> None:
+        self._keeper, self._answers, self._assertions, self._doctor = keeper, answers, assertions, doctor
         self._header_set = keeper.config.identity_headers or DEFAULT_SET
         self._count = {skin: counters.decisions(skin) for skin in (NGINX, FORWARD)}
 
@@ -65,6 +68,9 @@ class ForwardAuth:
                 environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
             )
             self._check_route(asked, decision)
+            if is_for_echo(decision, asked.path) and (ticket := self._doctor.ticket(environ)) is not None:
+                told = [*headers(self._header_set, None), (ASSERTION, "x" * ticket.padding)]
+                return self._answers.say(environ, start_response, 200, "", headers=told)
             if decision.verdict is Verdict.LET_IN:
                 self._count[skin](decision.verdict)
                 return self._let_in(session, asked, environ, start_response)

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING
 
 from shared.errors import StoreUnavailable
 from shared.threads import TAKE_YOUR_TIME
+from sp.diagnosis.doctor.tickets import OWN_PATH
 from sp.gateway.access import AccessControl, asked_for, decoded
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
+from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS, counters
@@ -62,7 +64,9 @@ class Gateway:
         self._sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
         self._sieve = IdentityHeaderFilter()
         self._answers = DeniedResponses(self.own.wsgi_app, keeper.config.prefix, keeper.host.netloc)
-        forward_auth = ForwardAuth(keeper, self._answers, core.assertions)
+        self._doctor = DoctorEcho(keeper)
+        (self._doctor_path,) = keeper.own.at(OWN_PATH)
+        forward_auth = ForwardAuth(keeper, self._answers, core.assertions, self._doctor)
         nginx, forward = keeper.own.at(NGINX, FORWARD)
         self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
         self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
@@ -97,6 +101,8 @@ class Gateway:
         method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
         decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
         self._count(decision.verdict)
+        if is_for_echo(decision, decoded_path) and (echo := self._doctor.echo(environ, start_response)) is not None:
+            return echo
         if decision.verdict is not Verdict.LET_IN:
             return self._turn_away(decision, session, environ, start_response)
         if "HTTP_COOKIE" in environ:
@@ -120,6 +126,8 @@ class Gateway:
     ) -> Iterable[bytes]:
         if (skin := self._skins.get(path)) is not None:
             return skin(environ, start_response)
+        if path == self._doctor_path and (echo := self._doctor.own_echo(environ, start_response)) is not None:
+            return echo
         if not is_unambiguous(decoded(path)):
             reason = why(Verdict.AMBIGUOUS, SIGNED_IN, None)
             return self._answers.turn_away(reason, environ, start_response)

@@ -38,6 +38,8 @@ ONLY_PARSED = {
     "check-idp": "needs an identity provider that runs; tests/sp/cli/test_commands.py signs in at one",
     "activity": "needs recorded attempts; tests/sp/cli/test_commands.py has some",
     "what-if": "needs recorded attempts; tests/sp/diagnosis/test_what_if.py has some",
+    "doctor": "needs a deployment; tests/doctor has many",
+    "doctor-echo": "runs until it is stopped; tests/doctor runs it",
 }
 STATUS_1 = {"inspect": "the token of the example has expired", "explain": "says that the request is rejected"}
 CONFIG = f"""

@@ -1,0 +1,91 @@
+"""`flask --app sp doctor` and `doctor-echo`: probe a deployed chain of proxies, and the application behind it."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+import click
+from flask.cli import with_appcontext
+
+from shared.cli_output import as_json, say
+from shared.clock import time_now
+from shared.settings import is_loopback, is_web_url
+from sp.cli.diagnosis import print_findings
+from sp.components import Components
+from sp.current import components
+from sp.diagnosis.doctor.chain import Chain
+from sp.diagnosis.doctor.tickets import Tickets
+from sp.diagnosis.inspector import Finding
+from sp.policy.decision import Policy, Verdict
+from sp.sessions.cookies import session_cookie_name
+
+
+@click.command("doctor")
+@click.argument("url")
+@click.option("--app", "application", metavar="URL", help="A page of the application itself, past proxy and gateway.")
+@as_json
+@with_appcontext
+def doctor(url: str, application: str | None, as_json: bool) -> None:
+    """Send an attacker's requests through the deployed chain at URL, and say what gets through.
+
+    Run it with the gateway's own settings: it signs a ticket with SP_SECRET_KEY, and only a ticket makes the gateway
+    show what arrives. It does not sign in and changes nothing. Exit status 1: there is a finding.
+
+    \b
+    flask --app sp doctor https://app.example.org
+    flask --app sp doctor https://app.example.org --app http://127.0.0.1:8000/profile
+    """
+    from sp.diagnosis.doctor.examination import examine  # workers do not need it
+
+    core = components()
+    findings = examine(chain_of(_web_url(url, "URL"), core))
+    if application is not None:
+        findings += _trust(_web_url(application, "--app"), core)
+    print_findings(findings, as_json, url=url)
+
+
+@click.command("doctor-echo")
+@click.option("--host", default="127.0.0.1", show_default=True, help="IP to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8000, show_default=True, help="Port to listen on.")
+@with_appcontext
+def doctor_echo(host: str, port: int) -> None:
+    """Show what arrives, in place of an application behind a forward-auth proxy, while `doctor` runs.
+
+    Stop the application, start this on its port, run `doctor`, and start the application again. It answers only to the
+    doctor's tickets.
+    """
+    from sp.diagnosis.doctor.echo import serve
+
+    if not is_loopback(host):
+        say(f"note: {host} may be reachable from other machines; only the doctor's tickets are answered", err=True)
+    with serve(host, port, Tickets(components().config.secret_keys)) as server:
+        say(f"Echoing at http://{host}:{port}/ for the doctor. Ctrl-C stops it.")
+        server.serve_forever()
+
+
+def chain_of(url: SplitResult, core: Components) -> Chain:
+    """Return the chain at *url*, with the settings of this gateway."""
+    config = core.config
+    policy = Policy(config.rules)
+    return Chain(
+        url,
+        Tickets(config.secret_keys),
+        config.external_url,
+        config.prefix,
+        lambda method, path: policy.decide(method, path, None).verdict is Verdict.SIGN_IN,
+        session_cookie=session_cookie_name(config.https),
+    )
+
+
+def _trust(url: SplitResult, core: Components) -> list[Finding]:
+    from sp.diagnosis.doctor.trust import Application, ask_application
+
+    issuer = core.config.external_url
+    application = Application(url, issuer, urlsplit(issuer).netloc, core.assertions.sign)
+    return list(ask_application(application, int(time_now())))
+
+
+def _web_url(text: str, name: str) -> SplitResult:
+    if not is_web_url(text):
+        raise click.BadParameter(f"{text!r} is not an http or https URL", param_hint=name)
+    return urlsplit(text)

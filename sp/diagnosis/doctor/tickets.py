@@ -1,0 +1,59 @@
+"""Sign and open the doctor's tickets, without which no echo answers.
+
+An echo shows a request as it arrived: IPs of proxies, headers that they added. That is not for strangers. The command
+line has the gateway's settings, so it can sign; a ticket is valid for two minutes and proves nothing else.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from itsdangerous import BadData
+
+from shared.timed_texts import timed_serializer
+
+HEADER = "Doctor-Ticket"
+PATH = "/lychgate-doctor/"  # where the application would get a request: the echo answers there in its place
+OWN_PATH = "/sso/doctor"  # where the gateway says what it believes about a request
+LIFETIME = 120  # seconds: longer than one run
+MAX_LENGTH = 512  # characters
+MAX_PADDING = 8192  # bytes
+_SALT = "lychgate-doctor"
+
+
+class TicketRefused(Exception):
+    """The ticket is missing, too old, or not signed by us."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """`nonce` comes back in the echo. `padding` is the number of bytes by which the answer's headers are longer."""
+
+    nonce: str
+    padding: int = 0
+
+
+class Tickets:
+    """Signs and opens tickets with the gateway's secret keys."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        self._serializer = timed_serializer(secret_keys, _SALT)
+
+    def sign(self, padding: int = 0) -> tuple[Ticket, str]:
+        """Return a new ticket, and its text for the header."""
+        ticket = Ticket(secrets.token_urlsafe(12), padding)
+        return ticket, str(self._serializer.dumps([ticket.nonce, ticket.padding]))
+
+    def open(self, text: str) -> Ticket:
+        """Return the ticket in *text*, or raise TicketRefused."""
+        if not text or len(text) > MAX_LENGTH:
+            raise TicketRefused
+        try:
+            nonce, padding = self._serializer.loads(text, max_age=LIFETIME)
+        except (BadData, ValueError, TypeError):
+            raise TicketRefused from None
+        if not isinstance(nonce, str) or not isinstance(padding, int) or not 0 <= padding <= MAX_PADDING:
+            raise TicketRefused
+        return Ticket(nonce, padding)

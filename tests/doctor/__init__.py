@@ -1,0 +1,1 @@
+"""The doctor, behind real proxies."""
