@@ -23,7 +23,7 @@ STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
 
-demo: .venv/.runtime-installed ## start both programs with two demo users, and print the address to open
+demo: .venv/.runtime-installed ## start both programs with demo users, and print the address to open; OPEN=1 opens the browser
 	@$(PY) -m tools.demo
 
 test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real servers, a real browser

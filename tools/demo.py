@@ -1,4 +1,4 @@
-"""Start the pair with two people: `make demo` runs this. The demo itself is lychgate/demo, which the wheel has too."""
+"""Start the pair with its people: `make demo` runs this. The demo itself is lychgate/demo, which the wheel has too."""
 
 import sys
 

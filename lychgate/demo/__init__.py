@@ -1,11 +1,11 @@
-"""Start the gateway and the identity provider for a first try: with two demo users, and one URL to open.
+"""Start the gateway and the identity provider for a first try: with demo users, and one URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
 the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep
 generated secrets in their instance folder, so a second start uses the data of the first.
 
 SP_INSTANCE or IDP_INSTANCE sets the folder, by default `instance` in the current folder. DEMO_SP_PORT and
-DEMO_IDP_PORT set the ports to try first.
+DEMO_IDP_PORT set the ports to try first. OPEN=1 opens the browser.
 """
 
 import contextlib
@@ -17,7 +17,14 @@ from pathlib import Path
 from threading import Event
 
 from lychgate.demo.outcome import DemoFailed, Stopped, say
-from lychgate.demo.people import ADMINISTRATOR, PERSON, DemoPasswords, create_people
+from lychgate.demo.people import (
+    ADMINISTRATOR,
+    DISABLED_PERSON,
+    OTHER_PERSON,
+    PERSON,
+    DemoPasswords,
+    create_people,
+)
 from lychgate.demo.ports import HOST, choose_port, wished_port
 from lychgate.demo.programs import Program, wait_until_healthy, watch
 
@@ -61,7 +68,9 @@ def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
 
     passwords = DemoPasswords(folder / "demo-credentials.json")
     create_people(passwords, environment, stop)
-    say(introduction(sp.url, passwords))
+    say(introduction(sp.url, idp.url, passwords))
+    if os.environ.get("OPEN", "") not in ("", "0"):
+        open_browser(f"{sp.url}/")
     watch([idp, sp], stop)
     say("\nStopping both programs ...")
 
@@ -111,15 +120,27 @@ def only_demo_of(folder: Path) -> Iterator[None]:
         yield
 
 
-def introduction(url: str, passwords: DemoPasswords) -> str:
+def open_browser(url: str) -> None:
+    """Open *url* in the user's browser, and go on without one."""
+    import webbrowser
+
+    if not webbrowser.open(url):
+        say(f"No browser was found. Open {url} yourself.")
+
+
+def introduction(url: str, idp_url: str, passwords: DemoPasswords) -> str:
     return f"""
 Lychgate is running.
 
-  Open           {url}/
-  Sign in as     {PERSON}   password  {passwords.password(PERSON)}
+  Open               {url}/
+  Sign in as         {PERSON}   password  {passwords.password(PERSON)}   group staff
+                     {OTHER_PERSON}    password  {passwords.password(OTHER_PERSON)}   group sales
+                     {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
 
-  Administrator  {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
-  signs in at    {url}/login?no_sso
+  Settings           {url}/settings/sso/jwt
+  Administrator      {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
+  signs in at        {url}/login?no_sso
+  Identity provider  {idp_url}/
 
 The passwords were made for this folder and are kept in {passwords.path}
 Ctrl-C stops both programs."""

@@ -1,4 +1,4 @@
-"""Create the accounts of the two demo users, with the programs' commands, and keep their passwords."""
+"""Create the accounts of the demo users, with the programs' commands, and keep their passwords."""
 
 import contextlib
 import json
@@ -7,12 +7,17 @@ import re
 import secrets
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from lychgate.demo.outcome import DemoFailed, Stopped
 
 PERSON = "alice@example.com"
+OTHER_PERSON = "erin@example.com"  # in another group
+DISABLED_PERSON = "bob@example.com"
 ADMINISTRATOR = "carol@example.com"
 GATEWAY = "flask --app sp"  # beginning of its commands
 IDENTITY_PROVIDER = "flask --app idp"
@@ -54,33 +59,63 @@ class DemoPasswords:
         draft.replace(self.path)
 
 
+@dataclass(frozen=True)
+class Account:
+    """An account of the demo: the program that has it, and the commands that make it, or give it a new password."""
+
+    app: str
+    email: str
+    create: tuple[str, ...]
+    renew: tuple[str, ...]
+    afterwards: tuple[str, ...] = ()
+
+
+def _person(email: str, given_name: str, family_name: str, group: str, *, disabled: bool = False) -> Account:
+    names = ("--given-name", given_name, "--family-name", family_name, "--group", group)
+    afterwards = ("users", "disable", email) if disabled else ()
+    return Account(
+        IDENTITY_PROVIDER, email, ("users", "add", email, *names), ("users", "set-password", email), afterwards
+    )
+
+
+ACCOUNTS = (
+    _person(PERSON, "Alice", "Liddell", "staff"),
+    _person(OTHER_PERSON, "Erin", "Hatter", "sales"),
+    _person(DISABLED_PERSON, "Bob", "Carpenter", "staff", disabled=True),
+    Account(
+        GATEWAY,
+        ADMINISTRATOR,
+        ("users", "create-admin", ADMINISTRATOR),
+        ("users", "create-admin", ADMINISTRATOR),
+    ),
+)
+
+
 def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: Event) -> None:
-    """Create the demo user at the identity provider and the administrator at the gateway, if they do not exist.
+    """Create the demo users at the identity provider and the administrator at the gateway, if they do not exist.
 
     If the file with the passwords was lost, existing users get new passwords.
     """
-    people = (
-        (
-            IDENTITY_PROVIDER,
-            PERSON,
-            ["users", "add", PERSON, "--given-name", "Alice", "--family-name", "Liddell", "--group", "staff"],
-            ["users", "set-password", PERSON],
-        ),
-        (
-            GATEWAY,
-            ADMINISTRATOR,
-            ["users", "create-admin", ADMINISTRATOR],
-            ["users", "create-admin", ADMINISTRATOR],
-        ),
-    )
-    for app, email, create, renew in people:
+    apps = (IDENTITY_PROVIDER, GATEWAY)
+    with ThreadPoolExecutor(len(ACCOUNTS)) as pool:  # each command loads a program, which takes about a second
+        listings = dict(
+            zip(apps, pool.map(lambda app: command(app, ["users", "list", "--json"], environment), apps), strict=True)
+        )
         if stop.is_set():
             raise Stopped
-        exists = is_listed(email, command(app, ["users", "list", "--json"], environment))
-        if exists and passwords.known(email):
-            continue
-        arguments = renew if exists else create
-        command(app, [*arguments, "--password-stdin"], environment, typed=passwords.password(email))
+        due: list[tuple[Account, tuple[str, ...], str]] = []
+        for account in ACCOUNTS:
+            exists = is_listed(account.email, listings[account.app])
+            if not exists or not passwords.known(account.email):
+                due.append((account, account.renew if exists else account.create, passwords.password(account.email)))
+        list(pool.map(lambda job: make(*job, environment), due))
+
+
+def make(account: Account, arguments: Sequence[str], password: str, environment: dict[str, str]) -> None:
+    """Create the account, or give it the password."""
+    command(account.app, [*arguments, "--password-stdin"], environment, typed=password)
+    if account.afterwards:
+        command(account.app, list(account.afterwards), environment)
 
 
 def is_listed(email: str, listing: str) -> bool:

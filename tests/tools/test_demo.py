@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ from lab.programs import ROOT, private_environment
 from tests.support.demo import START_SECONDS, STOP_SECONDS, Demo, passwords_in, sign_in
 
 StartDemo = Callable[..., Demo]
+SHOP = """
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"Hello {environ['REMOTE_USER']}".encode()]
+"""
 
 
 @pytest.fixture
@@ -26,10 +32,10 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
     """Return a function that starts a demo, on the same state each time, on free ports unless told which."""
     demos: list[Demo] = []
 
-    def start(sp_port: int | None = None) -> Demo:
+    def start(sp_port: int | None = None, env: dict[str, str] | None = None) -> Demo:
         output = tmp_path / f"demo-{len(demos)}.out"
         with output.open("wb") as file:
-            demos.append(Demo(["-m", "tools.demo"], tmp_path / "instance", file, sp_port))
+            demos.append(Demo(["-m", "tools.demo"], tmp_path / "instance", file, sp_port, env=env))
         return demos[-1]
 
     yield start
@@ -38,12 +44,24 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
             demo.end(signal.SIGTERM)
 
 
-def test_it_prints_the_address_and_both_passwords_and_ctrl_c_stops_everything(start_demo: StartDemo) -> None:
+def test_it_prints_the_addresses_and_the_passwords_and_ctrl_c_stops_everything(
+    start_demo: StartDemo, tmp_path: Path
+) -> None:
     demo = start_demo()
     printed = demo.wait_until_ready()
     assert f"http://127.0.0.1:{demo.sp_port}/\n" in printed
     assert f"http://127.0.0.1:{demo.sp_port}/login?no_sso\n" in printed
-    assert set(passwords_in(printed)) == {"alice@example.com", "carol@example.com"}
+    assert f"http://127.0.0.1:{demo.sp_port}/settings/sso/jwt\n" in printed
+    assert f"http://127.0.0.1:{demo.idp_port}/\n" in printed
+    people = {"alice@example.com", "erin@example.com", "bob@example.com", "carol@example.com"}
+    assert set(passwords_in(printed)) == people
+    listed = flask_command("idp", tmp_path, "users list --json")
+    shown = {row["email"]: (row["groups"], row["state"]) for row in json.loads(listed.stdout)}
+    assert shown == {
+        "alice@example.com": (["staff"], "enabled"),
+        "erin@example.com": (["sales"], "enabled"),
+        "bob@example.com": (["staff"], "disabled"),
+    }
     assert answers(demo.sp_port)
     assert answers(demo.idp_port)
 
@@ -68,18 +86,27 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
     assert demo.end(signal.SIGINT) == 0
 
 
+def test_it_opens_the_browser_and_protects_another_application_if_asked(start_demo: StartDemo, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(SHOP)
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    env = {"OPEN": "1", "BROWSER": f"{browser} %s", "SP_APP": "shop:app", "PYTHONPATH": str(tmp_path)}
+    demo = start_demo(env=env)
+    demo.wait_until_ready()
+    deadline = time.monotonic() + STOP_SECONDS
+    while not opened.exists():
+        assert time.monotonic() < deadline, demo.output
+        time.sleep(0.05)
+    assert opened.read_text() == f"http://127.0.0.1:{demo.sp_port}/\n"
+    with urllib.request.urlopen(f"http://127.0.0.1:{demo.sp_port}/", timeout=5) as answer:
+        assert answer.url.startswith(f"http://127.0.0.1:{demo.idp_port}/login-token/")
+
+
 def test_check_idp_gives_the_demo_full_marks_on_any_port(start_demo: StartDemo, tmp_path: Path) -> None:
     password = passwords_in(start_demo().wait_until_ready())["alice@example.com"]
     said = "check-idp --email alice@example.com --password-stdin --json"
-    done = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "sp", *said.split()],
-        env=private_environment({"SP_INSTANCE": str(tmp_path / "instance")}),
-        cwd=ROOT,
-        input=f"{password}\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = flask_command("sp", tmp_path, said, typed=f"{password}\n")
     report = json.loads(done.stdout)
     assert [f for f in report["findings"] if f["outcome"] in ("failed", "advice")] == []
     assert (done.returncode, report["grade"]) == (0, "A")
@@ -122,6 +149,19 @@ def test_a_second_demo_on_the_same_state_is_refused(start_demo: StartDemo) -> No
     second = start_demo()
     assert second.process.wait(START_SECONDS) == 1
     assert "running already" in second.output
+
+
+def flask_command(app: str, folder: Path, said: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    state = str(folder / "instance")
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", app, *said.split()],
+        env=private_environment({"SP_INSTANCE": state, "IDP_INSTANCE": state}),
+        cwd=ROOT,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def answers(port: int) -> bool:
