@@ -142,6 +142,10 @@ def _install_views(app: Flask, core: Components) -> None:
     web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
     install_login(app)
     pages = (account, overview, settings, settings_provider, settings_keys, trial, users, activity_page)
+    if config.is_demo:
+        from sp.views import tour
+
+        app.register_blueprint(tour.views, url_prefix=config.prefix or None)
     for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)

@@ -25,6 +25,7 @@ from sp.providers.jwks_cache import SqlKeyCopies
 from sp.providers.opened_sessions import ProviderSessions
 from sp.providers.provider import Provider
 from sp.providers.registry import ProviderRegistry
+from sp.providers.setting_reader import Expectation
 from sp.routes import Routes
 from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
@@ -83,7 +84,7 @@ def build(config: Config, database: Database) -> Components:
     if config.metrics_folder:
         counters.share(config.metrics_folder)
     vault = Vault(config.secret_keys)
-    routes = Routes(config.prefix, config.external_url)
+    routes = Routes(config.prefix, config.external_url, config.is_demo)
     providers = ProviderStore(database, vault, routes)
     registry = ProviderRegistry(
         providers,
@@ -141,7 +142,12 @@ def _demo_adjuster(config: Config) -> Callable[[Provider], Provider]:
     def adjust(provider: Provider) -> Provider:
         if not config.is_demo or provider.name != demo.PROVIDER:
             return provider
-        idp_url = demo.read(config.instance).idp_url
-        return replace(provider, login_url=f"{idp_url}/login-token/", logout_url=f"{idp_url}/logout")
+        pair = demo.read(config.instance)
+        return replace(
+            provider,
+            login_url=f"{pair.idp_url}/login-token/",
+            logout_url=f"{pair.idp_url}/logout",
+            audience=Expectation(pair.sp_url),
+        )
 
     return adjust

@@ -34,6 +34,7 @@ PREFIXES = (
     "/settings/users/",
     "/settings/activity/",
 )
+TOUR = "/tour"
 FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # often called by IP instead of host name
 NGINX = "/sso/auth/nginx"
 FORWARD = "/sso/auth/forward"
@@ -45,21 +46,24 @@ SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of paths that are steps of a s
 class Routes:
     """The paths below *prefix* (SP_PREFIX: empty, or /name without a slash at its end).
 
-    *origin* is SP_EXTERNAL_URL, for code that needs an absolute URL of ours.
+    *origin* is SP_EXTERNAL_URL, for code that needs an absolute URL of ours. Only a *demo* has the tour.
     """
 
     prefix: str = ""
     origin: str = ""
+    demo: bool = False
 
     @property
     def exact(self) -> frozenset[str]:
         """The exact paths that are ours. With a prefix, everything below it is ours."""
-        return frozenset() if self.prefix else frozenset(EXACT)
+        return frozenset() if self.prefix else frozenset((*EXACT, TOUR) if self.demo else EXACT)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
         """Beginnings of paths that are ours."""
-        return (self.prefix + "/",) if self.prefix else PREFIXES
+        if self.prefix:
+            return (self.prefix + "/",)
+        return (*PREFIXES, f"{TOUR}/") if self.demo else PREFIXES
 
     def at(self, *paths: str) -> tuple[str, ...]:
         """Return *paths* with the prefix added."""

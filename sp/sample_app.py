@@ -27,6 +27,7 @@ def create_welcome_app(core: Components) -> Flask:
             detail=detail,
             path=request.full_path.rstrip("?"),
             prefix=core.config.prefix,
+            is_demo=core.config.is_demo,
             claims=json.dumps(detail.claims, indent=2, ensure_ascii=False) if detail and detail.claims else "",
         )
 

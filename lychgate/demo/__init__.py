@@ -137,6 +137,7 @@ Lychgate is running.
                      {OTHER_PERSON}    password  {passwords.password(OTHER_PERSON)}   group sales
                      {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
 
+  Tour               {url}/tour   what happened when you signed in, and how it fails
   Settings           {url}/settings/sso/jwt
   Administrator      {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
   signs in at        {url}/login?no_sso

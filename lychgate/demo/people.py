@@ -7,9 +7,9 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -108,11 +108,12 @@ def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: E
             exists = is_listed(account.email, listings[account.app])
             if not exists or not passwords.known(account.email):
                 due.append((account, account.renew if exists else account.create, passwords.password(account.email)))
-        list(pool.map(lambda job: make(*job, environment), due))
+        list(pool.map(partial(make, environment), due))
 
 
-def make(account: Account, arguments: Sequence[str], password: str, environment: dict[str, str]) -> None:
-    """Create the account, or give it the password."""
+def make(environment: dict[str, str], job: tuple[Account, tuple[str, ...], str]) -> None:
+    """Create an account, or give it its password."""
+    account, arguments, password = job
     command(account.app, [*arguments, "--password-stdin"], environment, typed=password)
     if account.afterwards:
         command(account.app, list(account.afterwards), environment)

@@ -64,7 +64,7 @@ class AccessControl:
     def __init__(self, core: Components) -> None:
         config = core.config
         self.config = config
-        self.own = Routes(config.prefix)
+        self.own = Routes(config.prefix, demo=config.is_demo)
         self.peers = Peers(config.trusted_proxies)
         self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
         self._cookies = CookieReader(session_cookie_name(config.https))

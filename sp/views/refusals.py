@@ -46,6 +46,7 @@ def error() -> ResponseReturnValue:
         reference=reference,
         session=session,
         causes=causes,
+        is_demo=components().config.is_demo,
     )
 
 

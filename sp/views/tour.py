@@ -1,0 +1,119 @@
+"""The tour of the demo: the sign-in that just happened, and buttons that break it.
+
+It is there only where the program is a demo, and answers only this machine. In a real deployment /tour is a path of the
+application like any other.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from flask import Blueprint, abort, current_app, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user, login_required
+from flask_wtf import FlaskForm
+
+from shared import demo
+from shared.clock import time_now
+from shared.request_limits import refuse_nul
+from shared.tokens import sign
+from shared.web import page
+from sp.activity import search as activity_log
+from sp.current import components
+from sp.diagnosis.inspector import Finding, inspect
+from sp.diagnosis.tour import FAULT_BY_NAME, FAULTS, Step, broken_token, steps
+from sp.providers.registry import Trusted
+from sp.redirects import add_query
+from sp.request.trusted_proxies import is_this_machine
+from sp.sessions.cookies import session_cookie_name
+from sp.sessions.store import Session
+from sp.signin.replay import FirstUse
+from sp.signin.verification import token_key
+
+views = Blueprint("tour", __name__)
+views.before_request(refuse_nul)
+
+
+class BreakForm(FlaskForm):  # type: ignore[misc]
+    """A form with only a CSRF token."""
+
+
+@views.before_request
+def only_here() -> None:
+    """Answer only a demo, and only this machine, whatever the server was told to listen on."""
+    peer = request.environ.get("lychgate.peer", request.remote_addr) or ""
+    if not components().config.is_demo or not is_this_machine(peer):
+        abort(404)
+
+
+@views.get("/tour")
+@login_required
+def show() -> ResponseReturnValue:
+    """Show the sign-in of this session step by step."""
+    session: Session = current_user.session
+    detail = components().session_finder.detail(session.public_id)
+    trusted = _demo_provider()
+    claims = dict(detail.claims) if detail and detail.provider == demo.PROVIDER and detail.claims else {}
+    config = components().config
+    told: tuple[Step, ...] = ()
+    checks: list[Finding] = []
+    if detail and claims:
+        idp_url = demo.read(config.instance).idp_url
+        told = steps(claims, idp_url, config.external_url, detail.created_at, session_cookie_name(config.https))
+        keys = trusted.keys()
+        again = sign(claims, keys.keys[0])  # the token itself is not kept
+        checks = [
+            found for found in inspect(again, trusted.provider, keys, detail.created_at) if found.check != "nonce"
+        ]
+    return page(
+        "sp/tour.html",
+        detail=detail,
+        steps=told,
+        checks=checks,
+        claims=json.dumps(claims, indent=2, ensure_ascii=False),
+        faults=FAULTS,
+        form=BreakForm(),
+    )
+
+
+@views.post("/tour/break")
+@login_required
+def break_sign_in() -> ResponseReturnValue:
+    """Send the browser to the gateway with a token that has one fault."""
+    fault = FAULT_BY_NAME.get(request.form.get("fault", ""))
+    if fault is None or not BreakForm().validate_on_submit():
+        return redirect(url_for("tour.show"), 303)
+    trusted, session, now = _demo_provider(), current_user.session, int(time_now())
+    pair = demo.read(components().config.instance)
+    claims = {
+        "iss": pair.idp_url,
+        "aud": pair.sp_url,
+        "iat": now,
+        "exp": now + 60,
+        "jti": secrets.token_urlsafe(16),
+        "sub": session.email,
+        "email": session.email,
+    }
+    if fault.spent:
+        key = token_key(trusted.provider.name, str(claims["jti"]))
+        with components().replay.spending(components().database, key, now + 600, FirstUse()):
+            pass
+    token = broken_token(fault, claims, trusted.keys().keys[0], now)
+    return redirect(add_query(url_for("sso.login_jwt", provider_name=demo.PROVIDER), jwt=token), 303)
+
+
+@views.get("/tour/trace/<reference>")
+@login_required
+def trace(reference: str) -> ResponseReturnValue:
+    """Show what the gateway recorded of a rejected sign-in. Administrators get the whole trace."""
+    if current_user.session.is_admin and "activity.show" in current_app.view_functions:
+        return redirect(url_for("activity.show", reference=reference), 303)
+    line = activity_log.by_reference(components().database, reference)
+    if line is None or line.code is None or (line.email or current_user.session.email) != current_user.session.email:
+        abort(404)
+    return page("sp/tour_trace.html", line=line)
+
+
+def _demo_provider() -> Trusted:
+    return components().provider_registry.find(demo.PROVIDER)
