@@ -96,9 +96,16 @@ def assemble(
     engine = database.open_database(app)
     app.extensions["idp"] = put_together(settings, people, services, engine, clock)
     app.after_request(public_pages.let_caches_keep)  # before web.install: handlers run in reverse order of registration
-    web.install(app, prefix="", https=settings.https, role="sign-in service")
+    web.install(
+        app,
+        prefix="",
+        https=settings.https,
+        branding=settings.branding,
+        theme_cookie=cookies.THEME,
+        role="sign-in service",
+    )
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
-    CSRFProtect(app)
+    CSRFProtect(app).exempt("shared.look.theme")  # it says why
     recognise_people(app)
     for module in (authentication, logout, public_pages):
         app.register_blueprint(module.blueprint)

@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from idp.known_settings import NAMES
 from idp.services_file import ServiceDefinition, parse_services
 from shared import demo
+from shared.branding import OURS, Branding, read_branding
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from shared.store_urls import database_mistake
 
@@ -43,6 +44,7 @@ class Settings:
     session_lifetime: int = SESSION_LIFETIME
     stay_signed_in: int = STAY_SIGNED_IN
     activity_days: int = ACTIVITY_DAYS
+    branding: Branding = OURS
     demo: bool = False
 
     @property
@@ -78,6 +80,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         session_lifetime=environment.whole("IDP_SESSION_LIFETIME", SESSION_LIFETIME, at_least=60),
         stay_signed_in=environment.whole("IDP_STAY_SIGNED_IN", STAY_SIGNED_IN),
         activity_days=environment.whole("IDP_ACTIVITY_DAYS", ACTIVITY_DAYS),
+        branding=read_branding(environment, "IDP_"),
         demo=pair is not None,
     )
     environment.finish()

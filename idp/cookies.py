@@ -12,6 +12,7 @@ from shared.cookies import clear_cookie, full_name, set_cookie
 
 SESSION = "idp_session"  # the signed-in browser: an opaque id
 DEVICE = "idp_device"  # signed: people who have signed in from this browser before
+THEME = "idp_theme"  # light or dark, if a person has chosen
 FORM = "idp_form"  # Flask's own signed cookie, which holds the secret of the forms
 
 

@@ -6,11 +6,13 @@ docs/reference/settings.md is made from this list.
 
 from __future__ import annotations
 
+from shared.branding import meanings
 from shared.setting_names import SettingNames
 
 NAMES = SettingNames(
     "IDP_",
     {
+        **meanings("IDP_"),
         "IDP_ACTIVITY_DAYS": "Days that the audit is kept. 0 keeps it forever. Refusals: at most 100,000 rows anyway.",
         "IDP_CONFIG": "TOML file with the services to sign people in to (`[services.NAME]`).",
         "IDP_EXTERNAL_URL": "The URL that people use, without a path. https turns on `Secure` and `__Host-` cookies.",

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from flask import Blueprint, Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
+from markupsafe import Markup
 from secure import Secure
 from secure.headers import (
     ContentSecurityPolicy,
@@ -33,6 +34,8 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
+from shared.branding import Branding
+from shared.look import add_views, install_look
 from shared.user_agent import device_name
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
@@ -50,18 +53,28 @@ log = logging.getLogger("lychgate")
 
 
 def install(
-    app: Flask, *, prefix: str, https: bool, role: str = "", wants_json: Callable[[], bool] | None = None
+    app: Flask,
+    *,
+    prefix: str,
+    https: bool,
+    branding: Branding,
+    theme_cookie: str,
+    role: str = "",
+    wants_json: Callable[[], bool] | None = None,
 ) -> None:
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
+    *theme_cookie* keeps the choice of light or dark; cookies do not respect ports, so each program has its own.
     *wants_json* tells whether errors of the current request are answered in JSON; without it, its Accept does.
     """
-    app.register_blueprint(_ui(prefix))
+    look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
+    ui = _ui(prefix)
+    add_views(ui, prefix, look, https=https)
+    app.register_blueprint(ui)
     app.extensions["wants_json"] = wants_json or prefers_json
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals["site_role"] = role
-    app.jinja_env.filters.update(moment=moment, device=device_name)
+    app.jinja_env.filters.update(moment=moment, when=when, device=device_name)
     headers = _headers(https)
     page_headers = [*headers.items(), ("Cache-Control", "no-store"), ("Vary", "Cookie")]
 
@@ -121,6 +134,15 @@ def moment(when: datetime | int | None) -> str:
         return ""
     aware = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
     return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def when(time: datetime | int | None) -> Markup | str:
+    """Return a time as an element in UTC, which static/times.js shows in the reader's zone; empty for None."""
+    if time is None:
+        return ""
+    g.own_script = g.times = True
+    text = moment(time)
+    return Markup('<time datetime="{}">{}</time>').format(text.replace(" UTC", "Z").replace(" ", "T"), text)
 
 
 def allow_form_target(url: str) -> None:

@@ -19,7 +19,7 @@ from sp.database.access import Database
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
-from sp.sessions.cookies import FORM_NAME, FormSessions
+from sp.sessions.cookies import FORM_NAME, THEME_NAME, FormSessions
 
 log = logging.getLogger("lychgate")
 
@@ -139,7 +139,14 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views.people import install_login
 
     config = core.config
-    web.install(app, prefix=f"{config.prefix}/sso", https=config.https, role="gateway", wants_json=refusals.wants_json)
+    web.install(
+        app,
+        prefix=f"{config.prefix}/sso",
+        https=config.https,
+        branding=config.branding,
+        theme_cookie=THEME_NAME,
+        wants_json=refusals.wants_json,
+    )
     install_login(app)
     pages = (account, overview, settings, settings_provider, settings_keys, trial, users, activity_page)
     for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):

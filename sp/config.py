@@ -15,6 +15,7 @@ from typing import Any
 from dotenv import dotenv_values
 
 from shared import demo
+from shared.branding import OURS, Branding, read_branding
 from shared.keys import KeyRefused, load_key_set
 from shared.private_files import make_private_folder
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
@@ -62,6 +63,7 @@ class Config:
     url_is_guess: bool = False
     activity_days: int = 90
     file: Path | None = None
+    branding: Branding = OURS
 
     @property
     def https(self) -> bool:
@@ -111,6 +113,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
         file=Path(env.text("SP_CONFIG")).absolute() if env.text("SP_CONFIG") else None,
+        branding=read_branding(env, "SP_"),
     )
     env.finish()
     return config

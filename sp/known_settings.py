@@ -5,11 +5,13 @@ docs/reference/settings.md is made from this list.
 
 from __future__ import annotations
 
+from shared.branding import meanings
 from shared.setting_names import SettingNames
 
 NAMES = SettingNames(
     "SP_",
     {
+        **meanings("SP_"),
         "SP_ACTIVITY_DAYS": "Days that the activity log and the list of changed settings are kept. 0: forever.",
         "SP_APP": "The protected application: `module:callable`, or `module:factory()`. Empty: a sample page.",
         "SP_CONFIG": "TOML file with identity providers (`[providers.NAME]`) and access rules (`[[rules]]`).",

@@ -8,12 +8,21 @@ from flask import Flask, render_template, request
 
 from shared import web
 from sp.components import Components
+from sp.sessions.cookies import THEME_NAME
 
 
 def create_welcome_app(core: Components) -> Flask:
     """Return an application that shows, on any path, what the gateway tells applications."""
     app = Flask(__name__, static_folder=None)
-    web.install(app, prefix=f"{core.config.prefix}/sso", https=core.config.https, role="protected page")
+    config = core.config
+    web.install(
+        app,
+        prefix=f"{config.prefix}/sso",
+        https=config.https,
+        branding=config.branding,
+        theme_cookie=THEME_NAME,
+        role="sample page",
+    )
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])

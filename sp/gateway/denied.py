@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from shared.errors import StoreUnavailable
+from shared.look import HERE
 from shared.settings import is_loopback
 from sp.policy.decision import Rule, Verdict
 from sp.request.kind import is_navigation
@@ -121,7 +123,15 @@ class DeniedResponses:
             "CONTENT_LENGTH": "0",
             "wsgi.input": io.BytesIO(),
             KEY: reason,
+            HERE: _asked_for(environ),
         }
+
+
+def _asked_for(environ: WSGIEnvironment) -> str:
+    """Return the path and query of the request, percent-encoded."""
+    query = environ.get("QUERY_STRING", "")
+    path = quote(environ.get("PATH_INFO", "").encode("latin-1"), safe="/:@!$&'()*+,;=~")
+    return f"{environ.get('SCRIPT_NAME', '')}{path}{'?' + query if query else ''}"
 
 
 def _missing(rule: Rule) -> Iterable[str]:

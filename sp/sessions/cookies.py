@@ -16,6 +16,7 @@ PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
 LANDED_NAME = "sp_landed"
+THEME_NAME = "sp_theme"  # light or dark; no secret, so it stays out of the list below and applications may follow it
 _NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
 _OURS = re.compile(
