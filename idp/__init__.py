@@ -105,7 +105,9 @@ def assemble(
         role="sign-in service",
     )
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
-    CSRFProtect(app).exempt("shared.look.theme")  # it says why
+    protection = CSRFProtect(app)
+    protection.exempt("shared.look.theme")  # it says why
+    protection.exempt(authentication.LOGIN)
     recognise_people(app)
     for module in (authentication, logout, public_pages):
         app.register_blueprint(module.blueprint)

@@ -46,6 +46,10 @@ log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
 
 
+# CSRFProtect does not check this URL, but the form does: it shows itself again, and keeps what was typed.
+LOGIN = f"{__name__}.process_authorization"
+
+
 @blueprint.route("/login-token/", methods=["GET", "POST"], strict_slashes=False)
 def process_authorization() -> Response:
     """Sign the person in to the service that the request names. [processJWTAuthorization]"""
@@ -65,7 +69,8 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     """Validate the form; sign the person in and send them to the service, or show the form again."""
     form = SignInForm()
     if not form.validate_on_submit():
-        return show_form(form, service, status=400)
+        expired = "csrf_token" in form.errors
+        return show_form(form, service, status=400, problem="This form has expired. Send it again." if expired else "")
     email = form.email.data.strip()  # [getEmailFormField]
     try:
         person = check_password(email, form.password.data)  # [getPasswordFormField]
@@ -198,12 +203,18 @@ def requested_service() -> Service:
         try:
             return context().services.find(name)
         except ServiceUnknown:
-            abort(404, "No service with this name is registered here. Check the URL, or go to the start page.")
+            abort(which_service(404))
     registered = context().services.all()
     if len(registered) != 1:
-        text = "The URL does not say which service you want: service=NAME is missing. Choose one on the start page."
-        abort(page("ui/problem.html", 400, title="Which service?", text=text))
+        abort(which_service(400))
     return registered[0]
+
+
+def which_service(status: int) -> Response:
+    """Let the person choose a service, because the URL names none (400) or one that is not registered (404)."""
+    signed_in = already_signed_in()
+    offered = context().offered(signed_in.person if signed_in else None)
+    return page("idp/which_service.html", status, services=offered, unknown=status == 404)
 
 
 def read_request(service: Service) -> SignInRequest:
@@ -253,4 +264,4 @@ def unavailable(error: Exception) -> Response:
     log.warning("sign-in is unavailable: %s: %s", type(error).__name__, "; ".join(reasons))
     g._login_user = AnonymousUserMixin()  # the page names no person: looking one up needs what is unavailable
     text = "We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator."
-    return page("ui/problem.html", 503, title="Sign-in is unavailable right now", text=text)
+    return page("ui/problem.html", 503, title="Sign-in is unavailable right now", text=text, again="Try again")

@@ -10,8 +10,8 @@ from typing import cast
 from flask import current_app
 
 from idp.config import Settings
-from idp.people import PersonDirectory
-from idp.services import ServiceRegistry
+from idp.people import Person, PersonDirectory
+from idp.services import Service, ServiceRegistry
 from idp.stores.refusals import Refusals
 from shared.throttling import Throttle
 from shared.vault import Vault
@@ -28,6 +28,10 @@ class Context:
     throttle: Throttle
     refusals: Refusals
     now: Callable[[], datetime]  # aware, in UTC
+
+    def offered(self, person: Person | None) -> list[Service]:
+        """Return the services that *person* may open; before sign-in, those that are open to everyone."""
+        return [s for s in self.services.all() if (s.admits(person) if person else not s.groups)]
 
 
 def context() -> Context:

@@ -18,10 +18,8 @@ blueprint = Blueprint("front", __name__)
 @blueprint.get("/")
 def home() -> Response:
     """List the services that the person may open; before sign-in, those that are open to everyone."""
-    services = context().services.all()
     person = current_user.person if current_user.is_authenticated else None
-    offered = [s for s in services if (s.admits(person) if person else not s.groups)]
-    return page("idp/home.html", services=offered, person=person)
+    return page("idp/home.html", services=context().offered(person), person=person)
 
 
 @blueprint.get("/.well-known/jwks.json")

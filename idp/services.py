@@ -68,6 +68,12 @@ class Service:
         return self.display_name or self.name
 
     @property
+    def initials(self) -> str:
+        """Return one or two letters for the service's tile."""
+        words = [word for word in self.title.split() if word[0].isalnum()] or [self.name]
+        return "".join(word[0] for word in words[:2])
+
+    @property
     def origin(self) -> str:
         """Return scheme://host[:port] of the return URL."""
         parts = urlsplit(self.return_url)

@@ -48,7 +48,7 @@ class TokenMissing(Rejection):
     status = 400
     explanation = "The request did not contain a sign-in token."
     remedy = (
-        "Start the sign-in again. If you are setting up an identity provider, check the name of the token parameter."
+        "Start the sign-in again. If you are setting up the sign-in service, check the name of the token parameter."
     )
 
 
@@ -68,7 +68,7 @@ class TokenTypeWrong(Rejection):
 class AlgorithmNotAllowed(Rejection):
     code = "algorithm_not_allowed"
     explanation = "The token is signed with an algorithm that is not the configured one."
-    remedy = "Your administrator must set the same algorithm at the identity provider and here."
+    remedy = "Your administrator must set the same algorithm at the sign-in service and here."
 
 
 class SignatureInvalid(Rejection):
@@ -82,14 +82,14 @@ class SignatureInvalid(Rejection):
 class KeyUnavailable(Rejection):
     code = "key_unavailable"
     status = 503
-    explanation = "The keys of the identity provider are unavailable right now, so its token cannot be verified."
-    remedy = "Wait a minute and try again. If it lasts, your administrator must check the provider's key endpoint."
+    explanation = "The keys of the sign-in service are unavailable right now, so its token cannot be verified."
+    remedy = "Wait a minute and try again. If it lasts, your administrator must check its key endpoint."
 
 
 class ClaimMissing(Rejection):
     code = "claim_missing"
     explanation = "The token does not contain a claim that is required here."
-    remedy = "Your administrator must make the identity provider send it. The activity log says which claim is missing."
+    remedy = "Your administrator must make the sign-in service send it. The activity log says which claim is missing."
 
 
 class ClaimInvalid(Rejection):
@@ -113,9 +113,7 @@ class TokenNotYetValid(Rejection):
 class TokenTooOld(Rejection):
     code = "token_too_old"
     explanation = "The token was issued too long ago."
-    remedy = (
-        "Start the sign-in again. If it happens every time, the clocks differ or the provider sends a stored token."
-    )
+    remedy = "Start the sign-in again. If it happens every time, the clocks differ, or a stored token is sent."
 
 
 class IssuerMismatch(Rejection):
@@ -151,7 +149,7 @@ class TokenReplayed(Rejection):
 class UserUnknown(Rejection):
     code = "user_unknown"
     status = 403
-    explanation = "You are signed in at your identity provider, but you do not have an account here."
+    explanation = "You are signed in at your sign-in service, but you do not have an account here."
     remedy = "Ask your administrator to create an account for you, or to allow new accounts at the first sign-in."
 
 
@@ -186,29 +184,29 @@ class SeatLimitReached(Rejection):
 class ProviderUnknown(Rejection):
     code = "provider_unknown"
     status = 404
-    explanation = "No identity provider with this name is configured here."
+    explanation = "No sign-in service with this name is configured here."
     remedy = "Check the URL, or start again from the sign-in page."
 
 
 class ProviderDisabled(Rejection):
     code = "provider_disabled"
     status = 403
-    explanation = "This identity provider is disabled here."
+    explanation = "This sign-in service is disabled here."
     remedy = "Use another way to sign in, or ask your administrator to enable it."
 
 
 class DeliveryNotAllowed(Rejection):
     code = "delivery_not_allowed"
     status = 400
-    explanation = "The token was delivered in a way that is not allowed for this provider."
-    remedy = "Your administrator must allow this delivery, or make the provider use another one."
+    explanation = "The token was delivered in a way that is not allowed for this sign-in service."
+    remedy = "Your administrator must allow this delivery, or make the sign-in service use another one."
 
 
 class CookiesBlocked(Rejection):
     code = "cookies_blocked"
     status = 400
     explanation = (
-        "You are signed in at your identity provider, but your browser did not send our cookie back in several tries."
+        "You are signed in at your sign-in service, but your browser did not send our cookie back in several tries."
     )
     remedy = (
         "Allow cookies for this site and start again. If cookies are allowed, tell your administrator: the URL may "
@@ -220,19 +218,19 @@ class HttpsNeeded(CookiesBlocked):
     """The same code, if the request shows that missing https is the cause, not the browser."""
 
     explanation = (
-        "Your identity provider posts its token from another site, and this site uses plain http. Browsers send our "
+        "Your sign-in service posts its token from another site, and this site uses plain http. Browsers send our "
         "cookie with such a post only over https, so this site needs https."
     )
     remedy = (
         "Your administrator must serve this site over https and set SP_EXTERNAL_URL to the https URL, or have the "
-        "identity provider send its token by a redirect."
+        "sign-in service send its token by a redirect."
     )
 
 
 class StoreUnavailable(Rejection):
     code = "store_unavailable"
     status = 503
-    explanation = "The sign-in service cannot reach its database, so sign-in is unavailable right now."
+    explanation = "This site cannot reach its database, so sign-in is unavailable right now."
     remedy = "Wait a minute and try again. If it lasts, tell your administrator."
 
 

@@ -214,8 +214,8 @@ def _content_security_policy(form_targets: tuple[str, ...], own_script: bool, ow
 
 def _form_expired(error: CSRFError) -> ResponseReturnValue:
     title = "This form has expired"
-    text = "Go back, reload the page and send the form again. If that does not help, allow cookies for this site."
-    return _problem(400, "form_expired", title, text, None)
+    text = "Open the page again and send the form once more. If that does not help, allow cookies for this site."
+    return _problem(400, "form_expired", title, text, None, again="Open the page again")
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
@@ -233,11 +233,14 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
     reference = new_reference()
     log.error("unexpected error, reference %s, %s %s", reference, request.method, request.path, exc_info=error)
     text = "This is our error, not yours. Try again. If it happens again, give this reference to your administrator."
-    return _problem(500, "internal_error", "Something went wrong", text, reference)
+    return _problem(500, "internal_error", "Something went wrong", text, reference, again="Try again")
 
 
-def _problem(status: int, code: str, title: str, text: str | None, reference: str | None) -> ResponseReturnValue:
+def _problem(
+    status: int, code: str, title: str, text: str | None, reference: str | None, *, again: str = ""
+) -> ResponseReturnValue:
+    """Answer with JSON or a page; *again* is the label of a button that opens the same URL again."""
     if answers_json():
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status
-    return page("ui/problem.html", status, title=title, text=text, reference=reference)
+    return page("ui/problem.html", status, title=title, text=text, reference=reference, again=again)

@@ -37,7 +37,7 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
         text = "You are signed in, but your account may not open this page."
         return Denial(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
     if verdict is Verdict.FOREIGN_PAGE:
-        text = "A page of another site tried to open this connection in your name. The gateway blocked it."
+        text = "A page of another site tried to open this connection in your name. It was blocked."
         return Denial(403, "foreign_origin", "Request from another site", text, session)
     text = (
         'The URL contains "..", "//" or encoded characters that different servers interpret differently. '
@@ -61,10 +61,10 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
 def _unknown_port(host: str, guess: str, status: int) -> Denial:
     """A demo inside another server cannot know that server's port. A redirect to the wrong port does not help."""
     text = (
-        f'You opened this site as "{host[:100]}", but this demo of the gateway has no settings and assumes the URL '
+        f'You opened this site as "{host[:100]}", but this demo has no settings and assumes the URL '
         f"{guess}. Restart it with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real users."
     )
-    return Denial(status, "host_foreign", "The gateway does not know its own URL", text)
+    return Denial(status, "host_foreign", "This site does not know its own URL", text)
 
 
 def store_down() -> Denial:

@@ -26,7 +26,10 @@ def show() -> ResponseReturnValue:
     """Show the profile and the sessions of the signed-in person."""
     session = current_user.session
     sessions = components().session_finder.list_of(session.account_id)
-    return page("sp/account.html", session=session, sessions=sessions, form=EndForm())
+    trusted = components().own_sign_outs.provider_of(session)
+    return page(
+        "sp/account.html", session=session, sessions=sessions, form=EndForm(), provider=trusted and trusted.provider
+    )
 
 
 @views.post("/account/sessions/<public_id>/end")

@@ -125,7 +125,7 @@ def _answered(question: Question) -> Pending | None:
 
 def _decline(attempt: Attempt, key: bytes, pending: Pending | None) -> ResponseReturnValue:
     reference = write_down(Unsolicited("the person answered that the sign-in is not theirs"), attempt)
-    response = page("sp/question_declined.html", reference=reference)
+    response = page("sp/question_declined.html", reference=reference, provider=attempt.provider)
     if pending is not None:
         components().held.close(key)
         components().pending.finish(response, pending)

@@ -7,7 +7,19 @@ import re
 from flask import Blueprint, Flask, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
-from shared.errors import REJECTIONS, CookiesBlocked, HttpsNeeded, Rejection, StoreUnavailable, TokenReplayed
+from shared.errors import (
+    REJECTIONS,
+    CookiesBlocked,
+    EmailConflict,
+    EmailNotAllowed,
+    HttpsNeeded,
+    Rejection,
+    SeatLimitReached,
+    StoreUnavailable,
+    TokenReplayed,
+    UserDisabled,
+    UserUnknown,
+)
 from shared.web import answers_json, new_reference, page, prefers_json
 from sp.activity import search as activity_log
 from sp.current import components
@@ -20,6 +32,7 @@ from sp.views.evidence import evidence_of, parameter_of
 from sp.views.people import browser_session, visitor
 
 views = Blueprint("refusals", __name__)
+OF_THE_ACCOUNT = (UserUnknown, UserDisabled, EmailConflict, EmailNotAllowed, SeatLimitReached)
 TOKEN_ENDPOINTS = ("sso.login_jwt", "sso.access_jwt")
 REFERENCE = re.compile(r"[0-9A-Z]{1,16}\Z")
 
@@ -38,6 +51,7 @@ def error() -> ResponseReturnValue:
         session = browser_session()
     except StoreUnavailable:
         session = None  # do not raise: the answer to StoreUnavailable redirects to this page
+    other_account = _other_account(rejection, reference)
     causes = loops.causes() if rejection is CookiesBlocked and session is None else []
     return page(
         "sp/refused.html",
@@ -46,7 +60,21 @@ def error() -> ResponseReturnValue:
         reference=reference,
         session=session,
         causes=causes,
+        other_account=other_account,
     )
+
+
+def _other_account(rejection: type[Rejection], reference: str) -> str:
+    """Return where to sign out of the account that was rejected; starting again would only use it once more."""
+    if rejection not in OF_THE_ACCOUNT or not reference:
+        return ""
+    line = activity_log.by_reference(components().database, reference)
+    if line is None or not line.provider:
+        return ""
+    try:
+        return components().provider_registry.get(line.provider).provider.logout_url
+    except Rejection:
+        return ""
 
 
 def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]:
