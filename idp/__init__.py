@@ -10,6 +10,7 @@ import importlib
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import Flask
@@ -31,6 +32,7 @@ from shared import logs, request_limits, web
 from shared.clock import time_now
 from shared.cookies import form_cookie
 from shared.lazy_rules import LazyRule
+from shared.phrases import N_
 from shared.private_files import exposures, make_private_folder
 from shared.schema import Engine, engine_options
 from shared.settings import SettingsRefused
@@ -102,7 +104,8 @@ def assemble(
         https=settings.https,
         branding=settings.branding,
         theme_cookie=cookies.THEME,
-        role="sign-in service",
+        role=N_("sign-in service"),
+        translations=[Path(__file__).parent / "translations"],
     )
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
     protection = CSRFProtect(app)

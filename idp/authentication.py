@@ -34,6 +34,7 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from idp.services import Service, ServiceUnknown
 from idp.stores import audit, database, refusals, sessions
 from idp.stores.sessions import SessionOver, SignedInUser
+from shared.phrases import N_, Phrase
 from shared.throttling import PasswordAttempt, TooManyAttempts
 from shared.vault import VaultLocked
 from shared.web import allow_form_target, allow_own_script, page
@@ -70,17 +71,21 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
     form = SignInForm()
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
-        return show_form(form, service, status=400, problem="This form has expired. Send it again." if expired else "")
+        return show_form(
+            form, service, status=400, problem=Phrase("This form has expired. Send it again.") if expired else None
+        )
     email = form.email.data.strip()  # [getEmailFormField]
     try:
         person = check_password(email, form.password.data)  # [getPasswordFormField]
         signed_in, cookie, max_age = open_session(person, stay=form.stay.data)
     except WrongCredentials:
-        return show_form(form, service, status=401, problem="The e-mail address or the password is wrong.")
+        return show_form(form, service, status=401, problem=Phrase("The e-mail address or the password is wrong."))
     except TooManyAttempts as refusal:
         minutes = math.ceil(refusal.retry_after / 60)
-        wait = f"Wait {minutes} minutes and try again." if minutes > 1 else "Wait a minute and try again."
-        answer = show_form(form, service, status=429, problem=f"{refusal.explanation} {wait}")
+        wait = Phrase("There were too many wrong passwords. Wait %(minutes)s minutes and try again.", minutes=minutes)
+        if minutes == 1:
+            wait = Phrase("There were too many wrong passwords. Wait a minute and try again.")
+        answer = show_form(form, service, status=429, problem=wait)
         answer.headers["Retry-After"] = str(refusal.retry_after)
         return answer
     answer = send_verified_person(signed_in, service, sign_in_request)
@@ -181,7 +186,7 @@ def deliver_by_form(person: Person, service: Service, sign_in_request: SignInReq
     return page("idp/deliver.html", person=person, service=service, action=action, token=token)
 
 
-def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: str = "") -> Response:
+def show_form(form: SignInForm, service: Service, *, status: int = 200, problem: Phrase | None = None) -> Response:
     """Return the sign-in page."""
     allow_form_targets(service)
     may_stay = context().settings.stay_signed_in > 0
@@ -263,5 +268,6 @@ def unavailable(error: Exception) -> Response:
     reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
     log.warning("sign-in is unavailable: %s: %s", type(error).__name__, "; ".join(reasons))
     g._login_user = AnonymousUserMixin()  # the page names no person: looking one up needs what is unavailable
-    text = "We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator."
-    return page("ui/problem.html", 503, title="Sign-in is unavailable right now", text=text, again="Try again")
+    text = N_("We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator.")
+    title = N_("Sign-in is unavailable right now")
+    return page("ui/problem.html", 503, title=title, text=text, again=N_("Try again"))

@@ -21,6 +21,7 @@ from idp.stores import outbox
 from idp.stores.outbox import Notice
 from idp.stores.sessions import Ended
 from shared.outbound import ExchangeFailed, exchange
+from shared.phrases import N_, Phrase
 
 ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
 MOST_BYTES = 65_536  # of an answer, which is empty, or a small object that counts sessions
@@ -33,9 +34,9 @@ MAX_AT_ONCE = 16
 class DeliveryFailed(Exception):
     """The notification failed. The text is for the person, `detail` for the operator; neither contains a token."""
 
-    def __init__(self, problem: str, detail: str = "") -> None:
-        self.detail = detail or problem
-        super().__init__(problem)
+    def __init__(self, problem: Phrase, detail: str = "") -> None:
+        self.problem, self.detail = problem, detail or str(problem)
+        super().__init__(str(problem))
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Outcome:
     """
 
     title: str
-    problem: str = ""
+    problem: Phrase | None = None
     again: bool = False
     ended: int | None = None
 
@@ -60,15 +61,25 @@ class Outcome:
         """Tell whether the service says that it ended something."""
         return self.told and bool(self.ended)
 
+    @property
+    def text(self) -> Phrase:
+        """Return the outcome in a sentence."""
+        title, problem, ended = self.title, self.problem, self.ended
+        if problem and self.again:
+            text = N_("%(title)s: could not be notified, because %(problem)s. We will try again.")
+            return Phrase(text, title=title, problem=problem)
+        if problem:
+            return Phrase("%(title)s: could not be notified, because %(problem)s.", title=title, problem=problem)
+        if ended is None:
+            return Phrase("%(title)s: notified. It does not say which sessions it ended.", title=title)
+        if ended == 0:
+            return Phrase("%(title)s: notified. It found no session to end.", title=title)
+        if ended == 1:
+            return Phrase("%(title)s: notified. It ended 1 session.", title=title)
+        return Phrase("%(title)s: notified. It ended %(ended)s sessions.", title=title, ended=ended)
+
     def __str__(self) -> str:
-        if self.problem:
-            retried = " We will try again." if self.again else ""
-            return f"{self.title}: could not be notified, because {self.problem}.{retried}"
-        if self.ended is None:
-            return f"{self.title}: notified. It does not say which sessions it ended."
-        if self.ended == 0:
-            return f"{self.title}: notified. It found no session to end."
-        return f"{self.title}: notified. It ended {self.ended} session{'' if self.ended == 1 else 's'}."
+        return str(self.text)
 
 
 def tell(ended: Ended) -> list[Outcome]:
@@ -110,10 +121,10 @@ def send(url: str, logout_token: str) -> int | None:
         )
     except ExchangeFailed as failure:
         late = isinstance(failure.__cause__, TimeoutError)
-        problem = "it did not answer in time" if late else "it could not be reached"
+        problem = Phrase("it did not answer in time") if late else Phrase("it could not be reached")
         raise DeliveryFailed(problem, str(failure)) from None
     if answer.status not in (200, 204):  # section 2.8
-        raise DeliveryFailed(f"it answered {answer.status}")
+        raise DeliveryFailed(Phrase("it answered %(status)s", status=answer.status))
     return sessions_ended(answer.body)
 
 
@@ -153,22 +164,22 @@ def _settle(notice: Notice, service: Service | None, future: Any) -> Outcome:
     """Record the outcome of a delivery."""
     if service is None:
         outcome = _untold(notice.service)
-        outbox.dropped(notice, outcome.problem)
+        outbox.dropped(notice, str(outcome.problem))
         return outcome
     in_time = future.done() and not future.cancelled()
-    failure = future.exception() if in_time else DeliveryFailed("it did not answer in time")
+    failure = future.exception() if in_time else DeliveryFailed(Phrase("it did not answer in time"))
     if failure is None:
         ended = future.result()
         outbox.delivered(notice, f"sessions ended: {'unknown' if ended is None else ended}")
         return Outcome(service.title, ended=ended)
     if not isinstance(failure, DeliveryFailed):
         raise failure
-    return Outcome(service.title, str(failure), outbox.failed(notice, failure.detail))
+    return Outcome(service.title, failure.problem, outbox.failed(notice, failure.detail))
 
 
 def _untold(name: str) -> Outcome:
     """Return the outcome for a service without a URL for notifications."""
     try:
-        return Outcome(context().services.find(name).title, "it has no URL for sign-outs")
+        return Outcome(context().services.find(name).title, Phrase("it has no URL for sign-outs"))
     except ServiceUnknown:
-        return Outcome(name, "it was removed from the services here")
+        return Outcome(name, Phrase("it was removed from the services here"))

@@ -5,6 +5,8 @@ For lists of sessions only: a client can send any value, so no decision uses it.
 
 from __future__ import annotations
 
+from shared.phrases import Phrase
+
 # The first match counts: browsers also name related ones, so more specific names come first.
 _BROWSERS = (
     ("Edg", "Edge"),
@@ -32,10 +34,11 @@ _SYSTEMS = (
 )
 
 
-def device_name(user_agent: str) -> str:
+def device_name(user_agent: str) -> Phrase:
     """Return the browser and system in *user_agent* in a few words; for unknown browsers, its first word."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser:
-        return f"{browser} on {system}" if system else browser
-    return user_agent.partition(" ")[0].partition("/")[0][:40] or "an unknown device"
+        return Phrase("%(browser)s on %(system)s", browser=browser, system=system) if system else Phrase(browser)
+    name = user_agent.partition(" ")[0].partition("/")[0][:40]
+    return Phrase(name) if name else Phrase("an unknown device")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib.resources import files
@@ -35,7 +35,9 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from shared.branding import Branding
+from shared.languages import install_languages, language, speak_english
 from shared.look import add_views, install_look
+from shared.phrases import N_
 from shared.user_agent import device_name
 
 REFERENCE_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # no letter that looks like a digit
@@ -43,10 +45,13 @@ REFERENCE_LENGTH = 10  # 49 bits: enough to be unique in a log, short enough to 
 
 # Replacements for the framework's own technical texts.
 _IN_OUR_WORDS = {
-    403: ("Access denied", "Your account may not open this page. Ask your administrator for access."),
-    404: ("Page not found", "This page does not exist. Check the URL, or go back."),
-    405: ("Method not allowed", "This page cannot be opened in this way. Go back, and use a link or a button there."),
-    413: ("Request too large", "You sent more data than this page accepts. Go back, and send less."),
+    403: (N_("Access denied"), N_("Your account may not open this page. Ask your administrator for access.")),
+    404: (N_("Page not found"), N_("This page does not exist. Check the URL, or go back.")),
+    405: (
+        N_("Method not allowed"),
+        N_("This page cannot be opened in this way. Go back, and use a link or a button there."),
+    ),
+    413: (N_("Request too large"), N_("You sent more data than this page accepts. Go back, and send less.")),
 }
 
 log = logging.getLogger("lychgate")
@@ -60,12 +65,15 @@ def install(
     branding: Branding,
     theme_cookie: str,
     role: str = "",
+    translations: Sequence[Path] = (),
+    english_pages: str = "",
     wants_json: Callable[[], bool] | None = None,
 ) -> None:
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
     *theme_cookie* keeps the choice of light or dark; cookies do not respect ports, so each program has its own.
+    *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
     *wants_json* tells whether errors of the current request are answered in JSON; without it, its Accept does.
     """
     look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
@@ -74,9 +82,11 @@ def install(
     app.register_blueprint(ui)
     app.extensions["wants_json"] = wants_json or prefers_json
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    install_languages(app, translations)
+    app.extensions["english_pages"] = english_pages
     app.jinja_env.filters.update(moment=moment, when=when, device=device_name)
     headers = _headers(https)
-    page_headers = [*headers.items(), ("Cache-Control", "no-store"), ("Vary", "Cookie")]
+    page_headers = [*headers.items(), ("Cache-Control", "no-store"), ("Vary", "Cookie, Accept-Language")]
 
     @app.after_request
     def protect(response: Response) -> Response:
@@ -86,6 +96,8 @@ def install(
         for name, value in headers.items() if static else page_headers:
             if name.lower() not in present:
                 response.headers.add(name, value)
+        if response.mimetype == "text/html" and "content-language" not in present:
+            response.headers.add("Content-Language", language())
         if "content-security-policy" not in present:
             targets = tuple(dict.fromkeys(g.get("form_targets", ())))
             policy = _content_security_policy(targets, g.get("own_script", False), g.get("own_connection", False))
@@ -125,6 +137,9 @@ def answers_json() -> bool:
 
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """Return a rendered page with *status*."""
+    english: str = current_app.extensions["english_pages"]
+    if english and template.startswith(english):
+        speak_english()
     return make_response(render_template(template, **values), status)
 
 
@@ -213,9 +228,9 @@ def _content_security_policy(form_targets: tuple[str, ...], own_script: bool, ow
 
 
 def _form_expired(error: CSRFError) -> ResponseReturnValue:
-    title = "This form has expired"
-    text = "Open the page again and send the form once more. If that does not help, allow cookies for this site."
-    return _problem(400, "form_expired", title, text, None, again="Open the page again")
+    title = N_("This form has expired")
+    text = N_("Open the page again and send the form once more. If that does not help, allow cookies for this site.")
+    return _problem(400, "form_expired", title, text, None, again=N_("Open the page again"))
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
@@ -232,8 +247,10 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 def _unexpected(error: Exception) -> ResponseReturnValue:
     reference = new_reference()
     log.error("unexpected error, reference %s, %s %s", reference, request.method, request.path, exc_info=error)
-    text = "This is our error, not yours. Try again. If it happens again, give this reference to your administrator."
-    return _problem(500, "internal_error", "Something went wrong", text, reference, again="Try again")
+    text = N_(
+        "This is our error, not yours. Try again. If it happens again, give this reference to your administrator."
+    )
+    return _problem(500, "internal_error", N_("Something went wrong"), text, reference, again=N_("Try again"))
 
 
 def _problem(

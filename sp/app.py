@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from flask import Flask
 
@@ -20,6 +21,8 @@ from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, ProviderStore
 from sp.sessions.cookies import FORM_NAME, THEME_NAME, FormSessions
+
+TRANSLATIONS = Path(__file__).parent / "translations"
 
 log = logging.getLogger("lychgate")
 
@@ -145,6 +148,8 @@ def _install_views(app: Flask, core: Components) -> None:
         https=config.https,
         branding=config.branding,
         theme_cookie=THEME_NAME,
+        translations=[TRANSLATIONS],
+        english_pages="sp/settings/",
         wants_json=refusals.wants_json,
     )
     install_login(app)

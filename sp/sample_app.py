@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from flask import Flask, render_template, request
 
 from shared import web
+from shared.phrases import N_
 from sp.components import Components
 from sp.sessions.cookies import THEME_NAME
 
@@ -21,7 +23,8 @@ def create_welcome_app(core: Components) -> Flask:
         https=config.https,
         branding=config.branding,
         theme_cookie=THEME_NAME,
-        role="sample page",
+        role=N_("sample page"),
+        translations=[Path(__file__).parent / "translations"],
     )
 
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])

@@ -111,7 +111,7 @@ FLASK_LIVES_IN = (
     *("sp/__init__.py", "sp/app.py", "sp/current.py", "sp/sample_app.py"),
     "sp/gateway/middleware.py",  # for the type of our own application
     "sp/sessions/cookies.py",  # Flask's session interface
-    *("shared/web.py", "shared/look.py", "shared/request_limits.py"),
+    *("shared/web.py", "shared/look.py", "shared/languages.py", "shared/request_limits.py"),
     *("idp/", "lab/"),
 )
 ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py", "lab/")  # the lab starts programs, each with its environment

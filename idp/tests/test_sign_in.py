@@ -55,7 +55,7 @@ def test_the_service_must_be_named_when_there_are_two(app: Flask, browser: Brows
     register(app, learn={**GATE, "preset": "ispring", "keys": [OTHER_KEY]})
     answer = browser.get("/login-token/")
     assert answer.status_code == 400
-    assert "service=NAME is missing" in words(answer)
+    assert "This link does not say which service you want" in words(answer)
 
 
 def test_a_service_that_is_not_registered_is_refused(browser: Browser) -> None:

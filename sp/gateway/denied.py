@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from shared.errors import StoreUnavailable
 from shared.look import HERE
+from shared.phrases import Phrase
 from shared.settings import is_loopback
 from sp.policy.decision import Rule, Verdict
 from sp.request.kind import is_navigation
@@ -34,43 +35,47 @@ CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
     """Return the reason for a *verdict* other than "allow" and "sign in"."""
     if verdict is Verdict.FORBID:
-        text = "You are signed in, but your account may not open this page."
-        return Denial(403, "forbidden", "Access denied", text, session, tuple(_missing(rule)))
+        text = Phrase("You are signed in, but your account may not open this page.")
+        return Denial(403, "forbidden", Phrase("Access denied"), text, session, tuple(_missing(rule)))
     if verdict is Verdict.FOREIGN_PAGE:
-        text = "A page of another site tried to open this connection in your name. It was blocked."
-        return Denial(403, "foreign_origin", "Request from another site", text, session)
-    text = (
+        text = Phrase("A page of another site tried to open this connection in your name. It was blocked.")
+        return Denial(403, "foreign_origin", Phrase("Request from another site"), text, session)
+    text = Phrase(
         'The URL contains "..", "//" or encoded characters that different servers interpret differently. '
         "Check the URL, or go to the page through a link."
     )
-    return Denial(400, "path_ambiguous", "This URL is ambiguous", text)
+    return Denial(400, "path_ambiguous", Phrase("This URL is ambiguous"), text)
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
     """The request names another host than ours, or a port that shows that we do not know our own."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
-    text = (
-        f'You opened this site as "{host[:100]}". Sign-in works under one host name only, because browsers return '
+    text = Phrase(
+        'You opened this site as "%(host)s". Sign-in works under one host name only, because browsers return '
         "cookies only to the host that set them. Use the link below. If you run this site and people should use this "
-        "name, set it in SP_EXTERNAL_URL. If there is a proxy in front, it must pass on the Host header."
+        "name, set it in SP_EXTERNAL_URL. If there is a proxy in front, it must pass on the Host header.",
+        host=host[:100],
     )
-    return Denial(status, "host_foreign", "This site has another host name", text, link=own.external_url)
+    return Denial(status, "host_foreign", Phrase("This site has another host name"), text, link=own.external_url)
 
 
 def _unknown_port(host: str, guess: str, status: int) -> Denial:
     """A demo inside another server cannot know that server's port. A redirect to the wrong port does not help."""
-    text = (
-        f'You opened this site as "{host[:100]}", but this demo has no settings and assumes the URL '
-        f"{guess}. Restart it with SP_EXTERNAL_URL=http://{host[:100]}, and with SP_SECRET_KEY for real users."
+    text = Phrase(
+        'You opened this site as "%(host)s", but this demo has no settings and assumes the URL %(guess)s. Restart it '
+        "with SP_EXTERNAL_URL=http://%(host)s, and with SP_SECRET_KEY for real users.",
+        host=host[:100],
+        guess=guess,
     )
-    return Denial(status, "host_foreign", "This site does not know its own URL", text)
+    return Denial(status, "host_foreign", Phrase("This site does not know its own URL"), text)
 
 
 def store_down() -> Denial:
     """Deny the request, because the database cannot say who is asking."""
-    text = f"{StoreUnavailable.explanation} {StoreUnavailable.remedy}"
-    return Denial(503, StoreUnavailable.code, "Temporarily unavailable", text, headers=(("Retry-After", "10"),))
+    explanation, remedy = Phrase(StoreUnavailable.explanation), Phrase(StoreUnavailable.remedy)
+    text = Phrase("%(explanation)s %(remedy)s", explanation=explanation, remedy=remedy)
+    return Denial(503, StoreUnavailable.code, Phrase("Temporarily unavailable"), text, headers=(("Retry-After", "10"),))
 
 
 @dataclass(frozen=True)
@@ -90,11 +95,11 @@ class DeniedResponses:
         """Answer a person with a page and a script with JSON. *method* is that of the request asked about."""
         if is_navigation(environ, method or environ["REQUEST_METHOD"]):
             return self.own(self._to_internal_path(environ, reason), start_response)
-        body: dict[str, Any] = {"error": reason.code, "error_description": reason.text}
+        body: dict[str, Any] = {"error": reason.code, "error_description": str(reason.text)}
         if reason.session is not None:
             body["user"] = reason.session.email
         if reason.missing:
-            body["missing"] = list(reason.missing)
+            body["missing"] = [str(phrase) for phrase in reason.missing]
         return self.say(environ, start_response, reason.status, json.dumps(body), "application/json", reason.headers)
 
     def say(
@@ -134,12 +139,15 @@ def _asked_for(environ: WSGIEnvironment) -> str:
     return f"{environ.get('SCRIPT_NAME', '')}{path}{'?' + query if query else ''}"
 
 
-def _missing(rule: Rule) -> Iterable[str]:
+def _missing(rule: Rule) -> Iterable[Phrase]:
     """Name what would give a person access. Single people are not named, only that there are some."""
     if rule.groups:
         groups = sorted(rule.groups)
-        yield f"the group {groups[0]}" if len(groups) == 1 else f"one of the groups {', '.join(groups)}"
+        if len(groups) == 1:
+            yield Phrase("the group %(group)s", group=groups[0])
+        else:
+            yield Phrase("one of the groups %(groups)s", groups=", ".join(groups))
     if rule.email_domains:
-        yield f"an e-mail address at {' or '.join(sorted(rule.email_domains))}"
+        yield Phrase("an e-mail address at %(domains)s", domains=" / ".join(sorted(rule.email_domains)))
     if rule.users:
-        yield "to be listed by e-mail address"
+        yield Phrase("to be listed by e-mail address")

@@ -77,9 +77,9 @@ class ForwardAuth:
         self._count[skin](decision.verdict)
         if decision.verdict is Verdict.SIGN_IN:
             return self._sign_in(skin, asked, environ, start_response)
-        if skin == NGINX:
-            return self._answers.say(environ, start_response, 403, why(decision.verdict, decision.rule, session).text)
         reason = why(decision.verdict, decision.rule, session)
+        if skin == NGINX:
+            return self._answers.say(environ, start_response, 403, str(reason.text))
         return self._answers.turn_away(reason, environ, start_response, asked.method)
 
     def _refuse_host(
@@ -93,7 +93,7 @@ class ForwardAuth:
         )  # fmt: skip
         reason = foreign_host(asked.host, own, status=403)
         if skin == NGINX:
-            return self._answers.say(environ, start_response, 403, reason.text)
+            return self._answers.say(environ, start_response, 403, str(reason.text))
         return self._answers.turn_away(reason, environ, start_response, asked.method)
 
     def _let_in(

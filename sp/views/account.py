@@ -7,6 +7,8 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from flask_wtf import FlaskForm
 
+from shared.languages import translated
+from shared.phrases import N_
 from shared.request_limits import refuse_nul
 from shared.web import page
 from sp.current import components
@@ -44,7 +46,7 @@ def end(public_id: str) -> ResponseReturnValue:
             response = redirect(url_for("sign_out.ask"), 303)
             clear_session_cookie(response, https=components().config.https)
             return response
-        flash("The session has ended.")
+        flash(translated(N_("The session has ended.")))
     return redirect(url_for("account.show"), 303)
 
 
@@ -58,5 +60,5 @@ def end_others() -> ResponseReturnValue:
         for other in components().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 components().sessions.end(public_id=other.public_id, account_id=mine.account_id)
-        flash("Your other sessions have ended.")
+        flash(translated(N_("Your other sessions have ended.")))
     return redirect(url_for("account.show"), 303)

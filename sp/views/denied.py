@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, abort, request
 from flask.typing import ResponseReturnValue
 
+from shared.phrases import Phrase
 from shared.web import page
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ class Denial:
 
     status: int
     code: str
-    title: str
-    text: str
+    title: Phrase
+    text: Phrase
     session: Session | None = None
-    missing: tuple[str, ...] = ()
+    missing: tuple[Phrase, ...] = ()
     link: str = ""
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -21,6 +21,7 @@ from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.errors import CookiesBlocked, HttpsNeeded
+from shared.phrases import Phrase
 from sp.current import components
 from sp.providers.provider import Provider
 from sp.redirects import add_query
@@ -41,7 +42,7 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
     rounds = components().landings.rounds(request.cookies, return_path)
     if rounds >= ROUNDS and browser_session() is None:
         raise CookiesBlocked(
-            f"the browser was signed in {rounds} times and came back without a session: {' '.join(causes())}"
+            f"the browser was signed in {rounds} times and came back without a session: {' '.join(map(str, causes()))}"
         )
     if provider.unsolicited == "accept" and not request.cookies:
         return _try_cookies(return_path)
@@ -64,7 +65,7 @@ def _after_refusal(provider: Provider, return_path: str) -> Response | None:
 
 def _try_cookies(return_path: str) -> Response | None:
     if TRIED in request.args:
-        raise CookiesBlocked(f"the browser was given a cookie and did not return it: {' '.join(causes())}")
+        raise CookiesBlocked(f"the browser was given a cookie and did not return it: {' '.join(map(str, causes()))}")
     here = visitor()
     if not components().session_finder.unreturned(here.ip, here.user_agent, return_path, int(time_now()) - WINDOW):
         return None
@@ -93,21 +94,29 @@ def _is_cross_site() -> bool:
     return origin is not None and urlsplit(origin).hostname != urlsplit(components().config.external_url).hostname
 
 
-def causes() -> list[str]:
+def causes() -> list[Phrase]:
     """Return the possible causes of a missing session that this request shows, one text each."""
     config = components().config
     if config.https and request.scheme != "https":
         return [
-            f"This site is configured as {config.external_url}, but the request arrived over http, and browsers do not "
-            "return the cookie over http. If a proxy in front terminates https, it must send X-Forwarded-Proto and be "
-            "listed in SP_TRUSTED_PROXIES."
+            Phrase(
+                "This site is configured as %(url)s, but the request arrived over http, and browsers do not return the "
+                "cookie over http. If a proxy in front terminates https, it must send X-Forwarded-Proto and be listed "
+                "in SP_TRUSTED_PROXIES.",
+                url=config.external_url,
+            )
         ]
     if browser_secret() is not None:
         return [
-            "The browser returned the cookie, but this server does not know the session. The clocks of the servers may "
-            "differ, or the servers may not share one database."
+            Phrase(
+                "The browser returned the cookie, but this server does not know the session. The clocks of the servers "
+                "may differ, or the servers may not share one database."
+            )
         ]
     return [
-        f"The browser returned no session cookie. It may block cookies for this site, or you may have opened the site "
-        f"under another name than {config.external_url}."
+        Phrase(
+            "The browser returned no session cookie. It may block cookies for this site, or you may have opened the "
+            "site under another name than %(url)s.",
+            url=config.external_url,
+        )
     ]

@@ -12,6 +12,7 @@ from wtforms import HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, Length
 
 from shared.known_browsers import MAX_AGE
+from shared.phrases import N_
 from shared.throttling import TooManyAttempts
 from shared.web import new_reference, page, prefers_json
 from sp.current import components
@@ -24,7 +25,7 @@ from sp.views.people import presented_session, visitor
 
 views = Blueprint("signin", __name__)
 log = logging.getLogger("lychgate")
-WRONG_PASSWORD = (
+WRONG_PASSWORD = N_(
     "The e-mail address or the password is wrong. Try again, or use single sign-on: most people have no local password."
 )
 
@@ -32,8 +33,17 @@ WRONG_PASSWORD = (
 class PasswordForm(FlaskForm):  # type: ignore[misc]
     """The local sign-in: e-mail address and password."""
 
-    email = StringField("E-mail address", [InputRequired("Enter your e-mail address."), Length(max=254)])
-    password = PasswordField("Password", [InputRequired("Enter your password."), Length(max=1024)])
+    email = StringField(
+        N_("E-mail address"),
+        [
+            InputRequired(N_("Enter your e-mail address.")),
+            Length(max=254, message=N_("This e-mail address is too long.")),
+        ],
+    )
+    password = PasswordField(
+        N_("Password"),
+        [InputRequired(N_("Enter your password.")), Length(max=1024, message=N_("This password is too long."))],
+    )
     return_to = HiddenField()
 
 
@@ -56,7 +66,7 @@ def password() -> ResponseReturnValue:
     form = PasswordForm()
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors
-        return _login_page(form, 400, problem="This form has expired. Send it again." if expired else "")
+        return _login_page(form, 400, problem=N_("This form has expired. Send it again.") if expired else "")
     https = components().config.https
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
     return_path = own_path(form.return_to.data, components().config.external_url) or "/"

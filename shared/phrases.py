@@ -1,0 +1,30 @@
+"""Texts that are written in English and shown in the reader's language. Pure: shared/languages.py translates them.
+
+Programs and logs always get the English text. A catalogue has the template, so the values are kept apart from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, init=False)
+class Phrase:
+    """A text with values, such as `Phrase("It answered %(status)s", status=404)`; `str` gives it in English."""
+
+    template: str
+    values: Mapping[str, Any]
+
+    def __init__(self, template: str, **values: Any) -> None:
+        object.__setattr__(self, "template", template)
+        object.__setattr__(self, "values", values)
+
+    def __str__(self) -> str:
+        return self.template % self.values if self.values else self.template
+
+
+def N_(text: str) -> str:  # the name that gettext's tools know
+    """Mark *text* for the catalogues; it is translated where a page shows it."""
+    return text
