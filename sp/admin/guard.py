@@ -14,6 +14,7 @@ from werkzeug.exceptions import Forbidden
 from wtforms import ValidationError
 
 from shared.request_limits import allow_body, refuse_nul
+from shared.web import answers_json, page
 from sp.sessions.store import Session
 from sp.views.people import browser_session
 
@@ -32,9 +33,9 @@ def administrators_only(views: Blueprint) -> None:
             wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")
             return redirect(url_for("signin.login", no_sso="", return_to=wanted), 303)
         if not session.is_admin:
-            raise Forbidden(
-                "This page is for administrators. To see it, sign out and sign in with an administrator account."
-            )
+            if answers_json():
+                raise Forbidden("This page is for administrators.")
+            return page("sp/not_administrator.html", 403, session=session)
         g.administrator = session
         allow_body(MAX_BODY)
         refuse_nul()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Flask, Request, redirect, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
-from werkzeug.exceptions import Forbidden, HTTPException
+from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shared.tokens import redact
@@ -61,15 +59,6 @@ def presented_session() -> bytes | None:
     """Return the hash of the session id that this browser sent, or None."""
     secret = browser_secret()
     return hash_id(secret) if secret else None
-
-
-def require_administrator() -> None:
-    """Raise Forbidden unless the person signed in is an administrator."""
-    person: Any = current_user
-    if not person.session.is_admin:
-        raise Forbidden(
-            "This page is for administrators. To see it, sign out and sign in with an administrator account."
-        )
 
 
 def visitor(parameter: str = "") -> Visitor:

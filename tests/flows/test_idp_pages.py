@@ -4,19 +4,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, ViewportSize, expect
+from playwright.sync_api import Browser, Page, expect
 
 from lab.cast import ALICE, MALLORY, stranger
 from lab.journeys import type_password
 from lab.minting import mint, profile_claims
 from lab.pair import SERVICE, Pair, Settings, running_pair, table
 from lab.scripted_server import answer, scripted_server
+from tests.flows.test_pages import TELEPHONE, see
 
 pytestmark = pytest.mark.browser
 
-DESKTOP: ViewportSize = {"width": 1280, "height": 800}
-TELEPHONE: ViewportSize = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 TOO_MANY = 11  # wrong passwords for one account
 PAGES = 9
@@ -37,14 +35,13 @@ def busy_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
 def test_every_page_of_trouble_fits_a_telephone_and_passes_the_rules_of_accessibility(
     busy_pair: Pair, page: Page
 ) -> None:
-    axe, seen = Axe(), []
+    seen = []
     for name in pages_of_trouble(page, busy_pair):
         seen.append(name)
-        page.set_viewport_size(TELEPHONE)
-        assert page.evaluate("document.documentElement.scrollWidth") <= TELEPHONE["width"], name
-        page.set_viewport_size(DESKTOP)
-        assert [rule["id"] for rule in axe.run(page).response["violations"]] == [], name
-        assert page.get_by_role("heading", level=1).count() == 1, name
+        sight = see(page, name)
+        assert sight.width <= TELEPHONE["width"], name
+        assert not any(sight.violations.values()), (name, sight.violations)
+        assert sight.headings == 1, name
     assert len(seen) == PAGES
 
 

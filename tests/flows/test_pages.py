@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, Page, Response, ViewportSize, expect
 from lab.cast import ALICE
 from lab.journeys import sign_in
 from lab.pair import Pair
-from tests.conftest import NewContext
 from tests.support.tour import tour
 from tests.support.watch import Watch
 
@@ -25,19 +24,23 @@ TELEPHONE: ViewportSize = {"width": 320, "height": 640}  # WCAG 2.2, 1.4.10: so 
 PAGES_OF_THE_TOUR = 30
 
 
+Violations = dict[str, list[str]]  # the rules of axe-core that a page breaks, each with the elements
+
+
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of one page: its title, its headings of the first level, and the rules of axe-core it breaks."""
+    """What was seen of one page: its title, headings of the first level, width on a telephone, broken rules by look."""
 
     name: str
     title: str
     headings: int
-    violations: dict[str, list[str]]
+    width: int
+    violations: dict[str, Violations]
 
 
 @dataclass(frozen=True)
 class Walk:
-    """Every page of the tour on a large screen, and every answer on the way."""
+    """Every page of the tour, and every answer on the way."""
 
     sights: list[Sight]
     answers: list[Response]
@@ -46,33 +49,22 @@ class Walk:
 @pytest.fixture(scope="module")
 def walk(browser: Browser, pair: Pair) -> Iterator[Walk]:
     context = browser.new_context(viewport=DESKTOP)
-    watch, page, axe = Watch(context), context.new_page(), Axe()
+    watch, page = Watch(context), context.new_page()
     answers = record_answers(page)
-    sights = [
-        Sight(
-            name,
-            page.title(),
-            page.get_by_role("heading", level=1).count(),
-            {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in axe.run(page).response["violations"]},
-        )
-        for name in tour(page, pair)
-    ]
+    sights = [see(page, name) for name in tour(page, pair)]
     assert len(sights) >= PAGES_OF_THE_TOUR
     yield Walk(sights, answers)
     context.close()
     watch.assert_calm()
 
 
-def test_every_page_fits_a_telephone_without_scrolling_sideways(new_context: NewContext, pair: Pair) -> None:
-    page = new_context(viewport=TELEPHONE, has_touch=True, is_mobile=True).new_page()
-    widths = {name: page.evaluate("document.documentElement.scrollWidth") for name in tour(page, pair)}
-    assert {name: width for name, width in widths.items() if width > TELEPHONE["width"]} == {}
-    assert len(widths) >= PAGES_OF_THE_TOUR
+def test_every_page_fits_a_telephone_without_scrolling_sideways(walk: Walk) -> None:
+    assert {sight.name: sight.width for sight in walk.sights if sight.width > TELEPHONE["width"]} == {}
 
 
-def test_every_page_passes_the_rules_of_accessibility(walk: Walk) -> None:
+def test_every_page_passes_the_rules_of_accessibility_in_every_size_light_and_dark(walk: Walk) -> None:
     """axe-core: labels, contrast, landmarks, headings, language, names of buttons and links."""
-    assert {sight.name: sight.violations for sight in walk.sights if sight.violations} == {}
+    assert {sight.name: sight.violations for sight in walk.sights if any(sight.violations.values())} == {}
 
 
 def test_every_page_names_itself_and_says_once_what_it_is_about(walk: Walk) -> None:
@@ -103,6 +95,25 @@ def test_no_answer_on_the_way_is_kept_and_none_tells_where_it_was(page: Page, pa
     on_the_way = [answer for answer in answers if answer.status in (302, 303) and "/sso/" in answer.url]
     assert len(on_the_way) >= 2
     assert [answer.url for answer in on_the_way if not (is_unkept(answer) and is_untold(answer))] == []
+
+
+def see(page: Page, name: str) -> Sight:
+    """Look at the open page wide and narrow, light and dark. Only its contrast can differ between light and dark."""
+    violations = {}
+    for size, viewport in (("narrow", TELEPHONE), ("wide", DESKTOP)):
+        page.set_viewport_size(viewport)
+        if viewport is TELEPHONE:
+            width = page.evaluate("document.documentElement.scrollWidth")
+        page.emulate_media(color_scheme="dark")
+        violations[f"{size}, dark"] = broken_rules(page, {"runOnly": ["color-contrast"]})
+        page.emulate_media(color_scheme="light")
+        violations[f"{size}, light"] = broken_rules(page, {})
+    return Sight(name, page.title(), page.get_by_role("heading", level=1).count(), width, violations)
+
+
+def broken_rules(page: Page, options: dict[str, list[str]]) -> Violations:
+    found = Axe().run(page, options=options).response["violations"]
+    return {rule["id"]: [node["html"] for node in rule["nodes"]] for rule in found}
 
 
 def record_answers(page: Page) -> list[Response]:
