@@ -104,9 +104,9 @@ def see(page: Page, name: str) -> Sight:
         page.set_viewport_size(viewport)
         if viewport is TELEPHONE:
             width = page.evaluate("document.documentElement.scrollWidth")
-        page.emulate_media(color_scheme="dark")
+        page.emulate_media(color_scheme="dark", reduced_motion="reduce")  # no colours in transition
         violations[f"{size}, dark"] = broken_rules(page, {"runOnly": ["color-contrast"]})
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
         violations[f"{size}, light"] = broken_rules(page, {})
     return Sight(name, page.title(), page.get_by_role("heading", level=1).count(), width, violations)
 

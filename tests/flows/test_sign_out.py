@@ -1,12 +1,15 @@
 """Signing out, wherever it begins, and what is left afterwards."""
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from playwright.sync_api import Page, expect
 
 from lab.cast import ALICE, MALLORY
 from lab.journeys import expect_in, open_sign_in_form, sign_in, sign_out
 from lab.pair import Pair
-from tests.conftest import NewContext
+from lab.ports import free_port
+from tests.conftest import NewContext, StartPair
 
 pytestmark = pytest.mark.browser
 
@@ -21,6 +24,28 @@ def test_signing_out_at_the_gateway_travels_to_the_identity_provider_whose_page_
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
     assert page.url.startswith(f"{pair.idp.url}/logout?jwt=")
     expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate requested.")
+
+
+def test_with_the_keys_that_the_guide_recommends_a_person_is_asked_once(start_pair: StartPair, page: Page) -> None:
+    """docs/guides/gateway.md: tokens signed with ES256 and read from the JWKS, sign-outs signed with a separate key."""
+    sign_out_key = ec.generate_private_key(ec.SECP256R1())
+    private = sign_out_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    public = sign_out_key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    ports = free_port(), free_port()
+    provider = {
+        "algorithm": "ES256",
+        "keys": [private],
+        "jwks_url": f"http://127.0.0.1:{ports[1]}/.well-known/jwks.json",
+    }
+    service = {"algorithm": "ES256", "keys": [], "logout_keys": [public]}
+    with start_pair(ports=ports, provider=provider, service=service, people=[ALICE]) as pair:
+        sign_in(page, pair, ALICE)
+        page.goto(f"{pair.sp.url}/logout")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
+        expect(page.get_by_role("main")).to_contain_text(f"{ALICE.email} is signed out here, as The gate requested.")
+        page.goto(f"{pair.idp.url}/")
+        expect(page.get_by_text("You are not signed in.")).to_be_visible()
 
 
 def test_signing_out_at_the_identity_provider_ends_the_session_at_the_gateway(page: Page, pair: Pair) -> None:

@@ -48,5 +48,5 @@ def test_a_page_that_does_not_exist_is_explained_in_the_language_of_the_browser(
 def test_programs_get_english(visitor: FlaskClient) -> None:
     answer = visitor.post("/sso/login/jwt", headers={**GERMAN, "Accept": "application/json"})
     assert answer.get_json()["error"] == "provider_unknown"
-    assert "sign-in service with this name" in answer.get_json()["error_description"]
+    assert "no identity provider is configured" in answer.get_json()["error_description"]
     assert "Content-Language" not in answer.headers
