@@ -13,6 +13,7 @@ from tools.translations import PARTS, PLACEHOLDER, path_of, read, texts_of
 TAG = re.compile(r"</?\w+>")
 CATALOGUES = [(part, language) for part, language in product(PARTS, LANGUAGES) if language != ENGLISH]
 THE_SAME_IN = {"de": {"Code", "Name"}, "es": set[str](), "fr": {"Auto", "Code", "E-mail", "Services"}}
+OUR_PARTS = re.compile("gateway|identity provider|service provider", re.IGNORECASE)
 ONLY_VALUES = "%(explanation)s %(remedy)s"
 
 
@@ -41,6 +42,11 @@ def test_no_translation_is_a_guess_or_the_english_text(part: str, language: str)
     messages = [message for message in catalogue(part, language) if message.id]
     assert [message.id for message in messages if message.fuzzy] == []
     assert {m.id for m in messages if m.id == m.string} - {ONLY_VALUES} <= THE_SAME_IN[language]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_end_user_reads_the_names_of_our_parts(part: str) -> None:
+    assert [text for text in texts_of(part) if OUR_PARTS.search(text)] == []
 
 
 @pytest.mark.parametrize(

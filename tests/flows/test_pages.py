@@ -29,12 +29,14 @@ Violations = dict[str, list[str]]  # the rules of axe-core that a page breaks, e
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of one page: its title, headings of the first level, width on a telephone, broken rules by look."""
+    """What was seen of one page: headings of the first level, width on a telephone, and broken rules by look."""
 
     name: str
     title: str
     headings: int
     width: int
+    text: str
+    is_setting: bool
     violations: dict[str, Violations]
 
 
@@ -65,6 +67,13 @@ def test_every_page_fits_a_telephone_without_scrolling_sideways(walk: Walk) -> N
 def test_every_page_passes_the_rules_of_accessibility_in_every_size_light_and_dark(walk: Walk) -> None:
     """axe-core: labels, contrast, landmarks, headings, language, names of buttons and links."""
     assert {sight.name: sight.violations for sight in walk.sights if any(sight.violations.values())} == {}
+
+
+def test_no_end_user_reads_the_names_of_our_parts(walk: Walk) -> None:
+    pages = {sight.name: sight.text.lower() for sight in walk.sights if not sight.is_setting}
+    assert len(pages) >= PAGES_OF_THE_TOUR / 2
+    for part in ("gateway", "identity provider", "service provider"):
+        assert [name for name, text in pages.items() if part in text] == []
 
 
 def test_every_page_names_itself_and_says_once_what_it_is_about(walk: Walk) -> None:
@@ -108,7 +117,9 @@ def see(page: Page, name: str) -> Sight:
         violations[f"{size}, dark"] = broken_rules(page, {"runOnly": ["color-contrast"]})
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         violations[f"{size}, light"] = broken_rules(page, {})
-    return Sight(name, page.title(), page.get_by_role("heading", level=1).count(), width, violations)
+    headings = page.get_by_role("heading", level=1).count()
+    text, is_setting = page.locator("body").inner_text(), "/settings/" in page.url
+    return Sight(name, page.title(), headings, width, text, is_setting, violations)
 
 
 def broken_rules(page: Page, options: dict[str, list[str]]) -> Violations:
