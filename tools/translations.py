@@ -28,7 +28,7 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 def main() -> None:
-    """Write every catalogue anew, with the translations that it has."""
+    """Write every catalogue again, with the translations that it has."""
     for part in PARTS:
         wanted = texts_of(part)
         for language in LANGUAGES:
