@@ -18,7 +18,7 @@ from sp.activity.margins import HOUR, SIZE
 from sp.database.access import Database
 from sp.database.models import Activity, Margin
 
-MOST_REJECTIONS = 10_000  # lines: about 50 ms among a million on SQLite, on two busy cores
+MOST_REJECTIONS = 3_000  # lines: 30 to 60 ms among a million with traces, SQLite, two busy cores
 ANYTHING = float("inf")
 
 _activity: Any = Activity.__table__

@@ -5,9 +5,8 @@ does not move. It must not cry wolf, because an administrator believes only the 
 as a trend only if all of this holds:
 
 - there are at least MIN_POINTS points;
-- the rise is much larger than the noise around it;
-- a line describes the points much better than one step between two levels does: a token that has more claims since
-  Tuesday is a step, and no day follows from it;
+- a line describes the points much better than one step between two levels does. Noise is described equally badly by
+  both; a token that has more claims since Tuesday is a step, and no day follows from it;
 - the latest points are on the line: a clock that was corrected an hour ago is not on it any more;
 - the level is higher than it usually was before the rise began: a clock that is set right every night drifts every day,
   and reaches nothing.
@@ -26,7 +25,6 @@ HOUR, DAY = 3600, 86_400  # seconds
 WINDOWS = ((14 * DAY, 8 * HOUR), (3 * DAY, 2 * HOUR), (DAY, HOUR), (DAY // 2, HOUR))
 LOOK_BACK = WINDOWS[0][0]
 MIN_POINTS = 6
-RISE_TO_NOISE = 6.0  # the rise, in median deviations from the line
 LINE_TO_STEP = 0.5  # deviation from the line, as a part of the deviation from the best step
 USUAL = 0.95  # part of the earlier points that are below the usual highest level
 HORIZON = 30 * DAY  # seconds after the last point; a day further away cannot be told
@@ -109,8 +107,7 @@ def _is_one(points: Sequence[Point], line: _Line, last: float) -> bool:
     noise = median(abs(distance) for distance in apart)
     near = max(3 * noise, rise / 4)
     return (
-        rise >= RISE_TO_NOISE * noise
-        and _sum(apart) < LINE_TO_STEP * _step_deviation([point.mean for point in points])
+        _sum(apart) < LINE_TO_STEP * _step_deviation([point.mean for point in points])
         and abs(median(apart[-3:])) <= near
         and last >= line.at(0) - near
     )

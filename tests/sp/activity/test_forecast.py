@@ -50,7 +50,7 @@ QUIET: dict[str, tuple[Level, float, Noise]] = {
     "days and nights": (lambda hour: 10 * math.sin(hour * math.pi / 12), SKEW, gauss(0.5)),
     "tokens of many sizes": (lambda hour: 700, 8192, lambda dice: dice.choice((0, 0, 0, 20, 40, 400, 900))),
     "tokens that grew at once": (lambda hour: 700 if hour < 50 else 4000, 8192, lambda dice: dice.choice((0, 20, 40))),
-    "tokens that grow too slowly to say a day": (lambda hour: 700 + hour, 8192, gauss(1)),
+    "tokens that grow too slowly to say a day": (lambda hour: 700 + 5 * hour, 8192, gauss(1)),
 }
 LENGTHS = (1, 5, 8, 24, 80, 200)
 
