@@ -118,7 +118,7 @@ def _head(migrations: Path) -> str | None:
     running code.
     """
     texts = [path.read_text(encoding="utf-8") for path in (migrations / "versions").glob("*.py")]
-    found = [dict(_REVISION.findall(text)) for text in texts]
+    found: list[dict[str, str]] = [dict(_REVISION.findall(text)) for text in texts]
     followed = {revision.get("down_revision") for revision in found}
     newest = [name for revision in found if (name := revision.get("revision")) not in followed]
     if len(newest) == 1 and newest[0]:

@@ -9,6 +9,7 @@ from shared import demo
 from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.manage import People
+from sp.accounts.personal_data import PersonalData
 from sp.accounts.search import PeopleFinder
 from sp.activity.margin_rows import MarginBook
 from sp.activity.trace import Explained
@@ -71,6 +72,7 @@ class Components:
     housekeeping: Housekeeping
     margins: MarginBook
     people: People
+    personal_data: PersonalData
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
@@ -129,6 +131,7 @@ def build(config: Config, database: Database) -> Components:
         housekeeping=housekeeping,
         margins=margins,
         people=people,
+        personal_data=PersonalData(database, sessions),
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),

@@ -74,6 +74,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/database/",
     "sp/migrations/",
     "sp/accounts/manage.py",
+    "sp/accounts/personal_data.py",
     "sp/accounts/rows.py",
     "sp/accounts/search.py",
     "sp/activity/",
