@@ -72,7 +72,7 @@ class Logbook:
             budget, visitor, reference, explain or (lambda: plain), code=rejection.code, plain=plain, **known
         )
         text = "refused: %s, provider %s, reference %s: %s"
-        named = {"event": activity.REFUSED, "reference": found_by, "code": rejection.code}
+        named = _named(found_by, rejection.code)
         log.info(text, rejection.code, known.get("provider"), found_by, cause, extra=named)
         return found_by
 
@@ -99,8 +99,7 @@ class Logbook:
         found_by, _cause = self._refused(
             self._passwords, visitor, reference, explained, code=code, plain=plain, email=email
         )
-        named = {"event": activity.REFUSED, "reference": found_by, "code": code}
-        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=named)
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=_named(found_by, code))
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str, sent_to: str | None = None) -> None:
@@ -169,6 +168,11 @@ class Logbook:
     def _write_counts(self, counts: Mapping[Fold, Count]) -> None:
         with self._database.writing() as connection:
             folds.add(connection, counts)
+
+
+def _named(reference: str, code: str) -> dict[str, str]:
+    """Return the members that a line of a JSON log has beside its message."""
+    return {"event": activity.REFUSED, "reference": reference, "code": code}
 
 
 def _known_of(attempt: Attempt) -> dict[str, Any]:
