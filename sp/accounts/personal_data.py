@@ -2,7 +2,8 @@
 
 Removing deletes the account with its IDs at providers, its sessions and its trials. The person's lines in the activity
 log and in the list of changes stay, because they count sign-ins and refusals. They keep time, event, code, provider and
-reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17". What expires within a day (spent tokens, counters of wrong passwords) has hashes only.
+reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17".
+What expires within a day (spent tokens, counters of wrong passwords) has hashes only.
 """
 
 from __future__ import annotations
