@@ -9,7 +9,7 @@ What expires within a day (spent tokens, counters of wrong passwords) has hashes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, or_, 
 
 from sp.accounts.manage import COMMAND_LINE
 from sp.activity import audit
+from sp.activity.packing import unpack
 from sp.activity.record import searched_as
 from sp.database.access import Database
 from sp.database.models import Account, Activity, Identity, SessionRecord, SettingsChange
@@ -110,11 +111,13 @@ def _all(connection: Connection, table: Any, which: ColumnElement[bool], order: 
 
 def _as_json(row: Any) -> dict[str, Any]:
     """Return a row in types of JSON; times as RFC 3339 has them."""
-    return {
+    kept = {
         name: _time(value) if isinstance(value, datetime) or (name in _SECONDS and value is not None) else value
         for name, value in row._mapping.items()
         if name not in _NOT_GIVEN_OUT
     }
+    trace = row._mapping.get("trace")
+    return kept | {"trace": asdict(unpack(trace))} if trace else kept
 
 
 def _time(value: datetime | int) -> str:

@@ -54,6 +54,7 @@ def test_what_is_kept_about_a_person_is_given_out_without_secrets(app: Flask) ->
     assert kept["account"]["created_at"].endswith("Z")
     assert [line["event"] for line in kept["activity"]] == ["sign_in", "refused"]
     assert kept["activity"][0]["user_agent"] == BROWSER
+    assert kept["activity"][0]["trace"]["claims"]["email"] == ALICE.email
     assert [change["action"] for change in kept["changes"]] == ["account disabled"]
     assert {known["subject"] for known in kept["identities"]} == {ALICE.email}
     assert BOB.email not in done.stdout
