@@ -14,6 +14,8 @@ from flask import Flask
 from flask.cli import AppGroup, with_appcontext
 
 from idp import backchannel
+from idp.cli_doctor import doctor
+from idp.cli_people import people
 from idp.cli_services import keys, services
 from idp.context import context
 from idp.people import Person
@@ -27,7 +29,7 @@ users = AppGroup("users", help="Manage people in the default directory.")
 
 def register(app: Flask) -> None:
     """Give *app* its commands."""
-    for command in (users, services, keys, show_audit):
+    for command in (users, people, services, keys, show_audit, doctor):
         app.cli.add_command(command)
 
 

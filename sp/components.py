@@ -10,6 +10,7 @@ from shared.known_browsers import KnownBrowsers
 from shared.vault import Vault
 from sp.accounts.administrators import Administrators
 from sp.accounts.manage import People
+from sp.accounts.personal_data import PersonalData
 from sp.accounts.search import PeopleFinder
 from sp.activity.margin_rows import MarginBook
 from sp.activity.trace import Explained
@@ -74,6 +75,7 @@ class Components:
     margins: MarginBook
     people: People
     administrators: Administrators
+    personal_data: PersonalData
     local_sign_in: LocalSignIn
     account_search: PeopleFinder
     trials: Trials
@@ -133,6 +135,7 @@ def build(config: Config, database: Database) -> Components:
         margins=margins,
         people=people,
         administrators=Administrators(database, sessions),
+        personal_data=PersonalData(database, sessions),
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
         trials=Trials(database, replay, config.seat_limit),

@@ -75,6 +75,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/migrations/",
     "sp/accounts/administrators.py",
     "sp/accounts/manage.py",
+    "sp/accounts/personal_data.py",
     "sp/accounts/rows.py",
     "sp/accounts/search.py",
     "sp/activity/",

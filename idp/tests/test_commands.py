@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -13,7 +15,7 @@ from sqlalchemy import text
 from idp.models import db
 from idp.services_file import parse_services
 from idp.tests.conftest import MakeApp
-from idp.tests.support import ALICE, GATE, KEY, Browser, Cast
+from idp.tests.support import ALICE, GATE, KEY, OTHER_KEY, Browser, Cast, register
 
 
 def run(app: Flask, *args: str, typed: str = "") -> Result:
@@ -183,3 +185,96 @@ def test_a_name_makes_no_row_and_commands_no_terminal(app: Flask) -> None:
     assert all(line.isprintable() for line in lines)
     assert not any(line.startswith("root@example.com") for line in lines)
     assert any(r"Eve\nroot@example.com \x20Root\x1b[2J\x9b\u202e" in line for line in lines)
+
+
+def test_it_is_told_which_services_a_person_gets_and_why_not(app: Flask) -> None:
+    register(app, **{"gate": GATE, "staff-only": {**GATE, "groups": ["admins"], "keys": [OTHER_KEY]}})
+    done = run(app, "people", "check", ALICE.email, "--json")
+    told = {row["service"]: row for row in json.loads(done.stdout)["services"]}
+    assert done.exit_code == 0
+    assert told["gate"]["access"] is True
+    assert told["gate"]["claims"]["email"] == ALICE.email
+    assert told["staff-only"]["access"] is False
+    assert told["staff-only"]["why"] == "is in none of the groups admins"
+    assert "is in none of the groups admins" in run(app, "people", "check", ALICE.email).stdout
+
+
+@pytest.mark.parametrize("email", ["nobody@example.com", "bob@example.com"])
+def test_a_person_who_cannot_sign_in_is_a_finding(app: Flask, email: str) -> None:
+    done = run(app, "people", "check", email)
+    assert done.exit_code == 1
+    assert "no such person, or the person is disabled" in done.stderr
+
+
+HTTPS = "https://idp.example"
+
+
+def healthy(make_app: MakeApp, furnished: Path, tmp_path: Path, **changes: Any) -> Flask:
+    shutil.copyfile(furnished, tmp_path / "idp.sqlite3")
+    (tmp_path / "idp.sqlite3").chmod(0o600)
+    return make_app(**{"external_url": HTTPS, **changes})
+
+
+def findings(app: Flask) -> list[tuple[str, str]]:
+    done = run(app, "doctor", "--json")
+    found = [(finding["check"], finding["finding"]) for finding in json.loads(done.stdout)["findings"]]
+    assert done.exit_code == bool(found)
+    return found
+
+
+class Broken:
+    """A directory of a copy's own, with a bug."""
+
+    def find(self, email: str) -> None:
+        raise KeyError(email)
+
+    def authenticate(self, email: str, password: str) -> None:
+        raise KeyError(email)
+
+
+def test_the_doctor_finds_nothing_wrong_with_a_good_installation(
+    make_app: MakeApp, furnished: Path, tmp_path: Path
+) -> None:
+    app = healthy(make_app, furnished, tmp_path)
+    assert findings(app) == []
+    assert "FAILED" not in run(app, "doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("check", "changes", "words"),
+    [
+        ("people", {"people": Broken()}, "find() raised KeyError"),
+        ("https", {"external_url": "http://login.example"}, "is not https"),
+        ("secret_key", {"demo": True}, "this is a demo"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong(
+    make_app: MakeApp, furnished: Path, tmp_path: Path, check: str, changes: dict[str, Any], words: str
+) -> None:
+    app = healthy(make_app, furnished, tmp_path, **changes)
+    ((named, said),) = findings(app)
+    assert (named, words in said) == (check, True)
+    assert f"FAILED  {check}" in run(app, "doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"return_url": "http://gate.example/sso"}, "use https"),
+        ({"name": "other", "display_name": "a second service with the same key"}, "share a secret"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong_with_a_service(
+    make_app: MakeApp, furnished: Path, tmp_path: Path, changes: dict[str, str], words: str
+) -> None:
+    app = healthy(make_app, furnished, tmp_path)
+    entry = dict(changes)
+    register(app, **{entry.pop("name", "gate"): {**GATE, **entry}})
+    ((named, said),) = findings(app)
+    assert (named, words in said) == ("services", True)
+
+
+def test_the_doctor_asks_for_a_service_where_there_is_none(make_app: MakeApp, furnished: Path, tmp_path: Path) -> None:
+    app = healthy(make_app, furnished, tmp_path)
+    run(app, "services", "remove", "gate")
+    assert findings(app) == [("services", "no service is registered: flask --app idp services apply FILE.toml")]

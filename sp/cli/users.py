@@ -8,9 +8,10 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, print_table, read_password, say
+from shared.cli_output import as_json, fail, print_json, print_table, read_password, say
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
+from shared.printable import printable
 from sp.accounts.manage import AccountSummary, ControlledByProviders
 from sp.accounts.rows import KnownAs
 from sp.current import components
@@ -85,6 +86,50 @@ def sign_out(email: str) -> None:
     """End every session of a person."""
     ended = components().people.sign_out(_find(email).id)
     say(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
+
+
+@users.command("export")
+@click.argument("email")
+def export(email: str) -> None:
+    """Print everything that is kept about a person, as JSON: account, IDs at providers, sessions, activity, changes.
+
+    Hashes of passwords, sessions and tokens are left out.
+
+    Example: flask --app sp users export alice@example.org > alice.json
+    """
+    kept = components().personal_data.export(email)
+    if kept is None:
+        fail(f"the account {email} does not exist")
+    print_json(kept)
+
+
+@users.command("remove")
+@click.argument("email")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@as_json
+def remove(email: str, yes: bool, as_json: bool) -> None:
+    """Remove a person: the account, its IDs at providers and its sessions.
+
+    The person's lines in the activity log stay, without e-mail, ID, IP and browser. A provider that still vouches for
+    the person creates a new account at the next sign-in: disable an account to keep the person out.
+
+    Example: flask --app sp users remove alice@example.org
+    """
+    person = _find(email)
+    if not yes:
+        click.confirm(
+            f"Remove {printable(person.email)} with all sessions? This cannot be undone", abort=True, err=True
+        )
+    removed = components().personal_data.remove(email)
+    if removed is None:
+        fail(f"the account {email} does not exist")
+    if as_json:
+        print_json(vars(removed))
+        return
+    say(
+        f"{person.email} is removed; sessions ended: {removed.sessions}.",
+        f"Lines that no longer name the person: {removed.activity} of the activity log, {removed.changes} of changes.",
+    )
 
 
 def _describe(person: AccountSummary) -> dict[str, Any]:

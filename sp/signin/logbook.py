@@ -72,7 +72,7 @@ class Logbook:
             budget, visitor, reference, explain or (lambda: plain), code=rejection.code, plain=plain, **known
         )
         text = "refused: %s, provider %s, reference %s: %s"
-        named = _in_the_log(found_by, rejection.code)
+        named = _named(found_by, rejection.code)
         log.info(text, rejection.code, known.get("provider"), found_by, cause, extra=named)
         return found_by
 
@@ -99,7 +99,7 @@ class Logbook:
         found_by, _cause = self._refused(
             self._passwords, visitor, reference, explained, code=code, plain=plain, email=email
         )
-        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=_in_the_log(found_by, code))
+        log.info("refused: local sign-in, reference %s: %s", found_by, detail, extra=_named(found_by, code))
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str, sent_to: str | None = None) -> None:
@@ -170,8 +170,8 @@ class Logbook:
             folds.add(connection, counts)
 
 
-def _in_the_log(reference: str, code: str) -> dict[str, str]:
-    """Return the members of a log line in JSON that name a refusal."""
+def _named(reference: str, code: str) -> dict[str, str]:
+    """Return the members that a line of a JSON log has beside its message."""
     return {"event": activity.REFUSED, "reference": reference, "code": code}
 
 
