@@ -22,6 +22,8 @@ from shared.errors import REJECTIONS
 from shared.serving import command_line
 from shared.setting_names import FILE, SettingNames
 from sp import create_app
+from sp.diagnosis.doctor.tickets import OWN_PATH, PATH
+from sp.gateway.doctor_echo import DoctorEcho
 from sp.gateway.forward_auth import ForwardAuth
 from sp.known_settings import NAMES as SP_NAMES
 from sp.routes import FORWARD, NGINX
@@ -125,6 +127,8 @@ def _url_rows(app: Flask) -> Iterator[tuple[str, ...]]:
     if app.name == "sp":
         yield f"`{NGINX}`", "any", _first_line(ForwardAuth.nginx)
         yield f"`{FORWARD}`", "any", _first_line(ForwardAuth.forward)
+        yield f"`{OWN_PATH}`", "any", _first_line(DoctorEcho.own_echo)
+        yield f"`{PATH}…`", "any", _first_line(DoctorEcho.echo)
 
 
 def _first_line(function: Callable[..., object]) -> str:

@@ -45,7 +45,7 @@ class DoctorEcho:
             return None
 
     def echo(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Show what the application would have got; None without a ticket."""
+        """Show the doctor what the application would have got; None without a ticket."""
         ticket = self.ticket(environ)
         if ticket is None:
             return None
@@ -55,7 +55,7 @@ class DoctorEcho:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def own_echo(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Show what the gateway believes about a request; None without a ticket."""
+        """Show the doctor what the gateway believes about a request; None without a ticket."""
         ticket = self.ticket(environ)
         if ticket is None:
             return None

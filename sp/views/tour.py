@@ -50,7 +50,7 @@ def only_here() -> None:
 @views.get("/tour")
 @login_required
 def show() -> ResponseReturnValue:
-    """Show the sign-in of this session step by step."""
+    """Demo only: show the sign-in of this session step by step."""
     session: Session = current_user.session
     detail = components().session_finder.detail(session.public_id)
     trusted = _demo_provider()
@@ -80,7 +80,7 @@ def show() -> ResponseReturnValue:
 @views.post("/tour/break")
 @login_required
 def break_sign_in() -> ResponseReturnValue:
-    """Send the browser to the gateway with a token that has one fault."""
+    """Demo only: send the browser to the gateway with a token that has one fault."""
     fault = FAULT_BY_NAME.get(request.form.get("fault", ""))
     if fault is None or not BreakForm().validate_on_submit():
         return redirect(url_for("tour.show"), 303)
@@ -106,7 +106,7 @@ def break_sign_in() -> ResponseReturnValue:
 @views.get("/tour/trace/<reference>")
 @login_required
 def trace(reference: str) -> ResponseReturnValue:
-    """Show what the gateway recorded of a rejected sign-in. Administrators get the whole trace."""
+    """Demo only: show what was recorded of a rejected sign-in. Administrators get the whole trace."""
     if current_user.session.is_admin and "activity.show" in current_app.view_functions:
         return redirect(url_for("activity.show", reference=reference), 303)
     line = activity_log.by_reference(components().database, reference)

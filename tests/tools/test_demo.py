@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from lab.programs import ROOT, private_environment
@@ -77,6 +78,16 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
 ) -> None:
     demo = start_demo()
     sign_in(page, demo)
+
+    page.get_by_role("link", name="How this sign-in worked").click()
+    expect(page.get_by_role("heading", name="How you signed in")).to_be_visible()
+    for width in (1280, 320):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert [rule["id"] for rule in Axe().run(page).response["violations"]] == []
+    page.get_by_role("button", name="Clock ahead").click()
+    expect(page.get_by_role("heading", name="You could not be signed in")).to_be_visible()
+    page.get_by_role("link", name="What the gateway recorded").click()
+    expect(page.get_by_role("main")).to_contain_text("token_not_yet_valid")
 
     page.get_by_role("link", name="Sign out").first.click()
     page.get_by_role("button", name="Sign out").click()
