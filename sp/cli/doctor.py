@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 import click
@@ -13,11 +14,13 @@ from shared.settings import is_loopback, is_web_url
 from sp.cli.diagnosis import print_findings
 from sp.components import Components
 from sp.current import components
-from sp.diagnosis.doctor.chain import Chain
 from sp.diagnosis.doctor.tickets import Tickets
-from sp.diagnosis.inspector import Finding
 from sp.policy.decision import Policy, Verdict
 from sp.sessions.cookies import session_cookie_name
+
+if TYPE_CHECKING:
+    from sp.diagnosis.doctor.chain import Chain
+    from sp.diagnosis.inspector import Finding
 
 
 @click.command("doctor")
@@ -54,7 +57,7 @@ def doctor_echo(host: str, port: int) -> None:
     Stop the application, start this on its port, run `doctor`, and start the application again. It answers only to the
     doctor's tickets.
     """
-    from sp.diagnosis.doctor.echo import serve
+    from sp.diagnosis.doctor.echo_server import serve
 
     if not is_loopback(host):
         say(f"note: {host} may be reachable from other machines; only the doctor's tickets are answered", err=True)
@@ -65,6 +68,8 @@ def doctor_echo(host: str, port: int) -> None:
 
 def chain_of(url: SplitResult, core: Components) -> Chain:
     """Return the chain at *url*, with the settings of this gateway."""
+    from sp.diagnosis.doctor.chain import Chain  # only this command needs it
+
     config = core.config
     policy = Policy(config.rules)
     return Chain(

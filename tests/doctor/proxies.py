@@ -14,7 +14,7 @@ import pytest
 from lab.ports import free_port
 from lab.server import ServerThread
 from sp.cli.doctor import chain_of
-from sp.diagnosis.doctor.echo import serve
+from sp.diagnosis.doctor.echo_server import serve
 from sp.diagnosis.doctor.examination import examine
 from sp.diagnosis.doctor.tickets import Tickets
 from sp.diagnosis.inspector import Finding

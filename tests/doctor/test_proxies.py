@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from sp.cli.doctor import chain_of
 from tests.doctor.proxies import FORWARD_AUTH, STARTERS, Behind, Planted, proxy
+from tests.support.gateway import core_of
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,15 @@ def test_each_planted_mistake_is_found_under_its_name(
     found = {f.check: f for f in findings if f.outcome in ("failed", "advice")}
     assert set(found) == {planted.finding, *planted.also}, {f.check: f.explanation for f in found.values()}
     assert f"In {name}: " in found[planted.finding].remedy or "docs/guides/doctor.md" in found[planted.finding].remedy
+
+
+@pytest.mark.parametrize("name", FORWARD_AUTH)
+def test_a_websocket_still_reaches_the_application(name: str, behind: Behind, tmp_path: Path) -> None:
+    chain = chain_of(urlsplit(f"http://127.0.0.1:{behind.port}"), core_of(behind.own))
+    with proxy(name, behind, tmp_path):
+        echo = chain.ask_application(headers=(("Connection", "Upgrade"), ("Upgrade", "WebSocket"))).echo
+    assert echo
+    assert echo.header("Upgrade").lower() == "websocket"
 
 
 def test_a_proxy_that_the_gateway_does_not_trust_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from lab.clock import Clock
-from sp.diagnosis.doctor.echo import serve
+from sp.diagnosis.doctor.echo_server import serve
 from sp.diagnosis.doctor.tickets import HEADER, LIFETIME, PATH, TicketRefused, Tickets
 from sp.gateway import Gateway
 from tests.support.gateway import core_of, make_gateway

@@ -92,6 +92,7 @@ def test_each_button_ends_on_the_real_error_page_and_leads_to_what_was_recorded(
     recorded = visitor.get(link[1])
     assert recorded.status_code == 200
     assert f"<code>{fault.code}</code>" in recorded.text
+    assert "<dt>Cause</dt>" in recorded.text
     assert visitor.get("/tour").status_code == 200  # still signed in
 
 
