@@ -31,11 +31,11 @@ def test_every_text_is_translated_and_no_translation_is_left_over(part: str, lan
 @pytest.mark.parametrize(("part", "language"), CATALOGUES)
 def test_a_translation_has_the_values_and_the_markup_of_its_text(part: str, language: str) -> None:
     for message in catalogue(part, language):
-        text, translated = str(message.id), str(message.string)
+        text, translation = str(message.id), str(message.string)
         if text:
             for pattern in (PLACEHOLDER, TAG):
-                assert sorted(pattern.findall(translated)) == sorted(pattern.findall(text)), text
-            assert translated.count("%") == text.count("%"), text
+                assert sorted(pattern.findall(translation)) == sorted(pattern.findall(text)), text
+            assert translation.count("%") == text.count("%"), text
 
 
 @pytest.mark.parametrize(("part", "language"), CATALOGUES)
