@@ -35,7 +35,7 @@ from sp.database.models import Account, Activity, Identity, SessionRecord
 
 ACCOUNTS = 100_000
 LINES = 1_000_000
-BATCH = 20_000
+BATCH = 2_000
 ROUNDS = 15
 TRACES = 5_000  # different ones
 ON_THE_DISK = (  # of SQLite: the table and its indexes
