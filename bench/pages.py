@@ -15,12 +15,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import Connection, create_engine, func, insert, select, text
 
 from bench.retention import timed
 from bench.timing import Row
@@ -35,7 +36,7 @@ from sp.database.models import Account, Activity, Identity, SessionRecord
 
 ACCOUNTS = 100_000
 LINES = 1_000_000
-BATCH = 20_000
+BATCH = 2_000
 ROUNDS = 15
 TRACES = 5_000  # different ones
 ON_THE_DISK = (  # of SQLite: the table and its indexes
@@ -110,18 +111,25 @@ def _fill(app: Flask) -> None:
                 for number in range(start, start + BATCH)
             ]
             connection.execute(insert(Activity), lines)
-    with app.extensions["lychgate"].database.engine.connect() as connection:
+    with _patient(app) as connection:
         connection.exec_driver_sql("ANALYZE")
-        connection.commit()
+
+
+@contextmanager
+def _patient(app: Flask) -> Iterator[Connection]:
+    """Connect without the gateway's time limits, which a look at the whole database exceeds."""
+    engine = create_engine(app.extensions["lychgate"].database.engine.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
 
 
 def _disk(app: Flask) -> Iterator[Row]:
     """Measure the bytes of a line with its trace and its index entries, and of the trace alone."""
-    engine = app.extensions["lychgate"].database.engine
     table: Any = Activity.__table__
-    with engine.connect() as connection:
+    with _patient(app) as connection:
         alone = connection.execute(select(func.avg(func.length(table.c.trace)))).scalar_one()
-        if engine.dialect.name == "postgresql":
+        if connection.dialect.name == "postgresql":
             size = connection.execute(text("SELECT pg_total_relation_size('activity')")).scalar_one()
         else:
             size = connection.execute(text(ON_THE_DISK)).scalar_one()

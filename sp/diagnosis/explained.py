@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.claims import Claims
+from shared.errors import Rejection
 from sp.activity.cleaning import clean, clean_text, clean_url
 from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts
 from sp.diagnosis import near_misses
 from sp.diagnosis.causes import cause_of
 from sp.diagnosis.inspector import Finding, inspect
 from sp.signin.evidence import Evidence
-from sp.signin.passed_checks import browser_checks, passed_checks
+from sp.signin.passed_checks import browser_checks, compared_values, passed_checks
 
 ABOUT_THE_ACCOUNT = ("user_unknown", "user_disabled", "email_conflict", "seat_limit_reached", "email_not_allowed")
 # What failed after every check of the token itself had passed.
@@ -79,7 +81,8 @@ def _checks(evidence: Evidence, findings: list[Finding], claims: Mapping[str, An
         ]
         failed = CheckResult(LATER_CHECKS.get(code, code), FAILED, detail)
         return [*(check for check in passed if check.name != failed.name), failed]
-    found = [_result(finding) for finding in findings if finding.check != "nonce" or finding.outcome == FAILED]
+    values = _values(evidence, claims)
+    found = [_result(finding, values) for finding in findings if finding.check != "nonce" or finding.outcome == FAILED]
     if findings:
         found += [check for check in _of_browser(evidence, claims.get("nonce")) if not _has(found, check.name)]
     if any(finding.code == code for finding in findings):
@@ -104,10 +107,23 @@ def _has(checks: list[CheckResult], name: str) -> bool:
     return any(check.name == name for check in checks)
 
 
-def _result(finding: Finding) -> CheckResult:
-    """Return the finding without the explanation of a check that passed, which is the same for every token."""
-    about_values = finding.outcome == FAILED or finding.check in ("algorithm", "signature", "profile")
-    return CheckResult(finding.check, finding.outcome, finding.explanation if about_values else "")
+def _values(evidence: Evidence, claims: Mapping[str, Any]) -> Mapping[str, str]:
+    """Return what each check compares, by its name; nothing if a claim has a wrong type."""
+    provider = evidence.provider
+    if provider is None:
+        return {}
+    try:
+        parsed = Claims.parse(claims, numeric_token_id=provider.numeric_token_id)
+    except Rejection:
+        return {}
+    return {check.name: check.detail for check in compared_values(parsed, provider, evidence.now, evidence.secrets)}
+
+
+def _result(finding: Finding, values: Mapping[str, str]) -> CheckResult:
+    """Return the finding. Of a check that passed, the values count, and not what every such check says."""
+    says_more = finding.outcome == FAILED or finding.check in ("algorithm", "signature", "profile")
+    detail = finding.explanation if says_more else values.get(finding.check, "")
+    return CheckResult(finding.check, finding.outcome, detail)
 
 
 def _fingerprint(evidence: Evidence, findings: list[Finding]) -> str | None:

@@ -28,21 +28,27 @@ def passed_checks(
     verified: Verified, provider: Provider, now: float, secrets: Collection[str] = ()
 ) -> tuple[CheckResult, ...]:
     """Return the checks of the token that passed, without the *secrets*. *now* is in seconds since 1970."""
-    claims, skew = verified.claims, provider.clock_skew
     found = [
         CheckResult("signature", PASSED, f"{provider.algorithm}, with the key {verified.key.fingerprint}"),
         CheckResult("type", PASSED, str((verified.header or {}).get("typ", ""))),
-        CheckResult("required", PASSED, ", ".join(provider.required_claims)),
-        CheckResult("token_id", PASSED, f"{len(claims.token_id or '')} characters"),
-        _expected("issuer", clean_text(claims.issuer or "", secrets), provider.issuer),
-        _expected("audience", clean_text(" ".join(claims.audience), secrets), provider.audience),
-        _not_before(claims, now, skew),
-        _expiry(claims, provider, now),
-        _age(claims, provider, now),
+        *compared_values(verified.claims, provider, now, secrets),
     ]
     if provider.strict:
         found += STRICT_ONLY
     return tuple(found)
+
+
+def compared_values(claims: Claims, provider: Provider, now: float, secrets: Collection[str]) -> list[CheckResult]:
+    """Return the checks that compare a claim with a setting or the clock, as they read if they pass."""
+    return [
+        CheckResult("required", PASSED, ", ".join(provider.required_claims)),
+        CheckResult("token_id", PASSED, f"{len(claims.token_id or '')} characters"),
+        _expected("issuer", clean_text(claims.issuer or "", secrets), provider.issuer),
+        _expected("audience", clean_text(" ".join(claims.audience), secrets), provider.audience),
+        _not_before(claims, now, provider.clock_skew),
+        _expiry(claims, provider, now),
+        _age(claims, provider, now),
+    ]
 
 
 def browser_checks(

@@ -97,6 +97,15 @@ def test_a_rejection_has_every_check_and_the_unverified_content(app: Flask) -> N
     assert trace.facts.sent_to == "/access/jwt/error"
 
 
+def test_the_checks_that_a_rejected_token_passed_say_what_they_compared(app: Flask) -> None:
+    content = claims(mail=ALICE.email)
+    del content["email"]
+    checks = {check.name: check.detail for check in sent(app, mint(content, KEY)).facts.checks}
+    assert re.fullmatch(r"(59|60) s left; clock_skew 30 s", checks["expiry"])
+    assert re.fullmatch(r"[01] s; at most 300 s", checks["age"])
+    assert checks["required"] == "the claim email is required and missing"
+
+
 @pytest.mark.parametrize("wants", ["application/json", None])
 def test_a_program_is_not_sent_anywhere(app: Flask, wants: str | None) -> None:
     headers = {"Accept": wants} if wants else {"Authorization": f"Bearer {FOREIGN}"}
