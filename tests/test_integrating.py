@@ -10,6 +10,7 @@ import pytest
 from idp.presets import PRESETS
 from idp.services_file import parse_service
 from shared.errors import REJECTIONS
+from shared.keys import generate_key, public_pem
 from sp.policy.rules import parse_rules
 from sp.providers.settings_parser import parse_provider
 from sp.routes import Routes
@@ -51,9 +52,9 @@ def test_every_code_is_explained() -> None:
 
 
 def test_the_pair_of_examples_for_our_own_gateway_fits_together() -> None:
-    gate = parse_service("gate", SERVICES["gate"]).service
+    gate = parse_service("gate", with_key(SERVICES["gate"])).service
     (table,) = (table for _name, table in PROVIDERS if table["preset"] == "strict")
-    corporate = parse_provider("corporate", table)
+    corporate = parse_provider("corporate", with_key(table))
     assert gate.algorithm == corporate.algorithm
     assert corporate.audience.expected == gate.origin
     assert corporate.login_url.startswith(f"{corporate.issuer.expected}/")
@@ -61,5 +62,8 @@ def test_the_pair_of_examples_for_our_own_gateway_fits_together() -> None:
 
 
 def with_key(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the entry with a key in place of the name of one."""
-    return {**table, "keys": [KEY]} if table.get("keys") else table
+    """Return the entry with keys in place of the names of files and variables that hold them."""
+    algorithm = table.get("algorithm", "HS256")
+    private = KEY if algorithm.startswith("HS") else generate_key(algorithm)
+    public = private if algorithm.startswith("HS") else public_pem(private)
+    return table | {name: [key] for name, key in (("keys", private), ("logout_keys", public)) if table.get(name)}

@@ -13,7 +13,6 @@ from flask.cli import AppGroup
 
 from shared.cli_output import as_json, fail, print_json, print_table, say
 from shared.clock import time_now
-from shared.printable import printable_json
 from sp.activity import reading
 from sp.activity.reading import Wanted
 from sp.activity.trace import OUTCOMES, Trace, rfc3339
@@ -120,7 +119,7 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
 def export(code: str, email: str, provider: str, since: int | None) -> None:
     """Print attempts as JSON, one to a line, the oldest first."""
     for trace in reading.every(components().database, Wanted(code, email.strip(), provider.lower(), since=since)):
-        click.echo(printable_json(trace.as_json(), None))
+        print_json(trace.as_json(), indent=None)
 
 
 def find(reference: str) -> Trace:

@@ -15,11 +15,11 @@ from typing import Any
 from shared.claims import LATEST_TIME
 from sp.activity.cleaning import clip
 from sp.activity.trace import Facts, Trace
+from sp.sessions.cookie_names import PENDING_PREFIX
 
 ALWAYS_DIFFERENT = ("jti", "iat", "exp", "nbf", "nonce", "auth_time", "sid", "return_to")
 OF_THE_PERSON = ("email", "sub", "name", "given_name", "family_name", "preferred_username", "groups", "login")
 TIMES = ("iat", "exp", "nbf")
-PENDING = "sp_pending_"
 SAME_AGE = 10  # seconds: tokens take so long to arrive
 MAX_SHOWN = 120  # characters of a value
 NOTHING = "(none)"
@@ -70,7 +70,7 @@ def differences(good: Trace, other: Trace) -> list[Difference]:
 def _request(good: Facts, other: Facts) -> Iterator[Difference]:
     if good.delivery != other.delivery:
         yield Difference("delivery", "delivery", good.delivery, other.delivery)
-    before, after = (sum(PENDING in name for name in facts.cookies) for facts in (good, other))
+    before, after = (sum(PENDING_PREFIX in name for name in facts.cookies) for facts in (good, other))
     if bool(before) != bool(after):
         why = "this browser had not started a sign-in" if before else "this browser had started a sign-in itself"
         yield Difference("cookie of a started sign-in", "cookies", str(before), str(after), why)

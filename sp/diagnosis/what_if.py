@@ -26,6 +26,7 @@ from sp.accounts.provisioning import AccountState, Profile, decide, read_profile
 from sp.activity.trace import FAILED, PASSED, Trace
 from sp.events import HELD, REFUSED, RESTART, SIGN_IN
 from sp.providers.provider import Provider
+from sp.sessions.cookie_names import NAME as SESSION_COOKIE
 from sp.signin.binding import Answers, Restart, bind, check_client
 from sp.signin.passed_checks import ASKED_ELSEWHERE, NOT_FOR_CLIENTS
 from sp.signin.verification import Case, checks_of
@@ -34,7 +35,6 @@ ACCEPTED = "accepted"
 ENDINGS = {SIGN_IN: ACCEPTED, RESTART: RESTART, HELD: HELD}
 # Decided before the token was opened, or by a store: no setting of this provider changes it in a way that traces show.
 UNCHANGED = ("store_unavailable", "key_unavailable", "cookies_blocked", "provider_unknown", "token_missing")
-SESSION = "sp_session"
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
     if is_program:
         check_client(compared, provider, pending)
         return ACCEPTED
-    has_session = any(name.endswith(SESSION) for name in trace.facts.cookies)
+    has_session = any(name.endswith(SESSION_COOKIE) for name in trace.facts.cookies)
     match bind(compared, provider, pending, wanted=None, home="/", signed_in=lambda: has_session):
         case Restart():
             return RESTART

@@ -9,14 +9,13 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from werkzeug.wrappers import Response
 
 from shared.cookies import HOST_PREFIX, clear_cookie, full_name, set_cookie
+from sp.sessions.cookie_names import DEVICE_NAME as DEVICE_NAME
+from sp.sessions.cookie_names import FORM_NAME as FORM_NAME
+from sp.sessions.cookie_names import LANDED_NAME as LANDED_NAME
+from sp.sessions.cookie_names import NAME as NAME
+from sp.sessions.cookie_names import PENDING_PREFIX as PENDING_PREFIX
+from sp.sessions.cookie_names import THEME_NAME as THEME_NAME
 
-# All cookies of the gateway. A cookie that is missing here reaches the application, which could also set it.
-NAME = "sp_session"
-PENDING_PREFIX = "sp_pending_"
-FORM_NAME = "sp_form"
-DEVICE_NAME = "sp_device"
-LANDED_NAME = "sp_landed"
-THEME_NAME = "sp_theme"  # light or dark; no secret, so it stays out of the list below and applications may follow it
 _NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
 _OURS = re.compile(

@@ -102,8 +102,18 @@ def test_a_command_of_the_documents_works(document: str, line: str, apps: Mappin
             assert lab_parser("lab", arguments).parse_args(arguments)
         case ["lychgate", "gateway" | "idp", *arguments]:
             assert command_line(None, 5000).parse_args(arguments)
+        case ["openssl", *_]:
+            run_openssl(document, line, tmp_path)
         case _:
             pytest.fail(f"{document}: neither run nor listed with a reason: {line}")
+
+
+def run_openssl(document: str, line: str, folder: Path) -> None:
+    """Run a command of openssl in *folder*, after those that stand before it in the document and write its files."""
+    lines = [command for name, command in commands() if name == document and command.startswith("openssl ")]
+    for command in lines[: lines.index(line) + 1]:
+        subprocess.run(["/bin/sh", "-ec", command], cwd=folder, check=True, capture_output=True, timeout=60)
+    assert all(file.stat().st_size for file in folder.iterdir())
 
 
 def test_commands_are_found_in_many_documents() -> None:

@@ -181,5 +181,8 @@ def test_every_name_that_is_known_is_read_and_the_other_way_round(names: Setting
     text = "".join((ROOT / file).read_text(encoding="utf-8") for file in files)
     a, b = re.search(r"^NAMES = .*?^\)$", text, re.DOTALL | re.MULTILINE).span()  # type: ignore[union-attr]
     read = set(re.findall(rf'"({names.prefix}[A-Z0-9_]+)"', text[:a] + text[b:]))
+    of_both = re.findall(r'f"{prefix}([A-Z_]+)"', (ROOT / "shared" / "branding.py").read_text(encoding="utf-8"))
+    assert of_both
+    read |= {names.prefix + name for name in of_both}
     assert names.plain.keys() | names.secret.keys() == read
     assert not [name for name in read if name.endswith(FILE)]

@@ -13,6 +13,7 @@ from sp.diagnosis.doctor.remedies import remedy_for
 from sp.diagnosis.doctor.tickets import HEADER, OWN_PATH, PATH, Ticket, Tickets
 from sp.diagnosis.doctor.wire import NoAnswer, Reply, exchange
 from sp.diagnosis.inspector import Finding, Outcome
+from sp.sessions.cookie_names import NAME
 
 Headers = Sequence[tuple[str, str]]
 PAGE = (("Accept", "text/html"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document"))
@@ -88,7 +89,7 @@ class Chain:
     needs_sign_in: Callable[[str, str], bool]
     echo_by: str = ""
     proxy: str = ""
-    session_cookie: str = "sp_session"
+    session_cookie: str = NAME
     asked: int = field(default=0)
 
     def ask(

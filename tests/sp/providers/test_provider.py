@@ -62,7 +62,7 @@ def test_the_example_of_the_contract_is_read_as_it_stands() -> None:
     provider = parse_provider("corporate", CONTRACT)
     settings = provider.as_settings()
     assert {name: settings[name] for name in CONTRACT} == CONTRACT
-    assert settings.keys() - CONTRACT.keys() == {"allow_short_secret"}
+    assert settings.keys() - CONTRACT.keys() == {"admin_group", "allow_short_secret", "icon"}
 
 
 def test_what_is_left_out_has_the_defaults_of_the_contract() -> None:

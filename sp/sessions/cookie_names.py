@@ -1,0 +1,11 @@
+"""The names of all cookies of the gateway. Pure.
+
+The application neither sees nor sets the first five; see `sp.sessions.cookies`.
+"""
+
+NAME = "sp_session"
+PENDING_PREFIX = "sp_pending_"
+FORM_NAME = "sp_form"
+DEVICE_NAME = "sp_device"
+LANDED_NAME = "sp_landed"
+THEME_NAME = "sp_theme"  # light or dark: not secret, and applications may follow it
