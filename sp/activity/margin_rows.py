@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, event, select
+from sqlalchemy import Connection, case, select
 
 from shared.claims import Claims
 from shared.folding import Later
@@ -48,7 +48,7 @@ class MarginBook:
         self._database = database
         self._later: Later[ProviderHour, Spreads] = Later(self._write)
         # A write after the connections were closed would open one that is closed by no one.
-        event.listen(database.engine, "engine_disposed", lambda _engine: self._later.pause())
+        database.when_closed(self._later.pause)
 
     def note(self, provider: str, claims: Claims, at: float, size: int) -> None:
         """Add the values of an accepted token of *size* bytes that arrived *at*, in seconds since 1970."""

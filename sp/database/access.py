@@ -6,10 +6,10 @@ store translates it again. A row that is already there (IntegrityError) is an an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
@@ -26,6 +26,10 @@ class Database:
     def dialect(self) -> str:
         """Return "sqlite" or "postgresql"."""
         return self.engine.dialect.name
+
+    def when_closed(self, act: Callable[[], object]) -> None:
+        """Call *act* when the connections are closed."""
+        event.listen(self.engine, "engine_disposed", lambda _engine: act())
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

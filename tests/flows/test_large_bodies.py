@@ -9,7 +9,7 @@ from flask import Flask
 
 import idp
 from idp.config import Settings
-from lab.pair import Pair
+from lab.pair import Pair, table
 from tests.sp.conftest import MakeGateway
 from tests.sp.conftest import gateway as gateway
 from tests.sp.settings_support import CORPORATE, PAGE, administrator_of
@@ -19,6 +19,7 @@ MOST = 32 * 1024  # bytes
 FORM = "application/x-www-form-urlencoded"
 UPLOAD = "multipart/form-data; boundary=x"
 TOO_LARGE = b" 413 "
+SERVICE = {"preset": "lychgate", "return_url": "http://127.0.0.1:1/sso/login/jwt", "keys": ["k" * 48]}
 
 
 @pytest.fixture(params=["sp", "idp"])
@@ -29,7 +30,10 @@ def program(request: pytest.FixtureRequest, tmp_path: Path) -> Flask:
     settings = Settings(
         tmp_path, ("a secret key of this test alone",), f"sqlite:///{tmp_path}/db", "http://idp.example"
     )
-    return idp.create_app(settings)
+    app = idp.create_app(settings)
+    (tmp_path / "services.toml").write_text(table("services.gate", SERVICE))
+    assert app.test_cli_runner().invoke(args=["services", "apply", str(tmp_path / "services.toml")]).exit_code == 0
+    return app
 
 
 def addresses(app: Flask) -> list[str]:

@@ -40,7 +40,7 @@ def test_the_gateway_refuses_odd_input_at_every_address(database_url: str, tmp_p
         return hidden_field(visitor.open(f"/settings/users/{other.id}").text)
 
     names = ("provider_name", "name", "public_id", "fingerprint", "trial", "reference")
-    parts = {**dict.fromkeys(names, "corporate"), "account_id": str(other.id)}
+    parts = {**dict.fromkeys(names, "corporate"), "account_id": str(other.id), "kind": "csv"}
     answers = list(sweep(app, visitor.client, parts, enter))
     assert len(answers) > 600
     assert_never_our_fault(answers)

@@ -48,7 +48,7 @@ def sweep(app: Flask, client: FlaskClient, parts: Mapping[str, str], enter: Call
             for part in rule.arguments - set(rule.defaults or ()):
                 for value in ODD:
                     path = _path(rule, {**parts, part: value})
-                    answer = client.open(path, method=method, data={"csrf_token": csrf_token})
+                    answer = _without_end(client.open(path, method=method, data={"csrf_token": csrf_token}))
                     yield Sent(method, rule.rule, part, value, answer)
             yield from _in_parameters(app, rule, method, client, _path(rule, parts), csrf_token)
 
@@ -59,7 +59,7 @@ def _in_parameters(
     for name in sorted({*_names_read(app, rule), *_fields(client, path)} - {"csrf_token"}):
         for value in ODD:
             if method == "GET":
-                answer = client.get(path, query_string={name: value})
+                answer = _without_end(client.get(path, query_string={name: value}))
             else:
                 sent = _fields(client, path)  # again: after a change, the earlier form is too old
                 sent.setlist("csrf_token", [csrf_token])
@@ -70,8 +70,19 @@ def _in_parameters(
 
 def _fields(client: FlaskClient, path: str) -> MultiDict[str, str]:
     """Return what the form at *path* would send."""
-    forms = [form.fields for form in forms_of(client.get(path)) if form.action.split("?")[0] in (path, "")]
+    page = _without_end(client.get(path))
+    if page.mimetype != "text/html":
+        return MultiDict()
+    forms = [form.fields for form in forms_of(page) if form.action.split("?")[0] in (path, "")]
     return forms[0] if forms else MultiDict()
+
+
+def _without_end(answer: TestResponse) -> TestResponse:
+    """Return *answer*, hung up if it is a live view: its rest would come for half a minute."""
+    if answer.mimetype == "text/event-stream":
+        answer.response = []
+        answer.close()
+    return answer
 
 
 def _names_read(app: Flask, rule: Rule) -> set[str]:
