@@ -193,7 +193,7 @@ def see_it_used(page: Page, pair: Pair, sign_ins: SignIns) -> None:
 
 def retire_the_first(page: Page, pair: Pair) -> None:
     page.locator("#key-list").get_by_role("button", name="Retire").first.click()
-    expect(page.get_by_role("heading", name="Retire a key that is in use?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Retire this key?")).to_be_visible()
     page.get_by_role("button", name="Retire it").click()
     expect(page.get_by_text("The key was retired.")).to_be_visible()
     expect(page.locator("#key-list .session-row")).to_have_count(1)

@@ -33,7 +33,7 @@ def test_a_deep_link_keeps_its_fragment_which_no_server_ever_sees(page: Page, pa
 def test_the_page_shows_who_came_how_and_with_which_claims(page: Page, pair: Pair) -> None:
     sign_in(page, pair, ALICE)
     facts = page.get_by_role("main")
-    for text in (ALICE.name, ALICE.email, "staff", "by a token of the identity provider corporate", '"nonce"'):
+    for text in (ALICE.name, ALICE.email, "staff", "by a token of corporate", '"nonce"'):
         expect(facts).to_contain_text(text)
 
 
