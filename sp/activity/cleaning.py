@@ -50,14 +50,19 @@ def clean_text(text: str, secrets: Collection[str] = ()) -> str:
     return text
 
 
+def storable(text: str) -> str:
+    """Return *text* without NUL and unpaired surrogates, which a database refuses: they are written out."""
+    return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 def clip(text: str, size: int) -> str:
     """Return *text* in at most *size* characters, with a mark if some are missing."""
     return text if len(text) <= size else text[: size - 1] + MARK
 
 
 def clip_bytes(text: str, size: int) -> str:
-    """Return *text* in at most *size* bytes of UTF-8, with a mark if some are missing."""
-    octets = text.encode("utf-8", "replace")
+    """Return *text*, which must be storable, in at most *size* bytes of UTF-8, with a mark if some are missing."""
+    octets = text.encode()
     if len(octets) <= size:
         return text
     return octets[: size - len(MARK.encode())].decode("utf-8", "ignore") + MARK
@@ -130,8 +135,7 @@ class _Cleaner:
         if len(text) > size:
             self.clipped = True
             text = clip(text, size)
-        # NUL and unpaired surrogates cannot be stored.
-        return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+        return storable(text)
 
     def _cut(self) -> str:
         self.clipped = True

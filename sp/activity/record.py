@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
+from sp.activity.cleaning import storable
 from sp.activity.packing import pack
 from sp.activity.trace import Facts
 from sp.database.models import Activity
@@ -21,6 +22,7 @@ from sp.events import TRIAL as TRIAL
 from sp.events import WRONG_PASSWORD as WRONG_PASSWORD
 from sp.metrics_counters import counters
 
+MAX_SUBJECT = 512  # characters
 MAX_TRACE = 4096  # bytes of a trace in the database, for an event that a stranger cannot cause
 
 _table: Any = Activity.__table__
@@ -65,14 +67,15 @@ def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | 
 
 
 def record(connection: Connection, line: Entry) -> None:
-    """Insert one row within the caller's transaction."""
+    """Insert one row within the caller's transaction. Text that cannot be stored is written out: strangers send it."""
     counters.event(line.event, line.code)
     values = {name: value for name, value in vars(line).items() if name != "visitor"}
     cleaned = {
         "email": searched_as(line.email) if line.email else None,
-        "address": line.visitor.ip[:45],
-        "user_agent": line.visitor.user_agent[:200],
-        "detail": redact(line.detail)[:1000] if line.detail else None,
+        "subject": storable(line.subject)[:MAX_SUBJECT] if line.subject else line.subject,
+        "address": storable(line.visitor.ip)[:45],
+        "user_agent": storable(line.visitor.user_agent)[:200],
+        "detail": storable(redact(line.detail))[:1000] if line.detail else None,
     }
     connection.execute(_RECORD, values | cleaned)
 
@@ -82,7 +85,7 @@ def searched_as(email: str) -> str:
 
     Folding more letters would make an attacker's e-mail look like the one that it imitates.
     """
-    return email[:254].translate(_SMALL_LETTERS)
+    return storable(email)[:254].translate(_SMALL_LETTERS)
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:

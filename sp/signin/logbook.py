@@ -25,7 +25,7 @@ from shared.folding import Budget, Count, Tally, size_of
 from shared.tokens import redact
 from sp.activity import folds
 from sp.activity import record as activity
-from sp.activity.cleaning import clean_url, clip_bytes
+from sp.activity.cleaning import clean_url, clip_bytes, storable
 from sp.activity.folds import Fold
 from sp.activity.record import Visitor
 from sp.activity.trace import AccountDecision, Explained, Facts
@@ -160,7 +160,7 @@ class Logbook:
         try:
             with self._database.writing() as connection:
                 activity.record(connection, line)
-        except (StoreUnavailable, IntegrityError) as error:
+        except (StoreUnavailable, IntegrityError, ValueError) as error:  # the driver could not take a text
             log.error(
                 "the refusal %s could not be written to the activity log: %s", line.reference, type(error).__name__
             )
@@ -209,9 +209,11 @@ def _line(
 
     E-mail and subject count twice: they are also in an index.
     """
-    cause = clip_bytes(redact(explained.cause), MAX_CAUSE)
-    email, subject = (text and clip_bytes(text, most) for text, most in ((email, MAX_EMAIL), (subject, MAX_SUBJECT)))
-    visitor = replace(visitor, user_agent=clip_bytes(visitor.user_agent, MAX_USER_AGENT))
+    cause = clip_bytes(storable(redact(explained.cause)), MAX_CAUSE)
+    email, subject = (
+        text and clip_bytes(storable(text), n) for text, n in ((email, MAX_EMAIL), (subject, MAX_SUBJECT))
+    )
+    visitor = replace(visitor, user_agent=clip_bytes(storable(visitor.user_agent), MAX_USER_AGENT))
     size = size_of(ROW_BYTES, visitor.user_agent, cause, *(2 * (email, subject)))
     trace = activity.trace_of(visitor, explained.facts, MAX_ROW - size)
     line = activity.Entry(
