@@ -50,6 +50,16 @@ def clean_text(text: str, secrets: Collection[str] = ()) -> str:
     return text
 
 
+def clean_id(value: str, secrets: Collection[str] = ()) -> str:
+    """Return an e-mail address or an ID as its column keeps it: REDACTED if a token or one of the *secrets* is in it.
+
+    Capitals do not count, because an e-mail address is stored without them.
+    """
+    folded = value.lower()
+    is_secret = any(len(secret) >= SHORTEST_SECRET and secret.lower() in folded for secret in secrets)
+    return REDACTED if is_secret or redact(value) != value else value
+
+
 def storable(text: str) -> str:
     """Return *text* without NUL and unpaired surrogates, which a database refuses: they are written out."""
     return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()

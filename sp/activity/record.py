@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
-from sp.activity.cleaning import storable
+from sp.activity.cleaning import REDACTED, storable
 from sp.activity.packing import pack
 from sp.activity.trace import Facts
 from sp.database.models import Activity
@@ -91,7 +91,8 @@ def searched_as(email: str) -> str:
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
     """Tell whether a sign-in of this person was restarted since then, and no sign-in followed.
 
-    Only a browser that does not return cookies looks like this. It would be redirected for ever.
+    *subject* is as the log keeps it (see `clean_id`). Only a browser that does not return cookies looks like this. It
+    would be redirected for ever.
     """
     last = connection.execute(
         select(_table.c.event)
@@ -104,10 +105,14 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def first_use_of(connection: Connection, provider: str, subject: str, key: bytes, since: int) -> Any:
-    """Return the reference, the time and the IP of the first line with this token since then, or None."""
+    """Return the reference, the time and the IP of the first line with this token since then, or None.
+
+    An ID with a secret in it is not kept in the log, so the line may have REDACTED: the *key* tells the token.
+    """
+    kept = (storable(subject)[:MAX_SUBJECT], REDACTED)
     return connection.execute(
         select(_table.c.reference, _table.c.at, _table.c.address)
-        .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)
+        .where(_table.c.provider == provider, _table.c.subject.in_(kept), _table.c.at >= since)
         .where(_table.c.token_key == key)
         .order_by(_table.c.at)
         .limit(1)
