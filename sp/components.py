@@ -107,7 +107,7 @@ def build(config: Config, database: Database) -> Components:
     housekeeping = Housekeeping(database, sessions, throttle.storage, config.activity_days)
     margins = MarginBook(database)
     sign_in = SignIn(database, replay, sessions, providers, config.seat_limit, housekeeping, margins)
-    logbook = Logbook(database, housekeeping)
+    logbook = Logbook(database, housekeeping, registry.secrets)
     people = People(database, sessions, config.seat_limit)
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
     return Components(

@@ -50,14 +50,29 @@ def clean_text(text: str, secrets: Collection[str] = ()) -> str:
     return text
 
 
+def clean_id(value: str, secrets: Collection[str] = ()) -> str:
+    """Return an e-mail address or an ID as its column keeps it: REDACTED if a token or one of the *secrets* is in it.
+
+    Capitals do not count, because an e-mail address is stored without them.
+    """
+    folded = value.lower()
+    is_secret = any(len(secret) >= SHORTEST_SECRET and secret.lower() in folded for secret in secrets)
+    return REDACTED if is_secret or redact(value) != value else value
+
+
+def storable(text: str) -> str:
+    """Return *text* without NUL and unpaired surrogates, which a database refuses: they are written out."""
+    return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
 def clip(text: str, size: int) -> str:
     """Return *text* in at most *size* characters, with a mark if some are missing."""
     return text if len(text) <= size else text[: size - 1] + MARK
 
 
 def clip_bytes(text: str, size: int) -> str:
-    """Return *text* in at most *size* bytes of UTF-8, with a mark if some are missing."""
-    octets = text.encode("utf-8", "replace")
+    """Return *text*, which must be storable, in at most *size* bytes of UTF-8, with a mark if some are missing."""
+    octets = text.encode()
     if len(octets) <= size:
         return text
     return octets[: size - len(MARK.encode())].decode("utf-8", "ignore") + MARK
@@ -130,8 +145,7 @@ class _Cleaner:
         if len(text) > size:
             self.clipped = True
             text = clip(text, size)
-        # NUL and unpaired surrogates cannot be stored.
-        return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+        return storable(text)
 
     def _cut(self) -> str:
         self.clipped = True

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from shared.tokens import redact
+from sp.activity.cleaning import REDACTED, storable
 from sp.activity.packing import pack
 from sp.activity.trace import Facts
 from sp.database.models import Activity
@@ -21,6 +22,7 @@ from sp.events import TRIAL as TRIAL
 from sp.events import WRONG_PASSWORD as WRONG_PASSWORD
 from sp.metrics_counters import counters
 
+MAX_SUBJECT = 512  # characters
 MAX_TRACE = 4096  # bytes of a trace in the database, for an event that a stranger cannot cause
 
 _table: Any = Activity.__table__
@@ -65,14 +67,15 @@ def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | 
 
 
 def record(connection: Connection, line: Entry) -> None:
-    """Insert one row within the caller's transaction."""
+    """Insert one row within the caller's transaction. Text that cannot be stored is written out: strangers send it."""
     counters.event(line.event, line.code)
     values = {name: value for name, value in vars(line).items() if name != "visitor"}
     cleaned = {
         "email": searched_as(line.email) if line.email else None,
-        "address": line.visitor.ip[:45],
-        "user_agent": line.visitor.user_agent[:200],
-        "detail": redact(line.detail)[:1000] if line.detail else None,
+        "subject": storable(line.subject)[:MAX_SUBJECT] if line.subject else line.subject,
+        "address": storable(line.visitor.ip)[:45],
+        "user_agent": storable(line.visitor.user_agent)[:200],
+        "detail": storable(redact(line.detail))[:1000] if line.detail else None,
     }
     connection.execute(_RECORD, values | cleaned)
 
@@ -82,13 +85,14 @@ def searched_as(email: str) -> str:
 
     Folding more letters would make an attacker's e-mail look like the one that it imitates.
     """
-    return email[:254].translate(_SMALL_LETTERS)
+    return storable(email)[:254].translate(_SMALL_LETTERS)
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
     """Tell whether a sign-in of this person was restarted since then, and no sign-in followed.
 
-    Only a browser that does not return cookies looks like this. It would be redirected for ever.
+    *subject* is as the log keeps it (see `clean_id`). Only a browser that does not return cookies looks like this. It
+    would be redirected for ever.
     """
     last = connection.execute(
         select(_table.c.event)
@@ -101,10 +105,14 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def first_use_of(connection: Connection, provider: str, subject: str, key: bytes, since: int) -> Any:
-    """Return the reference, the time and the IP of the first line with this token since then, or None."""
+    """Return the reference, the time and the IP of the first line with this token since then, or None.
+
+    An ID with a secret in it is not kept in the log, so the line may have REDACTED: the *key* tells the token.
+    """
+    kept = (storable(subject)[:MAX_SUBJECT], REDACTED)
     return connection.execute(
         select(_table.c.reference, _table.c.at, _table.c.address)
-        .where(_table.c.provider == provider, _table.c.subject == subject, _table.c.at >= since)
+        .where(_table.c.provider == provider, _table.c.subject.in_(kept), _table.c.at >= since)
         .where(_table.c.token_key == key)
         .order_by(_table.c.at)
         .limit(1)

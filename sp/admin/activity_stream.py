@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,9 @@ COLUMNS = (
     *("reference", "at", "last_at", "times", "event", "code", "provider", "email", "subject", "account_id"),
     *("ip", "user_agent", "detail"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run a text that begins with one of these
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run a text that begins with one of these
+# The same inside a text, where a spreadsheet may begin a cell: Excel divides at ";" in many languages.
+_INNER_FORMULA = re.compile(r"([;|\t\r\n])(?=[\s\"']*[=+@-])")
 
 _slots = threading.BoundedSemaphore(SLOTS)
 
@@ -139,7 +142,10 @@ def _csv_row(values: Any) -> str:
 
 def _harmless(value: object) -> object:
     """Return text from strangers so that no spreadsheet takes it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    inside = _INNER_FORMULA.sub(r"\1'", value)
+    return f"'{inside}" if value.lstrip(' "').startswith(FORMULA) else inside
 
 
 def _json_lines(lines: Iterator[Line]) -> Iterator[str]:

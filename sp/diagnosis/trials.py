@@ -20,6 +20,7 @@ from shared.errors import Rejection, TokenReplayed
 from sp.accounts import rows as accounts
 from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
 from sp.activity import record as activity
+from sp.activity.cleaning import clean_id
 from sp.activity.record import Visitor
 from sp.activity.trace import Facts
 from sp.database.access import Database
@@ -121,7 +122,7 @@ class Trials:
             decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
         except Rejection as rejection:
             return refusal(rejection.code, rejection.detail, rejection.remedy)
-        person = {"id": profile.subject, "email": profile.email}
+        person = {"id": clean_id(profile.subject, trusted.secrets), "email": clean_id(profile.email, trusted.secrets)}
         if not isinstance(decision, Admit):
             fields: dict[str, Any] = {"email": profile.email, **profile.fields}
             if profile.groups:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from shared.errors import KeyUnavailable, ProviderDisabled, ProviderUnknown, SignatureInvalid
@@ -38,17 +37,12 @@ class Trusted:
     configured: KeySet | None
     key_ids: dict[str, int]
     endpoint: KeyEndpoint | None = None
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # shared secrets of all providers: no log may have them
 
     @property
     def signing_key(self) -> TokenKey | None:
         """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
         return next((key for key in self.configured.keys if key.private), None) if self.configured else None
-
-    @cached_property
-    def secrets(self) -> tuple[str, ...]:
-        """The texts of the shared secrets, to remove them from what is logged."""
-        keys = self.configured.keys if self.configured else ()
-        return tuple(key.secret.decode("utf-8", "replace") for key in keys if key.algorithm in SYMMETRIC)
 
     def with_keys(
         self, unverified_token: str, attempt: Callable[[KeySet], Result], patience: Patience | None = None
@@ -103,6 +97,7 @@ class ProviderRegistry:
         self._copies, self._jwks_max_stale = copies, jwks_max_stale
         self._endpoints: dict[str, KeyEndpoint] = {}
         self._trusted: dict[str, Trusted] = {}
+        self._secrets: tuple[str, ...] = ()
         self._revision = -1
         self._asked_at = float("-inf")
 
@@ -136,6 +131,10 @@ class ProviderRegistry:
             raise ProviderUnknown(f"the provider {name[:60]} does not exist")
         return trusted
 
+    def secrets(self) -> tuple[str, ...]:
+        """Return the texts of the shared secrets of all providers, as last read, to remove them from what is logged."""
+        return self._secrets
+
     def find_now(self, name: str) -> Trusted:
         """Return the provider as `find` does, as it is in the database at this moment."""
         self.forget()
@@ -161,7 +160,9 @@ class ProviderRegistry:
             return
         revision = self._store.revision()
         if revision != self._revision:
-            self._trusted = {item.provider.name: self._open(item) for item in self._store.load()}
+            opened = [self._open(item) for item in self._store.load()]
+            self._secrets = tuple(dict.fromkeys(secret for trusted in opened for secret in _secrets_of(trusted)))
+            self._trusted = {each.provider.name: replace(each, secrets=self._secrets) for each in opened}
             self._revision = revision
         self._trusted = {
             name: replace(trusted, provider=self._adjust(trusted.provider)) for name, trusted in self._trusted.items()
@@ -198,3 +199,9 @@ class ProviderRegistry:
             )
             self._endpoints[provider.name] = known
         return known
+
+
+def _secrets_of(trusted: Trusted) -> Iterator[str]:
+    for key in trusted.configured.keys if trusted.configured else ():
+        if key.algorithm in SYMMETRIC:
+            yield key.secret.decode("utf-8", "replace")

@@ -13,7 +13,7 @@ takes at most MAX_ROW bytes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ from shared.folding import Budget, Count, Tally, size_of
 from shared.tokens import redact
 from sp.activity import folds
 from sp.activity import record as activity
-from sp.activity.cleaning import clean_url, clip_bytes
+from sp.activity.cleaning import clean_id, clean_url, clip_bytes, storable
 from sp.activity.folds import Fold
 from sp.activity.record import Visitor
 from sp.activity.trace import AccountDecision, Explained, Facts
@@ -44,11 +44,14 @@ log = logging.getLogger("lychgate")
 
 
 class Logbook:
-    """Writes the lines of rejections and sign-outs."""
+    """Writes the lines of rejections and sign-outs. *secrets* returns the texts that no line may have."""
 
-    def __init__(self, database: Database, housekeeping: Housekeeping) -> None:
+    def __init__(
+        self, database: Database, housekeeping: Housekeeping, secrets: Callable[[], Collection[str]] = tuple
+    ) -> None:
         self._database = database
         self._housekeeping = housekeeping
+        self._secrets = secrets
         self._strangers, self._senders, self._passwords = Budget(), Budget(), Budget()
         self._tally = Tally(self._write_counts)
 
@@ -113,7 +116,7 @@ class Logbook:
                     event=activity.SIGN_OUT,
                     visitor=visitor,
                     provider=session.provider,
-                    email=session.email,
+                    email=clean_id(session.email, self._secrets()),
                     account_id=session.account_id,
                     detail="requested by the person",
                     trace=activity.trace_of(
@@ -151,6 +154,8 @@ class Logbook:
             self._tally.count(fold, now)
             return fold.reference, plain.cause
         explained = _tried(explain, plain)
+        for column in ("email", "subject"):
+            known[column] = clean_id(known[column], self._secrets()) if known.get(column) else None
         line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **known)
         budget.give_back(kind, MAX_ROW - size)
         self._try_to_write(line)
@@ -160,7 +165,7 @@ class Logbook:
         try:
             with self._database.writing() as connection:
                 activity.record(connection, line)
-        except (StoreUnavailable, IntegrityError) as error:
+        except (StoreUnavailable, IntegrityError, ValueError) as error:  # the driver could not take a text
             log.error(
                 "the refusal %s could not be written to the activity log: %s", line.reference, type(error).__name__
             )
@@ -209,9 +214,11 @@ def _line(
 
     E-mail and subject count twice: they are also in an index.
     """
-    cause = clip_bytes(redact(explained.cause), MAX_CAUSE)
-    email, subject = (text and clip_bytes(text, most) for text, most in ((email, MAX_EMAIL), (subject, MAX_SUBJECT)))
-    visitor = replace(visitor, user_agent=clip_bytes(visitor.user_agent, MAX_USER_AGENT))
+    cause = clip_bytes(storable(redact(explained.cause)), MAX_CAUSE)
+    email, subject = (
+        text and clip_bytes(storable(text), n) for text, n in ((email, MAX_EMAIL), (subject, MAX_SUBJECT))
+    )
+    visitor = replace(visitor, user_agent=clip_bytes(storable(visitor.user_agent), MAX_USER_AGENT))
     size = size_of(ROW_BYTES, visitor.user_agent, cause, *(2 * (email, subject)))
     trace = activity.trace_of(visitor, explained.facts, MAX_ROW - size)
     line = activity.Entry(

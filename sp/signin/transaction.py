@@ -23,7 +23,7 @@ from sp.accounts import rows as accounts
 from sp.accounts.manage import Proven, confirm
 from sp.accounts.provisioning import Profile, read_profile
 from sp.activity import record as activity
-from sp.activity.cleaning import clean, clean_url
+from sp.activity.cleaning import clean, clean_id, clean_url
 from sp.activity.margin_rows import MarginBook
 from sp.activity.record import Visitor
 from sp.activity.trace import AccountDecision, Facts
@@ -91,8 +91,20 @@ class _Entry:
             claims=claims.raw,
         )
 
+    @property
+    def kept_subject(self) -> str:
+        """The person's ID at the provider, as the log keeps it."""
+        return clean_id(self.profile.subject, self.trusted.secrets)
+
     def line(
-        self, event: str, now: datetime, account: AccountDecision | None, sent_to: str | None, **more: Any
+        self,
+        event: str,
+        now: datetime,
+        account: AccountDecision | None,
+        sent_to: str | None,
+        *,
+        email: str,
+        **more: Any,
     ) -> activity.Entry:
         """Return the line of the activity log, with its trace."""
         return activity.Entry(
@@ -101,7 +113,8 @@ class _Entry:
             event,
             self.opening.visitor,
             provider=self.trusted.provider.name,
-            subject=self.profile.subject,
+            subject=self.kept_subject,
+            email=clean_id(email, self.trusted.secrets),
             token_key=self.verified.token_key,
             trace=activity.trace_of(self.opening.visitor, self._facts(now.timestamp(), account, sent_to)),
             **more,
@@ -212,7 +225,7 @@ class SignIn:
         provider, now = trusted.provider.name, utc_now()
         with self._setting_aside(entry) as connection:
             since = int(now.timestamp()) - RESTART_WINDOW
-            if activity.restarted_in_vain(connection, provider, entry.profile.subject, since):
+            if activity.restarted_in_vain(connection, provider, entry.kept_subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             line = entry.line(activity.RESTART, now, None, "/sso/start", email=entry.profile.email, detail=RESTARTED)
             activity.record(connection, line)
@@ -296,7 +309,7 @@ def _line_of_password(proven: Proven, opening: Opening, now: datetime) -> activi
         int(now.timestamp()),
         activity.SIGN_IN,
         opening.visitor,
-        email=proven.person.email,
+        email=clean_id(proven.person.email),
         account_id=proven.person.id,
         detail="with a local password",
         trace=activity.trace_of(opening.visitor, facts),

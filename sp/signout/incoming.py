@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared.clock import time_now
 from shared.errors import TokenMissing
 from sp.activity import record as activity
-from sp.activity.cleaning import clean
+from sp.activity.cleaning import clean, clean_id
 from sp.activity.record import Visitor
 from sp.activity.trace import PASSED, CheckResult, Facts
 from sp.database.access import Database
@@ -69,7 +69,7 @@ class SignOuts:
                     event=activity.SIGN_OUT,
                     visitor=visitor,
                     provider=sign_out.provider,
-                    subject=min(sign_out.subjects, default=None),
+                    subject=clean_id(min(sign_out.subjects), trusted.secrets) if sign_out.subjects else None,
                     detail=f"requested by the identity provider; sessions ended: {ended}",
                     token_key=key,
                     trace=activity.trace_of(visitor, _facts(sign_out, trusted, ended)),

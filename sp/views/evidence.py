@@ -43,7 +43,7 @@ def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Ev
         earlier=partial(_earlier, provider.name) if provider else lambda _key, _subject: None,
         ip=request.remote_addr or "",
         sent_to=sent_to,
-        secrets=tuple(_secrets()),
+        secrets=components().provider_registry.secrets(),
     )
 
 
@@ -106,14 +106,6 @@ def _providers() -> dict[str, tuple[Provider, KeySet | None]]:
     except StoreUnavailable:
         return {}
     return {trusted.provider.name: (trusted.provider, trusted.configured) for trusted in every}
-
-
-def _secrets() -> Iterator[str]:
-    try:
-        for trusted in components().provider_registry.all():
-            yield from trusted.secrets
-    except StoreUnavailable:
-        return
 
 
 def _earlier(provider: str, key: bytes, subject: str) -> EarlierUse | None:

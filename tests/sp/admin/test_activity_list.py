@@ -264,5 +264,17 @@ def test_attack_a_text_in_the_log_is_a_formula_for_a_spreadsheet(app: Flask, car
     assert ALICE.email not in row.values()
 
 
+@pytest.mark.parametrize("separator", [";", "|", "\t", "\r", "\n", "\r\n", "; ", ';"'])
+@pytest.mark.parametrize("sign", "=+-@")
+def test_attack_a_spreadsheet_that_divides_elsewhere_finds_a_formula(separator: str, sign: str) -> None:
+    """In German, French and Spanish, Excel divides at the semicolon."""
+    (cell,) = next(
+        csv.reader(io.StringIO(activity_stream._csv_row([activity_stream._harmless(f"a{separator}{sign}1")])))
+    )
+    assert not re.search(r"[;|\t\r\n][\s\"]*[=+@-]", cell)
+    assert cell.replace("'", "") == f"a{separator}{sign}1"
+    assert str(activity_stream._harmless(f"{separator}{sign}1")).lstrip(';| "').startswith("'")
+
+
 def test_an_unknown_kind_of_export_is_refused(carol: Visitor) -> None:
     assert carol.client.get(f"{ACTIVITY}/export.xlsx").status_code == 400
