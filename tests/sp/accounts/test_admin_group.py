@@ -154,6 +154,17 @@ def test_a_member_of_the_group_administers_until_the_first_sign_in_without_it(ap
     ]
 
 
+def test_attack_a_session_that_is_cached_keeps_the_right_after_a_sign_in_without_the_group(
+    gateway: MakeGateway,
+) -> None:
+    settings = {**CORPORATE, "unsolicited": "accept", **HERE}
+    app = gateway({"corporate": settings}, SP_SESSION_CACHE="3600")
+    first = sign_in(app, KEEPERS)
+    assert administers(first)
+    sign_in(app, "staff")
+    assert not administers(first)
+
+
 def test_an_administrator_made_by_hand_stays_one_without_the_group(app: Flask) -> None:
     sign_in(app, KEEPERS)
     with core_of(app).database.engine.begin() as connection:
