@@ -181,11 +181,19 @@ def _changes(
         merged = {**account.attributes, **profile.attributes}
         if merged != account.attributes:
             changes["attributes"] = merged
-    if provider.update_email and profile.email != account.email:
+    if provider.update_email and profile.email != account.email and _may_rename(provider, account):
         if same_email is not None and same_email.id != account.id:
             raise EmailConflict("the new e-mail address belongs to another account")
         changes |= {"email": profile.email, "email_key": email_key(profile.email)}
     return changes
+
+
+def _may_rename(provider: Provider, account: AccountState) -> bool:
+    """Tell whether *provider* may change the e-mail address: never that of another provider's administrator.
+
+    The e-mail address is the name by which settings, the audit trail and other administrators know an administrator.
+    """
+    return account.admin_through in (None, provider.name)
 
 
 def _change_of_right(profile: Profile, provider: Provider, account: AccountState) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Make an account an administrator's, or an ordinary one again. Both are asked first."""
+"""Make an account an administrator's, or an ordinary one again. Both are asked first.
+
+Only administrators by hand may: whoever has the right by a group is told so instead.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from shared.web import page
-from sp.accounts.administrators import id_text
+from sp.accounts.administrators import NotByHand, id_text
 from sp.accounts.manage import ControlledByProviders, LastAdministrator
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.users import find_account
+from sp.admin.users import find_account, is_by_hand
 from sp.current import components
 
 views = Blueprint("appointments", __name__)
@@ -20,12 +23,16 @@ administrators_only(views)
 def appoint(account_id: int) -> ResponseReturnValue:
     """Make an account an administrator's. The question lists the ids that sign in to it: their providers decide who."""
     detail = find_account(account_id)
+    if not is_by_hand():
+        return _only_by_hand(account_id)
     if not request.form.get("confirmed"):
         return _question(account_id, appoints=True)
     try:
         done = components().administrators.appoint(
-            account_id, shown=request.form.getlist("id"), actor=administrator().email
+            account_id, shown=request.form.getlist("id"), by=administrator().account_id
         )
+    except NotByHand:
+        return _only_by_hand(account_id)
     except ControlledByProviders:
         return _question(account_id, appoints=True, status=409)
     if done:
@@ -39,10 +46,14 @@ def appoint(account_id: int) -> ResponseReturnValue:
 def dismiss(account_id: int) -> ResponseReturnValue:
     """Take the right away. The last active administrator keeps it."""
     detail = find_account(account_id)
+    if not is_by_hand():
+        return _only_by_hand(account_id)
     if not request.form.get("confirmed"):
         return _question(account_id, appoints=False)
     try:
-        components().administrators.dismiss(account_id, actor=administrator().email)
+        components().administrators.dismiss(account_id, by=administrator().account_id)
+    except NotByHand:
+        return _only_by_hand(account_id)
     except LastAdministrator:
         flash("This is the last active administrator. Make another account an administrator first.", "danger")
         return redirect(url_for("users.show", account_id=account_id), 303)
@@ -50,6 +61,11 @@ def dismiss(account_id: int) -> ResponseReturnValue:
         flash("You are not an administrator any more.")
         return redirect(url_for("account.show"), 303)
     flash(f"{detail.person.email} is not an administrator any more.")
+    return redirect(url_for("users.show", account_id=account_id), 303)
+
+
+def _only_by_hand(account_id: int) -> ResponseReturnValue:
+    flash("Nothing was changed. You are an administrator only by a group, so you cannot do this.", "danger")
     return redirect(url_for("users.show", account_id=account_id), 303)
 
 

@@ -100,6 +100,12 @@ def find_account(account_id: int) -> PersonDetail:
     return detail
 
 
+def is_by_hand() -> bool:
+    """Tell whether the person who asks is an administrator by hand, and not only by a group."""
+    own = components().account_search.detail(administrator().account_id)
+    return own is not None and own.person.is_admin
+
+
 def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
     database = components().database
     return page(
@@ -109,6 +115,7 @@ def _user_page(detail: PersonDetail, status: int = 200) -> ResponseReturnValue:
         person=detail.person,
         sessions=components().session_finder.list_of(detail.person.id),
         current=administrator().public_id,
+        may_appoint=is_by_hand(),
         latest=activity_log.of_account(database, detail.person.id, limit=LATEST),
         events=WORDS,
         changes=audit.recent(database, subject=detail.person.email, limit=LATEST),

@@ -198,6 +198,8 @@ class SignIn:
             )
             activity.record(connection, line)
             self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
+        if "admin_through" in found.changed:
+            self._sessions.forget()  # other sessions of the account are cached with the right, or without it
         return SignedIn(new.secret, account_id, email, created, opening.reference, extra.secret if extra else None)
 
     def _spending(self, entry: _Entry, new: NewSession, now: datetime) -> AbstractContextManager[Connection]:

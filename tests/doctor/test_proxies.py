@@ -35,6 +35,12 @@ PLANTED = {
         Planted("client_ip", r"X-Forwarded-For \$remote_addr", "X-Forwarded-For $http_x_forwarded_for"),
         Planted("scheme", r"^ +proxy_set_header X-Forwarded-Proto .*\n", NOTHING),
         Planted("forwarded_host", r"^ +proxy_set_header X-Forwarded-Host .*\n", NOTHING),
+        Planted("request_id", r"^ +proxy_set_header X-Request-Id .*\n", NOTHING),
+        Planted(
+            "request_id",
+            r"X-Request-Id \$request_id;\n(?= +proxy_set_header Upgrade)",
+            "X-Request-Id $http_x_request_id;\n",
+        ),
         Planted("sign_in", r"^ +error_page 401 .*\n", NOTHING),
         Planted("script_refused", "return 401;", "return 302 /login;"),
         Planted(
@@ -65,6 +71,7 @@ PLANTED = {
             r"reverse_proxy @own \1 {\n\t\t\ttrusted_proxies 0.0.0.0/0\n\t\t}",
             also=("scheme", "forwarded_host"),
         ),
+        Planted("request_id", r"^\t+request_header X-Request-Id .*\n", NOTHING),
         Planted("question", r"^\t+respond /sso/auth/\* 404\n", NOTHING),
         Planted("session_cookie", r"^\t+request_header Cookie .*\n", NOTHING),
         Planted("path_same", r"(?=^\t+request_header Cookie)", "\t\trewrite * {path}?{query}\n"),
@@ -86,6 +93,7 @@ PLANTED = {
         Planted("client_ip", r"http-request set-header X-Forwarded-For .*", "option forwardfor"),
         Planted("scheme", r"^ +http-request set-header X-Forwarded-Proto .*\n", NOTHING),
         Planted("forwarded_host", r"^ +http-request set-header X-Forwarded-Host .*\n", NOTHING),
+        Planted("request_id", r"^ +http-request set-header X-Request-Id .*\n", NOTHING),
         Planted("set_cookie", r"(?=^    server gateway)", "    http-response del-header Set-Cookie\n"),
         Planted(
             "cookie_passed",
@@ -110,6 +118,7 @@ PLANTED = {
         Planted("client_ip", r"^ +RequestHeader unset X-Forwarded-For early\n", NOTHING),
         Planted("scheme", r"^ +RequestHeader set X-Forwarded-Proto .*\n", NOTHING),
         Planted("forwarded_host", r"RequestHeader unset X-Forwarded-Host early", "ProxyAddHeaders Off"),
+        Planted("request_id", r"^ +RequestHeader unset X-Request-Id early\n", NOTHING),
         Planted("set_cookie", r"(?=^    ProxyPass / )", "    Header unset Set-Cookie\n"),
         Planted("cookie_passed", r"(?=^    ProxyPass / )", "    RequestHeader unset Cookie\n", also=("large_request",)),
         Planted("sign_in", r"(?=^    ProxyPass / )", '    Header edit Location ^http://[^/]+ "http://internal"\n'),

@@ -122,6 +122,15 @@ def test_caddy_and_traefik_name_every_address_of_the_gateway(file: str, exact: s
     assert [words for words in wanted if words not in text] == []
 
 
+def test_attack_a_client_behind_traefik_chooses_the_id_of_its_request() -> None:
+    """What the other proxies do is tried in tests/doctor."""
+    text = (servers.EXAMPLES / "traefik/dynamic.yml").read_text()
+    chains = re.findall(r"^      middlewares: \[(.*)\]$", text, re.MULTILINE)
+    assert len(chains) == text.count("      rule: ") == 3
+    assert all("without-request-id" in chain for chain in chains)
+    assert 'without-request-id:\n      headers:\n        customRequestHeaders:\n          X-Request-Id: ""\n' in text
+
+
 def go_in(page: Page, example: Example) -> None:
     """Go from a deep link through the identity provider's form, and back to that same page."""
     page.goto(example.url + DEEP_LINK)

@@ -102,6 +102,24 @@ def _host(chain: Chain) -> Finding:
     )
 
 
+def request_id(chain: Chain) -> Finding:
+    """Probe whether a client chooses the ID that its request has in logs."""
+    attempts: tuple[Headers, ...] = (
+        (("X-Request-Id", MARK),),
+        (("X-Request-Id", f"{MARK}-1"), ("X-REQUEST-ID", f"{MARK}-2")),
+    )
+    echoes = [chain.ask_gateway(headers).echo for headers in attempts]
+    if chain.is_forward_auth:
+        echoes += [chain.ask_application(headers=headers).echo for headers in attempts]
+    return chain.judge(
+        "request_id",
+        not any(echo and MARK in echo.header("X-Request-Id") for echo in echoes),
+        "clients cannot choose the ID that their requests have in logs",
+        "a client chooses with X-Request-Id the ID that its request has in logs, so it can make two requests look like "
+        "one",
+    )
+
+
 def _believed(chain: Chain, headers: Headers, what: str) -> str:
     echo = chain.ask_gateway(headers).echo
     return str(echo.content.get(what)) if echo else ""

@@ -36,6 +36,7 @@ def _examine(chain: Chain) -> Iterator[Finding]:
 
     chain.echo_by = _who_echoes(chain)
     yield _about_the_echo(chain)
+    yield arriving.request_id(chain)
     yield from access.signed_out(chain)
     yield from access.questions(chain)
     if chain.echo_by:

@@ -14,6 +14,7 @@ from sqlalchemy import insert, text
 from lab.cast import ALICE, CAROL
 from lab.minting import mint
 from shared.errors import EmailConflict
+from sp.accounts.administrators import NotByHand, id_text
 from sp.accounts.manage import LastAdministrator
 from sp.accounts.provisioning import AccountState, Admit, Create, Profile, decide
 from sp.activity import audit
@@ -25,6 +26,7 @@ from sp.providers.settings_parser import parse_provider
 from tests.sp.accounts.test_provisioning import account, profile
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, SECOND_KEY
+from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 
 KEEPERS = "gateway keepers"
@@ -152,6 +154,17 @@ def test_a_member_of_the_group_administers_until_the_first_sign_in_without_it(ap
     ]
 
 
+def test_attack_a_session_that_is_cached_keeps_the_right_after_a_sign_in_without_the_group(
+    gateway: MakeGateway,
+) -> None:
+    settings = {**CORPORATE, "unsolicited": "accept", **HERE}
+    app = gateway({"corporate": settings}, SP_SESSION_CACHE="3600")
+    first = sign_in(app, KEEPERS)
+    assert administers(first)
+    sign_in(app, "staff")
+    assert not administers(first)
+
+
 def test_an_administrator_made_by_hand_stays_one_without_the_group(app: Flask) -> None:
     sign_in(app, KEEPERS)
     with core_of(app).database.engine.begin() as connection:
@@ -214,4 +227,30 @@ def test_the_last_administrator_made_by_hand_stays_although_a_group_has_others(a
     carol = core.people.create_administrator(CAROL.email, CAROL.password).person
     sign_in(app, KEEPERS)
     with pytest.raises(LastAdministrator):
-        core.administrators.dismiss(carol.id, actor=ALICE.email)
+        core.administrators.dismiss(carol.id, by=carol.id)
+
+
+def test_attack_an_administrator_by_group_makes_the_right_permanent_or_dismisses_others(app: Flask) -> None:
+    core = core_of(app)
+    carol = core.people.create_administrator(CAROL.email, CAROL.password).person
+    alice = Visitor(sign_in(app, KEEPERS))
+    person = core.people.find(ALICE.email)
+    assert person
+    for number in (person.id, carol.id):
+        page = alice.open(f"/settings/users/{number}").text
+        assert "You are an administrator only by a group" in page
+        assert "dministrator rights away" not in page
+        assert "Make administrator" not in page
+        token = alice.form(f"/settings/users/{number}/disable").fields["csrf_token"]
+        for what in ("appoint", "dismiss"):
+            ids = [id_text(known) for known in core.account_search.detail(number).identities]  # type: ignore[union-attr]
+            for fields in ({}, {"confirmed": "1", "id": ids}):
+                answer = alice.client.post(f"/settings/users/{number}/{what}", data={"csrf_token": token, **fields})
+                assert answer.status_code == 303
+            assert "Nothing was changed." in alice.open(f"/settings/users/{number}").text
+    assert not core.people.find(ALICE.email).is_admin  # type: ignore[union-attr]
+    assert core.people.find(CAROL.email).is_admin  # type: ignore[union-attr]
+    with pytest.raises(NotByHand):
+        core.administrators.appoint(person.id, shown=(), by=person.id)
+    with pytest.raises(NotByHand):
+        core.administrators.dismiss(carol.id, by=person.id)

@@ -470,6 +470,19 @@ def test_the_address_follows_the_provider_only_where_that_is_set() -> None:
     assert changes(provider(**unmapped, update_email=True), profile()) == {}
 
 
+@pytest.mark.parametrize(
+    ("administers_through", "renamed"),
+    [(None, True), ("corporate", True), ("other", False)],
+)
+def test_attack_another_provider_renames_an_administrator_by_group(
+    administers_through: str | None, renamed: bool
+) -> None:
+    said = profile(email="ceo@example.com")
+    state: dict[str, Any] = {"admin_through": administers_through}
+    assert ("email" in changes(provider(update_email=True), said, **state)) is renamed
+    assert changes(provider(update_email=True), profile(given_name="Al"), **state)["given_name"] == "Al"
+
+
 def test_a_new_address_that_is_another_accounts_is_a_conflict_and_ones_own_is_not() -> None:
     following, said = provider(update_email=True), profile(email="NEW@example.com")
     other = account(id=2, email="new@example.com")

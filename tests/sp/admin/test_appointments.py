@@ -97,7 +97,7 @@ def test_of_administrators_who_unmake_one_another_at_once_one_stays(app: Flask, 
     def dismiss(number: int) -> None:
         barrier.wait()
         try:
-            core_of(app).administrators.dismiss(number, actor="test")
+            core_of(app).administrators.dismiss(number, by=number)
         except LastAdministrator:
             refused.append(number)
 
@@ -111,7 +111,7 @@ def test_of_administrators_who_unmake_one_another_at_once_one_stays(app: Flask, 
 
 def test_a_disabled_account_is_not_made_an_administrators(app: Flask, carol: Visitor) -> None:
     number = account(app, "gone@example.com", is_active=False)
-    assert not core_of(app).administrators.appoint(number, shown=(), actor="test")
+    assert not core_of(app).administrators.appoint(number, shown=(), by=id_of(app, CAROL.email))
     assert "Make administrator" not in carol.open(f"{USERS}/{number}").text
     assert not is_admin(app, "gone@example.com")
 
@@ -128,7 +128,7 @@ def test_attack_an_id_that_is_linked_while_the_question_is_open_is_not_taken_ove
     assert "corporate: mallory" in carol.text
     assert not is_admin(app, ALICE.email)
     with pytest.raises(ControlledByProviders):
-        core_of(app).administrators.appoint(number, shown=(), actor="test")
+        core_of(app).administrators.appoint(number, shown=(), by=id_of(app, CAROL.email))
 
 
 def test_attack_a_person_makes_herself_an_administrator(app: Flask, carol: Visitor) -> None:
