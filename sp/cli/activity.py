@@ -154,6 +154,7 @@ def _lines(trace: Trace) -> Iterator[str]:
         "account": f"{facts.account.decision}: {facts.account.why}" if facts.account else None,
         "changed": ", ".join(facts.account.changed) if facts.account else None,
         "sent to": facts.sent_to,
+        "request ID": facts.request_id,
     }
     yield from (f"{name:10} {value}" for name, value in about.items() if value)
     width = max(map(len, OUTCOMES))
