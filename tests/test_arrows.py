@@ -44,11 +44,11 @@ FLOORS = (
     "sp.outgoing_assertion",
     "sp.request",
     "sp.sessions",
+    "sp.database",
     "sp.metrics_counters",
     "sp.events",
     "sp.policy",
     "sp.routes",
-    "sp.database",
     "sp.redirects",
     "sp.emails",
 )
