@@ -81,6 +81,8 @@ def show(reference: str, as_json: bool) -> None:
     """Show one attempt by the reference that the person saw. The first line is the cause.
 
     Exit status 1: there is no such reference.
+
+    Example: flask --app sp activity show RKQ7M2PD
     """
     trace = find(reference)
     if as_json:
@@ -98,6 +100,8 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
 
     Without OTHER: with the last good sign-in of the same provider before it, of the same person if there is one. Exit
     status 1: there is nothing to compare with.
+
+    Example: flask --app sp activity diff RKQ7M2PD
     """
     trace = find(reference)
     good = find(other) if other else reading.last_good_before(components().database, trace)
@@ -118,7 +122,10 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
 @activity.command("export")
 @which
 def export(code: str, email: str, provider: str, since: int | None) -> None:
-    """Print attempts as JSON, one to a line, the oldest first."""
+    """Print attempts as JSON, one to a line, the oldest first.
+
+    Example: flask --app sp activity export --since 7d > activity.jsonl
+    """
     for trace in reading.every(components().database, Wanted(code, email.strip(), provider.lower(), since=since)):
         click.echo(printable_json(trace.as_json(), None))
 
