@@ -185,7 +185,8 @@ def _trace_of(number: int) -> bytes | None:
     )
     account = AccountDecision("found", "by the ID at the provider", number)
     cookies = (f"__Host-sp_pending_{number:08x}", "__Host-sp_session")
-    facts = Facts("query", {"typ": "JWT", "alg": "HS256"}, claims, "0f" * 8, cookies, checks, account, "/courses")
+    header, request_id = {"typ": "JWT", "alg": "HS256"}, secrets.token_hex(8)
+    facts = Facts("query", header, claims, "0f" * 8, cookies, checks, account, "/courses", request_id=request_id)
     return pack(facts, 4096)
 
 

@@ -48,7 +48,10 @@ def add_user(
     attributes: tuple[str, ...],
     password_stdin: bool,
 ) -> None:
-    """Create a person."""
+    """Create a person.
+
+    Example: flask --app idp users add alice@example.com --group staff --password-stdin < password.txt
+    """
     directory = _directory()
     fields = dict(_pair(text) for text in attributes)
     try:
@@ -68,7 +71,10 @@ def add_user(
 @users.command("list")
 @as_json
 def list_users(as_json: bool) -> None:
-    """List all people."""
+    """List all people.
+
+    Example: flask --app idp users list --json
+    """
     everyone = [_row(person, disabled) for person, disabled in _directory().all()]
     print_table(everyone, ("email", "name", "groups", "state"), as_json)
 
@@ -76,7 +82,10 @@ def list_users(as_json: bool) -> None:
 @users.command("disable")
 @click.argument("email")
 def disable_user(email: str) -> None:
-    """Disable a person: their sessions end here and at the services."""
+    """Disable a person: their sessions end here and at the services.
+
+    Example: flask --app idp users disable bob@example.com
+    """
     try:
         person = _directory().set_disabled(email, True)
     except PersonRefused as refusal:
@@ -89,7 +98,10 @@ def disable_user(email: str) -> None:
 @users.command("enable")
 @click.argument("email")
 def enable_user(email: str) -> None:
-    """Enable a person again."""
+    """Enable a person again.
+
+    Example: flask --app idp users enable bob@example.com
+    """
     try:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
@@ -101,7 +113,10 @@ def enable_user(email: str) -> None:
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def set_password(email: str, password_stdin: bool) -> None:
-    """Give a person a new password; sessions opened with the old one end."""
+    """Give a person a new password; sessions opened with the old one end.
+
+    Example: flask --app idp users set-password alice@example.com --password-stdin < password.txt
+    """
     try:
         person = _directory().set_password(email, read_password(password_stdin))
     except (PersonRefused, PasswordRefused) as refusal:
@@ -121,6 +136,8 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
 
     Similar refusals that come too fast for a row each share one row. In it, `times` is how many there were, and
     `last_at` is when the last one came.
+
+    Example: flask --app idp audit --email alice@example.com
     """
     columns = ("at", "event", "times", "last_at", "email", "service", "address", "token_id", "detail")
     rows = [

@@ -31,7 +31,10 @@ keys = AppGroup("keys", help="Manage the keys of services.")
 @services.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def apply_services(file: Path) -> None:
-    """Register or update the services that FILE.toml defines. Repeating the command changes nothing."""
+    """Register or update the services that FILE.toml defines. Repeating the command changes nothing.
+
+    Example: flask --app idp services apply services.toml
+    """
     registry = _registry()
     try:
         definitions = config.read_services_file(file)
@@ -55,7 +58,10 @@ def apply_services(file: Path) -> None:
 @services.command("list")
 @as_json
 def list_services(as_json: bool) -> None:
-    """List the registered services."""
+    """List the registered services.
+
+    Example: flask --app idp services list --json
+    """
     print_table(
         [_row(service) for service in context().services.all()], ("name", "preset", "algorithm", "return_url"), as_json
     )
@@ -65,7 +71,10 @@ def list_services(as_json: bool) -> None:
 @click.argument("name")
 @as_json
 def show_service(name: str, as_json: bool) -> None:
-    """Show a service, and its keys as fingerprints."""
+    """Show a service, and its keys as fingerprints.
+
+    Example: flask --app idp services show learn --json
+    """
     try:
         row = _row(context().services.find(name))
     except ServiceUnknown:
@@ -80,7 +89,10 @@ def show_service(name: str, as_json: bool) -> None:
 @services.command("remove")
 @click.argument("name")
 def remove_service(name: str) -> None:
-    """Remove a service and its keys."""
+    """Remove a service and its keys.
+
+    Example: flask --app idp services remove learn
+    """
     registry = _registry()
     if name in registry.managed():
         fail(f"{name} is managed by IDP_CONFIG: change it there")
@@ -94,7 +106,10 @@ def remove_service(name: str) -> None:
 @services.command("reencrypt")
 @as_json
 def reencrypt_keys(as_json: bool) -> None:
-    """Encrypt every stored key with the current IDP_SECRET_KEY, so that you can discard the previous one."""
+    """Encrypt every stored key with the current IDP_SECRET_KEY, so that you can discard the previous one.
+
+    Example: flask --app idp services reencrypt
+    """
     outcome = reencrypt(context().vault)
     if as_json:
         print_json(vars(outcome))
@@ -113,7 +128,10 @@ def reencrypt_keys(as_json: bool) -> None:
     "--accept-after", default=ACCEPT_AFTER, show_default=True, help="Seconds after that until the old key expires."
 )
 def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
-    """Give a service a new key. Enter it at the service, or let the service fetch it, before it signs."""
+    """Give a service a new key. Enter it at the service, or let the service fetch it, before it signs.
+
+    Example: flask --app idp keys rotate learn
+    """
     try:
         material = _registry().rotate(service, sign_after=max(0, sign_after), accept_after=max(0, accept_after))
     except ServiceUnknown:

@@ -1,11 +1,14 @@
 """Print the output of the commands: tables for people, JSON for programs; exit with status 1 on rejection.
 
 Names, e-mails and claims come from strangers, so all commands print through these functions: they escape line breaks
-and terminal control characters.
+and terminal control characters. Headers are bold and outcomes have a colour, on a terminal only, and not if NO_COLOR is
+set (https://no-color.org) or the terminal has no colours.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -15,6 +18,8 @@ import click
 from shared.printable import printable, printable_cell, printable_json
 
 INDENT = 2  # of all JSON that the commands print
+COLORS = {"FAILED": "red", "passed": "green", "advice": "yellow"}  # of the outcome that a line begins with
+_OUTCOME = re.compile(rf"(?:{'|'.join(COLORS)})(?= )")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -22,7 +27,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def say(*lines: object, err: bool = False) -> None:
     """Print each of *lines* on one line."""
     for line in lines:
-        click.echo(printable(str(line)), err=err)
+        text = printable(str(line))
+        if found := _OUTCOME.match(text):
+            text = click.style(found[0], fg=COLORS[found[0]]) + text[found.end() :]
+        _print(text, err=err)
 
 
 def print_json(value: Any, *, indent: int | None = INDENT) -> None:
@@ -37,8 +45,10 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_js
         return
     texts = [list(columns), *([_cell(row, column) for column in columns] for row in rows)]
     widths = [max(len(line[index]) for line in texts) for index in range(len(columns))]
-    for line in texts:
-        say("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in texts]
+    _print(click.style(printable(lines[0]), bold=True))
+    for line in lines[1:]:
+        _print(printable(line))
 
 
 def fail(*lines: object) -> NoReturn:
@@ -52,6 +62,12 @@ def read_password(from_stdin: bool = True) -> str:
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
+def _print(text: str, *, err: bool = False) -> None:
+    """Print *text*, which may be styled. click removes the styles unless it prints to a terminal."""
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    click.echo(text, err=err, color=False if is_plain else None)
 
 
 def _cell(row: Mapping[str, Any], column: str) -> str:

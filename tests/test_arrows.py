@@ -44,11 +44,11 @@ FLOORS = (
     "sp.outgoing_assertion",
     "sp.request",
     "sp.sessions",
+    "sp.database",
     "sp.metrics_counters",
     "sp.events",
     "sp.policy",
     "sp.routes",
-    "sp.database",
     "sp.redirects",
     "sp.emails",
 )
@@ -116,7 +116,8 @@ FLASK_LIVES_IN = (
     *("shared/web.py", "shared/look.py", "shared/languages.py", "shared/request_limits.py"),
     *("idp/", "lab/"),
 )
-ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py", "lab/")  # the lab starts programs, each with its environment
+# The lab starts programs, each with its environment; NO_COLOR and TERM are of the terminal, and no settings of ours.
+ENVIRONMENT_LIVES_IN = ("sp/config.py", "idp/config.py", "shared/cli_output.py", "lab/")
 
 
 @dataclass(frozen=True)

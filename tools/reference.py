@@ -69,7 +69,8 @@ def pages() -> dict[str, str]:
             ),
             "command-line.md": (
                 "Command line",
-                "Exit status 0: success. 1: a finding, or a refusal with its reason. 2: wrong usage or settings.",
+                "Exit status 0: success. 1: a finding, or a refusal with its reason. 2: wrong usage or settings.\n"
+                "On a terminal, headers are bold and outcomes have a colour; `NO_COLOR=1` turns that off.",
                 [line for name, app in apps.items() for line in _commands(name, app)],
             ),
         }

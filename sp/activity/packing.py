@@ -1,6 +1,6 @@
 """Write a trace into few bytes, and read it again. Pure.
 
-Compact JSON, deflated with a dictionary of what traces mostly say: a sign-in with ten claims takes about 300 bytes. The
+Compact JSON, deflated with a dictionary of what traces mostly say: a sign-in with ten claims takes about 320 bytes. The
 first byte says which dictionary was used, so a later version can have a better one and still read what is stored. What
 does not fit into the limit is clipped in steps, the least telling first, and the trace says so.
 """
@@ -72,6 +72,7 @@ def unpack(packed: bytes | None) -> Facts:
         account=AccountDecision(account[0], account[1], account[2], tuple(account[3])) if account else None,
         sent_to=found.get("s"),
         clipped=found.get("t", False),
+        request_id=found.get("r"),
     )
 
 
@@ -92,6 +93,7 @@ def _short(facts: Facts) -> dict[str, Any]:
         "a": (account.decision, account.why, account.id, account.changed) if account else None,
         "s": facts.sent_to,
         "t": facts.clipped or None,
+        "r": facts.request_id,
     }
     return {name: value for name, value in members.items() if value is not None and value != () and value != []}
 
@@ -124,7 +126,12 @@ def _names_of_claims(facts: Facts) -> Facts:
 
 
 def _bare(facts: Facts) -> Facts:
-    return Facts(facts.delivery, key=facts.key, clipped=True)
+    """Keep what leads to the log, which has the details."""
+    return Facts(facts.delivery, key=facts.key, clipped=True, request_id=facts.request_id)
+
+
+def _without_request_id(facts: Facts) -> Facts:
+    return replace(facts, request_id=None)
 
 
 def _clipped(facts: Facts, *, text: int, items: int) -> Facts:
@@ -141,4 +148,5 @@ _STEPS: tuple[Callable[[Facts], Facts], ...] = (
     _failed_checks,
     _names_of_claims,
     _bare,
+    _without_request_id,
 )

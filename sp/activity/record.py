@@ -32,12 +32,13 @@ _RECORD = insert(_table)
 
 @dataclass(frozen=True)
 class Visitor:
-    """Where a request comes from, how it delivered a token, and the names of its cookies."""
+    """Where a request comes from, how it delivered a token, the names of its cookies, and its ID in the log."""
 
     ip: str = ""
     user_agent: str = ""
     delivery: str = "none"
     cookies: tuple[str, ...] = ()
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Entry:
 
 def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | None:
     """Return *facts*, which must be clean, with what is known of the visitor, in at most *limit* bytes."""
-    return pack(replace(facts, delivery=visitor.delivery, cookies=visitor.cookies), limit)
+    facts = replace(facts, delivery=visitor.delivery, cookies=visitor.cookies, request_id=visitor.request_id)
+    return pack(facts, limit)
 
 
 def record(connection: Connection, line: Entry) -> None:

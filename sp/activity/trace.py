@@ -39,6 +39,7 @@ class Facts:
     """What is recorded of an attempt beside the columns of its line in the activity log.
 
     `header` and `claims` of a rejected token are unverified. `clipped` says that something was too long to keep.
+    `request_id` finds the lines of the log about the same request.
     """
 
     delivery: str = "none"
@@ -50,6 +51,7 @@ class Facts:
     account: AccountDecision | None = None
     sent_to: str | None = None
     clipped: bool = False
+    request_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ class Trace:
             "checks": [{"name": c.name, "outcome": c.outcome, "detail": c.detail} for c in facts.checks],
             "account": vars(facts.account) | {"changed": list(facts.account.changed)} if facts.account else None,
             "sent_to": facts.sent_to,
+            "request_id": facts.request_id,
         }
 
     def check(self, name: str) -> CheckResult | None:

@@ -80,6 +80,8 @@ def show(reference: str, as_json: bool) -> None:
     """Show one attempt by the reference that the person saw. The first line is the cause.
 
     Exit status 1: there is no such reference.
+
+    Example: flask --app sp activity show RKQ7M2PD
     """
     trace = find(reference)
     if as_json:
@@ -97,6 +99,8 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
 
     Without OTHER: with the last good sign-in of the same provider before it, of the same person if there is one. Exit
     status 1: there is nothing to compare with.
+
+    Example: flask --app sp activity diff RKQ7M2PD
     """
     trace = find(reference)
     good = find(other) if other else reading.last_good_before(components().database, trace)
@@ -117,7 +121,10 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
 @activity.command("export")
 @which
 def export(code: str, email: str, provider: str, since: int | None) -> None:
-    """Print attempts as JSON, one to a line, the oldest first."""
+    """Print attempts as JSON, one to a line, the oldest first.
+
+    Example: flask --app sp activity export --since 7d > activity.jsonl
+    """
     for trace in reading.every(components().database, Wanted(code, email.strip(), provider.lower(), since=since)):
         print_json(trace.as_json(), indent=None)
 
@@ -153,6 +160,7 @@ def _lines(trace: Trace) -> Iterator[str]:
         "account": f"{facts.account.decision}: {facts.account.why}" if facts.account else None,
         "changed": ", ".join(facts.account.changed) if facts.account else None,
         "sent to": facts.sent_to,
+        "request ID": facts.request_id,
     }
     yield from (f"{name:10} {value}" for name, value in about.items() if value)
     width = max(map(len, OUTCOMES))

@@ -36,6 +36,8 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
 
     TOKEN may be a whole URL that has the token as a parameter, or - to read it from standard input, which keeps it
     out of the process list and the shell history.
+
+    Example: flask --app sp inspect --provider corporate - < token.txt
     """
     trusted = _find(name)
     token = _token_in(sys.stdin.read() if token == "-" else token, trusted.provider.token_parameter)
@@ -54,7 +56,10 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
 @as_json
 @with_appcontext
 def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool) -> None:
-    """Sign in at the identity provider as a person would, and grade what it sends. Opens no session here."""
+    """Sign in at the identity provider as a person would, and grade what it sends. Opens no session here.
+
+    Example: flask --app sp check-idp --provider corporate --email tester@example.com --password-stdin < password.txt
+    """
     from sp.diagnosis import conformance  # workers do not need a browser
     from sp.diagnosis.journey import Credentials
 

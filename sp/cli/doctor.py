@@ -37,6 +37,8 @@ def doctor(url: str, application: str | None, as_json: bool) -> None:
     \b
     flask --app sp doctor https://app.example.org
     flask --app sp doctor https://app.example.org --app http://127.0.0.1:8000/profile
+
+    Example: flask --app sp doctor https://learn.example.com --app http://127.0.0.1:8000
     """
     from sp.diagnosis.doctor.examination import examine  # workers do not need it
 
@@ -56,6 +58,8 @@ def doctor_echo(host: str, port: int) -> None:
 
     Stop the application, start this on its port, run `doctor`, and start the application again. It answers only to the
     doctor's tickets.
+
+    Example: flask --app sp doctor-echo --port 8000
     """
     from sp.diagnosis.doctor.echo_server import serve
 

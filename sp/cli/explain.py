@@ -32,7 +32,10 @@ class Someone:
 @click.option("--user", metavar="EMAIL", help="The person who makes the request. Default: not signed in.")
 @as_json
 def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
-    """Say which rule decides about METHOD PATH, and why. Exit status 1: the request is denied."""
+    """Say which rule decides about METHOD PATH, and why. Exit status 1: the request is denied.
+
+    Example: flask --app sp explain GET /reports --user alice@example.com
+    """
     if not path.startswith("/"):
         raise click.UsageError("PATH must begin with /")
     config = components().config
@@ -64,7 +67,10 @@ def _person(email: str | None) -> Someone | None:
 @assertion_keys.command("list")
 @as_json
 def list_keys(as_json: bool) -> None:
-    """List the keys, oldest first."""
+    """List the keys, oldest first.
+
+    Example: flask --app sp assertion-keys list --json
+    """
     rows = [
         {"kid": age.kid, "created_at": age.created_at.isoformat(timespec="seconds"), "signs": signs}
         for age, signs in components().assertions.all()
@@ -74,5 +80,8 @@ def list_keys(as_json: bool) -> None:
 
 @assertion_keys.command("rotate")
 def rotate() -> None:
-    """Create a new key. It is published at once and starts to sign after an hour."""
+    """Create a new key. It is published at once and starts to sign after an hour.
+
+    Example: flask --app sp assertion-keys rotate
+    """
     say(components().assertions.rotate())

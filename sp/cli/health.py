@@ -22,6 +22,8 @@ def health(name: str | None, as_json: bool) -> None:
 
     Status 1 if a provider is on its way out: a trend of the last days reaches a limit, and people are refused from the
     day in the column refuses_on (UTC), if nothing changes.
+
+    Example: flask --app sp providers health corporate
     """
     found = components().health.now()
     if name:

@@ -29,7 +29,10 @@ BESIDE_FILE = (
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @as_json
 def apply(file: Path, as_json: bool) -> None:
-    """Create or change the providers in a TOML file. Applying it again changes nothing."""
+    """Create or change the providers in a TOML file. Applying it again changes nothing.
+
+    Example: flask --app sp providers apply corporate.toml
+    """
     try:
         document = settings.read_document(file, components().routes)
         applied = components().provider_store.apply(document.get("providers", {}), actor="command line")
@@ -55,7 +58,10 @@ def apply(file: Path, as_json: bool) -> None:
 @providers.command("list")
 @as_json
 def list_providers(as_json: bool) -> None:
-    """List the providers."""
+    """List the providers.
+
+    Example: flask --app sp providers list --json
+    """
     rows = [
         {
             "name": item.provider.name,
@@ -75,7 +81,10 @@ def list_providers(as_json: bool) -> None:
 @click.argument("name")
 @as_json
 def show(name: str, as_json: bool) -> None:
-    """Show every setting of a provider, and the fingerprints of its keys."""
+    """Show every setting of a provider, and the fingerprints of its keys.
+
+    Example: flask --app sp providers show corporate --json
+    """
     stored = next((item for item in components().provider_store.load() if item.provider.name == name.lower()), None)
     if stored is None:
         fail(f"the provider {name} does not exist")
@@ -91,7 +100,10 @@ def show(name: str, as_json: bool) -> None:
 @providers.command("reencrypt")
 @as_json
 def reencrypt_all(as_json: bool) -> None:
-    """Re-encrypt every stored key with SP_SECRET_KEY, so that older secret keys are not needed any more."""
+    """Re-encrypt every stored key with SP_SECRET_KEY, so that older secret keys are not needed any more.
+
+    Example: flask --app sp providers reencrypt
+    """
     outcome = reencrypt(components().database, components().vault)
     if as_json:
         print_json(vars(outcome))
@@ -104,7 +116,10 @@ def reencrypt_all(as_json: bool) -> None:
 @providers.command("remove")
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove a provider with its keys. Accounts stay."""
+    """Remove a provider with its keys. Accounts stay.
+
+    Example: flask --app sp providers remove corporate
+    """
     try:
         removed = components().provider_store.remove(name.lower(), actor="command line")
     except ProvidersRefused as error:

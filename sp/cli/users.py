@@ -23,7 +23,10 @@ users = AppGroup("users", help="Accounts of the gateway.")
 @users.command("list")
 @as_json
 def list_users(as_json: bool) -> None:
-    """List every account."""
+    """List every account.
+
+    Example: flask --app sp users list --json
+    """
     rows = [_describe(person) for person in components().people.list()]
     print_table(rows, ("email", "name", "active", "administrator", "groups"), as_json)
 
@@ -37,6 +40,8 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
 
     An account that has IDs at identity providers is rejected without --keep-identities, because those providers could
     then sign people in as an administrator.
+
+    Example: flask --app sp users create-admin carol@example.com --password-stdin < password.txt
     """
     if not is_plain_email(email):
         raise click.UsageError(f"{email} is not an e-mail address")
@@ -64,7 +69,10 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
 @users.command("disable")
 @click.argument("email")
 def disable(email: str) -> None:
-    """Disable an account, and end its sessions at once."""
+    """Disable an account, and end its sessions at once.
+
+    Example: flask --app sp users disable bob@example.com
+    """
     components().people.disable(_find(email).id)
     say(f"{email} is disabled, and all of its sessions have ended.")
 
@@ -72,7 +80,10 @@ def disable(email: str) -> None:
 @users.command("enable")
 @click.argument("email")
 def enable(email: str) -> None:
-    """Enable an account again."""
+    """Enable an account again.
+
+    Example: flask --app sp users enable bob@example.com
+    """
     try:
         components().people.enable(_find(email).id)
     except Rejection as rejection:
@@ -83,7 +94,10 @@ def enable(email: str) -> None:
 @users.command("sign-out")
 @click.argument("email")
 def sign_out(email: str) -> None:
-    """End every session of a person."""
+    """End every session of a person.
+
+    Example: flask --app sp users sign-out bob@example.com
+    """
     ended = components().people.sign_out(_find(email).id)
     say(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
 

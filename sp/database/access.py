@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
+from sp.metrics_counters import READ, STORING, WRITE, counters
 
 
 class Database:
@@ -34,13 +35,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection that only reads, and on SQLite waits for no writer. Raises StoreUnavailable."""
-        with _translated(), self.engine.connect() as connection:
+        with counters.timing(STORING, READ), _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction, committed at the end and rolled back by any exception. Raises StoreUnavailable."""
-        with _translated(), self._writing.begin() as connection:
+        with counters.timing(STORING, WRITE), _translated(), self._writing.begin() as connection:
             yield connection
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
@@ -57,6 +58,7 @@ class ForwardAuth:
     def _answer(
         self, skin: str, read: Callable[[], Asked], environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
+        began = perf_counter_ns()
         try:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
@@ -72,7 +74,7 @@ class ForwardAuth:
                 told = [*headers(self._header_set, None), (ASSERTION, "x" * ticket.padding)]
                 return self._answers.say(environ, start_response, 200, "", headers=told)
             if decision.verdict is Verdict.LET_IN:
-                self._count[skin](decision.verdict)
+                self._count[skin](decision.verdict, began)
                 return self._let_in(session, asked, environ, start_response)
         except Misreported as error:
             log.warning("forward-auth (%s) refused: %s", skin, error)
@@ -80,7 +82,7 @@ class ForwardAuth:
             return self._answers.say(environ, start_response, 403 if skin == NGINX else 400, text)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response, asked.method)
-        self._count[skin](decision.verdict)
+        self._count[skin](decision.verdict, began)
         if decision.verdict is Verdict.SIGN_IN:
             return self._sign_in(skin, asked, environ, start_response)
         reason = why(decision.verdict, decision.rule, session)

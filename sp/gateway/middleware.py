@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import partial
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from shared import request_ids
@@ -94,6 +95,7 @@ class Gateway:
     def _answer_for_the_application(
         self, path: str, host: str, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
+        began = perf_counter_ns()
         presented = self._keeper.presented(environ)
         try:
             session = self._keeper.session(environ, presented)
@@ -103,7 +105,7 @@ class Gateway:
         spellings = other_spellings(environ, decoded_path)
         method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
         decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
-        self._count(decision.verdict)
+        self._count(decision.verdict, began)
         if is_for_echo(decision, decoded_path) and (echo := self._doctor.echo(environ, start_response)) is not None:
             return echo
         if decision.verdict is not Verdict.LET_IN:

@@ -25,6 +25,7 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
 from sp.database.access import Database
+from sp.metrics_counters import REDIS, STORING, counters
 from sp.signin.replay import FirstUse
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
@@ -105,7 +106,7 @@ class RedisReplayCache:
     @contextmanager
     def _asking(self) -> Iterator[None]:
         try:
-            with self._breaker.asking((self._library.TimeoutError,)):
+            with counters.timing(STORING, REDIS), self._breaker.asking((self._library.TimeoutError,)):
                 yield
         except StoreHangs as error:
             raise StoreUnavailable("Redis did not answer a moment ago, and will be tried again soon") from error

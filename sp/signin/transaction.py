@@ -28,6 +28,7 @@ from sp.activity.margin_rows import MarginBook
 from sp.activity.record import Visitor
 from sp.activity.trace import AccountDecision, Facts
 from sp.database.access import Database
+from sp.metrics_counters import SIGNING_IN, STORE, TOTAL, VERIFY, counters
 from sp.providers.apply import ProviderStore
 from sp.providers.registry import Trusted
 from sp.sessions import held
@@ -165,6 +166,7 @@ class SignIn:
         If the person was asked first, `hold` has already spent the token, and this method spends the answer. Raises
         NotHeld if the question is no longer open.
         """
+        began = time.perf_counter_ns()
         entry = _Entry.of(verified, trusted, opening)
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -174,6 +176,7 @@ class SignIn:
                 # On PostgreSQL, two first sign-ins of one person can collide. The next attempt finds the account.
                 if attempt == ATTEMPTS:
                     raise EmailConflict("another sign-in took this e-mail address or ID at the same moment") from error
+        _note_times(verified, began, time.perf_counter_ns())
         self._note_accepted(verified, trusted)
         return signed_in
 
@@ -293,6 +296,15 @@ class SignIn:
             return
         self._key_noted_at[key_id] = time.monotonic()
         self._providers.note_use(connection, key_id, now)
+
+
+def _note_times(verified: Verified, began: int, ended: int) -> None:
+    """Count how long each step took, unless a person was asked in between: that waits for the person."""
+    if verified.received is not None and verified.received.timed is not None:
+        arrived, was_verified = verified.received.timed
+        counters.duration(SIGNING_IN, VERIFY, was_verified - arrived)
+        counters.duration(SIGNING_IN, STORE, ended - began)
+        counters.duration(SIGNING_IN, TOTAL, ended - arrived)
 
 
 def _decision(found: accounts.Provisioned) -> AccountDecision:

@@ -42,11 +42,15 @@ _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Received(NamedTuple):
-    """When a token was received, in seconds since 1970, its size in bytes, and its header."""
+    """When a token was received, in seconds since 1970, its size in bytes, and its header.
+
+    `timed`: when its verification began and ended, in monotonic nanoseconds, if that was measured.
+    """
 
     at: float
     size: int
     header: Mapping[str, Any]
+    timed: tuple[int, int] | None = None
 
 
 class Verified(NamedTuple):
@@ -69,6 +73,10 @@ class Verified(NamedTuple):
     def header(self) -> Mapping[str, Any] | None:
         """The token's header, or None if it was not kept."""
         return self.received.header if self.received else None
+
+    def timed(self, began: int, ended: int) -> Verified:
+        """Return the same with the times of its verification."""
+        return self._replace(received=self.received and self.received._replace(timed=(began, ended)))
 
 
 class Case(NamedTuple):

@@ -4,20 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
 
 from sp.current import components
 from sp.diagnosis.health import ProviderHealth
-from sp.metrics_counters import counters
+from sp.metrics_counters import BOUNDS, BUCKETS, DECIDING, SIGNING_IN, STORING, SUM, TIMED, TIMED_EVERY, counters
 from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine
+
+if TYPE_CHECKING:
+    from prometheus_client.core import HistogramMetricFamily
 
 FAMILIES = {
     "decision": ("lychgate_decisions", "Requests for the application, by decision.", ("skin", "verdict")),
     "event": ("lychgate_events", "Sign-ins, rejections, restarts, questions and sign-outs.", ("event", "code")),
     "session_query": ("lychgate_session_queries", "Sessions looked up in the database.", ()),
 }
+HISTOGRAMS = {
+    DECIDING: (
+        "lychgate_decision_duration_seconds",
+        f"Time to decide about a request for the application, session included; every {TIMED_EVERY}th is timed.",
+        "skin",
+    ),
+    SIGNING_IN: (
+        "lychgate_sign_in_duration_seconds",
+        "Time of an accepted sign-in by token, by step. total: from the token's arrival to the open session.",
+        "step",
+    ),
+    STORING: (
+        "lychgate_store_duration_seconds",
+        "Time of a transaction of the database, or of a call of Redis, waiting and failures included.",
+        "operation",
+    ),
+}
+LIMITS = (*(f"{bound / 1e9:g}" for bound in BOUNDS), "+Inf")  # seconds
 FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
 NOT_OF_CLIENTS = {
     *("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PORT", "HTTP_X_FORWARDED_SERVER"),
@@ -101,6 +124,7 @@ def _as_text(gauges: Sequence[Gauge]) -> bytes:
                     if found == kind and (total or kind != "event"):
                         family.add_metric(values[: len(labels)], total)
                 yield family
+            yield from _histograms(totals)
             for gauge in gauges:
                 measured = GaugeMetricFamily(gauge.name, gauge.meaning, labels=gauge.labels)
                 for given, value in gauge.values.items():
@@ -110,3 +134,14 @@ def _as_text(gauges: Sequence[Gauge]) -> bytes:
     registry = CollectorRegistry()
     registry.register(Everything())
     return generate_latest(registry)
+
+
+def _histograms(totals: Mapping[tuple[str, str, str], int]) -> Iterator[HistogramMetricFamily]:
+    from prometheus_client.core import HistogramMetricFamily
+
+    for kind, (name, meaning, label) in HISTOGRAMS.items():
+        family = HistogramMetricFamily(name, meaning, labels=(label,))
+        for value in TIMED[kind]:
+            counts = accumulate(totals[kind, value, bucket] for bucket in BUCKETS)
+            family.add_metric([value], [*zip(LIMITS, counts, strict=True)], totals[kind, value, SUM] / 1e9)
+        yield family

@@ -7,6 +7,7 @@ from flask_login import LoginManager, UserMixin, current_user
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
+from shared import request_ids
 from shared.tokens import redact
 from sp.activity.cleaning import cookie_names
 from sp.activity.record import Visitor
@@ -71,6 +72,7 @@ def visitor(parameter: str = "") -> Visitor:
         redact(request.user_agent.string),
         way_of(parameter) if parameter else "none",
         cookie_names(request.cookies),
+        request_ids.current() or None,
     )
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 from pathlib import Path
 
+import click
 import pytest
 
 from lab.programs import ROOT
-from shared.cli_output import fail, print_json, print_table
+from shared.cli_output import fail, print_json, print_table, say
 from sp import create_app
 from sp.config import load
 
@@ -25,6 +29,40 @@ def test_a_table_has_a_header_and_aligned_columns(capsys: pytest.CaptureFixture[
         "Alice              staff, board  active",
         r"Bob \x20Builder\n                not active",
     ]
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
+    """Return what a terminal gets from a table, a check and a stranger's text."""
+    for name in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    reader, writer = pty.openpty()
+    with os.fdopen(writer, "w") as terminal, contextlib.redirect_stdout(terminal):
+        print_table(ROWS[:1], ("name", "active"), as_json=False)
+        say("FAILED  expiry", "passed  age", "FAILEDNESS", "a \x1b[31mred\x1b[0m name")
+        terminal.flush()
+        printed = os.read(reader, 10_000).decode()
+    os.close(reader)
+    return printed.replace("\r\n", "\n")
+
+
+PLAIN = "name   active\nAlice  active\nFAILED  expiry\npassed  age\nFAILEDNESS\n"
+PLAIN += "a \\x1b[31mred\\x1b[0m name\n"
+
+
+def test_on_a_terminal_headers_are_bold_and_outcomes_have_a_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = on_a_terminal(monkeypatch, TERM="xterm")
+    assert printed.startswith("\x1b[1mname   active\x1b[0m\nAlice  active\n")
+    assert "\x1b[31mFAILED\x1b[0m  expiry\n\x1b[32mpassed\x1b[0m  age\nFAILEDNESS\n" in printed
+    assert click.unstyle(printed) == PLAIN  # what a stranger wrote styles nothing
+
+
+@pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_nothing_is_styled_if_the_person_or_the_terminal_says_so(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
+) -> None:
+    assert on_a_terminal(monkeypatch, **environ) == PLAIN
 
 
 def test_json_has_one_form_for_a_table_and_for_one_object(capsys: pytest.CaptureFixture[str]) -> None:

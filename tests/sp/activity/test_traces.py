@@ -5,13 +5,17 @@ import re
 import time
 import zlib
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from werkzeug.test import Client
+from werkzeug.wrappers import Response
 
 from lab.cast import ALICE, CAROL
 from lab.minting import mint
+from shared import request_ids
 from shared.errors import ClaimInvalid, SignatureInvalid
 from shared.tokens import SIGN_OUT_TYPE
 from sp.activity import packing, reading
@@ -19,11 +23,12 @@ from sp.activity.cleaning import REDACTED, clean, clean_url, cookie_names
 from sp.activity.packing import pack, unpack
 from sp.activity.record import Visitor as From
 from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts, Trace
+from sp.gateway import Gateway
 from sp.signin.logbook import MAX_ROW, ROW_BYTES
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
 from tests.support.forms import Visitor
-from tests.support.gateway import core_of
+from tests.support.gateway import URL, core_of
 
 FOREIGN = mint({"sub": "someone", "scope": "everything"}, "the secret of a third party, which is not ours")
 LONG = "y" * 1000
@@ -90,7 +95,7 @@ def test_a_second_sign_in_says_that_the_account_was_found_and_what_changed(app: 
 def test_the_members_are_those_of_the_contract(app: Flask) -> None:
     members = "reference at event code cause provider delivery header claims key cookies checks account sent_to"
     told = sent(app, mint(claims(exp=1), KEY)).as_json()
-    assert list(told) == members.split()
+    assert list(told) == [*members.split(), "request_id"]
     assert set(told["checks"][0]) == {"name", "outcome", "detail"}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", told["at"])
 
@@ -141,6 +146,31 @@ def test_the_own_sign_out_says_where_the_browser_was_sent(app: Flask, carol: Vis
     trace = last(app)
     assert (trace.event, trace.cause) == ("sign_out", "Signed out: requested by the person.")
     assert "sp_session" in trace.facts.cookies
+
+
+@pytest.mark.parametrize(("peer", "is_kept"), [("127.0.0.1", True), ("198.51.100.7", False)])
+def test_the_request_id_of_a_trusted_proxy_is_in_the_trace_and_in_the_answer(
+    gateway: MakeGateway, peer: str, is_kept: bool
+) -> None:
+    own = gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}}, SP_TRUSTED_PROXIES="127.0.0.1")
+    client = Client(Gateway(Response("the application"), own))
+    for token in (mint(claims(), KEY), mint(claims(exp=1), KEY)):
+        given = {"REMOTE_ADDR": peer, "HTTP_X_REQUEST_ID": "of-the-proxy-1", "HTTP_HOST": urlsplit(URL).netloc}
+        answer = client.get("/sso/login/jwt", query_string={"jwt": token}, environ_overrides=given)
+        kept = last(own).as_json()["request_id"]
+        assert kept == answer.headers["X-Request-Id"]
+        assert (kept == "of-the-proxy-1") is is_kept
+
+
+def test_the_request_id_is_shown_on_the_page_and_in_the_command(app: Flask, carol: Visitor) -> None:
+    request_ids.begin({"HTTP_X_REQUEST_ID": "the-id"}, lambda *_: print, trusted=True)
+    reference = sent(app, mint(claims(exp=1), KEY)).reference
+    request_ids.end()
+    assert "the-id" in carol.open(f"/settings/activity/{reference}").text
+    assert "request ID the-id\n" in app.test_cli_runner().invoke(args=("activity", "show", reference)).stdout
+    without = sent(app, mint(claims(exp=1), KEY))
+    assert without.facts.request_id is None
+    assert "Request ID" not in carol.open(f"/settings/activity/{without.reference}").text
 
 
 # What is never kept
@@ -248,6 +278,7 @@ WORST = Facts(
     claims={NOISE[n : n + 50]: NOISE[n:] for n in range(20)},
     checks=tuple(CheckResult(f"check_{n}", FAILED if n % 2 else PASSED, NOISE[n:]) for n in range(20)),
     account=AccountDecision("refused", NOISE),
+    request_id="".join(chr(0x30 + n * n * 7919 % 75) for n in range(64)),
 )
 
 
@@ -257,6 +288,10 @@ def test_a_trace_fits_and_says_that_it_was_clipped(limit: int) -> None:
     assert packed is not None
     assert len(packed) <= limit
     assert unpack(packed).clipped
+
+
+def test_the_request_id_is_clipped_last_because_it_leads_to_the_log() -> None:
+    assert [unpack(pack(WORST, limit)).request_id for limit in (40, 120, 2000)] == [None, *2 * [WORST.request_id]]
 
 
 def test_what_is_packed_is_unpacked_again() -> None:
@@ -270,6 +305,7 @@ def test_what_is_packed_is_unpacked_again() -> None:
         AccountDecision("found", "by the ID", 7, ("name",)),
         "/x",
         True,
+        "0123456789abcdef",
     )
     packed = pack(facts, 4096)
     assert packed is not None
