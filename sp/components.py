@@ -138,7 +138,7 @@ def build(config: Config, database: Database) -> Components:
         personal_data=PersonalData(database, sessions),
         local_sign_in=LocalSignIn(people, throttle, devices, sign_in, logbook),
         account_search=PeopleFinder(database),
-        trials=Trials(database, replay, config.seat_limit),
+        trials=Trials(database, replay, config.seat_limit, registry.secrets),
         explain=explain,
         health=HealthReader(database, providers),
     )

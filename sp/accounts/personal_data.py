@@ -3,26 +3,31 @@
 Removing deletes the account with its IDs at providers, its sessions and its trials. The person's lines in the activity
 log and in the list of changes stay, because they count sign-ins and refusals. They keep time, event, code, provider and
 reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17".
+A rejected token with a valid signature is the person's too, if its claims name that person: only its trace says so.
 What expires within a day (spent tokens, counters of wrong passwords) has hashes only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, or_, select, update
 
+from shared.claims import find_claim
 from sp.accounts.manage import COMMAND_LINE
 from sp.activity import audit
+from sp.activity.cleaning import MARK
 from sp.activity.packing import unpack
 from sp.activity.record import searched_as
 from sp.database.access import Database
 from sp.database.models import Account, Activity, Identity, SessionRecord, SettingsChange
 from sp.emails import email_key
 from sp.sessions.store import SessionStore
+
+BATCH = 500  # lines that are read or changed at once
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
@@ -64,18 +69,23 @@ class PersonalData:
                 "account": _as_json(account),
                 "identities": _all(connection, _identity, own[0], _identity.c.provider),
                 "sessions": _all(connection, _session, own[1], _session.c.created_at),
-                "activity": _all(connection, _activity, _lines_of(connection, account), _activity.c.id),
+                "activity": _activity_of(connection, account),
                 "changes": _all(connection, _change, _changes_of(account.email), _change.c.id),
             }
 
     def remove(self, email: str) -> Removed | None:
         """Remove the person, at once and in one transaction; None if there is no account."""
+        with self._database.reading() as connection:  # traces take longer to read than sign-ins may wait
+            account = _find(connection, email)
+            by_trace = [] if account is None else [*_lines_by_trace(connection, account)]
         with self._database.writing() as connection:
             account = _find(connection, email)
             if account is None:
                 return None
             name = f"removed account {account.id}"
-            lines = connection.execute(update(_activity).where(_lines_of(connection, account)).values(**_BLANK))
+            lines = _blank(connection, _lines_of(connection, account))
+            for ids in _in_batches(by_trace):
+                lines += _blank(connection, and_(_activity.c.id.in_(ids), _activity.c.trace.is_not(None)))
             about = update(_change).where(_change.c.subject == account.email).values(subject=name, detail={})
             by = update(_change).where(_change.c.actor == account.email).values(actor=name)
             changes = connection.execute(about).rowcount + connection.execute(by).rowcount
@@ -83,7 +93,7 @@ class PersonalData:
             connection.execute(delete(_account).where(_account.c.id == account.id))
             audit.record(connection, COMMAND_LINE, "account removed", name)
         self._sessions.forget()
-        return Removed(account.id, ended, lines.rowcount, changes)
+        return Removed(account.id, ended, lines, changes)
 
 
 def _find(connection: Connection, email: str) -> Any:
@@ -94,11 +104,61 @@ def _find(connection: Connection, email: str) -> Any:
 
 def _lines_of(connection: Connection, account: Any) -> ColumnElement[bool]:
     """Return the condition for the person's lines: by account, by e-mail, and by ID at a provider."""
-    known_as = connection.execute(
-        select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account.id)
-    ).all()
-    ids = [and_(_activity.c.provider == known.provider, _activity.c.subject == known.subject) for known in known_as]
+    ids = [
+        and_(_activity.c.provider == known.provider, _activity.c.subject == known.subject)
+        for known in _identities(connection, account)
+    ]
     return or_(_activity.c.account_id == account.id, _activity.c.email == searched_as(account.email), *ids)
+
+
+def _identities(connection: Connection, account: Any) -> Any:
+    return connection.execute(select(_identity).where(_identity.c.account_id == account.id)).all()
+
+
+def _lines_by_trace(connection: Connection, account: Any) -> Iterator[int]:
+    """Yield the numbers of lines of rejected tokens with a valid signature whose claims name the person."""
+    known_as = {(known.provider, known.claim or "sub", known.subject) for known in _identities(connection, account)}
+    query = (
+        select(_activity.c.id, _activity.c.provider, _activity.c.trace)
+        .where(_activity.c.code.is_not(None), _activity.c.account_id.is_(None), _activity.c.trace.is_not(None))
+        .order_by(_activity.c.id)
+        .limit(BATCH)
+    )
+    last = 0
+    while rows := connection.execute(query.where(_activity.c.id > last)).all():
+        last = rows[-1].id
+        for row in rows:
+            facts = unpack(row.trace)
+            claims = facts.claims or {}
+            if facts.key is not None and (
+                _is_email(claims.get("email"), account.email)
+                or any(row.provider == name and find_claim(claims, claim) == id_ for name, claim, id_ in known_as)
+            ):
+                yield row.id
+
+
+def _is_email(value: object, email: str) -> bool:
+    """Tell whether *value* is the e-mail, also if the trace has only its beginning."""
+    if not isinstance(value, str):
+        return False
+    if value.endswith(MARK) and "@" in value:
+        return searched_as(email).startswith(searched_as(value[:-1]))
+    return searched_as(value) == searched_as(email)
+
+
+def _activity_of(connection: Connection, account: Any) -> list[dict[str, Any]]:
+    found = _all(connection, _activity, _lines_of(connection, account), _activity.c.id)
+    for ids in _in_batches([*_lines_by_trace(connection, account)]):
+        found += _all(connection, _activity, _activity.c.id.in_(ids), _activity.c.id)
+    return [line for _id, line in sorted({line["id"]: line for line in found}.items())]
+
+
+def _in_batches(ids: list[int]) -> Iterator[list[int]]:
+    return (ids[start : start + BATCH] for start in range(0, len(ids), BATCH))
+
+
+def _blank(connection: Connection, which: ColumnElement[bool]) -> int:
+    return connection.execute(update(_activity).where(which).values(**_BLANK)).rowcount
 
 
 def _changes_of(email: str) -> ColumnElement[bool]:

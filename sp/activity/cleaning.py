@@ -22,6 +22,7 @@ MAX_DEPTH = 4  # levels of objects and lists
 MAX_COOKIES = 20
 MAX_URL = 200  # characters
 SHORTEST_SECRET = 8  # characters: a shorter secret would be found in ordinary words
+PART_OF_SECRET = 16  # characters: so many from its beginning are taken for a secret that was cut off
 LARGEST_NUMBER = 2**64
 # Claims that carry a secret, by their name; and the nonce, which belongs to a sign-in that may still be open.
 _SECRET_NAME = re.compile(
@@ -42,11 +43,21 @@ def clean(
 
 
 def clean_text(text: str, secrets: Collection[str] = ()) -> str:
-    """Return *text* without tokens and without the *secrets*."""
+    """Return *text* without tokens and without the *secrets*, also if a secret was cut off before."""
     text = redact(text)
     for secret in secrets:
-        if len(secret) >= SHORTEST_SECRET and secret in text:
-            text = text.replace(secret, REDACTED)
+        if len(secret) >= SHORTEST_SECRET and secret[:PART_OF_SECRET] in text:
+            text = _without(text, secret)
+    return text
+
+
+def _without(text: str, secret: str) -> str:
+    text = text.replace(secret, REDACTED)
+    while len(secret) > PART_OF_SECRET and (start := text.find(secret[:PART_OF_SECRET])) >= 0:
+        size = PART_OF_SECRET
+        while text.startswith(secret[: size + 1], start) and size < len(secret):
+            size += 1
+        text = text[:start] + REDACTED + text[start + size :]
     return text
 
 

@@ -124,7 +124,7 @@ def _all_lines(pages: Iterator[tuple[Line, ...]], again: Callable[[], RequestCon
 
 
 def _may_read() -> bool:
-    session = browser_session()
+    session = browser_session(is_use=False)
     return session is not None and session.is_admin
 
 

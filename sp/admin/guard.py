@@ -19,6 +19,7 @@ from sp.sessions.store import Session
 from sp.views.people import browser_session
 
 MAX_BODY = 256 * 1024  # bytes, of an administrator: keys and tokens are pasted here
+SENT_BY_PAGES = ("activity.live",)  # also while nobody is there, so the idle limit does not count them
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -27,7 +28,7 @@ def administrators_only(views: Blueprint) -> None:
 
     @views.before_request
     def guard() -> ResponseReturnValue | None:
-        session = browser_session()
+        session = browser_session(is_use=request.endpoint not in SENT_BY_PAGES)
         if session is None:
             # Directly to the local form: it works even if single sign-on, which is configured here, does not.
             wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")

@@ -5,12 +5,12 @@ The result is what the activity log keeps. Nothing here decides: the attempt was
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from shared.claims import Claims
 from shared.errors import Rejection
-from sp.activity.cleaning import clean, clean_text, clean_url
+from sp.activity.cleaning import REDACTED, clean, clean_text, clean_url
 from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts
 from sp.diagnosis import near_misses
 from sp.diagnosis.causes import cause_of
@@ -30,6 +30,7 @@ LATER_CHECKS = {
     "email_not_allowed": "profile",
     **dict.fromkeys(ABOUT_THE_ACCOUNT[:-1], "account"),
 }
+CUT_IN_DETAILS = {"issuer": "iss", "audience": "aud"}  # claims that the detail of a check has in part
 
 
 def explain(evidence: Evidence) -> Explained:
@@ -44,7 +45,7 @@ def explain(evidence: Evidence) -> Explained:
         claims=clean_claims,
         key=_fingerprint(evidence, findings),
         checks=tuple(
-            check._replace(detail=clean_text(check.detail, secrets))
+            check._replace(detail=_detail(check, claims or {}, secrets))
             for check in _checks(evidence, findings, claims or {})
         ),
         account=account if rejection.code in ABOUT_THE_ACCOUNT else None,
@@ -52,6 +53,15 @@ def explain(evidence: Evidence) -> Explained:
         clipped=clipped,
     )
     return Explained(clean_text(cause_of(evidence, claims or {}), secrets), facts)
+
+
+def _detail(check: CheckResult, claims: Mapping[str, Any], secrets: Collection[str]) -> str:
+    """Return what the check says, without secrets. A value that was cut in it may end within one."""
+    name = CUT_IN_DETAILS.get(check.name, "")
+    value = str(claims.get(name, ""))
+    if clean_text(value, secrets) != value:
+        return f"{name} is {REDACTED}"
+    return clean_text(check.detail, secrets)
 
 
 def _findings(evidence: Evidence) -> list[Finding]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from shared.claims import LATEST_TIME, find_claim
 from shared.errors import SignatureInvalid, TokenMalformed
 from shared.keys import KeySet
 from shared.tokens import MAX_TOKEN_BYTES, TokenParts, read_object, take_apart, verify_signature
+from sp.activity.cleaning import clean_text
 from sp.diagnosis import near_misses
 from sp.providers.provider import Provider
 from sp.providers.setting_reader import Expectation
@@ -28,7 +30,7 @@ def malformed(evidence: Evidence, claims: Mapping[str, Any]) -> str:
     if not tokens:
         return detail
     if len(tokens[0]) > MAX_TOKEN_BYTES:
-        return _too_long(tokens[0], claims)
+        return _too_long(evidence, tokens[0], claims)
     try:
         parts = take_apart(tokens[0])
     except TokenMalformed:
@@ -45,7 +47,7 @@ def algorithm(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
     parts = _parts(evidence)
     if parts is None or evidence.provider is None:
         return ""
-    named, wanted = str(parts.header["alg"])[:20], evidence.provider.algorithm
+    named, wanted = _cut(evidence, parts.header["alg"], 20), evidence.provider.algorithm
     if named.lower() == "none":
         return "The token is not signed: its alg is none."
     if named.upper() == wanted:
@@ -82,13 +84,11 @@ def claim_missing(evidence: Evidence, claims: Mapping[str, Any]) -> str:
         return f"The claim {name} is missing. {hint}"
     for outer, inner in claims.items():
         if isinstance(inner, Mapping) and name in inner:
-            where = f"{outer}.{name}"[:60]
-            return (
-                f"The claim {name} is missing. It is inside the object {str(outer)[:40]!r}: map the field to {where}."
-            )
+            shown, where = _cut(evidence, outer, 40), _cut(evidence, f"{outer}.{name}", 60)
+            return f"The claim {name} is missing. It is inside the object {shown!r}: map the field to {where}."
     if (wanted := evidence.rejection.detail).startswith("no claim fills"):
         return f"The claim {name} is missing: {wanted}."
-    return f"The claim {name} is missing. {_names(claims)}"
+    return f"The claim {name} is missing. {_names(evidence, claims)}"
 
 
 def claim_invalid(evidence: Evidence, claims: Mapping[str, Any]) -> str:
@@ -134,11 +134,12 @@ def email_domain(evidence: Evidence, claims: Mapping[str, Any]) -> str:
         return ""
     emails = [claims.get(name) for name in evidence.provider.mapped_email]
     domain = next((e.rpartition("@")[2] for e in emails if isinstance(e, str) and "@" in e), "")
-    return f"The domain {domain[:80]} is not in email_domains: {', '.join(evidence.provider.email_domains)[:80]}."
+    shown, allowed = _cut(evidence, domain, 80), ", ".join(evidence.provider.email_domains)[:80]
+    return f"The domain {shown} is not in email_domains: {allowed}."
 
 
 def _mismatch(evidence: Evidence, name: str, values: tuple[str, ...], wanted: Expectation, other: Expectation) -> str:
-    expected, sent = wanted.expected, " ".join(values)[:80]
+    expected, sent = wanted.expected, _cut(evidence, " ".join(values), 80)
     how = next((how for value in values if (how := _how_it_differs(value, expected))), "")
     if how:
         return f"{name} differs from the expected value only in {how}: {sent}, expected {expected[:80]}."
@@ -191,10 +192,10 @@ def _other_providers(evidence: Evidence) -> Iterator[Provider]:
             yield provider
 
 
-def _too_long(token: str, claims: Mapping[str, Any]) -> str:
+def _too_long(evidence: Evidence, token: str, claims: Mapping[str, Any]) -> str:
     sizes = {name: len(json.dumps(value)) for name, value in claims.items()}
     largest = max(sizes, key=lambda name: sizes[name], default="")
-    most = f"; the largest claim is {str(largest)[:40]}, {sizes[largest]} bytes" if largest else ""
+    most = f"; the largest claim is {_cut(evidence, largest, 40)}, {sizes[largest]} bytes" if largest else ""
     return f"The token has {len(token)} bytes; at most {MAX_TOKEN_BYTES} are allowed{most}."
 
 
@@ -205,6 +206,11 @@ def _parts(evidence: Evidence) -> TokenParts | None:
         return None
 
 
-def _names(claims: Mapping[str, Any]) -> str:
-    listed = ", ".join(str(name)[:30] for name in list(claims)[:8])
+def _names(evidence: Evidence, claims: Mapping[str, Any]) -> str:
+    listed = ", ".join(_cut(evidence, name, 30) for name in islice(claims, 8))
     return f"The token has only: {listed}." if listed else "The token has no claims."
+
+
+def _cut(evidence: Evidence, text: object, size: int) -> str:
+    """Return *text* in at most *size* characters. It is cleaned before: half of a secret would not be recognised."""
+    return clean_text(str(text), evidence.secrets)[:size]

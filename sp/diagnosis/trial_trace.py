@@ -27,25 +27,25 @@ def trial_content(unverified_token: str, verified: Verified | None, secrets: Col
     )
 
 
-def trial_facts(report: Mapping[str, Any], content: Facts) -> Facts:
+def trial_facts(report: Mapping[str, Any], content: Facts, secrets: Collection[str]) -> Facts:
     """Return *content* with the checks of the *report*, and what would have happened."""
     outcome = report["outcome"]
     checks = tuple(
-        CheckResult(f["check"], f["outcome"], "" if f["outcome"] == PASSED else _text(f["explanation"]))
+        CheckResult(f["check"], f["outcome"], "" if f["outcome"] == PASSED else _text(f["explanation"], secrets))
         for f in report["findings"]
     )
-    why = _text(outcome.get("detail") or "as a sign-in would")
+    why = _text(outcome.get("detail") or "as a sign-in would", secrets)
     account = AccountDecision(DECISIONS[outcome["what"]], why, outcome.get("account_id"), tuple(outcome["changes"]))
     return replace(content, checks=checks, account=account, sent_to=REPORT)
 
 
-def trial_cause(report: Mapping[str, Any], account_id: int) -> str:
+def trial_cause(report: Mapping[str, Any], account_id: int, secrets: Collection[str]) -> str:
     """Return the first line of the trace."""
     outcome, who = report["outcome"], f"a trial by the account {account_id}; nothing was opened or changed"
     if outcome["what"] != "refuse":
         return f"the sign-in would work ({who})"
-    return f"{_text(outcome['detail'])}. {_text(outcome['remedy'])} ({who})"
+    return f"{_text(outcome['detail'], secrets)}. {_text(outcome['remedy'], secrets)} ({who})"
 
 
-def _text(text: str) -> str:
-    return clip(clean_text(text), MAX_DETAIL)
+def _text(text: str, secrets: Collection[str]) -> str:
+    return clip(clean_text(text, secrets), MAX_DETAIL)

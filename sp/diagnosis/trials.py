@@ -7,7 +7,7 @@ cannot sign anyone in afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -52,10 +52,12 @@ class Tried:
 
 
 class Trials:
-    """Validates the tokens of trials and keeps the reports for a day."""
+    """Validates the tokens of trials and keeps the reports for a day. *secrets* returns what no line may have."""
 
-    def __init__(self, database: Database, replay_cache: ReplayCache, seat_limit: int) -> None:
-        self._database = database
+    def __init__(
+        self, database: Database, replay_cache: ReplayCache, seat_limit: int, secrets: Callable[[], Collection[str]]
+    ) -> None:
+        self._database, self._secrets = database, secrets
         self._replay, self._seat_limit = replay_cache, seat_limit
 
     def conclude(
@@ -196,7 +198,7 @@ class Trials:
                 subject=person.get("id"),
                 email=person.get("email"),
                 account_id=None,
-                detail=trial_cause(report, pending.trial_by),
-                trace=activity.trace_of(visitor, trial_facts(report, content)),
+                detail=trial_cause(report, pending.trial_by, self._secrets()),
+                trace=activity.trace_of(visitor, trial_facts(report, content, self._secrets())),
             ),
         )

@@ -146,18 +146,18 @@ class SessionStore:
         self._touch_after = idle // TOUCHES_PER_IDLE_LIMIT
         self._cache: SessionCache[Session] = SessionCache()
 
-    def find(self, secret: str, kind: str = BROWSER) -> Session | None:
+    def find(self, secret: str, kind: str = BROWSER, *, is_use: bool = True) -> Session | None:
         """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
 
-        Use counts: it is what the idle limit looks at.
+        Use counts: it is what the idle limit looks at. A request that a page sends by itself is not *is_use*.
         """
-        return self.find_by_hash(hash_id(secret), kind) if len(secret) == ID_LENGTH else None
+        return self.find_by_hash(hash_id(secret), kind, is_use=is_use) if len(secret) == ID_LENGTH else None
 
-    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
+    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER, *, is_use: bool = True) -> Session | None:
         """Return the live session whose id has this hash, as `find` does."""
         session = self._cache.get(id_hash)
         if session is None or time.monotonic() >= session.good_until:
-            session = self._look_up(id_hash, kind)
+            session = self._look_up(id_hash, kind, is_use)
         return session if session is not None and session.kind == kind else None
 
     def open(
@@ -227,8 +227,11 @@ class SessionStore:
         """Empty this worker's cache."""
         self._cache.clear()
 
-    def _look_up(self, id_hash: bytes, kind: str) -> Session | None:
-        """Read a session, note that it is used, and cache it until one of its limits could change that."""
+    def _look_up(self, id_hash: bytes, kind: str, is_use: bool) -> Session | None:
+        """Read a session, note that it is used, and cache it until one of its limits could change that.
+
+        Without *is_use*, nothing is noted; a reading for which that was due is not used again.
+        """
         asked_at = time.monotonic()
         counters.session_query()
         with self._database.reading() as connection:
@@ -238,10 +241,10 @@ class SessionStore:
             self._cache.drop(id_hash)
             return None
         touched_at = row.last_seen_at
-        if touched_at is None or now - touched_at > self._touch_after:
+        if is_use and (touched_at is None or now - touched_at > self._touch_after):
             self._touch(id_hash, now)
             touched_at = now
-        limits = (self._cache_seconds, row.expires_at - now, touched_at + self._touch_after + 1 - now)
+        limits = (self._cache_seconds, row.expires_at - now, (touched_at or 0) + self._touch_after + 1 - now)
         session = Session(
             public_id=row.public_id,
             kind=row.kind,

@@ -12,6 +12,7 @@ from shared.errors import Rejection, StoreUnavailable
 from shared.keys import KeySet
 from shared.tokens import redact
 from sp.activity import record as activity
+from sp.activity.cleaning import clean_text
 from sp.current import components
 from sp.providers.provider import Provider
 from sp.signin.attempt import Attempt
@@ -96,7 +97,7 @@ def _looks_like_a_token(value: str) -> bool:
 
 
 def _name(text: str) -> str:
-    return redact(text)[:MAX_NAME]
+    return clean_text(text, components().provider_registry.secrets())[:MAX_NAME]
 
 
 def _providers() -> dict[str, tuple[Provider, KeySet | None]]:

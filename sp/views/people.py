@@ -44,10 +44,13 @@ def install_login(app: Flask) -> None:
         return redirect(url_for("sso.start", return_to=request.full_path.rstrip("?")), 303)
 
 
-def browser_session() -> Session | None:
-    """Return the live session of this browser, or None. Raises StoreUnavailable."""
+def browser_session(*, is_use: bool = True) -> Session | None:
+    """Return the live session of this browser, or None. Raises StoreUnavailable.
+
+    *is_use* is False for a request that a page sends by itself: it must not keep the session alive.
+    """
     secret = browser_secret()
-    return components().sessions.find(secret) if secret else None
+    return components().sessions.find(secret, is_use=is_use) if secret else None
 
 
 def browser_secret() -> str | None:

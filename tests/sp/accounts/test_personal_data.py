@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from lab.cast import ALICE, BOB
 from lab.minting import mint
+from sp.activity.packing import unpack
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
 
@@ -59,6 +60,29 @@ def test_what_is_kept_about_a_person_is_given_out_without_secrets(app: Flask) ->
     assert {known["subject"] for known in kept["identities"]} == {ALICE.email}
     assert BOB.email not in done.stdout
     assert not {"password_hash", "id_hash", "token_key"} & set(done.stdout.replace('"', " ").split())
+
+
+def test_a_rejected_token_with_a_valid_signature_that_names_the_person_is_the_persons(app: Flask) -> None:
+    send(app, ALICE.email.upper(), exp=1, iat=1)
+    send(app, ALICE.email, exp=1, iat=1, given_name="Alice")
+    send(app, BOB.email, exp=1, iat=1)
+    send(app, "other@example.com", exp=1, iat=1, sub=ALICE.email)
+    kept = json.loads(app.test_cli_runner().invoke(args=["users", "export", ALICE.email]).stdout)
+    assert [line["code"] for line in kept["activity"]] == [None, "token_replayed", "token_expired", "token_expired"]
+    done = app.test_cli_runner().invoke(args=["users", "remove", ALICE.email, "--yes", "--json"])
+    assert json.loads(done.stdout)["activity"] == 4
+    with core_of(app).database.engine.connect() as connection:
+        traces = connection.execute(text("SELECT trace FROM activity WHERE trace IS NOT NULL ORDER BY id")).scalars()
+        named = [(unpack(trace).claims or {}).get("email") for trace in traces]
+    assert named == [BOB.email, BOB.email, "other@example.com"]
+
+
+def test_attack_a_forged_token_that_names_a_person_is_not_that_persons(app: Flask) -> None:
+    now = int(time.time())
+    forged = mint({"iat": now, "exp": now + 60, "jti": "f", "email": ALICE.email}, KEY[::-1])
+    app.test_client().get("/sso/login/jwt", headers={"Authorization": f"Bearer {forged}"})
+    kept = json.loads(app.test_cli_runner().invoke(args=["users", "export", ALICE.email]).stdout)
+    assert "signature_invalid" not in {line["code"] for line in kept["activity"]}
 
 
 def test_nothing_names_a_person_who_was_removed(app: Flask) -> None:

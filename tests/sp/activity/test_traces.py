@@ -228,6 +228,35 @@ def test_attack_a_hostile_token_leaves_no_secret_in_the_log(app: Flask, carol: V
         assert secret.lower() not in everything
 
 
+CUT: dict[str, tuple[dict[str, Any], int]] = {  # what is cut, with the place of the cut
+    "the issuer": ({"iss": "{}"}, 80),
+    "the issuer in the check": ({"iss": "{}"}, 100),
+    "the audience": ({"aud": "{}"}, 80),
+    "the domain": ({"email": "a@{}"}, 80),
+    "the name of a claim": ({"email": None, "{}": 1}, 30),
+    "the name of an object": ({"email": None, "{}": {"email": 1}}, 40),
+    "the path to a claim": ({"email": None, "{}": {"email": 1}}, 60),
+    "the largest claim": ({"{}": "x" * 9000}, 40),
+}
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_attack_a_secret_across_a_cut_leaves_no_part_in_the_log(gateway: MakeGateway, name: str) -> None:
+    expected = {"issuer": {"expected": "https://idp.example"}, "audience": {"expected": "https://sp.example"}}
+    strict = {**CORPORATE, **(expected if "iss" in name or "aud" in name else {}), "email_domains": ["example.com"]}
+    app = gateway({"corporate": {**strict, "keys": [OTHER_KEY], "required_claims": ["iat", "exp", "jti", "email"]}})
+    content, place = CUT[name]
+    for length in range(9, 30, 4):
+        filling = "x" * (place - length) + OTHER_KEY
+        made = {key.replace("{}", filling): _filled(value, filling) for key, value in content.items()}
+        sent(app, mint(claims(**made), OTHER_KEY))
+        assert OTHER_KEY[:8] not in raw(app)
+
+
+def _filled(value: Any, filling: str) -> Any:
+    return value.replace("{}", filling) if isinstance(value, str) else value
+
+
 def test_a_second_use_is_explained_although_the_id_is_not_kept(app: Flask) -> None:
     token = mint(claims(email=f"{OTHER_KEY}@example.com"), KEY)
     first = sent(app, token)

@@ -12,6 +12,7 @@ from flask import Flask
 from sqlalchemy import event, text
 
 from lab.cast import ALICE, MALLORY
+from lab.clock import Clock
 from sp.activity import browsing
 from sp.activity import record as activity
 from sp.activity.browsing import Filter
@@ -205,6 +206,37 @@ def test_the_live_view_ends_with_the_session(app: Flask, carol: Visitor, monkeyp
     assert len(list(parts)) <= 2
     assert time.monotonic() - began < 30
     answer.close()
+
+
+@pytest.mark.usefixtures("short")
+def test_attack_an_unattended_live_view_keeps_no_session_alive(app: Flask, carol: Visitor, clock: Clock) -> None:
+    def last_use() -> int | None:
+        with core_of(app).database.reading() as connection:
+            found: int | None = connection.execute(text("SELECT last_seen_at FROM session")).scalar_one()
+        return found
+
+    carol.open(ACTIVITY)
+    noted, idle = last_use(), core_of(app).sessions.idle
+    clock.tick(seconds=idle - 10)
+    events_of(carol, f"{ACTIVITY}/live?after=0")
+    assert last_use() == noted
+    clock.tick(seconds=20)
+    assert carol.client.get(f"{ACTIVITY}/live?after=0").status_code == 303
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("cache", ["0", "5"])
+def test_a_click_beside_a_live_view_counts_as_use(gateway: MakeGateway, clock: Clock, cache: str) -> None:
+    app = gateway({"corporate": CORPORATE}, SP_SESSION_CACHE=cache)
+    carol = administrator_of(app)
+    carol.open(ACTIVITY)
+    clock.tick(seconds=core_of(app).sessions.idle - 10)
+    core_of(app).sessions.forget()
+    events_of(carol, f"{ACTIVITY}/live?after=0")
+    assert carol.open(ACTIVITY).status_code == 200
+    clock.tick(seconds=core_of(app).sessions.idle - 10)
+    core_of(app).sessions.forget()
+    assert carol.open(ACTIVITY).status_code == 200
 
 
 def test_attack_open_live_views_do_not_take_all_threads(carol: Visitor) -> None:
