@@ -26,6 +26,7 @@ from sp.diagnosis.inspector import Finding, inspect
 from sp.diagnosis.tour import FAULT_BY_NAME, FAULTS, Step, broken_token, steps
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
+from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import is_this_machine
 from sp.sessions.cookies import session_cookie_name
 from sp.sessions.store import Session
@@ -42,9 +43,17 @@ class BreakForm(FlaskForm):  # type: ignore[misc]
 
 @views.before_request
 def only_here() -> None:
-    """Answer only a demo, and only this machine, whatever the server was told to listen on."""
-    peer = request.environ.get("lychgate.peer", request.remote_addr) or ""
-    if not components().config.is_demo or not is_this_machine(peer):
+    """Answer only a demo, and only this machine, whatever the server was told to listen on.
+
+    A proxy on this machine is not enough: a request that it forwards is from this machine only if the proxy is trusted
+    and says so in X-Forwarded-For.
+    """
+    environ = request.environ
+    client, peer = request.remote_addr or "", environ.get("lychgate.peer", request.remote_addr) or ""
+    is_forwarded = any(not may_say(Sender.STRANGER, key) for key in environ) and "HTTP_X_FORWARDED_FOR" not in environ
+    if not components().config.is_demo or not (is_this_machine(peer) and is_this_machine(client)):
+        abort(404)
+    if is_forwarded or "lychgate.forwarded" in environ:
         abort(404)
 
 
