@@ -106,6 +106,17 @@ def test_what_happened_to_others_is_not_shown(visitor: Visitor) -> None:
     assert visitor.get("/tour/trace/0").status_code == 404
 
 
+def test_attack_the_refusal_of_another_person_without_an_email_is_shown(visitor: Visitor) -> None:
+    refused = visitor.get(visitor.break_with("wrong_key").headers["Location"])
+    page = visitor.get(refused.headers["Location"])
+    link = re.search(r'href="(/tour/trace/[0-9A-Z]+)"', page.text)
+    assert link
+    assert visitor.get(link[1]).status_code == 200
+    visitor.client.delete_cookie("sp_form", domain="127.0.0.1")  # as in another browser
+    assert visitor.get("/tour").status_code == 200
+    assert visitor.get(link[1]).status_code == 404
+
+
 def test_attack_a_real_deployment_has_no_tour(tmp_path: Path) -> None:
     real = Visitor(tmp_path)
     for path in ("/tour", "/tour/trace/ABC", "/tour/break"):
