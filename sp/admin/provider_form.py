@@ -202,8 +202,8 @@ class ProviderForm(Form):  # type: ignore[misc]
     def keep_key(self, vault: Vault, typed_by: int, provider: str) -> None:
         """Keep the typed key for the next time that this form is sent, unless it has an error itself.
 
-        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time, so that a page that was
-        kept, or another administrator's, gives nobody the key.
+        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: a copy of the page is
+        of no use to another administrator, for another provider, or later.
         """
         typed = (self.keys.data or "").strip()
         if self.keys.errors:
