@@ -1,6 +1,6 @@
 """Make an account an administrator's, or an ordinary one again. Both are asked first.
 
-Only administrators by hand may: whoever has the right by a group is told so instead.
+Only administrators by hand may. To an administrator by a group the page says so.
 """
 
 from __future__ import annotations

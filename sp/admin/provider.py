@@ -32,6 +32,7 @@ from sp.providers.settings_parser import parse_name, parse_provider
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
+NEW = ""  # the provider that a typed key is kept for, while it has no name
 NAME_OF_ANY = "{name}"  # where the script of the page puts the name that is typed
 UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
 MANAGED = f"This provider {rows.MANAGED}."
@@ -58,7 +59,10 @@ def create() -> ResponseReturnValue:
         return _new_page(form)
     try:
         provider, key = components().provider_editor.create(
-            form.name.data or "", form.settings(), form.material(components().vault), actor=administrator().email
+            form.name.data or "",
+            form.settings(),
+            form.material(components().vault, administrator().account_id, NEW),
+            actor=administrator().email,
         )
     except ProviderRefused as error:
         return _new_page(form, form.attach(error.mistakes), 400)
@@ -93,7 +97,7 @@ def save(name: str) -> ResponseReturnValue:
         provider = components().provider_editor.save(
             stored.provider.name,
             form.settings(),
-            form.material(components().vault),
+            form.material(components().vault, administrator().account_id, stored.provider.name),
             version=form.version.data or "",
             actor=administrator().email,
         )
@@ -174,7 +178,7 @@ def provider_page(
     conflict: audit.Change | None = None,
 ) -> ResponseReturnValue:
     """Return the page of a provider."""
-    form.keep_key(components().vault)
+    form.keep_key(components().vault, administrator().account_id, stored.provider.name)
     allow_own_script()
     keys = components().provider_editor.judge_keys(stored)
     return page(
@@ -201,7 +205,7 @@ def provider_page(
 def _new_page(
     form: ProviderForm, mistakes: list[tuple[str, str]] | None = None, status: int = 200
 ) -> ResponseReturnValue:
-    form.keep_key(components().vault)
+    form.keep_key(components().vault, administrator().account_id, NEW)
     allow_own_script()
     return page(
         "sp/settings/new.html",

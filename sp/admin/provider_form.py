@@ -6,6 +6,7 @@ The form only translates between a browser's texts and settings. What a setting 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ from wtforms import (
 )
 from wtforms.widgets import CheckboxInput, ListWidget
 
+from shared.clock import time_now
 from shared.keys import ALGORITHMS
 from shared.vault import Vault, VaultLocked
 from sp.providers.presets import PRESETS
@@ -53,7 +55,8 @@ ACCESS_TOKEN_WORDS = {
     "query": "query: in the query of the URL of the page after sign-in",
 }
 MAX_ROWS = 100  # of field matching
-KEPT = "typed key\n"  # begins what `kept_key` encrypts, so that nothing else that is encrypted here passes for it
+KEPT = "typed key"  # begins what `kept_key` encrypts, so that nothing else that is encrypted here passes for it
+KEPT_FOR = 3600  # seconds
 
 
 class ExpectationForm(Form):  # type: ignore[misc]
@@ -175,31 +178,38 @@ class ProviderForm(Form):  # type: ignore[misc]
         settings["mapping"] = self._mapping()
         return settings
 
-    def material(self, vault: Vault) -> str:
+    def material(self, vault: Vault, typed_by: int, provider: str) -> str:
         """Return the security key that was typed, now or before the form was shown again; "" if there is none.
 
-        Raises ProviderRefused if the kept one is not what `keep_key` wrote.
+        Raises ProviderRefused if the kept one is not what `keep_key` wrote for this account and provider in the last
+        hour.
         """
         if typed := (self.keys.data or "").strip():
             return typed
         if not self.kept_key.data:
             return ""
         try:
-            marked = vault.decrypt(self.kept_key.data)
-        except VaultLocked:
-            marked = ""
-        if not marked.startswith(KEPT):
-            self.kept_key.data = ""
-            raise ProviderRefused({"keys": "enter the key again"})
-        return marked.removeprefix(KEPT)
+            kept = json.loads(vault.decrypt(self.kept_key.data))
+        except (VaultLocked, ValueError):
+            kept = None
+        match kept:
+            case [str(what), int(by), str(name), int(at), str(key)] if [what, by, name] == [KEPT, typed_by, provider]:
+                if 0 <= time_now() - at < KEPT_FOR:
+                    return key
+        self.kept_key.data = ""
+        raise ProviderRefused({"keys": "enter the key again"})
 
-    def keep_key(self, vault: Vault) -> None:
-        """Keep the typed key for the next time that this form is sent, unless it has an error itself."""
+    def keep_key(self, vault: Vault, typed_by: int, provider: str) -> None:
+        """Keep the typed key for the next time that this form is sent, unless it has an error itself.
+
+        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: a copy of the page is
+        of no use to another administrator, for another provider, or later.
+        """
         typed = (self.keys.data or "").strip()
         if self.keys.errors:
             self.kept_key.data = ""
         elif typed:
-            self.kept_key.data = vault.encrypt(KEPT + typed)
+            self.kept_key.data = vault.encrypt(json.dumps([KEPT, typed_by, provider, int(time_now()), typed]))
 
     def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
         """Attach each error to its field; return (id, text) of all errors, for the summary at the top."""

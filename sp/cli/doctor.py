@@ -65,7 +65,8 @@ def doctor_echo(host: str, port: int) -> None:
 
     if not is_loopback(host):
         say(f"note: {host} may be reachable from other machines; only the doctor's tickets are answered", err=True)
-    with serve(host, port, Tickets(components().config.secret_keys)) as server:
+    config = components().config
+    with serve(host, port, Tickets(config.secret_keys, config.external_url)) as server:
         say(f"Echoing at http://{host}:{port}/ for the doctor. Ctrl-C stops it.")
         server.serve_forever()
 
@@ -78,7 +79,7 @@ def chain_of(url: SplitResult, core: Components) -> Chain:
     policy = Policy(config.rules)
     return Chain(
         url,
-        Tickets(config.secret_keys),
+        Tickets(config.secret_keys, config.external_url),
         config.external_url,
         config.prefix,
         lambda method, path: policy.decide(method, path, None).verdict is Verdict.SIGN_IN,

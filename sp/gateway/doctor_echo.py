@@ -31,7 +31,7 @@ class DoctorEcho:
     """Answers the doctor's requests."""
 
     def __init__(self, keeper: AccessControl) -> None:
-        self._tickets, self._peers = Tickets(keeper.config.secret_keys), keeper.peers
+        self._tickets, self._peers = Tickets(keeper.config.secret_keys, keeper.config.external_url), keeper.peers
         secure = "; Secure" if keeper.config.https else ""
         self._set_cookies = [
             f"{name}=1; Path=/; Max-Age=60; HttpOnly; SameSite=Lax{secure}" for name in ("sp_doctor_a", "sp_doctor_b")

@@ -154,12 +154,16 @@ class Logbook:
             self._tally.count(fold, now)
             return fold.reference, plain.cause
         explained = _tried(explain, plain)
-        for column in ("email", "subject"):
-            known[column] = clean_id(known[column], self._secrets()) if known.get(column) else None
+        known = self._clean_ids(known)
         line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **known)
         budget.give_back(kind, MAX_ROW - size)
         self._try_to_write(line)
         return reference, explained.cause
+
+    def _clean_ids(self, known: Mapping[str, Any]) -> dict[str, Any]:
+        """Return *known* with an e-mail and a subject that hold no secret; each is None if it is missing."""
+        ids = {column: known.get(column) for column in ("email", "subject")}
+        return {**known, **{column: clean_id(text, self._secrets()) if text else None for column, text in ids.items()}}
 
     def _try_to_write(self, line: activity.Entry) -> None:
         try:

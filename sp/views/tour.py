@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 
-from flask import Blueprint, abort, redirect, request, url_for
+from flask import Blueprint, abort, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user, login_required
 from flask_wtf import FlaskForm
@@ -21,16 +21,21 @@ from shared.tokens import sign
 from shared.web import page
 from sp.activity import reading
 from sp.activity import search as activity_log
+from sp.activity.trace import Trace
 from sp.current import components
 from sp.diagnosis.inspector import Finding, inspect
 from sp.diagnosis.tour import FAULT_BY_NAME, FAULTS, Step, broken_token, steps
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
+from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import is_this_machine
 from sp.sessions.cookies import session_cookie_name
 from sp.sessions.store import Session
 from sp.signin.replay import FirstUse
 from sp.signin.verification import token_key
+
+BROKEN = "tour_broken"  # in the form session: the jti of each token that this browser's buttons made
+MAX_BROKEN = 20  # kept; a cookie has 4 KB
 
 views = Blueprint("tour", __name__)
 views.before_request(refuse_nul)
@@ -42,9 +47,17 @@ class BreakForm(FlaskForm):  # type: ignore[misc]
 
 @views.before_request
 def only_here() -> None:
-    """Answer only a demo, and only this machine, whatever the server was told to listen on."""
-    peer = request.environ.get("lychgate.peer", request.remote_addr) or ""
-    if not components().config.is_demo or not is_this_machine(peer):
+    """Answer only a demo, and only this machine, whatever the server was told to listen on.
+
+    A proxy on this machine is not enough: a request that it forwards is from this machine only if the proxy is trusted
+    and says so in X-Forwarded-For.
+    """
+    environ = request.environ
+    client, peer = request.remote_addr or "", environ.get("lychgate.peer", request.remote_addr) or ""
+    is_forwarded = any(not may_say(Sender.STRANGER, key) for key in environ) and "HTTP_X_FORWARDED_FOR" not in environ
+    if not components().config.is_demo or not (is_this_machine(peer) and is_this_machine(client)):
+        abort(404)
+    if is_forwarded or "lychgate.forwarded" in environ:
         abort(404)
 
 
@@ -52,8 +65,8 @@ def only_here() -> None:
 @login_required
 def show() -> ResponseReturnValue:
     """Demo only: show the sign-in of this session step by step."""
-    session: Session = current_user.session
-    detail = components().session_finder.detail(session.public_id)
+    signed_in: Session = current_user.session
+    detail = components().session_finder.detail(signed_in.public_id)
     trusted = _demo_provider()
     claims = dict(detail.claims) if detail and detail.provider == demo.PROVIDER and detail.claims else {}
     config = components().config
@@ -85,7 +98,7 @@ def break_sign_in() -> ResponseReturnValue:
     fault = FAULT_BY_NAME.get(request.form.get("fault", ""))
     if fault is None or not BreakForm().validate_on_submit():
         return redirect(url_for("tour.show"), 303)
-    trusted, session, now = _demo_provider(), current_user.session, int(time_now())
+    trusted, person, now = _demo_provider(), current_user.session, int(time_now())
     pair = demo.read(components().config.instance)
     claims = {
         "iss": pair.idp_url,
@@ -93,13 +106,14 @@ def break_sign_in() -> ResponseReturnValue:
         "iat": now,
         "exp": now + 60,
         "jti": secrets.token_urlsafe(16),
-        "sub": session.email,
-        "email": session.email,
+        "sub": person.email,
+        "email": person.email,
     }
     if fault.spent:
         key = token_key(trusted.provider.name, str(claims["jti"]))
         with components().replay.spending(components().database, key, now + 600, FirstUse()):
             pass
+    _note_break(str(claims["jti"]))
     token = broken_token(fault, claims, trusted.keys().keys[0], now)
     return redirect(add_query(url_for("sso.login_jwt", provider_name=demo.PROVIDER), jwt=token), 303)
 
@@ -107,13 +121,27 @@ def break_sign_in() -> ResponseReturnValue:
 @views.get("/tour/trace/<reference>")
 @login_required
 def trace(reference: str) -> ResponseReturnValue:
-    """Demo only: show what was recorded of a rejected sign-in. Administrators get the whole trace."""
+    """Demo only: show what was recorded of one's own rejected sign-in. Administrators get the whole trace."""
     if current_user.session.is_admin:
         return redirect(url_for("activity.show", reference=reference), 303)
     line = activity_log.by_reference(components().database, reference)
-    if line is None or line.code is None or (line.email or current_user.session.email) != current_user.session.email:
+    found = reading.by_reference(components().database, reference)
+    if line is None or line.code is None:
         abort(404)
-    return page("sp/tour_trace.html", line=line, trace=reading.by_reference(components().database, reference))
+    if line.email != current_user.session.email and not _is_own_break(found):
+        abort(404)
+    return page("sp/tour_trace.html", line=line, trace=found)
+
+
+def _note_break(token_id: str) -> None:
+    """Remember in the browser's signed form session that its button made this token."""
+    session[BROKEN] = [*session.get(BROKEN, []), token_id][-MAX_BROKEN:]
+
+
+def _is_own_break(found: Trace | None) -> bool:
+    """Tell whether a button of this browser made the rejected token. Most rejections have no e-mail: none is proven."""
+    claims = found.facts.claims if found else None
+    return claims is not None and claims.get("jti") in session.get(BROKEN, [])
 
 
 def _demo_provider() -> Trusted:

@@ -53,7 +53,7 @@ class Behind:
         self.own = make_gateway(folder, SP_EXTERNAL_URL=url, SP_TRUSTED_PROXIES=trusted)
         core = core_of(self.own)
         self.gateway = ServerThread(Gateway(create_welcome_app(core), self.own))
-        self.echo = serve("127.0.0.1", 0, Tickets(core.config.secret_keys))
+        self.echo = serve("127.0.0.1", 0, Tickets(core.config.secret_keys, url))
         self.thread = threading.Thread(target=self.echo.serve_forever, daemon=True)
 
     @contextmanager
@@ -102,7 +102,8 @@ Started = tuple[Sequence[str], Mapping[str, str]]
 
 def nginx(binary: str, behind: Behind, folder: Path, planted: Planted | None) -> Started:
     text = with_ports(configuration("nginx/nginx.conf", planted), behind)
-    (folder / "example.conf").write_text(text.replace("/var/log/nginx", str(folder)))
+    text = text.replace("/var/log/nginx", str(folder)).replace("/var/cache/nginx", str(folder))
+    (folder / "example.conf").write_text(text)
     (folder / "nginx.conf").write_text(servers.AROUND.format(folder=folder))
     return [binary, "-c", f"{folder}/nginx.conf", "-p", str(folder), "-e", f"{folder}/error.log"], {}
 

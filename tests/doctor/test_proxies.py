@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from sp.cli.doctor import chain_of
+from sp.diagnosis.doctor.chain import SCRIPT, is_marked
 from tests.doctor.proxies import FORWARD_AUTH, STARTERS, Behind, Planted, proxy
 from tests.support.gateway import core_of
 
@@ -155,6 +156,17 @@ def test_a_websocket_still_reaches_the_application(name: str, behind: Behind, tm
         echo = chain.ask_application(headers=(("Connection", "Upgrade"), ("Upgrade", "WebSocket"))).echo
     assert echo
     assert echo.header("Upgrade").lower() == "websocket"
+
+
+def test_attack_a_stranger_gets_what_nginx_cached_for_the_doctor(behind: Behind, tmp_path: Path) -> None:
+    caching = Planted("none", "#5s ", NOTHING)
+    chain = chain_of(urlsplit(f"http://127.0.0.1:{behind.port}"), core_of(behind.own))
+    with proxy("nginx", behind, tmp_path, caching):
+        held = chain.ask_application(headers=SCRIPT)
+        stranger = chain.ask_application(headers=SCRIPT, ticket=False)
+    assert held.echo
+    assert not is_marked(stranger)
+    assert stranger.status == 401
 
 
 def test_a_proxy_that_the_gateway_does_not_trust_is_named(tmp_path: Path) -> None:

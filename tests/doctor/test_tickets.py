@@ -13,7 +13,7 @@ from lab.clock import Clock
 from sp.diagnosis.doctor.echo_server import serve
 from sp.diagnosis.doctor.tickets import HEADER, LIFETIME, PATH, TicketRefused, Tickets
 from sp.gateway import Gateway
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import URL, core_of, make_gateway
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -26,7 +26,9 @@ class Protected:
 
     def __init__(self, folder: Path, **settings: str) -> None:
         own = make_gateway(folder, None, SP_TRUSTED_PROXIES="127.0.0.1", **settings)
-        self.tickets = Tickets(core_of(own).config.secret_keys)
+        config = core_of(own).config
+        self.secret_keys = config.secret_keys
+        self.tickets = Tickets(config.secret_keys, config.external_url)
         self.called: list[str] = []
         self.client = Client(Gateway(self.application, own))
 
@@ -54,7 +56,8 @@ STRANGERS: list[tuple[str, Callable[[Protected], str | None]]] = [
     ("no ticket", lambda _: None),
     ("rubbish", lambda _: "x.y.z"),
     ("too long", lambda _: "x" * 5000),
-    ("of another gateway", lambda _: Tickets(["another secret key of an operator"]).sign()[1]),
+    ("of another gateway", lambda _: Tickets(["another secret key of an operator"], URL).sign()[1]),
+    ("for another site", lambda protected: Tickets(protected.secret_keys, "http://other.example").sign()[1]),
     ("changed", lambda protected: protected.tickets.sign()[1][:-1] + "-"),
 ]
 
@@ -116,7 +119,7 @@ def test_attack_a_ticket_does_not_open_what_a_rule_forbids(tmp_path: Path) -> No
 def test_attack_the_echo_in_place_of_the_application_answers_no_stranger() -> None:
     import threading
 
-    tickets = Tickets(["a secret key of the cast, long enough"])
+    tickets = Tickets(["a secret key of the cast, long enough"], URL)
     with serve("127.0.0.1", 0, tickets) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()

@@ -1,7 +1,7 @@
 """Sign and open the doctor's tickets, without which no echo answers.
 
 An echo shows a request as it arrived: IPs of proxies, headers that they added. That is not for strangers. The command
-line has the gateway's settings, so it can sign; a ticket is valid for two minutes and proves nothing else.
+line has the gateway's settings, so it can sign. A ticket is valid for one site and two minutes. It proves no more.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from itsdangerous import BadData
 
@@ -36,10 +37,13 @@ class Ticket:
 
 
 class Tickets:
-    """Signs and opens tickets with the gateway's secret keys."""
+    """Signs and opens tickets for the site at *external_url*, with the gateway's secret keys.
 
-    def __init__(self, secret_keys: Sequence[str]) -> None:
-        self._serializer = timed_serializer(secret_keys, _SALT)
+    Gateways of several sites may share the keys: the ticket of one opens no echo at another.
+    """
+
+    def __init__(self, secret_keys: Sequence[str], external_url: str) -> None:
+        self._serializer = timed_serializer(secret_keys, f"{_SALT} {urlsplit(external_url).netloc.lower()}")
 
     def sign(self, padding: int = 0) -> tuple[Ticket, str]:
         """Return a new ticket, and its text for the header."""

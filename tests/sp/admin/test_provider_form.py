@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from lab.cast import Person
+from lab.clock import Clock
 from sp.admin.hints import GROUPS
 from sp.providers.presets import PRESETS
 from tests.sp.conftest import MakeGateway
@@ -201,6 +203,36 @@ def test_a_key_that_is_typed_again_takes_the_place_of_the_kept_one(app: Flask, c
     carol.send(carol.form(NEW).fill(keys="the key with a mistake in it, of a good length"), "add_field")
     carol.send(carol.form(NEW).fill(keys=SECOND_KEY))
     assert usable_keys(app, "ispring") == [SECOND_KEY]
+
+
+def test_attack_a_kept_key_is_used_by_another_administrator_for_another_provider_or_later(
+    app: Flask, carol: Visitor, clock: Clock
+) -> None:
+    def kept(page: str) -> str:
+        carol.open(page)
+        carol.send(carol.form(page.partition("?")[0]).fill(keys=SECOND_KEY), "add_field")
+        return str(carol.form(page.partition("?")[0]).fields["kept_key"])
+
+    def is_taken(visitor: Visitor, kept_key: str) -> bool:
+        visitor.open(PAGE)
+        form = visitor.form(PAGE)
+        form.fields["kept_key"] = kept_key
+        visitor.send(form)
+        return "enter the key again" not in visitor.text
+
+    core_of(app).people.create_administrator("dave@example.com", "another-keeper-9912")
+    dave = Visitor(app.test_client()).sign_in(Person("dave@example.com", "another-keeper-9912", "Dave", "Doorman"))
+    for_new, for_corporate = kept(f"{NEW}?preset=ispring"), kept(PAGE)
+    assert not is_taken(carol, for_new)
+    assert not is_taken(dave, for_corporate)
+    for seconds in (1800, 1801):  # her session ends if it is not used for an hour
+        clock.tick(seconds=seconds)
+        carol.open(PAGE)
+    assert not is_taken(carol, for_corporate)
+    assert usable_keys(app) == [KEY]
+    clock.tick(seconds=-120)
+    assert is_taken(carol, for_corporate)
+    assert usable_keys(app) == [KEY, SECOND_KEY]
 
 
 def test_attack_another_providers_encrypted_key_passes_for_one_that_was_typed(app: Flask, carol: Visitor) -> None:

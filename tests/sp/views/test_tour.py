@@ -28,8 +28,9 @@ class Visitor:
         self.core = core_of(self.own)
         self.client = Client(Gateway(create_welcome_app(self.core), self.own))
 
-    def get(self, path: str, ip: str = "127.0.0.1") -> TestResponse:
-        return self.client.get(path, URL, headers=PAGE, environ_base={"REMOTE_ADDR": ip})
+    def get(self, path: str, ip: str = "127.0.0.1", **headers: str) -> TestResponse:
+        sent = PAGE | {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, URL, headers=sent, environ_base={"REMOTE_ADDR": ip})
 
     def post(self, path: str, **fields: str) -> TestResponse:
         return self.client.post(path, base_url=URL, headers=PAGE, data=fields, environ_base=HERE)
@@ -105,6 +106,17 @@ def test_what_happened_to_others_is_not_shown(visitor: Visitor) -> None:
     assert visitor.get("/tour/trace/0").status_code == 404
 
 
+def test_attack_the_refusal_of_another_person_without_an_email_is_shown(visitor: Visitor) -> None:
+    refused = visitor.get(visitor.break_with("wrong_key").headers["Location"])
+    page = visitor.get(refused.headers["Location"])
+    link = re.search(r'href="(/tour/trace/[0-9A-Z]+)"', page.text)
+    assert link
+    assert visitor.get(link[1]).status_code == 200
+    visitor.client.delete_cookie("sp_form", domain="127.0.0.1")  # as in another browser
+    assert visitor.get("/tour").status_code == 200
+    assert visitor.get(link[1]).status_code == 404
+
+
 def test_attack_a_real_deployment_has_no_tour(tmp_path: Path) -> None:
     real = Visitor(tmp_path)
     for path in ("/tour", "/tour/trace/ABC", "/tour/break"):
@@ -117,3 +129,12 @@ def test_attack_a_real_deployment_has_no_tour(tmp_path: Path) -> None:
 def test_attack_another_machine_gets_no_tour(visitor: Visitor) -> None:
     assert visitor.get("/tour", ip="192.0.2.7").status_code == 404
     assert visitor.get("/tour", ip="::ffff:192.0.2.7").status_code == 404
+
+
+@pytest.mark.parametrize("trusted", ["", "127.0.0.1"])
+def test_attack_another_machine_gets_no_tour_through_a_proxy_on_this_one(trusted: str, tmp_path: Path) -> None:
+    visitor = Visitor(tmp_path, SP_SECRET_KEY="", SP_TRUSTED_PROXIES=trusted)
+    assert visitor.sign_in().status_code == 303
+    assert visitor.get("/tour").status_code == 200
+    assert visitor.get("/tour", X_Forwarded_For="203.0.113.9").status_code == 404
+    assert visitor.get("/tour", Forwarded="for=203.0.113.9").status_code == 404
