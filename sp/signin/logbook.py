@@ -149,16 +149,20 @@ class Logbook:
         self._housekeeping.note()
         now, kind = int(time_now()), (code, provider)
         if not budget.take(kind, MAX_ROW):
-            counters.event(activity.REFUSED, code)
-            fold = Fold.at(now, code, provider)
-            self._tally.count(fold, now)
-            return fold.reference, plain.cause
+            return self._counted(now, code, provider), plain.cause
         explained = _tried(explain, plain)
         known = self._clean_ids(known)
         line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **known)
         budget.give_back(kind, MAX_ROW - size)
         self._try_to_write(line)
         return reference, explained.cause
+
+    def _counted(self, now: int, code: str, provider: str | None) -> str:
+        """Count a refusal with others of its kind; return the reference of their line."""
+        counters.event(activity.REFUSED, code)
+        fold = Fold.at(now, code, provider)
+        self._tally.count(fold, now)
+        return fold.reference
 
     def _clean_ids(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """Return *known* with an e-mail and a subject that hold no secret; each is None if it is missing."""
