@@ -19,7 +19,7 @@ from sp.sessions.store import Session
 from sp.views.people import browser_session
 
 MAX_BODY = 256 * 1024  # bytes, of an administrator: keys and tokens are pasted here
-SENT_BY_PAGES = ("activity.live",)  # also while nobody is there, so the idle limit does not count them
+SENT_BY_PAGES = ("activity.live",)  # also without a person, so they are not use of the session
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 

@@ -154,12 +154,15 @@ class Logbook:
             self._tally.count(fold, now)
             return fold.reference, plain.cause
         explained = _tried(explain, plain)
-        for column in ("email", "subject"):
-            known[column] = clean_id(known[column], self._secrets()) if known.get(column) else None
-        line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **known)
+        line, size = _line(visitor, reference, now, explained, code=code, provider=provider, **self._cleaned(known))
         budget.give_back(kind, MAX_ROW - size)
         self._try_to_write(line)
         return reference, explained.cause
+
+    def _cleaned(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Return the columns without secrets."""
+        ids = {name: clean_id(known[name], self._secrets()) for name in ("email", "subject") if known.get(name)}
+        return known | ids
 
     def _try_to_write(self, line: activity.Entry) -> None:
         try:
