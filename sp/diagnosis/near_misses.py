@@ -13,6 +13,7 @@ import unicodedata
 from base64 import urlsafe_b64decode
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from shared.claims import LATEST_TIME
@@ -23,6 +24,7 @@ from shared.mistaken_keys import mistaken_secrets
 from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
+MOST_CLAIMS = 40  # whose names are compared
 NEAR = 120  # seconds: how far a wrong time zone may be from such a multiple
 _AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
 _SYNONYMS = {
@@ -142,7 +144,11 @@ def explain_claim(name: str, value: Any) -> str:
 
 
 def misspelt(wanted: str, names: Iterable[str]) -> str:
-    """Say under which other name the claim *wanted* probably came; empty if none looks like it."""
+    """Say under which other name the claim *wanted* probably came; empty if none looks like it.
+
+    Only the first few names are looked at, because strangers send any number of them.
+    """
+    names = [*islice(names, MOST_CLAIMS)]
     for name in names:
         bare = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cf", "Zs"))
         if bare.lower() == wanted:

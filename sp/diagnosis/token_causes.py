@@ -193,7 +193,7 @@ def _other_providers(evidence: Evidence) -> Iterator[Provider]:
 
 
 def _too_long(evidence: Evidence, token: str, claims: Mapping[str, Any]) -> str:
-    sizes = {name: len(json.dumps(value)) for name, value in claims.items()}
+    sizes = {name: len(json.dumps(value)) for name, value in claims.items() if isinstance(value, str | list | dict)}
     largest = max(sizes, key=lambda name: sizes[name], default="")
     most = f"; the largest claim is {_cut(evidence, largest, 40)}, {sizes[largest]} bytes" if largest else ""
     return f"The token has {len(token)} bytes; at most {MAX_TOKEN_BYTES} are allowed{most}."

@@ -11,6 +11,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, NamedTuple
 
 from shared.claims import Claims, find_claim
@@ -33,6 +34,7 @@ from sp.providers.provider import Provider
 
 FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # claims of access tokens and other tokens, RFC 8725 3.11
 STRICT_HEADER = {"alg", "typ", "kid"}
+MOST_NAMES = 40  # names of claims that are compared with a missing one: strangers send any number
 MAX_TOKEN_ID_LENGTH = 512  # characters
 REMEMBERED_LONGER = 300  # seconds by which the clocks of gateways, database and Redis may differ
 MAX_EMAIL_LENGTH = 254  # characters: RFC 5321, section 4.5.3.1.3, without the angle brackets
@@ -300,10 +302,11 @@ def is_plain_email(value: Any) -> bool:
 
 def _hint(raw: Mapping[str, Any], name: str) -> str:
     """Return a hint at a similar name: published samples write IAT and JTI, and exp with Cyrillic letters."""
-    for other in raw:
-        if other != name and other.lower() == name:
+    as_long = (other for other in raw if len(other) == len(name) and other != name)  # no letter looks like two
+    for other in islice(as_long, MOST_NAMES):
+        if other.lower() == name:
             return f"; the token has {other}, but names of claims are in lower case"
-        if other != name and looks_like(other) == name:
+        if looks_like(other) == name:
             return "; the token has it with letters of another alphabet, which look the same"
     return ""
 

@@ -17,13 +17,16 @@ from lab.cast import ALICE, CAROL
 from lab.minting import mint
 from shared import request_ids
 from shared.errors import ClaimInvalid, SignatureInvalid
+from shared.look_alikes import looks_like
 from shared.tokens import SIGN_OUT_TYPE
 from sp.activity import packing, reading
 from sp.activity.cleaning import REDACTED, clean, clean_url, cookie_names
 from sp.activity.packing import pack, unpack
 from sp.activity.record import Visitor as From
 from sp.activity.trace import FAILED, PASSED, AccountDecision, CheckResult, Explained, Facts, Trace
+from sp.diagnosis import near_misses
 from sp.gateway import Gateway
+from sp.signin import verification
 from sp.signin.logbook import MAX_ROW, ROW_BYTES
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, administrator_of
@@ -374,6 +377,22 @@ def test_attack_only_refusals_with_a_line_are_explained(app: Flask) -> None:
     for number in range(3000):
         core_of(app).logbook.note_refusal(ClaimInvalid(LONG), From(), reference=f"F{number}", explain=explain)
     assert explained < 1000
+
+
+def test_attack_hundreds_of_claims_are_not_each_compared_with_those_that_are_missing(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[str] = []
+
+    def counted(name: str) -> str:
+        looked_at.append(name)
+        return looks_like(name)
+
+    for module in (near_misses, verification):
+        monkeypatch.setattr(module, "looks_like", counted)
+    trace = sent(app, mint({f"k{number}": number for number in range(450)}, KEY[::-1]))
+    assert trace.code == "signature_invalid"
+    assert len(looked_at) <= 10 * 40  # four names are missing, and two modules look
 
 
 def test_a_refusal_stays_one_if_its_cause_cannot_be_found(app: Flask) -> None:
