@@ -7,8 +7,8 @@
 PY := .venv/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check install --quiet --no-input
 SOURCES := $(wildcard lychgate sp idp shared lab run_sp.py run_idp.py tests tools bench examples)
-# Two workers for two cores; an idle one takes waiting tests over, so servers and browsers are not waited for.
-WORKERS := -n 2 --dist worksteal
+# Three workers for two cores, since tests wait for servers and browsers; an idle one takes waiting tests over.
+WORKERS := -n 3 --dist worksteal
 # Modules in the test's own process, and what the source and the documents say of themselves.
 QUICK := tests/test_arrows.py tests/test_shape.py tests/test_language.py tests/test_docs.py tests/docs/test_language.py \
 	tests/sp/accounts tests/sp/providers tests/sp/sessions tests/sp/views tests/sp/test_redirects.py \
