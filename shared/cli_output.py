@@ -33,9 +33,14 @@ def say(*lines: object, err: bool = False) -> None:
         _print(text, err=err)
 
 
-def print_json(value: Any, *, indent: int | None = INDENT) -> None:
-    """Print *value* as JSON; without *indent* on one line."""
-    click.echo(printable_json(value, indent))
+def print_json(value: Any) -> None:
+    """Print *value* as JSON."""
+    click.echo(printable_json(value, INDENT))
+
+
+def print_json_line(value: Any) -> None:
+    """Print *value* as JSON on one line."""
+    click.echo(printable_json(value, None))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:

@@ -32,6 +32,11 @@ StartPair = Callable[..., AbstractContextManager[Pair]]
 NewContext = Callable[..., "BrowserContext"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest module, whose tests share one walk through all pages: at the end the others would wait."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/flows/test_pages.py"))
+
+
 def pytest_configure() -> None:
     """Choose the folder of temporary files before the first one is made."""
     use_memory()

@@ -44,7 +44,9 @@ COLUMNS = (
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run a text that begins with one of these
 # The same inside a text, where a spreadsheet may begin a cell: Excel divides at ";" in many languages.
-_INNER_FORMULA = re.compile(r"([;|\t\r\n])(?=[\s\"']*[=+@-])")
+# A run of what divides cells and of what a spreadsheet skips before a formula; matched whole, so it costs its length.
+_BETWEEN_CELLS = re.compile(r"[;|\s\"']+")
+_DIVIDERS = ";|\t\r\n"
 
 _slots = threading.BoundedSemaphore(SLOTS)
 
@@ -144,8 +146,16 @@ def _harmless(value: object) -> object:
     """Return text from strangers so that no spreadsheet takes it for a formula."""
     if not isinstance(value, str):
         return value
-    inside = _INNER_FORMULA.sub(r"\1'", value)
+    inside = _BETWEEN_CELLS.sub(_guarded, value)
     return f"'{inside}" if value.lstrip(' "').startswith(FORMULA) else inside
+
+
+def _guarded(run: re.Match[str]) -> str:
+    """Return the *run* between two texts, with an apostrophe after its last divider if a formula follows."""
+    last = max(run[0].rfind(divider) for divider in _DIVIDERS)
+    if last < 0 or run.string[run.end() : run.end() + 1] not in ("=", "+", "@", "-"):
+        return run[0]
+    return f"{run[0][: last + 1]}'{run[0][last + 1 :]}"
 
 
 def _json_lines(lines: Iterator[Line]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, print_json, print_table, say
+from shared.cli_output import as_json, fail, print_json, print_json_line, print_table, say
 from shared.clock import time_now
 from sp.activity import reading
 from sp.activity.reading import Wanted
@@ -126,7 +126,7 @@ def export(code: str, email: str, provider: str, since: int | None) -> None:
     Example: flask --app sp activity export --since 7d > activity.jsonl
     """
     for trace in reading.every(components().database, Wanted(code, email.strip(), provider.lower(), since=since)):
-        print_json(trace.as_json(), indent=None)
+        print_json_line(trace.as_json())
 
 
 def find(reference: str) -> Trace:
