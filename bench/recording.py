@@ -17,6 +17,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
+from bench.signin import new_token
 from bench.timing import PAIRS, Row
 from shared.keys import load_key_set
 from shared.tokens import sign
@@ -81,18 +82,7 @@ def _sign_in(client: FlaskClient) -> float:
 
 
 def _token(**more: object) -> str:
-    now = int(time.time())
-    claims = {
-        "iat": now,
-        "exp": now + 60,
-        "jti": secrets.token_urlsafe(16),
-        "email": "alice@example.com",
-        "given_name": "Alice",
-        "family_name": "Liddell",
-        "groups": ["staff", "choir"],
-        **more,
-    }
-    return sign(claims, load_key_set([KEY], "HS256").keys[0])
+    return new_token(KEY, groups=["staff", "choir"], **more)
 
 
 def _was_recorded(app: Any) -> None:

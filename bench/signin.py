@@ -94,7 +94,8 @@ def _sender(port: int) -> Send:
     return send
 
 
-def _token(secret: str) -> str:
+def new_token(secret: str, **more: object) -> str:
+    """Return a token for Alice that is good for a minute, with *more* claims."""
     now = int(time.time())
     claims = {
         "iat": now,
@@ -103,13 +104,14 @@ def _token(secret: str) -> str:
         "email": "alice@example.com",
         "given_name": "Alice",
         "family_name": "Liddell",
+        **more,
     }
     return sign(claims, load_key_set([secret], "HS256").keys[0])
 
 
 def _refuses_a_second_use(send: Send, secret: str) -> None:
     """The negative control: the second use of a token must be refused, or the row is void."""
-    token = _token(secret)
+    token = new_token(secret)
     first, second = send(token), send(token)
     if first != (303, "/") or second == first:
         raise AssertionError(f"a token was not spent: {first}, {second}")
@@ -117,7 +119,7 @@ def _refuses_a_second_use(send: Send, secret: str) -> None:
 
 def _round_of(send: Send, secret: str) -> float:
     """Return the microseconds of a sign-in, over SIGN_INS of them."""
-    tokens = [_token(secret) for _ in range(SIGN_INS)]
+    tokens = [new_token(secret) for _ in range(SIGN_INS)]
     started = time.perf_counter()
     for token in tokens:
         if send(token) != (303, "/"):
@@ -127,7 +129,7 @@ def _round_of(send: Send, secret: str) -> float:
 
 def _longest_wait(port: int, secret: str) -> float:
     """Return the milliseconds of the slowest sign-in, where AT_ONCE clients sign in one after another each."""
-    tokens = [[_token(secret) for _ in range(SIGN_INS // AT_ONCE)] for _ in range(AT_ONCE)]
+    tokens = [[new_token(secret) for _ in range(SIGN_INS // AT_ONCE)] for _ in range(AT_ONCE)]
 
     def sign_in(mine: list[str]) -> float:
         send, slowest = _sender(port), 0.0
