@@ -31,6 +31,9 @@ def test_a_table_has_a_header_and_aligned_columns(capsys: pytest.CaptureFixture[
     ]
 
 
+END = "\x04 end of what was printed"
+
+
 def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
     """Return what a terminal gets from a table, a check and a stranger's text."""
     for name in ("NO_COLOR", "TERM"):
@@ -41,10 +44,12 @@ def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **environ: str) -> str:
     with os.fdopen(writer, "w") as terminal, contextlib.redirect_stdout(terminal):
         print_table(ROWS[:1], ("name", "active"), as_json=False)
         say("FAILED  expiry", "passed  age", "FAILEDNESS", "a \x1b[31mred\x1b[0m name")
-        terminal.flush()
-        printed = os.read(reader, 10_000).decode()
+        print(END, end="", flush=True)
+        printed = b""
+        while not printed.endswith(END.encode()):  # the kernel may hand a terminal's text over in pieces
+            printed += os.read(reader, 10_000)
     os.close(reader)
-    return printed.replace("\r\n", "\n")
+    return printed.decode().removesuffix(END).replace("\r\n", "\n")
 
 
 PLAIN = "name   active\nAlice  active\nFAILED  expiry\npassed  age\nFAILEDNESS\n"
