@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.colours import COLOUR
+from shared.images import Logo, media_type
 from shared.settings import Environment, is_web_url
 
 PRODUCT = "Lychgate"
 MAX_NAME = 60  # characters; a longer one does not fit beside the logo on a telephone
 MAX_LOGO = 262_144  # bytes; every visitor loads it
 MAILTO = re.compile(r"mailto:[!-~]+@[A-Za-z0-9.-]+(\?[!-~]*)?\Z")
-BEGINNING = 4096  # bytes of an SVG in which its root element is looked for
 
 MEANINGS = {
     "NAME": f"The name of your site on every page, in place of {PRODUCT}. At most {MAX_NAME} characters.",
@@ -27,14 +27,6 @@ MEANINGS = {
     "SUPPORT_URL": "Link to your help: `https:`, `http:` or `mailto:`. It is at the foot of every page.",
     "PRIVACY_URL": "Link to your privacy notice, likewise.",
 }
-
-
-@dataclass(frozen=True)
-class Logo:
-    """An image: its bytes and its media type."""
-
-    content: bytes
-    media_type: str
 
 
 @dataclass(frozen=True)
@@ -65,18 +57,6 @@ def read_branding(environment: Environment, prefix: str) -> Branding:
         support_url=_link(environment, f"{prefix}SUPPORT_URL"),
         privacy_url=_link(environment, f"{prefix}PRIVACY_URL"),
     )
-
-
-def media_type(content: bytes) -> str | None:
-    """Return the media type of an image by its first bytes, or None if it is of no kind that we serve."""
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if content.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if content.startswith(b"RIFF") and content[8:12] == b"WEBP":
-        return "image/webp"
-    beginning = content[:BEGINNING].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return "image/svg+xml" if beginning.startswith(b"<") and b"<svg" in beginning else None
 
 
 def _name(environment: Environment, setting: str) -> str:

@@ -13,9 +13,10 @@ from hashlib import sha256
 from flask import Blueprint, Flask, Response, redirect, request, url_for
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from shared.branding import PRODUCT, Branding, Logo
+from shared.branding import PRODUCT, Branding
 from shared.colours import stylesheet
 from shared.cookies import clear_cookie, full_name, set_cookie
+from shared.images import Logo
 from shared.tokens import redact
 
 THEMES = ("auto", "light", "dark")  # auto follows the browser, and has no cookie
@@ -81,7 +82,7 @@ def add_views(ui: Blueprint, prefix: str, look: Look, *, https: bool) -> None:
     """Add the URLs of the look to the blueprint of the common pages."""
     logo, colour = look.branding.logo, look.branding.colour
     if logo:
-        ui.add_url_rule(f"{prefix}/look/logo", "logo", lambda: _logo(logo))
+        ui.add_url_rule(f"{prefix}/look/logo", "logo", lambda: image_response(logo))
     if colour:
         css = stylesheet(colour)
         ui.add_url_rule(f"{prefix}/look/colours.css", "colours", lambda: _kept(Response(css, mimetype="text/css")))
@@ -116,7 +117,8 @@ def is_own_path(path: str) -> bool:
     return len(path) <= MAX_PATH and bool(_OWN_PATH.match(path)) and "//" not in bare and "/." not in bare
 
 
-def _logo(logo: Logo) -> Response:
+def image_response(logo: Logo) -> Response:
+    """Return an image that an operator has chosen, for browsers to keep: its URL changes with it."""
     response = _kept(Response(logo.content, mimetype=logo.media_type))
     response.headers["Content-Security-Policy"] = LOGO_POLICY
     return response

@@ -146,6 +146,7 @@ def _install_views(app: Flask, core: Components) -> None:
         api,
         denied,
         health,
+        icons,
         jwks,
         metrics,
         questions,
@@ -176,7 +177,7 @@ def _install_views(app: Flask, core: Components) -> None:
         from sp.views import tour
 
         app.register_blueprint(tour.views, url_prefix=config.prefix or None)
-    for module in (sso, questions, refusals, signin, api, health, jwks, sign_out, metrics, denied, *pages):
+    for module in (sso, questions, refusals, signin, api, health, icons, jwks, sign_out, metrics, denied, *pages):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

@@ -7,7 +7,7 @@ if it guessed what its operator meant, it could be open where the operator think
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from shared.store_urls import database_mistake, redis_mistake
 from sp.known_settings import NAMES
 from sp.policy.decision import Rule
 from sp.policy.rules import RulesRefused, parse_rules
+from sp.providers.icon_files import with_images
 from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import NAME, parse_provider
 from sp.request.identity_headers import HEADER_SETS
@@ -223,11 +224,20 @@ def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_fo
         return values.get(name)
 
     try:
-        document = read_toml(Path(path), look_up)
+        document = _read(Path(path), look_up)
     except SettingsRefused as refusal:
         env.mistakes.extend(refusal.mistakes)
         return {}
     env.mistakes.extend(_document_mistakes(path, document, own))
+    return document
+
+
+def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
+    """Return a TOML file with what its texts name looked up. Raises SettingsRefused."""
+    mistakes: list[str] = []
+    document = with_images(read_toml(path, look_up), path.parent, mistakes)
+    if mistakes:
+        raise SettingsRefused([f"{path}: {mistake}" for mistake in mistakes])
     return document
 
 
@@ -236,7 +246,7 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
 
     Its rules are not parsed here. Raises SettingsRefused with every error.
     """
-    document = read_toml(path, _environment().get)
+    document = _read(path, _environment().get)
     if mistakes := list(_document_mistakes(str(path), document, own)):
         raise SettingsRefused(mistakes)
     return document

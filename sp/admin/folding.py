@@ -14,7 +14,7 @@ from sp.admin.hints import GROUPS
 from sp.admin.provider_form import ProviderForm
 from sp.providers.differences import different_from_preset
 
-NOT_COUNTED = ("preset", "further_claims")  # what is compared with; the rest of required_claims
+NOT_COUNTED = ("preset", "further_claims", "icon_file")  # what is compared with; parts of other settings
 
 
 @dataclass(frozen=True)

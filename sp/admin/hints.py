@@ -31,6 +31,7 @@ HINTS = {
     "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
     "accepts a jti that is a number.",
     "display_name": "The label of the button on the sign-in page.",
+    "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
     "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Only one provider can be "
@@ -83,7 +84,7 @@ HINTS = {
 FRONT = ("enabled", "algorithm", "keys", "login_url", "logout_url")
 GROUPS = (
     ("connection", "Preset and connection", ("preset", "jwks_url", "return_url", "allow_short_secret")),
-    ("appearance", "On the sign-in page", ("display_name", "icon", "show_on_login", "default")),
+    ("appearance", "On the sign-in page", ("display_name", "icon", "icon_file", "show_on_login", "default")),
     (
         "token",
         "Token requirements",

@@ -15,6 +15,7 @@ from flask import request
 from wtforms import (
     BooleanField,
     FieldList,
+    FileField,
     Form,
     FormField,
     HiddenField,
@@ -28,9 +29,10 @@ from wtforms.widgets import CheckboxInput, ListWidget
 from shared.clock import time_now
 from shared.keys import ALGORITHMS
 from shared.vault import Vault, VaultLocked
+from sp.providers.icon_images import KINDS, MAX_IMAGE, icon_from
 from sp.providers.presets import PRESETS
 from sp.providers.provider import Provider
-from sp.providers.setting_reader import ICONS, ProviderRefused
+from sp.providers.setting_reader import MARKS_AND_INITIALS, ProviderRefused
 
 WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,12}\Z", re.ASCII)
 MANDATORY = {  # seed: LoginRadius, "Enable Required Parameters"
@@ -53,6 +55,11 @@ ACCESS_TOKEN_WORDS = {
     "none": "none: sign-in is by cookie only",
     "fragment": "fragment: after the # in the URL of the page after sign-in",
     "query": "query: in the query of the URL of the page after sign-in",
+}
+IMAGE = "image"  # choice of the icon: the image in `icon_image`
+ICON_WORDS = {
+    **{name: name or "initials of the name" for name in MARKS_AND_INITIALS},
+    IMAGE: "the image that was chosen",
 }
 MAX_ROWS = 100  # of field matching
 KEPT = "typed key"  # begins what `kept_key` encrypts, so that nothing else that is encrypted here passes for it
@@ -90,7 +97,9 @@ class ProviderForm(Form):  # type: ignore[misc]
     enabled = BooleanField("Enable JWT login for this account")
     default = BooleanField("Default provider")
     show_on_login = BooleanField("Show on the sign-in page (Include in Social Schema)")
-    icon = SelectField("Icon", choices={name: name or "initials of the name" for name in ICONS})
+    icon = SelectField("Icon", choices=ICON_WORDS)
+    icon_image = HiddenField()
+    icon_file = FileField("Or an image of your own", render_kw={"accept": ",".join(KINDS)})
     algorithm = SelectField("Encryption algorithm", choices=ALGORITHMS)
     keys = TextAreaField("Security key")
     jwks_url = StringField("JWKS endpoint")
@@ -143,17 +152,28 @@ class ProviderForm(Form):  # type: ignore[misc]
             **texts,
             "name": provider.name,
             "version": version,
+            "icon": IMAGE if settings["icon"] not in MARKS_AND_INITIALS else settings["icon"],
+            "icon_image": "" if settings["icon"] in MARKS_AND_INITIALS else settings["icon"],
             "required_claims": required,
             "further_claims": " ".join(further),
             "email_domains": " ".join(settings["email_domains"]),
             "mapping": matches,
         }
-        return cls(formdata=None, data=data)
+        return cls(formdata=None, data=data)._with_choices()
 
     @classmethod
     def sent(cls) -> ProviderForm:
-        """Return the form as the browser has sent it."""
-        return cls(formdata=request.form)
+        """Return the form as the browser has sent it. An image becomes a hidden field, so it need not be sent twice."""
+        form = cls(formdata=request.form)
+        file = request.files.get("icon_file")
+        if file is not None and (content := file.read(MAX_IMAGE + 1)):
+            form.icon.data, form.icon_image.data = IMAGE, icon_from(content)
+        return form._with_choices()
+
+    def _with_choices(self) -> ProviderForm:
+        """Offer the image as an icon only if there is one."""
+        self.icon.choices = [choice for choice in ICON_WORDS.items() if choice[0] != IMAGE or self.icon_image.data]
+        return self
 
     def settings(self) -> dict[str, Any]:
         """Return the input as settings. Invalid values are left unchanged, so that `parse_provider` rejects them."""
@@ -169,6 +189,8 @@ class ProviderForm(Form):  # type: ignore[misc]
                 settings[field.name] = field.data
         for name in ("clock_skew", "expiry_adjustment", "max_age"):
             settings[name] = _whole(self[name].data or "")
+        if settings["icon"] == IMAGE:
+            settings["icon"] = self.icon_image.data or ""
         settings["deliveries"] = list(self.deliveries.data or [])
         settings["required_claims"] = [*(self.required_claims.data or []), *_words(self.further_claims.data)]
         settings["email_domains"] = _words(self.email_domains.data)
@@ -214,6 +236,8 @@ class ProviderForm(Form):  # type: ignore[misc]
     def attach(self, mistakes: Mapping[str, str]) -> list[tuple[str, str]]:
         """Attach each error to its field; return (id, text) of all errors, for the summary at the top."""
         summary = []
+        if "icon" in mistakes:
+            self.icon.data, self.icon_image.data = "", ""
         for name, why in mistakes.items():
             field = self[name if name in self else "display_name"]
             if isinstance(field, FormField):

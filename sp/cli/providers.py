@@ -15,6 +15,7 @@ from sp import config as settings
 from sp.current import components
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, StoredProvider
+from sp.providers.icon_images import in_words
 from sp.providers.risks import risks_of
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
@@ -138,6 +139,7 @@ def _describe(stored: StoredProvider) -> dict[str, Any]:
     return {
         "name": stored.provider.name,
         **stored.provider.as_settings(),
+        "icon": in_words(stored.provider.icon),
         "keys": [key.fingerprint for key in stored.keys],
         "managed_by_file": stored.managed_by_file,
     }

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from sp.activity import audit
 from sp.providers import rows
 from sp.providers.differences import UNORDERED
+from sp.providers.icon_images import in_words
 from sp.providers.provider import Provider
 from sp.providers.rows import StoredProvider
 from sp.providers.settings_parser import parse_provider
@@ -72,7 +73,7 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(value, Mapping):
             flat |= {f"{name}.{part}": inner for part, inner in value.items() if inner != "" or name != "mapping"}
         else:
-            flat[name] = value
+            flat[name] = in_words(value) if name == "icon" and isinstance(value, str) else value
     return flat
 
 

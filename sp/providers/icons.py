@@ -1,7 +1,7 @@
-"""Choose the icon of a provider: a built-in mark, or the initials of its name. Pure.
+"""Choose the icon of a provider: an image, a built-in mark, or the initials of its name. Pure.
 
-The marks are simple shapes of our own, not the logos of products. Each icon is drawn in the page itself, so the sign-in
-page needs no further request.
+The marks are simple shapes of our own, not the logos of products. They are drawn in the page itself, so the sign-in
+page needs no further request. An image is a request to the gateway, and browsers keep it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from zlib import crc32
 
+from sp.providers.icon_images import image_of, version_of
 from sp.providers.provider import Provider
 
 # Lines in a square of 32 by 32.
@@ -28,17 +29,23 @@ MOST_INITIALS = 2
 
 @dataclass(frozen=True)
 class Icon:
-    """What to draw on a square of *color*: the lines of `mark`, or `initials` if that is empty."""
+    """What to draw on a square of *color*: the lines of `mark`, or `initials` if that is empty.
+
+    If there is an image, `version` changes with it; the URL of the image has it, because browsers keep the image.
+    """
 
     color: str
     mark: str
     initials: str
+    version: str = ""
 
 
 def icon_of(provider: Provider) -> Icon:
     """Return the icon of *provider*. Its color follows its name, so it stays the same in every process."""
     color = COLORS[crc32(provider.name.encode()) % len(COLORS)]
-    return Icon(color, MARKS.get(provider.icon, ""), initials_of(provider.title))
+    image = image_of(provider.icon)
+    version = version_of(image) if image else ""
+    return Icon(color, MARKS.get(provider.icon, ""), initials_of(provider.title), version)
 
 
 def initials_of(title: str) -> str:

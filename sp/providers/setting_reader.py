@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shared.settings import is_web_url
+from sp.providers.icon_images import IconRefused, image_of
 from sp.providers.presets import PRESET_SETTINGS, PRESETS
 from sp.redirects import is_own_path
 
-ICONS = ("", "building", "globe", "key", "people", "school", "shield")  # "": the initials of the name
+# The built-in icons; "" stands for the initials of the name.
+MARKS_AND_INITIALS = ("", "building", "globe", "key", "people", "school", "shield")
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}\Z")
 CLAIM = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}\Z")
@@ -79,6 +81,17 @@ class Reader:
             if isinstance(value, str) and value in choices
             else self.refuse(name, f"must be one of {', '.join(choices)}", choices[0])
         )
+
+    def icon(self, name: str) -> str:
+        value = self.settings[name]
+        if isinstance(value, str) and value in MARKS_AND_INITIALS:
+            return value
+        try:
+            if isinstance(value, str) and image_of(value) is not None:
+                return value
+        except IconRefused as refusal:
+            return self.refuse(name, str(refusal), "")
+        return self.refuse(name, f"must be one of {', '.join(filter(None, MARKS_AND_INITIALS))}, or an image", "")
 
     def choices(self, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
         values = self.texts(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.keys import ALGORITHMS, SYMMETRIC
 from sp.providers.provider import Provider, is_safe_url
-from sp.providers.setting_reader import ICONS, ProviderRefused, Reader
+from sp.providers.setting_reader import ProviderRefused, Reader
 from sp.routes import ERROR_PAGE, Routes
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # seed: LoginRadius, "Provider Name"
@@ -45,7 +45,7 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
         enabled=reader.flag("enabled"),
         default=reader.flag("default"),
         show_on_login=reader.flag("show_on_login"),
-        icon=reader.choice("icon", ICONS),
+        icon=reader.icon("icon"),
         algorithm=reader.choice("algorithm", ALGORITHMS),
         jwks_url=reader.url("jwks_url"),
         login_url=reader.url("login_url"),

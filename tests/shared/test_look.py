@@ -8,7 +8,8 @@ from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 
 from shared import web
-from shared.branding import OURS, Branding, Logo
+from shared.branding import OURS, Branding
+from shared.images import Logo
 from shared.look import MAX_PATH, is_own_path
 
 PAGE = '{% extends "ui/base.html" %}{% block title %}A page{% endblock %}{% block content %}{{ body }}{% endblock %}'
