@@ -30,6 +30,7 @@ from idp.stores.refusals import Refusals
 from idp.stores.registry import SqlRegistry
 from idp.throttling import make_throttle
 from shared import logs, request_limits, web
+from shared.cli_output import say
 from shared.clock import time_now
 from shared.cookies import form_cookie
 from shared.lazy_rules import LazyRule
@@ -183,7 +184,7 @@ def bring_up_to_date(app: Flask) -> None:
             reencrypt(parts.vault)
         if isinstance(parts.services, SqlRegistry):
             made = parts.services.apply(parts.settings.services, managed=True)
-            cli_services.print_made_keys(made, to_log=True)
+            say(*cli_services.told_once(made), err=True)
             cli_services.print_warnings([definition.service for definition in parts.settings.services.values()])
 
 

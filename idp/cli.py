@@ -21,7 +21,7 @@ from idp.context import context
 from idp.people import Person
 from idp.stores import audit, sessions
 from idp.stores.directory import PersonRefused, SqlDirectory
-from shared.cli_output import as_json, fail, print_table, read_password, say
+from shared.cli_output import as_json, fail, print_table, read_password, report
 from shared.passwords import PasswordRefused
 
 users = AppGroup("users", help="Manage people in the default directory.")
@@ -40,6 +40,7 @@ def register(app: Flask) -> None:
 @click.option("--group", "groups", multiple=True, help="May be given several times.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE", help="A further field.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@as_json
 def add_user(
     email: str,
     given_name: str,
@@ -47,6 +48,7 @@ def add_user(
     groups: tuple[str, ...],
     attributes: tuple[str, ...],
     password_stdin: bool,
+    as_json: bool,
 ) -> None:
     """Create a person.
 
@@ -65,7 +67,7 @@ def add_user(
         )
     except (PersonRefused, PasswordRefused) as refusal:
         fail(refusal)
-    say(f"{email} can sign in now.")
+    report({"email": email}, f"{email} can sign in now.", as_json=as_json)
 
 
 @users.command("list")
@@ -81,7 +83,8 @@ def list_users(as_json: bool) -> None:
 
 @users.command("disable")
 @click.argument("email")
-def disable_user(email: str) -> None:
+@as_json
+def disable_user(email: str, as_json: bool) -> None:
     """Disable a person: their sessions end here and at the services.
 
     Example: flask --app idp users disable bob@example.com
@@ -91,13 +94,13 @@ def disable_user(email: str) -> None:
     except PersonRefused as refusal:
         fail(refusal)
     ended = sessions.end_sessions_of(person, reason="disabled")
-    say(f"{person.email} is disabled; sessions ended: {ended.sessions}.")
-    _tell_services(ended)
+    _report_ended(person, ended, "is disabled", as_json=as_json)
 
 
 @users.command("enable")
 @click.argument("email")
-def enable_user(email: str) -> None:
+@as_json
+def enable_user(email: str, as_json: bool) -> None:
     """Enable a person again.
 
     Example: flask --app idp users enable bob@example.com
@@ -106,13 +109,14 @@ def enable_user(email: str) -> None:
         person = _directory().set_disabled(email, False)
     except PersonRefused as refusal:
         fail(refusal)
-    say(f"{person.email} can sign in again.")
+    report({"email": person.email, "state": "enabled"}, f"{person.email} can sign in again.", as_json=as_json)
 
 
 @users.command("set-password")
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-def set_password(email: str, password_stdin: bool) -> None:
+@as_json
+def set_password(email: str, password_stdin: bool, as_json: bool) -> None:
     """Give a person a new password; sessions opened with the old one end.
 
     Example: flask --app idp users set-password alice@example.com --password-stdin < password.txt
@@ -122,8 +126,7 @@ def set_password(email: str, password_stdin: bool) -> None:
     except (PersonRefused, PasswordRefused) as refusal:
         fail(refusal)
     ended = sessions.end_sessions_of(person, reason="password changed")
-    say(f"The password of {person.email} is changed; sessions ended: {ended.sessions}.")
-    _tell_services(ended)
+    _report_ended(person, ended, "has a new password", as_json=as_json)
 
 
 @click.command("audit")
@@ -148,10 +151,15 @@ def show_audit(email: str, count: int, as_json: bool) -> None:
     print_table(rows, columns, as_json)
 
 
-def _tell_services(ended: sessions.Ended) -> None:
+def _report_ended(person: Person, ended: sessions.Ended, what: str, *, as_json: bool) -> None:
     """Notify the services at once, and print the outcome for each; the running program retries failures."""
-    for outcome in backchannel.tell(ended):
-        say(str(outcome))
+    text = f"{person.email} {what}; sessions ended: {ended.sessions}."
+    outcomes = backchannel.tell(ended)
+    services = [
+        {"service": one.title, "told": one.told, "ended": one.ended, "problem": str(one.problem or "")}
+        for one in outcomes
+    ]
+    report({"email": person.email, "sessions": ended.sessions, "services": services}, text, *outcomes, as_json=as_json)
 
 
 def _directory() -> SqlDirectory:

@@ -16,7 +16,7 @@ from idp.context import context
 from idp.services import Service, ServiceUnknown, warnings_about
 from idp.stores.reencryption import reencrypt
 from idp.stores.registry import ACCEPT_AFTER, SIGN_AFTER, RotationRefused, SqlRegistry
-from shared.cli_output import as_json, fail, print_json, print_table, say
+from shared.cli_output import as_json, fail, print_json, print_table, report, say
 from shared.keys import public_pem
 from shared.settings import SettingsRefused
 
@@ -30,7 +30,8 @@ keys = AppGroup("keys", help="Manage the keys of services.")
 
 @services.command("apply")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def apply_services(file: Path) -> None:
+@as_json
+def apply_services(file: Path, as_json: bool) -> None:
     """Register or update the services that FILE.toml defines. Repeating the command changes nothing.
 
     Example: flask --app idp services apply services.toml
@@ -50,9 +51,9 @@ def apply_services(file: Path) -> None:
     made = registry.apply(definitions)
     if context().settings.services_file is not None:
         say(BESIDE_FILE, err=True)
-    print_made_keys(made)
     print_warnings(registry.all())
-    say(f"Registered: {', '.join(definitions) or 'none'}.")
+    done = {"registered": list(definitions), "generated": {name: shown(material) for name, material in made.items()}}
+    report(done, *told_once(made), f"Registered: {', '.join(definitions) or 'none'}.", as_json=as_json)
 
 
 @services.command("list")
@@ -88,7 +89,8 @@ def show_service(name: str, as_json: bool) -> None:
 
 @services.command("remove")
 @click.argument("name")
-def remove_service(name: str) -> None:
+@as_json
+def remove_service(name: str, as_json: bool) -> None:
     """Remove a service and its keys.
 
     Example: flask --app idp services remove learn
@@ -100,7 +102,7 @@ def remove_service(name: str) -> None:
         registry.remove(name)
     except ServiceUnknown:
         fail(f"the stored service {name} does not exist")
-    say(f"{name} is removed.")
+    report({"removed": name}, f"{name} is removed.", as_json=as_json)
 
 
 @services.command("reencrypt")
@@ -111,10 +113,8 @@ def reencrypt_keys(as_json: bool) -> None:
     Example: flask --app idp services reencrypt
     """
     outcome = reencrypt(context().vault)
-    if as_json:
-        print_json(vars(outcome))
-    else:
-        say(f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date.")
+    text = f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date."
+    report(vars(outcome), text, as_json=as_json)
     if outcome.locked:
         fail(f"{outcome.locked} keys were encrypted with an unknown key: add it to IDP_SECRET_KEY_FALLBACKS")
     if not as_json:
@@ -127,7 +127,8 @@ def reencrypt_keys(as_json: bool) -> None:
 @click.option(
     "--accept-after", default=ACCEPT_AFTER, show_default=True, help="Seconds after that until the old key expires."
 )
-def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
+@as_json
+def rotate_keys(service: str, sign_after: int, accept_after: int, as_json: bool) -> None:
     """Give a service a new key. Enter it at the service, or let the service fetch it, before it signs.
 
     Example: flask --app idp keys rotate learn
@@ -138,15 +139,28 @@ def rotate_keys(service: str, sign_after: int, accept_after: int) -> None:
         fail(f"the stored service {service} does not exist")
     except RotationRefused as refusal:
         fail(refusal)
-    print_made_keys({service: material})
-    say(f"The new key of {service} signs in {sign_after} seconds. The old key expires {accept_after} seconds later.")
+    done = {
+        "service": service,
+        "generated": shown(material),
+        "signs_after": max(0, sign_after),
+        "old_key_accepted_after_that": max(0, accept_after),
+    }
+    text = f"The new key of {service} signs in {sign_after} seconds. The old key expires {accept_after} seconds later."
+    report(done, *told_once({service: material}), text, as_json=as_json)
 
 
-def print_made_keys(made: Mapping[str, str], *, to_log: bool = False) -> None:
-    """Print keys that were generated, once: the secret, or the public half of a private key."""
+def told_once(made: Mapping[str, str]) -> list[str]:
+    """Return the lines that show keys that were generated: the secret, or the public half of a private key."""
+    lines = []
     for name, material in made.items():
-        say(f"A key was generated for {name}. Enter it at the service. It is not shown again:", err=to_log)
-        say(*(public_pem(material) if material.startswith("-----BEGIN") else material).splitlines(), err=to_log)
+        lines.append(f"A key was generated for {name}. Enter it at the service. It is not shown again:")
+        lines += shown(material).splitlines()
+    return lines
+
+
+def shown(material: str) -> str:
+    """Return the part of a key that the service gets."""
+    return public_pem(material) if material.startswith("-----BEGIN") else material
 
 
 def print_warnings(registered: Sequence[Service]) -> None:

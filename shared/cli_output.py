@@ -33,6 +33,14 @@ def say(*lines: object, err: bool = False) -> None:
         _print(text, err=err)
 
 
+def report(done: Mapping[str, Any], *lines: object, as_json: bool) -> None:
+    """Print what a command has done: *done* as JSON, or *lines* for people."""
+    if as_json:
+        print_json(done)
+    else:
+        say(*lines)
+
+
 def print_json(value: Any) -> None:
     """Print *value* as JSON."""
     click.echo(printable_json(value, INDENT))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from shared.cli_output import as_json, fail, print_json, print_table, say
+from shared.cli_output import as_json, fail, print_json, print_table, report, say
 from sp.current import components
 from sp.policy.explain import explain as explanation_of
 from sp.policy.rules import warnings
@@ -79,9 +79,11 @@ def list_keys(as_json: bool) -> None:
 
 
 @assertion_keys.command("rotate")
-def rotate() -> None:
+@as_json
+def rotate(as_json: bool) -> None:
     """Create a new key. It is published at once and starts to sign after an hour.
 
     Example: flask --app sp assertion-keys rotate
     """
-    say(components().assertions.rotate())
+    kid = components().assertions.rotate()
+    report({"kid": kid}, kid, as_json=as_json)

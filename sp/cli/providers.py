@@ -9,7 +9,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, print_json, print_table, say
+from shared.cli_output import as_json, fail, print_json, print_table, report, say
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.current import components
@@ -106,17 +106,16 @@ def reencrypt_all(as_json: bool) -> None:
     Example: flask --app sp providers reencrypt
     """
     outcome = reencrypt(components().database, components().vault)
-    if as_json:
-        print_json(vars(outcome))
-    else:
-        say(f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date.")
+    text = f"{outcome.reencrypted} stored keys were re-encrypted, {outcome.before} were up to date."
+    report(vars(outcome), text, as_json=as_json)
     if outcome.locked:
         fail(f"{outcome.locked} stored keys could not be decrypted: add their secret key to SP_SECRET_KEY_FALLBACKS")
 
 
 @providers.command("remove")
 @click.argument("name")
-def remove(name: str) -> None:
+@as_json
+def remove(name: str, as_json: bool) -> None:
     """Remove a provider with its keys. Accounts stay.
 
     Example: flask --app sp providers remove corporate
@@ -127,7 +126,7 @@ def remove(name: str) -> None:
         fail(*error.mistakes)
     if not removed:
         fail(f"the provider {name} does not exist")
-    say(f"{name}: removed")
+    report({"removed": name.lower()}, f"{name}: removed", as_json=as_json)
 
 
 def _warn(stored: StoredProvider) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, print_json, print_table, read_password, say
+from shared.cli_output import as_json, fail, print_json, print_table, read_password, report, say
 from shared.errors import Rejection
 from shared.passwords import PasswordRefused
 from shared.printable import printable
@@ -35,7 +35,8 @@ def list_users(as_json: bool) -> None:
 @click.argument("email")
 @click.option("--password-stdin", is_flag=True, required=True, help="Read the password from standard input.")
 @click.option("--keep-identities", is_flag=True, help="Keep the IDs at providers that can sign in to this account.")
-def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> None:
+@as_json
+def create_admin(email: str, password_stdin: bool, keep_identities: bool, as_json: bool) -> None:
     """Create an administrator, or make an existing account an administrator.
 
     An account that has IDs at identity providers is rejected without --keep-identities, because those providers could
@@ -63,43 +64,57 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool) -> Non
     if appointed.kept:
         say("These IDs were kept and can sign in to the administrator's account:", *_list(appointed.kept), err=True)
     url = f"{components().config.external_url}{components().config.prefix}/login?no_sso"
-    say(f"{appointed.person.email} is an administrator. Sign in at {url}")
+    done = {
+        "email": appointed.person.email,
+        "sign_in_url": url,
+        "enabled": appointed.enabled,
+        "kept": [{"provider": known.provider, "subject": known.subject} for known in appointed.kept],
+    }
+    report(done, f"{appointed.person.email} is an administrator. Sign in at {url}", as_json=as_json)
 
 
 @users.command("disable")
 @click.argument("email")
-def disable(email: str) -> None:
+@as_json
+def disable(email: str, as_json: bool) -> None:
     """Disable an account, and end its sessions at once.
 
     Example: flask --app sp users disable bob@example.com
     """
-    components().people.disable(_find(email).id)
-    say(f"{email} is disabled, and all of its sessions have ended.")
+    person = _find(email)
+    components().people.disable(person.id)
+    done = {"email": person.email, "active": False}
+    report(done, f"{email} is disabled, and all of its sessions have ended.", as_json=as_json)
 
 
 @users.command("enable")
 @click.argument("email")
-def enable(email: str) -> None:
+@as_json
+def enable(email: str, as_json: bool) -> None:
     """Enable an account again.
 
     Example: flask --app sp users enable bob@example.com
     """
+    person = _find(email)
     try:
-        components().people.enable(_find(email).id)
+        components().people.enable(person.id)
     except Rejection as rejection:
         fail(rejection.explanation)
-    say(f"{email} is enabled.")
+    report({"email": person.email, "active": True}, f"{email} is enabled.", as_json=as_json)
 
 
 @users.command("sign-out")
 @click.argument("email")
-def sign_out(email: str) -> None:
+@as_json
+def sign_out(email: str, as_json: bool) -> None:
     """End every session of a person.
 
     Example: flask --app sp users sign-out bob@example.com
     """
-    ended = components().people.sign_out(_find(email).id)
-    say(f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}.")
+    person = _find(email)
+    ended = components().people.sign_out(person.id)
+    text = f"{ended} {'session has' if ended == 1 else 'sessions have'} ended for {email}."
+    report({"email": person.email, "sessions": ended}, text, as_json=as_json)
 
 
 @users.command("export")
@@ -137,12 +152,11 @@ def remove(email: str, yes: bool, as_json: bool) -> None:
     removed = components().personal_data.remove(email)
     if removed is None:
         fail(f"the account {email} does not exist")
-    if as_json:
-        print_json(vars(removed))
-        return
-    say(
+    report(
+        vars(removed),
         f"{person.email} is removed; sessions ended: {removed.sessions}.",
         f"Lines that no longer name the person: {removed.activity} of the activity log, {removed.changes} of changes.",
+        as_json=as_json,
     )
 
 

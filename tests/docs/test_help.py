@@ -1,4 +1,4 @@
-"""`--help` of every command of both programs has an example, and the command takes it."""
+"""Every command of both programs has an example in its help, which it takes, and JSON for programs."""
 
 import re
 import shlex
@@ -12,6 +12,8 @@ import idp
 import idp.config
 from sp.app import create_app
 from sp.config import load
+
+NO_CHOICE = ("activity export", "users export", "doctor-echo")  # JSON in any case; a server
 
 
 def every(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
@@ -42,4 +44,7 @@ def test_every_command_has_an_example_in_its_help_which_it_takes(
         for file in (word for word in words if word.endswith(".toml")):
             Path(file).touch()
         command.make_context(name, words)  # raises UsageError
+        assert ("--json" in [option for parameter in command.params for option in parameter.opts]) != (
+            name in NO_CHOICE
+        )
         assert "Example: " in command.get_help(click.Context(command, info_name=name))
