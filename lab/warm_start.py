@@ -4,15 +4,20 @@ Python needs a second or more of processor time to import a program, and most te
 One process imports both programs and waits; each start is a fork of it, in which environment, folder, arguments and
 standard streams are set as for a new process, and the script is run as `python SCRIPT` would run it. What the fork
 cannot change any more, such as settings of the interpreter itself, makes `fits` say no: then start it cold.
+
+All of it ends with the process of the tests, also if that is killed: the one that waits notices it, and Linux then
+tells those that were forked from it.
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import io
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -29,6 +34,7 @@ IMPORTED = ("shared.serving", "sp.gateway", "sp.app", "sp.cli", "sp.sample_app",
 READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_")  # variables that count only at the very start
 SET_BY_US = ("PYTHONPATH", "PYTHONUNBUFFERED")
 OWN_GROUP_SECONDS = 10
+PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,7 @@ def _wait_for_own_group(process: ForkServerProcess) -> None:
 
 def _run(what: Start) -> None:
     """Become the process that *what* describes, and end as it ends. Its own forks come back through here too."""
+    _end_with_parent()
     os.setsid()
     _set_streams(what)
     os.environ.clear()
@@ -133,6 +140,16 @@ def _run(what: Start) -> None:
     os._exit(
         _status_of(lambda: run(what.script, run_name="__main__", **({"alter_sys": True} if what.is_module else {})))
     )
+
+
+def _end_with_parent() -> None:
+    """Get a SIGTERM when the process that waits ends, and do not keep it from ending with the tests."""
+    alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
+    if isinstance(alive, int):
+        os.close(alive)  # as long as anyone has it open, the process that waits believes that the tests are running
+        forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _set_streams(what: Start) -> None:

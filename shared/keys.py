@@ -176,8 +176,12 @@ def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SecurityWarning)  # a short secret was allowed by an explicit setting
         native = OctKey.import_key(octets)
-    slow_hash = hashlib.scrypt(octets, salt=b"lychgate key fingerprint", n=2**12, r=8, p=1, dklen=6)
-    return TokenKey(algorithm, None, slow_hash.hex(), True, native)
+    return TokenKey(algorithm, None, fingerprint_of_secret(octets), True, native)
+
+
+def fingerprint_of_secret(octets: bytes) -> str:
+    """Return the public name of a secret. It is slow to compute, so that a weak secret is not soon guessed from it."""
+    return hashlib.scrypt(octets, salt=b"lychgate key fingerprint", n=2**12, r=8, p=1, dklen=6).hex()
 
 
 def _load_asymmetric(material: str, algorithm: str) -> TokenKey:

@@ -7,7 +7,6 @@ command builds few URLs, and most requests none, so this saves a start about 40 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from werkzeug.routing import Rule
@@ -17,9 +16,13 @@ class LazyRule(Rule):
     """A route for `Flask.url_rule_class`. A Werkzeug without this internal method compiles all at the start again."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        compiled = cache(super()._compile_builder)
+        compiled: Callable[..., tuple[str, str]] | None = None
+        compile_now = super()._compile_builder
 
         def build(rule: Rule, /, **values: Any) -> tuple[str, str]:
-            return compiled(append_unknown)(rule, **values)
+            nonlocal compiled
+            if compiled is None:
+                compiled = compile_now(append_unknown)
+            return compiled(rule, **values)
 
         return build

@@ -17,6 +17,7 @@ import pytest
 
 from lab.clock import Clock
 from lab.pair import Pair, running_pair
+from tests.support.cheap import collect_rarely, hash_cheaply, share_compiled_statements
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
 from tests.support.temporary import use_memory
 
@@ -38,8 +39,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Choose the folder of temporary files before the first one is made."""
+    """Choose the folder of temporary files before the first one is made, and make cheap what all tests do."""
     use_memory()
+    share_compiled_statements()
+    hash_cheaply()
+    collect_rarely()
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from idp import create_app
 from idp.config import Settings
 from idp.models import db
 from idp.stores.directory import SqlDirectory
-from idp.tests.support import ALICE, BOB, GATE, MALLORY, Browser, Clock, register
+from idp.tests.support import ALICE, BOB, GATE, MALLORY, TEMPLATES, Browser, Clock, register
 
 MakeApp = Callable[..., Flask]
 DATABASE = "idp.sqlite3"
@@ -47,6 +47,7 @@ def make_app(tmp_path: Path, clock: Clock) -> Iterator[MakeApp]:
         values = {name: changes.pop(name) for name in list(changes) if name in ("people", "services")}
         settings = Settings(**{**vars(settings_in(tmp_path)), **changes})
         app = create_app(settings, clock=clock, **values)  # type: ignore[arg-type]
+        app.jinja_env.bytecode_cache = TEMPLATES
         made.append(app)
         return app
 

@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Flask
+from jinja2 import BytecodeCache
+from jinja2.bccache import Bucket
 from shared.keys import load_key
 from shared.tokens import SIGN_OUT_TYPE, sign
 from werkzeug.test import Client, TestResponse
@@ -20,6 +22,22 @@ from idp.services_file import parse_services
 KEY = "the-secret-that-gate-and-provider-share-0123456789"
 OTHER_KEY = "a-secret-that-only-the-other-service-knows-98765432"
 EVENTS: dict[str, dict[str, str]] = {"http://schemas.openid.net/event/backchannel-logout": {}}
+
+
+class CompiledTemplates(BytecodeCache):
+    """The templates, compiled once in this process: each test has an application, and they are the same in all."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[str, Any] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._compiled.get(f"{bucket.key} {bucket.checksum}")
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._compiled[f"{bucket.key} {bucket.checksum}"] = bucket.code
+
+
+TEMPLATES = CompiledTemplates()
 
 
 @dataclass(frozen=True)

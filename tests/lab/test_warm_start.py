@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -113,6 +114,40 @@ def test_it_has_imported_the_programs_before_it_begins(tmp_path: Path) -> None:
 def test_what_a_fork_cannot_change_is_started_cold(other: dict[str, str]) -> None:
     assert fits(private_environment({}), ROOT)
     assert not fits(private_environment(other), ROOT)
+
+
+STARTS_ONE_AND_WAITS = """
+import sys, time
+from pathlib import Path
+from lab import warm_start
+from lab.programs import private_environment
+warm_start.IMPORTED = ()
+folder = Path(sys.argv[1])
+(folder / "output").touch()
+script = folder / "script.py"
+script.write_text("import os, signal; print(os.getpid(), os.getppid()); signal.pause()")
+warm_start.start(warm_start.Start(str(script), (), private_environment({}), folder, folder / "output"))
+while len((folder / "output").read_text().split()) < 2:
+    time.sleep(0.01)
+print("started", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's word to the children is Linux's")
+def test_programs_end_with_tests_that_are_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STARTS_ONE_AND_WAITS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as tests:
+        assert tests.stdout
+        assert tests.stdout.readline() == b"started\n"
+        others = [os.pidfd_open(int(pid)) for pid in (tmp_path / "output").read_text().split()]
+        tests.kill()
+    running = [process for process in others if not select.select([process], [], [], SECONDS)[0]]
+    for process in others:
+        if process in running:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+        os.close(process)
+    assert running == []
 
 
 @pytest.mark.parametrize("warm", [True, False])

@@ -10,43 +10,47 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from jinja2 import BytecodeCache
-from jinja2.bccache import Bucket
+from sqlalchemy import Engine
 
+from idp.tests.support import TEMPLATES
 from sp import config, create_app
 from sp.components import Components
+from tests.support.stores import PostgreSQL
 
 URL = "http://127.0.0.1:5000"
 DATABASE = "sp.sqlite3"
 
 
-class CompiledTemplates(BytecodeCache):
-    """The templates, compiled once in this process: each test has an application, and they are the same in all."""
-
-    def __init__(self) -> None:
-        self._compiled: dict[str, Any] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        bucket.code = self._compiled.get(f"{bucket.key} {bucket.checksum}")
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self._compiled[f"{bucket.key} {bucket.checksum}"] = bucket.code
-
-
-TEMPLATES = CompiledTemplates()
-
-
 @cache
 def _migrated() -> Path:
     """Return an empty database with every migration, made once in this process."""
-    folder = Path(tempfile.mkdtemp(prefix="lychgate-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    app = create_app(config.load({"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, "SP_EXTERNAL_URL": URL}))
-    engine = core_of(app).database.engine
+    folder = _temporary_folder()
+    engine = _migrate(folder)
     with engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     engine.dispose()
     return folder / DATABASE
+
+
+def migrated_postgresql(server: PostgreSQL) -> str:
+    """Return the URL of a new database with every migration: a copy of one that is made once on each server."""
+    if server.template is None:
+        url = server.create_database()
+        _migrate(_temporary_folder(), SP_DATABASE_URL=url).dispose()
+        server.template = url.rpartition("/")[2]
+    return server.create_database(server.template)
+
+
+def _migrate(folder: Path, **environ: str) -> Engine:
+    """Make an empty database with every migration; return its engine."""
+    defaults = {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, "SP_EXTERNAL_URL": URL}
+    return core_of(create_app(config.load({**defaults, **environ}))).database.engine
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="lychgate-tests-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def make_gateway(folder: Path, providers: Mapping[str, Mapping[str, Any]] | None = None, **environ: str) -> Flask:

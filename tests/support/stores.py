@@ -111,13 +111,14 @@ class PostgreSQL(Server):
         details = ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
         subprocess.run([*_as_somebody_else(folder), *initdb, *details], cwd=folder, check=True, capture_output=True)
         self._databases = 0
+        self.template: str | None = None  # the name of a database with all tables of the gateway, to be copied
 
-    def create_database(self) -> str:
-        """Return the URL of a new, empty database, as SP_DATABASE_URL has it."""
+    def create_database(self, template: str = "template1") -> str:
+        """Return the URL of a new database, as SP_DATABASE_URL has it: empty, or a copy of *template*."""
         self._databases += 1
         name = f"test_{self._databases}"
         with psycopg.connect(self._connection_string("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return f"postgresql+psycopg://lychgate@127.0.0.1:{self.port}/{name}"
 
     def answers(self) -> bool:

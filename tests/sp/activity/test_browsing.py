@@ -14,7 +14,7 @@ from sp.activity.margin_rows import ProviderHour
 from sp.activity.margins import HOUR, SIZE, Spreads
 from sp.activity.record import Visitor
 from sp.components import Components
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL
 
 START = 500_000 * HOUR
@@ -27,7 +27,7 @@ def core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Components]
     environ: dict[str, str] = {}
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
-        environ["SP_DATABASE_URL"] = server.create_database()
+        environ["SP_DATABASE_URL"] = migrated_postgresql(server)
     made = core_of(make_gateway(tmp_path / "browsing", None, **environ))
     with made.database.writing() as connection:
         for number in range(10):

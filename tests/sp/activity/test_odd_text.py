@@ -15,7 +15,7 @@ from sp.activity import browsing, reading
 from sp.activity.browsing import Filter
 from sp.activity.record import Visitor as From
 from tests.sp.settings_support import CORPORATE
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 
 TOKEN = mint({"sub": "someone"}, "the secret of a third party, which is not ours")
 
@@ -24,7 +24,7 @@ TOKEN = mint({"sub": "someone"}, "the secret of a third party, which is not ours
 def app(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
     environ: dict[str, str] = {}
     if request.param == "postgresql":
-        environ["SP_DATABASE_URL"] = request.getfixturevalue("postgresql").create_database()
+        environ["SP_DATABASE_URL"] = migrated_postgresql(request.getfixturevalue("postgresql"))
     made = make_gateway(tmp_path / "odd", {"corporate": {**CORPORATE, "unsolicited": "accept"}}, **environ)
     yield made
     core_of(made).database.engine.dispose()

@@ -22,7 +22,7 @@ from sp.activity.record import Visitor
 from sp.components import Components
 from sp.database.models import Activity, Counter, SessionRecord, SettingsChange, SpentToken
 from sp.signin import cleanup as housekeeping
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL
 
 WHO = Visitor("192.0.2.1", "Looking-Glass/1.0")
@@ -37,7 +37,7 @@ def make_core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeCo
     environ: dict[str, str] = {}
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
-        environ["SP_DATABASE_URL"] = server.create_database()
+        environ["SP_DATABASE_URL"] = migrated_postgresql(server)
     made: list[Components] = []
 
     def make(**more: str) -> Components:

@@ -19,7 +19,7 @@ from sp.activity.margin_rows import ProviderHour
 from sp.activity.margins import AGE, AHEAD, HOUR, LEFT, SIZE, Spread, Spreads
 from sp.components import Components
 from tests.sp.conftest import MakeGateway
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL
 
 KEYS = {name: f"the key of {name}, long enough for SHA-256" for name in ("drifting", "steady", "ahead", "lazy", "odd")}
@@ -159,7 +159,7 @@ def core(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Components]
     environ: dict[str, str] = {}
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
-        environ["SP_DATABASE_URL"] = server.create_database()
+        environ["SP_DATABASE_URL"] = migrated_postgresql(server)
     made = core_of(make_gateway(tmp_path / "health", None, **environ))
     yield made
     made.database.engine.dispose()

@@ -18,7 +18,7 @@ from lab.clock import Clock
 from lab.minting import mint
 from sp.components import Components
 from sp.database.models import Activity
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.question import NOT_ME, answer_of
 from tests.support.stores import Redis
 
@@ -398,7 +398,7 @@ SUBJECTS: list[dict[str, str]] = [{"email": MALLORY}, {"sid": "S1"}, {"sub": "m"
 def test_attack_a_question_is_answered_after_the_provider_has_signed_the_person_out(
     request: pytest.FixtureRequest, make: Callable[..., Flask], named: dict[str, str], database: str
 ) -> None:
-    url = request.getfixturevalue("postgresql").create_database() if database == "postgresql" else ""
+    url = migrated_postgresql(request.getfixturevalue("postgresql")) if database == "postgresql" else ""
     app = make(max_age=3600, url=url)
     client, jwt, question, _kept = held_for_an_hour(app)
     assert sign_out(app, **named).json == {"sessions_ended": 0}

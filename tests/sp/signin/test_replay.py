@@ -20,7 +20,7 @@ from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
 from sp.signin.replay import FirstUse, ReplayCache, SqlReplayCache, clean_up
 from sp.signin.verification import token_key
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL, Redis, Server
 
 SOON = 3600  # seconds for which a token of these tests is remembered
@@ -58,7 +58,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     environ: dict[str, str] = {}
     if request.param == "postgresql":
         postgresql: PostgreSQL = request.getfixturevalue("postgresql")
-        server, environ = postgresql, {"SP_DATABASE_URL": postgresql.create_database()}
+        server, environ = postgresql, {"SP_DATABASE_URL": migrated_postgresql(postgresql)}
     elif request.param == "redis":
         redis_server: Redis = request.getfixturevalue("redis_server")
         server, environ = redis_server, {"SP_REPLAY_URL": redis_server.url}

@@ -39,7 +39,7 @@ from sp.signin.attempt import Attempt
 from sp.signin.opening import Opening
 from sp.signin.transaction import SignedIn
 from sp.signin.verification import Verified, acceptable_until, verify
-from tests.support.gateway import core_of, make_gateway
+from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL, Redis
 
 KEY = key_for("HS256")
@@ -121,7 +121,7 @@ def make_gate(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeGa
     environ: dict[str, str] = {}
     if request.param == "postgresql":
         server: PostgreSQL = request.getfixturevalue("postgresql")
-        environ["SP_DATABASE_URL"] = server.create_database()
+        environ["SP_DATABASE_URL"] = migrated_postgresql(server)
     made: list[Gate] = []
 
     def make(**more: str) -> Gate:
