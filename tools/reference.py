@@ -70,7 +70,10 @@ def pages() -> dict[str, str]:
             "command-line.md": (
                 "Command line",
                 "Exit status 0: success. 1: a finding, or a refusal with its reason. 2: wrong usage or settings.\n"
-                "On a terminal, headers are bold and outcomes have a colour; `NO_COLOR=1` turns that off.",
+                "On a terminal, headers are bold and outcomes have a colour; `NO_COLOR=1` turns that off.\n\n"
+                "The Tab key completes commands and options after these two lines, in bash (zsh: `zsh_source`, fish: "
+                "`fish_source`):\n\n"
+                '```bash\nexport FLASK_APP=sp          # or idp\neval "$(_FLASK_COMPLETE=bash_source flask)"\n```',
                 [line for name, app in apps.items() for line in _commands(name, app)],
             ),
         }
