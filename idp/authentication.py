@@ -41,7 +41,7 @@ from shared.web import allow_form_target, allow_own_script, page
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
 MAX_NONCE = 255  # characters
-MAX_ECHOED = 2048  # characters; the wire contract's limit for a return URL
+MAX_ECHOED = 2048  # characters; the limit of the gateway's protocol for a return URL
 
 log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)

@@ -1,4 +1,4 @@
-"""Define why a sign-in is rejected: one class for each code of the wire contract. Pure.
+"""Define why a sign-in is rejected: one class for each code of docs/protocol.md. Pure.
 
 An error has three readers. `code` and `status` are for programs, `explanation` and `remedy` for the person who wants to
 sign in, `detail` for the log. None of them ever contains a token, a key, a password or a cookie.

@@ -20,7 +20,7 @@ from joserfc.jws import JWSRegistry
 from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey
 
-MAX_TOKEN_BYTES = 8192  # the wire contract; tokens are sent in URLs, and servers reject longer ones
+MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
 MAX_DEPTH = 32  # of nested objects and lists: the parsed value is serialised again deeper in the stack
 MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, so the cache is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1

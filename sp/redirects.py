@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote, urlencode
 
-MAX_LENGTH = 2048  # characters; the wire contract
+MAX_LENGTH = 2048  # characters; docs/protocol.md
 MAX_DECODINGS = 8  # a path that still changes after so many rounds of percent-decoding is rejected
 
 _PLAIN = re.compile(r"/[!-~]*\Z", re.ASCII)  # printable ASCII without the space
@@ -23,7 +23,7 @@ _DEFAULT_PORT = re.compile(rf"(http://{_HOST}):80\Z|(https://{_HOST}):443\Z")
 
 
 def is_own_path(url: str) -> bool:
-    """Tell whether *url* is a path of ours, in every reading of it (wire contract, "Return addresses")."""
+    """Tell whether *url* is a path of ours, in every reading of it (docs/protocol.md)."""
     if len(url) > MAX_LENGTH or not _PLAIN.match(url):
         return False
     return is_plain_path(re.split(r"[?#]", url, maxsplit=1)[0])

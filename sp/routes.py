@@ -1,4 +1,4 @@
-"""Know the gateway's own URL paths; all others belong to the protected application (wire contract, section 2).
+"""Know the gateway's own URL paths; all others belong to the protected application (docs/protocol.md).
 
 Pure. Access rules do not apply to these paths; each view decides who may use it.
 """

@@ -1,4 +1,4 @@
-"""The command line, as the wire contract has it."""
+"""The command line, as its help describes it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ class Trace:
     facts: Facts = field(default_factory=Facts)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the members of the wire contract, section 12."""
+        """Return the trace as JSON, as docs/guides/troubleshooting.md describes it."""
         facts = self.facts
         return {
             "reference": self.reference,

@@ -1,4 +1,4 @@
-"""Define the form of a provider: every setting of the wire contract, under the same name.
+"""Define the form of a provider: every setting of docs/protocol.md, under the same name.
 
 The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
 `sp.providers.settings_parser`, for files, command line and pages alike; its errors are then shown beside their fields.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sp.sessions.store import Session
 
 ALGORITHM = "ES256"
-LIFETIME = 120  # seconds; the wire contract
+LIFETIME = 120  # seconds; docs/protocol.md
 PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes; a key signs only when all can have it
 ROTATE_AFTER = timedelta(days=90)
 KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives

@@ -20,7 +20,7 @@ from sp.routes import Routes
 
 @dataclass(frozen=True)
 class Provider:
-    """One identity provider. Names, meanings and defaults come from the wire contract; times are in seconds."""
+    """One identity provider. Names, meanings and defaults are in docs/protocol.md; times are in seconds."""
 
     name: str
     preset: str = "ispring"
@@ -87,7 +87,7 @@ class Provider:
         return f"{routes.origin}{routes.prefix}{path}{name}"
 
     def as_settings(self) -> dict[str, Any]:
-        """Return the settings under their contract names; `parse_provider` of it gives this provider again."""
+        """Return the settings under their names in files; `parse_provider` of it gives this provider again."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
         for name in ("deliveries", "required_claims", "email_domains"):
             settings[name] = list(settings[name])

@@ -1,4 +1,4 @@
-"""Every code of the wire contract is reached over HTTP, by a program that reads JSON and by a browser.
+"""Every code of docs/protocol.md is reached over HTTP, by a program that reads JSON and by a browser.
 
 Each refusal starts from a sign-in that would succeed. `rate_limited` is about passwords:
 tests/sp/signin/test_throttling.py.
@@ -154,7 +154,7 @@ REQUESTS: dict[str, Callable[[Sender], TestResponse]] = {
 }
 
 
-def test_no_code_of_the_contract_is_left_out() -> None:
+def test_no_code_of_the_protocol_is_left_out() -> None:
     assert REQUESTS.keys() | {"rate_limited"} == REJECTIONS.keys()
 
 

@@ -17,7 +17,7 @@ from tests.support.stores import PostgreSQL
 
 pytestmark = pytest.mark.cluster
 
-ANSWER = 5.0  # seconds, as the contract promises
+ANSWER = 5.0  # seconds, as docs/deploying.md promises
 AT_ONCE = 0.5  # seconds
 
 

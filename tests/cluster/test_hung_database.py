@@ -23,7 +23,7 @@ from tests.support.stores import PostgreSQL
 pytestmark = pytest.mark.cluster
 
 AT_ONCE = 40  # requests: more than a worker has threads
-ANSWER = 5.0  # seconds, as the contract promises
+ANSWER = 5.0  # seconds, as docs/deploying.md promises
 HEALTH = 0.25  # seconds
 TRIES = 3  # health checks, of which the best counts: the machine may be busy
 RECOVERY = 10.0  # seconds

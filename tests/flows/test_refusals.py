@@ -18,7 +18,7 @@ from tests.support.watch import Watch
 pytestmark = pytest.mark.browser
 
 
-UNTIL_REDIRECTS_END = 10  # wire contract: a loop ends within so many
+UNTIL_REDIRECTS_END = 10  # docs/protocol.md: a loop ends within so many
 
 Change = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Every code of the wire contract is a class with a status, and none carries more than one printable line."""
+"""Every code of docs/protocol.md is a class with a status, and none carries more than one printable line."""
 
 import pytest
 
@@ -15,7 +15,7 @@ STATUSES = {
 }
 
 
-def test_the_codes_and_their_statuses_are_those_of_the_contract() -> None:
+def test_the_codes_and_their_statuses_are_those_of_the_protocol() -> None:
     wanted = {code: status for status, codes in STATUSES.items() for code in codes.split()}
     assert {code: rejection.status for code, rejection in REJECTIONS.items()} == wanted
 

@@ -95,7 +95,7 @@ def test_a_second_sign_in_says_that_the_account_was_found_and_what_changed(app: 
     assert account == AccountDecision("found", "by the ID at the provider", 1, ("given_name",))
 
 
-def test_the_members_are_those_of_the_contract(app: Flask) -> None:
+def test_the_members_are_those_of_the_protocol(app: Flask) -> None:
     members = "reference at event code cause provider delivery header claims key cookies checks account sent_to"
     told = sent(app, mint(claims(exp=1), KEY)).as_json()
     assert list(told) == [*members.split(), "request_id"]

@@ -1,4 +1,4 @@
-"""The decision table of the wire contract, section 5: three entry points, one decision."""
+"""The decision table of docs/protocol.md: three entry points, one decision."""
 
 from collections.abc import Callable
 from typing import Any

@@ -11,7 +11,7 @@ from sp.providers.setting_reader import Expectation, ProviderRefused
 from sp.providers.settings_parser import parse_name, parse_provider
 from sp.routes import Routes
 
-CONTRACT: dict[str, Any] = {  # the example of the wire contract, setting by setting
+EXAMPLE: dict[str, Any] = {  # the example of docs/protocol.md, setting by setting
     "preset": "ispring",
     "display_name": "Corporate sign-in",
     "enabled": True,
@@ -58,18 +58,18 @@ def mistakes(**settings: Any) -> dict[str, str]:
     return refused.value.mistakes
 
 
-def test_the_example_of_the_contract_is_read_as_it_stands() -> None:
-    provider = parse_provider("corporate", CONTRACT)
+def test_the_example_of_the_protocol_is_read_as_it_stands() -> None:
+    provider = parse_provider("corporate", EXAMPLE)
     settings = provider.as_settings()
-    assert {name: settings[name] for name in CONTRACT} == CONTRACT
-    assert settings.keys() - CONTRACT.keys() == {"admin_group", "allow_short_secret", "icon"}
+    assert {name: settings[name] for name in EXAMPLE} == EXAMPLE
+    assert settings.keys() - EXAMPLE.keys() == {"admin_group", "allow_short_secret", "icon"}
 
 
-def test_what_is_left_out_has_the_defaults_of_the_contract() -> None:
+def test_what_is_left_out_has_the_defaults_of_the_protocol() -> None:
     settings = parse_provider("corporate", {}).as_settings()
     own = ("display_name", "default", "login_url", "logout_url", "mapping", "required_claims")
-    assert {name: settings[name] for name in CONTRACT if name not in own} == {
-        name: value for name, value in CONTRACT.items() if name not in own
+    assert {name: settings[name] for name in EXAMPLE if name not in own} == {
+        name: value for name, value in EXAMPLE.items() if name not in own
     }
     assert settings["allow_short_secret"] is False
 
@@ -236,7 +236,7 @@ def test_a_value_that_makes_no_sense_is_named(name: str, value: Any) -> None:
 
 
 def test_every_setting_can_be_wrong() -> None:
-    assert {*CONTRACT, "allow_short_secret"} <= set(WRONG)
+    assert {*EXAMPLE, "allow_short_secret"} <= set(WRONG)
 
 
 def test_every_mistake_is_named_at_once() -> None:
