@@ -112,7 +112,31 @@ def administrators_pages(page: Page, pair: Pair) -> Iterator[str]:
     page.get_by_role("button", name="Create", exact=True).last.click()
     expect(page.get_by_text("Nothing was saved.")).to_be_visible()
     yield "sp-new-provider-with-mistakes"
+    yield from pages_of_a_new_provider(page, pair)
     page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/{PROVIDER}/try")
     type_password(page, ALICE)
     expect(page.get_by_role("heading", name="Trial sign-in")).to_be_visible()
     yield "sp-trial"
+
+
+def pages_of_a_new_provider(page: Page, pair: Pair) -> Iterator[str]:
+    """The page of its key, its own page, the question before a key is retired, and its end."""
+    page.goto(f"{pair.sp.url}/settings/sso/jwt/new?preset=ispring")
+    page.get_by_label("Provider name").fill("visited")
+    page.get_by_role("button", name="Create", exact=True).last.click()
+    expect(page.get_by_role("heading", name="The provider visited was created")).to_be_visible()
+    for language in page.locator("#code summary").all():
+        language.click()
+    yield "sp-new-key"
+    page.get_by_role("link", name="I have saved it").click()
+    for group in page.locator("details.fold summary").all():
+        group.click()
+    yield "sp-provider-unfolded"
+    page.get_by_role("button", name="+ Add a field").click()
+    yield "sp-provider-with-a-new-field"
+    page.get_by_role("button", name="Retire").click()
+    yield "sp-retire-the-last-key"
+    page.goto(f"{pair.sp.url}/settings/users/1")
+    page.get_by_role("button", name="Make administrator").or_(page.get_by_role("button", name="Take")).first.click()
+    yield "sp-appoint-or-dismiss"
+    pair.sp_command("providers", "remove", "visited")
