@@ -19,7 +19,10 @@ HEADER, IN_ENVIRON = "X-Request-Id", "HTTP_X_REQUEST_ID"
 # 64 characters: a UUID or a trace ID fits, and a signed token does not.
 _ACCEPTED = re.compile(r"[A-Za-z0-9_.:=+/-]{1,64}", re.ASCII)
 _NEW_BITS = 64
+_LEADING_ONE = 1 << _NEW_BITS
 _LENGTH = len(HEADER)  # compared first: that is faster than the names of all headers
+
+_random_bits = random.getrandbits
 
 _current: ContextVar[str] = ContextVar("lychgate_request_id", default="")
 current = _current.get
@@ -36,16 +39,20 @@ def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: b
     environ[IN_ENVIRON] = request_id
     _current.set(request_id)
 
-    def start(status: str, headers: list[tuple[str, str]], *exception: Any) -> Any:
-        others = [header for header in headers if len(header[0]) != _LENGTH or header[0].lower() != "x-request-id"]
-        return start_response(status, [*others, (HEADER, request_id)], *exception)
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
+        for name, _value in headers:
+            if len(name) == _LENGTH and name.lower() == "x-request-id":
+                headers = [header for header in headers if header[0].lower() != "x-request-id"]
+                break
+        headers = [*headers, (HEADER, request_id)]
+        return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
     return start
 
 
 def _new() -> str:
     # A name and not a secret: `secrets` would cost each request a system call. Python seeds each forked process again.
-    return f"{random.getrandbits(_NEW_BITS):016x}"
+    return hex(_random_bits(_NEW_BITS) | _LEADING_ONE)[3:]  # faster than a format with leading zeros
 
 
 def end() -> None:

@@ -70,14 +70,18 @@ class Counters:
 
         It takes the verdict, and what `perf_counter_ns` told when the request came.
         """
-        first, lock, untimed = self._index["decision", skin, Verdict.LET_IN.words], self._lock, TIMED_EVERY - 1
+        first, untimed = self._index["decision", skin, Verdict.LET_IN.words], TIMED_EVERY - 1
+        acquire, release = self._lock.acquire, self._lock.release
 
         def count(verdict: int, began: int) -> None:
             position = first + verdict
-            with lock:
+            acquire()
+            try:  # faster than "with"
                 values = self._values
                 before = values[position]
                 values[position] = before + 1
+            finally:
+                release()
             if not before & untimed:
                 self.duration(DECIDING, skin, perf_counter_ns() - began)
 

@@ -30,9 +30,9 @@ from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS, counters
-from sp.policy.decision import SIGNED_IN, Verdict, is_unambiguous
+from sp.policy.decision import LET_IN, SIGNED_IN, Verdict, is_unambiguous
 from sp.policy.raw_path import other_spellings
-from sp.request.identity_headers import IdentityHeaderFilter, Sender, introduce
+from sp.request.identity_headers import STRANGER, IdentityHeaderFilter, Sender, introduce
 from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, HOME, NGINX
 from sp.sessions.store import API
@@ -95,7 +95,7 @@ class Gateway:
             self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
             self._peers.believe(environ)
         else:
-            self._sieve.clean(environ, Sender.STRANGER)
+            self._sieve.clean(environ, STRANGER)
         host = environ.get("HTTP_HOST", "")
         access = self._keeper.at(host)
         if access is None:
@@ -124,7 +124,7 @@ class Gateway:
         self._count(decision.verdict, began)
         if is_for_echo(decision, decoded_path) and (echo := self._doctor.echo(environ, start_response)) is not None:
             return echo
-        if decision.verdict is not Verdict.LET_IN:
+        if decision.verdict is not LET_IN:
             return self._turn_away(decision, session, access, environ, start_response)
         application = self.app if access.name == HOME else self._of_sites.get(access.name)
         if application is None:

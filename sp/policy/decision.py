@@ -46,6 +46,10 @@ class Verdict(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
+# Python 3.11 needs ten times as long for a member of a class of enumeration as for a variable.
+LET_IN, _SIGN_IN, _FORBID = Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID
+
+
 class PolicySubject(Protocol):
     """The person who sends the request, as rules see them."""
 
@@ -79,10 +83,10 @@ class Rule:
     def judge(self, person: PolicySubject | None) -> Verdict:
         """Return the verdict of this rule for *person*, or for a visitor who is not signed in (None)."""
         if self.allow == "anyone":
-            return Verdict.LET_IN
+            return LET_IN
         if person is None:
-            return Verdict.SIGN_IN
-        return Verdict.LET_IN if self.admits(person) else Verdict.FORBID
+            return _SIGN_IN
+        return LET_IN if self.admits(person) else _FORBID
 
     def admits(self, person: PolicySubject) -> bool:
         """Tell whether a signed-in person may pass."""

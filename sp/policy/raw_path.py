@@ -27,10 +27,10 @@ def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
 
     If the server does not provide the raw path, PATH_INFO is used.
     """
-    targets = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
-    if targets == (path, path):
+    raw, request_uri = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
+    if raw == path and request_uri == path:
         return ()
-    told = (target for target in targets if target != path and target.partition("?")[0] != path)
+    told = (target for target in (raw, request_uri) if target != path and target.partition("?")[0] != path)
     return tuple({_below_mount(_path_of(target), environ) for target in told} - {path})
 
 

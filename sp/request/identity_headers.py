@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, MutableMapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from sp.routes import HOME
@@ -23,11 +24,21 @@ AUTH_TYPE = "jwt-sso"
 DEFAULT_SET = "remote"
 ASSERTION = "X-Lychgate-Assertion"
 
-_VALUES: dict[str, Callable[[Session], str]] = {
-    "email": lambda session: session.email,
-    "name": lambda session: session.full_name,
-    "login": lambda session: session.login or "",
-    "groups": lambda session: ",".join(group.replace("%", "%25").replace(",", "%2C") for group in session.groups),
+
+class Known(NamedTuple):
+    """What headers say about a person."""
+
+    email: str
+    full_name: str
+    login: str | None
+    groups: tuple[str, ...]
+
+
+_VALUES: dict[str, Callable[[Known], str]] = {
+    "email": lambda person: person.email,
+    "name": lambda person: person.full_name,
+    "login": lambda person: person.login or "",
+    "groups": lambda person: ",".join(group.replace("%", "%25").replace(",", "%2C") for group in person.groups),
 }
 HEADER_SETS: dict[str, dict[str, str]] = {
     "remote": {"Remote-User": "email", "Remote-Email": "email", "Remote-Name": "name", "Remote-Groups": "groups"},
@@ -66,6 +77,7 @@ _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%"
 _NEEDS_QUOTES = re.compile(r"[^ -$&-~]")
 _MAX_REMEMBERED = 4096  # names
 _MAX_REMEMBERED_LENGTH = 100  # characters of each
+_MAX_PEOPLE = 1024  # whose headers are cached, since a page is many requests; a token limits the length of each
 
 
 class Sender(IntEnum):
@@ -74,6 +86,9 @@ class Sender(IntEnum):
     STRANGER = 0
     PROXY = 1  # says where the request came from
     QUESTIONER = 2  # a proxy that asks whether another request may pass, and describes it in headers
+
+
+STRANGER = Sender.STRANGER  # faster at each request: Python 3.11 is slow to find a member of an enumeration
 
 
 class IdentityHeaderFilter:
@@ -139,7 +154,7 @@ def introduce(environ: MutableMapping[str, Any], session: Session, header_set: s
     environ["AUTH_TYPE"] = AUTH_TYPE
     environ["sso.user"] = describe(session, site)
     if header_set:
-        for name, value in headers(header_set, session):
+        for name, value in _headers(header_set, email, session.full_name, session.login, session.groups):
             environ["HTTP_" + name.upper().replace("-", "_")] = value
 
 
@@ -163,10 +178,18 @@ def describe(session: Session, site: str = HOME) -> dict[str, Any]:
 
 def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
     """Return every header of the set, also empty ones, so that a stranger's header never stays."""
-    return [
-        (name, encode(_VALUES[field](session), keep_percent=field == "groups") if session else "")
+    if session is None:
+        return [(name, "") for name in HEADER_SETS[header_set]]
+    return list(_headers(header_set, session.email, session.full_name, session.login, session.groups))
+
+
+@lru_cache(_MAX_PEOPLE)
+def _headers(header_set: str, *known: Any) -> tuple[tuple[str, str], ...]:
+    person = Known(*known)
+    return tuple(
+        (name, encode(_VALUES[field](person), keep_percent=field == "groups"))
         for name, field in HEADER_SETS[header_set].items()
-    ]
+    )
 
 
 def encode(value: str, *, keep_percent: bool = False) -> str:

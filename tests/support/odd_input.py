@@ -57,15 +57,19 @@ def sweep(app: Flask, client: FlaskClient, parts: Mapping[str, str], enter: Call
 def _in_parameters(
     app: Flask, rule: Rule, method: str, client: FlaskClient, path: str, csrf_token: str
 ) -> Iterator[Sent]:
-    for name in sorted({*_names_read(app, rule), *_fields(client, path)} - {"csrf_token"}):
+    form: MultiDict[str, str] | None = _fields(client, path)
+    for name in sorted({*_names_read(app, rule), *(form or ())} - {"csrf_token"}):
         for value in ODD:
             if method == "GET":
                 answer = _without_end(client.get(path, query_string={name: value}))
             else:
-                sent = _fields(client, path)  # again: after a change, the earlier form is too old
+                form = form if form is not None else _fields(client, path)
+                sent = form.copy()
                 sent.setlist("csrf_token", [csrf_token])
                 sent.setlist(name, [value])
                 answer = client.post(path, data=sent)
+                if answer.status_code < 400:
+                    form = None  # after a change, the earlier form is too old
             yield Sent(method, rule.rule, name, value, answer)
 
 
