@@ -146,6 +146,15 @@ class TokenReplayed(Rejection):
     remedy = "Start the sign-in again. If you did not use the link yourself, tell your administrator."
 
 
+class TicketInvalid(Rejection):
+    code = "ticket_invalid"
+    explanation = (
+        "This sign-in link is not valid. Such a link works once, for one minute, at one site, and only in the browser "
+        "in which the sign-in began."
+    )
+    remedy = "Start again here. If it happens again, allow cookies for this site, or tell your administrator."
+
+
 class UserUnknown(Rejection):
     code = "user_unknown"
     status = 403

@@ -39,7 +39,7 @@ _JWT_LIKE = re.compile(
     r"|((?:(?!eyJ)[A-Za-z0-9_-])*+)eyJ[A-Za-z0-9_-]{4,}+(?:\.|%2[eE])[A-Za-z0-9_-]*+)"
     r"(?:(?:\.|%2[eE])[A-Za-z0-9_-]*+)?+"
 )
-_TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token)=[^&\s\"'#]+")
+_TOKEN_PARAMETER = re.compile(r"(?i)\b(jwt|jwttoken|access_token|logout_token|assertion|token|ticket)=[^&\s\"'#]+")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _JSON_SPACE = " \t\n\r"  # RFC 8259, section 2
 _TEXT_MEMBERS = ("typ", "kid", "cty")

@@ -19,10 +19,13 @@ class VaultLocked(Exception):
 
 
 class Vault:
-    """Encrypts and decrypts text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet)."""
+    """Encrypts and decrypts text with keys derived from the program's secret keys (HKDF, RFC 5869; Fernet).
 
-    def __init__(self, secret_keys: Sequence[str]) -> None:
-        fernets = [Fernet(_derive(secret)) for secret in secret_keys]
+    Text that was encrypted for one *purpose* cannot be decrypted for another.
+    """
+
+    def __init__(self, secret_keys: Sequence[str], purpose: str = "vault") -> None:
+        fernets = [Fernet(_derive(secret, purpose)) for secret in secret_keys]
         self._newest, self._fernet = fernets[0], MultiFernet(fernets)
 
     def encrypt(self, text: str) -> str:
@@ -60,5 +63,5 @@ class Vault:
             raise VaultLocked("a stored secret was encrypted with another secret key") from error
 
 
-def _derive(secret: str) -> bytes:
-    return urlsafe_b64encode(HKDF(SHA256(), 32, None, b"lychgate vault").derive(secret.encode()))
+def _derive(secret: str, purpose: str) -> bytes:
+    return urlsafe_b64encode(HKDF(SHA256(), 32, None, f"lychgate {purpose}".encode()).derive(secret.encode()))

@@ -152,14 +152,17 @@ def _install_views(app: Flask, core: Components) -> None:
         questions,
         refusals,
         sign_out,
+        sites,
         sso,
     )
     from sp.views import (
         sign_in as signin,
     )
     from sp.views.people import install_login
+    from sp.views.site_pages import install_site_pages
 
     config = core.config
+    install_site_pages(app)
     app.jinja_env.filters["icon"] = icon_of
     web.install(
         app,
@@ -177,7 +180,21 @@ def _install_views(app: Flask, core: Components) -> None:
         from sp.views import tour
 
         app.register_blueprint(tour.views, url_prefix=config.prefix or None)
-    for module in (sso, questions, refusals, signin, api, health, icons, jwks, sign_out, metrics, denied, *pages):
+    for module in (
+        sso,
+        sites,
+        questions,
+        refusals,
+        signin,
+        api,
+        health,
+        icons,
+        jwks,
+        sign_out,
+        metrics,
+        denied,
+        *pages,
+    ):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

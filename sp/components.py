@@ -46,7 +46,10 @@ from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
 from sp.signout.incoming import SignOuts
 from sp.signout.outgoing import OwnSignOuts
+from sp.sites.hand_overs import HandOvers
 from sp.sites.in_force import InForce, Rulebook
+from sp.sites.landing import SiteLanding
+from sp.sites.tickets import SiteTickets
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ class Components:
     pending: PendingSignIns
     questions: Questions
     landings: Landings
+    hand_overs: HandOvers
+    tickets: SiteTickets
+    site_landing: SiteLanding
     housekeeping: Housekeeping
     margins: MarginBook
     people: People
@@ -135,6 +141,9 @@ def build(config: Config, database: Database) -> Components:
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
+        hand_overs=HandOvers(config.secret_keys, https=config.https),
+        tickets=SiteTickets(config.secret_keys),
+        site_landing=SiteLanding(database, replay, sessions, housekeeping),
         housekeeping=housekeeping,
         margins=margins,
         people=people,

@@ -1,6 +1,7 @@
 """The events that the activity log, the metrics and the pages name, each with the words that people read. Pure."""
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
+HAND_OVER = "hand_over"  # from home to a further site
 HELD = "held"  # a good token, whose person is asked first
 
 WORDS = {
@@ -8,6 +9,7 @@ WORDS = {
     REFUSED: "rejected",
     RESTART: "restarted",
     HELD: "asked to confirm",
+    HAND_OVER: "signed in at a further site",
     SIGN_OUT: "signed out",
     TRIAL: "trial",
 }

@@ -60,6 +60,12 @@ def own_path(url: str | None, external_url: str) -> str | None:
     return url if is_own_path(url) else None
 
 
+def origin_of(url: str | None) -> str | None:
+    """Return the origin of an absolute http or https *url*, normalised for comparison; None if it is not one."""
+    found = _ABSOLUTE.match(url) if url else None
+    return _origin(found[1]) if found else None
+
+
 def add_query(url: str, **parameters: str) -> str:
     """Return *url* with *parameters* added to its query, before the fragment."""
     head, hash_sign, fragment = url.partition("#")

@@ -88,6 +88,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/providers/jwks_cache.py",
     "sp/providers/opened_sessions.py",
     "sp/providers/rows.py",
+    "sp/sessions/at_sites.py",
     "sp/sessions/ending.py",
     "sp/sessions/held.py",
     "sp/sessions/listing.py",

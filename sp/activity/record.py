@@ -1,4 +1,4 @@
-"""The activity log: one row for every sign-in, good or refused, every restart, question and sign-out. Never a token."""
+"""The activity log: a row for each sign-in, good or refused, hand-over, restart, question, sign-out. Never a token."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sp.activity.cleaning import REDACTED, storable
 from sp.activity.packing import pack
 from sp.activity.trace import Facts
 from sp.database.models import Activity
+from sp.events import HAND_OVER as HAND_OVER
 from sp.events import HELD as HELD  # handed out with `record`, which takes them
 from sp.events import REFUSED as REFUSED
 from sp.events import RESTART as RESTART

@@ -29,13 +29,14 @@ class ProviderSessions:
         self._sessions = sessions
 
     def count(self, provider: str) -> int:
-        """Return how many sessions of *provider* are open."""
+        """Return how many sessions of *provider* are open, without the parts of them at further sites."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
             select(func.count())
             .select_from(_session)
             .where(_session.c.provider == provider, _session.c.expires_at > now, seen >= now - self._sessions.idle)
+            .where(_session.c.site.is_(None))
         )
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one()

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 from shared.cookies import HOST_PREFIX, clear_cookie, full_name, set_cookie
 from sp.sessions.cookie_names import DEVICE_NAME as DEVICE_NAME
 from sp.sessions.cookie_names import FORM_NAME as FORM_NAME
+from sp.sessions.cookie_names import HAND_OVER_PREFIX as HAND_OVER_PREFIX
 from sp.sessions.cookie_names import LANDED_NAME as LANDED_NAME
 from sp.sessions.cookie_names import NAME as NAME
 from sp.sessions.cookie_names import PENDING_PREFIX as PENDING_PREFIX
@@ -75,14 +76,14 @@ def read_session_cookie(header: str, name: str) -> str | None:
     return values.pop() if len(values) == 1 else None
 
 
-def set_session_cookie(response: Response, secret: str, *, https: bool) -> None:
+def set_session_cookie(response: Response, secret: str, *, https: bool, suffix: str = "") -> None:
     """Give the browser its session. The cookie ends with the browser; the server limits the session itself."""
-    set_cookie(response, session_cookie_name(https), secret, https=https)
+    set_cookie(response, session_cookie_name(https, suffix), secret, https=https)
 
 
-def clear_session_cookie(response: Response, *, https: bool) -> None:
+def clear_session_cookie(response: Response, *, https: bool, suffix: str = "") -> None:
     """Delete the session cookie in the browser."""
-    clear_cookie(response, session_cookie_name(https), https=https)
+    clear_cookie(response, session_cookie_name(https, suffix), https=https)
 
 
 def read_device_cookie(header: str, *, https: bool) -> str | None:

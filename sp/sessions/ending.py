@@ -1,8 +1,9 @@
-"""End sessions: those named, those that a provider's sign-out names, and those opened with them.
+"""End sessions: those named, those that a provider's sign-out names, and the families of both.
 
-An access token from a browser's sign-in is a separate session beside the browser's. Both end together, regardless of
-who ends the browser's session and how. All code of the gateway ends sessions by the one statement in this module, so a
-caller cannot forget the second one. But a browser's session continues when its access token is revoked.
+A family is a browser's session at home and what was opened with it: its sessions at further sites, and an access token
+from its sign-in. A family ends as a whole, regardless of which browser's session in it is ended, by whom and how. All
+code of the gateway ends sessions by the one statement in this module, so a caller cannot forget the others. But the
+family continues when its access token is revoked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, cast, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, delete, func, or_, select
 
 from shared.claims import Claims
 from sp.database.models import Account, SessionRecord
@@ -31,13 +32,16 @@ def provider_session_of(claims: Claims) -> str | None:
 
 
 def end_sessions(connection: Connection, conditions: Conditions) -> int:
-    """End the sessions that meet all *conditions*, and those opened with them; return how many there were."""
+    """End the sessions that meet all *conditions*, with their families; return how many there were."""
     if not conditions:
         raise ValueError("ending every session needs to be asked for by a condition")
-    ended = select(_session.c.id_hash).where(*conditions)
-    with_them = select(_beside.c.id_hash).where(_beside.c.opened_with.is_not(None), _beside.c.opened_with.in_(ended))
+    head = case((_session.c.site.is_not(None), _session.c.opened_with), else_=_session.c.id_hash)
+    named = select(_session.c.id_hash, head.label("head")).where(*conditions).cte("named", nesting=True)
+    heads = select(named.c.head)
+    with_them = select(_beside.c.id_hash).where(_beside.c.opened_with.is_not(None), _beside.c.opened_with.in_(heads))
     # A union, not a condition with OR: PostgreSQL would read the whole table for that.
-    return connection.execute(delete(_session).where(_session.c.id_hash.in_(ended.union_all(with_them)))).rowcount
+    ended = select(named.c.id_hash).union_all(heads, with_them).add_cte(named, nest_here=True)
+    return connection.execute(delete(_session).where(_session.c.id_hash.in_(ended))).rowcount
 
 
 def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None) -> Conditions:

@@ -6,6 +6,7 @@ a request is admitted.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,10 @@ _DETAIL = (
 
 @dataclass(frozen=True)
 class SessionDetail:
-    """A session as its owner and administrators see it. Times are seconds since 1970."""
+    """A session as its owner and administrators see it. Times are seconds since 1970.
+
+    `sites` are the names of the further sites where the browser is signed in with it.
+    """
 
     public_id: str
     kind: str
@@ -48,6 +52,7 @@ class SessionDetail:
     expires_at: int
     ip: str
     user_agent: str
+    sites: tuple[str, ...] = ()
 
 
 class SessionFinder:
@@ -64,20 +69,31 @@ class SessionFinder:
         return SessionDetail(*row) if row else None
 
     def list_of(self, account_id: int) -> list[SessionDetail]:
-        """Return a person's live sessions, newest first."""
+        """Return a person's live sessions at home, newest first, each with the further sites where it counts."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
-            select(*_DETAIL)
+            select(_session.c.id_hash, *_DETAIL)
             .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self._idle)
+            .where(_session.c.site.is_(None))
             .order_by(_session.c.created_at.desc())
         )
+        at_sites = (
+            select(_session.c.opened_with, _session.c.site)
+            .where(_session.c.account_id == account_id, _session.c.site.is_not(None))
+            .distinct()
+            .order_by(_session.c.site)
+        )
         with self._database.reading() as connection:
-            return [SessionDetail(*row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+            sites: defaultdict[bytes, list[str]] = defaultdict(list)
+            for opened_with, site in connection.execute(at_sites):
+                sites[opened_with].append(site)
+        return [SessionDetail(*detail, tuple(sites[id_hash])) for id_hash, *detail in rows]
 
     def live(self) -> int:
-        """Return how many sessions have not expired."""
-        sessions = select(func.count()).select_from(_session).where(_session.c.expires_at > int(time_now()))
+        """Return how many sessions have not expired. Those at further sites are parts of others, and not counted."""
+        sessions = select(func.count()).where(_session.c.expires_at > int(time_now()), _session.c.site.is_(None))
         with self._database.reading() as connection:
             found: int = connection.execute(sessions).scalar_one()
             return found
@@ -91,7 +107,11 @@ class SessionFinder:
             select(_session.c.account_id)
             .where(_session.c.expires_at >= since + self._lifetime, _session.c.last_seen_at.is_(None))
             .where(_session.c.kind == BROWSER, _session.c.return_path == return_path)
-            .where(_session.c.address == ip[:MAX_IP], _session.c.user_agent == user_agent[:MAX_USER_AGENT])
+            .where(
+                _session.c.site.is_(None),
+                _session.c.address == ip[:MAX_IP],
+                _session.c.user_agent == user_agent[:MAX_USER_AGENT],
+            )
             .limit(1)
         )
         with self._database.reading() as connection:

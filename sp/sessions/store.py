@@ -3,7 +3,11 @@
 The cookie holds an opaque random id. Only its hash is stored, so a copy of the database opens no session. A worker may
 trust a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
 
-`sp.sessions.ending` decides what ends together with a session; `sp.sessions.listing` has lists and counts.
+A session at a further site is alive only while the session at home that it was opened with is: a look-up reads both,
+so no race can leave one behind. Its use is the use of the session at home, which the idle limit looks at.
+
+`sp.sessions.ending` decides what ends together with a session; `sp.sessions.listing` has lists and counts;
+`sp.sessions.at_sites` opens sessions at further sites.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
 from shared.clock import time_now
 from sp.database.access import Database
@@ -34,6 +38,7 @@ MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are kept
 TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
 
 _session: Any = SessionRecord.__table__
+_home: Any = _session.alias("home")
 _account: Any = Account.__table__
 _COLUMNS = (
     _session.c.public_id,
@@ -43,6 +48,9 @@ _COLUMNS = (
     _session.c.last_seen_at,
     _session.c.expires_at,
     _session.c.site,
+    _home.c.id_hash.label("home_hash"),
+    func.coalesce(_home.c.last_seen_at, _home.c.created_at).label("home_seen_at"),
+    _home.c.expires_at.label("home_expires_at"),
     _account.c.id,
     _account.c.email,
     _account.c.name,
@@ -58,6 +66,7 @@ _COLUMNS = (
 _FIND = (
     select(*_COLUMNS)
     .join(_account, _account.c.id == _session.c.account_id)
+    .outerjoin(_home, and_(_session.c.site.is_not(None), _home.c.id_hash == _session.c.opened_with))
     .where(_session.c.id_hash == bindparam("wanted"))
 )
 _OPEN = insert(_session)
@@ -228,6 +237,10 @@ class SessionStore:
         self.end_within(connection, id_hash=id_hash)
         self._cache.drop(id_hash)
 
+    def forget_one(self, id_hash: bytes) -> None:
+        """Drop one session from this worker's cache."""
+        self._cache.drop(id_hash)
+
     def forget(self) -> None:
         """Empty this worker's cache."""
         self._cache.clear()
@@ -245,9 +258,11 @@ class SessionStore:
         if row is None or not self._is_alive(row, now) or row.kind != kind:
             self._cache.drop(id_hash)
             return None
-        touched_at = row.last_seen_at
+        touched_at = row.last_seen_at if row.home_hash is None else min(row.last_seen_at or 0, row.home_seen_at)
         if is_use and (touched_at is None or now - touched_at > self._touch_after):
             self._touch(id_hash, now)
+            if row.home_hash is not None:
+                self._touch(row.home_hash, now)
             touched_at = now
         limits = (self._cache_seconds, row.expires_at - now, (touched_at or 0) + self._touch_after + 1 - now)
         session = Session(
@@ -274,10 +289,14 @@ class SessionStore:
         return session
 
     def _is_alive(self, row: Any, now: int) -> bool:
-        last_seen = row.last_seen_at or row.created_at
-        return bool(row.is_active and now < row.expires_at and now - last_seen <= self.idle)
+        if not row.is_active or now >= row.expires_at:
+            return False
+        if row.site is None:
+            return bool(now - (row.last_seen_at or row.created_at) <= self.idle)
+        return bool(row.home_hash is not None and now < row.home_expires_at and now - row.home_seen_at <= self.idle)
 
     def _touch(self, id_hash: bytes, now: int) -> None:
+        """Note the use of one session. Each row has its own transaction: two that lock the same rows could block."""
         with self._database.writing() as connection:
             connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
 

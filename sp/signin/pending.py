@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
-from sp.sessions.cookies import PENDING_PREFIX
+from sp.sessions.cookies import HAND_OVER_PREFIX, PENDING_PREFIX
 
 LIFETIME = 3600  # seconds that a person may take at the identity provider's form
 MAX_PENDING = 5  # per browser; a further one deletes the oldest
@@ -57,6 +57,7 @@ class PendingSignIns:
         self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate pending sign-in")
         self._https = https
         self._prefix = full_name(PENDING_PREFIX, https)
+        self._not_ours = full_name(HAND_OVER_PREFIX, https)  # of a site on another port of this host
 
     def begin(
         self,
@@ -102,7 +103,7 @@ class PendingSignIns:
         return sorted((p for p in found if p.provider == provider), key=lambda p: -p.started_at)
 
     def _parse(self, name: str, value: str) -> Pending | None:
-        if not name.startswith(self._prefix):
+        if not self._is_ours(name):
             return None
         try:
             nonce, provider, return_path, started_at, *trial = self._serializer.loads(value)
@@ -118,8 +119,11 @@ class PendingSignIns:
         """Return the only valid cookie name for the sign-in with this nonce."""
         return self._prefix + (TRIAL if trial else "") + hashlib.sha256(nonce.encode()).hexdigest()[:8]
 
+    def _is_ours(self, name: str) -> bool:
+        return name.startswith(self._prefix) and not name.startswith(self._not_ours)
+
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
-        mine = {name: value for name, value in cookies.items() if name.startswith(self._prefix)}
+        mine = {name: value for name, value in cookies.items() if self._is_ours(name)}
         ages = {name: pending.started_at if (pending := self._parse(name, mine[name])) else 0 for name in mine}
         for kept, name in enumerate(sorted(mine, key=lambda name: -ages[name]), start=1):
             needed += len(mine[name])

@@ -45,6 +45,10 @@ class Landings:
         """Return how often this browser has landed on *return_path* in the last seconds (WINDOW)."""
         return sum(path == return_path[:MAX_PATH] for _at, path in self._read(cookies))
 
+    def forget(self, response: Response) -> None:
+        """Delete the cookie in *response*."""
+        set_cookie(response, self._name, "", https=self._https, max_age=0, cross_site=True)
+
     def _note(self, response: Response, cookies: Mapping[str, str], where: str) -> None:
         """Add *where*. Refusals and sign-ins are limited separately, so that one kind does not delete the other."""
         kept = self._read(cookies)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from sp.redirects import own_origin
 from sp.request.trusted_proxies import OwnHost
 from sp.sites.site import HOME, Site, SiteHosts
 
@@ -21,6 +22,10 @@ class InForce:
     def _by_name(self) -> dict[str, Site]:
         return {site.name: site for site in self.sites}
 
+    @cached_property
+    def _by_origin(self) -> dict[str, Site]:
+        return {own_origin(site.url): site for site in self.sites}
+
     @classmethod
     def of(cls, sites: Sequence[Site], home_host: OwnHost) -> InForce:
         """Return *sites*, of which one is home, in the form in which requests are decided."""
@@ -29,6 +34,10 @@ class InForce:
     def named(self, name: str) -> Site | None:
         """Return the site called *name*, or None."""
         return self._by_name.get(name)
+
+    def at_origin(self, origin: str) -> Site | None:
+        """Return the site whose URL is *origin*, as `sp.redirects.origin_of` returns it, or None."""
+        return self._by_origin.get(origin)
 
     @property
     def home(self) -> Site:

@@ -13,6 +13,7 @@ from shared.request_limits import refuse_nul
 from shared.web import page
 from sp.current import components
 from sp.sessions.cookies import clear_session_cookie
+from sp.views.people import browser_session
 
 views = Blueprint("account", __name__)
 views.before_request(refuse_nul)
@@ -41,7 +42,7 @@ def end(public_id: str) -> ResponseReturnValue:
     if EndForm().validate_on_submit():
         mine = current_user.session
         components().sessions.end(public_id=public_id, account_id=mine.account_id)
-        if public_id == mine.public_id:
+        if browser_session() is None:
             # Not a page that requires a sign-in: the identity provider would sign the person in again at once.
             response = redirect(url_for("sign_out.ask"), 303)
             clear_session_cookie(response, https=components().config.https)

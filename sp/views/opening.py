@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from dataclasses import replace
+from urllib.parse import parse_qs, urlencode
 
-from flask import redirect, request
+from flask import redirect, request, url_for
+from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from shared.web import new_reference
-from sp.current import components
+from shared.web import allow_form_target, new_reference
+from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
-from sp.redirects import add_query, own_path
+from sp.redirects import add_query
+from sp.request.kind import is_of_a_window
 from sp.sessions.cookies import set_session_cookie
 from sp.signin.binding import gets_access_token
 from sp.signin.opening import Opening
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
+from sp.sites.return_urls import return_target, site_of
 from sp.views.people import presented_session, visitor
 
 
@@ -45,12 +49,48 @@ def enter(
 
 def return_page(provider: Provider) -> str:
     """Return the provider's page after sign-in: a path on this site, or the URL of another site."""
-    return path_of_ours(provider.return_url) or provider.return_url or "/"
+    return page_of_ours(provider.return_url) or provider.return_url or "/"
 
 
-def path_of_ours(url: str | None) -> str | None:
-    """Return *url* as a path of this gateway's site, or None."""
-    return own_path(url, components().config.external_url)
+def page_of_ours(url: str | None) -> str | None:
+    """Return *url* as a path of the current site, or as an absolute URL of another one of ours; None if it is neither.
+
+    Called when a page is asked for, and again when the browser is sent there: the site may have been removed since.
+    """
+    return return_target(url, current_site(), components().rulebook.current)
+
+
+def pending_of(provider: Provider) -> list[Pending]:
+    """Return the sign-ins that this browser has started with *provider*, newest first.
+
+    A page that is not ours any more is replaced by the start page. An empty one stands for the provider's page.
+    """
+    found = components().pending.read(request.cookies, provider.name)
+    return [replace(one, return_path=one.return_path and still_ours(one.return_path, provider)) for one in found]
+
+
+def still_ours(landing: str, provider: Provider) -> str:
+    """Return *landing*, which was a valid page before, or the start page if it is not one any more."""
+    return landing if landing == return_page(provider) else page_of_ours(landing) or "/"
+
+
+def require_window() -> None:
+    """Raise BadRequest if a sign-in would begin in a frame, an image or a script of another page."""
+    if not is_of_a_window(request.environ):
+        raise BadRequest(
+            "Sign-in does not work inside a frame of another page. Open the page in its own tab or window."
+        )
+
+
+def allow_landing(landing: str) -> None:
+    """Allow the form of this page to lead to *landing*, also through a hand-over to a site of ours."""
+    current = components().rulebook.current
+    path, _mark, query = landing.partition("?")
+    handed_to = parse_qs(query).get("site", [""])[0] if path == url_for("sites.hand_over") else ""
+    site = current.named(handed_to) or site_of(landing, current_site(), current)
+    allow_form_target(landing)
+    if site is not None:
+        allow_form_target(site.url)
 
 
 def _with_access_token(landing: str, provider: Provider, access_token: str | None) -> str:

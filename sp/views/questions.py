@@ -10,7 +10,7 @@ from flask_wtf import FlaskForm
 
 from shared.claims import Claims
 from shared.errors import TokenReplayed, Unsolicited
-from shared.web import allow_form_target, new_reference, page
+from shared.web import new_reference, page
 from sp.accounts.provisioning import read_profile
 from sp.current import components
 from sp.providers.registry import Trusted
@@ -20,7 +20,7 @@ from sp.signin.pending import Pending
 from sp.signin.questions import Question
 from sp.signin.verification import Verified
 from sp.views.double_submit import landing_of_token
-from sp.views.opening import enter
+from sp.views.opening import allow_landing, enter, still_ours
 from sp.views.people import browser_session, visitor
 from sp.views.refusals import write_down
 
@@ -58,7 +58,7 @@ def ask(
         pending = held_for
     provider = trusted.provider
     question = Question(provider.name, verified.claims.raw, verified.key.fingerprint, pending.nonce_hash.hex(), landing)
-    allow_form_target(landing)  # browsers apply form-action also to the redirect after the form
+    allow_landing(landing)  # browsers apply form-action also to the redirect after the form
     return page(
         "sp/question.html",
         form=AnswerForm(),
@@ -91,7 +91,8 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
     if pending is None:
         return _landed_before(key, []) or page("sp/question_closed.html", 400)
     try:
-        return enter(verified, trusted, pending, question.landing, answered=True)
+        landing = still_ours(question.landing, trusted.provider)
+        return enter(verified, trusted, pending, landing, answered=True)
     except TokenReplayed:
         if (landed := _landed_before(key, [pending])) is not None:
             return landed

@@ -10,25 +10,32 @@ in the requested URL, which has the code and the reference of the refusal. Then 
 A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, if a
 session was just opened from its IP and never used, we set a cookie and redirect the browser, to test whether it comes
 back with the cookie.
+
+At a further site the same is true of a hand-over, which has four redirects as well. So that a sign-in at home and what
+follows are at most ten, a hand-over is stopped after one round if the browser returns no session cookie at all.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from shared.clock import time_now
-from shared.errors import CookiesBlocked, HttpsNeeded
+from shared.errors import CookiesBlocked, HttpsNeeded, Rejection
 from shared.phrases import Phrase
-from sp.current import components
+from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.redirects import add_query
 from sp.signin.recent_landings import ROUNDS, WINDOW
 from sp.views.people import browser_secret, browser_session, visitor
 
-TRIED = "cookie_given"  # parameter of /sso/start
+if TYPE_CHECKING:
+    from sp.sites.site import Site
+
+TRIED = "cookie_given"  # parameter of /sso/start and of the error page
 
 
 def break_circle(provider: Provider, return_path: str) -> Response | None:
@@ -47,6 +54,48 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
     if provider.unsolicited == "accept" and not request.cookies:
         return _try_cookies(return_path)
     return None
+
+
+def place(site: Site, return_to: str) -> str:
+    """Return how a landing on *return_to* at a further site is stored: sites on one host name share the cookie."""
+    return f"{site.name}{return_to}"
+
+
+def break_circle_at(site: Site, return_to: str) -> None:
+    """Raise CookiesBlocked if beginning a hand-over at *site* would continue a redirect loop.
+
+    A browser that comes back without any session cookie has blocked it. One with a session that ended a moment ago is
+    handed over again, but not for ever.
+    """
+    rounds = components().landings.rounds(request.cookies, place(site, return_to))
+    if rounds and browser_session() is None and (rounds >= ROUNDS or browser_secret() is None):
+        raise CookiesBlocked(
+            f"the browser was signed in at the site {site.name} and came back without a session: "
+            f"{' '.join(map(str, causes()))}"
+        )
+
+
+def break_circle_of_hand_over(here: str) -> None:
+    """Raise CookiesBlocked if the browser was signed in at home for this very hand-over, and returned no session."""
+    if components().landings.rounds(request.cookies, here):
+        raise CookiesBlocked(
+            f"the browser was signed in for a further site and came back without a session: "
+            f"{' '.join(map(str, causes()))}"
+        )
+
+
+def begin_cookie_test(response: Response) -> None:
+    """Let the error page find out whether this browser, which sent no cookies, returns them at all."""
+    components().landings.note_refusal(response, request.cookies)
+    response.location = add_query(response.location or "", **{TRIED: "1"})
+
+
+def after_test(rejection: type[Rejection], reference: str) -> Response | None:
+    """Return a redirect to the error page with the outcome of `begin_cookie_test`, or None if there was no test."""
+    if TRIED not in request.args:
+        return None
+    found = rejection if components().landings.was_refused(request.cookies) else CookiesBlocked
+    return redirect(url_for("refusals.error", code=found.code, reference=reference), 303)
 
 
 def _after_refusal(provider: Provider, return_path: str) -> Response | None:
@@ -103,7 +152,7 @@ def causes() -> list[Phrase]:
                 "This site is configured as %(url)s, but the request arrived over http, and browsers do not return the "
                 "cookie over http. If a proxy in front terminates https, it must send X-Forwarded-Proto and be listed "
                 "in SP_TRUSTED_PROXIES.",
-                url=config.external_url,
+                url=current_site().url,
             )
         ]
     if browser_secret() is not None:
@@ -117,6 +166,6 @@ def causes() -> list[Phrase]:
         Phrase(
             "The browser returned no session cookie. It may block cookies for this site, or you may have opened the "
             "site under another name than %(url)s.",
-            url=config.external_url,
+            url=current_site().url,
         )
     ]

@@ -16,6 +16,7 @@ from shared.errors import (
     Rejection,
     SeatLimitReached,
     StoreUnavailable,
+    TicketInvalid,
     TokenReplayed,
     UserDisabled,
     UserUnknown,
@@ -46,6 +47,8 @@ def error() -> ResponseReturnValue:
         reference = ""
     if rejection is TokenReplayed and (path := landing_of_refusal(reference)) is not None:
         return redirect(path, 303)
+    if rejection is TicketInvalid and (tested := loops.after_test(rejection, reference)) is not None:
+        return tested
     rejection = _more_exactly(rejection, reference)
     try:
         session = browser_session()
@@ -99,7 +102,10 @@ def refuse(rejection: Rejection) -> ResponseReturnValue:
         return jsonify(body), rejection.status
     error_url = _error_url(rejection)
     if error_url is None:
-        return redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
+        response = redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
+        if isinstance(rejection, TicketInvalid) and not request.cookies:
+            loops.begin_cookie_test(response)
+        return response
     response = redirect(add_query(error_url, code=rejection.code, reference=reference), 303)
     components().landings.note_refusal(response, request.cookies)
     return response

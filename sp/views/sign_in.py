@@ -17,10 +17,10 @@ from shared.throttling import TooManyAttempts
 from shared.web import new_reference, page, prefers_json
 from sp.current import components
 from sp.providers.provider import Provider
-from sp.redirects import own_path
 from sp.sessions.cookies import read_device_cookie, set_device_cookie, set_session_cookie
 from sp.signin.local_password import WrongPassword
 from sp.signin.opening import Opening
+from sp.views.opening import allow_landing, page_of_ours
 from sp.views.people import presented_session, visitor
 
 views = Blueprint("signin", __name__)
@@ -69,7 +69,7 @@ def password() -> ResponseReturnValue:
         return _login_page(form, 400, problem=N_("This form has expired. Send it again.") if expired else "")
     https = components().config.https
     email, device = form.email.data.strip(), read_device_cookie(request.environ.get("HTTP_COOKIE", ""), https=https)
-    return_path = own_path(form.return_to.data, components().config.external_url) or "/"
+    return_path = page_of_ours(form.return_to.data) or "/"
     opening = Opening(visitor(), new_reference(), return_path=return_path, replacing=presented_session())
     try:
         signed_in = components().local_sign_in.enter(email, form.password.data, opening, device=device)
@@ -98,6 +98,7 @@ def _login_page(
     form: PasswordForm, status: int = 200, *, providers: Sequence[Provider] = (), problem: str = ""
 ) -> ResponseReturnValue:
     return_to = form.return_to.data or ""
+    allow_landing(page_of_ours(return_to) or "/")
     return page("sp/login.html", status, form=form, providers=providers, return_to=return_to, problem=problem)
 
 

@@ -16,7 +16,7 @@ from shared.errors import (
     TokenReplayed,
 )
 from shared.web import allow_form_target, new_reference, page
-from sp.current import components
+from sp.current import components, current_site
 from sp.sessions.cookies import clear_session_cookie
 from sp.sessions.store import hash_id
 from sp.views.people import browser_secret, browser_session, visitor
@@ -53,7 +53,8 @@ def end() -> ResponseReturnValue:
         return response
     onward = components().own_sign_outs.end(secret, session, visitor(), reference=new_reference())
     response.location = onward or response.location
-    clear_session_cookie(response, https=components().config.https)
+    clear_session_cookie(response, https=components().config.https, suffix=current_site().cookie_suffix)
+    components().landings.forget(response)  # so that signing in again at once does not look like a redirect loop
     return response
 
 

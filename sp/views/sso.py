@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from flask import Blueprint, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import BadRequest
 
 from shared.clock import time_now
 from shared.errors import (
@@ -19,11 +18,11 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import answers_json, new_reference, prefers_json
-from sp.current import components
+from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
-from sp.request.kind import is_from_elsewhere, is_of_a_window
+from sp.request.kind import is_from_elsewhere
 from sp.sessions.store import API
 from sp.signin.attempt import known, verify_with_keys
 from sp.signin.binding import Answers, Restart, Unasked, bind, check_client
@@ -33,9 +32,10 @@ from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
 from sp.views.double_submit import landing_of_token
-from sp.views.opening import enter, path_of_ours, return_page
+from sp.views.opening import enter, page_of_ours, pending_of, require_window, return_page
 from sp.views.people import browser_session, visitor
 from sp.views.questions import ask
+from sp.views.site_start import begin_hand_over
 
 views = Blueprint("sso", __name__)
 RESTARTED = "restarted"  # parameter of /sso/start: an unsolicited token started the sign-in, not the person
@@ -53,19 +53,21 @@ class Delivery:
 @views.get("/sso/start", endpoint="start", defaults={"provider_name": None})
 @views.get("/sso/start/<provider_name>", endpoint="start")
 def start(provider_name: str | None) -> ResponseReturnValue:
-    """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
+    """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider.
+
+    At a further site, redirect to home first: the browser may be signed in there.
+    """
+    if not current_site().is_home:
+        return begin_hand_over(provider_name)
     provider = components().provider_registry.get(provider_name).provider
     with known(provider):
         return _start(provider)
 
 
 def _start(provider: Provider) -> ResponseReturnValue:
-    landing = path_of_ours(request.args.get("return_to")) or return_page(provider)
-    if not is_of_a_window(request.environ):
-        raise BadRequest(
-            "Sign-in does not work inside a frame of another page. Open the page in its own tab or window."
-        )
-    return_path = path_of_ours(landing) or ""  # "" means the provider's return_url, which is on another site
+    landing = page_of_ours(request.args.get("return_to")) or return_page(provider)
+    require_window()
+    return_path = page_of_ours(landing) or ""  # "" means the provider's return_url, which is on another site
     if not provider.login_url:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
     if request.method == "HEAD":
@@ -75,7 +77,7 @@ def _start(provider: Provider) -> ResponseReturnValue:
     response = redirect("/", 303)
     elsewhere = RESTARTED in request.args or is_from_elsewhere(request.environ)
     pending = components().pending.begin(response, request.cookies, provider.name, return_path, elsewhere=elsewhere)
-    absolute = components().config.external_url + return_path if return_path else landing
+    absolute = components().config.external_url + landing if landing.startswith("/") else landing
     response.location = add_query(provider.login_url, return_to=absolute, nonce=pending.nonce)
     return response
 
@@ -134,7 +136,7 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
 
 def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
     """Sign the browser in, or redirect it if the same token has already signed it in."""
-    asked = components().pending.read(request.cookies, trusted.provider.name)
+    asked = pending_of(trusted.provider)
     try:
         return _open_bound(verified, trusted, asked)
     except (TokenReplayed, NonceMismatch, Unsolicited):
@@ -154,7 +156,7 @@ def _open_bound(verified: Verified, trusted: Trusted, asked: list[Pending]) -> R
         signed_in=lambda: browser_session() is not None,
     ):
         case Restart():
-            return _restart(verified, trusted, wanted or path_of_ours(provider.return_url))
+            return _restart(verified, trusted, wanted or page_of_ours(provider.return_url))
         case Answers(pending, landing, must_ask=True):
             return ask(verified, trusted, asked, pending, landing)
         case Answers(pending, landing):
@@ -175,6 +177,6 @@ def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> R
 
 
 def _wanted_path(verified: Verified) -> str | None:
-    """Return the path on this site that the token asks for, or else the request."""
+    """Return the page of ours that the token asks for, or else the request."""
     claim = verified.claims.raw.get("return_to")
-    return path_of_ours(claim if isinstance(claim, str) else None) or path_of_ours(request.values.get("return_to"))
+    return page_of_ours(claim if isinstance(claim, str) else None) or page_of_ours(request.values.get("return_to"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from typing import Protocol
 
 from flask.testing import FlaskClient
 from werkzeug.datastructures import MultiDict
@@ -84,7 +85,14 @@ class _Reader(HTMLParser):
             self._disabled -= 1
 
 
-def forms_of(response: TestResponse) -> list[Form]:
+class HasText(Protocol):
+    """An answer with a page, of whatever client."""
+
+    @property
+    def text(self) -> str: ...
+
+
+def forms_of(response: HasText) -> list[Form]:
     """Return the forms of a page, without the choice of light and dark in its foot."""
     reader = _Reader()
     reader.feed(response.text)

@@ -17,7 +17,8 @@ from sp.components import Components
 from sp.database.models import Account
 from sp.emails import email_key
 from sp.gateway import Gateway
-from sp.sessions.store import BROWSER, NewSession, Origin
+from sp.sessions.at_sites import find_home, open_at_site
+from sp.sessions.store import BROWSER, NewSession, Origin, hash_id
 from tests.support.gateway import core_of, make_gateway
 
 HOST = "127.0.0.1:5000"
@@ -78,7 +79,12 @@ class Gate:
             return int(connection.execute(insert(_account).returning(_account.c.id), values).scalar_one())
 
     def sign_in(self, person: Person, **more: Any) -> str:
-        """Open a session for *person* and return the secret of its cookie."""
+        """Open a session for *person* and return the secret of its cookie.
+
+        One at a further *site* belongs to a session at home, which is opened too unless *home*, its secret, is given.
+        """
+        if more.get("site", "home") != "home":
+            return self._sign_in_at_site(more.pop("site"), more.pop("home", None) or self.sign_in(person, **more))
         account_id = self.person(person)
         new = NewSession.generate()
         how: dict[str, Any] = {"now": int(time.time()), "kind": BROWSER, "opened_with": None}
@@ -86,6 +92,14 @@ class Gate:
         origin = Origin(account_id, **{"provider": "corporate", "subject": person.email, **more})
         with self.core.database.engine.execution_options(write=True).begin() as connection:
             self.core.sessions.open(connection, new, origin, **how)
+        return new.secret
+
+    def _sign_in_at_site(self, site: str, home_secret: str) -> str:
+        new, now = NewSession.generate(), int(time.time())
+        with self.core.database.engine.execution_options(write=True).begin() as connection:
+            home = find_home(connection, hash_id(home_secret), now, self.core.sessions.idle)
+            assert home is not None
+            open_at_site(connection, new, home.origin(site, "", "", "/"), home, now)
         return new.secret
 
     def ask(

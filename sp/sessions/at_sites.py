@@ -1,0 +1,88 @@
+"""Open sessions at further sites. Each belongs to a browser's session at home, and is alive only while that one is.
+
+The session at home is looked up without a lock. If it ends at the same moment, a row may be left over here, but no
+look-up finds it alive, see `sp.sessions.store`. So a hand-over never waits for a sign-out, or blocks one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select
+
+from sp.database.models import Account, SessionRecord
+from sp.sessions.store import BROWSER, NewSession, Origin
+
+_session: Any = SessionRecord.__table__
+_account: Any = Account.__table__
+_FIND = (
+    select(
+        _session.c.id_hash,
+        _session.c.account_id,
+        _account.c.email,
+        _session.c.provider,
+        _session.c.subject,
+        _session.c.provider_session,
+        _session.c.claims,
+        _session.c.expires_at,
+    )
+    .join(_account, _account.c.id == _session.c.account_id)
+    .where(_session.c.id_hash == bindparam("wanted"), _session.c.kind == BROWSER, _session.c.site.is_(None))
+    .where(_account.c.is_active.is_(True), _session.c.expires_at > bindparam("now"))
+    .where(func.coalesce(_session.c.last_seen_at, _session.c.created_at) >= bindparam("since"))
+)
+_OPEN = insert(_session)
+
+
+@dataclass(frozen=True)
+class HomeSession:
+    """A browser's live session at home, with what a sign-out needs to find the sessions opened with it."""
+
+    id_hash: bytes
+    account_id: int
+    email: str
+    provider: str | None
+    subject: str | None
+    provider_session: str | None
+    claims: Mapping[str, Any]
+    expires_at: int
+
+    def origin(self, site: str, ip: str, user_agent: str, return_path: str) -> Origin:
+        """Return what a session at *site* that belongs to this one is opened for."""
+        return Origin(
+            self.account_id,
+            ip,
+            user_agent,
+            return_path,
+            provider=self.provider,
+            subject=self.subject,
+            provider_session=self.provider_session,
+            claims=self.claims,
+            site=site,
+        )
+
+
+def find_home(connection: Connection, id_hash: bytes, now: int, idle: int) -> HomeSession | None:
+    """Return the live session at home whose id has this hash, or None. *idle* is the idle limit in seconds."""
+    row = connection.execute(_FIND, {"wanted": id_hash, "now": now, "since": now - idle}).first()
+    return HomeSession(*row) if row else None
+
+
+def open_at_site(connection: Connection, new: NewSession, origin: Origin, home: HomeSession, now: int) -> None:
+    """Insert the session *new* at the site of *origin*. It expires with *home*, and ends with it."""
+    values = {
+        "id_hash": new.id_hash,
+        "public_id": new.public_id,
+        "kind": BROWSER,
+        "created_at": now,
+        "expires_at": home.expires_at,
+        "opened_with": home.id_hash,
+    }
+    connection.execute(_OPEN, values | origin.columns())
+
+
+def replace_at_site(connection: Connection, id_hash: bytes, site: str) -> None:
+    """End the session of this browser at *site*, and nothing else: the new one may belong to the same family."""
+    connection.execute(delete(_session).where(_session.c.id_hash == id_hash, _session.c.site == site))

@@ -1,0 +1,87 @@
+"""Open a browser's session at a further site with a ticket, in one transaction with one commit.
+
+The ticket is spent by the same atomic insert as tokens are, before anything else: of two requests with one ticket, on
+any nodes, exactly one opens a session. `sp.sites.tickets` and `sp.sites.hand_overs` decide before that whether the
+ticket is for this site and this browser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.clock import time_now
+from shared.errors import TicketInvalid, TokenReplayed
+from sp.activity import record as activity
+from sp.activity.cleaning import clean_url
+from sp.activity.record import Visitor
+from sp.activity.trace import AccountDecision, Facts
+from sp.database.access import Database
+from sp.sessions.at_sites import HomeSession, find_home, open_at_site, replace_at_site
+from sp.sessions.store import NewSession, SessionStore
+from sp.signin.cleanup import Housekeeping
+from sp.signin.replay import FirstUse, ReplayCache
+from sp.sites.tickets import SiteTicket
+
+BY_HOME = "by the session at home"
+
+
+@dataclass(frozen=True)
+class SiteArrival:
+    """A browser that comes to a site with a ticket that was issued for it.
+
+    `return_to` is where it goes. `replacing` is the hash of the session id that it sent: that session ends.
+    """
+
+    ticket: SiteTicket
+    visitor: Visitor
+    reference: str
+    return_to: str
+    replacing: bytes | None = None
+
+
+@dataclass(frozen=True)
+class SiteLanding:
+    """Spends tickets and opens sessions at sites."""
+
+    database: Database
+    replay: ReplayCache
+    sessions: SessionStore
+    housekeeping: Housekeeping
+
+    def enter(self, arrival: SiteArrival) -> str:
+        """Return the id of a new session at the site of the ticket. Raises TicketInvalid, StoreUnavailable."""
+        ticket, now = arrival.ticket, int(time_now())
+        new = NewSession.generate()
+        use = FirstUse(new.id_hash, None, arrival.return_to)
+        try:
+            with self.replay.spending(self.database, ticket.key, ticket.remembered_until, use) as connection:
+                home = find_home(connection, ticket.home, now, self.sessions.idle)
+                if home is None:
+                    raise TicketInvalid("the session at home has ended since the ticket was issued")
+                visitor = arrival.visitor
+                origin = home.origin(ticket.site, visitor.ip, visitor.user_agent, arrival.return_to)
+                open_at_site(connection, new, origin, home, now)
+                if arrival.replacing:
+                    replace_at_site(connection, arrival.replacing, ticket.site)
+                activity.record(connection, _line(arrival, home, now))
+        except TokenReplayed as error:
+            raise TicketInvalid("the ticket was used before") from error
+        if arrival.replacing:
+            self.sessions.forget_one(arrival.replacing)
+        self.housekeeping.note()
+        return new.secret
+
+
+def _line(arrival: SiteArrival, home: HomeSession, now: int) -> activity.Entry:
+    decision = AccountDecision("found", BY_HOME, home.account_id)
+    return activity.Entry(
+        arrival.reference,
+        now,
+        activity.HAND_OVER,
+        arrival.visitor,
+        provider=home.provider,
+        email=home.email,
+        account_id=home.account_id,
+        detail=f"to the site {arrival.ticket.site}",
+        trace=activity.trace_of(arrival.visitor, Facts(account=decision, sent_to=clean_url(arrival.return_to))),
+    )

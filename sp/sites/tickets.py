@@ -1,0 +1,72 @@
+"""Issue and open tickets, with which a browser that is signed in at home opens its session at a further site.
+
+A ticket is encrypted and authenticated, so only the nodes of one gateway can read or make one. Issuing one writes
+nothing. It names the site, the hand-over that it answers and the session at home. Whether it was used before, and
+whether the session at home is still alive, is decided when it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from shared.clocks import WORTH_SAYING
+from shared.errors import TicketInvalid
+from shared.vault import Vault, VaultLocked
+from sp.signin.verification import REMEMBERED_LONGER
+
+LIFETIME = 60  # seconds; the wire contract
+MAX_LENGTH = 1024  # characters; ours have about 400
+AHEAD = WORTH_SAYING  # seconds by which the clock of the node that issued it may be ahead
+
+
+@dataclass(frozen=True)
+class SiteTicket:
+    """What a ticket says. `home` is the hash of the session at home, `issued_at` is in seconds since 1970."""
+
+    site: str
+    state: str
+    home: bytes
+    id: str
+    issued_at: int
+
+    @property
+    def key(self) -> bytes:
+        """The 16 bytes under which it is spent. No token has the same: their keys are hashes of a provider's name."""
+        return hashlib.sha256(b"\0ticket\0" + self.id.encode()).digest()[:16]
+
+    @property
+    def remembered_until(self) -> int:
+        """Until when it must be remembered that it was spent, in seconds since 1970."""
+        return self.issued_at + LIFETIME + REMEMBERED_LONGER
+
+
+class SiteTickets:
+    """Issues and opens the tickets of one gateway."""
+
+    def __init__(self, secret_keys: Sequence[str]) -> None:
+        self._vault = Vault(secret_keys, "ticket")
+
+    def issue(self, site: str, state: str, home: bytes, now: int) -> str:
+        """Return a ticket for the browser that began the hand-over with *state* at *site*."""
+        return self._vault.encrypt(json.dumps([site, state, home.hex(), secrets.token_urlsafe(16), now]))
+
+    def open(self, text: str, site: str, now: int) -> SiteTicket:
+        """Return the ticket if it is ours, for *site* and not too old. Raises TicketInvalid."""
+        if len(text) > MAX_LENGTH or not text.isascii():
+            raise TicketInvalid("the ticket was not issued here")
+        try:
+            named, state, home, ticket_id, issued_at = json.loads(self._vault.decrypt(text))
+        except VaultLocked as error:
+            raise TicketInvalid("the ticket was not issued here, or it was changed") from error
+        if named != site:
+            raise TicketInvalid(f"the ticket is for the site {named}, and it was used at {site}")
+        age = now - issued_at
+        if age > LIFETIME:
+            raise TicketInvalid(f"the ticket is {age} seconds old, and it is good for {LIFETIME}")
+        if age < -AHEAD:
+            raise TicketInvalid(f"the ticket is from {-age} seconds in the future: the clocks of two nodes differ")
+        return SiteTicket(named, state, bytes.fromhex(home), ticket_id, issued_at)
