@@ -33,7 +33,8 @@ def prepare(host: str, port: int) -> str:
     The workers import the protected application, because it may start threads when it is imported.
     """
     config = settings.announce(host, port)
-    _warn_of_clocks(create_app(config).extensions["lychgate"])
+    core: Components = create_app(config).extensions["lychgate"]
+    _warn_of_clocks(core)
     for exposure in exposures(config.instance, config.database_url):
         log.warning("%s", exposure)
     lines = [f"Lychgate gateway on {config.external_url}{config.prefix}"]
@@ -44,6 +45,7 @@ def prepare(host: str, port: int) -> str:
     for site in config.all_sites:
         where = "" if site.is_home else f"site {site.name}: "
         lines += [f"Note: {where}{warning}." for warning in warnings(site.rules)]
+    lines += [f"Note: {undecided}." for undecided in core.reloader.state.undecided]
     return "\n".join(lines)
 
 

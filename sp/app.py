@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import click
 from flask import Flask
 from flask.cli import FlaskGroup
 
-from shared import demo, logs, request_limits, schema
+from shared import logs, request_limits, schema
 from shared.cookies import form_cookie
 from shared.errors import StoreUnavailable
 from shared.lazy_rules import LazyRule
@@ -22,7 +23,6 @@ from sp.database import MIGRATIONS
 from sp.database.access import Database
 from sp.database.models import db
 from sp.database.reencryption import reencrypt
-from sp.providers.apply import ProvidersRefused, ProviderStore
 from sp.providers.icons import icon_of
 from sp.sessions.cookies import FORM_NAME, THEME_NAME, FormSessions
 
@@ -36,8 +36,10 @@ def create_app(config: Config | None = None) -> Flask:
 
     Brings the database up to date and applies the operator's file. Raises SettingsRefused.
     """
+    for_command = _only_a_command_is_looked_up()
+    refusal = None
     if config is None:
-        config = settings.load()
+        config, refusal = _settings_for_command() if for_command else (settings.load(), None)
         _warn_of_demo(config)
     logs.install_log_redaction()
     app = Flask(__package__, static_folder=None)  # its templates are beside this module
@@ -61,11 +63,34 @@ def create_app(config: Config | None = None) -> Flask:
     with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
         if len(config.secret_keys) > 1:
             reencrypt(core.database, core.vault)
-        _apply_settings(core)
-    install_commands(app)
-    if not _only_a_command_is_looked_up():
+        if not for_command:
+            core.reloader.begin()
+    install_commands(app, before_others=partial(_apply_file, core, refusal) if for_command else None)
+    if not for_command:
         _install_views(app, core)
     return app
+
+
+def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
+    """Return the settings for a command, and why the gateway would not start with them.
+
+    `config` commands work with a file of SP_CONFIG that has errors, since it is they that find them.
+    """
+    try:
+        return settings.load(), None
+    except SettingsRefused as refusal:
+        try:
+            return settings.load(without_file=True), refusal
+        except SettingsRefused:
+            raise refusal from None
+
+
+def _apply_file(core: Components, refusal: SettingsRefused | None) -> None:
+    """Apply the operator's file, before any command but those that only look at files. Raises SettingsRefused."""
+    if refusal is not None:
+        raise refusal
+    with schema.starting(core.database.engine, "SP_DATABASE_URL", MIGRATIONS):
+        core.reloader.begin(with_tests=False)
 
 
 def _only_a_command_is_looked_up() -> bool:
@@ -87,37 +112,6 @@ def _warn_of_demo(config: Config) -> None:
             config.instance,
             config.external_url,
         )
-
-
-def _apply_settings(core: Components) -> None:
-    """Apply the providers of the operator's file; create the demo's provider if there is no other."""
-    document = core.config.document.get("providers", {})
-    try:
-        if core.config.has_file:
-            applied = core.provider_store.apply(document, actor="SP_CONFIG", managed_by_file=True)
-            for name, secret in applied.generated.items():
-                print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
-        if core.config.is_demo and not document:
-            _apply_demo(core.provider_store, core.config)
-    except ProvidersRefused as error:
-        raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
-
-
-def _apply_demo(providers: ProviderStore, config: Config) -> None:
-    present = [item.provider for item in providers.load()]
-    if any(provider.name == demo.PROVIDER for provider in present):
-        return
-    pair = demo.read(config.instance)
-    demo_provider = {
-        "display_name": "Demo sign-in",
-        "default": not any(provider.default for provider in present),
-        "keys": [pair.token_key],
-        "login_url": f"{pair.idp_url}/login-token/",
-        "logout_url": f"{pair.idp_url}/logout",
-        "required_claims": ["iat", "jti", "exp"],
-        "mapping": {"id": ["sub", "email"]},
-    }
-    providers.apply({demo.PROVIDER: demo_provider}, actor="demo")
 
 
 def _install_views(app: Flask, core: Components) -> None:

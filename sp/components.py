@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from shared import demo
 from shared.known_browsers import KnownBrowsers
@@ -24,11 +26,12 @@ from sp.outgoing_assertion.keys import AssertionKeys
 from sp.providers.apply import ProviderStore
 from sp.providers.edit import ProviderEditor
 from sp.providers.jwks_cache import SqlKeyCopies
+from sp.providers.of_file import apply_file
 from sp.providers.opened_sessions import ProviderSessions
 from sp.providers.provider import Provider
 from sp.providers.registry import ProviderRegistry
 from sp.providers.setting_reader import Expectation
-from sp.request.trusted_proxies import OwnHost
+from sp.reloading import Reloader
 from sp.routes import Routes
 from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
@@ -49,6 +52,7 @@ from sp.signout.outgoing import OwnSignOuts
 from sp.sites.hand_overs import HandOvers
 from sp.sites.in_force import InForce, Rulebook
 from sp.sites.landing import SiteLanding
+from sp.sites.stored import record as record_in_force
 from sp.sites.tickets import SiteTickets
 
 
@@ -61,6 +65,7 @@ class Components:
     vault: Vault
     routes: Routes
     rulebook: Rulebook
+    reloader: Reloader
     provider_store: ProviderStore
     provider_editor: ProviderEditor
     provider_registry: ProviderRegistry
@@ -119,12 +124,23 @@ def build(config: Config, database: Database) -> Components:
     logbook = Logbook(database, housekeeping, registry.secrets)
     people = People(database, sessions, config.seat_limit)
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
+    rulebook = Rulebook(InForce.of(config.all_sites, config.host))
+
+    def apply_providers(document: Mapping[str, Any]) -> None:
+        demo_in = config.instance if config.is_demo else None
+        apply_file(providers, document, has_file=config.has_file, demo_in=demo_in)
+        registry.forget()
+
+    reloader = Reloader(
+        config, rulebook, find=people.find, apply=apply_providers, record=partial(record_in_force, database)
+    )  # fmt: skip
     return Components(
         config=config,
         database=database,
         vault=vault,
         routes=routes,
-        rulebook=Rulebook(InForce.of(config.all_sites, OwnHost(config.external_url, is_guess=config.url_is_guess))),
+        rulebook=rulebook,
+        reloader=reloader,
         provider_store=providers,
         provider_editor=ProviderEditor(database, vault, routes, changed=registry.forget),
         provider_registry=registry,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,15 @@ from shared.settings import Environment, Network, SettingsRefused, is_loopback, 
 from shared.store_urls import database_mistake, redis_mistake
 from sp.known_settings import NAMES
 from sp.policy.decision import Rule
-from sp.policy.rules import RulesRefused, parse_rules
+from sp.policy.rule_tests import RuleTest
 from sp.providers.icon_files import with_images
 from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import NAME, parse_provider
 from sp.request.identity_headers import HEADER_SETS
+from sp.request.trusted_proxies import OwnHost
 from sp.routes import Routes
-from sp.sites.parser import SitesRefused, is_app, parse_sites
+from sp.sites.access_file import AccessFile, parse_access
+from sp.sites.parser import is_app
 from sp.sites.site import HOME, Site
 
 DEFAULT_PORT = 5000
@@ -41,6 +43,7 @@ class Config:
     `has_file` distinguishes an empty file from no file, and `file` is the path.
     `url_is_guess`: a demo has no external URL in its settings, and may use another port.
     `rules` are home's, and `sites` are the further sites.
+    `tests` are the operator's tests of all rules, and `environ` returns the variables as they are at that moment.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -70,6 +73,8 @@ class Config:
     log: str = "text"
     branding: Branding = OURS
     sites: tuple[Site, ...] = ()
+    tests: tuple[RuleTest, ...] = ()
+    environ: Callable[[], Mapping[str, str]] = field(default=dict, repr=False, compare=False)
 
     @property
     def https(self) -> bool:
@@ -82,11 +87,23 @@ class Config:
         home = Site(HOME, self.external_url, self.rules, self.app)
         return (home, *self.sites)
 
+    @property
+    def host(self) -> OwnHost:
+        """The host of home."""
+        return OwnHost(self.external_url, is_guess=self.url_is_guess)
 
-def load(environ: Mapping[str, str] | None = None) -> Config:
-    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets where none are given."""
+    def with_access(self, access: AccessFile) -> Config:
+        """Return these settings with the rules, sites and tests of another file."""
+        return replace(self, rules=access.rules, sites=access.sites, tests=access.tests)
+
+
+def load(environ: Mapping[str, str] | None = None, *, without_file: bool = False) -> Config:
+    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets where none are given.
+
+    *without_file* ignores the file of SP_CONFIG, and the variables that only it can explain.
+    """
     values = _environment() if environ is None else environ
-    env = NAMES.environment(values)
+    env = NAMES.environment({**values, "SP_CONFIG": ""} if without_file else values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
     is_demo = not secret_key and not env.mistakes  # if a key cannot be read, no demo secrets may be written
@@ -99,7 +116,10 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
     external_url = env.origin("SP_EXTERNAL_URL", f"http://127.0.0.1:{DEFAULT_PORT}")
     asked_for: set[str] = set()
     document = _document(env, values, Routes(prefix, external_url), asked_for)
-    env.mistakes.extend(NAMES.unknown(values, asked_for))
+    if not without_file:
+        env.mistakes.extend(NAMES.unknown(values, asked_for))
+    url_is_guess = is_demo and not env.text("SP_EXTERNAL_URL")
+    access = _access(env, document, OwnHost(external_url, is_guess=url_is_guess), prefix)
     metrics = env.text("SP_METRICS_FOLDER")
     config = Config(
         instance=instance,
@@ -116,18 +136,20 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         session_cache=env.whole("SP_SESSION_CACHE", 5),
         jwks_max_stale=env.whole("SP_JWKS_MAX_STALE", 86_400, at_least=300),
         prefix=prefix,
-        rules=_rules(env, document, prefix),
+        rules=access.rules,
         document=document,
         is_demo=is_demo,
         sign_in_on_401=env.choice("SP_SIGN_IN_ON_401", ("no", "yes")) == "yes",
         metrics_folder=Path(metrics) if metrics else None,
         has_file=bool(env.text("SP_CONFIG")),
-        url_is_guess=is_demo and not env.text("SP_EXTERNAL_URL"),
+        url_is_guess=url_is_guess,
         activity_days=env.whole("SP_ACTIVITY_DAYS", 90),
         file=Path(env.text("SP_CONFIG")).absolute() if env.text("SP_CONFIG") else None,
         log=env.choice("SP_LOG", ("text", "json")),
         branding=read_branding(env, "SP_"),
-        sites=_sites(env, document, external_url, prefix),
+        sites=access.sites,
+        tests=access.tests,
+        environ=_environment if environ is None else lambda: environ,
     )
     env.finish()
     return config
@@ -188,20 +210,10 @@ def _app(env: Environment) -> str:
     return target
 
 
-def _rules(env: Environment, document: Mapping[str, Any], prefix: str) -> tuple[Rule, ...]:
-    try:
-        return parse_rules(document.get("rules", []), Routes(prefix))
-    except RulesRefused as refusal:
-        env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
-        return ()
-
-
-def _sites(env: Environment, document: Mapping[str, Any], home_url: str, prefix: str) -> tuple[Site, ...]:
-    try:
-        return parse_sites(document.get("sites", {}), home_url, Routes(prefix))
-    except SitesRefused as refusal:
-        env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
-        return ()
+def _access(env: Environment, document: Mapping[str, Any], host: OwnHost, prefix: str) -> AccessFile:
+    access, mistakes = parse_access(document, host, Routes(prefix))
+    env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in mistakes)
+    return access
 
 
 def _prefix(env: Environment) -> str:
@@ -252,23 +264,39 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
     return document
 
 
-def file_mistakes(config: Config) -> list[str]:
-    """Return why the gateway would not start with the file of SP_CONFIG as it is now; it may have changed since."""
-    if config.file is None:
-        return []
-    try:
-        document = read_document(config.file, Routes(config.prefix, config.external_url))
-        parse_rules(document.get("rules", []), Routes(config.prefix))
-        parse_sites(document.get("sites", {}), config.external_url, Routes(config.prefix))
-    except (SettingsRefused, RulesRefused, SitesRefused) as refusal:
-        return list(refusal.mistakes)
-    return []
+def read_access(config: Config, path: Path) -> tuple[dict[str, Any], AccessFile]:
+    """Return a file of the form of SP_CONFIG as it is now: all of it, and what it says about access.
+
+    Raises SettingsRefused with every error.
+    """
+    found = read_file(config, path)
+    if mistakes := [*found.in_access, *found.in_providers]:
+        raise SettingsRefused(mistakes)
+    return found.document, found.access
+
+
+@dataclass(frozen=True)
+class ReadFile:
+    """A file of the form of SP_CONFIG, and the errors in it: about access, and in its providers and its form."""
+
+    document: dict[str, Any]
+    access: AccessFile
+    in_access: tuple[str, ...] = ()
+    in_providers: tuple[str, ...] = ()
+
+
+def read_file(config: Config, path: Path) -> ReadFile:
+    """Return a file as it is now, as far as it can be read. Raises SettingsRefused if it is not TOML."""
+    document = _read(path, config.environ().get)
+    access, mistakes = parse_access(document, config.host, Routes(config.prefix))
+    of_providers = _document_mistakes(str(path), document, Routes(config.prefix, config.external_url))
+    return ReadFile(document, access, tuple(f"{path}: {mistake}" for mistake in mistakes), tuple(of_providers))
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
     """Report unknown parts of such a file, and the errors in its providers."""
-    for name in sorted(document.keys() - {"rules", "providers", "sites"}):
-        yield f"{path}: {name} is unknown: the file may contain [[rules]], [providers.*] and [sites.*]"
+    for name in sorted(document.keys() - {"rules", "providers", "sites", "tests"}):
+        yield f"{path}: {name} is unknown: the file may contain [[rules]], [providers.*], [sites.*] and [[tests]]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
         yield f"{path}: {mistake}"
 

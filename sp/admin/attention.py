@@ -50,7 +50,7 @@ def of_health(healths: Sequence[ProviderHealth]) -> Iterator[Attention]:
 def of_settings(everyone: Sequence[StoredProvider], file_mistakes: Sequence[str]) -> Iterator[Attention]:
     """Yield the settings that are not in use because they were rejected."""
     for mistake in file_mistakes:
-        text = f"The file of SP_CONFIG has changed, and the gateway will not start with it: {mistake}"
+        text = f"The file of SP_CONFIG has changed, and is not in force because of an error: {mistake}"
         yield Attention(URGENT, text, url_for("settings.index"), "Providers")
     for stored in everyone:
         if stored.mistakes:

@@ -15,6 +15,8 @@ from wtforms import ValidationError
 
 from shared.request_limits import allow_body, refuse_nul
 from shared.web import answers_json, page
+from sp.current import components
+from sp.reloading import FileState
 from sp.sessions.store import Session
 from sp.views.people import browser_session
 
@@ -46,7 +48,14 @@ def administrators_only(views: Blueprint) -> None:
 
     @views.context_processor
     def for_templates() -> dict[str, Any]:
-        return {"csrf_token": generate_csrf}
+        return {"csrf_token": generate_csrf, "file_state": file_state()}
+
+
+def file_state() -> FileState:
+    """Return how the file of SP_CONFIG, as it is now, stands to what is in force."""
+    reloader = components().reloader
+    reloader.look()
+    return reloader.state
 
 
 def administrator() -> Session:

@@ -17,8 +17,7 @@ from sp.admin import attention
 from sp.admin import warnings as provider_warnings
 from sp.admin.attention import Attention
 from sp.admin.charts import BarChart, bar_chart
-from sp.admin.guard import administrators_only
-from sp.config import file_mistakes
+from sp.admin.guard import administrators_only, file_state
 from sp.current import components
 from sp.diagnosis.health import ProviderHealth, amount
 
@@ -68,7 +67,7 @@ def _attention(healths: list[ProviderHealth], counts: Counts, taken: int, now: i
     core = components()
     everyone = core.provider_store.load()
     can_enter = core.people.administrator_can_enter()
-    yield from attention.of_settings(everyone, file_mistakes(core.config))
+    yield from attention.of_settings(everyone, file_state().mistakes)
     yield from attention.of_health(healths)
     yield from attention.compare(counts, now)
     yield from attention.of_seats(taken, core.config.seat_limit)

@@ -3,53 +3,61 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 
 import click
 from flask.cli import AppGroup, with_appcontext
 
 from shared.cli_output import as_json, fail, print_json, print_table, report, say
 from sp.current import components
+from sp.policy.decision import Policy
+from sp.policy.explain import Explanation, Someone
 from sp.policy.explain import explain as explanation_of
 from sp.policy.rules import warnings
-from sp.routes import Routes
+from sp.routes import HOME, Routes
 
 assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity assertion.")
-
-
-@dataclass(frozen=True)
-class Someone:
-    """A person, as rules see them."""
-
-    email: str
-    groups: tuple[str, ...]
 
 
 @click.command("explain")
 @with_appcontext
 @click.argument("method")
-@click.argument("path")
+@click.argument("path", metavar="PATH-OR-URL")
 @click.option("--user", metavar="EMAIL", help="The person who makes the request. Default: not signed in.")
 @as_json
 def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
-    """Say which rule decides about METHOD PATH, and why. Exit status 1: the request is denied.
+    """Say which rule decides about METHOD PATH-OR-URL, and why. Exit status 1: the request is denied.
 
-    Example: flask --app sp explain GET /reports --user alice@example.com
+    A path is one of the site of SP_EXTERNAL_URL; a URL may be of any site in SP_CONFIG. Each rule is shown as hit,
+    miss, or not reached.
+
+    Example: flask --app sp explain GET https://wiki.example.com/reports --user alice@example.com
     """
-    if not path.startswith("/"):
-        raise click.UsageError("PATH must begin with /")
-    config = components().config
-    found = explanation_of(config.rules, Routes(config.prefix), method, path, _person(user))
+    core = components()
+    if not path.startswith(("/", "http://", "https://")):
+        raise click.UsageError("PATH must begin with /, and a URL with http:// or https://")
+    place = core.rulebook.current.locate(path)
+    if place is None:
+        fail(f"{path} is not a URL of a listed site, so the request is denied")
+    site = core.rulebook.current.named(place[0]) or core.rulebook.current.home
+    own = Routes(core.config.prefix, core.config.external_url, core.config.is_demo)
+    found = explanation_of(Policy(site.rules), own, method, place[1], _person(user), site.name)
     if as_json:
         print_json({**found.as_json(), "user": user})
     else:
-        say(f"{found.method} {found.path}: {found.verdict}")
-        say(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
-        for reason in found.why:
-            say(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
-        for warning in warnings(config.rules):
+        _print(found)
+        for warning in warnings(site.rules):
             say(f"note: {warning}", err=True)
     sys.exit(1 if found.refused else 0)
+
+
+def _print(found: Explanation) -> None:
+    where = "" if found.site == HOME else f"{found.site} "
+    say(f"{found.method} {where}{found.path}: {found.verdict}")
+    say(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
+    for reason in found.why:
+        say(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
+    for each in found.rules:
+        say(f"  {each.result:11}  rule {each.number}: {each.text}")
 
 
 def _person(email: str | None) -> Someone | None:

@@ -97,6 +97,16 @@ class SettingsChange(Base):
     detail: Mapped[dict[str, Any]]
 
 
+class RulesInForce(Base):
+    """One row: the sites and rules that a gateway has put in force last; see `sp.sites.stored`. Never a secret."""
+
+    __tablename__ = "rules_in_force"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sites: Mapped[list[Any]] = mapped_column(JSON)
+    changed_at: Mapped[datetime]
+
+
 class Account(Base):
     """An account. The e-mail, which applications see, is unique in its normalised form, `email_key`.
 

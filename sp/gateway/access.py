@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
@@ -15,7 +16,7 @@ from sp.policy import method_overrides as overrides
 from sp.policy.decision import Decision, Policy
 from sp.redirects import MAX_LENGTH
 from sp.request.kind import WEBSOCKET, is_websocket
-from sp.request.trusted_proxies import OwnHost, Peers
+from sp.request.trusted_proxies import Peers
 from sp.routes import HOME, Routes
 from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
@@ -151,12 +152,14 @@ class AccessControl:
         self.config = config
         self.own = Routes(config.prefix, demo=config.is_demo)
         self.peers = Peers(config.trusted_proxies)
-        self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
-        self._rulebook, self._sessions = core.rulebook, core.sessions
+        self.host = config.host
+        self._rulebook, self._reloader, self._sessions = core.rulebook, core.reloader, core.sessions
         self._adopted = self._adopt(core.rulebook.current)
 
     def at(self, host: str) -> SiteAccess | None:
         """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        if monotonic() >= self._reloader.due:
+            self._reloader.look()
         current, sites = self._adopted
         if current is not self._rulebook.current:
             current, sites = self._adopted = self._adopt(self._rulebook.current)

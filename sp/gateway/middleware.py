@@ -84,6 +84,12 @@ class Gateway:
         self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
         self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
         self._count = counters.decisions(IN_PROCESS)
+        self._reloader = core.reloader
+        self._reloader.serve()
+
+    def reload(self) -> None:
+        """Put the file of SP_CONFIG in force if it, or what it refers to, has changed. Returns at once."""
+        self._reloader.request()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide, and then pass the request to the application or our own pages, or deny it."""

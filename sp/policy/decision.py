@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -64,7 +64,8 @@ class PolicySubject(Protocol):
 class Rule:
     """Who may send a request. `path` is a prefix if it ends in "/", else exact; no `methods` means all.
 
-    `allow` is "anyone", "signed-in", or "members": one of the groups, users (e-mail) or e-mail domains.
+    `allow` is "anyone", "signed-in", or "members": one of the groups, users (e-mail) or e-mail domains. A `shadow` rule
+    is only decided beside the rules that count.
     """
 
     path: str
@@ -73,6 +74,7 @@ class Rule:
     groups: frozenset[str] = frozenset()
     users: frozenset[str] = frozenset()
     email_domains: frozenset[str] = frozenset()
+    shadow: bool = False
 
     def covers(self, method: str, path: str) -> bool:
         """Tell whether this rule is about the request."""
@@ -106,19 +108,30 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 
 class Decision(NamedTuple):
-    """A verdict, the rule that it comes from, and the reading of the path that the rule matched."""
+    """A verdict, the rule that it comes from, and the reading of the path that the rule matched.
+
+    `number` is the rule's position in the file, from 1; 0: no rule matches, or none was asked.
+    """
 
     verdict: Verdict
     rule: Rule
     reading: str
+    number: int = 0
 
 
 class Policy:
-    """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly."""
+    """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly.
+
+    `trial` decides as if the shadow rules counted; it is None if there are none.
+    """
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._rules = tuple(rules)
-        self._methods = frozenset(method for rule in rules for method in rule.methods)
+        self.rules = tuple(rules)
+        self._rules = tuple(rule for rule in rules if not rule.shadow)
+        self._numbers = {id(rule): number for number, rule in reversed([*enumerate(rules, 1)])}
+        self._methods = frozenset(method for rule in self._rules for method in rule.methods)
+        has_shadow = len(self._rules) < len(self.rules)
+        self.trial = Policy([replace(rule, shadow=False) for rule in rules]) if has_shadow else None
         self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
 
     def decide(
@@ -141,7 +154,7 @@ class Policy:
             possible = self._of_plain(method, path)
             if possible:
                 return possible[possible[0].rule.judge(person)]
-        methods = [meant for name in (method, *overrides) for meant in _meant_by(name)]
+        methods = [meant for name in (method, *overrides) for meant in meant_by(name)]
         different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
@@ -149,10 +162,11 @@ class Policy:
         """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
             return ()
-        rule, *others = (find(self._rules, meant, end) for meant in _meant_by(method) for end in (path, _shorn(path)))
+        rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, _shorn(path)))
         if any(other is not rule for other in others):
             return ()
-        return tuple(Decision(verdict, rule, path) for verdict in (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID))
+        verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self._number(rule)
+        return tuple(Decision(verdict, rule, path, number) for verdict in verdicts)
 
     def _decide_with_care(
         self, methods: Sequence[str], spellings: Sequence[str], person: PolicySubject | None, foreign_page: bool
@@ -162,13 +176,16 @@ class Policy:
             if not (possible := readings(spelling)):
                 return Decision(Verdict.AMBIGUOUS, SIGNED_IN, spelling)
             rules = ((find(self._rules, method, reading), reading) for reading in possible for method in methods)
-            found += (Decision(rule.judge(person), rule, reading) for rule, reading in rules)
+            found += (Decision(rule.judge(person), rule, reading, self._number(rule)) for rule, reading in rules)
         if foreign_page:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
+    def _number(self, rule: Rule) -> int:
+        return self._numbers.get(id(rule), 0)
 
-def _meant_by(method: str) -> tuple[str, ...]:
+
+def meant_by(method: str) -> tuple[str, ...]:
     """Return the methods whose rules hold for *method*, which frameworks fold."""
     method = method.strip().upper()
     return ("HEAD", "GET") if method == "HEAD" else (method,)

@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from sp.policy.decision import SIGNED_IN, Decision, Policy, PolicySubject, Rule, Verdict, is_unambiguous
+from sp.policy.decision import (
+    Decision,
+    Policy,
+    PolicySubject,
+    Rule,
+    Verdict,
+    find,
+    is_unambiguous,
+    meant_by,
+)
 from sp.policy.method_overrides import in_query
 from sp.policy.raw_path import spelled
-from sp.routes import Routes
+from sp.routes import HOME, Routes
+
+ALLOW, SIGN_IN, DENY = "allow", "sign-in", "deny"  # the contract's words for a decision
+DECISIONS = (ALLOW, SIGN_IN, DENY)
+WOULD = {ALLOW: "allow it", SIGN_IN: "ask for a sign-in", DENY: "deny it"}
+HIT, MISS, NOT_REACHED = "hit", "miss", "not reached"
+
+
+@dataclass(frozen=True)
+class Someone:
+    """A person, as rules see them."""
+
+    email: str
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What a rule said: hit, miss, or not reached, because an earlier one decided."""
+
+    number: int
+    path: str
+    result: str
+    text: str
+    shadow: bool = False
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The verdict, the rule's number in the file (None: no rule), its text, and one sentence for each reason."""
+    """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason."""
 
     method: str
     path: str
@@ -24,39 +57,89 @@ class Explanation:
     rule_text: str
     why: tuple[str, ...]
     refused: bool
+    decision: str = ALLOW
+    site: str = HOME
+    rules: tuple[RuleResult, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation for programs."""
-        return {**asdict(self), "why": list(self.why)}
+        return {**asdict(self), "why": list(self.why), "rules": [asdict(each) for each in self.rules]}
+
+    @property
+    def in_short(self) -> str:
+        """The decision, and the rule that it comes from."""
+        return (
+            f"{self.decision}, by rule {self.rule} ({self.rule_text})"
+            if self.rule
+            else f"{self.decision}: {self.rule_text}"
+        )
 
 
 def explain(
-    rules: Sequence[Rule], own: Routes, method: str, url: str, person: PolicySubject | None
+    policy: Policy, own: Routes, method: str, url: str, person: PolicySubject | None, site: str = HOME
 ) -> Explanation:  # fmt: skip
-    """Return what happens to *method* *url*, as written in a request line, for *person* or without a session."""
+    """Return what happens to *method* *url*, as written in a request line, for *person* or without a session.
+
+    *policy* has the rules of *site*.
+    """
     raw_path, question, query = url.partition("?")
     methods = in_query(query)
     why = ["rules ignore the query"] if question and not methods else []
     path = _decode(raw_path)
     if path and own.include(path) and is_unambiguous(path):
         why.append("the path belongs to the gateway itself, so rules do not apply")
-        return Explanation(method, path, "own path", None, "none", tuple(why), refused=False)
+        results = tuple(_result(number, rule, NOT_REACHED) for number, rule in enumerate(policy.rules, 1))
+        return Explanation(
+            method, path, "own path", None, "none", tuple(why), refused=False, site=site, rules=results
+        )  # fmt: skip
     spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
     spellings = () if spelling == path else (spelling,)
-    decision = Policy(rules).decide(method, path, person, spellings=spellings, overrides=methods)
+    decision = policy.decide(method, path, person, spellings=spellings, overrides=methods)
     why += [f"the query names the method {name}, so the rules for that method apply as well" for name in methods]
     why += _reasons(decision, path, person)
-    why += _near_misses(rules, method, path, decision.rule)
-    number = next((position for position, rule in enumerate(rules, 1) if rule is decision.rule), None)
+    why += _near_misses(policy.rules, method, path, decision)
+    results = tuple(
+        _results(policy.rules, [meant for name in (method, *methods) for meant in meant_by(name)], decision)
+    )
+    if policy.trial is not None:
+        trial = policy.trial.decide(method, path, person, spellings=spellings, overrides=methods)
+        if trial.verdict is not decision.verdict and trial.number:
+            why.append(f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}")
     return Explanation(
         method=method,
         path=path or raw_path,
         verdict=decision.verdict.words,
-        rule=number,
-        rule_text=_rule_text(decision) if number is None else describe(decision.rule),
+        rule=decision.number or None,
+        rule_text=describe(decision.rule) if decision.number else _rule_text(decision),
         why=tuple(why),
         refused=decision.verdict >= Verdict.FORBID,
+        decision=decided(decision.verdict),
+        site=site,
+        rules=results,
     )
+
+
+def decided(verdict: Verdict) -> str:
+    """Return the word for a *verdict*: allow, sign-in or deny."""
+    return {Verdict.LET_IN: ALLOW, Verdict.SIGN_IN: SIGN_IN}.get(verdict, DENY)
+
+
+def _results(rules: Sequence[Rule], methods: Sequence[str], decision: Decision) -> Iterator[RuleResult]:
+    """Yield what each rule says about the reading and the method that decided."""
+    asked = decision.verdict is not Verdict.AMBIGUOUS
+    counting = [rule for rule in rules if not rule.shadow]
+    meant = next((name for name in methods if find(counting, name, decision.reading) is decision.rule), methods[0])
+    for number, rule in enumerate(rules, 1):
+        if not asked or (decision.number and number > decision.number):
+            yield _result(number, rule, NOT_REACHED)
+        elif number == decision.number or (rule.shadow and rule.covers(meant, decision.reading)):
+            yield _result(number, rule, HIT)
+        else:
+            yield _result(number, rule, MISS)
+
+
+def _result(number: int, rule: Rule, result: str) -> RuleResult:
+    return RuleResult(number, rule.path, result, describe(rule), rule.shadow)
 
 
 def _rule_text(decision: Decision) -> str:
@@ -69,8 +152,12 @@ def describe(rule: Rule) -> str:
     """Return a rule in one line."""
     kind = "everything below" if rule.path.endswith("/") else "exactly"
     methods = ", ".join(sorted(rule.methods)) or "every method"
-    allowed = {"anyone": "anyone", "signed-in": "any signed-in person"}.get(rule.allow) or _members(rule)
-    return f"{kind} {rule.path}, {methods}: {allowed}"
+    return f"{kind} {rule.path}, {methods}: {admitted(rule)}{' (shadow)' if rule.shadow else ''}"
+
+
+def admitted(rule: Rule) -> str:
+    """Return whom a rule allows."""
+    return {"anyone": "anyone", "signed-in": "any signed-in person"}.get(rule.allow) or _members(rule)
 
 
 def _members(rule: Rule) -> str:
@@ -96,20 +183,20 @@ def _reasons(decision: Decision, path: str, person: PolicySubject | None) -> lis
         found.append("the request has no signed-in person")
     elif decision.verdict is Verdict.FORBID and person is not None:
         groups = ", ".join(sorted(person.groups)) or "none"
-        found.append(f"{person.email} does not match the rule (groups: {groups})")
+        found.append(f"{person.email or 'the person'} does not match the rule (groups: {groups})")
     elif decision.rule.allow == "members" and person is not None:
-        found.append(f"{person.email} matches the rule")
+        found.append(f"{person.email or 'the person'} matches the rule")
     return found
 
 
-def _near_misses(rules: Sequence[Rule], method: str, path: str, decided: Rule) -> list[str]:
+def _near_misses(rules: Sequence[Rule], method: str, path: str, decision: Decision) -> list[str]:
     """Name rules that the operator may have expected here."""
     found = []
     for number, rule in enumerate(rules, 1):
-        if rule is decided:
+        if number == decision.number:
             break
         if rule.path in (f"{path}/", path.removesuffix("/")) and rule.path != path:
             found.append(f"rule {number} is for {rule.path}, which is a different path from {path}")
         elif rule.methods and method.upper() not in rule.methods and Rule(rule.path).covers(method, path):
             found.append(f"rule {number} has the path but not the method")
-    return found if decided is SIGNED_IN or found else []
+    return found

@@ -14,7 +14,7 @@ from typing import Any
 from sp.policy.decision import Rule, find, is_unambiguous
 from sp.routes import Routes
 
-KEYS = {"path", "methods", "allow", "everything"}
+KEYS = {"path", "methods", "allow", "everything", "shadow"}
 MEMBERS = ("groups", "users", "email_domains")
 ALLOW_WORDS = ("anyone", "signed-in")
 MAX_RULES = 1000  # they are tried one by one
@@ -53,6 +53,7 @@ def parse_rules(tables: object, own: Routes) -> tuple[Rule, ...]:
 
 def warnings(rules: Sequence[Rule]) -> list[str]:
     """Return what an operator may not have meant, one sentence each."""
+    rules = [rule for rule in rules if not rule.shadow]
     return [
         f'the rule for "{rule.path}" does not cover "{rule.path[:-1]}" without the slash at the end'
         for rule in rules
@@ -71,8 +72,8 @@ class _Reader:
 
     def rule(self) -> Rule | None:
         for name in self._table.keys() - KEYS:
-            self.mistakes.append(f"{name} is unknown: a rule has path, methods and allow")
-        path, methods, allow = self._path(), self._methods(), self._allow()
+            self.mistakes.append(f"{name} is unknown: a rule has path, methods, allow and shadow")
+        path, methods, allow, shadow = self._path(), self._methods(), self._allow(), self._shadow()
         if path is not None and allow == "anyone":
             self._check_public(path)
         elif "everything" in self._table:
@@ -80,8 +81,8 @@ class _Reader:
         if path is None or allow is None or self.mistakes:
             return None
         if isinstance(allow, str):
-            return Rule(path, methods, allow)
-        return Rule(path, methods, "members", **allow)
+            return Rule(path, methods, allow, shadow=shadow)
+        return Rule(path, methods, "members", shadow=shadow, **allow)
 
     def _path(self) -> str | None:
         path = self._table.get("path")
@@ -129,6 +130,12 @@ class _Reader:
                 self.mistakes.append(f"methods: {method!r} is not a method: write it in capitals, such as GET")
         return frozenset(method for method in methods if isinstance(method, str))
 
+    def _shadow(self) -> bool:
+        shadow = self._table.get("shadow", False)
+        if not isinstance(shadow, bool):
+            self.mistakes.append("shadow must be true or false")
+        return shadow is True
+
     def _allow(self) -> str | dict[str, frozenset[str]] | None:
         allow = self._table.get("allow")
         if isinstance(allow, str) and allow in ALLOW_WORDS:
@@ -162,7 +169,10 @@ def _never_asked(rules: Sequence[Rule | None]) -> list[str]:
         earlier = [
             (number, other)
             for number, other in enumerate(rules[:position], 1)
-            if rule is not None and other is not None and _reaches(other.path, rule.path)
+            if rule is not None
+            and other is not None
+            and _reaches(other.path, rule.path)
+            and (rule.shadow or not other.shadow)
         ]
         answered = frozenset[str]().union(*(other.methods for _number, other in earlier))
         if any(not other.methods for _number, other in earlier) or (rule and rule.methods and rule.methods <= answered):

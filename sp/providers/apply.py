@@ -40,6 +40,10 @@ class ProvidersRefused(ValueError):
         super().__init__("\n".join(mistakes))
 
 
+class _Undone(Exception):
+    """Rolls the transaction of a trial back."""
+
+
 @dataclass
 class Applied:
     """The result of a change: names of providers, and new keys by name, to be shown once."""
@@ -79,28 +83,44 @@ class ProviderStore:
         *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
         longer names is removed. Raises ProvidersRefused with every error in every provider.
         """
+        with self._database.writing() as connection:
+            return self._apply(connection, document, actor, managed_by_file)
+
+    def mistakes_in(self, document: Mapping[str, Any]) -> list[str]:
+        """Return why *document*, as the operator's own file, could not be applied now. Changes nothing."""
+        try:
+            with self._database.writing() as connection:
+                self._apply(connection, document, "check", managed_by_file=True)
+                raise _Undone
+        except _Undone:
+            return []
+        except ProvidersRefused as refusal:
+            return refusal.mistakes
+
+    def _apply(
+        self, connection: Connection, document: Mapping[str, Any], actor: str, managed_by_file: bool
+    ) -> Applied:  # fmt: skip
         wanted, mistakes = _read(document, self._own)
         applied = Applied()
-        with self._database.writing() as connection:
-            lock_for_transaction(connection, SETTINGS_LOCK)
-            stored = {item.provider.name: item for item in rows.load_all(connection)}
-            for provider, keys in wanted:
-                if not managed_by_file and (found := _mistakes_of_hand(provider, stored)):
-                    mistakes += found
-                    continue
-                try:
-                    self._put(connection, provider, keys, stored.get(provider.name), managed_by_file, actor, applied)
-                except (KeyRefused, VaultLocked) as error:
-                    mistakes.append(f"{provider.name}: keys: {error}")
-            if mistakes:
-                raise ProvidersRefused(mistakes)
-            names = {provider.name for provider, _keys in wanted}
-            if managed_by_file:
-                for name in [n for n, item in stored.items() if item.managed_by_file and n not in names]:
-                    self._remove(connection, stored[name], actor)
-                    applied.removed.append(name)
-            if applied.created or applied.changed:
-                rows.bump_revision(connection)
+        lock_for_transaction(connection, SETTINGS_LOCK)
+        stored = {item.provider.name: item for item in rows.load_all(connection)}
+        for provider, keys in wanted:
+            if not managed_by_file and (found := _mistakes_of_hand(provider, stored)):
+                mistakes += found
+                continue
+            try:
+                self._put(connection, provider, keys, stored.get(provider.name), managed_by_file, actor, applied)
+            except (KeyRefused, VaultLocked) as error:
+                mistakes.append(f"{provider.name}: keys: {error}")
+        if mistakes:
+            raise ProvidersRefused(mistakes)
+        names = {provider.name for provider, _keys in wanted}
+        if managed_by_file:
+            for name in [n for n, item in stored.items() if item.managed_by_file and n not in names]:
+                self._remove(connection, stored[name], actor)
+                applied.removed.append(name)
+        if applied.created or applied.changed:
+            rows.bump_revision(connection)
         return applied
 
     def remove(self, name: str, *, actor: str) -> bool:

@@ -89,7 +89,7 @@ class SessionFinder:
             sites: defaultdict[bytes, list[str]] = defaultdict(list)
             for opened_with, site in connection.execute(at_sites):
                 sites[opened_with].append(site)
-        return [SessionDetail(*detail, tuple(sites[id_hash])) for id_hash, *detail in rows]
+        return [SessionDetail(*detail, sites=tuple(sites[id_hash])) for id_hash, *detail in rows]
 
     def live(self) -> int:
         """Return how many sessions have not expired. Those at further sites are parts of others, and not counted."""

@@ -1,14 +1,21 @@
-"""Hold the sites and rules that are in force. They are replaced as a whole, so no request is decided by half a file."""
+"""Hold the sites and rules that are in force. They are replaced as a whole, so no request is decided by half a file.
+
+Pure: who reads the file, and when, is decided in `sp.reloading`.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from urllib.parse import urlsplit
 
 from sp.redirects import own_origin
 from sp.request.trusted_proxies import OwnHost
 from sp.sites.site import HOME, Site, SiteHosts
+
+_URL = re.compile(r"(https?)://([^/?#]+)(.*)\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,20 @@ class InForce:
     def at_origin(self, origin: str) -> Site | None:
         """Return the site whose URL is *origin*, as `sp.redirects.origin_of` returns it, or None."""
         return self._by_origin.get(origin)
+
+    def locate(self, target: str) -> tuple[str, str] | None:
+        """Return the site's name, and the path with its query there, that a path at home or a URL leads to.
+
+        None: it is of no listed site.
+        """
+        if target.startswith("/"):
+            return HOME, target
+        found = _URL.match(target)
+        site = self.hosts.find(found[2]) if found else None
+        if found is None or site is None or urlsplit(site.url).scheme != found[1].lower():
+            return None
+        path = found[3].partition("#")[0]
+        return site.name, path if path.startswith("/") else f"/{path}"
 
     @property
     def home(self) -> Site:

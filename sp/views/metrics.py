@@ -40,6 +40,7 @@ HISTOGRAMS = {
         "operation",
     ),
 }
+REJECTED = "1 if the file of SP_CONFIG has an error, so that it is not in force; else 0."
 LIMITS = (*(f"{bound / 1e9:g}" for bound in BOUNDS), "+Inf")  # seconds
 FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
 NOT_OF_CLIENTS = {
@@ -69,9 +70,16 @@ def metrics() -> Response:
     gauges = [
         Gauge("lychgate_sessions", "Live sessions.", (), {(): live}),
         Gauge("lychgate_active_accounts", "Accounts that may sign in: seats taken.", (), {(): active}),
+        Gauge("lychgate_config_rejected", REJECTED, (), {(): bool(_file_mistakes())}),
         *_of_providers(components().health.lately()),
     ]
     return Response(_as_text(gauges), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _file_mistakes() -> tuple[str, ...]:
+    reloader = components().reloader
+    reloader.look()
+    return reloader.state.mistakes
 
 
 def _may_know() -> bool:

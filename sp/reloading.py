@@ -1,0 +1,263 @@
+"""Put the file of SP_CONFIG in force: at start, and again when it has changed, without a restart.
+
+Each worker of each node looks at its own file: by its times and size at most once within SP_SESSION_CACHE seconds, and
+at once when it is told to (SIGHUP). A file is read as a whole, after it has not changed for a moment, since an editor
+may save it in two steps. Its tests are decided and its providers applied before its rules and sites replace the
+previous ones, all at once. A file with any error changes nothing, and `state` says why.
+
+What needs a restart is also in `state`: the application of a site is imported when a worker starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from shared.clock import time_now
+from shared.errors import StoreUnavailable
+from shared.settings import SettingsRefused
+from sp.config import Config, read_access
+from sp.policy.rule_tests import StoredAccount, TestsRun
+from sp.providers.apply import ProvidersRefused
+from sp.routes import Routes
+from sp.sites.access_file import AccessFile, run_tests
+from sp.sites.in_force import InForce, Rulebook
+from sp.sites.site import Site
+
+SETTLED = 0.1  # seconds without a change, before a file counts as completely written
+ROUNDS = 10  # that a changing file is waited for; then it is left for the next look
+HEADROOM = 0.5  # seconds of SP_SESSION_CACHE that are left for reading, tests and providers
+
+log = logging.getLogger("lychgate")
+
+RETRY_SECONDS = 1.0  # until a file is read again that changes all the time, or could not be applied
+
+Signature = tuple[int, ...] | None
+UNREAD: Signature = ()
+
+
+@dataclass(frozen=True)
+class FileState:
+    """How the file of SP_CONFIG stands to what is in force, one line for each thing to know.
+
+    `mistakes`: why the file, as it is now, is not in force. `restart`: what only a restart can change. `undecided`:
+    tests about accounts that do not exist.
+    """
+
+    mistakes: tuple[str, ...] = ()
+    restart: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+
+
+class Reloader:
+    """Replaces what is in force in this worker.
+
+    *find* returns the account of an e-mail address, *apply* applies the providers of a file, and *record* stores the
+    sites that are in force. Each may raise StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        rulebook: Rulebook,
+        *,
+        find: Callable[[str], StoredAccount | None],
+        apply: Callable[[Mapping[str, Any]], None],
+        record: Callable[[InForce], None],
+    ) -> None:
+        self._config, self._rulebook = config, rulebook
+        self._find, self._apply, self._record = find, apply, record
+        self._own = Routes(config.prefix)
+        self._loaded = {site.name: site.app for site in config.sites if site.app}
+        self._document: Mapping[str, Any] = config.document
+        self._signature = UNREAD
+        self._not_before = 0.0
+        self._lock = threading.Lock()
+        self._is_recorded = True
+        cache = config.session_cache
+        self.interval = max(cache - HEADROOM, cache / 2)
+        self.state = FileState()
+        self.due = float("inf")  # by time.monotonic(): when a request must look, because no thread has
+
+    def begin(self, *, with_tests: bool = True) -> None:
+        """Apply the file that the program starts with. Raises SettingsRefused with every error."""
+        access = AccessFile(self._config.rules, self._config.sites, self._config.tests)
+        tests = run_tests(access, self._own, self._find) if with_tests else TestsRun()
+        mistakes = [f"{self._config.file}: {failed}" for failed in tests.failed]
+        if mistakes:
+            raise SettingsRefused(mistakes)
+        self._apply_providers(self._config.document)
+        self.state = FileState(undecided=tests.undecided)
+
+    def serve(self) -> None:
+        """Store what is in force, and look at the file from now on."""
+        self._is_recorded = False
+        self._try_to_record()
+        if self._config.file is None:
+            return
+        self.due = time.monotonic() + self.interval
+        _serving.add(self)
+        if self.interval:
+            _start_thread(self)
+
+    def request(self) -> None:
+        """Look at once, in a thread, even if the file seems unchanged: the files and variables in it may have."""
+        threading.Thread(target=self.look, kwargs={"force": True}, name="lychgate-reload", daemon=True).start()
+
+    def look(self, *, force: bool = False) -> None:
+        """Take the file over if it has changed. Without *force*, returns at once if another thread is doing so."""
+        file = self._config.file
+        if file is None or (not force and time.monotonic() < self._not_before):
+            return
+        if not self._lock.acquire(blocking=force):
+            return
+        try:
+            if not self._is_recorded:
+                self._try_to_record()
+            if force or signature_of(file) != self._signature:
+                self._take_over(file)
+        finally:
+            self.due = time.monotonic() + self.interval
+            self._lock.release()
+
+    def after_fork(self) -> None:
+        """Look on in the child of a fork, where only the thread that forked exists."""
+        self._lock = threading.Lock()
+        if self.interval:
+            _start_thread(self)
+
+    def _take_over(self, file: Path) -> None:
+        try:
+            found = self._read(file)
+            if found is None:
+                self._try_later()
+                return
+            signature, document, access = found
+            if not document and self._document:
+                raise SettingsRefused([f"{file}: is empty. An empty file is put in force at a restart only"])
+            if document != self._document:
+                self._put_in_force(file, document, access)
+            elif self.state.mistakes:
+                log.info("%s is what is in force again", file)
+                self.state = FileState((), self.state.restart, self.state.undecided)
+            self._signature = signature
+        except SettingsRefused as refusal:
+            self._signature = signature_of(file)
+            self._reject(file, refusal.mistakes)
+        except StoreUnavailable as error:
+            self._try_later()
+            self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
+
+    def _try_later(self) -> None:
+        self._signature = UNREAD
+        self._not_before = time.monotonic() + RETRY_SECONDS
+
+    def _read(self, file: Path) -> tuple[Signature, dict[str, Any], AccessFile] | None:
+        """Return the content, of one moment; None: it changes all the time. Raises SettingsRefused."""
+        for _round in range(ROUNDS):
+            before = signature_of(file)
+            if before is None or not time_now() - before[0] / 1e9 >= SETTLED:
+                time.sleep(SETTLED)
+                if signature_of(file) != before:
+                    continue
+            try:
+                document, access = read_access(self._config, file)
+            except SettingsRefused:
+                if signature_of(file) != before:
+                    continue
+                raise
+            if signature_of(file) == before:
+                return before, document, access
+        return None
+
+    def _put_in_force(self, file: Path, document: Mapping[str, Any], access: AccessFile) -> None:
+        tests = run_tests(access, self._own, self._find)
+        if tests.failed:
+            raise SettingsRefused([f"{file}: {failed}" for failed in tests.failed])
+        self._apply_providers(document)
+        config = self._config.with_access(access)
+        self._rulebook.current = InForce.of(config.all_sites, config.host)
+        self._document = document
+        self.state = FileState((), restart_notes(access, self._loaded), tests.undecided)
+        self._is_recorded = False
+        self._try_to_record()
+        log.info("%s has changed and is in force", file)
+        for note in (*self.state.restart, *self.state.undecided):
+            log.warning("%s: %s", file, note)
+
+    def _apply_providers(self, document: Mapping[str, Any]) -> None:
+        try:
+            self._apply(document)
+        except ProvidersRefused as error:
+            raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
+
+    def _reject(self, file: Path, mistakes: list[str]) -> None:
+        log.error("%s is not in force; what was in force stays: %s", file, "; ".join(mistakes))
+        self.state = FileState(tuple(mistakes), self.state.restart, self.state.undecided)
+
+    def _try_to_record(self) -> None:
+        try:
+            self._record(InForce.of(as_loaded(self._rulebook.current, self._loaded), self._config.host))
+            self._is_recorded = True
+        except StoreUnavailable as error:
+            log.warning("what is in force could not be stored for `config plan`: %s", error.detail)
+
+
+def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what in a file only a restart can change. *loaded* are the applications of sites that are running."""
+    notes = []
+    for site in access.sites:
+        if site.app != loaded.get(site.name, ""):
+            what = f"load {site.app}" if site.app else f"stop serving {loaded[site.name]}"
+            notes.append(f"sites.{site.name}.app: restart the gateway to {what}")
+    return tuple(notes)
+
+
+def as_loaded(in_force: InForce, loaded: Mapping[str, str]) -> list[Site]:
+    """Return the sites with the applications that are running, in place of those in the file."""
+    return [site if site.is_home else replace(site, app=loaded.get(site.name, "")) for site in in_force.sites]
+
+
+def signature_of(file: Path) -> Signature:
+    """Return what changes when *file* does, the time of its last change first; None: it cannot be found."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
+
+
+_serving: weakref.WeakSet[Reloader] = weakref.WeakSet()
+
+
+def _start_thread(reloader: Reloader) -> None:
+    """Look regularly, as long as the reloader exists, so that a file without requests is noticed too."""
+    known, pause = weakref.ref(reloader), reloader.interval / 2
+
+    def keep_looking() -> None:
+        while True:
+            time.sleep(pause)
+            if (found := known()) is None:
+                return
+            try:
+                found.look()
+            except Exception:
+                log.exception("the file of SP_CONFIG could not be looked at")
+            del found
+
+    threading.Thread(target=keep_looking, name="lychgate-file", daemon=True).start()
+
+
+def _after_fork() -> None:
+    for reloader in _serving:
+        reloader.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork)
