@@ -144,6 +144,7 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views import (
         account,
         api,
+        choice,
         denied,
         health,
         icons,
@@ -161,6 +162,7 @@ def _install_views(app: Flask, core: Components) -> None:
 
     config = core.config
     app.jinja_env.filters["icon"] = icon_of
+    app.jinja_env.globals["remembered_provider"] = choice.remembered
     web.install(
         app,
         prefix=f"{config.prefix}/sso",
@@ -177,7 +179,21 @@ def _install_views(app: Flask, core: Components) -> None:
         from sp.views import tour
 
         app.register_blueprint(tour.views, url_prefix=config.prefix or None)
-    for module in (sso, questions, refusals, signin, api, health, icons, jwks, sign_out, metrics, denied, *pages):
+    for module in (
+        sso,
+        choice,
+        questions,
+        refusals,
+        signin,
+        api,
+        health,
+        icons,
+        jwks,
+        sign_out,
+        metrics,
+        denied,
+        *pages,
+    ):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
     app.register_error_handler(

@@ -41,6 +41,7 @@ from sp.signin.pending import PendingSignIns
 from sp.signin.questions import Questions
 from sp.signin.recent_landings import Landings
 from sp.signin.redis_replay import RedisReplayCache
+from sp.signin.remembered_provider import RememberedProviders
 from sp.signin.replay import ReplayCache, SqlReplayCache
 from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
@@ -74,6 +75,7 @@ class Components:
     pending: PendingSignIns
     questions: Questions
     landings: Landings
+    remembered_providers: RememberedProviders
     housekeeping: Housekeeping
     margins: MarginBook
     people: People
@@ -135,6 +137,7 @@ def build(config: Config, database: Database) -> Components:
         pending=PendingSignIns(config.secret_keys, https=config.https),
         questions=Questions(config.secret_keys),
         landings=Landings(config.secret_keys, https=config.https),
+        remembered_providers=RememberedProviders(config.secret_keys, https=config.https),
         housekeeping=housekeeping,
         margins=margins,
         people=people,

@@ -1,6 +1,6 @@
 """The names of all cookies of the gateway. Pure.
 
-The application neither sees nor sets the first five; see `sp.sessions.cookies`.
+The application neither sees nor sets the first six; see `sp.sessions.cookies`.
 """
 
 NAME = "sp_session"
@@ -8,4 +8,5 @@ PENDING_PREFIX = "sp_pending_"
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
 LANDED_NAME = "sp_landed"
+PROVIDER_NAME = "sp_provider"  # the identity provider that the person chose
 THEME_NAME = "sp_theme"  # light or dark: not secret, and applications may follow it

@@ -32,6 +32,7 @@ from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
+from sp.views.choice import ask_for_provider, provider_for
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, path_of_ours, return_page
 from sp.views.people import browser_session, visitor
@@ -53,8 +54,13 @@ class Delivery:
 @views.get("/sso/start", endpoint="start", defaults={"provider_name": None})
 @views.get("/sso/start/<provider_name>", endpoint="start")
 def start(provider_name: str | None) -> ResponseReturnValue:
-    """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider."""
-    provider = components().provider_registry.get(provider_name).provider
+    """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider.
+
+    If several providers are possible, the person is asked first, see `sp.views.choice`.
+    """
+    provider = provider_for(provider_name)
+    if provider is None:
+        return ask_for_provider()
     with known(provider):
         return _start(provider)
 
