@@ -36,7 +36,8 @@ HINTS = {
     "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
     "here go to it without a question. Only one provider can be the default.",
-    "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several providers.",
+    "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
+    "providers.",
     "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
     "keys": "The cryptographic key and the secret part of the JWT token. HS: the shared secret. RS and ES: the public "
     "key (PEM, certificate or JWK). It is stored encrypted and never shown again.",

@@ -1,6 +1,6 @@
 """Remember in a signed cookie which identity provider the person chose in this browser.
 
-It cannot sign anyone in. It only skips the choice, so what it names must still be among the providers that can be chosen.
+It cannot sign anyone in. It only skips the choice, and the provider that it names must still be one that can be chosen.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
 from wtforms import HiddenField, StringField
 from wtforms.validators import InputRequired, Length
 
@@ -95,7 +96,7 @@ def by_email() -> ResponseReturnValue:
     return response
 
 
-def _page(offer: Offer, form: EmailForm, status: int = 200, *, problem: str = "") -> ResponseReturnValue:
+def _page(offer: Offer, form: EmailForm, status: int = 200, *, problem: str = "") -> Response:
     return_to = form.return_to.data or None
     return page("sp/choose.html", status, offer=offer, form=form, return_to=return_to, problem=problem)
 

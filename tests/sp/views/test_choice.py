@@ -24,13 +24,14 @@ ELSEWHERE = {**SAME_ORIGIN, "Sec-Fetch-Site": "cross-site"}
 def tables(**changes: Mapping[str, Any]) -> Tables:
     """Two providers with buttons, and one that only an e-mail domain leads to; *changes* by name."""
     found: Tables = {}
-    for name, more in {
+    settings: Tables = {
         "staff": {"display_name": "Staff", "email_domains": ["staff.example"]},
         "partners": {"display_name": "Partners & friends"},
         "guild": {"show_on_login": False, "email_domains": ["guild.example"]},
-    }.items():
-        more = {**more, **changes.get(name, {})}
+    }
+    for name, more in settings.items():
         found[name] = {"keys": [f"{name}-{'k' * 40}"], "login_url": f"https://{name}.example/in", **more}
+        found[name].update(changes.get(name, {}))
     return found
 
 
