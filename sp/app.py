@@ -138,6 +138,7 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.views import (
         account,
         api,
+        choice,
         denied,
         health,
         icons,
@@ -158,6 +159,7 @@ def _install_views(app: Flask, core: Components) -> None:
     config = core.config
     install_site_pages(app)
     app.jinja_env.filters["icon"] = icon_of
+    app.jinja_env.globals["remembered_provider"] = choice.remembered
     web.install(
         app,
         prefix=f"{config.prefix}/sso",
@@ -177,6 +179,7 @@ def _install_views(app: Flask, core: Components) -> None:
     for module in (
         sso,
         sites,
+        choice,
         questions,
         refusals,
         signin,

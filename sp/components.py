@@ -44,6 +44,7 @@ from sp.signin.pending import PendingSignIns
 from sp.signin.questions import Questions
 from sp.signin.recent_landings import Landings
 from sp.signin.redis_replay import RedisReplayCache
+from sp.signin.remembered_provider import RememberedProviders
 from sp.signin.replay import ReplayCache, SqlReplayCache
 from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
@@ -85,6 +86,7 @@ class Components:
     hand_overs: HandOvers
     tickets: SiteTickets
     site_landing: SiteLanding
+    remembered_providers: RememberedProviders
     housekeeping: Housekeeping
     margins: MarginBook
     people: People
@@ -160,6 +162,7 @@ def build(config: Config, database: Database) -> Components:
         hand_overs=HandOvers(config.secret_keys, https=config.https),
         tickets=SiteTickets(config.secret_keys),
         site_landing=SiteLanding(database, replay, sessions, housekeeping),
+        remembered_providers=RememberedProviders(config.secret_keys, https=config.https),
         housekeeping=housekeeping,
         margins=margins,
         people=people,

@@ -34,9 +34,10 @@ HINTS = {
     "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
     "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
-    "default": "Handles the tokens that arrive at the Return URL without a provider name. Only one provider can be "
-    "the default.",
-    "show_on_login": "Adds a button to the sign-in page if there are several providers.",
+    "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
+    "here go to it without a question. Only one provider can be the default.",
+    "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
+    "providers.",
     "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
     "keys": "The cryptographic key and the secret part of the JWT token. HS: the shared secret. RS and ES: the public "
     "key (PEM, certificate or JWK). It is stored encrypted and never shown again.",
@@ -66,7 +67,8 @@ HINTS = {
     "unchanged.",
     "update_email": "Each sign-in also updates the e-mail address, unless another account has it.",
     "email_domains": "Full domain names separated by spaces, without wildcards. If you list any, e-mail addresses at "
-    "other domains are rejected.",
+    "other domains are rejected. Where people choose a provider, their e-mail address leads to the one that lists its "
+    "domain.",
     "unsolicited": "What to do with a sign-in that this browser did not start here. Sign-ins started at the identity "
     "provider look like this, and so do forged ones.",
     "require_nonce": "The token must contain the nonce that this browser received. The identity provider must send "

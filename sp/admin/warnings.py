@@ -22,8 +22,9 @@ def of_all(everyone: Sequence[StoredProvider], *, administrator_can_enter: bool)
         found.append(NO_WAY_IN)
     if len(enabled) > 1 and not any(provider.default for provider in enabled):
         found.append(
-            "Several providers are enabled, but none is the default: tokens that arrive at the Return URL without a "
-            "provider name are rejected. Make one provider the default."
+            "Several providers are enabled, but none is the default: people choose one when they sign in for the first "
+            "time, and tokens that arrive at the Return URL without a provider name are rejected. To change both, make "
+            "one provider the default."
         )
     return found
 

@@ -9,4 +9,5 @@ HAND_OVER_PREFIX = f"{PENDING_PREFIX}site_"  # of a hand-over that began at a si
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
 LANDED_NAME = "sp_landed"
+PROVIDER_NAME = "sp_provider"  # the identity provider that the person chose
 THEME_NAME = "sp_theme"  # light or dark: not secret, and applications may follow it

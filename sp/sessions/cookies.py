@@ -15,10 +15,11 @@ from sp.sessions.cookie_names import HAND_OVER_PREFIX as HAND_OVER_PREFIX
 from sp.sessions.cookie_names import LANDED_NAME as LANDED_NAME
 from sp.sessions.cookie_names import NAME as NAME
 from sp.sessions.cookie_names import PENDING_PREFIX as PENDING_PREFIX
+from sp.sessions.cookie_names import PROVIDER_NAME as PROVIDER_NAME
 from sp.sessions.cookie_names import THEME_NAME as THEME_NAME
 
 _SESSIONS = rf"{NAME}(?:_[a-z0-9_-]*)?"  # of sites that share a host name
-_NAMES = "|".join((_SESSIONS, FORM_NAME, DEVICE_NAME, LANDED_NAME))
+_NAMES = "|".join((_SESSIONS, FORM_NAME, DEVICE_NAME, LANDED_NAME, PROVIDER_NAME))
 
 _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"

@@ -31,6 +31,7 @@ from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
+from sp.views.choice import ask_for_provider, provider_for
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, page_of_ours, pending_of, require_window, return_page
 from sp.views.people import browser_session, visitor
@@ -55,11 +56,14 @@ class Delivery:
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider.
 
-    At a further site, redirect to home first: the browser may be signed in there.
+    At a further site, redirect to home first: the browser may be signed in there. If several providers are possible, the
+    person is asked first, see `sp.views.choice`.
     """
     if not current_site().is_home:
         return begin_hand_over(provider_name)
-    provider = components().provider_registry.get(provider_name).provider
+    provider = provider_for(provider_name)
+    if provider is None:
+        return ask_for_provider()
     with known(provider):
         return _start(provider)
 

@@ -25,7 +25,7 @@ OF_OTHERS = (  # read the cookies of other programs, or write one that a program
     *("sp/diagnosis/form_grades.py", "sp/diagnosis/doctor/carrying.py", "sp/gateway/doctor_echo.py"),
 )
 SETS_FLAGS = re.compile(r"(?i)__Host-|samesite|httponly|set_cookie|delete_cookie|SESSION_COOKIE_")
-NAMES_COOKIE = re.compile(r"sp_(?:session|pending_|form|device|landed|theme)\b|sp_pending_")
+NAMES_COOKIE = re.compile(r"sp_(?:session|pending_|form|device|landed|provider|theme)\b|sp_pending_")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_attack_a_cookie_of_the_list_leaks_to_the_application_or_is_planted_by_i
     ]
     listed.remove("__Host-")
     listed.remove("sp_theme")  # light or dark is no secret, and applications may follow it
-    assert len(listed) == 5
+    assert len(listed) == 6
     for name in listed:
         cookie = f"{full_name(name, https)}=secret"
         assert without_ours(f"a=1; {cookie}; b=2") == "a=1; b=2"

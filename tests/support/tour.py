@@ -55,6 +55,8 @@ def strangers_pages(page: Page, pair: Pair) -> Iterator[str]:
     type_password(page, CAROL, "wrong")
     expect(page.get_by_text("is wrong")).to_be_visible()
     yield "sp-local-form-wrong"
+    page.goto(f"{pair.sp.url}/sso/choose?return_to=/courses")
+    yield "sp-choice"
     page.goto(f"{pair.sp.url}/logout")
     yield "sp-signed-out"
     for code in REFUSALS:

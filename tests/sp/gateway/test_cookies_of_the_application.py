@@ -31,6 +31,7 @@ OURS = [
     "__Host-sp_form=x",
     "sp_device=x",
     "sp_landed=x",
+    "sp_provider=x",
     "sp_session=; Max-Age=0",
     "sp_session",
     "sp_session;Path=/",

@@ -140,7 +140,7 @@ def test_what_an_application_does_to_its_copy_changes_nothing(make: Callable[...
         ("theme=dark; sp_session={}", "theme=dark"),
         ("sp_session={}", None),
         ("sp_session={}; theme=dark", "theme=dark"),
-        ("a=1; sp_session={}; sp_form=x; sp_pending_ab12=y; sp_landed=z; sp_device=w; b=2", "a=1; b=2"),
+        ("a=1; sp_session={}; sp_form=x; sp_pending_ab12=y; sp_landed=z; sp_device=w; sp_provider=v; b=2", "a=1; b=2"),
         ("a=1; sp_session={};sp_session={} ;b=2", "a=1;b=2"),
         ("sp_session={}; __Host-sp_session=x; __Host-sp_pending_1=y; sp_spelling=stays", "sp_spelling=stays"),
     ],

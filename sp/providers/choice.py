@@ -1,0 +1,58 @@
+"""Decide which identity provider signs in a person whose request names none. Pure.
+
+A provider that is marked as the default is for everyone, so no one is asked. Without one, and with several enabled
+providers, no rule can know the person's provider: the person chooses it, or an e-mail domain leads to it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from sp.emails import email_as_id
+from sp.providers.provider import Provider
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a person can choose. `shown` have a button; `by_domain` has each e-mail domain of exactly one provider.
+
+    `must_choose` is False where the default provider, or the only one, is for everyone.
+    """
+
+    shown: tuple[Provider, ...]
+    by_domain: Mapping[str, Provider]
+    must_choose: bool
+
+    @classmethod
+    def of(cls, providers: Iterable[Provider]) -> Offer:
+        """Return what *providers* offer. A provider without a login URL cannot start a sign-in, so it is left out."""
+        everyone = tuple(providers)
+        enabled = [provider for provider in everyone if provider.enabled]
+        usable = [provider for provider in enabled if provider.login_url]
+        shown = tuple(provider for provider in usable if provider.show_on_login)
+        by_domain = _by_domain(usable)
+        has_default = any(provider.default for provider in everyone)
+        return cls(shown, by_domain, not has_default and len(enabled) > 1 and bool(shown or by_domain))
+
+    def named(self, name: str) -> Provider | None:
+        """Return the provider *name* if a person can choose it, or None."""
+        return next((provider for provider in (*self.shown, *self.by_domain.values()) if provider.name == name), None)
+
+    def for_email(self, email: str) -> Provider | None:
+        """Return the one provider that lists the domain of *email*, or None. The part before the @ is not read.
+
+        Only ASCII letters are compared without case, as where `email_domains` is checked.
+        """
+        return self.by_domain.get(email_as_id(email.strip()).rpartition("@")[2])
+
+    def settled(self, remembered: str) -> Provider | None:
+        """Return the provider of a person who must choose: the only one shown, or the *remembered* one. Else None."""
+        return self.shown[0] if len(self.shown) == 1 else self.named(remembered)
+
+
+def _by_domain(providers: Iterable[Provider]) -> dict[str, Provider]:
+    pairs = [(domain, provider) for provider in providers for domain in set(provider.email_domains)]
+    times = Counter(domain for domain, _provider in pairs)
+    return {domain: provider for domain, provider in pairs if times[domain] == 1}
