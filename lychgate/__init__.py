@@ -1,7 +1,10 @@
 """Lychgate: single sign-on by signed tokens, in front of any WSGI application.
 
     from lychgate import Gateway
-    application = Gateway(application)
+    application = Gateway(application)          # WSGI: Flask, Django and so on
+
+    from lychgate import current_user, require_group
+    user = current_user(request)                # in the application
 
 An installation adds only this package. In it, the gateway, the identity provider, their shared code and the lab are
 `lychgate.sp`, `lychgate.idp`, `lychgate.shared` and `lychgate.lab`. In a checkout they are `sp`, `idp`, `shared` and
@@ -13,10 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lychgate.groups import require_group
+    from lychgate.user import User, current_user
     from shared.version import VERSION as __version__
     from sp.gateway import Gateway
 
-__all__ = ["Gateway", "__version__"]
+__all__ = ["Gateway", "User", "__version__", "current_user", "require_group"]
 
 
 def __getattr__(name: str) -> object:
@@ -25,6 +30,14 @@ def __getattr__(name: str) -> object:
         from sp.gateway import Gateway
 
         return Gateway
+    if name in ("User", "current_user"):
+        from lychgate import user
+
+        return getattr(user, name)
+    if name == "require_group":
+        from lychgate.groups import require_group
+
+        return require_group
     if name == "__version__":
         from shared.version import VERSION
 
