@@ -40,7 +40,10 @@ def prepare(host: str, port: int) -> str:
     if config.is_demo:
         lines.append(f"DEMO: no SP_SECRET_KEY is set, so secrets were generated into {config.instance}.")
         lines.append("DEMO: for this machine only. Set SP_SECRET_KEY before anyone else is to use it.")
-    lines += [f"Note: {warning}." for warning in warnings(config.rules)]
+    lines += [f"Site {site.name}: {site.url}" for site in config.sites]
+    for site in config.all_sites:
+        where = "" if site.is_home else f"site {site.name}: "
+        lines += [f"Note: {where}{warning}." for warning in warnings(site.rules)]
     return "\n".join(lines)
 
 
@@ -55,11 +58,12 @@ def _warn_of_clocks(core: Components) -> None:
 
 def create_wsgi() -> WSGIApplication:
     """Return the gateway in front of the application that SP_APP names, or of the built-in page."""
-    from sp.gateway import Gateway
+    from sp.gateway import Gateway, application
 
     config = settings.load()
     own = create_app(config)
-    return Gateway(_protected(config, own), own)
+    sites = {site.name: application.load(site.app, f"sites.{site.name}.app") for site in config.sites if site.app}
+    return Gateway(_protected(config, own), own, sites=sites)
 
 
 def _protected(config: Config, own: Flask) -> WSGIApplication:

@@ -28,6 +28,7 @@ from sp.providers.opened_sessions import ProviderSessions
 from sp.providers.provider import Provider
 from sp.providers.registry import ProviderRegistry
 from sp.providers.setting_reader import Expectation
+from sp.request.trusted_proxies import OwnHost
 from sp.routes import Routes
 from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
@@ -45,6 +46,7 @@ from sp.signin.throttling import make_throttle
 from sp.signin.transaction import SignIn
 from sp.signout.incoming import SignOuts
 from sp.signout.outgoing import OwnSignOuts
+from sp.sites.in_force import InForce, Rulebook
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Components:
     database: Database
     vault: Vault
     routes: Routes
+    rulebook: Rulebook
     provider_store: ProviderStore
     provider_editor: ProviderEditor
     provider_registry: ProviderRegistry
@@ -115,6 +118,7 @@ def build(config: Config, database: Database) -> Components:
         database=database,
         vault=vault,
         routes=routes,
+        rulebook=Rulebook(InForce.of(config.all_sites, OwnHost(config.external_url, is_guess=config.url_is_guess))),
         provider_store=providers,
         provider_editor=ProviderEditor(database, vault, routes, changed=registry.forget),
         provider_registry=registry,

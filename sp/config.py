@@ -27,6 +27,8 @@ from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import NAME, parse_provider
 from sp.request.identity_headers import HEADER_SETS
 from sp.routes import Routes
+from sp.sites.parser import SitesRefused, is_app, parse_sites
+from sp.sites.site import HOME, Site
 
 DEFAULT_PORT = 5000
 
@@ -37,6 +39,7 @@ class Config:
 
     `has_file` distinguishes an empty file from no file, and `file` is the path.
     `url_is_guess`: a demo has no external URL in its settings, and may use another port.
+    `rules` are home's, and `sites` are the further sites.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -65,11 +68,18 @@ class Config:
     file: Path | None = None
     log: str = "text"
     branding: Branding = OURS
+    sites: tuple[Site, ...] = ()
 
     @property
     def https(self) -> bool:
         """Whether people reach us over https: turns on Secure and __Host- cookies."""
         return self.external_url.startswith("https:")
+
+    @property
+    def all_sites(self) -> tuple[Site, ...]:
+        """Every site of the settings, home first."""
+        home = Site(HOME, self.external_url, self.rules, self.app)
+        return (home, *self.sites)
 
 
 def load(environ: Mapping[str, str] | None = None) -> Config:
@@ -116,6 +126,7 @@ def load(environ: Mapping[str, str] | None = None) -> Config:
         file=Path(env.text("SP_CONFIG")).absolute() if env.text("SP_CONFIG") else None,
         log=env.choice("SP_LOG", ("text", "json")),
         branding=read_branding(env, "SP_"),
+        sites=_sites(env, document, external_url, prefix),
     )
     env.finish()
     return config
@@ -171,9 +182,7 @@ def _replay_url(env: Environment) -> str:
 
 def _app(env: Environment) -> str:
     target = env.text("SP_APP")
-    module, _colon, name = target.partition(":")
-    callable_name = name.removesuffix("()")
-    if target and not (all(part.isidentifier() for part in module.split(".")) and callable_name.isidentifier()):
+    if target and not is_app(target):
         env.mistake("SP_APP", "must be module:callable or module:factory()")
     return target
 
@@ -182,6 +191,14 @@ def _rules(env: Environment, document: Mapping[str, Any], prefix: str) -> tuple[
     try:
         return parse_rules(document.get("rules", []), Routes(prefix))
     except RulesRefused as refusal:
+        env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
+        return ()
+
+
+def _sites(env: Environment, document: Mapping[str, Any], home_url: str, prefix: str) -> tuple[Site, ...]:
+    try:
+        return parse_sites(document.get("sites", {}), home_url, Routes(prefix))
+    except SitesRefused as refusal:
         env.mistakes.extend(f"{env.text('SP_CONFIG')}: {mistake}" for mistake in refusal.mistakes)
         return ()
 
@@ -232,15 +249,16 @@ def file_mistakes(config: Config) -> list[str]:
     try:
         document = read_document(config.file, Routes(config.prefix, config.external_url))
         parse_rules(document.get("rules", []), Routes(config.prefix))
-    except (SettingsRefused, RulesRefused) as refusal:
+        parse_sites(document.get("sites", {}), config.external_url, Routes(config.prefix))
+    except (SettingsRefused, RulesRefused, SitesRefused) as refusal:
         return list(refusal.mistakes)
     return []
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
     """Report unknown parts of such a file, and the errors in its providers."""
-    for name in sorted(document.keys() - {"rules", "providers"}):
-        yield f"{path}: {name} is unknown: the file may contain [[rules]] and [providers.*]"
+    for name in sorted(document.keys() - {"rules", "providers", "sites"}):
+        yield f"{path}: {name} is unknown: the file may contain [[rules]], [providers.*] and [sites.*]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
         yield f"{path}: {mistake}"
 

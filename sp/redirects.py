@@ -54,7 +54,7 @@ def own_path(url: str | None, external_url: str) -> str | None:
         return None
     if found := _ABSOLUTE.match(url):
         origin, rest = found.groups(default="")
-        if _origin(origin) != _own_origin(external_url):
+        if _origin(origin) != own_origin(external_url):
             return None
         url = rest if rest.startswith("/") else f"/{rest}"
     return url if is_own_path(url) else None
@@ -73,4 +73,4 @@ def _origin(text: str) -> str:
     return found[1] or found[2] if found else text
 
 
-_own_origin = lru_cache(maxsize=8)(_origin)
+own_origin = lru_cache(maxsize=64)(_origin)  # of SP_EXTERNAL_URL and the sites, which do not change

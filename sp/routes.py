@@ -34,6 +34,7 @@ PREFIXES = (
     "/settings/users/",
     "/settings/activity/",
 )
+HOME = "home"  # the name of the site of SP_EXTERNAL_URL
 TOUR = "/tour"
 FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # often called by IP instead of host name
 NGINX = "/sso/auth/nginx"

@@ -37,6 +37,7 @@ FLOORS = (
     "sp.known_settings",
     "sp.diagnosis",
     "sp.signout",
+    "sp.sites",
     "sp.signin",
     "sp.accounts",
     "sp.providers",

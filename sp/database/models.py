@@ -178,7 +178,8 @@ class HeldToken(Base):
 class SessionRecord(Base):
     """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is stored.
 
-    `opened_with` is the browser's session whose sign-in issued this access token. Both end together.
+    `opened_with` is the browser's session at home that this one belongs to: an access token that was issued with it, or
+    a session at the further site `site` (NULL: home). They end together; see sp.sessions.ending.
     """
 
     __tablename__ = "session"
@@ -199,6 +200,7 @@ class SessionRecord(Base):
     user_agent: Mapped[str] = mapped_column(String(200))
     return_path: Mapped[str] = mapped_column(Text)
     opened_with: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    site: Mapped[str | None] = mapped_column(String(60))
 
 
 _opened_with: Any = SessionRecord.__table__.c.opened_with

@@ -16,12 +16,16 @@ from sp.policy.decision import Decision, Policy
 from sp.redirects import MAX_LENGTH
 from sp.request.kind import WEBSOCKET, is_websocket
 from sp.request.trusted_proxies import OwnHost, Peers
-from sp.routes import Routes
+from sp.routes import HOME, Routes
 from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
 
 if TYPE_CHECKING:
     from sp.components import Components
+    from sp.config import Config
+    from sp.sessions.store import SessionStore
+    from sp.sites.in_force import InForce
+    from sp.sites.site import Site
 
 _UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
@@ -58,18 +62,16 @@ class CookieReader:
         return Presented(id_hash, without_ours(header))
 
 
-class AccessControl:
-    """What the gateway needs in each worker: settings, rules and sessions."""
+class SiteAccess:
+    """What decides about requests for one site: its rules, its session cookie, its sign-in URL."""
 
-    def __init__(self, core: Components) -> None:
-        config = core.config
-        self.config = config
-        self.own = Routes(config.prefix, demo=config.is_demo)
-        self.peers = Peers(config.trusted_proxies)
-        self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
-        self._cookies = CookieReader(session_cookie_name(config.https))
-        self._sessions, self._policy = core.sessions, Policy(config.rules)
-        self._origin = _origin(config.external_url)
+    def __init__(self, site: Site, config: Config, sessions: SessionStore) -> None:
+        self.site, self.name = site, site.name
+        self.header_set = config.identity_headers if site.identity_headers is None else site.identity_headers
+        self._sessions, self._policy = sessions, Policy(site.rules)
+        self._cookies = CookieReader(session_cookie_name(config.https, site.cookie_suffix))
+        self._origin = _origin(site.url)
+        self._start = f"{site.url}{config.prefix}/sso/start"
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
         """Return the content of the cookies of a request."""
@@ -77,8 +79,13 @@ class AccessControl:
         return self._cookies.read(header) if header else _NO_COOKIES
 
     def session(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
-        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable."""
+        """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
+
+        A browser's session counts at the site that it was opened for, and an access token at every site.
+        """
         session = self._sessions.find_by_hash(presented.id_hash) if presented.id_hash else None
+        if session is not None and session.site != self.name:
+            session = None
         if session is None and "HTTP_AUTHORIZATION" in environ:
             return self._by_access_token(environ["HTTP_AUTHORIZATION"])
         return session
@@ -130,11 +137,39 @@ class AccessControl:
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
     def sign_in_url(self, asked_for: str) -> str:
-        """Return the URL where a browser signs in, to return to *asked_for*. It always begins with SP_EXTERNAL_URL."""
-        start = f"{self.config.external_url}{self.config.prefix}/sso/start"
+        """Return the URL where a browser signs in, to return to *asked_for*. It begins with this site's URL."""
         if len(asked_for) > MAX_LENGTH:
             asked_for = asked_for.partition("?")[0]  # too long with its query; the page alone may fit
-        return f"{start}?{urlencode({'return_to': asked_for})}"
+        return f"{self._start}?{urlencode({'return_to': asked_for})}"
+
+
+class AccessControl:
+    """What the gateway needs in each worker: settings, and access to each site."""
+
+    def __init__(self, core: Components) -> None:
+        config = core.config
+        self.config = config
+        self.own = Routes(config.prefix, demo=config.is_demo)
+        self.peers = Peers(config.trusted_proxies)
+        self.host = OwnHost(config.external_url, is_guess=config.url_is_guess)
+        self._rulebook, self._sessions = core.rulebook, core.sessions
+        self._adopted = self._adopt(core.rulebook.current)
+
+    def at(self, host: str) -> SiteAccess | None:
+        """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        current, sites = self._adopted
+        if current is not self._rulebook.current:
+            current, sites = self._adopted = self._adopt(self._rulebook.current)
+        site = current.hosts.find(host)
+        return sites[site.name] if site is not None else None
+
+    @property
+    def home(self) -> SiteAccess:
+        """What decides about requests for the site of SP_EXTERNAL_URL."""
+        return self._adopted[1][HOME]
+
+    def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
+        return current, {site.name: SiteAccess(site, self.config, self._sessions) for site in current.sites}
 
 
 def decoded(path: str) -> str:

@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 FACTORY = "()"  # at the end of SP_APP: call it without arguments, in each worker
 
 
-def load(target: str) -> WSGIApplication:
-    """Return the application that `module:callable` or `module:factory()` names. Raises SettingsRefused."""
+def load(target: str, setting: str = "SP_APP") -> WSGIApplication:
+    """Return the application that `module:callable` or `module:factory()` names. Raises SettingsRefused.
+
+    Its message names the *setting*.
+    """
     module, _colon, name = target.partition(":")
     try:
         found = getattr(importlib.import_module(module), name.removesuffix(FACTORY))
         application = found() if name.endswith(FACTORY) else found
     except (Exception, SystemExit) as error:
-        raise SettingsRefused([f"SP_APP {target} cannot be loaded: {cause(error)}"]) from error
+        raise SettingsRefused([f"{setting} {target} cannot be loaded: {cause(error)}"]) from error
     if (why := why_not_wsgi(application)) is not None:
         hint = "" if name.endswith(FACTORY) else f"; if it makes one, write {target}()"
-        raise SettingsRefused([f"SP_APP {target} is not a WSGI application: {why}{hint}"])
+        raise SettingsRefused([f"{setting} {target} is not a WSGI application: {why}{hint}"])
     return application  # type: ignore[no-any-return]
 
 

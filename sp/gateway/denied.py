@@ -71,6 +71,15 @@ def _unknown_port(host: str, guess: str, status: int) -> Denial:
     return Denial(status, "host_foreign", Phrase("This site does not know its own URL"), text)
 
 
+def no_application() -> Denial:
+    """Deny the request: it came directly to the gateway, for a site whose application is behind a proxy."""
+    text = Phrase(
+        "You reached this site by a way that leads to no page. Try its usual URL. If you run the site, see the "
+        "documents for the code site_without_application."
+    )
+    return Denial(404, "site_without_application", Phrase("Nothing to show here"), text)
+
+
 def store_down() -> Denial:
     """Deny the request, because the database cannot say who is asking."""
     explanation, remedy = Phrase(StoreUnavailable.explanation), Phrase(StoreUnavailable.remedy)

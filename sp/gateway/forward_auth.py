@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_from_bytes
 
 from shared.errors import StoreUnavailable
-from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, with_query
+from sp.current import SITE
+from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, SiteAccess, with_query
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
 from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
@@ -43,7 +44,6 @@ class ForwardAuth:
         self, keeper: AccessControl, answers: DeniedResponses, assertions: AssertionKeys, doctor: DoctorEcho
     ) -> None:
         self._keeper, self._answers, self._assertions, self._doctor = keeper, answers, assertions, doctor
-        self._header_set = keeper.config.identity_headers or DEFAULT_SET
         self._count = {skin: counters.decisions(skin) for skin in (NGINX, FORWARD)}
 
     def nginx(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -63,19 +63,21 @@ class ForwardAuth:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
             asked = read()
-            if not self._keeper.host.is_meant_by(asked.host):
+            access = self._keeper.at(asked.host)
+            if access is None:
                 return self._refuse_host(skin, asked, environ, start_response)
-            session = self._keeper.session(environ, self._keeper.presented(environ))
-            decision = self._keeper.decide(
+            environ[SITE] = access.name
+            session = access.session(environ, access.presented(environ))
+            decision = access.decide(
                 environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
             )
             self._check_route(asked, decision)
             if is_for_echo(decision, asked.path) and (ticket := self._doctor.ticket(environ)) is not None:
-                told = [*headers(self._header_set, None), (ASSERTION, "x" * ticket.padding)]
+                told = [*headers(access.header_set or DEFAULT_SET, None), (ASSERTION, "x" * ticket.padding)]
                 return self._answers.say(environ, start_response, 200, "", headers=told)
             if decision.verdict is Verdict.LET_IN:
                 self._count[skin](decision.verdict, began)
-                return self._let_in(session, asked, environ, start_response)
+                return self._let_in(session, access, asked, environ, start_response)
         except Misreported as error:
             log.warning("forward-auth (%s) refused: %s", skin, error)
             text = f"The request of the proxy is invalid: {error}."
@@ -84,7 +86,7 @@ class ForwardAuth:
             return self._answers.turn_away(store_down(), environ, start_response, asked.method)
         self._count[skin](decision.verdict, began)
         if decision.verdict is Verdict.SIGN_IN:
-            return self._sign_in(skin, asked, environ, start_response)
+            return self._sign_in(skin, access, asked, environ, start_response)
         reason = why(decision.verdict, decision.rule, session)
         if skin == NGINX:
             return self._answers.say(environ, start_response, 403, str(reason.text))
@@ -105,21 +107,26 @@ class ForwardAuth:
         return self._answers.turn_away(reason, environ, start_response, asked.method)
 
     def _let_in(
-        self, session: Session | None, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+        self,
+        session: Session | None,
+        access: SiteAccess,
+        asked: Asked,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
         assertion = ""
         if session is not None:
             assertion = self._assertions.sign(claims_about(session, self._keeper.config.external_url, asked.host))
-        told = [*headers(self._header_set, session), (ASSERTION, assertion)]
+        told = [*headers(access.header_set or DEFAULT_SET, session), (ASSERTION, assertion)]
         return self._answers.say(environ, start_response, 200, "", headers=told)
 
     def _sign_in(
-        self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
+        self, skin: str, access: SiteAccess, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         if not is_navigation(environ, asked.method):
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[CHALLENGE])
         path = quote_from_bytes(asked.raw_path.encode("latin-1"), safe=AS_BROWSERS_SEND)
-        location = ("Location", self._keeper.sign_in_url(with_query(path, asked.query)))
+        location = ("Location", access.sign_in_url(with_query(path, asked.query)))
         if skin == NGINX:
             return self._answers.say(environ, start_response, 401, "Sign in first.", headers=[location, CHALLENGE])
         status = 303 if asked.method == "POST" else 302

@@ -12,7 +12,7 @@ application is never called before the decision is made. PATH_INFO and SCRIPT_NA
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 from shared import request_ids
 from shared.errors import StoreUnavailable
 from shared.threads import TAKE_YOUR_TIME
+from sp.current import SITE
 from sp.diagnosis.doctor.tickets import OWN_PATH
-from sp.gateway.access import AccessControl, asked_for, decoded
+from sp.gateway.access import AccessControl, SiteAccess, asked_for, decoded
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
-from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
+from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, no_application, store_down, why
 from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
 from sp.gateway.sign_in_on_401 import ask_application
@@ -33,7 +34,7 @@ from sp.policy.decision import SIGNED_IN, Verdict, is_unambiguous
 from sp.policy.raw_path import other_spellings
 from sp.request.identity_headers import IdentityHeaderFilter, Sender, introduce
 from sp.request.kind import is_navigation
-from sp.routes import FOR_MACHINES, FORWARD, NGINX
+from sp.routes import FOR_MACHINES, FORWARD, HOME, NGINX
 from sp.sessions.store import API
 
 if TYPE_CHECKING:
@@ -49,19 +50,29 @@ class Gateway:
 
     *sign_in_on_401*: begin a sign-in if the application itself answers 401 and the person is not signed in. This is for
     applications that are open to everyone and decide themselves which pages need a sign-in. The default is the setting
-    SP_SIGN_IN_ON_401.
+    SP_SIGN_IN_ON_401. *sites* are the applications of further sites by the site's name. A site that is not among them
+    is protected through forward-auth only.
     """
 
-    def __init__(self, app: WSGIApplication, own: Flask | None = None, *, sign_in_on_401: bool | None = None) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        own: Flask | None = None,
+        *,
+        sign_in_on_401: bool | None = None,
+        sites: Mapping[str, WSGIApplication] | None = None,
+    ) -> None:
         from sp.app import create_app
 
-        if (reason := why_not_wsgi(app)) is not None:
-            raise TypeError(f"Gateway protects a WSGI application, and {app!r} is none: {reason}")
         self.app = app
+        self._of_sites = dict(sites or {})
+        for application in (app, *self._of_sites.values()):
+            if (reason := why_not_wsgi(application)) is not None:
+                raise TypeError(f"Gateway protects a WSGI application, and {application!r} is none: {reason}")
         self.own = own or create_app()
         core = self.own.extensions["lychgate"]
         keeper = self._keeper = AccessControl(core)
-        self._peers, self._host, self._header_set = keeper.peers, keeper.host, keeper.config.identity_headers
+        self._peers, self._host = keeper.peers, keeper.host
         self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
         self._sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
         self._sieve = IdentityHeaderFilter()
@@ -86,30 +97,38 @@ class Gateway:
         else:
             self._sieve.clean(environ, Sender.STRANGER)
         host = environ.get("HTTP_HOST", "")
-        if not self._host.is_meant_by(host) and path not in self._by_any_name:
-            return self._answers.turn_away(foreign_host(host, self._host), environ, start_response)
+        access = self._keeper.at(host)
+        if access is None:
+            if path not in self._by_any_name:
+                return self._answers.turn_away(foreign_host(host, self._host), environ, start_response)
+            access = self._keeper.home
+        environ[SITE] = access.name
         if path.startswith(self._own_prefixes) or path in self._own_exact:
             return self._answer_for_ourselves(path, environ, start_response)
-        return self._answer_for_the_application(path, host, environ, start_response)
+        return self._answer_for_the_application(path, access, environ, start_response)
 
     def _answer_for_the_application(
-        self, path: str, host: str, environ: WSGIEnvironment, start_response: StartResponse
+        self, path: str, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         began = perf_counter_ns()
-        presented = self._keeper.presented(environ)
+        presented = access.presented(environ)
         try:
-            session = self._keeper.session(environ, presented)
+            session = access.session(environ, presented)
         except StoreUnavailable:
             return self._answers.turn_away(store_down(), environ, start_response)
         decoded_path = decoded(path)
         spellings = other_spellings(environ, decoded_path)
         method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
-        decision = self._keeper.decide(environ, method, decoded_path, session, host, spellings, query)
+        host = environ.get("HTTP_HOST", "")
+        decision = access.decide(environ, method, decoded_path, session, host, spellings, query)
         self._count(decision.verdict, began)
         if is_for_echo(decision, decoded_path) and (echo := self._doctor.echo(environ, start_response)) is not None:
             return echo
         if decision.verdict is not Verdict.LET_IN:
-            return self._turn_away(decision, session, environ, start_response)
+            return self._turn_away(decision, session, access, environ, start_response)
+        application = self.app if access.name == HOME else self._of_sites.get(access.name)
+        if application is None:
+            return self._answers.turn_away(no_application(), environ, start_response)
         if "HTTP_COOKIE" in environ:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
@@ -117,14 +136,14 @@ class Gateway:
         if (take_your_time := environ.get(TAKE_YOUR_TIME)) is not None:
             take_your_time()
         if session is not None:
-            introduce(environ, session, self._header_set)
+            introduce(environ, session, access.header_set, access.name)
             if session.kind == API:
                 del environ["HTTP_AUTHORIZATION"]  # our access token; the application does not need it
         elif self._sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
             asked = dict(environ)
-            sign_in = partial(self._sign_in, asked, start_response)
-            return ask_application(self.app, environ, guarded(start_response), sign_in)
-        return self.app(environ, guarded(start_response))
+            sign_in = partial(self._sign_in, access, asked, start_response)
+            return ask_application(application, environ, guarded(start_response), sign_in)
+        return application(environ, guarded(start_response))
 
     def _answer_for_ourselves(
         self, path: str, environ: WSGIEnvironment, start_response: StartResponse
@@ -139,23 +158,28 @@ class Gateway:
         return self.own.wsgi_app(environ, start_response)
 
     def _turn_away(
-        self, decision: Decision, session: Session | None, environ: WSGIEnvironment, start_response: StartResponse
+        self,
+        decision: Decision,
+        session: Session | None,
+        access: SiteAccess,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
     ) -> Iterable[bytes]:
         if decision.verdict is not Verdict.SIGN_IN:
             return self._answers.turn_away(why(decision.verdict, decision.rule, session), environ, start_response)
         if is_navigation(environ, environ["REQUEST_METHOD"]):
-            return self._sign_in(environ, start_response)
+            return self._sign_in(access, environ, start_response)
         body = {
             "error": "sign_in_required",
             "error_description": "Sign in first.",
-            "sign_in_url": self._keeper.sign_in_url("/"),
+            "sign_in_url": access.sign_in_url("/"),
         }
         return self._answers.say(
             environ, start_response, 401, json.dumps(body), "application/json", [CHALLENGE]
         )  # fmt: skip
 
-    def _sign_in(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _sign_in(self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Redirect a person to the sign-in. After a form's POST, the browser returns with GET, without the fields."""
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
-        location = self._keeper.sign_in_url(asked_for(environ))
+        location = access.sign_in_url(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])

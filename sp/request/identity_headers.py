@@ -14,6 +14,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from sp.routes import HOME
+
 if TYPE_CHECKING:
     from sp.sessions.store import Session
 
@@ -130,19 +132,19 @@ def _folded(key: str) -> str:
     return name
 
 
-def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str) -> None:
-    """Tell the application behind *environ* who is signed in."""
+def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str, site: str = HOME) -> None:
+    """Tell the application of *site*, behind *environ*, who is signed in."""
     email = session.email
     environ["REMOTE_USER"] = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
     environ["AUTH_TYPE"] = AUTH_TYPE
-    environ["sso.user"] = describe(session)
+    environ["sso.user"] = describe(session, site)
     if header_set:
         for name, value in headers(header_set, session):
             environ["HTTP_" + name.upper().replace("-", "_")] = value
 
 
-def describe(session: Session) -> dict[str, Any]:
-    """Return what an application learns about a person: environ["sso.user"] of the wire contract."""
+def describe(session: Session, site: str = HOME) -> dict[str, Any]:
+    """Return what the application of *site* learns about a person: environ["sso.user"] (docs/protocol.md)."""
     return {
         "id": session.account_id,
         "email": session.email,
@@ -155,6 +157,7 @@ def describe(session: Session) -> dict[str, Any]:
         "provider": session.provider,
         "session": session.public_id,
         "is_admin": session.is_admin,
+        "site": site,
     }
 
 

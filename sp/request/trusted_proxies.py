@@ -51,13 +51,22 @@ class OwnHost:
         return host == self.netloc or self._is_same(host)
 
     def _is_same(self, host: str) -> bool:
-        found = _HOST.match(host)
+        found = split_host(host)
         if found is None:
             return False
-        if self.is_guess and int(found[2] or 80) != self._port:
+        name, port = found
+        if self.is_guess and int(port or 80) != self._port:
             return False
-        name = found[1].strip("[]").lower().removesuffix(".")  # one dot is the DNS root; more are invalid
         return name == self._name or (is_loopback(name) and is_loopback(self._name))
+
+
+def split_host(host: str) -> tuple[str, str] | None:
+    """Return name and port of a Host header, for comparison; the port is empty if there is none. None: it is invalid.
+
+    One dot at the end of the name is the DNS root; more are invalid.
+    """
+    found = _HOST.match(host)
+    return (found[1].strip("[]").lower().removesuffix("."), found[2] or "") if found else None
 
 
 def is_host(text: str) -> bool:

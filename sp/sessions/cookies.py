@@ -16,7 +16,8 @@ from sp.sessions.cookie_names import NAME as NAME
 from sp.sessions.cookie_names import PENDING_PREFIX as PENDING_PREFIX
 from sp.sessions.cookie_names import THEME_NAME as THEME_NAME
 
-_NAMES = "|".join((NAME, FORM_NAME, DEVICE_NAME, LANDED_NAME))
+_SESSIONS = rf"{NAME}(?:_[a-z0-9_-]*)?"  # of sites that share a host name
+_NAMES = "|".join((_SESSIONS, FORM_NAME, DEVICE_NAME, LANDED_NAME))
 
 _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
@@ -48,9 +49,9 @@ class FormSessions(SecureCookieSessionInterface):
             super().save_session(app, session, response)
 
 
-def session_cookie_name(https: bool) -> str:
-    """Return the cookie's name, with or without https."""
-    return full_name(NAME, https)
+def session_cookie_name(https: bool, suffix: str = "") -> str:
+    """Return the cookie's name, with or without https. Sites on one host name have a *suffix* each."""
+    return full_name(NAME + suffix, https)
 
 
 def read_session_cookie(header: str, name: str) -> str | None:

@@ -21,6 +21,7 @@ from shared.clock import time_now
 from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
+from sp.routes import HOME
 from sp.sessions import held
 from sp.sessions.cache import SessionCache
 from sp.sessions.ending import by_name, by_provider, end_sessions
@@ -41,6 +42,7 @@ _COLUMNS = (
     _session.c.created_at,
     _session.c.last_seen_at,
     _session.c.expires_at,
+    _session.c.site,
     _account.c.id,
     _account.c.email,
     _account.c.name,
@@ -67,7 +69,7 @@ class Session:
     """A live session and its person, as last read from the database.
 
     `full_name` is built from the known name fields, and empty if there are none. `good_until` (monotonic seconds) is
-    when the session must be read again.
+    when the session must be read again. `site` is where a browser's session counts; an access token counts at each.
     """
 
     public_id: str
@@ -86,6 +88,7 @@ class Session:
     is_admin: bool
     id_hash: bytes
     good_until: float
+    site: str = HOME
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class NewSession:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a session is opened for: whose it is, the browser or client, and its first page.
+    """What a session is opened for: whose it is, the browser or client, its first page, and the site where it counts.
 
     The rest is what the token of a provider said, and empty after a local sign-in.
     """
@@ -117,6 +120,7 @@ class Origin:
     subject: str | None = None
     provider_session: str | None = None
     claims: Mapping[str, Any] = field(default_factory=dict)
+    site: str = HOME
 
     def columns(self) -> dict[str, Any]:
         """Return the columns of the session's row that hold it."""
@@ -129,6 +133,7 @@ class Origin:
             "address": self.ip[:MAX_IP],
             "user_agent": self.user_agent[:MAX_USER_AGENT],
             "return_path": self.return_path,
+            "site": None if self.site == HOME else self.site,
         }
 
 
@@ -262,6 +267,7 @@ class SessionStore:
             is_admin=row.is_admin or _by_group(row),
             id_hash=id_hash,
             good_until=asked_at + min(limits),
+            site=row.site or HOME,
         )
         if self._cache_seconds:
             self._cache.put(session)

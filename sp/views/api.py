@@ -14,7 +14,7 @@ from sp.sessions.store import Session
 from sp.views.oauth import Revocation, protector, server
 
 views = Blueprint("api", __name__)
-NOT_FOR_CLIENTS = ("session", "is_admin")
+NOT_FOR_CLIENTS = ("session", "is_admin", "site")
 
 
 @views.before_request

@@ -11,7 +11,7 @@ from shared import request_ids
 from shared.tokens import redact
 from sp.activity.cleaning import cookie_names
 from sp.activity.record import Visitor
-from sp.current import components
+from sp.current import components, current_site
 from sp.sessions.cookies import read_session_cookie, session_cookie_name
 from sp.sessions.store import Session, hash_id
 
@@ -45,18 +45,19 @@ def install_login(app: Flask) -> None:
 
 
 def browser_session(*, is_use: bool = True) -> Session | None:
-    """Return the live session of this browser, or None. Raises StoreUnavailable.
+    """Return the live session of this browser at the site of the request, or None. Raises StoreUnavailable.
 
     *is_use* is False for a request that a page sends by itself: it must not keep the session alive.
     """
     secret = browser_secret()
-    return components().sessions.find(secret, is_use=is_use) if secret else None
+    session = components().sessions.find(secret, is_use=is_use) if secret else None
+    return session if session is not None and session.site == current_site().name else None
 
 
 def browser_secret() -> str | None:
     """Return the session id that this browser sent, valid or not."""
     header: str = request.environ.get("HTTP_COOKIE", "")
-    return read_session_cookie(header, session_cookie_name(components().config.https))
+    return read_session_cookie(header, session_cookie_name(components().config.https, current_site().cookie_suffix))
 
 
 def presented_session() -> bytes | None:

@@ -253,8 +253,8 @@ def test_a_table_that_nobody_knows_is_refused_as_sp_config_refuses_it(
     assert done.exit_code == 1
     lines = done.stderr.splitlines()
     assert lines == [
-        f"{file}: another is unknown: the file may contain [[rules]] and [providers.*]",
-        f"{file}: provider is unknown: the file may contain [[rules]] and [providers.*]",
+        f"{file}: another is unknown: the file may contain [[rules]], [providers.*] and [sites.*]",
+        f"{file}: provider is unknown: the file may contain [[rules]], [providers.*] and [sites.*]",
         f"{file}: providers.fresh.max_age: must be a whole number of seconds, 1 to {86400 * 366}",
     ]
     with pytest.raises(SettingsRefused) as refused:

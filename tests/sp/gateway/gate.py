@@ -130,12 +130,17 @@ class Gate:
         return Answer(status[0], status[1], sent, dict(self.seen[0]) if self.seen else None)
 
 
-def make_gate(folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any = None, **settings: Any) -> Gate:
-    """Return a gate with these rules and settings. *app* replaces the application that writes down."""
+def make_gate(
+    folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any = None, more: str = "", **settings: Any
+) -> Gate:
+    """Return a gate with these rules and settings. *app* replaces the application that writes down.
+
+    *more* is the rest of the file, in TOML. The sites in it have the same application, if they have one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if rules:
+    if rules or more:
         file = folder / "rules.toml"
-        file.write_text("".join(table("[rules]", rule) for rule in rules))
+        file.write_text("".join(table("[rules]", rule) for rule in rules) + more)
         settings = {"SP_CONFIG": str(file), **settings}
     own = make_gateway(folder, None, **settings)
     gate = Gate(None, core_of(own))
@@ -145,7 +150,8 @@ def make_gate(folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any
         start_response("200 OK", [("Content-Type", "text/plain")])
         return [b"reached"]
 
-    gate.gateway = Gateway(app or write_down, own)
+    sites = {site.name: app or write_down for site in gate.core.config.sites if site.app}
+    gate.gateway = Gateway(app or write_down, own, sites=sites)
 
     @event.listens_for(gate.core.database.engine, "before_cursor_execute")
     def count(*_arguments: object) -> None:
