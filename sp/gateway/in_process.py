@@ -133,6 +133,11 @@ class InProcess:
         """Answer that the database cannot say who is asking."""
         return self._answers.turn_away(store_down(), environ, start_response)
 
+    def busy(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer the same without rendering a page."""
+        reason = store_down()
+        return self._answers.say(environ, start_response, reason.status, str(reason.text), headers=reason.headers)
+
     def no_application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer for a site that has no application in this process."""
         return self._answers.turn_away(no_application(), environ, start_response)
