@@ -4,7 +4,7 @@
     user = current_user(request)      # a User, or None
 
 Only `Gateway` and `AsgiGateway` can write what is read here: `environ["sso.user"]` and `scope["lychgate.user"]`. No
-header of a request becomes such a key. Without a gateway in this process, nobody is signed in.
+header of a request becomes such a key. Without a gateway in this process, there is no user.
 
 This module imports no framework.
 """

@@ -4,7 +4,7 @@
     application = AsgiGateway(application)
 
 It decides as the WSGI middleware does, by the same code (`sp.gateway.in_process`). The identity is in
-`scope["lychgate.user"]`, which only the gateway can set. It is None where nobody is signed in, on public paths.
+`scope["lychgate.user"]`, which only the gateway can set. It is None on public paths, for a visitor without a session.
 `lifespan` belongs to the application. Bodies, events and extensions pass through unchanged in both directions; from the
 beginning of a response, only cookies with our names are removed.
 
@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from shared import request_ids
 from shared.errors import StoreUnavailable
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 LOOK_UPS, PAGES = 8, 16  # threads of each worker
 STORE_SECONDS = 4.0  # for a session that is not cached; the answer must come within 5 (docs/protocol.md)
 
-AsgiApplication = Callable[["Scope", "Receive", "Send"], Awaitable[None]]
+AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
 
 
 class AsgiGateway:
@@ -102,7 +102,7 @@ class AsgiGateway:
         if isinstance(judged, _Denied):
             if judged.is_short:
                 return await answer_at_once(judged.answer, environ, send)
-            return await self._show(judged.answer, environ, receive, send)
+            return await self._show(judged, environ, receive, send)
         if steps.sign_in_on_401 and judged.session is None and is_navigation(environ, environ["REQUEST_METHOD"]):
             send = instead_of_401(send, partial(steps.ask_to_sign_in, judged.access), environ)
         return await judged.app(self._inner(scope, environ, judged), receive, guarded_send(send))
@@ -125,9 +125,12 @@ class AsgiGateway:
         finally:
             watcher.cancel()
 
-    async def _show(self, page: WSGIApplication, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
+    async def _show(self, denied: _Denied, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
         try:
-            await self._pages.answer(page, environ, receive, send)
+            if denied.is_page:
+                await self._pages.answer(denied.answer, environ, receive, send)
+            else:
+                await self._pages.deny(denied.answer, environ, send)
         except NoThreadFree:
             await answer_at_once(self._steps.busy, environ, send)
 
@@ -138,7 +141,7 @@ class AsgiGateway:
         if access is None:
             return _denied(steps.foreign_host, environ)
         if (answer := steps.ours(environ)) is not None:
-            return _Denied(answer, is_short=False)
+            return _Denied(answer, is_short=False, is_page=True)
         began = perf_counter_ns()
         presented = access.presented(environ)
         try:
@@ -174,7 +177,7 @@ class AsgiGateway:
         return await self._look_ups.run(look_up, ANSWER_SECONDS)
 
     def _may_stay(self, environ: WSGIEnvironment, session: Session) -> bool:
-        """Tell whether a WebSocket that was opened with *environ* would be let in now: rules and groups may change."""
+        """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
         access = self._steps.keeper.at(environ.get("HTTP_HOST", ""))
         return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
 
@@ -191,10 +194,11 @@ class _LetIn:
 
 @dataclass(frozen=True, slots=True)
 class _Denied:
-    """*answer* answers: a page of ours, or, if it *is_short*, a few bytes that need no thread."""
+    """*answer* answers. It *is_short*: a few bytes, which need no thread; or it *is_page*: a URL of ours."""
 
     answer: WSGIApplication
     is_short: bool
+    is_page: bool = False
 
 
 def _denied(answer: WSGIApplication, environ: WSGIEnvironment) -> _Denied:

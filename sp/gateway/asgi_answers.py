@@ -30,6 +30,7 @@ Send = Callable[[Message], Awaitable[None]]
 START_SECONDS = 4.0  # until a thread must be free; with what follows, an answer comes within 5 (docs/protocol.md)
 PATIENCE = 0.05  # seconds that a thread waits for a client before another one works in its place
 CLOSED, TOO_SLOW = b"closed", b"too slow"  # in place of a body
+NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 async def answer_at_once(answer: WSGIApplication, environ: WSGIEnvironment, send: Send) -> None:
@@ -68,22 +69,30 @@ class PageThreads:
         self._threads = Threads(size)
 
     async def answer(self, page: WSGIApplication, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
-        """Send what *page* answers. Raises NoThreadFree."""
+        """Send what *page* answers to the request and its body. Raises NoThreadFree."""
         exchange = Exchange(self._threads, receive, send)
         body = await exchange.read_small_body()
         if body in (CLOSED, TOO_SLOW):
             return
-        running = _Running(page, complete(environ, exchange.input(body), exchange.is_complete, len(body)), exchange)
+        full = complete(environ, exchange.input(body), exchange.is_complete, len(body))
+        listening = asyncio.ensure_future(exchange.wait_until_closed())
+        try:
+            await self._run(page, full, exchange)
+        finally:
+            listening.cancel()
+
+    async def deny(self, page: WSGIApplication, environ: WSGIEnvironment, send: Send) -> None:
+        """Send what *page* answers to a request whose body is not read. Raises NoThreadFree."""
+        await self._run(page, complete(environ, io.BytesIO(), True, 0), Exchange(self._threads, None, send))
+
+    async def _run(self, page: WSGIApplication, environ: WSGIEnvironment, exchange: Exchange) -> None:
+        running = _Running(page, environ, exchange)
         self._threads.submit(running)
-        listening: asyncio.Task[None] | None = None
         try:
             await running.wait_until_begun()
-            listening = asyncio.ensure_future(exchange.wait_until_closed())
             await running.ended
         finally:
             exchange.give_up()
-            if listening is not None:
-                listening.cancel()
 
 
 def complete(environ: WSGIEnvironment, body: Any, is_whole: bool, length: int) -> WSGIEnvironment:
@@ -106,9 +115,12 @@ def complete(environ: WSGIEnvironment, body: Any, is_whole: bool, length: int) -
 
 
 class Exchange:
-    """One request and its answer. The client counts as slow while a thread waits for it."""
+    """One request and its answer. The client counts as slow while a thread waits for it.
 
-    def __init__(self, threads: Threads, receive: Receive, send: Send) -> None:
+    Without *receive*, its body is not read.
+    """
+
+    def __init__(self, threads: Threads, receive: Receive | None, send: Send) -> None:
         self._threads, self._receive, self._send = threads, receive, send
         self._loop = asyncio.get_running_loop()
         self._moved, self._waited = 0, 0.0
@@ -138,7 +150,7 @@ class Exchange:
 
     async def next_piece(self) -> bytes | None:
         """Return the next piece of the body; None if the client has closed the connection."""
-        message = await self._receive()
+        message = await self._receive() if self._receive else NOTHING
         if message["type"] != "http.request":
             self.give_up()
             return None
@@ -154,9 +166,8 @@ class Exchange:
         """Give up when the client closes the connection. While a body is being read, the reader notices."""
         while not self.is_complete:
             await asyncio.sleep(1)
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.give_up()
+        if self._receive and (await self._receive())["type"] == "http.disconnect":
+            self.give_up()
 
     def read(self) -> bytes | None:
         """Return the next piece of the body, from a thread. Raises TimeoutError for a client that is too slow."""
@@ -251,7 +262,7 @@ class _Running:
             raise NoThreadFree from error
 
     def __call__(self) -> None:
-        """Answer, unless nobody waits any more."""
+        """Answer, unless the request was given up."""
         if self._begun.cancelled() or self._exchange.is_given_up:
             from_thread(self._loop, _done, self.ended, None)
             return

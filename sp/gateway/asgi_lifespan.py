@@ -1,6 +1,6 @@
 """Pass the lifespan of the server on to the applications behind the gateway.
 
-One application gets it untouched. Several get one each, because each keeps a state of its own; the server hears that
+One application gets it untouched. Several get one each, because each keeps its own state; the server hears that
 they have started when all have. An application without a lifespan raises, which is allowed (ASGI, "Lifespan Protocol").
 """
 

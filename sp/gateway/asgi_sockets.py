@@ -9,6 +9,7 @@ again.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -29,6 +30,8 @@ TRY_AGAIN = 1013  # registered with IANA; the database does not answer
 SHORTEST = 0.3  # seconds between two checks where sessions are not cached
 MOMENT = 0.05  # seconds, where another request has read the session long before
 ANSWER_SECONDS = 0.6  # for the answer of a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
+
+log = logging.getLogger("lychgate")
 
 LookUp = Callable[[bool], Awaitable["Session | None"]]
 """Look the session of a socket up; the argument tells whether the client has used it since."""
@@ -75,25 +78,30 @@ class WatchedSocket:
 
     async def watch(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> None:
         """Close the socket as soon as its session has ended, or *may_stay* says that the person may not use it now."""
+        try:
+            code, reason = await self._end_of_stay(look_up, may_stay)
+        except StoreUnavailable:
+            code, reason = TRY_AGAIN, "the database does not answer"
+        except Exception:
+            log.exception("a WebSocket is closed, because its session cannot be checked")
+            code, reason = TRY_AGAIN, "the session cannot be checked"
+        self._closed_with = code
+        with suppress(OSError, RuntimeError):  # the client may have closed it just now
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> tuple[int, str]:
+        """Wait for the end, and return its code and reason. Raises StoreUnavailable."""
         while True:
             await asyncio.sleep(self._seconds_until_next())
             is_used, self._is_used = self._is_used, False
-            try:
-                session = await look_up(is_used)
-            except StoreUnavailable:
-                return await self._close(TRY_AGAIN, "the database does not answer")
+            session = await look_up(is_used)
             if session is None:
-                return await self._close(SESSION_ENDED, "the session has ended")
+                return SESSION_ENDED, "the session has ended"
             if not may_stay(session):
-                return await self._close(NOT_ALLOWED, "access denied")
+                return NOT_ALLOWED, "access denied"
             self._session = session
 
     def _seconds_until_next(self) -> float:
         """Return when the last reading must not be believed any more; one that was not cached counts as long."""
         believed = self._session.good_until - time.monotonic()
         return max(believed, MOMENT) if believed > 0 else self._pause
-
-    async def _close(self, code: int, reason: str) -> None:
-        self._closed_with = code
-        with suppress(OSError, RuntimeError):  # the client may have closed it just now
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})

@@ -36,7 +36,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def way(request: pytest.FixtureRequest) -> str:
-    """The middleware that the test asks: "wsgi", if no module of its own says otherwise."""
+    """The middleware that the test asks: "wsgi", unless its module is one of ASKED_BOTH_WAYS."""
     return getattr(request, "param", "wsgi")
 
 

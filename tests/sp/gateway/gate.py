@@ -144,7 +144,8 @@ def make_gate(
 ) -> Gate:
     """Return a gate with these rules and settings. *app* replaces the application that writes down.
 
-    *way* is the middleware: "wsgi" or "asgi". *more* is the rest of the file, in TOML. The sites in it have the same application, if they have one.
+    *way* is the middleware: "wsgi" or "asgi". *more* is the rest of the file, in TOML. The sites in it have the same
+    application, if they have one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rules or more:
