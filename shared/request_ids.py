@@ -30,14 +30,24 @@ current = _current.get
 
 
 def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: bool) -> StartResponse:
-    """Give the request in *environ* its ID; return a start_response that adds it to the answer.
+    """Give the request in *environ* its ID, as `assign` does; return a start_response that adds it to the answer."""
+    assign(environ, trusted=trusted)
+    return shown(environ, start_response)
+
+
+def assign(environ: WSGIEnvironment, *, trusted: bool) -> None:
+    """Give the request in *environ* its ID.
 
     *trusted*: the peer is a trusted proxy. An application behind us finds the same ID in the request's header.
     """
     given = environ.get(IN_ENVIRON, "") if trusted else ""
-    request_id = given if given and _ACCEPTED.fullmatch(given) else _new()
-    environ[IN_ENVIRON] = request_id
+    request_id = environ[IN_ENVIRON] = given if given and _ACCEPTED.fullmatch(given) else _new()
     _current.set(request_id)
+
+
+def shown(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
+    """Return a *start_response* that adds the ID of the request to the answer."""
+    request_id = environ[IN_ENVIRON]
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
         for name, _value in headers:

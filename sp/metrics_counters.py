@@ -26,21 +26,22 @@ from shared.private_files import make_private_folder
 from sp.events import WORDS, WRONG_PASSWORD
 from sp.policy.decision import Verdict
 
-IN_PROCESS, NGINX, FORWARD = "in process", "nginx", "forward"
+IN_PROCESS, ASGI, NGINX, FORWARD = "in process", "asgi", "nginx", "forward"
+SKINS = (IN_PROCESS, ASGI, NGINX, FORWARD)
 CODES = ("none", *REJECTIONS, WRONG_PASSWORD, "other")
 EVENTS = (*WORDS, "other")
 VERIFY, STORE, TOTAL = "verify", "store", "total"
 READ, WRITE, REDIS = "database read", "database write", "redis"
 # What is timed, each with the values of its one label.
 DECIDING, SIGNING_IN, STORING = "deciding", "signing in", "storing"
-TIMED = {DECIDING: (IN_PROCESS, NGINX, FORWARD), SIGNING_IN: (VERIFY, STORE, TOTAL), STORING: (READ, WRITE, REDIS)}
+TIMED = {DECIDING: SKINS, SIGNING_IN: (VERIFY, STORE, TOTAL), STORING: (READ, WRITE, REDIS)}
 _STEPS = (10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
 BOUNDS = (*_STEPS, *(100 * step for step in _STEPS), *(10_000 * step for step in _STEPS))  # ns: 10 us to 5 s
 TIMED_EVERY = 64  # decisions with the same verdict; a power of two
 LONGER, SUM = "longer", "sum"
 BUCKETS = (*map(str, BOUNDS), LONGER)
 _SLOTS = (
-    *(("decision", skin, verdict.words) for skin in (IN_PROCESS, NGINX, FORWARD) for verdict in Verdict),
+    *(("decision", skin, verdict.words) for skin in SKINS for verdict in Verdict),
     *(("event", event, code) for event in EVENTS for code in CODES),
     ("session_query", "", ""),
     *((kind, label, part) for kind, labels in TIMED.items() for label in labels for part in (*BUCKETS, SUM)),

@@ -115,7 +115,11 @@ FLASK = {"flask", "flask_login", "flask_wtf"}
 FLASK_LIVES_IN = (
     *("sp/admin/", "sp/cli/", "sp/views/"),
     *("sp/__init__.py", "sp/app.py", "sp/current.py", "sp/sample_app.py"),
-    "sp/gateway/middleware.py",  # for the type of our own application
+    *(
+        "sp/gateway/middleware.py",
+        "sp/gateway/asgi.py",
+        "sp/gateway/in_process.py",
+    ),  # for the type of our own application
     "sp/sessions/cookies.py",  # Flask's session interface
     *("shared/web.py", "shared/look.py", "shared/languages.py", "shared/request_limits.py"),
     *("idp/", "lab/"),

@@ -6,7 +6,7 @@ is here and in `sp.policy.decision`, so that no entry point can allow more than 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,19 +84,22 @@ class SiteAccess:
 
         A browser's session counts at the site that it was opened for, and an access token at every site.
         """
-        session = self._sessions.find_by_hash(presented.id_hash) if presented.id_hash else None
+        return self._session(environ, presented, self._sessions.find_by_hash)
+
+    def session_at_once(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
+        """Return what `session` does, without asking the database. Raises NotCached."""
+        return self._session(environ, presented, self._sessions.find_at_once)
+
+    def _session(
+        self, environ: Mapping[str, Any], presented: Presented, find: Callable[[bytes, str], Session | None]
+    ) -> Session | None:
+        session = find(presented.id_hash, BROWSER) if presented.id_hash else None
         if session is not None and session.site != self.name:
             session = None
         if session is None and "HTTP_AUTHORIZATION" in environ:
-            return self._by_access_token(environ["HTTP_AUTHORIZATION"])
+            secret = access_token_in(environ["HTTP_AUTHORIZATION"])
+            return find(hash_id(secret), API) if secret else None
         return session
-
-    def _by_access_token(self, authorization: str) -> Session | None:
-        """Return the session of a client without a browser (RFC 6750, section 2.1), or None."""
-        if authorization[: len(_BEARER)].lower() != _BEARER:
-            return None
-        secret = authorization[len(_BEARER) :].strip()
-        return self._sessions.find(secret, API) if len(secret) == ID_LENGTH else None
 
     def decide(
         self,
@@ -173,6 +176,14 @@ class AccessControl:
 
     def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
         return current, {site.name: SiteAccess(site, self.config, self._sessions) for site in current.sites}
+
+
+def access_token_in(authorization: str) -> str:
+    """Return what may be an access token of ours (RFC 6750, section 2.1), or an empty text."""
+    if authorization[: len(_BEARER)].lower() != _BEARER:
+        return ""
+    secret = authorization[len(_BEARER) :].strip()
+    return secret if len(secret) == ID_LENGTH else ""
 
 
 def decoded(path: str) -> str:

@@ -41,17 +41,40 @@ def why_not_wsgi(application: Any) -> str | None:
     """Return why *application* cannot be a WSGI application, or None. In case of doubt it is accepted."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
-    for called in (application, getattr(application, "__call__", None)):  # noqa: B004
-        if inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called):
-            return "it is asynchronous, so perhaps an ASGI one: put a2wsgi.ASGIMiddleware around it"
+    if is_asynchronous(application):
+        return (
+            "it is asynchronous, so perhaps an ASGI one: put lychgate.AsgiGateway around it, and run it with an ASGI "
+            "server such as uvicorn; or put a2wsgi.ASGIMiddleware around it, without WebSockets"
+        )
+    return _why_not_called_with(application, ({}, None), "(environ, start_response)")
+
+
+def why_not_asgi(application: Any) -> str | None:
+    """Return why *application* cannot be an ASGI application (version 3), or None. In case of doubt it is accepted."""
+    if not callable(application):
+        return f"an object of the type {type(application).__name__} cannot be called"
+    if inspect.isclass(application):
+        return "it is a class, which is ASGI 2: put asgiref.compatibility.guarantee_single_callable around it"
+    return _why_not_called_with(application, ({}, None, None), "(scope, receive, send)")
+
+
+def is_asynchronous(application: Any) -> bool:
+    """Tell whether calling *application* gives a coroutine or an asynchronous generator."""
+    return any(
+        inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
+        for called in (application, getattr(application, "__call__", None))  # noqa: B004
+    )
+
+
+def _why_not_called_with(application: Any, arguments: tuple[Any, ...], names: str) -> str | None:
     try:
         signature = inspect.signature(application, follow_wrapped=False)
     except (TypeError, ValueError):
         return None
     try:
-        signature.bind({}, None)
+        signature.bind(*arguments)
     except TypeError:
-        return f"it takes {signature} and not (environ, start_response)"
+        return f"it takes {signature} and not {names}"
     return None
 
 

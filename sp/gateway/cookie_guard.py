@@ -8,7 +8,7 @@ removed from the response. The rest of the response is not changed, and its body
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from sp.sessions.cookies import ours_set_by
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 _NAME = "set-cookie"
+_RAW_NAME = _NAME.encode()
 
 log = logging.getLogger("lychgate")
 
@@ -34,12 +35,27 @@ def guarded(start_response: StartResponse) -> StartResponse:
     return start
 
 
+def without_planted(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the *headers* of an ASGI response without cookies of ours."""
+    kept = []
+    for name, value in headers:
+        if b"_" in value and name.strip().lower() == _RAW_NAME and (ours := ours_set_by(value.decode("latin-1"))):
+            _log(ours)
+        else:
+            kept.append((name, value))
+    return kept
+
+
 def _without_ours(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     kept = []
     for name, value in headers:
         planted = ours_set_by(value) if name.strip().lower() == _NAME else ""
         if planted:
-            log.warning("the application set the gateway's own cookie %r: dropped", planted[:60])
+            _log(planted)
         else:
             kept.append((name, value))
     return kept
+
+
+def _log(planted: str) -> None:
+    log.warning("the application set the gateway's own cookie %r: dropped", planted[:60])

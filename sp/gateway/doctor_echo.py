@@ -44,11 +44,8 @@ class DoctorEcho:
         except TicketRefused:
             return None
 
-    def echo(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Show the doctor what the application would have got; None without a ticket."""
-        ticket = self.ticket(environ)
-        if ticket is None:
-            return None
+    def echo(self, ticket: Ticket, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Show the doctor what the application would have got."""
         environ = {**environ, "HTTP_COOKIE": without_ours(environ.get("HTTP_COOKIE", ""))}
         body = of_environ(environ, GATEWAY, ticket)
         start_response("200 OK", response_headers(body, ticket))

@@ -12,6 +12,10 @@ from typing import Generic, Protocol, TypeVar
 MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
 
 
+class NotCached(Exception):
+    """The database must be asked, and the caller may not wait for it."""
+
+
 class Reading(Protocol):
     """A session as it was read."""
 

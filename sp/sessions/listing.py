@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import func, select
@@ -89,7 +89,7 @@ class SessionFinder:
             sites: defaultdict[bytes, list[str]] = defaultdict(list)
             for opened_with, site in connection.execute(at_sites):
                 sites[opened_with].append(site)
-        return [SessionDetail(*detail, sites=tuple(sites[id_hash])) for id_hash, *detail in rows]
+        return [replace(SessionDetail(*row[1:]), sites=tuple(sites[row.id_hash])) for row in rows]
 
     def live(self) -> int:
         """Return how many sessions have not expired. Those at further sites are parts of others, and not counted."""

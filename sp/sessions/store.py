@@ -27,7 +27,7 @@ from sp.database.models import Account, SessionRecord
 from sp.metrics_counters import counters
 from sp.routes import HOME
 from sp.sessions import held
-from sp.sessions.cache import SessionCache
+from sp.sessions.cache import NotCached, SessionCache
 from sp.sessions.ending import by_name, by_provider, end_sessions
 from sp.sessions.provider_sign_out import SignOut
 
@@ -173,6 +173,13 @@ class SessionStore:
         if session is None or time.monotonic() >= session.good_until:
             session = self._look_up(id_hash, kind, is_use)
         return session if session is not None and session.kind == kind else None
+
+    def find_at_once(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
+        """Return what `find_by_hash` does, without asking the database. Raises NotCached."""
+        session = self._cache.get(id_hash)
+        if session is None or time.monotonic() >= session.good_until:
+            raise NotCached
+        return session if session.kind == kind else None
 
     def open(
         self,

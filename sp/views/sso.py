@@ -56,8 +56,8 @@ class Delivery:
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider.
 
-    At a further site, redirect to home first: the browser may be signed in there. If several providers are possible, the
-    person is asked first, see `sp.views.choice`.
+    At a further site, redirect to home first: the browser may be signed in there. If several providers are possible,
+    the person is asked first, see `sp.views.choice`.
     """
     if not current_site().is_home:
         return begin_hand_over(provider_name)

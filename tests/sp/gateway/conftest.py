@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sp.gateway.gate import Gate, make_gate
+from tests.sp.gateway.gate import WAYS, Gate, make_gate
 
 RULES: list[dict[str, Any]] = [
     {"path": "/public/", "methods": ["GET", "HEAD"], "allow": "anyone"},
@@ -17,13 +17,36 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+# Tests of what both ways into the application's process must do alike.
+ASKED_BOTH_WAYS = (
+    "test_cookies_of_the_application",
+    "test_decisions",
+    "test_hosts_and_proxies",
+    "test_identity",
+    "test_raw_paths",
+    "test_sites",
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of these modules with the WSGI and the ASGI middleware."""
+    if "way" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in ASKED_BOTH_WAYS:
+        metafunc.parametrize("way", list(WAYS), indirect=True)
+
+
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
+def way(request: pytest.FixtureRequest) -> str:
+    """The middleware that the test asks: "wsgi", unless its module is one of ASKED_BOTH_WAYS."""
+    return getattr(request, "param", "wsgi")
+
+
+@pytest.fixture
+def gate(tmp_path: Path, way: str) -> Gate:
     """A gateway with RULES that caches no session."""
-    return make_gate(tmp_path, RULES)
+    return make_gate(tmp_path, RULES, way=way)
 
 
 @pytest.fixture
-def make(tmp_path: Path) -> Callable[..., Gate]:
+def make(tmp_path: Path, way: str) -> Callable[..., Gate]:
     """Return the function that makes a gate with settings of the test's own."""
-    return lambda rules=RULES, **settings: make_gate(tmp_path, rules, **settings)
+    return lambda rules=RULES, **settings: make_gate(tmp_path, rules, way=way, **settings)

@@ -19,11 +19,14 @@ from sp.emails import email_key
 from sp.gateway import Gateway
 from sp.sessions.at_sites import find_home, open_at_site
 from sp.sessions.store import BROWSER, NewSession, Origin, hash_id
+from tests.support.asgi_as_wsgi import AsgiAsWsgi
 from tests.support.gateway import core_of, make_gateway
 
 HOST = "127.0.0.1:5000"
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 SCRIPT = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
+
+WAYS: dict[str, Any] = {"wsgi": Gateway, "asgi": AsgiAsWsgi}
 
 _account: Any = Account.__table__
 
@@ -145,11 +148,18 @@ class Gate:
 
 
 def make_gate(
-    folder: Path, rules: Sequence[Mapping[str, Any]] = (), *, app: Any = None, more: str = "", **settings: Any
+    folder: Path,
+    rules: Sequence[Mapping[str, Any]] = (),
+    *,
+    app: Any = None,
+    more: str = "",
+    way: str = "wsgi",
+    **settings: Any,
 ) -> Gate:
     """Return a gate with these rules and settings. *app* replaces the application that writes down.
 
-    *more* is the rest of the file, in TOML. The sites in it have the same application, if they have one.
+    *way* is the middleware: "wsgi" or "asgi". *more* is the rest of the file, in TOML. The sites in it have the same
+    application, if they have one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rules or more:
@@ -165,7 +175,7 @@ def make_gate(
         return [b"reached"]
 
     sites = {site.name: app or write_down for site in gate.core.config.sites if site.app}
-    gate.gateway = Gateway(app or write_down, own, sites=sites)
+    gate.gateway = WAYS[way](app or write_down, own, sites=sites)
 
     @event.listens_for(gate.core.database.engine, "before_cursor_execute")
     def count(*_arguments: object) -> None:

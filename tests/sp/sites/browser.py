@@ -36,7 +36,7 @@ PROVIDER: dict[str, Any] = {"default": True, "keys": [KEY], "login_url": LOGIN, 
 NAVIGATES = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 
 
-def make_node(folder: Path, *, file: str = FILE, provider: Mapping[str, Any] | None = None, **settings: str) -> Gate:
+def make_node(folder: Path, *, file: str = FILE, provider: Mapping[str, Any] | None = None, **settings: Any) -> Gate:
     """Return a gate for home and the sites of *file*. Called again on one folder, it is another node."""
     gate = make_gate(folder, more=file, SP_EXTERNAL_URL=settings.pop("SP_EXTERNAL_URL", HOME), **settings)
     gate.core.provider_store.apply({"corporate": {**PROVIDER, **(provider or {})}}, actor="test")

@@ -196,4 +196,4 @@ def test_attack_no_request_makes_another_time_series(client: Client) -> None:
         client.get(f"/sso/login/jwt/{name}", URL, query_string={"jwt": name})
         sign_in(client, email=f"{name}@example.com", iss=name, aud=name)
     assert {key for key in samples(client) if "duration" in key[0]} == before
-    assert len(before) == 9 * (len(BOUNDS) + 1 + 2)
+    assert len(before) == 10 * (len(BOUNDS) + 1 + 2)

@@ -1,0 +1,106 @@
+"""A Django application with its own accounts and groups, which follow those of the gateway.
+
+    SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_accounts.app:application
+
+Django's RemoteUserMiddleware and RemoteUserBackend make an account at a person's first visit. Here they also copy name,
+e-mail address and groups, at each new session of the gateway: that is when the identity provider told them. So
+`request.user.groups`, permissions and the admin site work as in any Django project. With ASGI, put `AsgiGateway` around
+`get_asgi_application()`; the rest stays.
+"""
+
+import secrets
+from typing import Any
+
+import django
+from django.conf import settings
+
+settings.configure(
+    SECRET_KEY=secrets.token_urlsafe(48),  # a real project needs a permanent one
+    ALLOWED_HOSTS=["*"],  # the gateway has refused foreign names already
+    ROOT_URLCONF=__name__,
+    USE_TZ=True,
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "django.sqlite3"}},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
+    MIDDLEWARE=[
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        f"{__name__}.GatewayMiddleware",
+    ],
+    AUTHENTICATION_BACKENDS=[f"{__name__}.GatewayBackend"],
+)
+django.setup()
+
+from django.contrib import auth  # noqa: E402  models and views need the settings
+from django.contrib.auth.backends import RemoteUserBackend  # noqa: E402
+from django.contrib.auth.middleware import RemoteUserMiddleware  # noqa: E402
+from django.contrib.auth.models import Group  # noqa: E402
+from django.core.management import call_command  # noqa: E402
+from django.core.wsgi import get_wsgi_application  # noqa: E402
+from django.http import HttpRequest, HttpResponse, JsonResponse  # noqa: E402
+from django.urls import path, re_path  # noqa: E402
+from django.utils.html import format_html  # noqa: E402
+
+from lychgate import Gateway, current_user, require_group  # noqa: E402
+
+SESSION = "lychgate_session"
+
+
+class GatewayMiddleware(RemoteUserMiddleware):
+    """Signs the gateway's person in to Django, again for each session of the gateway."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Begin a new session of Django where the gateway has a new one. Without a person, Django signs out."""
+        person = current_user(request)
+        if person is None:
+            request.META.pop(self.header, None)
+        else:
+            request.META[self.header] = str(person.id)  # the name of the account: an e-mail address may change
+            if request.session.get(SESSION) != person.session:
+                auth.logout(request)
+        super().process_request(request)
+        if person is not None:
+            request.session[SESSION] = person.session
+
+
+class GatewayBackend(RemoteUserBackend):
+    """Copies what the gateway knows about a person to the account."""
+
+    def configure_user(self, request: HttpRequest, user: Any, created: bool = True) -> Any:
+        """Set name, e-mail address and groups. Groups that Django does not have yet are made, without permissions."""
+        person = current_user(request)
+        if person is not None:
+            user.email, user.first_name, user.last_name = (
+                person.email,
+                person.given_name or "",
+                person.family_name or "",
+            )
+            user.save()
+            user.groups.set([Group.objects.get_or_create(name=name)[0] for name in person.groups])
+        return user
+
+
+@require_group("staff")
+def staff(request: HttpRequest) -> JsonResponse:
+    """Tell the members of one group who they are; everyone else gets 403."""
+    return JsonResponse({"email": request.user.email, "groups": [group.name for group in request.user.groups.all()]})
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Say who is there."""
+    if not request.user.is_authenticated:  # only where a rule says `allow = "anyone"`
+        return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>Nobody is signed in.</p>")
+    return HttpResponse(
+        format_html(
+            "<!doctype html><title>Django</title><h1>Django</h1><p>You are <b>{}</b>.</p><p>Groups: {}. "
+            '<a href="/account">Your account</a> <a href="/logout">Sign out</a></p>',
+            request.user.email,
+            ", ".join(group.name for group in request.user.groups.order_by("name")) or "none",
+        )
+    )
+
+
+urlpatterns = [path("staff", staff), re_path("", page)]
+
+call_command("migrate", verbosity=0)
+application = Gateway(get_wsgi_application())

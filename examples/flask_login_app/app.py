@@ -1,0 +1,46 @@
+"""A Flask application with Flask-Login, whose `current_user` is the person whom the gateway knows.
+
+    SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.flask_login_app.app:application
+
+Flask-Login asks the gateway at each request and keeps no session, so a sign-out counts at once. A `User` of the gateway
+has what Flask-Login expects of a user.
+"""
+
+from flask import Flask
+from flask_login import LoginManager, current_user, login_required
+from markupsafe import Markup
+
+import lychgate
+
+app = Flask(__name__)
+login_manager = LoginManager(app)
+login_manager.request_loader(lychgate.current_user)
+
+
+@app.get("/staff")
+@lychgate.require_group("staff")
+def staff() -> dict[str, object]:
+    """Tell the members of one group who they are; everyone else gets 403."""
+    return {"id": current_user.get_id(), "email": current_user.email, "groups": current_user.groups}
+
+
+@app.get("/members")
+@login_required
+def members() -> str:
+    """Greet a signed-in person. Flask-Login answers 401 to others: see SP_SIGN_IN_ON_401."""
+    return f"Hello {current_user.name}"
+
+
+@app.get("/", defaults={"path": ""})
+@app.get("/<path:path>")
+def page(path: str) -> str:
+    """Say who is there. Only a rule with `allow = "anyone"` brings a visitor here who is not signed in."""
+    if not current_user.is_authenticated:
+        return "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>Nobody is signed in.</p>"
+    return Markup(
+        "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>You are <b>{}</b>.</p>"
+        '<p>You asked for /{}. <a href="/account">Your account</a> <a href="/logout">Sign out</a></p>'
+    ).format(current_user.email, path)
+
+
+application = lychgate.Gateway(app)

@@ -1,0 +1,210 @@
+"""ASGI middleware: protect FastAPI, Starlette, Quart, Django's ASGI or any other ASGI application.
+
+    from sp.gateway import AsgiGateway
+    application = AsgiGateway(application)
+
+It decides as the WSGI middleware does, by the same code (`sp.gateway.in_process`). The identity is in
+`scope["lychgate.user"]`, which only the gateway can set. It is None on public paths, for a visitor without a session.
+`lifespan` belongs to the application. Bodies, events and extensions pass through unchanged in both directions; from the
+beginning of a response, only cookies with our names are removed.
+
+The event loop never waits for the database: a session in the cache is believed at once, and anything else is asked in a
+thread. The gateway's own pages are WSGI, and are answered in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Any
+
+from shared import request_ids
+from shared.errors import StoreUnavailable
+from sp.gateway.application import why_not_asgi
+from sp.gateway.asgi_answers import NoThreadFree, PageThreads, answer_at_once
+from sp.gateway.asgi_lifespan import Lifespans
+from sp.gateway.asgi_messages import guarded_send, instead_of_401, with_request_id
+from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, written_keys
+from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
+from sp.gateway.asgi_threads import LoopThreads
+from sp.gateway.in_process import InProcess
+from sp.metrics_counters import ASGI
+from sp.policy.decision import Verdict
+from sp.request.identity_headers import HEADER_SETS
+from sp.request.kind import is_navigation
+from sp.routes import HOME
+from sp.sessions.cache import NotCached
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+    from flask import Flask
+
+    from sp.gateway.access import Presented, SiteAccess
+    from sp.gateway.asgi_answers import Receive, Send
+    from sp.gateway.asgi_scope import Scope
+    from sp.sessions.store import Session
+
+LOOK_UPS, PAGES = 8, 16  # threads of each worker
+STORE_SECONDS = 4.0  # for a session that is not cached; the answer must come within 5 (docs/protocol.md)
+
+AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
+
+
+class AsgiGateway:
+    """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
+
+    *sign_in_on_401* and *sites* are as for `sp.gateway.Gateway`. It runs on asyncio, in servers such as uvicorn,
+    hypercorn and granian.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApplication,
+        own: Flask | None = None,
+        *,
+        sign_in_on_401: bool | None = None,
+        sites: Mapping[str, AsgiApplication] | None = None,
+    ) -> None:
+        from sp.app import create_app
+
+        self.app = app
+        self._of_sites = dict(sites or {})
+        for application in (app, *self._of_sites.values()):
+            if (reason := why_not_asgi(application)) is not None:
+                raise TypeError(f"AsgiGateway protects an ASGI application, and {application!r} is none: {reason}")
+        self.own = own or create_app()
+        self._steps = InProcess(self.own, ASGI, sign_in_on_401=sign_in_on_401)
+        core = self.own.extensions["lychgate"]
+        self._sessions, self._cache_seconds = core.sessions, core.config.session_cache
+        self._look_ups, self._pages = LoopThreads(LOOK_UPS), PageThreads(PAGES)
+        self._written = {name: written_keys(names) for name, names in {"": (), **HEADER_SETS}.items()}
+        self._lifespans = Lifespans(self.app, self._of_sites)
+
+    def reload(self) -> None:
+        """Put the file of SP_CONFIG in force if it, or what it refers to, has changed. Returns at once."""
+        self._steps.reload()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide, and then pass the request to the application or our own pages, or deny it."""
+        kind = scope["type"]
+        if kind == HTTP:
+            await self._http(scope, receive, send)
+        elif kind == WEBSOCKET:
+            await self._websocket(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespans.run(scope, receive, send)
+        else:
+            raise ValueError(f"the gateway does not know the protocol {kind!r}, so it cannot protect it")
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        steps, environ = self._steps, environ_of(scope)
+        judged = await self._judge(environ)
+        send = with_request_id(send, environ[request_ids.IN_ENVIRON])
+        if isinstance(judged, _Denied):
+            if judged.is_short:
+                return await answer_at_once(judged.answer, environ, send)
+            return await self._show(judged, environ, receive, send)
+        if steps.sign_in_on_401 and judged.session is None and is_navigation(environ, environ["REQUEST_METHOD"]):
+            send = instead_of_401(send, partial(steps.ask_to_sign_in, judged.access), environ)
+        return await judged.app(self._inner(scope, environ, judged), receive, guarded_send(send))
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        environ = environ_of(scope)
+        judged = await self._judge(environ)
+        send = with_request_id(send, environ[request_ids.IN_ENVIRON])
+        if isinstance(judged, _Denied):  # without a short answer it is one of our pages: none of them is a WebSocket
+            return await reject(judged.answer if judged.is_short else None, environ, scope, send)
+        inner, send = self._inner(scope, environ, judged), guarded_send(send)
+        if judged.session is None:
+            return await judged.app(inner, receive, send)
+        socket = WatchedSocket(receive, send, judged.session, self._cache_seconds)
+        watcher = asyncio.ensure_future(
+            socket.watch(partial(self._look_up_again, judged.session), partial(self._may_stay, environ))
+        )
+        try:
+            return await judged.app(inner, socket.receive, socket.send)
+        finally:
+            watcher.cancel()
+
+    async def _show(self, denied: _Denied, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
+        try:
+            if denied.is_page:
+                await self._pages.answer(denied.answer, environ, receive, send)
+            else:
+                await self._pages.deny(denied.answer, environ, send)
+        except NoThreadFree:
+            await answer_at_once(self._steps.busy, environ, send)
+
+    async def _judge(self, environ: WSGIEnvironment) -> _LetIn | _Denied:
+        """Return the decision about a request."""
+        steps = self._steps
+        access = steps.arrive(environ)
+        if access is None:
+            return _denied(steps.foreign_host, environ)
+        if (answer := steps.ours(environ)) is not None:
+            return _Denied(answer, is_short=False, is_page=True)
+        began = perf_counter_ns()
+        presented = access.presented(environ)
+        try:
+            session = await self._session(access, environ, presented)
+        except StoreUnavailable:
+            return _denied(steps.store_down, environ)
+        decision = steps.decide(environ, access, session)
+        steps.count(decision.verdict, began)
+        if (answer := steps.instead(decision, environ, access, session)) is not None:
+            return _Denied(answer, is_short=True) if decision.verdict is Verdict.SIGN_IN else _denied(answer, environ)
+        app = self.app if access.name == HOME else self._of_sites.get(access.name)
+        if app is None:
+            return _denied(steps.no_application, environ)
+        return _LetIn(app, access, presented, session)
+
+    async def _session(self, access: SiteAccess, environ: WSGIEnvironment, presented: Presented) -> Session | None:
+        """Return the session of a request. Raises StoreUnavailable."""
+        try:
+            return access.session_at_once(environ, presented)
+        except NotCached:
+            return await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
+
+    def _inner(self, scope: Scope, environ: WSGIEnvironment, judged: _LetIn) -> Scope:
+        """Return the scope for the application."""
+        self._steps.hand_over(environ, judged.access, judged.presented, judged.session)
+        inner = scope_for_application(scope, environ, self._written[judged.access.header_set])
+        self._lifespans.give_state(inner, judged.access.name)
+        return inner
+
+    async def _look_up_again(self, session: Session, is_use: bool) -> Session | None:
+        """Return the session of an open WebSocket, or None if it has ended. Raises StoreUnavailable."""
+        look_up = partial(self._sessions.find_by_hash, session.id_hash, session.kind, is_use=is_use)
+        return await self._look_ups.run(look_up, ANSWER_SECONDS)
+
+    def _may_stay(self, environ: WSGIEnvironment, session: Session) -> bool:
+        """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
+        access = self._steps.keeper.at(environ.get("HTTP_HOST", ""))
+        return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
+
+
+@dataclass(frozen=True, slots=True)
+class _LetIn:
+    """The application answers."""
+
+    app: AsgiApplication
+    access: SiteAccess
+    presented: Presented
+    session: Session | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Denied:
+    """*answer* answers. It *is_short*: a few bytes, which need no thread; or it *is_page*: a URL of ours."""
+
+    answer: WSGIApplication
+    is_short: bool
+    is_page: bool = False
+
+
+def _denied(answer: WSGIApplication, environ: WSGIEnvironment) -> _Denied:
+    """Return a denial, which is a page for a person and JSON for a script."""
+    return _Denied(answer, is_short=not is_navigation(environ, environ["REQUEST_METHOD"]))

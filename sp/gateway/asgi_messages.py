@@ -1,0 +1,61 @@
+"""Change what an application sends through ASGI: the ID of the request is added, and our cookies are taken out.
+
+Only the message that begins a response is read. All others pass as they are, without a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from sp.gateway.asgi_answers import answer_at_once
+from sp.gateway.cookie_guard import without_planted
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from sp.gateway.asgi_answers import Message, Send
+
+_BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
+_REQUEST_ID = b"x-request-id"
+
+RawHeader = tuple[bytes, bytes]
+
+
+def with_request_id(send: Send, request_id: str) -> Send:
+    """Return *send* for a response that shows the ID of its request."""
+    line = (_REQUEST_ID, request_id.encode("ascii"))
+
+    def add(headers: Iterable[RawHeader]) -> list[RawHeader]:
+        return [*(header for header in headers if header[0].lower() != _REQUEST_ID), line]
+
+    return _changing(send, add)
+
+
+def guarded_send(send: Send) -> Send:
+    """Return *send* for an application that may not set our cookies."""
+    return _changing(send, without_planted)
+
+
+def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment) -> Send:
+    """Return *send* for an application whose 401 is replaced by *answer*."""
+    is_replaced = False
+
+    async def send_or_replace(message: Message) -> None:
+        nonlocal is_replaced
+        if message["type"] == "http.response.start" and message["status"] == 401:
+            is_replaced = True
+            await answer_at_once(answer, environ, send)
+        elif not is_replaced:
+            await send(message)
+
+    return send_or_replace
+
+
+def _changing(send: Send, change: Callable[[Any], list[RawHeader]]) -> Send:
+    def changed(message: Message) -> Awaitable[None]:
+        if message["type"] in _BEGINNINGS:
+            message = {**message, "headers": change(list(message.get("headers", ())))}
+        return send(message)
+
+    return changed

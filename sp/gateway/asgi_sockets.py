@@ -1,0 +1,107 @@
+"""Reject WebSockets before they are accepted, and close open ones when their session ends or the rules forbid them.
+
+An open socket has no further request at which the session could be checked. So each one has a watcher, which asks as
+often as a worker would have to ask at a request: when the last reading is no longer believed. It takes no thread while
+it waits. If the database cannot say whether the session is alive, the socket is closed too, and the page may connect
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from shared.errors import StoreUnavailable
+from sp.gateway.asgi_answers import collected
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+    from sp.gateway.asgi_answers import Message, Receive, Send
+    from sp.sessions.store import Session
+
+SESSION_ENDED = 4401  # close codes: 4000 to 4999 belong to applications (RFC 6455, 7.4.2); this is 401 in that range
+NOT_ALLOWED = 1008  # policy violation
+TRY_AGAIN = 1013  # registered with IANA; the database does not answer
+SHORTEST = 0.3  # seconds between two checks where sessions are not cached
+MOMENT = 0.05  # seconds, where another request has read the session long before
+ANSWER_SECONDS = 0.6  # for the answer of a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
+
+log = logging.getLogger("lychgate")
+
+LookUp = Callable[[bool], Awaitable["Session | None"]]
+"""Look the session of a socket up; the argument tells whether the client has used it since."""
+
+
+async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope: Any, send: Send) -> None:
+    """Close a WebSocket before it is accepted. The server answers 403; with the extension, it sends *answer*, if any.
+
+    A signed-out client gets 403 too and not 401: no browser can do anything with a challenge at this point.
+    """
+    if answer is None or "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": NOT_ALLOWED})
+        return
+    start, body = collected(answer, environ)
+    status = 403 if start["status"] == 401 else start["status"]
+    headers = [line for line in start["headers"] if line[0] != b"www-authenticate"]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})
+
+
+class WatchedSocket:
+    """A WebSocket of a person: `receive` and `send` for the application. *cache* is SP_SESSION_CACHE."""
+
+    def __init__(self, receive: Receive, send: Send, session: Session, cache: int) -> None:
+        self._receive, self._send, self._session = receive, send, session
+        self._pause = max(cache, SHORTEST)
+        self._is_used = False
+        self._closed_with = 0
+
+    async def receive(self) -> Message:
+        """Return the next message of the client. After the end there is none but the end."""
+        message = await self._receive()
+        if self._closed_with:
+            return {"type": "websocket.disconnect", "code": self._closed_with}
+        if message["type"] == "websocket.receive":
+            self._is_used = True
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the application. Raises OSError after the end, as servers do (ASGI, version 2.4)."""
+        if self._closed_with:
+            raise ConnectionAbortedError("the gateway has closed this WebSocket")
+        await self._send(message)
+
+    async def watch(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> None:
+        """Close the socket as soon as its session has ended, or *may_stay* says that the person may not use it now."""
+        try:
+            code, reason = await self._end_of_stay(look_up, may_stay)
+        except StoreUnavailable:
+            code, reason = TRY_AGAIN, "the database does not answer"
+        except Exception:
+            log.exception("a WebSocket is closed, because its session cannot be checked")
+            code, reason = TRY_AGAIN, "the session cannot be checked"
+        self._closed_with = code
+        with suppress(OSError, RuntimeError):  # the client may have closed it just now
+            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> tuple[int, str]:
+        """Wait for the end, and return its code and reason. Raises StoreUnavailable."""
+        while True:
+            await asyncio.sleep(self._seconds_until_next())
+            is_used, self._is_used = self._is_used, False
+            session = await look_up(is_used)
+            if session is None:
+                return SESSION_ENDED, "the session has ended"
+            if not may_stay(session):
+                return NOT_ALLOWED, "access denied"
+            self._session = session
+
+    def _seconds_until_next(self) -> float:
+        """Return when the last reading must not be believed any more; one that was not cached counts as long."""
+        believed = self._session.good_until - time.monotonic()
+        return max(believed, MOMENT) if believed > 0 else self._pause

@@ -1,0 +1,72 @@
+"""Run work that may block in threads, for an event loop: a fixed number of threads, and a limit on each wait.
+
+A database that hangs must neither block the loop nor fill it with waiting requests. So work that does not begin or
+end in time is given up with StoreUnavailable. A thread that is stuck stays stuck until the store's own time limits
+(shared/schema.py) free it, and the circuit breaker (shared/breaker.py) keeps further ones from getting stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import TypeVar
+
+from shared.errors import StoreUnavailable
+from shared.threads import Threads
+
+MAX_WAITING = 1_000  # pieces of work in each worker: more are refused at once
+
+T = TypeVar("T")
+
+
+class LoopThreads:
+    """At most *size* threads for the event loop of one worker. They start with the first work, after any fork."""
+
+    def __init__(self, size: int) -> None:
+        self.threads = Threads(size)
+        self._waiting = 0
+
+    async def run(self, work: Callable[[], T], seconds: float) -> T:
+        """Return what *work* returns in a thread, within so many *seconds*. Raises StoreUnavailable, and its errors."""
+        if self._waiting >= MAX_WAITING:
+            raise StoreUnavailable("too many requests wait for the database")
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[T] = loop.create_future()
+        context = copy_context()  # the ID of the request, for log lines
+
+        def task() -> None:
+            if result.done():  # given up before it began
+                return
+            try:
+                value = context.run(work)
+            except BaseException as error:
+                from_thread(loop, _fail, result, error)
+            else:
+                from_thread(loop, _succeed, result, value)
+
+        self._waiting += 1
+        self.threads.submit(task)
+        try:
+            return await asyncio.wait_for(result, seconds)
+        except TimeoutError as error:
+            raise StoreUnavailable("the database did not answer in time") from error
+        finally:
+            self._waiting -= 1
+
+
+def from_thread(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *arguments: object) -> None:
+    """Call *act* in the *loop*, unless that has ended."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(act, *arguments)
+
+
+def _succeed(result: asyncio.Future[T], value: T) -> None:
+    if not result.done():
+        result.set_result(value)
+
+
+def _fail(result: asyncio.Future[T], error: BaseException) -> None:
+    if not result.done():
+        result.set_exception(error)

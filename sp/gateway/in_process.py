@@ -1,0 +1,166 @@
+"""Decide about requests to applications in this process: the same for WSGI and ASGI.
+
+Both entry points describe a request as a WSGI environ. Here is each step that they share, in the order in which they
+take it: `arrive`, `ours`, `decide`, `instead`, `hand_over`. So neither can allow more than the other. What differs
+stays with them: where a session is looked up (in the thread of the request, or in another one), and how an answer is
+sent. A step that returns a WSGI application returns what answers the request; None means that the next step is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+from shared import request_ids
+from sp.current import SITE
+from sp.diagnosis.doctor.tickets import OWN_PATH
+from sp.gateway.access import AccessControl, Presented, SiteAccess, asked_for, decoded
+from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, no_application, store_down, why
+from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
+from sp.gateway.forward_auth import ForwardAuth
+from sp.metrics_counters import counters
+from sp.policy.decision import LET_IN, SIGNED_IN, Verdict, is_unambiguous
+from sp.policy.raw_path import other_spellings
+from sp.request.identity_headers import STRANGER, IdentityHeaderFilter, Sender, introduce
+from sp.request.kind import is_navigation
+from sp.routes import FOR_MACHINES, FORWARD, NGINX
+from sp.sessions.store import API
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
+
+    from sp.policy.decision import Decision
+    from sp.sessions.store import Session
+
+
+class InProcess:
+    """The steps for the gateway application *own*. *skin* is the entry point's name in the metrics."""
+
+    def __init__(self, own: Flask, skin: str, *, sign_in_on_401: bool | None) -> None:
+        core = own.extensions["lychgate"]
+        keeper = self.keeper = AccessControl(core)
+        self.sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
+        self.count = counters.decisions(skin)
+        self._own = own.wsgi_app
+        self._peers, self._host = keeper.peers, keeper.host
+        self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
+        self._sieve = IdentityHeaderFilter()
+        self._answers = DeniedResponses(self._own, keeper.config.prefix, keeper.host.netloc)
+        self._doctor = DoctorEcho(keeper)
+        (self._doctor_path,) = keeper.own.at(OWN_PATH)
+        forward_auth = ForwardAuth(keeper, self._answers, core.assertions, self._doctor)
+        nginx, forward = keeper.own.at(NGINX, FORWARD)
+        self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
+        self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
+        self.reload = core.reloader.request
+        core.reloader.serve()
+
+    def arrive(self, environ: WSGIEnvironment) -> SiteAccess | None:
+        """Give the request its ID, and remove what its sender may not say. Return its site; None for a foreign host."""
+        path = environ.get("PATH_INFO") or "/"
+        peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
+        trusted = self._peers.include(peer)
+        request_ids.assign(environ, trusted=trusted)
+        if trusted:
+            self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
+            self._peers.believe(environ)
+        else:
+            self._sieve.clean(environ, STRANGER)
+        access = self.keeper.at(environ.get("HTTP_HOST", ""))
+        if access is None:
+            if path not in self._by_any_name:
+                return None
+            access = self.keeper.home
+        environ[SITE] = access.name
+        return access
+
+    def foreign_host(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request for a host that is not ours."""
+        reason = foreign_host(environ.get("HTTP_HOST", ""), self._host)
+        return self._answers.turn_away(reason, environ, start_response)
+
+    def ours(self, environ: WSGIEnvironment) -> WSGIApplication | None:
+        """Return what answers for our own URLs."""
+        path = environ.get("PATH_INFO") or "/"
+        if path.startswith(self._own_prefixes) or path in self._own_exact:
+            return self._skins.get(path, self._answer_for_ourselves)
+        return None
+
+    def decide(self, environ: WSGIEnvironment, access: SiteAccess, session: Session | None) -> Decision:
+        """Return what to do with a request for the application."""
+        path = decoded(environ.get("PATH_INFO") or "/")
+        spellings = other_spellings(environ, path)
+        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        return access.decide(environ, method, path, session, environ.get("HTTP_HOST", ""), spellings, query)
+
+    def instead(
+        self, decision: Decision, environ: WSGIEnvironment, access: SiteAccess, session: Session | None
+    ) -> WSGIApplication | None:
+        """Return what answers in place of the application, unless the *decision* is to let the request in."""
+        if is_for_echo(decision, environ.get("PATH_INFO") or "/") and (ticket := self._doctor.ticket(environ)):
+            return partial(self._doctor.echo, ticket)
+        if decision.verdict is LET_IN:
+            return None
+        if decision.verdict is not Verdict.SIGN_IN:
+            return partial(self._answers.turn_away, why(decision.verdict, decision.rule, session))
+        ask = self.ask_to_sign_in if is_navigation(environ, environ["REQUEST_METHOD"]) else self._tell_to_sign_in
+        return partial(ask, access)
+
+    def hand_over(
+        self, environ: WSGIEnvironment, access: SiteAccess, presented: Presented, session: Session | None
+    ) -> None:
+        """Take our secrets out of *environ*, and tell the application in it who is signed in."""
+        if "HTTP_COOKIE" in environ:
+            environ["HTTP_COOKIE"] = presented.others
+            if not presented.others:
+                del environ["HTTP_COOKIE"]
+        if session is not None:
+            introduce(environ, session, access.header_set, access.name)
+            if session.kind == API:
+                del environ["HTTP_AUTHORIZATION"]  # our access token; the application does not need it
+
+    def ask_to_sign_in(
+        self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Redirect a person to the sign-in. After a form's POST, the browser returns with GET, without the fields."""
+        status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
+        location = access.sign_in_url(asked_for(environ))
+        return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])
+
+    def store_down(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer that the database cannot say who is asking."""
+        return self._answers.turn_away(store_down(), environ, start_response)
+
+    def busy(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer the same without rendering a page."""
+        reason = store_down()
+        return self._answers.say(environ, start_response, reason.status, str(reason.text), headers=reason.headers)
+
+    def no_application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer for a site that has no application in this process."""
+        return self._answers.turn_away(no_application(), environ, start_response)
+
+    def _answer_for_ourselves(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO") or "/"
+        if path == self._doctor_path and (echo := self._doctor.own_echo(environ, start_response)) is not None:
+            return echo
+        if not is_unambiguous(decoded(path)):
+            reason = why(Verdict.AMBIGUOUS, SIGNED_IN, None)
+            return self._answers.turn_away(reason, environ, start_response)
+        return self._own(environ, start_response)
+
+    def _tell_to_sign_in(
+        self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        body = {
+            "error": "sign_in_required",
+            "error_description": "Sign in first.",
+            "sign_in_url": access.sign_in_url("/"),
+        }
+        return self._answers.say(
+            environ, start_response, 401, json.dumps(body), "application/json", [CHALLENGE]
+        )  # fmt: skip
