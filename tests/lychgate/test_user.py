@@ -1,6 +1,5 @@
 """`current_user` and `require_group`, with real requests of each framework."""
 
-import asyncio
 import dataclasses
 import io
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from lab.programs import ROOT
 from lychgate import User, current_user, require_group
+from tests.support.loops import in_a_loop
 
 ALICE: dict[str, Any] = {
     "id": 7,
@@ -201,7 +201,7 @@ def test_a_view_of_django_is_for_members(told: Any, status: int) -> None:
 
     for request in (of_django(told), of_django_asgi(told)):
         assert status_of(request, page) == status
-        assert status_of(request, lambda request: asyncio.run(View().get(request))) == status
+        assert status_of(request, lambda request: in_a_loop(View().get(request))) == status
 
 
 @each_person
@@ -241,7 +241,7 @@ def ask_asgi(app: Any, told: Any) -> tuple[int, bool]:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(app({**scope(told), "app": None, "server": ("127.0.0.1", 80), "scheme": "http"}, receive, send))
+    in_a_loop(app({**scope(told), "app": None, "server": ("127.0.0.1", 80), "scheme": "http"}, receive, send))
     return sent[0]["status"], b"www-authenticate" in dict(sent[0]["headers"])
 
 

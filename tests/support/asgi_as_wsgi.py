@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_from_bytes
 
 from sp.gateway import AsgiGateway
+from tests.support.loops import in_a_loop
 
 Message = dict[str, Any]
 IN_PATH = "/:@!$&'()*+,;=~-._"
@@ -54,7 +55,7 @@ def ask_asgi(app: Any, scope: dict[str, Any], body: bytes = b"") -> tuple[int, l
         await asyncio.sleep(0)
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    in_a_loop(app(scope, receive, send))
     starts = [message for message in sent if message["type"] == "http.response.start"]
     assert len(starts) == 1, sent
     body = b"".join(message.get("body", b"") for message in sent if message["type"] == "http.response.body")

@@ -8,6 +8,7 @@ from typing import Any
 
 from sp.gateway import AsgiGateway
 from tests.sp.gateway.gate import HOST, Gate
+from tests.support.loops import in_a_loop
 
 Message = dict[str, Any]
 SECONDS = 20  # a limit for tests that would hang
@@ -78,7 +79,7 @@ def around(gate: Gate, app: Any, **options: Any) -> AsgiGateway:
 
 def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a test in an event loop."""
-    asyncio.run(asyncio.wait_for(test(), SECONDS))
+    in_a_loop(asyncio.wait_for(test(), SECONDS))
 
 
 async def respond(send: Any, text: bytes = b"reached", headers: Any = ()) -> None:
