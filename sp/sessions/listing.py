@@ -73,7 +73,7 @@ class SessionFinder:
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
-            select(_session.c.id_hash, *_DETAIL)
+            select(*_DETAIL, _session.c.id_hash)
             .where(_session.c.account_id == account_id, _session.c.expires_at > now, seen >= now - self._idle)
             .where(_session.c.site.is_(None))
             .order_by(_session.c.created_at.desc())
@@ -89,7 +89,7 @@ class SessionFinder:
             sites: defaultdict[bytes, list[str]] = defaultdict(list)
             for opened_with, site in connection.execute(at_sites):
                 sites[opened_with].append(site)
-        return [replace(SessionDetail(*row[1:]), sites=tuple(sites[row.id_hash])) for row in rows]
+        return [replace(SessionDetail(*row[:-1]), sites=tuple(sites[row.id_hash])) for row in rows]
 
     def live(self) -> int:
         """Return how many sessions have not expired. Those at further sites are parts of others, and not counted."""

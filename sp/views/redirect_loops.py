@@ -24,7 +24,7 @@ from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from shared.clock import time_now
-from shared.errors import CookiesBlocked, HttpsNeeded, Rejection
+from shared.errors import CookiesBlocked, HttpsNeeded
 from shared.phrases import Phrase
 from sp.current import components, current_site
 from sp.providers.provider import Provider
@@ -35,7 +35,7 @@ from sp.views.people import browser_secret, browser_session, visitor
 if TYPE_CHECKING:
     from sp.sites.site import Site
 
-TRIED = "cookie_given"  # parameter of /sso/start and of the error page
+TRIED = "cookie_given"  # parameter of /sso/start
 
 
 def break_circle(provider: Provider, return_path: str) -> Response | None:
@@ -84,18 +84,9 @@ def break_circle_of_hand_over(here: str) -> None:
         )
 
 
-def begin_cookie_test(response: Response) -> None:
-    """Let the error page find out whether this browser, which sent no cookies, returns them at all."""
-    components().landings.note_refusal(response, request.cookies)
-    response.location = add_query(response.location or "", **{TRIED: "1"})
-
-
-def after_test(rejection: type[Rejection], reference: str) -> Response | None:
-    """Return a redirect to the error page with the outcome of `begin_cookie_test`, or None if there was no test."""
-    if TRIED not in request.args:
-        return None
-    found = rejection if components().landings.was_refused(request.cookies) else CookiesBlocked
-    return redirect(url_for("refusals.error", code=found.code, reference=reference), 303)
+def returns_no_cookies() -> bool:
+    """Tell whether this browser blocks all cookies, on the error page: the refusal that led here gave it one."""
+    return not request.cookies
 
 
 def _after_refusal(provider: Provider, return_path: str) -> Response | None:

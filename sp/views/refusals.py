@@ -47,15 +47,14 @@ def error() -> ResponseReturnValue:
         reference = ""
     if rejection is TokenReplayed and (path := landing_of_refusal(reference)) is not None:
         return redirect(path, 303)
-    if rejection is TicketInvalid and (tested := loops.after_test(rejection, reference)) is not None:
-        return tested
     rejection = _more_exactly(rejection, reference)
     try:
         session = browser_session()
     except StoreUnavailable:
         session = None  # do not raise: the answer to StoreUnavailable redirects to this page
     other_account = _other_account(rejection, reference)
-    causes = loops.causes() if rejection is CookiesBlocked and session is None else []
+    also = CookiesBlocked.code if rejection is TicketInvalid and loops.returns_no_cookies() else ""
+    causes = loops.causes() if session is None and (also or rejection is CookiesBlocked) else []
     return page(
         "sp/refused.html",
         rejection.status,
@@ -63,6 +62,7 @@ def error() -> ResponseReturnValue:
         reference=reference,
         session=session,
         causes=causes,
+        also=also,
         is_demo=components().config.is_demo,
         other_account=other_account,
     )
@@ -104,7 +104,7 @@ def refuse(rejection: Rejection) -> ResponseReturnValue:
     if error_url is None:
         response = redirect(url_for("refusals.error", code=rejection.code, reference=reference), 303)
         if isinstance(rejection, TicketInvalid) and not request.cookies:
-            loops.begin_cookie_test(response)
+            components().landings.note_refusal(response, request.cookies)
         return response
     response = redirect(add_query(error_url, code=rejection.code, reference=reference), 303)
     components().landings.note_refusal(response, request.cookies)

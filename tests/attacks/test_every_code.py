@@ -141,6 +141,7 @@ REQUESTS: dict[str, Callable[[Sender], TestResponse]] = {
     "nonce_mismatch": lambda sender: sender.get("nonce"),
     "unsolicited": lambda sender: sender.get("asked"),
     "token_replayed": replayed,
+    "ticket_invalid": lambda sender: sender.client.get("/sso/land?ticket=x", headers=sender.headers),
     "user_unknown": lambda sender: sender.get("closed"),
     "user_disabled": disabled,
     "email_conflict": conflict,

@@ -74,6 +74,7 @@ class Browser:
     planted: list[tuple[str, str, str]] = field(default_factory=list)  # domain, name, value
     set_cookies: list[str] = field(default_factory=list)
     tokens: int = 0
+    home: str = HOME
 
     def __post_init__(self) -> None:
         self._turn = cycle(self.nodes)
@@ -96,10 +97,16 @@ class Browser:
                 return Seen(url, answer, way)
         raise AssertionError(f"more than {most} redirects: {way}")
 
-    def ask(self, url: str, method: str = "GET", form: Mapping[str, str] | None = None, **more: str) -> Answer:
+    def ask(
+        self,
+        url: str,
+        method: str = "GET",
+        form: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
         """Send one request, to the nodes in turn, and keep the cookies of the answer."""
         parts = urlsplit(url)
-        headers = {**NAVIGATES, "Host": parts.netloc, **more}
+        headers = {**NAVIGATES, "Host": parts.netloc, **(headers or {})}
         if cookie := self.cookie(parts.hostname or ""):
             headers["Cookie"] = cookie
         if form is not None:
@@ -140,7 +147,7 @@ class Browser:
 
     def _sign_in_at_provider(self, url: str) -> str:
         self.tokens += 1
-        return f"{HOME}/sso/login/jwt?jwt={ispring_token(KEY, self.email)}"
+        return f"{self.home}/sso/login/jwt?jwt={ispring_token(KEY, self.email)}"
 
     def _origin(self, url: str) -> str:
         parts = urlsplit(url)
