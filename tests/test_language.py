@@ -84,13 +84,10 @@ def test_messages_help_and_docstrings_have_no_ornaments(module: Path) -> None:
 
 
 @pytest.mark.parametrize("module", sources(), ids=name_of)
-def test_docstrings_and_comments_have_no_ornaments(module: Path) -> None:
-    assert [(text, found) for text in prose_of(module) if (found := IN_PROSE.findall(text))] == []
-
-
-@pytest.mark.parametrize("module", sources(), ids=name_of)
-def test_docstrings_and_comments_say_which_address(module: Path) -> None:
-    assert [text for text in prose_of(module) if BARE_ADDRESS.search(text)] == []
+def test_docstrings_and_comments_have_no_ornaments_and_say_which_address(module: Path) -> None:
+    prose = list(prose_of(module))
+    assert [(text, found) for text in prose if (found := IN_PROSE.findall(text))] == []
+    assert [text for text in prose if BARE_ADDRESS.search(text)] == []
 
 
 @pytest.mark.parametrize("template", files("*.html"), ids=name_of)
