@@ -123,7 +123,7 @@ class AsgiGateway:
         try:
             return await judged.app(inner, socket.receive, socket.send)
         finally:
-            watcher.cancel()
+            await socket.stop(watcher)
 
     async def _show(self, denied: _Denied, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
         try:
