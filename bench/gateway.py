@@ -1,16 +1,19 @@
 """What the gateway adds to a protected request, in process: the session honoured, revocable, identity removed and set.
 
+The same for WSGI and ASGI. The ASGI gateway is driven without an event loop: with a cached session it never waits.
+
 Negative controls first: without a cookie, and with a forged one, the application must not be reached.
 """
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, session
 from flask_login import LoginManager, UserMixin, current_user, login_user
@@ -24,7 +27,7 @@ from bench.timing import Row, per_call
 from sp import config as settings
 from sp import create_app
 from sp.activity.record import Visitor
-from sp.gateway import Gateway
+from sp.gateway import AsgiGateway, Gateway
 from sp.signin.opening import Opening
 
 if TYPE_CHECKING:
@@ -45,31 +48,37 @@ def rows() -> list[Row]:
     """Measure the gateway, and the cost of Flask's own ways to recognise a person."""
     with tempfile.TemporaryDirectory() as folder:
         secret, gateway, queries = _gateway(Path(folder))
-        _turns_strangers_away(gateway)
-        environ = _environ(f"theme=dark; sp_session={secret}")
+        asgi = AsgiGateway(_asgi_application, gateway.own)
+        _turns_strangers_away(gateway, asgi)
+        cookie = f"theme=dark; sp_session={secret}"
+        environ, scope = _environ(cookie), _scope(cookie)
         b"".join(gateway(dict(environ), _ignore))  # the first request looks the session up
         before = queries()
         times = per_call(
             {
                 "gateway": lambda: gateway(dict(environ), _ignore),
                 "nothing": lambda: _application(dict(environ), _ignore),
+                "ASGI gateway": lambda: _finish(asgi(dict(scope), _receive, _send)),
+                "ASGI nothing": lambda: _finish(_asgi_application(dict(scope), _receive, _send)),
                 "SecureCookieSession": _secure_cookie_session(),
                 "Flask-Login": _flask_login(Path(folder)),
             }
         )
         asked = queries() - before
     own = times["gateway"] - times["nothing"]
-    cookie, login = times["SecureCookieSession"], times["Flask-Login"]
-    note = f"SecureCookieSession {cookie:.0f} us, Flask-Login with a load {login:.0f} us"
+    own_asgi = times["ASGI gateway"] - times["ASGI nothing"]
+    secure, login = times["SecureCookieSession"], times["Flask-Login"]
+    note = f"SecureCookieSession {secure:.0f} us, Flask-Login with a load {login:.0f} us"
     return [
         Row("the gateway's own time per request", own, "us", 10, at_most=True, note=note),
+        Row("ASGI: time above a bare ASGI application", own_asgi, "us", 15, at_most=True),
         Row(
             "database queries in those requests", asked, "", 2, at_most=True, note="SP_SESSION_CACHE ran out in between"
         ),
     ]
 
 
-def _gateway(folder: Path) -> tuple[str, WSGIApplication, Callable[[], int]]:
+def _gateway(folder: Path) -> tuple[str, Gateway, Callable[[], int]]:
     config = settings.load(
         {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": secrets.token_urlsafe(48), "SP_SESSION_CACHE": "60"}
     )
@@ -103,14 +112,64 @@ def _application(_environ: WSGIEnvironment, start_response: StartResponse) -> It
     return [b"reached"]
 
 
+def _scope(cookie: str) -> dict[str, Any]:
+    """Return the scope of the same request, as uvicorn makes it."""
+    lines = [*BROWSER.items(), *([("Cookie", cookie)] if cookie else [])]
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "server": ("127.0.0.1", 5000),
+        "client": ("127.0.0.1", 4711),
+        "scheme": "http",
+        "root_path": "",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in lines],
+        "state": {},
+        "method": "GET",
+        "path": "/reports",
+        "raw_path": b"/reports",
+        "query_string": b"",
+    }
+
+
+async def _asgi_application(_scope: object, _receive: object, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
+    await send({"type": "http.response.body", "body": b"reached"})
+
+
+async def _receive() -> dict[str, Any]:
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _send(_message: dict[str, Any]) -> None:
+    return None
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* to its end. Raises AssertionError if it waits for something."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("it waits")
+
+
 def _ignore(_status: str, _headers: list[tuple[str, str]], _exc_info: object = None) -> Callable[[bytes], object]:
     return lambda _octets: None
 
 
-def _turns_strangers_away(gateway: WSGIApplication) -> None:
+def _turns_strangers_away(gateway: WSGIApplication, asgi: AsgiGateway) -> None:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
     for cookie in ("", f"sp_session={secrets.token_urlsafe(32)}"):
         if b"reached" in b"".join(gateway(_environ(cookie), _ignore)):
             raise AssertionError("the application was reached without a session")
+        asyncio.run(asgi(_scope(cookie), _receive, send))
+    if not sent or any(b"reached" in message.get("body", b"") for message in sent):
+        raise AssertionError("the ASGI application was reached without a session")
 
 
 def _secure_cookie_session() -> Callable[[], object]:

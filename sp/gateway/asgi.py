@@ -16,17 +16,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared import request_ids
 from shared.errors import StoreUnavailable
 from sp.gateway.application import why_not_asgi
 from sp.gateway.asgi_answers import NoThreadFree, PageThreads, answer_at_once
 from sp.gateway.asgi_lifespan import Lifespans
-from sp.gateway.asgi_messages import guarded_send, instead_of_401, with_request_id
+from sp.gateway.asgi_messages import instead_of_401, of_application, with_request_id
 from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, written_keys
 from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
 from sp.gateway.asgi_threads import LoopThreads
@@ -102,22 +101,24 @@ class AsgiGateway:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         steps, environ = self._steps, environ_of(scope)
         judged = await self._judge(environ)
-        send = with_request_id(send, environ[request_ids.IN_ENVIRON])
+        request_id = environ[request_ids.IN_ENVIRON]
         if isinstance(judged, _Denied):
+            send = with_request_id(send, request_id)
             if judged.is_short:
                 return await answer_at_once(judged.answer, environ, send)
             return await self._show(judged, environ, receive, send)
         if steps.sign_in_on_401 and judged.session is None and is_navigation(environ, environ["REQUEST_METHOD"]):
             send = instead_of_401(send, partial(steps.ask_to_sign_in, judged.access), environ)
-        return await judged.app(self._inner(scope, environ, judged), receive, guarded_send(send))
+        return await judged.app(self._inner(scope, environ, judged), receive, of_application(send, request_id))
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         environ = environ_of(scope)
         judged = await self._judge(environ)
-        send = with_request_id(send, environ[request_ids.IN_ENVIRON])
+        request_id = environ[request_ids.IN_ENVIRON]
         if isinstance(judged, _Denied):  # without a short answer it is one of our pages: none of them is a WebSocket
-            return await reject(judged.answer if judged.is_short else None, environ, scope, send)
-        inner, send = self._inner(scope, environ, judged), guarded_send(send)
+            answer = judged.answer if judged.is_short else None
+            return await reject(answer, environ, scope, with_request_id(send, request_id))
+        inner, send = self._inner(scope, environ, judged), of_application(send, request_id)
         if judged.session is None:
             return await judged.app(inner, receive, send)
         socket = WatchedSocket(receive, send, judged.session, self._cache_seconds)
@@ -127,7 +128,7 @@ class AsgiGateway:
         try:
             return await judged.app(inner, socket.receive, socket.send)
         finally:
-            watcher.cancel()
+            await socket.stop(watcher)
 
     async def _show(self, denied: _Denied, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
         try:
@@ -186,8 +187,7 @@ class AsgiGateway:
         return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
 
 
-@dataclass(frozen=True, slots=True)
-class _LetIn:
+class _LetIn(NamedTuple):
     """The application answers."""
 
     app: AsgiApplication
@@ -196,8 +196,7 @@ class _LetIn:
     session: Session | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Denied:
+class _Denied(NamedTuple):
     """*answer* answers. It *is_short*: a few bytes, which need no thread; or it *is_page*: a URL of ours."""
 
     answer: WSGIApplication

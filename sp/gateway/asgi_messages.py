@@ -5,9 +5,10 @@ Only the message that begins a response is read. All others pass as they are, wi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
+from shared.request_ids import IN_ENVIRON
 from sp.gateway.asgi_answers import answer_at_once
 from sp.gateway.cookie_guard import without_planted
 
@@ -23,18 +24,28 @@ RawHeader = tuple[bytes, bytes]
 
 
 def with_request_id(send: Send, request_id: str) -> Send:
-    """Return *send* for a response that shows the ID of its request."""
+    """Return *send* for an answer of ours, which shows the ID of its request."""
     line = (_REQUEST_ID, request_id.encode("ascii"))
 
-    def add(headers: Iterable[RawHeader]) -> list[RawHeader]:
-        return [*(header for header in headers if header[0].lower() != _REQUEST_ID), line]
+    def changed(message: Message) -> Awaitable[None]:
+        if message["type"] in _BEGINNINGS:
+            message = {**message, "headers": [*message["headers"], line]}
+        return send(message)
 
-    return _changing(send, add)
+    return changed
 
 
-def guarded_send(send: Send) -> Send:
-    """Return *send* for an application that may not set our cookies."""
-    return _changing(send, without_planted)
+def of_application(send: Send, request_id: str) -> Send:
+    """Return *send* for an application: it may set neither our cookies nor the ID of its request."""
+    line = (_REQUEST_ID, request_id.encode("ascii"))
+
+    def changed(message: Message) -> Awaitable[None]:
+        if message["type"] in _BEGINNINGS:
+            headers = [header for header in without_planted(message.get("headers", ())) if not _is_request_id(header)]
+            message = {**message, "headers": [*headers, line]}
+        return send(message)
+
+    return changed
 
 
 def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment) -> Send:
@@ -45,17 +56,12 @@ def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment
         nonlocal is_replaced
         if message["type"] == "http.response.start" and message["status"] == 401:
             is_replaced = True
-            await answer_at_once(answer, environ, send)
+            await answer_at_once(answer, environ, with_request_id(send, environ[IN_ENVIRON]))
         elif not is_replaced:
             await send(message)
 
     return send_or_replace
 
 
-def _changing(send: Send, change: Callable[[Any], list[RawHeader]]) -> Send:
-    def changed(message: Message) -> Awaitable[None]:
-        if message["type"] in _BEGINNINGS:
-            message = {**message, "headers": change(list(message.get("headers", ())))}
-        return send(message)
-
-    return changed
+def _is_request_id(header: RawHeader) -> bool:
+    return len(header[0]) == len(_REQUEST_ID) and header[0].lower() == _REQUEST_ID

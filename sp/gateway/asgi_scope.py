@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from shared.request_ids import IN_ENVIRON
+from shared.request_ids import HEADER
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -31,6 +30,14 @@ _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+\Z")  # RFC 9110, section 5.6.2,
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # PEP 3333
 _NOT_UTF8 = "\xff"  # as PATH_INFO it cannot be decoded, so it is no path
 _SCHEMES = {"ws": "http", "wss": "https"}
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+# What servers put into a scope (ASGI, version 3): nearly always nothing else.
+_USUAL = frozenset(
+    (
+        *("type", "asgi", "http_version", "server", "client", "scheme", "method", "path", "raw_path"),
+        *("query_string", "root_path", "headers", "state", "extensions", "subprotocols"),
+    )
+)
 MAX_REMEMBERED = 4096  # names of headers; strangers choose them
 MAX_REMEMBERED_LENGTH = 100  # bytes of each
 
@@ -53,8 +60,9 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     }
     if (raw_path := scope.get("raw_path")) is not None:
         environ["RAW_URI"] = raw_path.decode("latin-1")
+    known = _keys.get
     for name, value in scope["headers"]:
-        key = key_of(name)
+        key = known(name) or key_of(name)
         if key in environ:
             environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.decode("latin-1")
         elif key:
@@ -64,44 +72,47 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     return environ
 
 
-def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Iterable[str]) -> Scope:
+def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Mapping[str, bytes]) -> Scope:
     """Return a copy of *scope* as the application may see it, after *environ* was decided.
 
     A header stays if its key is still in *environ*. Those of *written* are taken from there.
     """
-    inner = {key: value for key, value in scope.items() if not key.startswith(_OURS)}
-    others = environ.keys() - set(written)
-    headers = [line for line in scope["headers"] if key_of(line[0]) in others]
-    headers += [(name_of(key), environ[key].encode("latin-1")) for key in written if key in environ]
+    inner = dict(scope)
+    if not scope.keys() <= _USUAL:
+        inner = {key: value for key, value in scope.items() if not key.startswith(_OURS)}
+    known = _keys.get
+    headers = []
+    for line in scope["headers"]:
+        key = known(line[0]) or key_of(line[0])
+        if key in environ and key not in written:
+            headers.append(line)
+    headers += [(name, environ[key].encode("latin-1")) for key, name in written.items() if key in environ]
     inner["headers"], inner[USER] = headers, environ.get("sso.user")
     _tell_of_proxies(inner, environ)
     return inner
 
 
-def written_keys(header_names: Iterable[str]) -> tuple[str, ...]:
-    """Return the keys of headers that the gateway may have changed: its own, and identity headers of these names."""
-    return ("HTTP_HOST", "HTTP_COOKIE", IN_ENVIRON, *(_key_of(name.encode()) for name in header_names))
+def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
+    """Return the headers that the gateway may have changed, by key: its own, and identity headers of these names."""
+    names = ("host", "cookie", HEADER, *header_names)
+    return {key_of(name.encode()): name.lower().encode() for name in names}
 
 
 def key_of(name: bytes) -> str:
     """Return the environ key of a header; an empty text for one that is dropped."""
-    return _remembered(name) if len(name) <= MAX_REMEMBERED_LENGTH else _key_of(name)
-
-
-def _key_of(name: bytes) -> str:
     if not _NAME.match(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
-    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
+    key = key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
+    if len(name) <= MAX_REMEMBERED_LENGTH:
+        if len(_keys) >= MAX_REMEMBERED:
+            _keys.clear()
+        _keys[name] = key
+    return key
 
 
-_remembered = lru_cache(MAX_REMEMBERED)(_key_of)
-
-
-@lru_cache(64)
-def name_of(key: str) -> bytes:
-    """Return a header's name as ASGI spells it."""
-    return key.removeprefix("HTTP_").replace("_", "-").lower().encode("ascii")
+_keys: dict[bytes, str] = {}
+"""The keys of names that have come before."""
 
 
 def _split(mount: str, path: str) -> tuple[str, str]:
@@ -114,9 +125,8 @@ def _split(mount: str, path: str) -> tuple[str, str]:
         octets = below.encode()
     except UnicodeEncodeError:
         return "", _NOT_UTF8
-    return mount.encode("utf-8", "replace").decode("latin-1"), _NOT_UTF8 if "\ufffd" in path else octets.decode(
-        "latin-1"
-    )
+    below = _NOT_UTF8 if "\ufffd" in path else octets.decode("latin-1")
+    return mount.encode("utf-8", "replace").decode("latin-1"), below
 
 
 def _tell_of_proxies(inner: dict[str, Any], environ: Mapping[str, Any]) -> None:
@@ -129,6 +139,6 @@ def _tell_of_proxies(inner: dict[str, Any], environ: Mapping[str, Any]) -> None:
         inner["server"] = (name, int(environ["SERVER_PORT"]))
     scheme = environ["wsgi.url_scheme"]
     if inner["type"] == WEBSOCKET:
-        scheme = {"http": "ws", "https": "wss"}.get(scheme, scheme)
+        scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
     if "scheme" in inner:
         inner["scheme"] = scheme

@@ -29,6 +29,7 @@ NOT_ALLOWED = 1008  # policy violation
 TRY_AGAIN = 1013  # registered with IANA; the database does not answer
 SHORTEST = 0.3  # seconds between two checks where sessions are not cached
 MOMENT = 0.05  # seconds, where another request has read the session long before
+CLOSING_SECONDS = 5  # for the server to close, when the application has ended
 ANSWER_SECONDS = 0.6  # for the answer of a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
 
 log = logging.getLogger("lychgate")
@@ -60,15 +61,26 @@ class WatchedSocket:
         self._pause = max(cache, SHORTEST)
         self._is_used = False
         self._closed_with = 0
+        self._is_closed = asyncio.Event()
+        self._pending: asyncio.Future[Message] | None = None
 
     async def receive(self) -> Message:
         """Return the next message of the client. After the end there is none but the end."""
-        message = await self._receive()
+        self._pending = pending = asyncio.ensure_future(self._receive_in_task())
+        try:
+            message = await pending
+        except asyncio.CancelledError:
+            if not (self._closed_with and pending.cancelled()) or is_cancelled():
+                raise
         if self._closed_with:
+            await self._is_closed.wait()
             return {"type": "websocket.disconnect", "code": self._closed_with}
         if message["type"] == "websocket.receive":
             self._is_used = True
         return message
+
+    async def _receive_in_task(self) -> Message:
+        return await self._receive()
 
     async def send(self, message: Message) -> None:
         """Send a message of the application. Raises OSError after the end, as servers do (ASGI, version 2.4)."""
@@ -86,8 +98,19 @@ class WatchedSocket:
             log.exception("a WebSocket is closed, because its session cannot be checked")
             code, reason = TRY_AGAIN, "the session cannot be checked"
         self._closed_with = code
-        with suppress(OSError, RuntimeError):  # the client may have closed it just now
-            await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        if self._pending is not None:
+            self._pending.cancel()  # granian sends nothing while it waits for the client
+        try:
+            with suppress(OSError, RuntimeError):  # the client may have closed it just now
+                await self._send({"type": "websocket.close", "code": code, "reason": reason})
+        finally:
+            self._is_closed.set()
+
+    async def stop(self, watcher: asyncio.Task[None]) -> None:
+        """End the *watcher* of this socket. If it is closing the socket, let it finish."""
+        if not self._closed_with:
+            watcher.cancel()
+        await asyncio.wait({watcher}, timeout=CLOSING_SECONDS)
 
     async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> tuple[int, str]:
         """Wait for the end, and return its code and reason. Raises StoreUnavailable."""
@@ -105,3 +128,9 @@ class WatchedSocket:
         """Return when the last reading must not be believed any more; one that was not cached counts as long."""
         believed = self._session.good_until - time.monotonic()
         return max(believed, MOMENT) if believed > 0 else self._pause
+
+
+def is_cancelled() -> bool:
+    """Tell whether somebody cancels the task in which this is called."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""Every WSGI server that the gateway is attacked on, each with its own defaults."""
+"""Every WSGI and ASGI server that the gateway is attacked on, each with its own defaults."""
 
 import importlib.util
 import os
@@ -18,6 +18,7 @@ from lab.programs import ROOT, private_environment
 
 START_SECONDS = 60
 BIN = Path(sys.executable).parent
+PROTECTED_ASGI = "tests.attacks.gateway.protected_asgi:application"
 PROTECTED, BARE = "tests.attacks.gateway.protected:application", "tests.attacks.gateway.victim:telling"
 
 WERKZEUG = """
@@ -40,12 +41,20 @@ def command(server: str, target: str, port: int) -> Sequence[str]:
         "cheroot": [str(BIN / "cheroot"), "--bind", f"127.0.0.1:{port}", target],
         "uwsgi": [str(BIN / "uwsgi"), "--http-socket", f"127.0.0.1:{port}", "--module", module, "--callable", name,
                   "--need-app", "--threads", "4", "--die-on-term", "--http-keepalive"],
+        "uvicorn": [*UVICORN, "--port", str(port), target],
+        "hypercorn": [str(BIN / "hypercorn"), "--bind", f"127.0.0.1:{port}", target],
+        "granian-asgi": [str(BIN / "granian"), "--interface", "asgi", "--host", "127.0.0.1", "--port", str(port),
+                         target],
     }  # fmt: skip
     return commands[server]
 
 
-SERVERS = ("ours", "werkzeug", "gunicorn", "waitress", "granian", "cheroot", "uwsgi")
-IMPORTED_AS = {"ours": "gunicorn", "uwsgi": "pyuwsgi"}
+WSGI_SERVERS = ("ours", "werkzeug", "gunicorn", "waitress", "granian", "cheroot", "uwsgi")
+ASGI_SERVERS = ("uvicorn", "hypercorn", "granian-asgi")
+SERVERS = (*WSGI_SERVERS, *ASGI_SERVERS)
+IMPORTED_AS = {"ours": "gunicorn", "uwsgi": "pyuwsgi", "granian-asgi": "granian"}
+# The documents say --no-proxy-headers: by default uvicorn believes X-Forwarded-For of this machine.
+UVICORN = (str(BIN / "uvicorn"), "--host", "127.0.0.1", "--no-proxy-headers", "--log-level", "warning")
 
 
 @contextmanager

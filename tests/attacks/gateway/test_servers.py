@@ -1,4 +1,4 @@
-"""The attack table, raw over a socket, on every WSGI server that installs, each with its own defaults."""
+"""The attack table, raw over a socket, on every WSGI and ASGI server that installs, each with its own defaults."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lab.cast import ALICE, CAROL
 from lab.pair import table as toml_table
 from tests.attacks.gateway import table
 from tests.attacks.gateway.raw import Reply, send
-from tests.attacks.gateway.servers import PROTECTED, SERVERS, running
+from tests.attacks.gateway.servers import ASGI_SERVERS, PROTECTED, PROTECTED_ASGI, SERVERS, running
 from tests.sp.gateway.gate import make_gate
 
 PAGE = b"Accept: text/html"
@@ -43,7 +43,7 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     }
     gate = make_gate(folder, table.RULES, SP_SECRET_KEY=secret_key)
     alice, carol = gate.sign_in(ALICE), gate.sign_in(CAROL)
-    with running(request.param, PROTECTED, folder, env) as port:
+    with running(request.param, PROTECTED_ASGI if request.param in ASGI_SERVERS else PROTECTED, folder, env) as port:
         yield Target(request.param, port, alice, carol)
 
 

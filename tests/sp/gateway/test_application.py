@@ -57,6 +57,25 @@ def test_threads_that_an_application_starts_at_import_live_in_the_worker(tmp_pat
         assert int(answer.text) != running.pid
 
 
+# a2wsgi starts its event loop in a thread when the module is imported.
+WITH_A2WSGI = """
+import os
+from a2wsgi import ASGIMiddleware
+async def asgi(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+app = ASGIMiddleware(asgi)
+"""
+
+
+def test_an_asgi_application_within_a2wsgi_answers_in_each_worker(tmp_path: Path) -> None:
+    with program(tmp_path, "shop:app", WITH_A2WSGI, "--workers", "2") as running:
+        for _ in range(8):
+            answer = httpx.get(running.url, trust_env=False, timeout=SECONDS)
+            assert answer.status_code == 200
+            assert int(answer.text) != running.pid
+
+
 def test_a_factory_is_called_in_each_worker(tmp_path: Path) -> None:
     with program(tmp_path, "shop:create_app()", FACTORY, "--workers", "2", "--threads", "3") as running:
         assert httpx.get(running.url, trust_env=False, timeout=SECONDS).text == "made by the factory"
@@ -76,7 +95,7 @@ ASGI_OBJECT = "class App:\n    async def __call__(self, scope, receive, send):\n
         ("shop:app", "def app(:", "SyntaxError"),
         ("shop:app", "import sys\nsys.exit(7)", "SystemExit: 7"),
         ("shop:app", "app = 5", "cannot be called"),
-        ("shop:app", ASGI, "ASGI"),
+        ("shop:app", ASGI, "lychgate.AsgiGateway"),
         ("shop:app", ASGI_OBJECT, "ASGI"),
         ("shop:create_app", FACTORY, "shop:create_app()"),
         ("shop:create_app()", "def create_app(config):\n    pass", "create_app"),

@@ -32,9 +32,9 @@ HOME_RULES = [{"path": "/open/", "allow": {"groups": ["nobody-has-it"]}}]
 
 
 @pytest.fixture
-def gate(tmp_path: Path) -> Gate:
+def gate(tmp_path: Path, way: str) -> Gate:
     """Home and three sites; the proxies of this machine are trusted."""
-    return make_gate(tmp_path, HOME_RULES, more=SITES, SP_TRUSTED_PROXIES="127.0.0.1")
+    return make_gate(tmp_path, HOME_RULES, more=SITES, way=way, SP_TRUSTED_PROXIES="127.0.0.1")
 
 
 def at(gate: Gate, host: str, path: str = "/", *, secret: str | None = None, page: bool = True) -> Answer:
@@ -148,9 +148,9 @@ def test_the_assertion_is_for_the_host_of_the_site(gate: Gate) -> None:
     assert (claims["aud"], claims["iss"]) == (SHOP, "http://127.0.0.1:5000")
 
 
-def test_sites_on_two_ports_of_one_host_do_not_mix_their_cookies(tmp_path: Path) -> None:
+def test_sites_on_two_ports_of_one_host_do_not_mix_their_cookies(tmp_path: Path, way: str) -> None:
     more = '[sites.wiki]\nurl = "http://127.0.0.1:5001"\napp = "wiki:app"\n'
-    gate = make_gate(tmp_path, more=more)
+    gate = make_gate(tmp_path, more=more, way=way)
     home, wiki = gate.sign_in(ALICE), gate.sign_in(CAROL, site="wiki")
     both = {**PAGE, "Cookie": f"theme=dark; sp_session={home}; sp_session_wiki={wiki}"}
     for host, email in (("127.0.0.1:5000", ALICE.email), ("127.0.0.1:5001", CAROL.email)):
