@@ -10,7 +10,7 @@ SET = "set-cookie="
 
 
 def telling(environ: dict[str, Any], start_response: Any, site: str = "") -> Iterable[bytes]:
-    """Answer with everything in the request that an application might trust. *site* is what it is the application of."""
+    """Answer with everything in the request that the application of *site* might trust."""
     user = environ.get("sso.user")
     told = {
         "reached": True,
