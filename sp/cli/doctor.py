@@ -21,6 +21,7 @@ from sp.sessions.cookies import session_cookie_name
 if TYPE_CHECKING:
     from sp.diagnosis.doctor.chain import Chain
     from sp.diagnosis.inspector import Finding
+    from sp.sites.site import Site
 
 
 @click.command("doctor")
@@ -42,10 +43,10 @@ def doctor(url: str, application: str | None, as_json: bool) -> None:
     """
     from sp.diagnosis.doctor.examination import examine  # workers do not need it
 
-    core = components()
-    findings = examine(chain_of(_web_url(url, "URL"), core))
+    core, chain_url = components(), _web_url(url, "URL")
+    findings = examine(chain_of(chain_url, core))
     if application is not None:
-        findings += _trust(_web_url(application, "--app"), core)
+        findings += _trust(_web_url(application, "--app"), core, _site(chain_url, core))
     print_findings(findings, as_json, url=url)
 
 
@@ -72,26 +73,31 @@ def doctor_echo(host: str, port: int) -> None:
 
 
 def chain_of(url: SplitResult, core: Components) -> Chain:
-    """Return the chain at *url*, with the settings of this gateway."""
+    """Return the chain at *url*, with the settings of this gateway and the rules of the site."""
     from sp.diagnosis.doctor.chain import Chain  # only this command needs it
 
-    config = core.config
-    policy = Policy(config.rules)
+    config, site = core.config, _site(url, core)
+    policy = Policy(site.rules)
     return Chain(
         url,
         Tickets(config.secret_keys, config.external_url),
-        config.external_url,
+        site.url,
         config.prefix,
         lambda method, path: policy.decide(method, path, None).verdict is Verdict.SIGN_IN,
-        session_cookie=session_cookie_name(config.https),
+        session_cookie=session_cookie_name(config.https, site.cookie_suffix),
     )
 
 
-def _trust(url: SplitResult, core: Components) -> list[Finding]:
+def _site(url: SplitResult, core: Components) -> Site:
+    """Return the site at *url*. A host that is not listed counts as home, and the first probe says so."""
+    current = core.rulebook.current
+    return current.hosts.find(url.netloc) or current.home
+
+
+def _trust(url: SplitResult, core: Components, site: Site) -> list[Finding]:
     from sp.diagnosis.doctor.trust import Application, ask_application
 
-    issuer = core.config.external_url
-    application = Application(url, issuer, urlsplit(issuer).netloc, core.assertions.sign)
+    application = Application(url, core.config.external_url, site.netloc, core.assertions.sign)
     return list(ask_application(application, int(time_now())))
 
 

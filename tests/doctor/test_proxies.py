@@ -104,7 +104,7 @@ PLANTED = {
         ),
         Planted("sign_in", r"(?=^    server gateway)", "    http-response set-status 200 if { status 302 }\n"),
         Planted("script_refused", r"(?=^    server gateway)", "    http-response set-status 403 if { status 401 }\n"),
-        Planted("own_paths", r"path_beg /sso/auth/", "path_beg /sso/"),
+        Planted("own_paths", r"-m beg /sso/auth/", "-m beg /sso/"),
         Planted("large_request", r"(?=^    maxconn)", "    tune.bufsize 4096\n"),
         Planted("path_same", r"(?=^    default_backend)", "    http-request set-path %[path,url_dec]\n"),
         Planted(

@@ -22,6 +22,13 @@ OF_PROXIES = (  # what a proxy's own question says about the request
     ("X-Forwarded-Uri", f"{PATH}x"),
     ("X-Forwarded-Method", "GET"),
 )
+QUESTIONS = (
+    "/sso/auth/nginx",
+    "/sso/auth/forward",
+    "/sso/auth%2fnginx",
+    "/sso/auth%2fforward",
+    "/sso%2fauth%2fforward",
+)
 REFUSED_BY_THE_GATEWAY = "The request of the proxy is invalid"
 
 
@@ -46,7 +53,7 @@ def _page(chain: Chain) -> Finding:
     location = urlsplit(answer.header("Location"))
     start = f"{location.scheme}://{location.netloc}{location.path}"
     asked_for = parse_qs(location.query).get("return_to", [""])[0]
-    if answer.status not in (302, 303) or start != f"{chain.external_url}{chain.prefix}/sso/start":
+    if answer.status not in (302, 303) or start != f"{chain.site_url}{chain.prefix}/sso/start":
         explanation = f"a person without a session gets {answer.said} instead of a redirect to the sign-in"
         return chain.found("sign_in", explanation)
     return chain.judge(
@@ -81,10 +88,10 @@ def questions(chain: Chain) -> Iterator[Finding]:
     if chain.is_in_process:
         yield Finding("question", "skipped", "no proxy asks the gateway here")
         return
-    site = urlsplit(chain.external_url)
+    site = urlsplit(chain.site_url)
     headers = (*OF_PROXIES, ("X-Forwarded-Host", site.netloc), ("X-Forwarded-Proto", site.scheme))
     reached = []
-    for path in ("/sso/auth/nginx", "/sso/auth/forward"):
+    for path in QUESTIONS:
         answer = chain.ask(f"{chain.prefix}{path}", headers)
         if 200 <= answer.status < 300 or REFUSED_BY_THE_GATEWAY in answer.text:
             reached.append(path)

@@ -78,13 +78,13 @@ class Answered:
 class Chain:
     """The chain at *url*. `needs_sign_in` tells whether the rules let only signed-in people open a path.
 
-    `echo_by` is who echoes in place of the application: the gateway, a separate echo, or "" if nothing does. `proxy` is
-    the name of the nearest proxy, as it gives it.
+    `site_url` is the URL of the site, as the settings have it. `echo_by` is who echoes in place of the application: the
+    gateway, a separate echo, or "" if nothing does. `proxy` is the name of the nearest proxy, as it gives it.
     """
 
     url: SplitResult
     tickets: Tickets
-    external_url: str
+    site_url: str
     prefix: str
     needs_sign_in: Callable[[str, str], bool]
     echo_by: str = ""

@@ -65,7 +65,7 @@ def running(server: str, target: str, folder: Path, env: Mapping[str, str]) -> I
     folder.mkdir(parents=True, exist_ok=True)
     port, log_file = free_port(), folder / f"{server}.log"
     if server == "ours":
-        env = {**env, "SP_APP": BARE}
+        env = {"SP_APP": BARE, **env}
     with log_file.open("ab") as log:
         process = subprocess.Popen(
             command(server, target, port),

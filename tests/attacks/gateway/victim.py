@@ -1,18 +1,20 @@
 """What the attacks are aimed at: an application that tells what it was told, and sets cookies as it is asked to."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
 SET = "set-cookie="
 
 
-def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-    """Answer with everything in the request that an application might trust."""
+def telling(environ: dict[str, Any], start_response: Any, site: str = "") -> Iterable[bytes]:
+    """Answer with everything in the request that the application of *site* might trust."""
     user = environ.get("sso.user")
     told = {
         "reached": True,
+        "application": site,
         "method": environ["REQUEST_METHOD"],
         "path": environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8", "replace"),
         "raw": environ.get("RAW_URI") or environ.get("REQUEST_URI"),
@@ -30,3 +32,11 @@ def telling(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         headers.append(("Set-Cookie", unquote(query.removeprefix(SET))))
     start_response("200 OK", headers)
     return [body]
+
+
+def of(site: str) -> Callable[..., Iterable[bytes]]:
+    """Return the application of *site*; SP_APP and `app` may name it so."""
+    return partial(telling, site=site)
+
+
+home, wiki, shop = of("home"), of("wiki"), of("shop")
