@@ -122,15 +122,13 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=who, place=places)
     def signs_out(self, name: str, place: str) -> None:
+        """At *place*, or where the browser is signed in."""
         person = self._act(name)
-        secret = person.browser.session(URLS[place])
-        head = self._head_of(secret) if secret else None
-        if not self._is_everywhere(place) or not secret or person.browser.ask(f"{URLS[place]}/logout").status != 200:
-            return
-        if self.nodes[0].core.sessions.find(secret) is None:
-            return
-        person.browser.sign_out(URLS[place])
-        self._has_ended([head])
+        signed_in = [one for one in (place, *URLS) if self._is_everywhere(one) and self._has_session(person, one)]
+        if signed_in:
+            head = self._head_of(str(person.browser.session(URLS[signed_in[0]])))
+            person.browser.sign_out(URLS[signed_in[0]])
+            self._has_ended([head])
 
     # What administrators, providers and time do
 
@@ -242,6 +240,10 @@ class Histories(RuleBasedStateMachine):
 
     def _opened_nothing_at_a_site(self, before: dict[bytes, Any]) -> None:
         assert not [row for id_hash, row in self._rows().items() if id_hash not in before and row.site is not None]
+
+    def _has_session(self, person: Person, place: str) -> bool:
+        secret = person.browser.session(URLS[place])
+        return secret is not None and self.nodes[0].core.sessions.find(secret) is not None
 
     def _head_of(self, secret: str) -> bytes:
         row = self._rows().get(hash_id(secret))
