@@ -50,6 +50,7 @@ def running_pair(
     provider: Settings | None = None,
     service: Settings | None = None,
     rules: Sequence[Settings] = (),
+    sites: Mapping[str, Settings] | None = None,
     sp_env: Mapping[str, str] | None = None,
     idp_env: Mapping[str, str] | None = None,
     sp_args: Sequence[str] = (),
@@ -60,9 +61,10 @@ def running_pair(
 ) -> Iterator[Pair]:
     """Run a pair in *folder*. The mappings add or replace single settings of the gateway's provider and of the service.
 
-    *people* get accounts at the identity provider; Bob's is disabled. Carol is an administrator of the gateway. *ports*
-    and *public_urls*, of gateway and identity provider in this order, are for tests with a proxy in front of them. At
-    the end, the logs are searched: they must not contain a token, a key or a password, whatever the test has sent.
+    *sites* are further sites of the gateway by name. *people* get accounts at the identity provider; Bob's is disabled.
+    Carol is an administrator of the gateway. *ports* and *public_urls*, of gateway and identity provider in this order,
+    are for tests with a proxy in front of them. At the end, the logs are searched: they must not contain a token, a key
+    or a password, whatever the test has sent.
     """
     key = secrets.token_urlsafe(48)
     sp_port, idp_port = ports or (free_port(), free_port())
@@ -89,6 +91,7 @@ def running_pair(
     }
     sp_toml = "".join(table("[rules]", rule) for rule in rules)
     sp_toml += table(f"providers.{PROVIDER}", the_provider | dict(provider or {}))
+    sp_toml += "".join(table(f"sites.{name}", site) for name, site in (sites or {}).items())
     idp_toml = table(f"services.{SERVICE}", the_service | dict(service or {}))
 
     full_sp_env = program_environment("SP", folder / "sp", sp_url, sp_toml) | dict(sp_env or {})

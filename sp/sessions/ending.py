@@ -36,12 +36,20 @@ def end_sessions(connection: Connection, conditions: Conditions) -> int:
     if not conditions:
         raise ValueError("ending every session needs to be asked for by a condition")
     head = case((_session.c.site.is_not(None), _session.c.opened_with), else_=_session.c.id_hash)
+    if connection.dialect.name == "postgresql":
+        _lock_in_order(connection, select(head).where(*conditions))
     named = select(_session.c.id_hash, head.label("head")).where(*conditions).cte("named", nesting=True)
     heads = select(named.c.head)
     with_them = select(_beside.c.id_hash).where(_beside.c.opened_with.is_not(None), _beside.c.opened_with.in_(heads))
     # A union, not a condition with OR: PostgreSQL would read the whole table for that.
     ended = select(named.c.id_hash).union_all(heads, with_them).add_cte(named, nest_here=True)
     return connection.execute(delete(_session).where(_session.c.id_hash.in_(ended))).rowcount
+
+
+def _lock_in_order(connection: Connection, heads: Any) -> None:
+    """Lock the heads of the families, so that two transactions that end the same ones cannot block each other."""
+    in_order = select(_beside.c.id_hash).where(_beside.c.id_hash.in_(heads)).order_by(_beside.c.id_hash)
+    connection.execute(in_order.with_for_update())
 
 
 def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None) -> Conditions:

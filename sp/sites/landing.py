@@ -60,9 +60,9 @@ class SiteLanding:
                     raise TicketInvalid("the session at home has ended since the ticket was issued")
                 visitor = arrival.visitor
                 origin = home.origin(ticket.site, visitor.ip, visitor.user_agent, arrival.return_to)
-                open_at_site(connection, new, origin, home, now)
-                if arrival.replacing:
+                if arrival.replacing:  # first: on PostgreSQL the insert locks the account, for which others may wait
                     replace_at_site(connection, arrival.replacing, ticket.site)
+                open_at_site(connection, new, origin, home, now)
                 activity.record(connection, _line(arrival, home, now))
         except TokenReplayed as error:
             raise TicketInvalid("the ticket was used before") from error

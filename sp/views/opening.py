@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
 from flask import redirect, request, url_for
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
-from shared.web import allow_form_target, new_reference
+from shared.web import allow_form_target, new_reference, page
 from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.redirects import add_query
-from sp.request.kind import is_of_a_window
+from sp.request.kind import is_from_elsewhere, is_of_a_window
 from sp.sessions.cookies import set_session_cookie
 from sp.signin.binding import gets_access_token
 from sp.signin.opening import Opening
@@ -22,6 +23,9 @@ from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.sites.return_urls import return_target, site_of
 from sp.views.people import presented_session, visitor
+
+if TYPE_CHECKING:
+    from sp.sites.site import Site
 
 
 def enter(
@@ -39,7 +43,8 @@ def enter(
         answered=answered,
     )
     signed_in = components().sign_in.with_token(verified, trusted, opening)
-    response = redirect(_with_access_token(landing, provider, signed_in.access_token), 303)
+    target = _with_access_token(landing, provider, signed_in.access_token)
+    response = lead_on(target) if site_at(landing) is not None else redirect(target, 303)
     set_session_cookie(response, signed_in.secret, https=components().config.https)
     components().landings.note(response, request.cookies, landing)
     if pending:
@@ -60,6 +65,11 @@ def page_of_ours(url: str | None) -> str | None:
     return return_target(url, current_site(), components().rulebook.current)
 
 
+def site_at(landing: str) -> Site | None:
+    """Return the site of ours that *landing* leads to, or None."""
+    return site_of(landing, current_site(), components().rulebook.current)
+
+
 def pending_of(provider: Provider) -> list[Pending]:
     """Return the sign-ins that this browser has started with *provider*, newest first.
 
@@ -74,6 +84,17 @@ def still_ours(landing: str, provider: Provider) -> str:
     return landing if landing == return_page(provider) else page_of_ours(landing) or "/"
 
 
+def lead_on(url: str) -> Response:
+    """Lead the browser to *url*, which may be on another site of ours: by a redirect, or by a page if it needs one.
+
+    After a form at the identity provider, browsers apply the form-action of the form's page to each redirect, and that
+    page knows home only. So a redirect to another site would be blocked. A page that leads on begins a new navigation.
+    """
+    if url.startswith("/") or not is_from_elsewhere(request.environ):
+        return redirect(url, 303)
+    return page("sp/continue.html", url=url)
+
+
 def require_window() -> None:
     """Raise BadRequest if a sign-in would begin in a frame, an image or a script of another page."""
     if not is_of_a_window(request.environ):
@@ -84,10 +105,9 @@ def require_window() -> None:
 
 def allow_landing(landing: str) -> None:
     """Allow the form of this page to lead to *landing*, also through a hand-over to a site of ours."""
-    current = components().rulebook.current
     path, _mark, query = landing.partition("?")
     handed_to = parse_qs(query).get("site", [""])[0] if path == url_for("sites.hand_over") else ""
-    site = current.named(handed_to) or site_of(landing, current_site(), current)
+    site = components().rulebook.current.named(handed_to) or site_at(landing)
     allow_form_target(landing)
     if site is not None:
         allow_form_target(site.url)

@@ -77,11 +77,16 @@ def break_circle_at(site: Site, return_to: str) -> None:
 
 def break_circle_of_hand_over(here: str) -> None:
     """Raise CookiesBlocked if the browser was signed in at home for this very hand-over, and returned no session."""
-    if components().landings.rounds(request.cookies, here):
+    if was_signed_in_for(here):
         raise CookiesBlocked(
-            f"the browser was signed in for a further site and came back without a session: "
+            "the browser was signed in for a further site and came back without a session: "
             f"{' '.join(map(str, causes()))}"
         )
+
+
+def was_signed_in_for(here: str) -> bool:
+    """Tell whether the browser was signed in a moment ago to come to this hand-over."""
+    return components().landings.rounds(request.cookies, here) > 0
 
 
 def returns_no_cookies() -> bool:

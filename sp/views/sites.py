@@ -19,7 +19,7 @@ from sp.sites.hand_overs import is_state
 from sp.sites.landing import SiteArrival
 from sp.sites.site import Site
 from sp.views import redirect_loops as loops
-from sp.views.opening import page_of_ours, require_window
+from sp.views.opening import lead_on, page_of_ours, require_window
 from sp.views.people import browser_session, presented_session, visitor
 
 views = Blueprint("sites", __name__)
@@ -36,12 +36,13 @@ def hand_over() -> ResponseReturnValue:
     if presented:
         components().sessions.forget_one(presented)  # a ticket for a session that has ended would open nothing
     session = browser_session()
+    here = url_for("sites.hand_over", site=site.name, state=state)
     if session is None:
-        here = url_for("sites.hand_over", site=site.name, state=state)
         loops.break_circle_of_hand_over(here)
         return redirect(url_for("sso.start", provider_name=site.provider or None, return_to=here), 303)
     ticket = components().tickets.issue(site.name, state, session.id_hash, int(time_now()))
-    return redirect(f"{site.url}{url_for('sites.land', ticket=ticket)}", 303)
+    landing = f"{site.url}{url_for('sites.land', ticket=ticket)}"
+    return lead_on(landing) if loops.was_signed_in_for(here) else redirect(landing, 303)
 
 
 @views.get("/sso/land")

@@ -84,7 +84,7 @@ class Browser:
         way = [url]
         for _ in range(most + 1):
             if url.startswith(LOGIN):
-                url = self._sign_in_at_provider(url)
+                url = self.sign_in_at_provider()
                 way.append(url)
                 continue
             answer = self.ask(url)
@@ -145,7 +145,8 @@ class Browser:
         """Tell whether a page of *site* is shown without a sign-in."""
         return self.ask(f"{site}/page").body == b"reached"
 
-    def _sign_in_at_provider(self, url: str) -> str:
+    def sign_in_at_provider(self) -> str:
+        """Return the URL with a token to which the provider redirects this browser."""
         self.tokens += 1
         return f"{self.home}/sso/login/jwt?jwt={ispring_token(KEY, self.email)}"
 

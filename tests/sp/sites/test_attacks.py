@@ -1,5 +1,6 @@
 """What an attacker tries at a hand-over. Each test was seen to fail with its guard taken out."""
 
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,6 +69,15 @@ def test_attack_a_ticket_of_one_site_is_used_at_another(alice: Browser) -> None:
     assert is_refused(alice.ask(url.replace(WIKI, SHOP)))
     assert is_refused(alice.ask(url.replace(WIKI, HOME)))
     assert alice.visit(url).is_reached
+
+
+def test_attack_a_ticket_of_one_site_answers_what_was_begun_at_another(alice: Browser) -> None:
+    """The state is of the shop, but home was asked for a ticket for the wiki."""
+    begun = alice.visit(f"{SHOP}/page", stop="hand-over").url
+    url = alice.visit(begun.replace("site=shop", "site=wiki"), stop="ticket=").url
+    assert url.startswith(WIKI)
+    assert is_refused(alice.ask(url))
+    assert is_refused(alice.ask(url.replace(WIKI, SHOP)))
 
 
 def test_attack_a_ticket_of_one_site_is_used_at_another_on_the_same_host(tmp_path: Path) -> None:
@@ -192,7 +202,13 @@ def test_attack_a_ticket_is_forged(alice: Browser) -> None:
     good = parse_qs(urlsplit(ticket_url(alice)).query)["ticket"][0]
     for name, ticket in forged(good).items():
         assert is_refused(alice.ask(f"{WIKI}/sso/land?ticket={ticket}")), name
-    sealed = alice.nodes[0].core.vault.encrypt('["wiki", "s", "00", "id", 1]')
+
+
+def test_attack_what_the_gateway_encrypted_for_another_purpose_is_used_as_a_ticket(alice: Browser) -> None:
+    alice.visit(f"{HOME}/page")
+    state = parse_qs(urlsplit(alice.visit(f"{WIKI}/page", stop="hand-over").url).query)["state"][0]
+    content = ["wiki", state, hash_id(str(alice.session(HOME))).hex(), "id", int(time.time())]
+    sealed = alice.nodes[0].core.vault.encrypt(json.dumps(content))
     assert is_refused(alice.ask(f"{WIKI}/sso/land?ticket={sealed}"))
 
 

@@ -1,6 +1,7 @@
 """The way of a browser from a further site to home and back: one sign-in for all sites, and one sign-out."""
 
 from collections.abc import Callable
+from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -241,3 +242,27 @@ def test_link_previews_spend_no_ticket(alice: Browser) -> None:
     seen = alice.visit(f"{WIKI}/page", stop="ticket=")
     assert alice.ask(seen.url, "HEAD").status == 200
     assert alice.visit(seen.url).is_reached
+
+
+def test_a_browser_that_comes_from_a_form_of_the_provider_is_led_on_by_a_page(alice: Browser) -> None:
+    """Browsers apply the form-action of the provider's page to each redirect after the form, and it names home only."""
+    alice.visit(f"{WIKI}/page", stop=LOGIN)
+    here = alice.sign_in_at_provider()
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    location = alice.ask(here, headers=foreign).header("Location")
+    answer = alice.ask(f"{HOME}{location}", headers=foreign)
+    assert answer.status == 200
+    assert answer.header("Cache-Control") == "no-store"
+    link = unescape(answer.text.partition('content="0; url=')[2].partition('"')[0])
+    assert link.startswith(f"{WIKI}/sso/land?ticket=")
+    assert alice.visit(link).url == f"{WIKI}/page"
+    again = alice.visit(f"{SHOP}/page", stop="hand-over").url
+    assert alice.ask(again, headers=foreign).status == 303  # from the shop, without a form in between
+
+
+def test_the_same_holds_for_a_page_of_a_site_that_a_sign_in_at_home_leads_to(alice: Browser) -> None:
+    alice.visit(f"{HOME}/sso/start?return_to={WIKI}/page", stop=LOGIN)
+    answer = alice.ask(alice.sign_in_at_provider(), headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status == 200
+    assert f'content="0; url={WIKI}/page"' in answer.text
+    assert alice.visit(f"{WIKI}/page").is_reached

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import text
 
 from lab.cast import ALICE, MALLORY
@@ -27,8 +27,8 @@ from sp.sites.in_force import InForce
 from tests.sp.gateway.gate import Gate
 from tests.sp.sites.browser import DOCS, HOME, KEY, SHOP, WIKI, Browser, make_node
 
-HISTORIES = int(os.environ.get("HISTORIES", "15"))
-STEPS = 15
+HISTORIES = int(os.environ.get("HISTORIES", "20"))
+STEPS = 25
 URLS = {"home": HOME, "wiki": WIKI, "shop": SHOP, "docs": DOCS}
 FURTHER = ("wiki", "shop")
 BROWSERS = {"alice's phone": ALICE.email, "alice's laptop": ALICE.email, "mallory's": MALLORY.email}
@@ -82,6 +82,10 @@ class Histories(RuleBasedStateMachine):
 
     # What people do
 
+    @initialize(name=who, place=site_names)
+    def a_history_begins_at_a_site(self, name: str, place: str) -> None:
+        self.opens_a_page(name=name, place=place)
+
     @rule(name=who, place=places)
     def opens_a_page(self, name: str, place: str) -> None:
         person = self._act(name, place)
@@ -122,84 +126,51 @@ class Histories(RuleBasedStateMachine):
 
     @rule(name=who, place=places)
     def signs_out(self, name: str, place: str) -> None:
+        """At *place*, or where the browser is signed in."""
         person = self._act(name)
-        secret = person.browser.session(URLS[place])
-        head = self._head_of(secret) if secret else None
-        if not self._is_everywhere(place) or not secret or person.browser.ask(f"{URLS[place]}/logout").status != 200:
-            return
-        if self.nodes[0].core.sessions.find(secret) is None:
-            return
-        person.browser.sign_out(URLS[place])
-        self._has_ended([head])
+        signed_in = [one for one in (place, *URLS) if self._is_everywhere(one) and self._has_session(person, one)]
+        if signed_in:
+            head = self._head_of(str(person.browser.session(URLS[signed_in[0]])))
+            person.browser.sign_out(URLS[signed_in[0]])
+            self._has_ended([head])
 
     # What administrators, providers and time do
 
-    @rule(email=people)
-    def an_administrator_ends_all_sessions(self, email: str) -> None:
-        if (account := self._account(email)) is not None:
-            heads = self._heads_of(account)
+    @rule(email=people, ending=st.sampled_from(["sign out", "disable", "disable and enable", "provider", "lose rows"]))
+    def somebody_else_ends_sessions(self, email: str, ending: str) -> None:
+        if (account := self._account(email)) is None:
+            return
+        heads = self._heads_of(account)
+        if ending == "sign out":
             self.nodes[0].core.people.sign_out(account)
-            self._has_ended(heads)
-
-    @rule(email=people)
-    def an_administrator_disables_and_enables(self, email: str) -> None:
-        if (account := self._account(email)) is not None:
-            heads = self._heads_of(account)
+        elif ending == "provider":
+            self._sign_out_at_provider(email)
+        elif ending == "lose rows":
+            # As if a sign-out and a landing had happened at the same moment: rows of sites are left behind.
+            with self.nodes[0].core.database.engine.begin() as connection:
+                connection.execute(text("DELETE FROM session WHERE account_id = :id AND site IS NULL"), {"id": account})
+            self.ended |= set(heads)
+            return
+        else:
             self.nodes[1].core.people.disable(account)
+        if ending == "disable and enable":
             self.nodes[0].core.people.enable(account)
-            self._has_ended(heads)
-
-    @rule(email=people)
-    def an_administrator_disables(self, email: str) -> None:
-        if (account := self._account(email)) is not None:
-            heads = self._heads_of(account)
-            self.nodes[1].core.people.disable(account)
-            self._has_ended(heads)
+        self._has_ended(heads)
 
     @rule(email=people)
     def an_administrator_enables(self, email: str) -> None:
         if (account := self._account(email)) is not None:
             self.nodes[0].core.people.enable(account)
 
-    @rule(email=people)
-    def the_provider_signs_a_person_out(self, email: str) -> None:
-        account = self._account(email)
-        heads = self._heads_of(account) if account is not None else []
-        now = int(clock.time_now())
-        claims = {"iat": now, "exp": now + 60, "jti": secrets.token_hex(16), "aud": HOME, "events": LOGOUT}
-        token = mint(
-            {**claims, "iss": "https://idp.example", "email": email}, KEY, {"alg": "HS256", "typ": "logout+jwt"}
-        )
-        form = {"Content-Type": "application/x-www-form-urlencoded", "Host": urlsplit(HOME).netloc}
-        answer = self.nodes[0].ask(
-            "/sso/logout/backchannel", "POST", form, body=urlencode({"logout_token": token}).encode()
-        )
-        assert answer.status == 200, answer.text
-        self._has_ended(heads)
-
-    @rule(site=site_names, where=nodes_or_all)
-    def a_site_is_removed(self, site: str, where: tuple[int, ...]) -> None:
+    @rule(removed=st.sampled_from([None, *FURTHER]), where=nodes_or_all)
+    def the_sites_change(self, removed: str | None, where: tuple[int, ...]) -> None:
         for number in where:
             book = self.nodes[number].core.rulebook
-            book.current = _without(book.current, site)
-
-    @rule(where=nodes_or_all)
-    def every_site_is_in_force(self, where: tuple[int, ...]) -> None:
-        for number in where:
-            self.nodes[number].core.rulebook.current = self.whole
+            book.current = self.whole if removed is None else _without(book.current, removed)
 
     @rule(seconds=st.sampled_from([5, 61, 1800, 3700]))
     def time_passes(self, seconds: int) -> None:
         clock.ahead += seconds
-
-    @rule(email=people)
-    def the_rows_at_home_are_lost(self, email: str) -> None:
-        """As if a sign-out and a landing had happened at the same moment: rows of sites are left behind."""
-        if (account := self._account(email)) is not None:
-            heads = self._heads_of(account)
-            with self.nodes[0].core.database.engine.begin() as connection:
-                connection.execute(text("DELETE FROM session WHERE account_id = :id AND site IS NULL"), {"id": account})
-            self.ended |= set(heads)
 
     # What always holds
 
@@ -242,6 +213,20 @@ class Histories(RuleBasedStateMachine):
 
     def _opened_nothing_at_a_site(self, before: dict[bytes, Any]) -> None:
         assert not [row for id_hash, row in self._rows().items() if id_hash not in before and row.site is not None]
+
+    def _sign_out_at_provider(self, email: str) -> None:
+        now = int(clock.time_now())
+        claims = {"iat": now, "exp": now + 60, "jti": secrets.token_hex(16), "aud": HOME, "events": LOGOUT}
+        claims |= {"iss": "https://idp.example", "email": email}
+        token = mint(claims, KEY, {"alg": "HS256", "typ": "logout+jwt"})
+        form = {"Content-Type": "application/x-www-form-urlencoded", "Host": urlsplit(HOME).netloc}
+        body = urlencode({"logout_token": token}).encode()
+        answer = self.nodes[0].ask("/sso/logout/backchannel", "POST", form, body=body)
+        assert answer.status == 200, answer.text
+
+    def _has_session(self, person: Person, place: str) -> bool:
+        secret = person.browser.session(URLS[place])
+        return secret is not None and self.nodes[0].core.sessions.find(secret) is not None
 
     def _head_of(self, secret: str) -> bytes:
         row = self._rows().get(hash_id(secret))
