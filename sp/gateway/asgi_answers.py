@@ -135,7 +135,7 @@ class Exchange:
             async with asyncio.timeout(GRACE_SECONDS + SMALL_BODY / LEAST_RATE):
                 return await self._read_small_body()
         except TimeoutError:
-            await self._send(start_message("408", [("Connection", "close"), ("Content-Length", "0")]))
+            await self._send(start_message("408", [("Content-Length", "0")]))
             await self._send({"type": "http.response.body"})
             return TOO_SLOW
 

@@ -12,7 +12,7 @@ from werkzeug.test import Client, TestResponse
 from lab.clock import Clock
 from sp.diagnosis.doctor.echo_server import serve
 from sp.diagnosis.doctor.tickets import HEADER, LIFETIME, PATH, TicketRefused, Tickets
-from sp.gateway import Gateway
+from tests.sp.gateway.gate import WAYS
 from tests.support.gateway import URL, core_of, make_gateway
 
 if TYPE_CHECKING:
@@ -22,15 +22,15 @@ SCRIPT = {"Accept": "application/json"}
 
 
 class Protected:
-    """A gateway with an application that notes who calls it."""
+    """A gateway with an application that notes who calls it. *way* is "wsgi" or "asgi"."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, way: str = "wsgi", **settings: str) -> None:
         own = make_gateway(folder, None, SP_TRUSTED_PROXIES="127.0.0.1", **settings)
         config = core_of(own).config
         self.secret_keys = config.secret_keys
         self.tickets = Tickets(config.secret_keys, config.external_url)
         self.called: list[str] = []
-        self.client = Client(Gateway(self.application, own))
+        self.client = Client(WAYS[way](self.application, own, sites={}))
 
     def application(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         self.called.append(environ["PATH_INFO"])
@@ -47,9 +47,9 @@ class Protected:
         )
 
 
-@pytest.fixture
-def protected(tmp_path: Path) -> Protected:
-    return Protected(tmp_path)
+@pytest.fixture(params=WAYS)
+def protected(tmp_path: Path, request: pytest.FixtureRequest) -> Protected:
+    return Protected(tmp_path, request.param)
 
 
 STRANGERS: list[tuple[str, Callable[[Protected], str | None]]] = [

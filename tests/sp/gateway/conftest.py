@@ -49,4 +49,4 @@ def gate(tmp_path: Path, way: str) -> Gate:
 @pytest.fixture
 def make(tmp_path: Path, way: str) -> Callable[..., Gate]:
     """Return the function that makes a gate with settings of the test's own."""
-    return lambda rules=RULES, **settings: make_gate(tmp_path, rules, way=way, **settings)
+    return lambda rules=RULES, **settings: make_gate(tmp_path, rules, **{"way": way, **settings})

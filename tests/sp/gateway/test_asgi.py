@@ -1,6 +1,7 @@
 """What is of ASGI alone: raw header lines, streams, lifespan, threads, and what the application finds in its scope."""
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 
 from lab.cast import ALICE, CAROL, Person
+from lab.minting import mint
 from shared.request_limits import MAX_BODY
 from sp.gateway import AsgiGateway
 from sp.gateway import asgi_answers as answers
 from sp.gateway.asgi_scope import key_of
 from tests.sp.gateway.asgi_client import Exchange, Recorder, around, cookie, respond, run, scope
-from tests.sp.gateway.gate import HOST, Gate
+from tests.sp.gateway.gate import HOST, PAGE, Gate
 from tests.sp.gateway.test_identity import SPELLINGS
 
 HTML = (b"accept", b"text/html")
@@ -492,6 +494,26 @@ def test_a_slow_form_is_given_up(gate: Gate, monkeypatch: pytest.MonkeyPatch) ->
         assert (await exchange.next())["status"] == 408
 
     run(test)
+
+
+def test_a_person_signs_in_with_a_token_and_out_again_on_our_pages(make: Callable[..., Gate]) -> None:
+    gate, key = make(way="asgi"), "k" * 48
+    settings = {"default": True, "keys": [key], "login_url": f"http://{HOST}/idp", "unsolicited": "accept"}
+    gate.core.provider_store.apply({"corporate": settings}, actor="test")
+    now, form = int(time.time()), {"Content-Type": "application/x-www-form-urlencoded", **PAGE}
+    token = mint({"iat": now, "exp": now + 60, "jti": "1", "email": ALICE.email, "name": ALICE.name}, key)
+    landed = gate.ask("/sso/login/jwt", "POST", form, body=f"jwt={token}".encode())
+    assert (landed.status, landed.header("Location")) == (303, "/")
+    cookies = [value.partition(";")[0] for name, value in landed.headers if name == "set-cookie"]
+    signed_in = {**PAGE, "Cookie": "; ".join(cookies)}
+    assert gate.ask("/page", headers=signed_in).body == b"reached"
+    question = gate.ask("/logout", headers=signed_in)
+    csrf = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', question.text)
+    form_cookie = next(value for name, value in question.headers if name == "set-cookie" and "sp_form" in value)
+    assert csrf
+    both = {**form, "Cookie": f"{signed_in['Cookie']}; {form_cookie.partition(';')[0]}", "Origin": f"http://{HOST}"}
+    assert gate.ask("/logout", "POST", both, body=f"csrf_token={csrf[1]}".encode()).status in (200, 303)
+    assert gate.ask("/page", headers=signed_in).status == 302
 
 
 def test_names_that_strangers_invent_do_not_pile_up() -> None:
