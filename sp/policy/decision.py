@@ -154,6 +154,12 @@ class Policy:
         different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
+    def asked(self, method: str, path: str) -> tuple[Rule, ...]:
+        """Return the rules of which the strictest one decides about a request; empty if its path is ambiguous."""
+        methods = dict.fromkeys(meant if meant in self._methods else "" for meant in meant_by(method))
+        found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
+        return tuple({id(rule): rule for rule in found}.values())
+
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
         """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
