@@ -48,6 +48,7 @@ FLOORS = (
     "sp.sessions",
     "sp.database",
     "sp.metrics_counters",
+    "sp.rule_counters",
     "sp.events",
     "sp.policy",
     "sp.routes",

@@ -7,7 +7,7 @@ e-mails and stops after one page, wherever in the list that is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -111,6 +111,12 @@ class PeopleFinder:
             if len(rows) < ROWS_AT_ONCE:
                 return
             after = rows[-1].email_key
+
+    def emails_of(self, account_ids: Collection[int]) -> dict[int, str]:
+        """Return the e-mails of accounts by id, without those that do not exist."""
+        query = select(_account.c.id, _account.c.email).where(_account.c.id.in_(account_ids))
+        with self._database.reading() as connection:
+            return {row.id: row.email for row in connection.execute(query)}
 
     def active(self) -> int:
         """Return the number of active accounts: the seats that are taken."""

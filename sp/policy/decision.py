@@ -167,7 +167,7 @@ class Policy:
         rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, _shorn(path)))
         if any(other is not rule for other in others):
             return ()
-        verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self._number(rule)
+        verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self.number_of(rule)
         return tuple(Decision(verdict, rule, path, number) for verdict in verdicts)
 
     def _decide_with_care(
@@ -178,12 +178,13 @@ class Policy:
             if not (possible := readings(spelling)):
                 return Decision(Verdict.AMBIGUOUS, SIGNED_IN, spelling)
             rules = ((find(self._rules, method, reading), reading) for reading in possible for method in methods)
-            found += (Decision(rule.judge(person), rule, reading, self._number(rule)) for rule, reading in rules)
+            found += (Decision(rule.judge(person), rule, reading, self.number_of(rule)) for rule, reading in rules)
         if foreign_page:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
-    def _number(self, rule: Rule) -> int:
+    def number_of(self, rule: Rule) -> int:
+        """Return the position of one of the rules, from 1; 0 for the default."""
         return self._numbers.get(id(rule), 0)
 
 
