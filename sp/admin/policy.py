@@ -25,7 +25,7 @@ administrators_only(views)
 
 VISITOR, PERSON, GROUPS = "nobody", "person", "groups"
 WHO = {
-    VISITOR: "Nobody: not signed in",
+    VISITOR: "A visitor who is not signed in",
     PERSON: "The person with this e-mail address",
     GROUPS: "A person with these groups",
 }
@@ -151,7 +151,7 @@ def _answer(asked: WhoMay) -> tuple[Explanation | None, str]:
         if not account.is_active:
             return (
                 None,
-                f"{account.email} is disabled, so this person cannot sign in. Choose “Nobody” to see what is public.",
+                f"{account.email} is disabled, so this person cannot sign in. Ask for a visitor to see what is public.",
             )
         person = Someone(account.email, tuple(account.groups))
     own = Routes(core.config.prefix, core.config.external_url, core.config.is_demo)

@@ -150,7 +150,7 @@ class _Sides:
         return [rule for rules in self._asked(place) for rule in rules or ()]
 
     def allow(self, place: Place, person: Someone | None) -> tuple[bool, bool]:
-        """Tell whether *person* has access, before and after. A site that is not listed allows nobody."""
+        """Tell whether *person* has access, before and after. A site that is not listed gives no access."""
         before, after = (
             policy is not None and policy.decide(place.method, place.path, person).verdict is Verdict.LET_IN
             for policy in (self._before.get(place.site), self._after.get(place.site))

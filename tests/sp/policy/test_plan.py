@@ -110,7 +110,7 @@ def test_exactly_the_people_are_named_whom_a_check_of_everybody_names(
 def test_nobody_loses_or_gains_at_a_method_or_page_that_stands_for_others_only(
     before: dict[str, list[Rule]], after: dict[str, list[Rule]], people: list[Someone], path: str, method: str
 ) -> None:
-    """Places are a choice: whoever is affected at a path of a rule, by whatever method, is named somewhere."""
+    """Places are a choice: each person who is affected at a path of a rule, by any method, is named somewhere."""
     found = planned(before, after, people)
     named = {email for email, place in (*gains(found), *loses(found))}
     for site in {*before, *after}:
