@@ -27,6 +27,8 @@ def printable_cell(text: str) -> str:
 def printable_json(value: Any, indent: int | None = None) -> str:
     r"""Return *value* as JSON: printable characters unchanged, all others as \uXXXX, which means the same."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isprintable():
+        return text
     return "".join(c if _prints(c) or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 

@@ -7,6 +7,7 @@ import logging.config
 import mmap
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from types import ModuleType
@@ -60,7 +61,8 @@ def main(
 
     *description* and *called*, its name, are for the help. The package offers `log_format()`, text or json;
     `prepare(host, port)`, which checks settings, migrates and returns the banner to print; and `create_wsgi()`, which
-    each worker calls. If one raises SettingsRefused, the program ends with status 2.
+    each worker calls. If one raises SettingsRefused, the program ends with status 2. If the package also offers
+    `reload(application)`, SIGHUP calls that in each worker; else SIGHUP replaces the workers, as gunicorn does.
     """
     options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()
@@ -75,7 +77,9 @@ def main(
         sys.exit(2)
     place = f"unix:{options.unix}" if options.unix else bind_to(options.host, options.port)
     announce(f"{banner}\nListening on {place}.", log_format)
-    serve(Server(program.create_wsgi, place, options.workers, options.threads, log_format))
+    server = Server(program.create_wsgi, place, options.workers, options.threads, log_format)
+    server.reload_application = getattr(program, "reload", None)
+    serve(server)
 
 
 def logging_as(log_format: str) -> dict[str, Any]:
@@ -163,7 +167,15 @@ class Server(BaseApplication):  # type: ignore[misc]
             "logconfig_dict": logging_as(log_format),
             "control_socket_disable": True,
         }
+        self.reload_application: Callable[[Any], None] | None = None
         super().__init__()
+
+    def run(self) -> None:
+        """Serve until a signal ends it."""
+        if self.reload_application is None:
+            super().run()
+        else:
+            Master(self).run()
 
     def load_config(self) -> None:
         """Pass our settings to gunicorn, which does not read its own files or environment."""
@@ -175,6 +187,14 @@ class Server(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """Return the WSGI application, made in each worker."""
         return self._create_wsgi()
+
+
+class Master(Arbiter):  # type: ignore[misc]
+    """gunicorn's main process, changed so that SIGHUP reaches the workers: none is replaced, no connection ends."""
+
+    def handle_hup(self) -> None:
+        """Pass the signal on."""
+        self.kill_workers(signal.SIGHUP)
 
 
 def connections_allowed(threads: int) -> int:

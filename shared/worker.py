@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import selectors
+import signal
 import socket
 import sys
 import time
@@ -49,6 +50,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self._waiting: dict[Connection, None] = {}  # connections without a thread, longest wait first
         self._next_sweep = 0.0
+        self._application: WSGIApplication | None = None
+        self._must_reload = False
+
+    def init_signals(self) -> None:
+        """Remember a SIGHUP for the event loop, where no lock is held."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # gunicorn sets it to end the process, for a moment
+        super().init_signals()
+        signal.signal(signal.SIGHUP, self._handle_hup)
+        signal.siginterrupt(signal.SIGHUP, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+
+    def _handle_hup(self, _signal: int, _frame: object) -> None:
+        self._must_reload = True
+
+    def _reload(self) -> None:
+        self._must_reload = False
+        if self._application is not None and self.app.reload_application is not None:
+            self.app.reload_application(self._application)
 
     def get_thread_pool(self) -> Threads:
         """Start the threads, in the worker's own process."""
@@ -62,7 +81,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._refuse(refusal)
         if self.age == 1:
             self.app.first_is_done[0] = 1
-        application = self.wsgi
+        application = self._application = self.wsgi
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             environ[TAKE_YOUR_TIME] = environ["gunicorn.socket"].take_your_time
@@ -131,6 +150,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wake up in time for the next deadline."""
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+        if self._must_reload:
+            self._reload()
 
     def _cap_keepalive(self, deadline: float) -> None:
         for conn in self._waiting:

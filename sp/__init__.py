@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from sp.components import Components
     from sp.config import Config
+    from sp.gateway import Gateway
 
-__all__ = ["create_app", "create_wsgi", "log_format", "prepare"]
+__all__ = ["create_app", "create_wsgi", "log_format", "prepare", "reload"]
 
 log = logging.getLogger("lychgate")
 
@@ -58,7 +59,7 @@ def _warn_of_clocks(core: Components) -> None:
                 log.warning("%s", said)
 
 
-def create_wsgi() -> WSGIApplication:
+def create_wsgi() -> Gateway:
     """Return the gateway in front of the application that SP_APP names, or of the built-in page."""
     from sp.gateway import Gateway, application
 
@@ -66,6 +67,11 @@ def create_wsgi() -> WSGIApplication:
     own = create_app(config)
     sites = {site.name: application.load(site.app, f"sites.{site.name}.app") for site in config.sites if site.app}
     return Gateway(_protected(config, own), own, sites=sites)
+
+
+def reload(application: Gateway) -> None:
+    """Put the file of SP_CONFIG in force again, in the background: at SIGHUP, in each worker."""
+    application.reload()
 
 
 def _protected(config: Config, own: Flask) -> WSGIApplication:

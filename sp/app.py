@@ -125,6 +125,7 @@ def _install_views(app: Flask, core: Components) -> None:
     from sp.admin import (
         appointments,
         overview,
+        policy,
         settings,
         trial,
         users,
@@ -171,7 +172,18 @@ def _install_views(app: Flask, core: Components) -> None:
         wants_json=refusals.wants_json,
     )
     install_login(app)
-    pages = (account, overview, settings, settings_provider, settings_keys, trial, users, appointments, activity_page)
+    pages = (
+        account,
+        overview,
+        policy,
+        settings,
+        settings_provider,
+        settings_keys,
+        trial,
+        users,
+        appointments,
+        activity_page,
+    )
     if config.is_demo:
         from sp.views import tour
 

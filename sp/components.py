@@ -33,6 +33,7 @@ from sp.providers.registry import ProviderRegistry
 from sp.providers.setting_reader import Expectation
 from sp.reloading import Reloader
 from sp.routes import Routes
+from sp.rule_counters import RuleCounts
 from sp.sessions.held import HeldTokens
 from sp.sessions.listing import SessionFinder
 from sp.sessions.store import SessionStore
@@ -67,6 +68,7 @@ class Components:
     routes: Routes
     rulebook: Rulebook
     reloader: Reloader
+    rule_counts: RuleCounts
     provider_store: ProviderStore
     provider_editor: ProviderEditor
     provider_registry: ProviderRegistry
@@ -143,6 +145,7 @@ def build(config: Config, database: Database) -> Components:
         routes=routes,
         rulebook=rulebook,
         reloader=reloader,
+        rule_counts=RuleCounts(config.metrics_folder),
         provider_store=providers,
         provider_editor=ProviderEditor(database, vault, routes, changed=registry.forget),
         provider_registry=registry,

@@ -179,8 +179,9 @@ def announce(host: str, port: int) -> Config:
 def _empty_folder(folder: Path) -> Path:
     """Return *folder*, without the counters of workers that ran before."""
     make_private_folder(folder)
-    for file in folder.glob("*.counts"):
-        file.unlink(missing_ok=True)
+    for suffix in ("counts", "rules", "differences"):
+        for file in folder.glob(f"*.{suffix}"):
+            file.unlink(missing_ok=True)
     return folder
 
 

@@ -25,6 +25,7 @@ EXACT = (
     "/settings/sso/jwt",
     "/settings/users",
     "/settings/activity",
+    "/settings/policy",
 )
 PREFIXES = (
     "/sso/",

@@ -21,7 +21,7 @@ NAME = "lychgate"  # what an installation is called: it imports the parts, and n
 # A module is pure if its docstring says so, and only there.
 SAYS_PURE = re.compile(r"\bPure\b(?! but)")
 
-OF_THE_PACKAGE = ("create_app", "create_wsgi", "log_format", "prepare")  # what sp/__init__.py offers
+OF_THE_PACKAGE = ("create_app", "create_wsgi", "log_format", "prepare", "reload")  # what sp/__init__.py offers
 # The gateway's folders and modules, from the top to the bottom: each imports only what is below it.
 FLOORS = (
     "sp",
@@ -48,6 +48,7 @@ FLOORS = (
     "sp.sessions",
     "sp.database",
     "sp.metrics_counters",
+    "sp.rule_counters",
     "sp.events",
     "sp.policy",
     "sp.routes",

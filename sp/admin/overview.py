@@ -60,6 +60,8 @@ def index() -> ResponseReturnValue:
         seat_limit=core.config.seat_limit,
         healths=healths,
         amount=amount,
+        sites=len(core.rulebook.current.sites),
+        rules=sum(len(site.rules) for site in core.rulebook.current.sites),
     )
 
 

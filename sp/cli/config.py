@@ -5,21 +5,27 @@ These commands also work with a faulty file, and they put nothing in force.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import fail, say
+from shared.cli_output import as_json, fail, say
 from shared.settings import SettingsRefused
 from sp import config as settings
+from sp.cli.config_plan import ProgressLine, print_json_plan, print_plan
 from sp.components import Components
 from sp.config import ReadFile
 from sp.current import components
+from sp.policy.decision import Rule
+from sp.policy.plan import plan as plan_of
 from sp.policy.rules import warnings
 from sp.reloading import restart_notes
-from sp.routes import Routes
+from sp.routes import HOME, Routes
 from sp.sites.access_file import run_tests
+from sp.sites.site import Site
 from sp.sites.stored import stored_sites
 
 config = AppGroup("config", help="The file of SP_CONFIG: rules, sites, tests and providers.")
@@ -51,6 +57,43 @@ def check(file: Path | None) -> None:
         say(f"note: {note}", err=True)
     rules = sum(len(site.rules) for site in found.access.sites) + len(found.access.rules)
     say(f"{path} is good: rules: {rules}, further sites: {len(found.access.sites)}, tests: {len(found.access.tests)}")
+
+
+@config.command("plan")
+@click.argument("file", required=False, type=A_FILE)
+@as_json
+def plan(file: Path | None, as_json: bool) -> None:
+    """Say what changes if FILE replaces what the gateway has put in force: rules, and who gains or loses access.
+
+    Without FILE: the file of SP_CONFIG as it is now. Each active account is decided at each place that a rule names: a
+    prefix stands for its own path and a page below it; a rule without methods, for every method that is named somewhere
+    and for GET (or the next one that no rule names) in place of all others. Nothing is put in force. Exit status 1:
+    somebody loses access, or the file has errors.
+
+    Example: flask --app sp config plan new.toml --json
+    """
+    core = components()
+    path = _path(core, file)
+    read, mistakes = _read(core, path)
+    if mistakes or read is None:
+        fail(*mistakes)
+    before = stored_sites(core.database)
+    if before is None:
+        say("note: no gateway has put rules in force yet, so FILE is compared with no rules", err=True)
+    after = core.config.with_access(read.access).all_sites
+    progress = ProgressLine()
+    people = core.account_search.all_active()
+    found = plan_of(_rules_of(before or (Site(HOME, core.config.external_url),)), _rules_of(after), people, progress)
+    progress.end()
+    if as_json:
+        print_json_plan(found)
+    else:
+        print_plan(found)
+    sys.exit(1 if found.loses or found.closed else 0)
+
+
+def _rules_of(sites: Iterable[Site]) -> dict[str, tuple[Rule, ...]]:
+    return {site.name: site.rules for site in sites}
 
 
 def _path(core: Components, file: Path | None) -> Path:

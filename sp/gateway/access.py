@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
 from sp.policy import method_overrides as overrides
-from sp.policy.decision import Decision, Policy
+from sp.policy.decision import Decision, Policy, Verdict
 from sp.redirects import MAX_LENGTH
 from sp.request.kind import WEBSOCKET, is_websocket
 from sp.request.trusted_proxies import Peers
 from sp.routes import HOME, Routes
+from sp.rule_counters import difference
 from sp.sessions.cookies import read_session_cookie, session_cookie_name, without_ours
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
 
 if TYPE_CHECKING:
     from sp.components import Components
     from sp.config import Config
+    from sp.rule_counters import RuleCounts
     from sp.sessions.store import SessionStore
     from sp.sites.in_force import InForce
     from sp.sites.site import Site
@@ -66,10 +68,11 @@ class CookieReader:
 class SiteAccess:
     """What decides about requests for one site: its rules, its session cookie, its sign-in URL."""
 
-    def __init__(self, site: Site, config: Config, sessions: SessionStore) -> None:
+    def __init__(self, site: Site, config: Config, sessions: SessionStore, counts: RuleCounts) -> None:
         self.site, self.name = site, site.name
         self.header_set = config.identity_headers if site.identity_headers is None else site.identity_headers
         self._sessions, self._policy = sessions, Policy(site.rules)
+        self._trial, self._counts, self._count = self._policy.trial, counts, counts.of_site(site.name)
         self._cookies = CookieReader(session_cookie_name(config.https, site.cookie_suffix))
         self._origin = _origin(site.url)
         self._start = f"{site.url}{config.prefix}/sso/start"
@@ -118,15 +121,19 @@ class SiteAccess:
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(_UNUSUAL):
             if not spellings and not methods:  # nearly always
-                return self._policy.decide(method, path, session)
-            return self._policy.decide(method, path, session, spellings=spellings, overrides=methods)
+                decision = self._policy.decide(method, path, session)
+                if self._trial is None and decision.verdict <= Verdict.FORBID:
+                    self._count(decision.number)
+                    return decision
+                return self._counted(decision, method, path, session)
+            return self._decide(method, path, session, spellings=spellings, overrides=methods)
         foreign = (
             session is not None
             and is_websocket(environ)
             and session.kind == BROWSER
             and not self._is_own_page(environ.get("HTTP_ORIGIN", ""), host)
         )
-        return self._policy.decide(
+        return self._decide(
             method,
             path,
             session,
@@ -134,6 +141,32 @@ class SiteAccess:
             overrides=[*overrides.in_headers(environ), *methods],
             foreign_page=foreign,
         )
+
+    def _decide(self, method: str, path: str, session: Session | None, **more: Any) -> Decision:
+        return self._counted(self._policy.decide(method, path, session, **more), method, path, session, **more)
+
+    def _counted(self, decision: Decision, method: str, path: str, session: Session | None, **more: Any) -> Decision:
+        """Count a decision, and compare it with what the shadow rules would decide."""
+        if decision.verdict > Verdict.FORBID:
+            return decision  # the rules were not asked
+        self._count(decision.number)
+        if self._trial is not None:
+            trial = self._trial.decide(method, path, session, **more)
+            if trial.verdict is not decision.verdict and (
+                number := self._shadow_behind(self._trial, trial, method, path)
+            ):
+                asked = method, path, session.account_id if session is not None else None
+                found = difference(self.name, number, (decision.verdict, trial.verdict), asked)
+                self._counts.differs(self.site.rules[number - 1], found)
+        return decision
+
+    def _shadow_behind(self, trial: Policy, decision: Decision, method: str, path: str) -> int:
+        """Return the number of the shadow rule that makes the difference.
+
+        If the strictest of several readings is no longer decided by one, another reading is.
+        """
+        numbers = (decision.number, *map(trial.number_of, trial.asked(method, path)))
+        return next((number for number in numbers if number and self.site.rules[number - 1].shadow), 0)
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
@@ -156,6 +189,7 @@ class AccessControl:
         self.own = Routes(config.prefix, demo=config.is_demo)
         self.peers = Peers(config.trusted_proxies)
         self.host = config.host
+        self._counts = core.rule_counts
         self._rulebook, self._reloader, self._sessions = core.rulebook, core.reloader, core.sessions
         self._adopted = self._adopt(core.rulebook.current)
 
@@ -175,7 +209,10 @@ class AccessControl:
         return self._adopted[1][HOME]
 
     def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
-        return current, {site.name: SiteAccess(site, self.config, self._sessions) for site in current.sites}
+        self._counts.adopt({site.name: site.rules for site in current.sites})
+        return current, {
+            site.name: SiteAccess(site, self.config, self._sessions, self._counts) for site in current.sites
+        }
 
 
 def access_token_in(authorization: str) -> str:

@@ -158,6 +158,12 @@ class Policy:
         different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
+    def asked(self, method: str, path: str) -> tuple[Rule, ...]:
+        """Return the rules of which the strictest one decides about a request; empty if its path is ambiguous."""
+        methods = dict.fromkeys(meant if meant in self._methods else "" for meant in meant_by(method))
+        found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
+        return tuple({id(rule): rule for rule in found}.values())
+
     def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
         """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
@@ -165,7 +171,7 @@ class Policy:
         rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, _shorn(path)))
         if any(other is not rule for other in others):
             return ()
-        verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self._number(rule)
+        verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self.number_of(rule)
         return tuple(Decision(verdict, rule, path, number) for verdict in verdicts)
 
     def _decide_with_care(
@@ -176,12 +182,13 @@ class Policy:
             if not (possible := readings(spelling)):
                 return Decision(Verdict.AMBIGUOUS, SIGNED_IN, spelling)
             rules = ((find(self._rules, method, reading), reading) for reading in possible for method in methods)
-            found += (Decision(rule.judge(person), rule, reading, self._number(rule)) for rule, reading in rules)
+            found += (Decision(rule.judge(person), rule, reading, self.number_of(rule)) for rule, reading in rules)
         if foreign_page:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
-    def _number(self, rule: Rule) -> int:
+    def number_of(self, rule: Rule) -> int:
+        """Return the position of one of the rules, from 1; 0 for the default."""
         return self._numbers.get(id(rule), 0)
 
 

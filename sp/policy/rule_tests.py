@@ -20,6 +20,7 @@ from sp.routes import Routes
 
 KEYS = {"request", "user", "groups", "nobody", "expect"}
 WHO = ("user", "groups", "nobody")
+ONE_OF_WHO = ", ".join(WHO)
 MAX_TESTS = 1000  # they run at every start
 
 _REQUEST = re.compile(r"([A-Z][A-Z-]{0,30}) (\S{1,4096})\Z")
@@ -133,7 +134,7 @@ class _TestReader:
 
     def test(self) -> RuleTest | None:
         for name in sorted(self._table.keys() - KEYS):
-            self.mistakes.append(f"{name} is unknown: a test has request, one of user, groups and nobody, and expect")
+            self.mistakes.append(f"{name} is unknown: a test has request, expect, and one of {ONE_OF_WHO}")
         request, expect = self._request(), self._expect()
         who = self._who()
         if self.mistakes or request is None or expect is None:
@@ -172,7 +173,7 @@ class _TestReader:
     def _who(self) -> dict[str, Any]:
         named = [name for name in WHO if name in self._table]
         if len(named) != 1:
-            self.mistakes.append("give exactly one of user, groups and nobody")
+            self.mistakes.append(f"give exactly one of {ONE_OF_WHO}")
             return {}
         value = self._table[named[0]]
         match named[0]:
@@ -181,7 +182,7 @@ class _TestReader:
             case "groups" if not _is_texts(value):
                 self.mistakes.append("groups must be a list of strings; an empty list is a person without groups")
             case "nobody" if value is not True:
-                self.mistakes.append("nobody must be true")
+                self.mistakes.append(f"{named[0]} must be true")
             case "user":
                 return {"user": value}
             case "groups":

@@ -14,6 +14,7 @@ from sp.diagnosis.health import ProviderHealth
 from sp.metrics_counters import BOUNDS, BUCKETS, DECIDING, SIGNING_IN, STORING, SUM, TIMED, TIMED_EVERY, counters
 from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import Peers, is_this_machine
+from sp.rule_counters import DECIDED
 
 if TYPE_CHECKING:
     from prometheus_client.core import HistogramMetricFamily
@@ -40,6 +41,10 @@ HISTOGRAMS = {
         "operation",
     ),
 }
+SHADOWS = (
+    "lychgate_shadow_decisions",
+    "Requests that a shadow rule would have decided otherwise, by number of the rule.",
+)
 REJECTED = "1 if the file of SP_CONFIG has an error, so that it is not in force; else 0."
 LIMITS = (*(f"{bound / 1e9:g}" for bound in BOUNDS), "+Inf")  # seconds
 FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
@@ -123,6 +128,8 @@ def _as_text(gauges: Sequence[Gauge]) -> bytes:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
     from prometheus_client.registry import Collector
 
+    rule_counts = components().rule_counts
+
     class Everything(Collector):
         def collect(self) -> Iterator[Metric]:
             totals = counters.totals()
@@ -133,6 +140,11 @@ def _as_text(gauges: Sequence[Gauge]) -> bytes:
                         family.add_metric(values[: len(labels)], total)
                 yield family
             yield from _histograms(totals)
+            shadows = CounterMetricFamily(*SHADOWS, labels=("site", "rule", "difference"))
+            for (site, number, what), total in rule_counts.totals().items():
+                if what != DECIDED:
+                    shadows.add_metric((site, str(number), what), total)
+            yield shadows
             for gauge in gauges:
                 measured = GaugeMetricFamily(gauge.name, gauge.meaning, labels=gauge.labels)
                 for given, value in gauge.values.items():

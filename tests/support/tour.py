@@ -27,6 +27,9 @@ SETTINGS_PAGES = {
     "account-of-somebody": "/settings/users/1",
     "activity-live": "/settings/activity?live=1",
     "activity-nothing-found": "/settings/activity?email=nobody-of-this-name&last=1h",
+    "rules": "/settings/policy",
+    "rules-who-may": "/settings/policy?who=groups&groups=staff&method=GET&url=/vault/keys",
+    "rules-wrong-url": "/settings/policy?who=nobody&method=GET&url=https://elsewhere.example/",
     "activity": "/settings/activity",
 }
 

@@ -35,9 +35,11 @@ Given = dict[str, dict[str, set[str]]]
 
 
 @pytest.fixture
-def given(gateway: MakeGateway) -> Given:
+def given(gateway: MakeGateway, tmp_path: Path) -> Given:
     """The values of each label of each metric, of a gateway that has done a bit of everything."""
-    own = gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}})
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rules]]\npath = "/courses"\nallow = "anyone"\nshadow = true\n')
+    own = gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}}, SP_CONFIG=str(file))
     client = Client(Gateway(Response("the application"), own))
     now = int(time.time())
     for expires_at in (now + 60, 1):

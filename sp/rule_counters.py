@@ -1,0 +1,199 @@
+"""Count how often each rule decided, and what shadow rules would have decided otherwise.
+
+As with `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a file in one folder, mapped into memory,
+and any worker can add all of them up. What is counted follows from the rules that are in force: the name of a file
+says for which rules it is, and a rule that stays the same takes its numbers along.
+
+Differences are also kept one by one: for each account the latest at each rule, and for visitors one for each rule,
+without the path that they chose. The places for both are few and separate, so visitors cannot push accounts out.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import threading
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from shared.clock import time_now
+from shared.private_files import make_private_folder
+from sp.policy.decision import Rule, Verdict
+from sp.policy.explain import DECISIONS, decided, describe
+
+DECIDED = "decided"
+DIFFERENCES = {decision: f"would-{decision}" for decision in DECISIONS}
+NO_RULE = 0  # the number of a decision by no rule
+FOR_ACCOUNTS, FOR_VISITORS = 192, 64  # records of differences, in each worker
+RECORD = 256  # bytes
+MAX_PATH = 80  # characters of a path in a record
+COUNTS, LATEST = ".rules", ".differences"
+
+Slot = tuple[str, str, str]
+"""Site, rule in words (empty: no rule), and DECIDED or a difference."""
+
+
+@dataclass(frozen=True)
+class ShadowDifference:
+    """What a shadow rule would have decided otherwise, and for whom: an account, or visitors (None).
+
+    `now` is the decision that counted.
+    """
+
+    site: str
+    rule: int
+    difference: str
+    now: str
+    account: int | None
+    method: str
+    path: str
+    at: int
+    times: int = 1
+
+
+class RuleCounts:
+    """The numbers of this process, and how to add those of the others, which keep theirs in the same *folder*."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._slots: dict[Slot, int] = {}
+        self._rules: Mapping[str, Sequence[Rule]] = {}
+        self._layout = ""
+        self._values: Any = array("Q")
+        self._latest: Any = memoryview(bytearray())
+        self._known: dict[int, tuple[tuple[Any, ...], int]] = {}
+        self._folder = folder
+        if folder is not None:
+            make_private_folder(folder)
+
+    def adopt(self, rules: Mapping[str, Sequence[Rule]]) -> None:
+        """Count for these *rules* by site from now on. A rule that was there before keeps its numbers."""
+        listed = list(_slots_of(rules))
+        slots = {slot: position for position, slot in enumerate(listed)}
+        layout = sha256(json.dumps(list(slots)).encode()).hexdigest()[:16]
+        with self._lock:
+            self._rules = rules
+            if layout == self._layout:
+                return
+            before = {slot: self._values[position] for slot, position in self._slots.items()}
+            values = self._memory(f"{layout}-{os.getpid()}{COUNTS}", 8 * len(listed)).cast("Q")
+            for slot, position in slots.items():
+                values[position] = before.get(slot, 0)
+            old, self._layout = self._layout, layout
+            self._slots, self._values = slots, values
+            self._latest, self._known = self._memory(f"{layout}-{os.getpid()}{LATEST}", RECORD * _RECORDS), {}
+            if self._folder is not None and old:
+                for suffix in (COUNTS, LATEST):
+                    (self._folder / f"{old}-{os.getpid()}{suffix}").unlink(missing_ok=True)
+
+    def of_site(self, site: str) -> Callable[[int], None]:
+        """Return the function that counts a decision at *site* by the number of its rule."""
+        lock, values = self._lock, self._values
+        first = self._slots[site, "", DECIDED]
+
+        def count(number: int) -> None:
+            with lock:
+                values[first + number] += 1
+
+        return count
+
+    def differs(self, rule: Rule, found: ShadowDifference) -> None:
+        """Count what the shadow *rule* would have decided otherwise, and keep it as the latest of its kind."""
+        if found.account is None:
+            found = replace(found, path=rule.path)
+        position = self._slots.get((found.site, _name(rule), found.difference))
+        key = (found.site, found.rule, found.difference, found.account)
+        record = hash(key) % FOR_ACCOUNTS if found.account is not None else FOR_ACCOUNTS + hash(key) % FOR_VISITORS
+        with self._lock:
+            if position is not None:
+                self._values[position] += 1
+            known, times = self._known.get(record, (key, 0))
+            times = times + 1 if known == key else 1
+            self._known[record] = key, times
+            text = json.dumps([*asdict(replace(found, times=times)).values()], ensure_ascii=False).encode()
+            if len(text) <= RECORD:
+                self._latest[RECORD * record : RECORD * (record + 1)] = text.ljust(RECORD)
+
+    def totals(self) -> dict[tuple[str, int, str], int]:
+        """Return how often each rule decided or differed, by site and number (0: no rule), over all workers."""
+        with self._lock:
+            totals, rules = list(self._values), self._rules
+        for others in self._others(COUNTS):
+            theirs = array("Q", others[: 8 * len(totals)])
+            totals = [mine + more for mine, more in zip(totals, theirs, strict=False)]
+        found = dict(zip(self._slots, totals, strict=True))
+        return {
+            (site, number, what): found[site, name, what]
+            for site, listed in rules.items()
+            for number, name in enumerate(("", *map(_name, listed)))
+            for what in (DECIDED, *DIFFERENCES.values())
+            if (site, name, what) in found
+        }
+
+    def latest(self) -> list[ShadowDifference]:
+        """Return the differences that are kept, by all workers, the latest first. The same ones are one."""
+        times: Counter[tuple[Any, ...]] = Counter()
+        newest: dict[tuple[Any, ...], ShadowDifference] = {}
+        for memory in (bytes(self._latest), *self._others(LATEST)):
+            for found in _records(memory):
+                key = (found.site, found.rule, found.difference, found.account)
+                times[key] += found.times
+                newest[key] = max(newest.get(key, found), found, key=lambda each: each.at)
+        merged = [replace(found, times=times[key]) for key, found in newest.items()]
+        return sorted(merged, key=lambda found: -found.at)
+
+    def _memory(self, name: str, size: int) -> Any:
+        if self._folder is None:
+            return memoryview(bytearray(size))
+        with (self._folder / name).open("w+b") as file:
+            file.truncate(size)
+            return memoryview(mmap.mmap(file.fileno(), size))
+
+    def _others(self, suffix: str) -> Iterator[bytes]:
+        own = f"{self._layout}-{os.getpid()}{suffix}"
+        for file in self._folder.glob(f"{self._layout}-*{suffix}") if self._folder else ():
+            if file.name != own:
+                yield file.read_bytes()
+
+
+_RECORDS = FOR_ACCOUNTS + FOR_VISITORS
+
+
+def _slots_of(rules: Mapping[str, Sequence[Rule]]) -> Iterator[Slot]:
+    """Yield what is counted: for each site the decisions by no rule and by each rule, then the differences."""
+    for site, listed in rules.items():
+        yield from ((site, name, DECIDED) for name in ("", *map(_name, listed)))
+    for site, listed in rules.items():
+        shadows = [rule for rule in listed if rule.shadow]
+        yield from ((site, _name(rule), difference) for rule in shadows for difference in DIFFERENCES.values())
+
+
+def _name(rule: Rule) -> str:
+    return describe(rule)
+
+
+def _records(memory: bytes) -> Iterator[ShadowDifference]:
+    """Yield the differences in the records of a worker. One that is just being written is left out."""
+    for position in range(0, len(memory), RECORD):
+        text = memory[position : position + RECORD].strip(b"\0 ")
+        if text:
+            try:
+                yield ShadowDifference(*json.loads(text))
+            except (ValueError, TypeError):
+                continue
+
+
+def difference(
+    site: str, rule: int, verdicts: tuple[Verdict, Verdict], asked: tuple[str, str, int | None]
+) -> ShadowDifference:
+    """Return the difference between the *verdicts*, now and by the shadow *rule*, about method, path and account."""
+    (now, trial), (method, path, account) = verdicts, asked
+    return ShadowDifference(
+        site, rule, DIFFERENCES[decided(trial)], decided(now), account, method[:20], path[:MAX_PATH], int(time_now())
+    )
