@@ -8,6 +8,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from sp import config
+from sp.sites.site import Site
 from tests.examples.servers import EXAMPLES
 
 HOME = "app.example.org"
@@ -97,7 +98,7 @@ def test_each_site_behind_traefik_is_asked_about_and_has_its_application(tmp_pat
     )
 
 
-def sites(folder: Path) -> tuple[config.Site, ...]:
+def sites(folder: Path) -> tuple[Site, ...]:
     """Return the sites that examples/sites.toml gives the gateway."""
     settings = {
         "SP_INSTANCE": str(folder),

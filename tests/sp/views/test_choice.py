@@ -286,6 +286,14 @@ def test_providers_that_only_a_domain_leads_to_are_asked_for_by_email(gateway: M
     assert type_email(client, "a@guild.example").headers["Refresh"].startswith("0; url=/sso/choose/guild")
 
 
+def test_the_sign_in_page_leads_to_the_form_for_an_email_where_a_provider_lists_domains(gateway: MakeGateway) -> None:
+    html = gateway(tables()).test_client().get("/login", query_string=DEEP_LINK).text
+    assert 'href="/sso/choose?return_to=/courses/17?tab%3D2%26x%3D%2526"' in html
+    assert "/sso/start/guild" not in html
+    without = {name: {"email_domains": []} for name in tables()}
+    assert "/sso/choose" not in gateway(tables(**without)).test_client().get("/login").text
+
+
 def test_without_domains_no_email_is_asked_for(gateway: MakeGateway) -> None:
     client = gateway(tables(staff={"email_domains": []}, guild={"enabled": False})).test_client()
     assert 'name="email"' not in client.get("/sso/choose").text
