@@ -19,9 +19,11 @@ from shared.web import page
 from sp.current import components
 from sp.providers.choice import Offer
 from sp.providers.provider import Provider
+from sp.redirects import MAX_LENGTH
 from sp.request.kind import is_from_elsewhere, is_of_a_window
 
 views = Blueprint("choice", __name__)
+MAX_CARRIED = MAX_LENGTH + 300  # characters: a path of ours, with an origin in front
 UNKNOWN_DOMAIN = N_("No sign-in is known for the domain of this e-mail address. Check it, or sign in in another way.")
 
 
@@ -50,7 +52,7 @@ def provider_for(name: str | None) -> Provider | None:
 
 def ask_for_provider() -> ResponseReturnValue:
     """Redirect to the page where the person chooses."""
-    return redirect(url_for("choice.show", return_to=request.args.get("return_to")), 303)
+    return redirect(url_for("choice.show", return_to=_return_to()), 303)
 
 
 def remembered() -> str:
@@ -63,8 +65,8 @@ def show() -> ResponseReturnValue:
     """Show the providers to choose from."""
     offer = _offer()
     if not offer.shown and not offer.by_domain:
-        return redirect(url_for("signin.login", no_sso="", return_to=request.args.get("return_to")), 303)
-    response = _page(offer, EmailForm(formdata=None, return_to=request.args.get("return_to", "")))
+        return redirect(url_for("signin.login", no_sso="", return_to=_return_to()), 303)
+    response = _page(offer, EmailForm(formdata=None))
     if (name := remembered()) and offer.named(name) is None:
         components().remembered_providers.forget(response)
     return response
@@ -73,7 +75,7 @@ def show() -> ResponseReturnValue:
 @views.get("/sso/choose/<name>")
 def choose(name: str) -> ResponseReturnValue:
     """Remember the provider and start a sign-in with it. A link on another site starts it only, as /sso/start does."""
-    response = redirect(url_for("sso.start", provider_name=name, return_to=request.args.get("return_to")), 303)
+    response = redirect(url_for("sso.start", provider_name=name, return_to=_return_to()), 303)
     chosen_here = is_of_a_window(request.environ) and not is_from_elsewhere(request.environ)
     if chosen_here and (provider := _offer().named(name)) is not None:
         components().remembered_providers.remember(response, provider.name)
@@ -90,15 +92,21 @@ def by_email() -> ResponseReturnValue:
     provider = offer.for_email(form.email.data)
     if provider is None:
         return _page(offer, form, problem=UNKNOWN_DOMAIN)
-    onward = url_for("choice.choose", name=provider.name, return_to=form.return_to.data or None)
+    onward = url_for("choice.choose", name=provider.name, return_to=_return_to())
     response = page("sp/chosen.html", provider=provider, onward=onward)
     response.headers["Refresh"] = f"0; url={onward}"
     return response
 
 
 def _page(offer: Offer, form: EmailForm, status: int = 200, *, problem: str = "") -> Response:
-    return_to = form.return_to.data or None
-    return page("sp/choose.html", status, offer=offer, form=form, return_to=return_to, problem=problem)
+    form.return_to.data = _return_to()
+    return page("sp/choose.html", status, offer=offer, form=form, return_to=form.return_to.data, problem=problem)
+
+
+def _return_to() -> str | None:
+    """Return the page to return to as it was asked for, unless it is too long to be one of ours."""
+    asked_for = request.values.get("return_to", "")
+    return asked_for if 0 < len(asked_for) <= MAX_CARRIED else None
 
 
 def _offer() -> Offer:

@@ -57,7 +57,7 @@ def login() -> ResponseReturnValue:
     enabled = _enabled_providers()
     if len(enabled) == 1:
         return redirect(url_for("sso.start", provider_name=enabled[0].name, return_to=return_to or None), 303)
-    return _login_page(form, providers=[provider for provider in enabled if provider.show_on_login])
+    return _login_page(form, providers=enabled)
 
 
 @views.post("/login")
@@ -97,9 +97,18 @@ def _enabled_providers() -> list[Provider]:
 def _login_page(
     form: PasswordForm, status: int = 200, *, providers: Sequence[Provider] = (), problem: str = ""
 ) -> ResponseReturnValue:
+    """Show the page. *providers* are the enabled ones: not all of them are shown."""
     return_to = form.return_to.data or ""
     allow_landing(page_of_ours(return_to) or "/")
-    return page("sp/login.html", status, form=form, providers=providers, return_to=return_to, problem=problem)
+    return page(
+        "sp/login.html",
+        status,
+        form=form,
+        providers=[provider for provider in providers if provider.show_on_login],
+        by_email=any(provider.email_domains for provider in providers),
+        return_to=return_to,
+        problem=problem,
+    )
 
 
 def _too_many(refusal: TooManyAttempts) -> ResponseReturnValue:

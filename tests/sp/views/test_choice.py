@@ -192,6 +192,20 @@ def test_attack_the_choice_leads_to_another_site(client: FlaskClient, return_to:
         assert wanted == ["http://127.0.0.1:5000/"]
 
 
+def test_attack_a_page_to_return_to_is_longer_than_headers_may_be(client: FlaskClient) -> None:
+    long = {"return_to": "/" + "x" * 12_000}
+    for path in ("/sso/start", "/sso/choose/staff"):
+        assert "return_to" not in client.get(path, query_string=long).headers["Location"]
+    assert len(client.get("/sso/choose", query_string=long).text) < 12_000
+    answers = [
+        type_email(client, email, return_to=long["return_to"]) for email in ("a@staff.example", "a@unknown.example")
+    ]
+    assert "return_to" not in answers[0].headers["Refresh"]
+    assert all(len(answer.text) < 12_000 for answer in answers)
+    kept = {"return_to": "http://127.0.0.1:5000/" + "x" * 2_000}
+    assert "return_to" in client.get("/sso/start", query_string=kept).headers["Location"]
+
+
 def test_attack_a_remembered_provider_is_planted(gateway: MakeGateway, tmp_path: Any) -> None:
     other = make_gateway(tmp_path / "other", tables())
     foreign = other.test_client()
@@ -284,6 +298,14 @@ def test_providers_that_only_a_domain_leads_to_are_asked_for_by_email(gateway: M
     assert 'name="email"' in html
     assert "/sso/choose/" not in html
     assert type_email(client, "a@guild.example").headers["Refresh"].startswith("0; url=/sso/choose/guild")
+
+
+def test_the_sign_in_page_leads_to_the_form_for_an_email_where_a_provider_lists_domains(gateway: MakeGateway) -> None:
+    html = gateway(tables()).test_client().get("/login", query_string=DEEP_LINK).text
+    assert 'href="/sso/choose?return_to=/courses/17?tab%3D2%26x%3D%2526"' in html
+    assert "/sso/start/guild" not in html
+    without: Tables = {name: {"email_domains": []} for name in tables()}
+    assert "/sso/choose" not in gateway(tables(**without)).test_client().get("/login").text
 
 
 def test_without_domains_no_email_is_asked_for(gateway: MakeGateway) -> None:
