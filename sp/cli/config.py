@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, say
+from shared.cli_output import as_json, fail, print_json, report, say
 from shared.settings import SettingsRefused
 from sp import config as settings
 from sp.cli.config_plan import ProgressLine, print_json_plan, print_plan
@@ -35,7 +35,8 @@ A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @config.command("check")
 @click.argument("file", required=False, type=A_FILE)
-def check(file: Path | None) -> None:
+@as_json
+def check(file: Path | None, as_json: bool) -> None:
     """Say everything that is wrong with FILE, its tests included. Without FILE: with the file of SP_CONFIG.
 
     Nothing is put in force. Exit status 1: there is something.
@@ -52,11 +53,20 @@ def check(file: Path | None) -> None:
         tables = found.document.get("providers", {})
         mistakes += [f"{path}: providers.{line}" for line in core.provider_store.mistakes_in(tables)]
     if mistakes or found is None:
+        if as_json:
+            print_json({"file": str(path), "mistakes": mistakes})
+            sys.exit(1)
         fail(*mistakes)
-    for note in _notes(core, found):
+    notes = list(_notes(core, found))
+    for note in notes:
         say(f"note: {note}", err=True)
-    rules = sum(len(site.rules) for site in found.access.sites) + len(found.access.rules)
-    say(f"{path} is good: rules: {rules}, further sites: {len(found.access.sites)}, tests: {len(found.access.tests)}")
+    counted = {
+        "rules": sum(len(site.rules) for site in found.access.sites) + len(found.access.rules),
+        "sites": len(found.access.sites),
+        "tests": len(found.access.tests),
+    }
+    text = f"{path} is good: rules: {counted['rules']}, further sites: {counted['sites']}, tests: {counted['tests']}"
+    report({"file": str(path), "mistakes": [], "notes": notes, **counted}, text, as_json=as_json)
 
 
 @config.command("plan")

@@ -1,4 +1,4 @@
-"""Run a coroutine in a thread of its own: after a browser's test, this process already has a running event loop."""
+"""Run a coroutine in a separate thread: after a browser's test, this process already has a running event loop."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -1,5 +1,6 @@
 """`flask --app sp config`: a file is checked, and its effect is shown, before it is in force."""
 
+import json
 import os
 import subprocess
 import sys
@@ -164,3 +165,18 @@ def test_a_failing_test_refuses_the_start_and_an_undecided_one_does_not(tmp_path
         make_gate(tmp_path, more=RULES + DENIED + DENIED.replace('"deny"', '"sign-in"'))
     assert [line.split(": ")[1] for line in refused.value.mistakes] == ["tests[1]", "tests[2]"]
     assert "expected deny, but it is allow, by rule 1 (everything below /admin/" in refused.value.mistakes[0]
+
+
+def test_programs_get_json(gate: Gate, tmp_path: Path) -> None:
+    file = tmp_path / "new.toml"
+    ask = ["config", "check", str(file), "--json"]
+    file.write_text(RULES + DENIED)
+    done = gate.gateway.own.test_cli_runner().invoke(args=ask)
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {
+        "file": str(file), "mistakes": [], "notes": [], "rules": 1, "sites": 0, "tests": 1
+    }  # fmt: skip
+    file.write_text(FAULTY)
+    done = gate.gateway.own.test_cli_runner().invoke(args=ask)
+    assert done.exit_code == 1
+    assert len(json.loads(done.stdout)["mistakes"]) > 3
