@@ -213,10 +213,15 @@ def test_attack_a_remembered_provider_is_planted(gateway: MakeGateway, tmp_path:
     core_of(other).database.engine.dispose()
     planted = foreign.get_cookie("sp_provider")
     assert planted is not None
-    client = gateway(tables()).test_client()
-    for content in (planted.value, "partners", '"partners"', "x" * (MAX_BYTES + 1), ""):
-        client.set_cookie("sp_provider", content, domain="127.0.0.1")
-        assert provider_of(start(client)) == "/sso/choose"
+    app = gateway(tables())
+    client, own = app.test_client(use_cookies=False), app.test_client()
+    click(own, "partners")
+    good = own.get_cookie("sp_provider")
+    assert good is not None
+    assert provider_of(start(client, Cookie=f"sp_provider={good.value}")) == "partners"
+    changed = good.value.replace(good.value[0], "J" if good.value[0] != "J" else "I", 1)
+    for content in (planted.value, changed, good.value[:-1], "partners", '"partners"', "x" * (MAX_BYTES + 1), ""):
+        assert provider_of(start(client, Cookie=f"sp_provider={content}")) == "/sso/choose", content
 
 
 def test_attack_a_second_remembered_provider_is_planted_by_a_neighbour(client: FlaskClient) -> None:
