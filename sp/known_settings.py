@@ -14,8 +14,8 @@ NAMES = SettingNames(
         **meanings("SP_"),
         "SP_ACTIVITY_DAYS": "Days that the activity log and the list of changed settings are kept. 0: forever.",
         "SP_APP": "The protected application: `module:callable`, or `module:factory()`. Empty: a sample page.",
-        "SP_CONFIG": "TOML file with identity providers (`[providers.NAME]`), access rules (`[[rules]]`) and sites "
-        "(`[sites.NAME]`).",
+        "SP_CONFIG": "TOML file with identity providers (`[providers.NAME]`), access rules (`[[rules]]`), further "
+        "sites (`[sites.NAME]`) and tests of the rules (`[[tests]]`). Read again when it has changed.",
         "SP_EXTERNAL_URL": "The URL that people use, without a path. https turns on `Secure` and `__Host-` cookies.",
         "SP_IDENTITY_HEADERS": "Headers that carry the identity: `remote`, `x-forwarded` or `x-auth-request`. "
         "Empty: none in process, `remote` behind a proxy.",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
+_BY_RULES = int(Verdict.FORBID)  # the greatest verdict that a rule gives
 _BEARER = "bearer "
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')  # unescaped in a query
@@ -122,7 +123,7 @@ class SiteAccess:
         if environ.keys().isdisjoint(_UNUSUAL):
             if not spellings and not methods:  # nearly always
                 decision = self._policy.decide(method, path, session)
-                if self._trial is None and decision.verdict <= Verdict.FORBID:
+                if self._trial is None and decision.verdict <= _BY_RULES:
                     self._count(decision.number)
                     return decision
                 return self._counted(decision, method, path, session)
@@ -147,7 +148,7 @@ class SiteAccess:
 
     def _counted(self, decision: Decision, method: str, path: str, session: Session | None, **more: Any) -> Decision:
         """Count a decision, and compare it with what the shadow rules would decide."""
-        if decision.verdict > Verdict.FORBID:
+        if decision.verdict > _BY_RULES:
             return decision  # the rules were not asked
         self._count(decision.number)
         if self._trial is not None:
