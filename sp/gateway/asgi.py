@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from sp.gateway.asgi_scope import Scope
     from sp.sessions.store import Session
 
-LOOK_UPS, PAGES = 8, 16  # threads of each worker
-STORE_SECONDS = 4.0  # for a session that is not cached; the answer must come within 5 (docs/protocol.md)
+LOOK_UPS, PAGES = 8, 16
+STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
 
