@@ -26,7 +26,7 @@ from sp.gateway.application import why_not_asgi
 from sp.gateway.asgi_answers import NoThreadFree, PageThreads, answer_at_once
 from sp.gateway.asgi_lifespan import Lifespans
 from sp.gateway.asgi_messages import instead_of_401, of_application, with_request_id
-from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, written_keys
+from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, tell_of_proxy, written_keys
 from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
 from sp.gateway.asgi_threads import LoopThreads
 from sp.gateway.in_process import InProcess
@@ -146,9 +146,12 @@ class AsgiGateway:
         began = perf_counter_ns()
         presented = access.presented(environ)
         try:
-            session = await self._session(access, environ, presented)
-        except StoreUnavailable:
-            return _denied(steps.store_down, environ)
+            session = access.session_at_once(environ, presented)
+        except NotCached:
+            try:
+                session = await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
+            except StoreUnavailable:
+                return _denied(steps.store_down, environ)
         decision = steps.decide(environ, access, session)
         steps.count(decision.verdict, began)
         if (answer := steps.instead(decision, environ, access, session)) is not None:
@@ -158,17 +161,12 @@ class AsgiGateway:
             return _denied(steps.no_application, environ)
         return _LetIn(app, access, presented, session)
 
-    async def _session(self, access: SiteAccess, environ: WSGIEnvironment, presented: Presented) -> Session | None:
-        """Return the session of a request. Raises StoreUnavailable."""
-        try:
-            return access.session_at_once(environ, presented)
-        except NotCached:
-            return await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
-
     def _inner(self, scope: Scope, environ: WSGIEnvironment, judged: _LetIn) -> Scope:
         """Return the scope for the application."""
         self._steps.hand_over(environ, judged.access, judged.presented, judged.session)
         inner = scope_for_application(scope, environ, self._written[judged.access.header_set])
+        if self._steps.keeper.peers.include(environ["lychgate.peer"]):
+            tell_of_proxy(inner, environ)
         self._lifespans.give_state(inner, judged.access.name)
         return inner
 

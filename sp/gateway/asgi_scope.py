@@ -88,8 +88,22 @@ def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Map
             headers.append(line)
     headers += [(name, environ[key].encode("latin-1")) for key, name in written.items() if key in environ]
     inner["headers"], inner[USER] = headers, environ.get("sso.user")
-    _tell_of_proxies(inner, environ)
     return inner
+
+
+def tell_of_proxy(inner: Scope, environ: Mapping[str, Any]) -> None:
+    """Set client, server and scheme as a trusted proxy reported them."""
+    client, ip = inner.get("client"), environ["REMOTE_ADDR"]
+    if ip and (client is None or client[0] != ip):
+        inner["client"] = (ip, 0)
+    server, name = inner.get("server"), environ["SERVER_NAME"]
+    if name and (server is None or server[0] != name):
+        inner["server"] = (name, int(environ["SERVER_PORT"]))
+    scheme = environ["wsgi.url_scheme"]
+    if inner["type"] == WEBSOCKET:
+        scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
+    if "scheme" in inner:
+        inner["scheme"] = scheme
 
 
 def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
@@ -127,18 +141,3 @@ def _split(mount: str, path: str) -> tuple[str, str]:
         return "", _NOT_UTF8
     below = _NOT_UTF8 if "\ufffd" in path else octets.decode("latin-1")
     return mount.encode("utf-8", "replace").decode("latin-1"), below
-
-
-def _tell_of_proxies(inner: dict[str, Any], environ: Mapping[str, Any]) -> None:
-    """Set client, server and scheme as a trusted proxy reported them."""
-    client, ip = inner.get("client"), environ["REMOTE_ADDR"]
-    if ip and (client is None or client[0] != ip):
-        inner["client"] = (ip, 0)
-    server, name = inner.get("server"), environ["SERVER_NAME"]
-    if name and (server is None or server[0] != name):
-        inner["server"] = (name, int(environ["SERVER_PORT"]))
-    scheme = environ["wsgi.url_scheme"]
-    if inner["type"] == WEBSOCKET:
-        scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
-    if "scheme" in inner:
-        inner["scheme"] = scheme
