@@ -26,7 +26,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 HTTP, WEBSOCKET = "http", "websocket"
 USER = "lychgate.user"  # the key of the scope that holds the person
 _OURS = ("lychgate.", "sso.")  # beginnings of keys that only the gateway may set
-_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+\Z")  # RFC 9110, section 5.6.2, without the underscore
+_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, without the underscore
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # PEP 3333
 _NOT_UTF8 = "\xff"  # as PATH_INFO it cannot be decoded, so it is no path
 _SCHEMES = {"ws": "http", "wss": "https"}
@@ -114,7 +114,7 @@ def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
 
 def key_of(name: bytes) -> str:
     """Return the environ key of a header; an empty text for one that is dropped."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
     key = key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
