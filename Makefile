@@ -15,7 +15,7 @@ QUICK := tests/test_arrows.py tests/test_shape.py tests/test_language.py tests/t
 	tests/sp/diagnosis/test_inspector.py tests/sp/signin/test_verification.py tests/sp/signin/test_binding.py \
 	tests/sp/signin/test_pending.py tests/shared --ignore tests/shared/test_worker.py --ignore tests/shared/test_schema.py \
 	--ignore tests/shared/test_extras.py --ignore tests/shared/test_linear_patterns.py \
-	tests/lab/test_token.py tests/lab/test_faults.py tests/lab/test_keys.py \
+	tests/lychgate tests/lab/test_token.py tests/lab/test_faults.py tests/lab/test_keys.py \
 	idp/tests/test_services_file.py idp/tests/test_settings.py idp/tests/test_commands.py
 # An environment whose interpreter has gone, or was upgraded away, counts as not installed.
 STALE := $(shell $(PY) -c "" 2>/dev/null || echo stale)

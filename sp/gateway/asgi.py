@@ -26,7 +26,7 @@ from sp.gateway.application import why_not_asgi
 from sp.gateway.asgi_answers import NoThreadFree, PageThreads, answer_at_once
 from sp.gateway.asgi_lifespan import Lifespans
 from sp.gateway.asgi_messages import instead_of_401, of_application, with_request_id
-from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, written_keys
+from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, tell_of_proxy, written_keys
 from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
 from sp.gateway.asgi_threads import LoopThreads
 from sp.gateway.in_process import InProcess
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     from sp.gateway.asgi_scope import Scope
     from sp.sessions.store import Session
 
-LOOK_UPS, PAGES = 8, 16  # threads of each worker
-STORE_SECONDS = 4.0  # for a session that is not cached; the answer must come within 5 (docs/protocol.md)
+LOOK_UPS, PAGES = 8, 16
+STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
 
@@ -150,9 +150,12 @@ class AsgiGateway:
         began = perf_counter_ns()
         presented = access.presented(environ)
         try:
-            session = await self._session(access, environ, presented)
-        except StoreUnavailable:
-            return _denied(steps.store_down, environ)
+            session = access.session_at_once(environ, presented)
+        except NotCached:
+            try:
+                session = await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
+            except StoreUnavailable:
+                return _denied(steps.store_down, environ)
         decision = steps.decide(environ, access, session)
         steps.count(decision.verdict, began)
         if (answer := steps.instead(decision, environ, access, session)) is not None:
@@ -162,17 +165,12 @@ class AsgiGateway:
             return _denied(steps.no_application, environ)
         return _LetIn(app, access, presented, session)
 
-    async def _session(self, access: SiteAccess, environ: WSGIEnvironment, presented: Presented) -> Session | None:
-        """Return the session of a request. Raises StoreUnavailable."""
-        try:
-            return access.session_at_once(environ, presented)
-        except NotCached:
-            return await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
-
     def _inner(self, scope: Scope, environ: WSGIEnvironment, judged: _LetIn) -> Scope:
         """Return the scope for the application."""
         self._steps.hand_over(environ, judged.access, judged.presented, judged.session)
         inner = scope_for_application(scope, environ, self._written[judged.access.header_set])
+        if self._steps.keeper.peers.include(environ["lychgate.peer"]):
+            tell_of_proxy(inner, environ)
         self._lifespans.give_state(inner, judged.access.name)
         return inner
 

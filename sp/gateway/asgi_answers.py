@@ -27,7 +27,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-START_SECONDS = 4.0  # until a thread must be free; with what follows, an answer comes within 5 (docs/protocol.md)
+START_SECONDS = 3.0  # until a thread must be free; with what follows, an answer comes within 5 (docs/protocol.md)
 PATIENCE = 0.05  # seconds that a thread waits for a client before another one works in its place
 CLOSED, TOO_SLOW = b"closed", b"too slow"  # in place of a body
 NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}

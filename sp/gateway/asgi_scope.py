@@ -26,7 +26,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 HTTP, WEBSOCKET = "http", "websocket"
 USER = "lychgate.user"  # the key of the scope that holds the person
 _OURS = ("lychgate.", "sso.")  # beginnings of keys that only the gateway may set
-_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+\Z")  # RFC 9110, section 5.6.2, without the underscore
+_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, without the underscore
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # PEP 3333
 _NOT_UTF8 = "\xff"  # as PATH_INFO it cannot be decoded, so it is no path
 _SCHEMES = {"ws": "http", "wss": "https"}
@@ -88,8 +88,22 @@ def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Map
             headers.append(line)
     headers += [(name, environ[key].encode("latin-1")) for key, name in written.items() if key in environ]
     inner["headers"], inner[USER] = headers, environ.get("sso.user")
-    _tell_of_proxies(inner, environ)
     return inner
+
+
+def tell_of_proxy(inner: Scope, environ: Mapping[str, Any]) -> None:
+    """Set client, server and scheme as a trusted proxy reported them."""
+    client, ip = inner.get("client"), environ["REMOTE_ADDR"]
+    if ip and (client is None or client[0] != ip):
+        inner["client"] = (ip, 0)
+    server, name = inner.get("server"), environ["SERVER_NAME"]
+    if name and (server is None or server[0] != name):
+        inner["server"] = (name, int(environ["SERVER_PORT"]))
+    scheme = environ["wsgi.url_scheme"]
+    if inner["type"] == WEBSOCKET:
+        scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
+    if "scheme" in inner:
+        inner["scheme"] = scheme
 
 
 def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
@@ -100,7 +114,7 @@ def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
 
 def key_of(name: bytes) -> str:
     """Return the environ key of a header; an empty text for one that is dropped."""
-    if not _NAME.match(name):
+    if not _NAME.fullmatch(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
     key = key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
@@ -127,18 +141,3 @@ def _split(mount: str, path: str) -> tuple[str, str]:
         return "", _NOT_UTF8
     below = _NOT_UTF8 if "\ufffd" in path else octets.decode("latin-1")
     return mount.encode("utf-8", "replace").decode("latin-1"), below
-
-
-def _tell_of_proxies(inner: dict[str, Any], environ: Mapping[str, Any]) -> None:
-    """Set client, server and scheme as a trusted proxy reported them."""
-    client, ip = inner.get("client"), environ["REMOTE_ADDR"]
-    if ip and (client is None or client[0] != ip):
-        inner["client"] = (ip, 0)
-    server, name = inner.get("server"), environ["SERVER_NAME"]
-    if name and (server is None or server[0] != name):
-        inner["server"] = (name, int(environ["SERVER_PORT"]))
-    scheme = environ["wsgi.url_scheme"]
-    if inner["type"] == WEBSOCKET:
-        scheme = _WEBSOCKET_SCHEMES.get(scheme, scheme)
-    if "scheme" in inner:
-        inner["scheme"] = scheme
