@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from shared import schema
 from shared.errors import StoreUnavailable
 from shared.private_files import exposures
+from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.app import create_app
+from sp.app import create_app, create_app_in_force
 from sp.config import log_format
 from sp.policy.rules import warnings
 
@@ -63,8 +64,12 @@ def create_wsgi() -> Gateway:
     """Return the gateway in front of the application that SP_APP names, or of the built-in page."""
     from sp.gateway import Gateway, application
 
-    config = settings.load()
-    own = create_app(config)
+    try:
+        own = create_app(settings.load())
+    except SettingsRefused as refusal:
+        # The file was good when the program started, so this is a worker that replaces another one.
+        own = create_app_in_force(refusal)
+    config = own.extensions["lychgate"].config
     sites = {site.name: application.load(site.app, f"sites.{site.name}.app") for site in config.sites if site.app}
     return Gateway(_protected(config, own), own, sites=sites)
 

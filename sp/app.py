@@ -25,16 +25,40 @@ from sp.database.models import db
 from sp.database.reencryption import reencrypt
 from sp.providers.icons import icon_of
 from sp.sessions.cookies import FORM_NAME, THEME_NAME, FormSessions
+from sp.sites.access_file import AccessFile
+from sp.sites.stored import stored_sites
 
 TRANSLATIONS = Path(__file__).parent / "translations"
 
 log = logging.getLogger("lychgate")
 
 
-def create_app(config: Config | None = None) -> Flask:
+def create_app_in_force(refusal: SettingsRefused) -> Flask:
+    """Return the application with what a gateway has put in force last, while the file of SP_CONFIG has errors.
+
+    Raises *refusal*, the reason, if that is not stored, or if it is not the file that is wrong.
+    """
+    try:
+        config = settings.load_around_file()
+    except SettingsRefused:
+        raise refusal from None
+    database = Database(schema.make_engine(config.database_url))
+    try:
+        with schema.starting(database.engine, "SP_DATABASE_URL", MIGRATIONS):
+            sites = stored_sites(database)
+    finally:
+        database.engine.dispose()
+    if config.file is None or sites is None:
+        raise refusal
+    access = AccessFile(sites[0].rules, sites[1:])
+    return create_app(config.with_access(access), refusal)
+
+
+def create_app(config: Config | None = None, rejected: SettingsRefused | None = None) -> Flask:
     """Return the Flask application of the gateway's own URLs; `sp.gateway.Gateway` wraps it.
 
-    Brings the database up to date and applies the operator's file. Raises SettingsRefused.
+    Brings the database up to date and applies the operator's file. If that was *rejected*, *config* has what is in
+    force instead, and the stored providers stay. Raises SettingsRefused.
     """
     for_command = _only_a_command_is_looked_up()
     refusal = None
@@ -63,7 +87,9 @@ def create_app(config: Config | None = None) -> Flask:
     with schema.starting(engine, "SP_DATABASE_URL", MIGRATIONS):
         if len(config.secret_keys) > 1:
             reencrypt(core.database, core.vault)
-        if not for_command:
+        if rejected is not None:
+            core.reloader.begin_without_file(rejected)
+        elif not for_command:
             core.reloader.begin()
     install_commands(app, before_others=partial(_apply_file, core, refusal) if for_command else None)
     if not for_command:

@@ -155,6 +155,13 @@ def load(environ: Mapping[str, str] | None = None, *, without_file: bool = False
     return config
 
 
+def load_around_file() -> Config:
+    """Return the settings without what the file of SP_CONFIG says, but with its path. Raises SettingsRefused."""
+    config = load(without_file=True)
+    file = config.environ().get("SP_CONFIG", "").strip()
+    return replace(config, has_file=bool(file), file=Path(file).absolute() if file else None)
+
+
 def log_format() -> str:
     """Return SP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
     return _environment().get("SP_LOG", "").strip() or "text"

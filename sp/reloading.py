@@ -79,6 +79,7 @@ class Reloader:
         self._document: Mapping[str, Any] = config.document
         self._signature = UNREAD
         self._not_before = 0.0
+        self._told: list[str] = []
         self._lock = threading.Lock()
         self._is_recorded = True
         cache = config.session_cache
@@ -95,6 +96,10 @@ class Reloader:
             raise SettingsRefused(mistakes)
         self._apply_providers(self._config.document)
         self.state = FileState(undecided=tests.undecided)
+
+    def begin_without_file(self, refusal: SettingsRefused) -> None:
+        """Begin with what is in force already, because the file has errors. The first look reads it again."""
+        self.state = FileState(tuple(refusal.mistakes))
 
     def serve(self) -> None:
         """Store what is in force, and look at the file from now on."""
@@ -121,6 +126,8 @@ class Reloader:
         try:
             if not self._is_recorded:
                 self._try_to_record()
+            if force:
+                self._told = []
             if force or signature_of(file) != self._signature:
                 self._take_over(file)
         finally:
@@ -146,6 +153,7 @@ class Reloader:
                 self._put_in_force(file, document, access)
             elif self.state.mistakes:
                 log.info("%s is what is in force again", file)
+                self._told = []
                 self.state = FileState((), self.state.restart, self.state.undecided)
             self._signature = signature
         except SettingsRefused as refusal:
@@ -154,6 +162,10 @@ class Reloader:
         except StoreUnavailable as error:
             self._try_later()
             self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
+        except Exception as error:  # a request looks, too, and no file may stop all of them
+            log.exception("%s could not be read", file)
+            self._signature = signature_of(file)
+            self._reject(file, [f"{file}: could not be read: {type(error).__name__}"])
 
     def _try_later(self) -> None:
         self._signature = UNREAD
@@ -185,6 +197,7 @@ class Reloader:
         config = self._config.with_access(access)
         self._rulebook.current = InForce.of(config.all_sites, config.host)
         self._document = document
+        self._told = []
         self.state = FileState((), restart_notes(access, self._loaded), tests.undecided)
         self._is_recorded = False
         self._try_to_record()
@@ -199,7 +212,9 @@ class Reloader:
             raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 
     def _reject(self, file: Path, mistakes: list[str]) -> None:
-        log.error("%s is not in force; what was in force stays: %s", file, "; ".join(mistakes))
+        if self._told != mistakes:  # what is tried again is logged once
+            log.error("%s is not in force; what was in force stays: %s", file, "; ".join(mistakes))
+        self._told = mistakes
         self.state = FileState(tuple(mistakes), self.state.restart, self.state.undecided)
 
     def _try_to_record(self) -> None:

@@ -142,3 +142,20 @@ def test_a_signal_puts_the_file_in_force_at_once_and_keeps_workers_and_connectio
         assert kept.sock is socket
         kept.close()
         assert node.worker_pids == workers
+        replace_workers_while_the_file_is_faulty(node, file)
+
+
+def replace_workers_while_the_file_is_faulty(node: RunningProgram, file: Path) -> None:
+    """A worker that replaces a killed one cannot start with such a file; it begins with what is in force."""
+    good, workers = file.read_text(), set(node.worker_pids)
+    file.write_text("[[rules]")
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while workers & set(node.worker_pids) or len(node.worker_pids) < len(workers):
+        assert time.monotonic() < deadline, node.log
+        time.sleep(0.01)
+    assert {status(node.port, "/marker") for _number in range(10)} == {OPEN}
+    assert metric(node) == "lychgate_config_rejected 1.0"
+    file.write_text(good)
+    assert metric(node) == "lychgate_config_rejected 0.0"

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from lab.cast import ALICE, BOB, CAROL
-from tests.sp.gateway.gate import Gate
+from tests.sp.gateway.gate import Gate, make_gate
 
 
 @pytest.fixture
@@ -63,6 +64,50 @@ def test_programs_read_json(explain: Callable[..., Result]) -> None:
     found = json.loads(explain("GET", "/admin/x", "--user", CAROL.email, "--json").stdout)
     assert (found["verdict"], found["rule"], found["refused"]) == ("let in", 3, False)
     assert found["user"] == CAROL.email
+
+
+def test_each_rule_is_a_hit_a_miss_or_not_reached(explain: Callable[..., Result]) -> None:
+    found = json.loads(explain("GET", "/admin/x", "--user", ALICE.email, "--json").stdout)
+    assert (found["decision"], found["site"], found["rule"]) == ("deny", "home", 3)
+    assert [(rule["number"], rule["path"], rule["result"]) for rule in found["rules"]] == [
+        (1, "/public/", "miss"),
+        (2, "/exact", "miss"),
+        (3, "/admin/", "hit"),
+        (4, "/for-carol/", "not reached"),
+        (5, "/partners/", "not reached"),
+    ]
+    output = explain("GET", "/admin/x").output
+    assert "miss         rule 2: exactly /exact" in output
+    assert "not reached  rule 4: everything below /for-carol/" in output
+
+
+@pytest.mark.parametrize(
+    ("path", "decision", "rule", "results"),
+    [
+        ("/page", "sign-in", None, {"miss"}),
+        ("/exact", "allow", 2, {"miss", "hit", "not reached"}),
+        ("/a/../b", "deny", None, {"not reached"}),
+        ("/settings/users", "allow", None, {"not reached"}),
+        ("/public%2Fx", "sign-in", None, {"miss"}),
+    ],
+)
+def test_results_are_those_of_the_reading_that_decides(
+    explain: Callable[..., Result], path: str, decision: str, rule: int | None, results: set[str]
+) -> None:
+    found = json.loads(explain("GET", path, "--json").stdout)
+    assert (found["decision"], found["rule"]) == (decision, rule)
+    assert {each["result"] for each in found["rules"]} == results
+
+
+def test_a_url_may_be_of_any_site(tmp_path: Path) -> None:
+    site = '[sites.wiki]\nurl = "http://wiki.example.org"\n[[sites.wiki.rules]]\npath = "/x"\nallow = "anyone"\n'
+    runner = make_gate(tmp_path, [{"path": "/x", "allow": {"groups": ["a"]}}], more=site).gateway.own.test_cli_runner()
+    found = json.loads(runner.invoke(args=["explain", "GET", "http://WIKI.example.org/x", "--json"]).stdout)
+    assert (found["decision"], found["site"], found["rule"], found["path"]) == ("allow", "wiki", 1, "/x")
+    found = json.loads(runner.invoke(args=["explain", "GET", "http://127.0.0.1:5000/x", "--json"]).stdout)
+    assert (found["decision"], found["site"], found["rule"]) == ("sign-in", "home", 1)
+    foreign = runner.invoke(args=["explain", "GET", "http://wiki.example.org.evil.example/x"])
+    assert (foreign.exit_code, "not a URL of a listed site" in foreign.output) == (1, True)
 
 
 @pytest.mark.parametrize("arguments", [["GET"], ["GET", "page"], []])
