@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from sp.gateway.access import Presented, SiteAccess
-    from sp.gateway.asgi_answers import Receive, Send
+    from sp.gateway.asgi_exchange import Receive, Send
     from sp.gateway.asgi_scope import Scope
     from sp.sessions.store import Session
 
-LOOK_UPS, PAGES = 8, 16
+LOOK_UPS, PAGES = 8, 16  # threads of each worker
 STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sp.gateway.asgi import AsgiApplication
-    from sp.gateway.asgi_answers import Message, Receive, Send
+    from sp.gateway.asgi_exchange import Message, Receive, Send
     from sp.gateway.asgi_scope import Scope
 
 log = logging.getLogger("lychgate")

@@ -15,7 +15,7 @@ from sp.gateway.cookie_guard import without_planted
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from sp.gateway.asgi_answers import Message, Send
+    from sp.gateway.asgi_exchange import Message, Send
 
 _BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
 _REQUEST_ID = b"x-request-id"

@@ -21,7 +21,7 @@ from sp.gateway.asgi_answers import collected
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-    from sp.gateway.asgi_answers import Message, Receive, Send
+    from sp.gateway.asgi_exchange import Message, Receive, Send
     from sp.sessions.store import Session
 
 SESSION_ENDED = 4401  # close codes: 4000 to 4999 belong to applications (RFC 6455, 7.4.2); this is 401 in that range

@@ -13,8 +13,7 @@ import pytest
 from lab.cast import ALICE, CAROL, Person
 from lab.minting import mint
 from shared.request_limits import MAX_BODY
-from sp.gateway import AsgiGateway
-from sp.gateway import asgi_answers as answers
+from sp.gateway import AsgiGateway, asgi_answers, asgi_exchange
 from sp.gateway.asgi_scope import key_of
 from tests.sp.gateway.asgi_client import Exchange, Recorder, around, cookie, respond, run, scope
 from tests.sp.gateway.gate import HOST, PAGE, Gate
@@ -402,7 +401,7 @@ def test_attack_a_store_that_hangs_blocks_neither_the_loop_nor_a_request(
     """Twenty requests that wait for the database, more than there are threads: others are answered at once."""
     gate, app, free = make(SP_SESSION_CACHE="60"), Recorder(), threading.Event()
     monkeypatch.setattr("sp.gateway.asgi.STORE_SECONDS", 0.3)
-    monkeypatch.setattr(answers, "START_SECONDS", 0.3)
+    monkeypatch.setattr(asgi_answers, "START_SECONDS", 0.3)
     gateway, known = around(gate, app), cookie(gate.sign_in(ALICE))
     ask(gateway, scope("http", "/page", known))
 
@@ -485,8 +484,8 @@ def test_attack_clients_that_do_not_read_occupy_no_thread_for_others(
 
 
 def test_a_slow_form_is_given_up(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "GRACE_SECONDS", 0.05)
-    monkeypatch.setattr(answers, "LEAST_RATE", 1e9)
+    monkeypatch.setattr(asgi_exchange, "GRACE_SECONDS", 0.05)
+    monkeypatch.setattr(asgi_exchange, "LEAST_RATE", 1e9)
 
     async def test() -> None:
         exchange = Exchange(around(gate, Recorder()), scope("http", "/login", method="POST"))

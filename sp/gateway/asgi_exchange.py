@@ -1,0 +1,159 @@
+"""One request of ASGI and its answer, for a thread: it reads and sends through the event loop; each wait is limited.
+
+A client counts as slow while a thread waits for it. Meanwhile another thread works, and the slowest client is dropped
+if too many are waited for (`shared.threads`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from concurrent.futures import Future
+from typing import Any
+
+from shared.connections import GRACE_SECONDS, IDLE_SECONDS, LEAST_RATE, ROOM, SMALL_BODY
+from shared.threads import Threads
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+PATIENCE = 0.05  # seconds that a thread waits for a client before another one works in its place
+CLOSED, TOO_SLOW = b"closed", b"too slow"  # in place of a body
+NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
+
+
+def start_message(status: str, headers: Iterable[tuple[str, str]]) -> Message:
+    """Return the beginning of an answer as ASGI has it."""
+    raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    return {"type": "http.response.start", "status": int(status[:3]), "headers": raw}
+
+
+class Exchange:
+    """One request and its answer. The client counts as slow while a thread waits for it.
+
+    Without *receive*, its body is not read.
+    """
+
+    def __init__(self, threads: Threads, receive: Receive | None, send: Send) -> None:
+        self._threads, self._receive, self._send = threads, receive, send
+        self._loop = asyncio.get_running_loop()
+        self._moved, self._waited = 0, 0.0
+        self._wait_began: float | None = None
+        self._wait: Future[Any] | None = None
+        self.is_given_up = False
+        self.is_complete = False
+
+    async def read_small_body(self) -> bytes:
+        """Return the body, or the first bytes of one with more than SMALL_BODY; or CLOSED."""
+        try:
+            async with asyncio.timeout(GRACE_SECONDS + SMALL_BODY / LEAST_RATE):
+                return await self._read_small_body()
+        except TimeoutError:
+            await self._send(start_message("408", [("Content-Length", "0")]))
+            await self._send({"type": "http.response.body"})
+            return TOO_SLOW
+
+    async def _read_small_body(self) -> bytes:
+        body = b""
+        while not self.is_complete and len(body) <= SMALL_BODY:
+            piece = await self.next_piece()
+            if piece is None:
+                return CLOSED
+            body += piece
+        return body
+
+    async def next_piece(self) -> bytes | None:
+        """Return the next piece of the body; None if the client has closed the connection."""
+        message = await self._receive() if self._receive else NOTHING
+        if message["type"] != "http.request":
+            self.give_up()
+            return None
+        self.is_complete = not message.get("more_body", False)
+        piece: bytes = message.get("body", b"")
+        return piece
+
+    def input(self, begun: bytes) -> Any:
+        """Return the body as a file, of which *begun* has already come."""
+        return io.BytesIO(begun) if self.is_complete else io.BufferedReader(_Rest(begun, self))
+
+    async def wait_until_closed(self) -> None:
+        """Give up when the client closes the connection. While a body is being read, the reader notices."""
+        while not self.is_complete:
+            await asyncio.sleep(1)
+        if self._receive and (await self._receive())["type"] == "http.disconnect":
+            self.give_up()
+
+    def read(self) -> bytes | None:
+        """Return the next piece of the body, from a thread. Raises TimeoutError for a client that is too slow."""
+        if self.is_complete:
+            return b""
+        piece: bytes | None = self._in_loop(self.next_piece())
+        self._moved += len(piece or b"")
+        return piece
+
+    def send(self, message: Message) -> None:
+        """Send a part of the answer, from a thread. Raises TimeoutError."""
+        self._in_loop(self._send_in_loop(message))
+        self._moved += len(message.get("body", b""))
+
+    async def _send_in_loop(self, message: Message) -> None:
+        await self._send(message)  # a server may return another awaitable than a coroutine
+
+    def slowness(self) -> float:
+        """Return for how many seconds this client has kept a thread waiting for each byte that it moved."""
+        began = self._wait_began
+        waited = self._waited + (time.monotonic() - began if began is not None else 0.0)
+        return waited / (self._moved + ROOM)
+
+    def give_up(self) -> None:
+        """Let no thread wait for this client any more. The thread notices at its next piece."""
+        self.is_given_up = True
+        if (wait := self._wait) is not None:
+            wait.cancel()
+
+    def _in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Return what *work* returns in the event loop. Raises TimeoutError, and ConnectionError after `give_up`."""
+        if self.is_given_up:
+            work.close()
+            raise ConnectionAbortedError("the client has closed the connection")
+        self._wait = wait = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return wait.result(PATIENCE)
+        except TimeoutError:
+            if wait.done():
+                raise  # of the work itself
+        self._wait_began = began = time.monotonic()
+        try:
+            with self._threads.waiting_for(self):
+                return wait.result(max(0.0, min(IDLE_SECONDS, GRACE_SECONDS + self._moved / LEAST_RATE - self._waited)))
+        except TimeoutError:
+            wait.cancel()
+            raise
+        finally:
+            self._wait_began, self._waited = None, self._waited + time.monotonic() - began
+
+
+class _Rest(io.RawIOBase):
+    """A body that is still coming."""
+
+    def __init__(self, begun: bytes, exchange: Exchange) -> None:
+        self._left, self._exchange = begun, exchange
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        while not self._left:
+            piece = self._exchange.read()
+            if piece is None:
+                raise ConnectionAbortedError("the client has closed the connection")
+            if not piece and self._exchange.is_complete:
+                return 0
+            self._left = piece
+        taken = self._left[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)
