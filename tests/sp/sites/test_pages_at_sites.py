@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lab.cast import ALICE
+from lab.cast import ALICE, CAROL
 from sp.views.site_pages import AT_SITES
 from tests.sp.gateway.gate import Gate
 from tests.sp.sites.browser import HOME, WIKI, Browser
@@ -106,3 +106,13 @@ def test_the_account_page_lists_the_sites_and_ends_all_of_them(gate: Gate) -> No
     assert answer.header("Location") == "/logout"
     assert not alice.is_in(WIKI)
     assert not alice.is_in(HOME)
+
+
+def test_an_administrator_sees_where_a_person_is_signed_in(gate: Gate) -> None:
+    alice = Browser([gate], ALICE.email)
+    alice.visit(f"{WIKI}/page")
+    gate.person(CAROL, is_admin=True)
+    carol = Browser([gate], CAROL.email)
+    carol.jars["login.example.org"] = {"__Host-sp_session": gate.sign_in(CAROL)}
+    page = carol.ask(f"{HOME}/settings/users/{gate.person(ALICE)}").text
+    assert f'also at <a href="{WIKI}/">wiki</a> ({WIKI})' in page
