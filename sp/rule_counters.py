@@ -58,9 +58,13 @@ class ShadowDifference:
 
 
 class RuleCounts:
-    """The numbers of this process, and how to add those of the others, which keep theirs in the same *folder*."""
+    """The numbers of this process, and how to add those of the others, which keep theirs in the same *folder*.
+
+    `began_at` (seconds since 1970) is when this process began to count.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
+        self.began_at = time_now()
         self._lock = threading.Lock()
         self._slots: dict[Slot, int] = {}
         self._rules: Mapping[str, Sequence[Rule]] = {}

@@ -12,10 +12,15 @@ from flask import url_for
 
 from sp.activity.counts import Counts
 from sp.diagnosis.health import NEAR, ON_ITS_WAY_OUT, ProviderHealth
+from sp.policy.explain import describe
 from sp.providers.rows import StoredProvider
+from sp.rule_counters import DECIDED
+from sp.sites.site import Site
 
 MORE = 10  # rejections of one code in a day beyond those of the day before, and twice as many: worth a look
 SEATS_LEFT = 0.1  # of all seats
+IDLE_DAYS = 7  # until a rule that decides nothing is worth knowing: some pages are opened once a week
+IDLE_RULES = 5  # that are named one by one
 URGENT, SOON, WORTH_KNOWING = "urgent", "soon", "worth knowing"
 
 
@@ -65,6 +70,24 @@ def of_rejections(today: Mapping[str, int], yesterday: Mapping[str, int]) -> Ite
         if times >= before + MORE and times >= 2 * before:
             text = f"{times:,} rejections with {code} in the last 24 hours, {before:,} in the 24 hours before."
             yield Attention(SOON, text, url_for("activity.index", code=code, last="24h"), "Show them")
+
+
+def of_rules(sites: Sequence[Site], decided: Mapping[tuple[str, int, str], int], days: int) -> Iterator[Attention]:
+    """Yield the rules that have not decided about a request in the *days* since the counting began."""
+    if days < IDLE_DAYS:
+        return
+    idle = [
+        (site, number, rule)
+        for site in sites
+        for number, rule in enumerate(site.rules, 1)
+        if not rule.shadow and not decided.get((site.name, number, DECIDED))
+    ]
+    for site, number, rule in idle[:IDLE_RULES]:
+        text = f"Rule {number} of {site.name} ({describe(rule)}) has decided about no request in {days} days."
+        yield Attention(WORTH_KNOWING, text, url_for("policy.index"), "Rules")
+    if len(idle) > IDLE_RULES:
+        text = f"{len(idle) - IDLE_RULES} more rules have decided about no request in {days} days."
+        yield Attention(WORTH_KNOWING, text, url_for("policy.index"), "Rules")
 
 
 def of_seats(taken: int, limit: int) -> Iterator[Attention]:

@@ -72,6 +72,8 @@ def _attention(healths: list[ProviderHealth], counts: Counts, taken: int, now: i
     yield from attention.of_settings(everyone, file_state().mistakes)
     yield from attention.of_health(healths)
     yield from attention.compare(counts, now)
+    days = int(time_now() - core.rule_counts.began_at) // DAY
+    yield from attention.of_rules(core.rulebook.current.sites, core.rule_counts.totals(), days)
     yield from attention.of_seats(taken, core.config.seat_limit)
     yield from attention.of_warnings(provider_warnings.of_all(everyone, administrator_can_enter=can_enter))
 

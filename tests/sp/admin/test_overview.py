@@ -93,6 +93,20 @@ def test_a_code_is_named_if_it_became_frequent(app: Flask, today: int, yesterday
     assert bool(attention(carol)) == is_named
 
 
+def test_a_rule_that_decides_nothing_is_named_after_a_week(gateway: MakeGateway, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+    used = '[[rules]]\npath = "/used/"\nallow = "signed-in"\n'
+    file.write_text(used + '[[rules]]\npath = "/idle"\nallow = "anyone"\n')
+    app = gateway({"corporate": CORPORATE}, SP_CONFIG=str(file))
+    carol, counts = administrator_of(app), core_of(app).rule_counts
+    counts.adopt({"home": core_of(app).config.rules})
+    counts.of_site("home")(1)
+    assert attention(carol) == []
+    counts.began_at -= 7 * 86_400
+    (item,) = attention(carol)
+    assert "Rule 2 of home (exactly /idle, every method: anyone) has decided about no request in 7 days." in item
+
+
 def test_few_seats_are_named(gateway: MakeGateway) -> None:
     app = gateway({"corporate": CORPORATE}, SP_SEAT_LIMIT="1")
     (item,) = attention(administrator_of(app))
