@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sp.policy.decision import Policy, Rule, Verdict, readings
+from sp.policy.decision import Policy, Rule, Verdict
+from sp.policy.readings import readings
 
 
 @dataclass(frozen=True)
