@@ -119,17 +119,19 @@ class Decision(NamedTuple):
 class Policy:
     """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly.
 
-    `trial` decides as if the shadow rules counted; it is None if there are none.
+    `trial` decides as if the shadow rules counted; it is None if there are none. Both together cache at most
+    *remembered* requests.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], remembered: int = MAX_REMEMBERED) -> None:
         self.rules = tuple(rules)
         self._rules = tuple(rule for rule in rules if not rule.shadow)
         self._numbers = {id(rule): number for number, rule in reversed([*enumerate(rules, 1)])}
         self._methods = frozenset(method for rule in self._rules for method in rule.methods)
         has_shadow = len(self._rules) < len(self.rules)
-        self.trial = Policy([replace(rule, shadow=False) for rule in rules]) if has_shadow else None
-        self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
+        remembered = remembered // 2 if has_shadow else remembered
+        self.trial = Policy([replace(rule, shadow=False) for rule in rules], remembered) if has_shadow else None
+        self._of_plain = lru_cache(remembered)(self._decisions_of_plain)
 
     def decide(
         self,
