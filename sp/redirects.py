@@ -35,13 +35,18 @@ def is_plain_path(path: str) -> bool:
     Bytes that are not UTF-8 decode to U+FFFD, so they cannot hide a slash or a dot.
     """
     for _ in range(MAX_DECODINGS):
-        if "//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path):
+        if not is_plain_as_it_stands(path):
             return False
         decoded = unquote(path, errors="replace")
         if decoded == path:
             return True
         path = decoded
     return False
+
+
+def is_plain_as_it_stands(path: str) -> bool:
+    """Tell the same about this one spelling of *path*."""
+    return not ("//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path))
 
 
 def own_path(url: str | None, external_url: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
 from sp.policy import method_overrides as overrides
+from sp.policy.decision import MAX_REMEMBERED as MAX_REMEMBERED_REQUESTS
 from sp.policy.decision import Decision, Policy, Verdict
 from sp.redirects import MAX_LENGTH
 from sp.request.kind import WEBSOCKET, is_websocket
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
+LEAST_REMEMBERED = 128  # headers, or requests, of one site among many
 _BY_RULES = int(Verdict.FORBID)  # the greatest verdict that a rule gives
 _BEARER = "bearer "
 _IN_PATH = "/:@!$&'()*+,;=~-._"
@@ -52,9 +54,9 @@ _NO_COOKIES = Presented(None, "")
 class CookieReader:
     """Reads Cookie headers. A browser sends the same one with each request, so the results are cached."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, remembered: int = MAX_REMEMBERED) -> None:
         self._name = name
-        self._remembered = lru_cache(MAX_REMEMBERED)(self._read)
+        self._remembered = lru_cache(remembered)(self._read)
 
     def read(self, header: str) -> Presented:
         """Return the content of a Cookie *header*."""
@@ -69,12 +71,20 @@ class CookieReader:
 class SiteAccess:
     """What decides about requests for one site: its rules, its session cookie, its sign-in URL."""
 
-    def __init__(self, site: Site, config: Config, sessions: SessionStore, counts: RuleCounts) -> None:
+    def __init__(
+        self,
+        site: Site,
+        config: Config,
+        sessions: SessionStore,
+        counts: RuleCounts,
+        cookies: CookieReader,
+        remembered: int,
+    ) -> None:
         self.site, self.name = site, site.name
         self.header_set = config.identity_headers if site.identity_headers is None else site.identity_headers
-        self._sessions, self._policy = sessions, Policy(site.rules)
+        self._sessions, self._policy = sessions, Policy(site.rules, remembered)
         self._trial, self._counts, self._count = self._policy.trial, counts, counts.of_site(site.name)
-        self._cookies = CookieReader(session_cookie_name(config.https, site.cookie_suffix))
+        self._cookies = cookies
         self._origin = _origin(site.url)
         self._start = f"{site.url}{config.prefix}/sso/start"
 
@@ -224,10 +234,21 @@ class AccessControl:
         return self._adopted[1][HOME]
 
     def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
-        self._counts.adopt({site.name: site.rules for site in current.sites})
+        """Return access to each site. What strangers can fill is shared by the sites, or divided among them."""
+        sites, config = current.sites, self.config
+        self._counts.adopt({site.name: site.rules for site in sites})
+        names = {site.name: session_cookie_name(config.https, site.cookie_suffix) for site in sites}
+        different = set(names.values())
+        cookies = {name: CookieReader(name, _share(MAX_REMEMBERED, len(different))) for name in different}
+        remembered = _share(MAX_REMEMBERED_REQUESTS, len(sites))
         return current, {
-            site.name: SiteAccess(site, self.config, self._sessions, self._counts) for site in current.sites
+            site.name: SiteAccess(site, config, self._sessions, self._counts, cookies[names[site.name]], remembered)
+            for site in sites
         }
+
+
+def _share(remembered: int, parts: int) -> int:
+    return max(LEAST_REMEMBERED, remembered // parts)
 
 
 def access_token_in(authorization: str) -> str:

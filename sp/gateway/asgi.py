@@ -27,7 +27,15 @@ from sp.gateway.application import why_not_asgi
 from sp.gateway.asgi_answers import NoThreadFree, PageThreads, answer_at_once
 from sp.gateway.asgi_lifespan import Lifespans
 from sp.gateway.asgi_messages import instead_of_401, of_application, with_request_id
-from sp.gateway.asgi_scope import HTTP, WEBSOCKET, environ_of, scope_for_application, tell_of_proxy, written_keys
+from sp.gateway.asgi_scope import (
+    HTTP,
+    WEBSOCKET,
+    are_headers_too_large,
+    environ_of,
+    scope_for_application,
+    tell_of_proxy,
+    written_keys,
+)
 from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
 from sp.gateway.asgi_threads import LoopThreads
 from sp.gateway.in_process import InProcess
@@ -90,7 +98,9 @@ class AsgiGateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide, and then pass the request to the application or our own pages, or deny it."""
         kind = scope["type"]
-        if kind == HTTP:
+        if kind in (HTTP, WEBSOCKET) and are_headers_too_large(scope):
+            await self._refuse_headers(scope, send)
+        elif kind == HTTP:
             await self._http(scope, receive, send)
         elif kind == WEBSOCKET:
             await self._websocket(scope, receive, send)
@@ -98,6 +108,16 @@ class AsgiGateway:
             await self._lifespans.run(scope, receive, send)
         else:
             raise ValueError(f"the gateway does not know the protocol {kind!r}, so it cannot protect it")
+
+    async def _refuse_headers(self, scope: Scope, send: Send) -> None:
+        """Answer a request without reading its headers."""
+        environ = environ_of({**scope, "headers": ()})
+        request_ids.assign(environ, trusted=False)
+        send, answer = with_request_id(send, environ[request_ids.IN_ENVIRON]), self._steps.headers_too_large
+        if scope["type"] == HTTP:
+            await answer_at_once(answer, environ, send)
+        else:
+            await reject(answer, environ, scope, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         steps, environ = self._steps, environ_of(scope)

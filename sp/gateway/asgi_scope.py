@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shared.request_ids import HEADER
@@ -38,8 +39,16 @@ _USUAL = frozenset(
         *("query_string", "root_path", "headers", "state", "extensions", "subprotocols"),
     )
 )
+MAX_LINES = 200  # header lines; over HTTP/2 each cookie may be one
+MAX_HEADERS = 65_536  # bytes of their names and values
 MAX_REMEMBERED = 4096  # names of headers; strangers choose them
 MAX_REMEMBERED_LENGTH = 100  # bytes of each
+
+
+def are_headers_too_large(scope: Scope) -> bool:
+    """Tell whether a request has more header lines, or longer ones, than the gateway reads in the event loop."""
+    lines = scope["headers"]
+    return len(lines) > MAX_LINES or sum(map(len, chain.from_iterable(lines))) > MAX_HEADERS
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:

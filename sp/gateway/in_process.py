@@ -143,6 +143,11 @@ class InProcess:
         reason = store_down()
         return self._answers.say(environ, start_response, reason.status, str(reason.text), headers=reason.headers)
 
+    def headers_too_large(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer for headers that are not read."""
+        text = "The headers of this request are too large. Delete the cookies of this site, then try again."
+        return self._answers.say(environ, start_response, 431, text)
+
     def no_application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer for a site that has no application in this process."""
         return self._answers.turn_away(no_application(), environ, start_response)

@@ -13,22 +13,19 @@ The strictest answer counts.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple, Protocol
-from urllib.parse import unquote
 
-from sp.redirects import is_plain_path
+from sp.policy.readings import readings, shorn
 
 # Letters, digits and punctuation that no server decodes, between single slashes, and no dot segment: what nearly every
 # path looks like. One pattern, because it is checked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
 MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
-_PARAMETERS = re.compile(r";[^/]*")
 
 
 class Verdict(IntEnum):
@@ -122,17 +119,19 @@ class Decision(NamedTuple):
 class Policy:
     """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly.
 
-    `trial` decides as if the shadow rules counted; it is None if there are none.
+    `trial` decides as if the shadow rules counted; it is None if there are none. Both together cache at most
+    *remembered* requests.
     """
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Rule], remembered: int = MAX_REMEMBERED) -> None:
         self.rules = tuple(rules)
         self._rules = tuple(rule for rule in rules if not rule.shadow)
         self._numbers = {id(rule): number for number, rule in reversed([*enumerate(rules, 1)])}
         self._methods = frozenset(method for rule in self._rules for method in rule.methods)
         has_shadow = len(self._rules) < len(self.rules)
-        self.trial = Policy([replace(rule, shadow=False) for rule in rules]) if has_shadow else None
-        self._of_plain = lru_cache(MAX_REMEMBERED)(self._decisions_of_plain)
+        remembered = remembered // 2 if has_shadow else remembered
+        self.trial = Policy([replace(rule, shadow=False) for rule in rules], remembered) if has_shadow else None
+        self._of_plain = lru_cache(remembered)(self._decisions_of_plain)
 
     def decide(
         self,
@@ -168,7 +167,7 @@ class Policy:
         """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
         if not _ONE_READING.match(path):
             return ()
-        rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, _shorn(path)))
+        rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, shorn(path)))
         if any(other is not rule for other in others):
             return ()
         verdicts, number = (Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID), self.number_of(rule)
@@ -198,11 +197,6 @@ def meant_by(method: str) -> tuple[str, ...]:
     return ("HEAD", "GET") if method == "HEAD" else (method,)
 
 
-def _shorn(path: str) -> str:
-    """Return *path* without the slash at its end, which many applications ignore."""
-    return path.rstrip("/") or "/"
-
-
 def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
     """Return the first rule that matches the request, or the default if there is none."""
     for rule in rules:
@@ -214,27 +208,3 @@ def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
 def is_unambiguous(path: str) -> bool:
     """Tell whether *path* is valid, so that rules are checked at all."""
     return _ONE_READING.match(path) is not None or bool(readings(path))
-
-
-def readings(path: str) -> tuple[str, ...]:
-    """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
-
-    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
-    slash at its end; and with characters such as the full-width letters replaced by those that they are compatible
-    with (NFKC).
-    """
-    found: dict[str, None] = {}
-    waiting = [path]
-    while waiting:
-        reading = waiting.pop(0)
-        if reading in found:
-            continue
-        if not reading.startswith("/") or not is_plain_path(reading):
-            return ()
-        found[reading] = None
-        waiting += (unquote(reading, errors="replace"), _shorn(reading))
-        if ";" in reading:
-            waiting.append(_PARAMETERS.sub("", reading))
-        if not reading.isascii():
-            waiting.append(unicodedata.normalize("NFKC", reading))
-    return tuple(found)

@@ -105,6 +105,44 @@ def test_cookies_in_several_lines_as_http_2_has_them_are_one_header_without_ours
     assert [value for name, value in app.last["headers"] if name == b"cookie"] == [b"a=1; theme=dark; b=2"]
 
 
+LARGE: dict[str, list[tuple[bytes, bytes]]] = {
+    "lines of one name": [(b"a", b"b")] * 300_000,
+    "cookies": [(b"cookie", b"a=1")] * 201,
+    "a long value": [(b"cookie", b"x" * 65_536)],
+    "a long name": [(b"x" * 65_536, b"1")],
+}
+
+
+@pytest.mark.parametrize("lines", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_attack_headers_without_end_are_not_read_in_the_event_loop(gate: Gate, lines: Any, kind: str) -> None:
+    app, asked, read = Recorder(), scope(kind, "/public/x"), []
+
+    class Lines(list[Any]):
+        def __iter__(self) -> Any:
+            read.append(len(self))
+            return super().__iter__()
+
+    asked["headers"] = Lines([*asked["headers"], *lines])
+    asked["extensions"] = {"websocket.http.response": {}}
+
+    async def test() -> None:
+        first = await Exchange(around(gate, app), asked).next()
+        assert first["status"] == 431
+        assert b"x-request-id" in dict(first["headers"])
+
+    run(test)
+    assert app.scopes == []
+    assert sum(read) <= 202  # at most once, to add up their lengths
+
+
+def test_two_hundred_header_lines_reach_the_application(gate: Gate) -> None:
+    app = Recorder()
+    lines = [(b"x-%d" % number, b"1" * 200) for number in range(199)]
+    assert ask(around(gate, app), scope("http", "/public/x", *lines))[0] == 200
+    assert set(lines) <= set(app.last["headers"])
+
+
 @pytest.mark.parametrize("path", ["/public/\ufffd", "/public/" + chr(0xDCFF), "/caf\ufffd/x"])
 def test_attack_a_path_of_which_the_server_replaced_bytes_is_refused(gate: Gate, path: str) -> None:
     app, asked = Recorder(), scope("http", "/", HTML) | {"path": path, "raw_path": b"/public/%ff"}

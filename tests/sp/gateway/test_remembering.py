@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from sp.gateway.access import MAX_REMEMBERED_LENGTH, CookieReader
+from sp.gateway.access import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH, CookieReader
 from sp.policy import decision as policy
 from sp.policy.decision import Policy, Rule, Verdict
 from sp.sessions.store import ID_LENGTH, hash_id
+from tests.sp.gateway.gate import make_gate
 
 MINE, OTHER = "m" * ID_LENGTH, "o" * ID_LENGTH
 
@@ -62,3 +65,21 @@ def test_long_methods_that_strangers_invent_do_not_pile_up() -> None:
     for number in range(100):
         assert policy_of_none.decide(f"{'A' * 200_000}{number}", "/x", None).verdict is Verdict.SIGN_IN
     assert policy_of_none._of_plain.cache_info().currsize == 0
+
+
+@pytest.mark.parametrize("url", ["http://site{0}.example.org", "http://wiki.example.org:{1}"])
+def test_attack_strangers_fill_the_caches_of_each_site(tmp_path: Path, url: str) -> None:
+    """Twenty sites, on as many hosts or on one, cache no more than one, also where rules have shadows."""
+    rules = ['path = "/x"\nshadow = true', 'path = "/"\neverything = true']
+    sites = ""
+    for number in range(19):
+        sites += f'[sites.site{number}]\nurl = "{url.format(number, 9000 + number)}"\n'
+        sites += "".join(f'[[sites.site{number}.rules]]\n{rule}\nallow = "anyone"\n' for rule in rules)
+    gate = make_gate(tmp_path, [], more=sites)
+    parts = list(gate.gateway._steps.keeper._adopted[1].values())
+    assert len(parts) == 20
+    readers = {id(part._cookies): part._cookies for part in parts}.values()
+    assert sum(reader._remembered.cache_info().maxsize for reader in readers) <= MAX_REMEMBERED
+    policies = [policy for part in parts for policy in (part._policy, part._trial) if policy is not None]
+    assert len(policies) == 39
+    assert sum(each._of_plain.cache_info().maxsize for each in policies) <= policy.MAX_REMEMBERED

@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sp.policy.decision import Policy, Rule, Verdict, readings
+from sp.policy import readings as counted
+from sp.policy.decision import Policy, Rule, Verdict
+from sp.policy.readings import MAX_MARKS, MAX_READINGS, MAX_WORK, readings
 
 
 @dataclass(frozen=True)
@@ -173,3 +175,63 @@ def test_a_reading_of_a_reading_is_a_reading(path: str) -> None:
 def test_letters_and_digits_of_any_script_are_never_ambiguous(path: str) -> None:
     assert readings(f"/{path}")[0] == f"/{path}"
     assert f"/{path}" in readings(f"/{quote(path)}")
+
+
+def escaped(text: str, rounds: int) -> str:
+    """Return *text* percent-encoded so often."""
+    return text if rounds == 0 else escaped(quote(text, safe=""), rounds - 1)
+
+
+def of_many_readings(length: int) -> str:
+    """Return a path in which something else comes to light in each round of decoding."""
+    parts = [f"a{escaped(';', rounds)}x/b{escaped(chr(0xFF21), rounds)}" for rounds in range(1, 7)]
+    filling = "c" + escaped("é", 6)
+    head = "/" + "/".join(parts) + "/"
+    return head + filling * ((length - len(head)) // len(filling)) + "/t" + escaped("/", 4)
+
+
+ATTACKS = {
+    "many readings": of_many_readings(1_000),
+    "many long readings": of_many_readings(16_000),
+    "two long readings": "/" + "%2541" * 12_000,
+    "percent signs": "/" + "%" * 60_000,
+    "many rounds": "/%" + "25" * 30_000,
+}
+
+
+@pytest.mark.parametrize("path", ATTACKS.values(), ids=ATTACKS)
+def test_attack_a_path_of_many_readings_keeps_a_worker_busy(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+
+    def unquote_and_note(text: str, errors: str) -> str:
+        decoded.append(text)
+        return unquote(text, errors=errors)
+
+    monkeypatch.setattr(counted, "unquote", unquote_and_note)
+    assert Policy(RULES).decide("GET", path, STAFF).verdict is Verdict.AMBIGUOUS
+    assert len(decoded) <= MAX_READINGS
+    assert sum(map(len, decoded)) <= MAX_WORK
+    assert sum(text.count("%") for text in decoded) <= 4_096
+
+
+@pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0f73", "\uff9e\u0f73"])
+def test_attack_combining_marks_in_sequence_take_quadratic_time_to_sort(marks: str) -> None:
+    assert readings("/a" + marks * 10_000) == ()  # 60,000 of them took 13 seconds
+    assert readings("/a" + "\u0301" * MAX_MARKS)
+    assert readings("/" + "e\u0301\u0323" * 1_000)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/" + "a" * 65_000 + "/",
+        "/" + "file-2026.txt/" * 4_000,
+        "/files/" + "long name/" * 3_000 + "100%/x",
+        "/api/projects/" + "group%2fsub%2f" * 60 + "raw",
+        "/" + "курсы/日本/" * 3_000,
+        "/a;v=1/b;w=2/" + "page/" * 500,
+        "/files/" + "R%26D/" * 100,
+    ],
+)
+def test_a_long_path_with_few_readings_meets_its_rule(path: str) -> None:
+    assert Policy(RULES).decide("GET", path, STAFF).verdict is Verdict.LET_IN

@@ -1,0 +1,67 @@
+"""Find the ways in which an application may read a path. Pure.
+
+A rule is written for one spelling of a path, but the application may serve the same page for other spellings. A
+stranger can write a path that has hundreds of readings, or one that is slow to read. So the work is limited, and a path
+that needs more is ambiguous. A path without escapes has one or two readings, and is never too long.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import deque
+from urllib.parse import unquote
+
+from sp.redirects import MAX_DECODINGS, is_plain_as_it_stands
+
+MAX_READINGS = 32
+MAX_WORK = 131_072  # characters of all readings: two of 64 KiB, which is all that servers accept
+_ESCAPE = 32  # characters: to decode a percent sign takes as long as to look at so many
+MAX_MARKS = 30  # combining marks in sequence (UAX #15, Stream-Safe Text): sorting them takes quadratic time
+_PARAMETERS = re.compile(r";[^/]*")
+
+
+def readings(path: str) -> tuple[str, ...]:
+    """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
+
+    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
+    slash at its end; and with characters such as the full-width letters replaced by those that they are compatible
+    with (NFKC).
+    """
+    found: dict[str, None] = {}
+    waiting, work = deque([(path, 0)]), 0
+    while waiting:
+        reading, decodings = waiting.popleft()
+        if reading in found:
+            continue
+        work += len(reading) + _ESCAPE * reading.count("%")
+        if work > MAX_WORK or len(found) == MAX_READINGS or decodings == MAX_DECODINGS:
+            return ()
+        if not reading.startswith("/") or not is_plain_as_it_stands(reading):
+            return ()
+        found[reading] = None
+        waiting += ((unquote(reading, errors="replace"), decodings + 1), (shorn(reading), 0))
+        if ";" in reading:
+            waiting.append((_PARAMETERS.sub("", reading), 0))
+        if not reading.isascii():
+            if not _is_stream_safe(reading):
+                return ()
+            waiting.append((unicodedata.normalize("NFKC", reading), 0))
+    return tuple(found)
+
+
+def shorn(path: str) -> str:
+    """Return *path* without the slash at its end, which many applications ignore."""
+    return path.rstrip("/") or "/"
+
+
+def _is_stream_safe(path: str) -> bool:
+    """Tell whether at most MAX_MARKS characters in sequence are combining marks, or decompose into such."""
+    decomposed = {character: unicodedata.normalize("NFKD", character) for character in set(path)}
+    marks = {character for character, parts in decomposed.items() if unicodedata.combining(parts[0])}
+    count = 0
+    for character in path if marks else "":
+        count = count + 1 if character in marks else 0
+        if count > MAX_MARKS:
+            return False
+    return True
