@@ -1,9 +1,10 @@
 """Put the file of SP_CONFIG in force: at start, and again when it has changed, without a restart.
 
-Each worker of each node looks at its own file: by its times and size at most once within SP_SESSION_CACHE seconds, and
-at once when it is told to (SIGHUP). A file is read as a whole, after it has not changed for a moment, since an editor
-may save it in two steps. Its tests are decided and its providers applied before its rules and sites replace the
-previous ones, all at once. A file with any error changes nothing, and `state` says why.
+Each worker of each node looks at its own file: by its times and size at least once within SP_SESSION_CACHE seconds, and
+at once when it is told to (SIGHUP). Only threads of this module look, so no request and no event loop waits for the
+disk, the database, or a writer. A file is read as a whole, after it has not changed for a moment, since an editor may
+save it in two steps. Its tests are decided and its providers applied before its rules and sites replace the previous
+ones, all at once. A file with any error changes nothing, and `state` says why.
 
 What needs a restart is also in `state`: the application of a site is imported when a worker starts.
 """
@@ -33,7 +34,8 @@ from sp.sites.site import Site
 
 SETTLED = 0.1  # seconds without a change, before a file counts as completely written
 ROUNDS = 10  # that a changing file is waited for; then it is left for the next look
-HEADROOM = 0.5  # seconds of SP_SESSION_CACHE that are left for reading, tests and providers
+HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE that are left for settling, reading, tests and providers
+SHORTEST = 0.5  # seconds between two looks, also if SP_SESSION_CACHE is 0 or 1
 
 log = logging.getLogger("lychgate")
 
@@ -82,10 +84,10 @@ class Reloader:
         self._told: list[str] = []
         self._lock = threading.Lock()
         self._is_recorded = True
-        cache = config.session_cache
-        self.interval = max(cache - HEADROOM, cache / 2)
+        self.cache = config.session_cache
+        self.interval = max(self.cache - HEADROOM, SHORTEST)
         self.state = FileState()
-        self.due = float("inf")  # by time.monotonic(): when a request must look, because no thread has
+        self.due = float("inf")  # by time.monotonic(): when a request starts a look, because the thread has not looked
 
     def begin(self, *, with_tests: bool = True) -> None:
         """Apply the file that the program starts with. Raises SettingsRefused with every error."""
@@ -105,19 +107,32 @@ class Reloader:
         """Store what is in force, and look at the file from now on."""
         self._is_recorded = False
         self._try_to_record()
-        if self._config.file is None:
-            return
+        if self._config.file is not None:
+            self.keep_looking()
+
+    def keep_looking(self) -> None:
+        """Look regularly from now on, in this process and in its forks."""
         self.due = time.monotonic() + self.interval
         _serving.add(self)
-        if self.interval:
-            _start_thread(self)
+        _start_thread(self)
 
     def request(self) -> None:
         """Look at once, in a thread, even if the file seems unchanged: the files and variables in it may have."""
-        threading.Thread(target=self.look, kwargs={"force": True}, name="lychgate-reload", daemon=True).start()
+        self._look_in_thread(force=True)
+
+    def look_soon(self) -> None:
+        """Look in a thread, for a request that comes when a look is overdue. Returns at once."""
+        self.due = time.monotonic() + self.interval  # so the next request does not start another thread
+        self._look_in_thread(force=False)
+
+    def _look_in_thread(self, *, force: bool) -> None:
+        threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Take the file over if it has changed. Without *force*, returns at once if another thread is doing so."""
+        """Take the file over if it has changed. Waits for the file to settle, and for the database.
+
+        Without *force*, returns at once if another thread is doing so.
+        """
         file = self._config.file
         if file is None or (not force and time.monotonic() < self._not_before):
             return
@@ -137,8 +152,7 @@ class Reloader:
     def after_fork(self) -> None:
         """Look on in the child of a fork, where only the thread that forked exists."""
         self._lock = threading.Lock()
-        if self.interval:
-            _start_thread(self)
+        _start_thread(self)
 
     def _take_over(self, file: Path) -> None:
         try:
@@ -162,7 +176,7 @@ class Reloader:
         except StoreUnavailable as error:
             self._try_later()
             self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
-        except Exception as error:  # a request looks, too, and no file may stop all of them
+        except Exception as error:  # no file may stop the thread
             log.exception("%s could not be read", file)
             self._signature = signature_of(file)
             self._reject(file, [f"{file}: could not be read: {type(error).__name__}"])
@@ -176,7 +190,7 @@ class Reloader:
         for _round in range(ROUNDS):
             before = signature_of(file)
             if before is None or not time_now() - before[0] / 1e9 >= SETTLED:
-                time.sleep(SETTLED)
+                settle()
                 if signature_of(file) != before:
                     continue
             try:
@@ -238,6 +252,11 @@ def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, .
 def as_loaded(in_force: InForce, loaded: Mapping[str, str]) -> list[Site]:
     """Return the sites with the applications that are running, in place of those in the file."""
     return [site if site.is_home else replace(site, app=loaded.get(site.name, "")) for site in in_force.sites]
+
+
+def settle() -> None:
+    """Wait for as long as a file must stay the same."""
+    time.sleep(SETTLED)
 
 
 def signature_of(file: Path) -> Signature:

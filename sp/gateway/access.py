@@ -197,7 +197,7 @@ class AccessControl:
     def at(self, host: str) -> SiteAccess | None:
         """Return what decides about requests for the site that a Host header names; None if it names no site."""
         if monotonic() >= self._reloader.due:
-            self._reloader.look()
+            self._reloader.look_soon()
         current, sites = self._adopted
         if current is not self._rulebook.current:
             current, sites = self._adopted = self._adopt(self._rulebook.current)
