@@ -2,9 +2,10 @@
 
 Each worker of each node looks at its own file: by its times and size at least once within SP_SESSION_CACHE seconds, and
 at once when it is told to (SIGHUP). Only threads of this module look, so no request and no event loop waits for the
-disk, the database, or a writer. A file is read as a whole, after it has not changed for a moment, since an editor may
-save it in two steps. Its tests are decided and its providers applied before its rules and sites replace the previous
-ones, all at once. A file with any error changes nothing, and `state` says why.
+disk, the database, or a writer. A file is read as a whole, after two looks SETTLED apart found it the same, since an
+editor may save it in two steps. Its times are compared only with each other: a file server has another clock. Its tests
+are decided and its providers applied before its rules and sites replace the previous ones, all at once. A file with any
+error changes nothing, and `state` says why.
 
 What needs a restart is also in `state`: the application of a site is imported when a worker starts.
 """
@@ -21,7 +22,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.clock import time_now
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp.config import Config, read_access
@@ -32,7 +32,7 @@ from sp.sites.access_file import AccessFile, run_tests
 from sp.sites.in_force import InForce, Rulebook
 from sp.sites.site import Site
 
-SETTLED = 0.1  # seconds without a change, before a file counts as completely written
+SETTLED = 0.5  # seconds without a change, before a file counts as completely written
 ROUNDS = 10  # that a changing file is waited for; then it is left for the next look
 HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE that are left for settling, reading, tests and providers
 SHORTEST = 0.5  # seconds between two looks, also if SP_SESSION_CACHE is 0 or 1
@@ -189,10 +189,9 @@ class Reloader:
         """Return the content, of one moment; None: it changes all the time. Raises SettingsRefused."""
         for _round in range(ROUNDS):
             before = signature_of(file)
-            if before is None or not time_now() - before[0] / 1e9 >= SETTLED:
-                settle()
-                if signature_of(file) != before:
-                    continue
+            settle()
+            if signature_of(file) != before:
+                continue
             try:
                 document, access = read_access(self._config, file)
             except SettingsRefused:
@@ -260,7 +259,7 @@ def settle() -> None:
 
 
 def signature_of(file: Path) -> Signature:
-    """Return what changes when *file* does, the time of its last change first; None: it cannot be found."""
+    """Return what changes when *file* does; None: it cannot be found."""
     try:
         found = file.stat()
     except OSError:
