@@ -7,6 +7,9 @@ editor may save it in two steps. Its times are compared only with each other: a 
 are decided and its providers applied before its rules and sites replace the previous ones, all at once. A file with any
 error changes nothing, and `state` says why.
 
+A provider that a changed file no longer names is disabled, and removed at the next start: if half of the file was put
+in force after all, no key is lost.
+
 What needs a restart is also in `state`: the application of a site is imported when a worker starts.
 """
 
@@ -61,8 +64,8 @@ class FileState:
 class Reloader:
     """Replaces what is in force in this worker.
 
-    *find* returns the account of an e-mail address, *apply* applies the providers of a file, and *record* stores the
-    sites that are in force. Each may raise StoreUnavailable.
+    *find* returns the account of an e-mail address, *apply* applies the providers of a file (True: removes those that
+    it no longer names), and *record* stores the sites that are in force. Each may raise StoreUnavailable.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Reloader:
         rulebook: Rulebook,
         *,
         find: Callable[[str], StoredAccount | None],
-        apply: Callable[[Mapping[str, Any]], None],
+        apply: Callable[[Mapping[str, Any], bool], None],
         record: Callable[[InForce], None],
     ) -> None:
         self._config, self._rulebook = config, rulebook
@@ -96,7 +99,7 @@ class Reloader:
         mistakes = [f"{self._config.file}: {failed}" for failed in tests.failed]
         if mistakes:
             raise SettingsRefused(mistakes)
-        self._apply_providers(self._config.document)
+        self._apply_providers(self._config.document, removes=True)
         self.state = FileState(undecided=tests.undecided)
 
     def begin_without_file(self, refusal: SettingsRefused) -> None:
@@ -206,7 +209,7 @@ class Reloader:
         tests = run_tests(access, self._own, self._find)
         if tests.failed:
             raise SettingsRefused([f"{file}: {failed}" for failed in tests.failed])
-        self._apply_providers(document)
+        self._apply_providers(document, removes=False)
         config = self._config.with_access(access)
         self._rulebook.current = InForce.of(config.all_sites, config.host)
         self._document = document
@@ -218,9 +221,9 @@ class Reloader:
         for note in (*self.state.restart, *self.state.undecided):
             log.warning("%s: %s", file, note)
 
-    def _apply_providers(self, document: Mapping[str, Any]) -> None:
+    def _apply_providers(self, document: Mapping[str, Any], *, removes: bool) -> None:
         try:
-            self._apply(document)
+            self._apply(document, removes)
         except ProvidersRefused as error:
             raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 

@@ -12,6 +12,7 @@ import pytest
 
 from lab.cast import ALICE, CAROL
 from sp import reloading
+from sp.activity.audit import recent
 from sp.sites.stored import stored_sites
 from tests.sp.gateway.gate import PAGE, WAYS, Gate, make_gate
 
@@ -75,10 +76,52 @@ def test_sites_and_providers_are_taken_over_as_well(gate: Gate, save: Callable[[
     save(OPEN + PROVIDER.replace("corporate", "other") + WIKI)
     gate.core.reloader.look()
     assert gate.ask("/x", headers={**PAGE, "Host": "wiki.example.org"}).status == 302
-    assert [trusted.provider.name for trusted in gate.core.provider_registry.all()] == ["other"]
+    assert [trusted.provider.name for trusted in gate.core.provider_registry.enabled()] == ["other"]
+    assert gate.core.provider_registry.get(None).provider.name == "other"
     save(OPEN + PROVIDER)
     gate.core.reloader.look()
     assert gate.ask("/x", headers={**PAGE, "Host": "wiki.example.org"}).status == 400
+
+
+@pytest.mark.parametrize("keys", ["[]", '["0123456789012345678901234567890123456789"]'])
+def test_a_provider_that_a_half_written_file_leaves_out_is_disabled_and_keeps_its_keys(
+    tmp_path: Path, save: Callable[[str], None], caplog: pytest.LogCaptureFixture, keys: str
+) -> None:
+    """With `keys = []` the key was generated. If it were removed, the complete file would generate another one."""
+
+    def stored() -> dict[str, tuple[bool, bool, list[str]]]:
+        return {
+            item.provider.name: (item.provider.enabled, item.provider.default, [key.fingerprint for key in item.keys])
+            for item in gate.core.provider_store.load()
+        }
+
+    partner = f"[providers.partner]\nkeys = {keys}\n"
+    gate = make_gate(tmp_path, more=OPEN + PROVIDER + partner)
+    complete = stored()
+    save(CLOSED + partner)
+    assert notes(gate) == 302
+    _enabled, _default, fingerprints = complete["corporate"]
+    assert stored() == {**complete, "corporate": (False, False, fingerprints)}
+    assert "no longer names the provider corporate" in caplog.text
+    save(CLOSED)
+    assert notes(gate) == 302
+    save(CLOSED + PROVIDER + partner)
+    assert notes(gate) == 302
+    assert stored() == complete
+    assert [change.action for change in recent(gate.core.database, subject="partner")][:2] == [
+        "provider changed",
+        "provider disabled",
+    ]
+
+
+def test_a_provider_that_the_file_no_longer_names_is_removed_at_the_next_start(
+    tmp_path: Path, save: Callable[[str], None]
+) -> None:
+    gate = make_gate(tmp_path, more=OPEN + PROVIDER)
+    save(CLOSED)
+    assert notes(gate) == 302
+    assert len(gate.core.provider_store.load()) == 1
+    assert make_gate(tmp_path, more=CLOSED).core.provider_store.load() == []
 
 
 @pytest.mark.parametrize(
