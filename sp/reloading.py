@@ -28,7 +28,7 @@ from typing import Any
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp.config import Config, read_access
-from sp.policy.rule_tests import StoredAccount, TestsRun
+from sp.policy.rule_tests import StoredAccount
 from sp.providers.apply import ProvidersRefused
 from sp.routes import Routes
 from sp.sites.access_file import AccessFile, run_tests
@@ -92,15 +92,27 @@ class Reloader:
         self.state = FileState()
         self.due = float("inf")  # by time.monotonic(): when a request starts a look, because the thread has not looked
 
-    def begin(self, *, with_tests: bool = True) -> None:
+    def begin(self) -> None:
         """Apply the file that the program starts with. Raises SettingsRefused with every error."""
-        access = AccessFile(self._config.rules, self._config.sites, self._config.tests)
-        tests = run_tests(access, self._own, self._find) if with_tests else TestsRun()
-        mistakes = [f"{self._config.file}: {failed}" for failed in tests.failed]
-        if mistakes:
-            raise SettingsRefused(mistakes)
+        undecided = self._test()
         self._apply_providers(self._config.document, removes=True)
-        self.state = FileState(undecided=tests.undecided)
+        self.state = FileState(undecided=undecided)
+
+    def begin_for_command(self) -> None:
+        """Apply the file before a command; if its tests fail, only warn. Raises SettingsRefused for other errors."""
+        try:
+            self._test()
+        except SettingsRefused as refusal:
+            log.warning("the providers of SP_CONFIG are not applied: %s", "; ".join(refusal.mistakes))
+        else:
+            self._apply_providers(self._config.document, removes=True)
+
+    def _test(self) -> tuple[str, ...]:
+        access = AccessFile(self._config.rules, self._config.sites, self._config.tests)
+        tests = run_tests(access, self._own, self._find)
+        if tests.failed:
+            raise SettingsRefused([f"{self._config.file}: {failed}" for failed in tests.failed])
+        return tests.undecided
 
     def begin_without_file(self, refusal: SettingsRefused) -> None:
         """Begin with what is in force already, because the file has errors. The first look reads it again."""
