@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 from lab.cast import ALICE, CAROL
-from sp import reloading
+from shared.settings import SettingsRefused
+from sp import create_wsgi, reloading
 from sp.activity.audit import recent
+from sp.gateway import AsgiGateway, Gateway
+from sp.sample_app import create_welcome_app
 from sp.sites.stored import stored_sites
 from tests.sp.gateway.gate import PAGE, WAYS, Gate, make_gate
+from tests.support.gateway import URL, core_of
 
 SETTLED = reloading.SETTLED
 PROVIDER = """
@@ -356,3 +360,44 @@ def wait_for(happened: Callable[[], bool], seconds: float = 10) -> None:
     while not happened():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+FAULTY = [CLOSED + "[[rules]", CLOSED + PROVIDER + HOLDS.replace("sign-in", "allow")]
+
+
+@pytest.fixture(params=FAULTY, ids=["no TOML", "a test fails"])
+def faulty(
+    gate: Gate, tmp_path: Path, save: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, request: Any
+) -> Gate:
+    """A gateway whose file has become faulty, while a new worker gets the same settings from the environment."""
+    settings = {
+        "SP_INSTANCE": str(tmp_path),
+        "SP_CONFIG": str(tmp_path / "rules.toml"),
+        "SP_SECRET_KEY": (tmp_path / "secret-key").read_text(),
+        "SP_EXTERNAL_URL": URL,
+        "SP_SESSION_CACHE": "0",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    save(request.param)
+    return gate
+
+
+def test_a_worker_that_replaces_another_one_begins_with_what_is_in_force(faulty: Gate) -> None:
+    """A killed worker can be replaced at any time, and the file may be half written or faulty then."""
+    new = core_of(create_wsgi().own)
+    assert new.rulebook.current.sites == faulty.core.rulebook.current.sites
+    assert new.reloader.state.mistakes
+    assert [item.provider.name for item in new.provider_store.load()] == ["corporate"]
+
+
+@pytest.mark.parametrize("middleware", [Gateway, AsgiGateway])
+def test_in_another_server_a_worker_is_refused_as_a_start_is(faulty: Gate, middleware: Any) -> None:
+    """There, a replaced worker cannot be told from a start. See docs/guides/rules.md."""
+
+    async def asgi(_scope: Any, _receive: Any, _send: Any) -> None:
+        """Answer nothing."""
+
+    app = asgi if middleware is AsgiGateway else create_welcome_app(faulty.core)
+    with pytest.raises(SettingsRefused):
+        middleware(app)
