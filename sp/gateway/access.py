@@ -209,6 +209,11 @@ class AccessControl:
         """What decides about requests for the site of SP_EXTERNAL_URL."""
         return self._adopted[1][HOME]
 
+    @property
+    def has_further_sites(self) -> bool:
+        """Whether sites besides home are in force."""
+        return len(self._rulebook.current.sites) > 1
+
     def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
         self._counts.adopt({site.name: site.rules for site in current.sites})
         return current, {
