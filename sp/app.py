@@ -112,11 +112,25 @@ def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
 
 
 def _apply_file(core: Components, refusal: SettingsRefused | None) -> None:
-    """Apply the operator's file, before any command but those that only look at files. Raises SettingsRefused."""
+    """Prepare for any command but those that only look at files. Raises SettingsRefused.
+
+    The operator's file is applied only until a gateway has put one in force. After that, the gateway does so: a command
+    would also apply a file that the gateway rejects, or that is half written.
+    """
     if refusal is not None:
         raise refusal
     with schema.starting(core.database.engine, "SP_DATABASE_URL", MIGRATIONS):
-        core.reloader.begin(with_tests=False)
+        if stored_sites(core.database) is None:
+            core.reloader.begin_for_command()
+        else:
+            _tell_of_waiting_providers(core)
+
+
+def _tell_of_waiting_providers(core: Components) -> None:
+    stored = {item.provider.name for item in core.provider_store.load()}
+    if waiting := sorted(core.config.document.get("providers", {}).keys() - stored):
+        names = ", ".join(waiting)
+        log.warning("SP_CONFIG names providers that are not in force: %s. The gateway applies the file", names)
 
 
 def _only_a_command_is_looked_up() -> bool:

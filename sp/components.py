@@ -130,9 +130,9 @@ def build(config: Config, database: Database) -> Components:
     devices = KnownBrowsers(config.secret_keys, "lychgate device")
     rulebook = Rulebook(InForce.of(config.all_sites, config.host))
 
-    def apply_providers(document: Mapping[str, Any]) -> None:
+    def apply_providers(document: Mapping[str, Any], removes: bool) -> None:
         demo_in = config.instance if config.is_demo else None
-        apply_file(providers, document, has_file=config.has_file, demo_in=demo_in)
+        apply_file(providers, document, has_file=config.has_file, demo_in=demo_in, removes=removes)
         registry.forget()
 
     reloader = Reloader(

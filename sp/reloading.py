@@ -1,9 +1,14 @@
 """Put the file of SP_CONFIG in force: at start, and again when it has changed, without a restart.
 
-Each worker of each node looks at its own file: by its times and size at most once within SP_SESSION_CACHE seconds, and
-at once when it is told to (SIGHUP). A file is read as a whole, after it has not changed for a moment, since an editor
-may save it in two steps. Its tests are decided and its providers applied before its rules and sites replace the
-previous ones, all at once. A file with any error changes nothing, and `state` says why.
+Each worker of each node looks at its own file: by its times and size at least once within SP_SESSION_CACHE seconds, and
+at once when it is told to (SIGHUP). Only threads of this module look, so no request and no event loop waits for the
+disk, the database, or a writer. A file is read as a whole, after two looks SETTLED apart found it the same, since an
+editor may save it in two steps. Its times are compared only with each other: a file server has another clock. Its tests
+are decided and its providers applied before its rules and sites replace the previous ones, all at once. A file with any
+error changes nothing, and `state` says why.
+
+A provider that a changed file no longer names is disabled, and removed at the next start: if half of the file was put
+in force after all, no key is lost.
 
 What needs a restart is also in `state`: the application of a site is imported when a worker starts.
 """
@@ -20,20 +25,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from shared.clock import time_now
 from shared.errors import StoreUnavailable
 from shared.settings import SettingsRefused
 from sp.config import Config, read_access
-from sp.policy.rule_tests import StoredAccount, TestsRun
+from sp.policy.rule_tests import StoredAccount
 from sp.providers.apply import ProvidersRefused
 from sp.routes import Routes
 from sp.sites.access_file import AccessFile, run_tests
 from sp.sites.in_force import InForce, Rulebook
 from sp.sites.site import Site
 
-SETTLED = 0.1  # seconds without a change, before a file counts as completely written
+SETTLED = 0.5  # seconds without a change, before a file counts as completely written
 ROUNDS = 10  # that a changing file is waited for; then it is left for the next look
-HEADROOM = 0.5  # seconds of SP_SESSION_CACHE that are left for reading, tests and providers
+HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE that are left for settling, reading, tests and providers
+SHORTEST = 0.5  # seconds between two looks, also if SP_SESSION_CACHE is 0 or 1
 
 log = logging.getLogger("lychgate")
 
@@ -59,8 +64,8 @@ class FileState:
 class Reloader:
     """Replaces what is in force in this worker.
 
-    *find* returns the account of an e-mail address, *apply* applies the providers of a file, and *record* stores the
-    sites that are in force. Each may raise StoreUnavailable.
+    *find* returns the account of an e-mail address, *apply* applies the providers of a file (True: removes those that
+    it no longer names), and *record* stores the sites that are in force. Each may raise StoreUnavailable.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Reloader:
         rulebook: Rulebook,
         *,
         find: Callable[[str], StoredAccount | None],
-        apply: Callable[[Mapping[str, Any]], None],
+        apply: Callable[[Mapping[str, Any], bool], None],
         record: Callable[[InForce], None],
     ) -> None:
         self._config, self._rulebook = config, rulebook
@@ -82,20 +87,32 @@ class Reloader:
         self._told: list[str] = []
         self._lock = threading.Lock()
         self._is_recorded = True
-        cache = config.session_cache
-        self.interval = max(cache - HEADROOM, cache / 2)
+        self.cache = config.session_cache
+        self.interval = max(self.cache - HEADROOM, SHORTEST)
         self.state = FileState()
-        self.due = float("inf")  # by time.monotonic(): when a request must look, because no thread has
+        self.due = float("inf")  # by time.monotonic(): when a request starts a look, because the thread has not looked
 
-    def begin(self, *, with_tests: bool = True) -> None:
+    def begin(self) -> None:
         """Apply the file that the program starts with. Raises SettingsRefused with every error."""
+        undecided = self._test()
+        self._apply_providers(self._config.document, removes=True)
+        self.state = FileState(undecided=undecided)
+
+    def begin_for_command(self) -> None:
+        """Apply the file before a command; if its tests fail, only warn. Raises SettingsRefused for other errors."""
+        try:
+            self._test()
+        except SettingsRefused as refusal:
+            log.warning("the providers of SP_CONFIG are not applied: %s", "; ".join(refusal.mistakes))
+        else:
+            self._apply_providers(self._config.document, removes=True)
+
+    def _test(self) -> tuple[str, ...]:
         access = AccessFile(self._config.rules, self._config.sites, self._config.tests)
-        tests = run_tests(access, self._own, self._find) if with_tests else TestsRun()
-        mistakes = [f"{self._config.file}: {failed}" for failed in tests.failed]
-        if mistakes:
-            raise SettingsRefused(mistakes)
-        self._apply_providers(self._config.document)
-        self.state = FileState(undecided=tests.undecided)
+        tests = run_tests(access, self._own, self._find)
+        if tests.failed:
+            raise SettingsRefused([f"{self._config.file}: {failed}" for failed in tests.failed])
+        return tests.undecided
 
     def begin_without_file(self, refusal: SettingsRefused) -> None:
         """Begin with what is in force already, because the file has errors. The first look reads it again."""
@@ -105,19 +122,32 @@ class Reloader:
         """Store what is in force, and look at the file from now on."""
         self._is_recorded = False
         self._try_to_record()
-        if self._config.file is None:
-            return
+        if self._config.file is not None:
+            self.keep_looking()
+
+    def keep_looking(self) -> None:
+        """Look regularly from now on, in this process and in its forks."""
         self.due = time.monotonic() + self.interval
         _serving.add(self)
-        if self.interval:
-            _start_thread(self)
+        _start_thread(self)
 
     def request(self) -> None:
         """Look at once, in a thread, even if the file seems unchanged: the files and variables in it may have."""
-        threading.Thread(target=self.look, kwargs={"force": True}, name="lychgate-reload", daemon=True).start()
+        self._look_in_thread(force=True)
+
+    def look_soon(self) -> None:
+        """Look in a thread, for a request that comes when a look is overdue. Returns at once."""
+        self.due = time.monotonic() + self.interval  # so the next request does not start another thread
+        self._look_in_thread(force=False)
+
+    def _look_in_thread(self, *, force: bool) -> None:
+        threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Take the file over if it has changed. Without *force*, returns at once if another thread is doing so."""
+        """Take the file over if it has changed. Waits for the file to settle, and for the database.
+
+        Without *force*, returns at once if another thread is doing so.
+        """
         file = self._config.file
         if file is None or (not force and time.monotonic() < self._not_before):
             return
@@ -137,8 +167,7 @@ class Reloader:
     def after_fork(self) -> None:
         """Look on in the child of a fork, where only the thread that forked exists."""
         self._lock = threading.Lock()
-        if self.interval:
-            _start_thread(self)
+        _start_thread(self)
 
     def _take_over(self, file: Path) -> None:
         try:
@@ -162,7 +191,7 @@ class Reloader:
         except StoreUnavailable as error:
             self._try_later()
             self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
-        except Exception as error:  # a request looks, too, and no file may stop all of them
+        except Exception as error:  # no file may stop the thread
             log.exception("%s could not be read", file)
             self._signature = signature_of(file)
             self._reject(file, [f"{file}: could not be read: {type(error).__name__}"])
@@ -175,10 +204,9 @@ class Reloader:
         """Return the content, of one moment; None: it changes all the time. Raises SettingsRefused."""
         for _round in range(ROUNDS):
             before = signature_of(file)
-            if before is None or not time_now() - before[0] / 1e9 >= SETTLED:
-                time.sleep(SETTLED)
-                if signature_of(file) != before:
-                    continue
+            settle()
+            if signature_of(file) != before:
+                continue
             try:
                 document, access = read_access(self._config, file)
             except SettingsRefused:
@@ -193,7 +221,7 @@ class Reloader:
         tests = run_tests(access, self._own, self._find)
         if tests.failed:
             raise SettingsRefused([f"{file}: {failed}" for failed in tests.failed])
-        self._apply_providers(document)
+        self._apply_providers(document, removes=False)
         config = self._config.with_access(access)
         self._rulebook.current = InForce.of(config.all_sites, config.host)
         self._document = document
@@ -205,9 +233,9 @@ class Reloader:
         for note in (*self.state.restart, *self.state.undecided):
             log.warning("%s: %s", file, note)
 
-    def _apply_providers(self, document: Mapping[str, Any]) -> None:
+    def _apply_providers(self, document: Mapping[str, Any], *, removes: bool) -> None:
         try:
-            self._apply(document)
+            self._apply(document, removes)
         except ProvidersRefused as error:
             raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 
@@ -240,8 +268,13 @@ def as_loaded(in_force: InForce, loaded: Mapping[str, str]) -> list[Site]:
     return [site if site.is_home else replace(site, app=loaded.get(site.name, "")) for site in in_force.sites]
 
 
+def settle() -> None:
+    """Wait for as long as a file must stay the same."""
+    time.sleep(SETTLED)
+
+
 def signature_of(file: Path) -> Signature:
-    """Return what changes when *file* does, the time of its last change first; None: it cannot be found."""
+    """Return what changes when *file* does; None: it cannot be found."""
     try:
         found = file.stat()
     except OSError:

@@ -17,7 +17,7 @@ import pytest
 
 from lab.clock import Clock
 from lab.pair import Pair, running_pair
-from tests.support.cheap import collect_rarely, hash_cheaply, share_compiled_statements
+from tests.support.cheap import collect_rarely, hash_cheaply, look_when_told, share_compiled_statements
 from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
 from tests.support.temporary import use_memory
 
@@ -44,6 +44,7 @@ def pytest_configure() -> None:
     share_compiled_statements()
     hash_cheaply()
     collect_rarely()
+    look_when_told()
 
 
 @pytest.fixture(scope="session")

@@ -52,10 +52,8 @@ def administrators_only(views: Blueprint) -> None:
 
 
 def file_state() -> FileState:
-    """Return how the file of SP_CONFIG, as it is now, stands to what is in force."""
-    reloader = components().reloader
-    reloader.look()
-    return reloader.state
+    """Return how the file of SP_CONFIG, as this worker saw it last, stands to what is in force."""
+    return components().reloader.state
 
 
 def administrator() -> Session:

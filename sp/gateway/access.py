@@ -192,13 +192,9 @@ class SiteAccess:
 
 
 class AccessControl:
-    """What the gateway needs in each worker: settings, and access to each site.
+    """What the gateway needs in each worker: settings, and access to each site."""
 
-    *may_wait* is False for an event loop, which may not read a changed file: it calls `look_if_late` in a thread.
-    """
-
-    def __init__(self, core: Components, *, may_wait: bool = True) -> None:
-        self._may_wait = may_wait
+    def __init__(self, core: Components) -> None:
         config = core.config
         self.config = config
         self.own = Routes(config.prefix, demo=config.is_demo)
@@ -210,8 +206,8 @@ class AccessControl:
 
     def at(self, host: str) -> SiteAccess | None:
         """Return what decides about requests for the site that a Host header names; None if it names no site."""
-        if self._may_wait and monotonic() >= self._reloader.due:
-            self._reloader.look()
+        if monotonic() >= self._reloader.due:
+            self._reloader.look_soon()
         current, sites = self._adopted
         if current is not self._rulebook.current:
             current, sites = self._adopted = self._adopt(self._rulebook.current)
@@ -219,19 +215,14 @@ class AccessControl:
         return sites[site.name] if site is not None else None
 
     @property
-    def is_late(self) -> bool:
-        """Whether the file of SP_CONFIG should have been looked at, and no thread has."""
-        return monotonic() >= self._reloader.due
-
-    def look_if_late(self) -> None:
-        """Put a changed file of SP_CONFIG in force, if no thread has looked at it in time. May ask the database."""
-        if self.is_late:
-            self._reloader.look()
-
-    @property
     def home(self) -> SiteAccess:
         """What decides about requests for the site of SP_EXTERNAL_URL."""
         return self._adopted[1][HOME]
+
+    @property
+    def has_further_sites(self) -> bool:
+        """Whether sites besides home are in force."""
+        return len(self._rulebook.current.sites) > 1
 
     def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
         """Return access to each site. What strangers can fill is shared by the sites, or divided among them."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -84,7 +83,7 @@ class AsgiGateway:
             if (reason := why_not_asgi(application)) is not None:
                 raise TypeError(f"AsgiGateway protects an ASGI application, and {application!r} is none: {reason}")
         self.own = own or create_app()
-        self._steps = InProcess(self.own, ASGI, sign_in_on_401=sign_in_on_401, may_wait=False)
+        self._steps = InProcess(self.own, ASGI, sign_in_on_401=sign_in_on_401)
         core = self.own.extensions["lychgate"]
         self._sessions, self._cache_seconds = core.sessions, core.config.session_cache
         self._look_ups, self._pages = LoopThreads(LOOK_UPS), PageThreads(PAGES)
@@ -163,9 +162,6 @@ class AsgiGateway:
     async def _judge(self, environ: WSGIEnvironment) -> _LetIn | _Denied:
         """Return the decision about a request."""
         steps = self._steps
-        if steps.keeper.is_late:
-            with suppress(StoreUnavailable):  # what is in force decides meanwhile
-                await self._look_ups.run(steps.keeper.look_if_late, STORE_SECONDS)
         access = steps.arrive(environ)
         if access is None:
             return _denied(steps.foreign_host, environ)
@@ -200,12 +196,7 @@ class AsgiGateway:
 
     async def _look_up_again(self, session: Session, is_use: bool) -> Session | None:
         """Return the session of an open WebSocket, or None if it has ended. Raises StoreUnavailable."""
-
-        def look_up() -> Session | None:
-            self._steps.keeper.look_if_late()
-            found: Session | None = self._sessions.find_by_hash(session.id_hash, session.kind, is_use=is_use)
-            return found
-
+        look_up = partial(self._sessions.find_by_hash, session.id_hash, session.kind, is_use=is_use)
         return await self._look_ups.run(look_up, ANSWER_SECONDS)
 
     def _may_stay(self, environ: WSGIEnvironment, session: Session) -> bool:

@@ -48,8 +48,8 @@ class ForwardAuth:
 
     def nginx(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer nginx: 200, 401 (with Location for a person who navigates), 403; 503 if a store is down."""
-        own_host = self._keeper.host.netloc
-        return self._answer(NGINX, lambda: read_nginx(environ, own_host), environ, start_response)
+        only_host = "" if self._keeper.has_further_sites else self._keeper.host.netloc
+        return self._answer(NGINX, lambda: read_nginx(environ, only_host), environ, start_response)
 
     def forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer Caddy and Traefik as we would answer the browser."""

@@ -42,16 +42,19 @@ class Asked:
     spellings: tuple[str, ...] = ()
 
 
-def read_nginx(environ: Mapping[str, Any], own_host: str) -> Asked:
+def read_nginx(environ: Mapping[str, Any], only_host: str) -> Asked:
     """Return what nginx's auth_request asks about. Raises Misreported.
 
-    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone, which then belongs to *own_host*.
+    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone. That belongs to *only_host*; with several
+    sites, where *only_host* is empty, it could be of any of them.
     """
     method = _method(_header(environ, "X-Original-Method"))
     url = _header(environ, "X-Original-URL")
     if found := _URL.match(url):
         return _asked(method, _host(found[2]), found[3])
-    return _asked(method, own_host, url)
+    if not only_host:
+        raise Misreported("X-Original-URL has no host, and there are several sites: $scheme://$http_host$request_uri")
+    return _asked(method, only_host, url)
 
 
 def read_forward(environ: Mapping[str, Any]) -> Asked:

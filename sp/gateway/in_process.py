@@ -38,14 +38,11 @@ if TYPE_CHECKING:
 
 
 class InProcess:
-    """The steps for the gateway application *own*. *skin* is the entry point's name in the metrics.
+    """The steps for the gateway application *own*. *skin* is the entry point's name in the metrics."""
 
-    *may_wait* is False where the steps are taken on an event loop.
-    """
-
-    def __init__(self, own: Flask, skin: str, *, sign_in_on_401: bool | None, may_wait: bool = True) -> None:
+    def __init__(self, own: Flask, skin: str, *, sign_in_on_401: bool | None) -> None:
         core = own.extensions["lychgate"]
-        keeper = self.keeper = AccessControl(core, may_wait=may_wait)
+        keeper = self.keeper = AccessControl(core)
         self.sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
         self.count = counters.decisions(skin)
         self._own = own.wsgi_app

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -52,13 +52,14 @@ class Applied:
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    disabled: list[str] = field(default_factory=list)
     generated: dict[str, str] = field(default_factory=dict)
 
 
 class ProviderStore:
     """Reads and writes providers. *vault* encrypts their keys; *own* are the gateway's URLs.
 
-    Providers from the operator's file can be changed only in that file, which is applied at each start.
+    Providers from the operator's file can be changed only in that file, which is applied at each start and change.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
@@ -76,15 +77,18 @@ class ProviderStore:
         with self._database.reading() as connection:
             return rows.load_all(connection)
 
-    def apply(self, document: Mapping[str, Any], *, actor: str, managed_by_file: bool = False) -> Applied:
+    def apply(
+        self, document: Mapping[str, Any], *, actor: str, managed_by_file: bool = False, removes: bool = True
+    ) -> Applied:
         """Create or change the providers of *document*, a table of names and settings.
 
         `keys` left out or empty keeps the stored ones; a new HS provider without any gets one generated. With
         *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
-        longer names is removed. Raises ProvidersRefused with every error in every provider.
+        longer names is removed. Without *removes* it is disabled and keeps its keys, in case the file names it again.
+        Raises ProvidersRefused with every error in every provider.
         """
         with self._database.writing() as connection:
-            return self._apply(connection, document, actor, managed_by_file)
+            return self._apply(connection, document, actor, managed_by_file, removes)
 
     def mistakes_in(self, document: Mapping[str, Any]) -> list[str]:
         """Return why *document*, as the operator's own file, could not be applied now. Changes nothing."""
@@ -98,8 +102,13 @@ class ProviderStore:
             return refusal.mistakes
 
     def _apply(
-        self, connection: Connection, document: Mapping[str, Any], actor: str, managed_by_file: bool
-    ) -> Applied:  # fmt: skip
+        self,
+        connection: Connection,
+        document: Mapping[str, Any],
+        actor: str,
+        managed_by_file: bool,
+        removes: bool = True,
+    ) -> Applied:
         wanted, mistakes = _read(document, self._own)
         applied = Applied()
         lock_for_transaction(connection, SETTINGS_LOCK)
@@ -117,9 +126,13 @@ class ProviderStore:
         names = {provider.name for provider, _keys in wanted}
         if managed_by_file:
             for name in [n for n, item in stored.items() if item.managed_by_file and n not in names]:
-                self._remove(connection, stored[name], actor)
-                applied.removed.append(name)
-        if applied.created or applied.changed:
+                if removes:
+                    self._remove(connection, stored[name], actor)
+                    applied.removed.append(name)
+                elif stored[name].provider.enabled:
+                    self._disable(connection, stored[name], actor)
+                    applied.disabled.append(name)
+        if applied.created or applied.changed or applied.disabled:
             rows.bump_revision(connection)
         return applied
 
@@ -145,6 +158,13 @@ class ProviderStore:
         rows.remove(connection, stored.provider.name)
         audit.record(connection, actor, "provider removed", stored.provider.name, changes.removed(stored))
         rows.bump_revision(connection)
+
+    def _disable(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
+        """Disable a provider. It is the default no longer, so that another one is found without a name."""
+        disabled = replace(stored.provider, enabled=False, default=False)
+        detail = changes.changed(disabled, stored, [key.fingerprint for key in stored.keys])
+        rows.write(connection, disabled, is_new=False, managed_by_file=True)
+        audit.record(connection, actor, "provider disabled", disabled.name, detail)
 
     def _put(
         self,

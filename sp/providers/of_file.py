@@ -5,6 +5,7 @@ A demo gets its own provider if the file names none.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,23 @@ from typing import Any
 from shared import demo
 from sp.providers.apply import ProviderStore
 
+log = logging.getLogger("lychgate")
+
 
 def apply_file(
-    providers: ProviderStore, document: Mapping[str, Any], *, has_file: bool, demo_in: Path | None
-) -> None:  # fmt: skip
-    """Apply the providers in *document*. *demo_in* is a demo's folder. Raises ProvidersRefused."""
+    providers: ProviderStore, document: Mapping[str, Any], *, has_file: bool, demo_in: Path | None, removes: bool
+) -> None:
+    """Apply the providers in *document*. *demo_in* is a demo's folder. Raises ProvidersRefused.
+
+    Providers that the file no longer names are disabled, and with *removes* removed.
+    """
     tables = document.get("providers", {})
     if has_file:
-        applied = providers.apply(tables, actor="SP_CONFIG", managed_by_file=True)
+        applied = providers.apply(tables, actor="SP_CONFIG", managed_by_file=True, removes=removes)
+        for name in applied.disabled:
+            log.warning(
+                "SP_CONFIG no longer names the provider %s: it is disabled, and removed at the next start", name
+            )
         for name, secret in applied.generated.items():
             print(f"A key was generated for the provider {name}. It is shown once:\n  {secret}", flush=True)
     if demo_in is not None and not tables:

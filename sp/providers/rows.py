@@ -24,8 +24,8 @@ from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import parse_provider
 
 MANAGED = (
-    "is managed by the file that SP_CONFIG names: change it there and start the gateway again, and what the file no "
-    "longer has is removed"
+    "is managed by the file that SP_CONFIG names: change it there. What the file no longer has is disabled, and "
+    "removed when the gateway starts again"
 )
 
 log = logging.getLogger("lychgate")

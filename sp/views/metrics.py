@@ -75,16 +75,10 @@ def metrics() -> Response:
     gauges = [
         Gauge("lychgate_sessions", "Live sessions.", (), {(): live}),
         Gauge("lychgate_active_accounts", "Accounts that may sign in: seats taken.", (), {(): active}),
-        Gauge("lychgate_config_rejected", REJECTED, (), {(): bool(_file_mistakes())}),
+        Gauge("lychgate_config_rejected", REJECTED, (), {(): bool(components().reloader.state.mistakes)}),
         *_of_providers(components().health.lately()),
     ]
     return Response(_as_text(gauges), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _file_mistakes() -> tuple[str, ...]:
-    reloader = components().reloader
-    reloader.look()
-    return reloader.state.mistakes
 
 
 def _may_know() -> bool:

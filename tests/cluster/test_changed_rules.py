@@ -158,4 +158,8 @@ def replace_workers_while_the_file_is_faulty(node: RunningProgram, file: Path) -
     assert {status(node.port, "/marker") for _number in range(10)} == {OPEN}
     assert metric(node) == "lychgate_config_rejected 1.0"
     file.write_text(good)
-    assert metric(node) == "lychgate_config_rejected 0.0"
+    os.kill(node.pid, signal.SIGHUP)
+    deadline = time.monotonic() + 20
+    while metric(node) != "lychgate_config_rejected 0.0":  # each worker answers for itself
+        assert time.monotonic() < deadline, node.log
+        time.sleep(0.01)

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, event
 
 from shared import keys, passwords
+from sp.reloading import Reloader
 
 Key = tuple[Any, ...]
 
@@ -50,3 +51,17 @@ def hash_cheaply() -> None:
 def collect_rarely() -> None:
     """Let the garbage collector run rarely: most of what it looks through has been imported, and stays."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
+
+
+def look_when_told() -> None:
+    """Start no thread that looks at the file of SP_CONFIG in a gateway that caches nothing: its test says when to look.
+
+    The thread of each gateway would look until the end of the run, also at files that are no longer there.
+    """
+    keep_looking = Reloader.keep_looking
+
+    def unless_nothing_is_cached(reloader: Reloader) -> None:
+        if reloader.cache:
+            keep_looking(reloader)
+
+    Reloader.keep_looking = unless_nothing_is_cached  # type: ignore[method-assign]

@@ -343,7 +343,7 @@ def test_a_provider_of_the_operators_file_is_changed_there_only(
     before = core_of(app).provider_store.load()
     done = run(app, "providers", *(arg.format(file=file) for arg in args))
     assert (done.exit_code, done.stdout) == (1, "")
-    assert done.stderr.startswith("fresh: is managed by the file that SP_CONFIG names: change it there and start")
+    assert done.stderr.startswith("fresh: is managed by the file that SP_CONFIG names: change it there.")
     assert core_of(app).provider_store.load() == before
 
 

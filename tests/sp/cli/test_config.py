@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import Result
+from flask.cli import FlaskGroup
 
 from lab.cast import ALICE, CAROL
 from lab.programs import ROOT, private_environment
 from shared.settings import SettingsRefused
 from tests.sp.gateway.gate import Gate, make_gate
+from tests.support.gateway import make_gateway
 
 RULES = """
 [[rules]]
@@ -155,6 +158,40 @@ def test_the_commands_work_while_the_file_of_sp_config_is_faulty_and_apply_nothi
     assert (without.returncode, "corporate" in without.stdout) == (0, False), without.stderr
     applied = flask(tmp_path, "providers", "list", SP_CONFIG=str(file))
     assert (applied.returncode, "corporate" in applied.stdout) == (0, True), applied.stderr
+
+
+def command(folder: Path, *arguments: str) -> Result:
+    """Run a command in this process, with the application that `flask --app sp` makes for it."""
+    with click.Context(FlaskGroup()):
+        app = make_gateway(folder, SP_CONFIG=str(folder / "rules.toml"))
+    done = app.test_cli_runner().invoke(args=[*arguments])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.mark.parametrize("failing", ["", DENIED.replace('"deny"', '"allow"')])
+def test_attack_no_command_puts_the_providers_of_a_rejected_or_half_written_file_in_force(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, failing: str
+) -> None:
+    """Commands run in cron jobs, while the gateway keeps what was in force."""
+    gate = make_gate(tmp_path, more=RULES + PROVIDER)
+    gate.person(ALICE)
+    before = gate.core.provider_store.load()
+    (tmp_path / "rules.toml").write_text(RULES + PROVIDER.replace("corporate", "mallory") + failing)
+    command(tmp_path, "users", "list")
+    assert gate.core.provider_store.load() == before
+    assert "SP_CONFIG names providers that are not in force: mallory" in caplog.text
+
+
+def test_before_the_first_start_a_command_applies_the_file_unless_its_tests_fail(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, fails = tmp_path / "rules.toml", '[[tests]]\nrequest = "GET /admin/"\ngroups = []\nexpect = "allow"\n'
+    file.write_text(RULES + PROVIDER)
+    assert "corporate" in command(tmp_path, "providers", "list").stdout
+    file.write_text(RULES + PROVIDER.replace("corporate", "mallory") + fails)
+    assert "mallory" not in command(tmp_path, "providers", "list").stdout
+    assert "the providers of SP_CONFIG are not applied" in caplog.text
 
 
 def test_a_failing_test_refuses_the_start_and_an_undecided_one_does_not(tmp_path: Path) -> None:

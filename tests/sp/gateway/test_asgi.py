@@ -16,7 +16,7 @@ from shared.request_limits import MAX_BODY
 from sp.gateway import AsgiGateway, asgi_answers, asgi_exchange
 from sp.gateway.asgi_scope import key_of
 from tests.sp.gateway.asgi_client import Exchange, Recorder, around, cookie, respond, run, scope
-from tests.sp.gateway.gate import HOST, PAGE, Gate, make_gate
+from tests.sp.gateway.gate import HOST, PAGE, Gate
 from tests.sp.gateway.test_identity import SPELLINGS
 
 HTML = (b"accept", b"text/html")
@@ -430,20 +430,6 @@ def test_the_event_loop_never_asks_the_database(make: Callable[..., Gate], monke
     run(test)
     assert {name.partition("-")[0] for name in threads} == {"request"}
     assert len(threads) > 5
-
-
-def test_a_changed_file_of_rules_is_read_in_a_thread_and_decides_the_next_request(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rule = '[[rules]]\npath = "/notes/"\nallow = {}\n'
-    gate, threads = make_gate(tmp_path, more=rule.format('"anyone"')), []  # type: ignore[var-annotated]
-    reloader, gateway = gate.core.reloader, around(gate, Recorder())
-    monkeypatch.setattr(reloader, "look", in_thread_of(threads, reloader.look))
-    assert ask(gateway, scope("http", "/notes/x", HTML))[0] == 200
-    (tmp_path / "rules.toml").write_text(rule.format('"signed-in"'))
-    assert ask(gateway, scope("http", "/notes/x", HTML))[0] == 302
-    assert len(threads) >= 2
-    assert {name.partition("-")[0] for name in threads} == {"request"}
 
 
 @pytest.mark.parametrize("path", ["/page", "/public/x", "/login"])

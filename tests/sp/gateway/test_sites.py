@@ -107,6 +107,13 @@ def test_attack_a_host_that_is_not_listed_is_refused(gate: Gate, ask: Ask, host:
     assert answer.seen is None
 
 
+def test_attack_a_bare_path_from_nginx_is_not_decided_by_the_rules_of_home(gate: Gate) -> None:
+    """With one site, nginx may send $request_uri alone. In front of a further site, home's rules do not protect it."""
+    told = {"X-Original-Method": "GET", "X-Original-URL": "/open/page", "Host": "gateway.internal"}
+    answer = gate.ask("/sso/auth/nginx", headers={**PAGE, **told}, secret=gate.sign_in(CAROL))
+    assert (answer.status, "there are several sites" in answer.text) == (403, True)
+
+
 @pytest.mark.parametrize("host", [f"{WIKI}@evil.example", f"evil.example@{WIKI}", f"{WIKI}/", f"{WIKI},evil.example"])
 @each_way
 def test_attack_a_malformed_host_is_refused(gate: Gate, ask: Ask, host: str) -> None:
