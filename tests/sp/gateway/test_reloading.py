@@ -12,7 +12,7 @@ import pytest
 
 from lab.cast import ALICE, CAROL
 from shared.settings import SettingsRefused
-from sp import create_wsgi, reloading
+from sp import config, create_wsgi, reloading
 from sp.activity.audit import recent
 from sp.gateway import AsgiGateway, Gateway
 from sp.sample_app import create_welcome_app
@@ -92,27 +92,27 @@ def test_a_provider_that_a_half_written_file_leaves_out_is_disabled_and_keeps_it
     tmp_path: Path, save: Callable[[str], None], caplog: pytest.LogCaptureFixture, keys: str
 ) -> None:
     """With `keys = []` the key was generated. If it were removed, the complete file would generate another one."""
+    partner = f"[providers.partner]\nkeys = {keys}\n"
+    made = make_gate(tmp_path, more=OPEN + PROVIDER + partner)
 
     def stored() -> dict[str, tuple[bool, bool, list[str]]]:
         return {
             item.provider.name: (item.provider.enabled, item.provider.default, [key.fingerprint for key in item.keys])
-            for item in gate.core.provider_store.load()
+            for item in made.core.provider_store.load()
         }
 
-    partner = f"[providers.partner]\nkeys = {keys}\n"
-    gate = make_gate(tmp_path, more=OPEN + PROVIDER + partner)
     complete = stored()
     save(CLOSED + partner)
-    assert notes(gate) == 302
+    assert notes(made) == 302
     _enabled, _default, fingerprints = complete["corporate"]
     assert stored() == {**complete, "corporate": (False, False, fingerprints)}
     assert "no longer names the provider corporate" in caplog.text
     save(CLOSED)
-    assert notes(gate) == 302
+    assert notes(made) == 302
     save(CLOSED + PROVIDER + partner)
-    assert notes(gate) == 302
+    assert notes(made) == 302
     assert stored() == complete
-    assert [change.action for change in recent(gate.core.database, subject="partner")][:2] == [
+    assert [change.action for change in recent(made.core.database, subject="partner")][:2] == [
         "provider changed",
         "provider disabled",
     ]
@@ -294,7 +294,7 @@ def test_no_request_waits_for_the_file_or_the_database(
     gate = make_gate(tmp_path, more=OPEN + PROVIDER, way=way)
     gate.person(CAROL, is_admin=True)
     carol, looked, requests = gate.sign_in(CAROL, provider=None), [], threading.Event()
-    read_access = reloading.read_access
+    read_access = config.read_access
 
     def read_slowly(*asked: Any) -> Any:
         if asked[0] is gate.core.config:  # gateways of other tests look as well
