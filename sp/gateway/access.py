@@ -24,6 +24,8 @@ from sp.sessions.cookies import read_session_cookie, session_cookie_name, withou
 from sp.sessions.store import API, BROWSER, ID_LENGTH, Session, hash_id
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
     from sp.components import Components
     from sp.config import Config
     from sp.rule_counters import RuleCounts
@@ -37,6 +39,7 @@ MAX_REMEMBERED_LENGTH = 2048  # characters of each
 LEAST_REMEMBERED = 128  # headers, or requests, of one site among many
 _BY_RULES = int(Verdict.FORBID)  # the greatest verdict that a rule gives
 _BEARER = "bearer "
+HAS_TOKEN = "lychgate.has_access_token"  # the request brings a valid access token of ours; no header can set the key
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')  # unescaped in a query
 
@@ -93,26 +96,28 @@ class SiteAccess:
         header = environ.get("HTTP_COOKIE")
         return self._cookies.read(header) if header else _NO_COOKIES
 
-    def session(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
+    def session(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
 
-        A browser's session counts at the site that it was opened for, and an access token at every site.
+        A browser's session counts at the site that it was opened for, and an access token at every site. So a token of
+        ours is noted in *environ* also where the cookie decides: the application must not get it.
         """
         return self._session(environ, presented, self._sessions.find_by_hash)
 
-    def session_at_once(self, environ: Mapping[str, Any], presented: Presented) -> Session | None:
+    def session_at_once(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
         """Return what `session` does, without asking the database. Raises NotCached."""
         return self._session(environ, presented, self._sessions.find_at_once)
 
     def _session(
-        self, environ: Mapping[str, Any], presented: Presented, find: Callable[[bytes, str], Session | None]
+        self, environ: WSGIEnvironment, presented: Presented, find: Callable[[bytes, str], Session | None]
     ) -> Session | None:
         session = find(presented.id_hash, BROWSER) if presented.id_hash else None
         if session is not None and session.site != self.name:
             session = None
-        if session is None and "HTTP_AUTHORIZATION" in environ:
-            secret = access_token_in(environ["HTTP_AUTHORIZATION"])
-            return find(hash_id(secret), API) if secret else None
+        if "HTTP_AUTHORIZATION" in environ and (secret := access_token_in(environ["HTTP_AUTHORIZATION"])):
+            of_token = find(hash_id(secret), API)
+            environ[HAS_TOKEN] = of_token is not None
+            return session if session is not None else of_token
         return session
 
     def decide(

@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from sp.sessions.store import Session
 
 LOOK_UPS, PAGES = 8, 16  # threads of each worker
+CHECKS = 2  # more, for open WebSockets only: a flood of requests must not make their checks late
 STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
 
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
@@ -86,7 +87,8 @@ class AsgiGateway:
         self._steps = InProcess(self.own, ASGI, sign_in_on_401=sign_in_on_401)
         core = self.own.extensions["lychgate"]
         self._sessions, self._cache_seconds = core.sessions, core.config.session_cache
-        self._look_ups, self._pages = LoopThreads(LOOK_UPS), PageThreads(PAGES)
+        self._look_ups, self._checks = LoopThreads(LOOK_UPS), LoopThreads(CHECKS)
+        self._pages = PageThreads(PAGES)
         self._written = {name: written_keys(names) for name, names in {"": (), **HEADER_SETS}.items()}
         self._lifespans = Lifespans(self.app, self._of_sites)
 
@@ -197,7 +199,7 @@ class AsgiGateway:
     async def _look_up_again(self, session: Session, is_use: bool) -> Session | None:
         """Return the session of an open WebSocket, or None if it has ended. Raises StoreUnavailable."""
         look_up = partial(self._sessions.find_by_hash, session.id_hash, session.kind, is_use=is_use)
-        return await self._look_ups.run(look_up, ANSWER_SECONDS)
+        return await self._checks.run(look_up, ANSWER_SECONDS)
 
     def _may_stay(self, environ: WSGIEnvironment, session: Session) -> bool:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""

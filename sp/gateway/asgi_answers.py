@@ -14,7 +14,7 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from shared.threads import Threads
-from sp.gateway.asgi_exchange import CLOSED, TOO_SLOW, Exchange, start_message
+from sp.gateway.asgi_exchange import Exchange, start_message
 from sp.gateway.asgi_threads import from_thread
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class PageThreads:
         """Send what *page* answers to the request and its body. Raises NoThreadFree."""
         exchange = Exchange(self._threads, receive, send)
         body = await exchange.read_small_body()
-        if body in (CLOSED, TOO_SLOW):
+        if body is None:
             return
         full = complete(environ, exchange.input(body), exchange.is_complete, len(body))
         listening = asyncio.ensure_future(exchange.wait_until_closed())

@@ -21,7 +21,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 PATIENCE = 0.05  # seconds that a thread waits for a client before another one works in its place
-CLOSED, TOO_SLOW = b"closed", b"too slow"  # in place of a body
 NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -46,22 +45,25 @@ class Exchange:
         self.is_given_up = False
         self.is_complete = False
 
-    async def read_small_body(self) -> bytes:
-        """Return the body, or the first bytes of one with more than SMALL_BODY; or CLOSED."""
+    async def read_small_body(self) -> bytes | None:
+        """Return the body, or the first bytes of one with more than SMALL_BODY.
+
+        None: there is nothing more to do. The client has closed the connection, or was too slow and is told so.
+        """
         try:
             async with asyncio.timeout(GRACE_SECONDS + SMALL_BODY / LEAST_RATE):
                 return await self._read_small_body()
         except TimeoutError:
             await self._send(start_message("408", [("Content-Length", "0")]))
             await self._send({"type": "http.response.body"})
-            return TOO_SLOW
+            return None
 
-    async def _read_small_body(self) -> bytes:
+    async def _read_small_body(self) -> bytes | None:
         body = b""
         while not self.is_complete and len(body) <= SMALL_BODY:
             piece = await self.next_piece()
             if piece is None:
-                return CLOSED
+                return None
             body += piece
         return body
 

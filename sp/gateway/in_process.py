@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from shared import request_ids
 from sp.current import SITE
 from sp.diagnosis.doctor.tickets import OWN_PATH
-from sp.gateway.access import AccessControl, Presented, SiteAccess, asked_for, decoded
+from sp.gateway.access import HAS_TOKEN, AccessControl, Presented, SiteAccess, asked_for, decoded
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, no_application, store_down, why
 from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
@@ -25,7 +25,6 @@ from sp.policy.raw_path import other_spellings
 from sp.request.identity_headers import STRANGER, IdentityHeaderFilter, Sender, introduce
 from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, NGINX
-from sp.sessions.store import API
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -118,10 +117,10 @@ class InProcess:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
                 del environ["HTTP_COOKIE"]
+        if environ.pop(HAS_TOKEN, False):
+            del environ["HTTP_AUTHORIZATION"]  # it counts at every site; the application does not need it
         if session is not None:
             introduce(environ, session, access.header_set, access.name)
-            if session.kind == API:
-                del environ["HTTP_AUTHORIZATION"]  # our access token; the application does not need it
 
     def ask_to_sign_in(
         self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse

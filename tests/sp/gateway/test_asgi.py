@@ -483,6 +483,12 @@ def test_a_page_of_ours_reads_a_form_in_pieces_and_none_that_is_too_large(gate: 
             run(test)
 
 
+@pytest.mark.parametrize("body", [b"closed", b"too slow", b""])
+def test_attack_no_body_is_taken_for_a_word_of_the_gateways_own(gate: Gate, body: bytes) -> None:
+    asked = scope("http", "/sso/logout/backchannel", (b"content-type", b"text/plain"), method="POST")
+    assert ask(around(gate, Recorder()), asked, body)[0] == 400
+
+
 @pytest.mark.parametrize("messages", [[], [{"type": "http.request", "body": b"a", "more_body": True}]])
 def test_a_client_that_goes_away_in_its_form_gets_no_page(gate: Gate, messages: list[Any]) -> None:
     async def test() -> None:

@@ -1,6 +1,7 @@
 """WebSockets: who may open one, and when an open one is closed."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from lab.cast import ALICE, BOB, CAROL
 from shared.errors import StoreUnavailable
 from sp.gateway import asgi_sockets
+from sp.gateway.asgi import LOOK_UPS
 from sp.metrics_counters import ASGI, counters
-from sp.sessions.store import SessionStore
-from tests.sp.gateway.asgi_client import Exchange, Recorder, around, cookie, origin, run, scope
+from sp.sessions.store import SessionStore, hash_id
+from tests.sp.gateway.asgi_client import SECONDS, Exchange, Recorder, around, cookie, origin, run, scope
 from tests.sp.gateway.gate import HOST, Gate
 
 DENIAL: dict[str, Any] = {"extensions": {"websocket.http.response": {}}}
@@ -183,6 +185,41 @@ def test_attack_a_database_that_does_not_answer_keeps_no_socket_open(
         assert (await exchange.next())["code"] == 1013
         assert time.monotonic() - began < 1.5
         exchange.task.cancel()
+
+    run(test)
+
+
+def test_attack_a_flood_of_made_up_cookies_closes_no_socket_of_others(
+    make: Callable[..., Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that wait for the database occupy every thread that looks sessions up."""
+    gate, free, checked = make(SP_SESSION_CACHE="0"), threading.Event(), asyncio.Event()
+    secret, real = gate.sign_in(ALICE), gate.core.sessions.find_by_hash
+
+    async def test() -> None:
+        loop, gateway = asyncio.get_running_loop(), around(gate, talk)
+        exchange = Exchange(gateway, scope("websocket", "/page", cookie(secret), origin()))
+        assert (await exchange.next())["type"] == "websocket.accept"
+
+        def find(id_hash: bytes, *args: Any, **more: Any) -> Any:
+            if id_hash != hash_id(secret):
+                free.wait(20)
+            found = real(id_hash, *args, **more)
+            if id_hash == hash_id(secret):
+                loop.call_soon_threadsafe(checked.set)
+            return found
+
+        monkeypatch.setattr(gate.core.sessions, "find_by_hash", find)
+        flood = [Exchange(gateway, scope("http", "/page", cookie("A" * 43))) for _ in range(LOOK_UPS)]
+        checked.clear()
+        closed = asyncio.ensure_future(exchange.next())
+        checks = asyncio.ensure_future(checked.wait())
+        await asyncio.wait({closed, checks}, timeout=SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        assert checked.is_set()
+        assert not closed.done()
+        free.set()
+        for task in (closed, exchange.task, *(request.task for request in flood)):
+            task.cancel()
 
     run(test)
 

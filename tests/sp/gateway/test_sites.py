@@ -140,6 +140,24 @@ def test_an_access_token_counts_at_every_site(gate: Gate) -> None:
         assert "HTTP_AUTHORIZATION" not in seen
 
 
+@pytest.mark.parametrize("cache", ["0", "60"])
+def test_attack_the_application_of_a_site_keeps_the_access_token_of_a_person(
+    tmp_path: Path, way: str, cache: str
+) -> None:
+    """A token counts at every site, so it must not be left in a request that a cookie opens."""
+    gate = make_gate(tmp_path, HOME_RULES, more=SITES, way=way, SP_SESSION_CACHE=cache)
+    token, foreign = gate.sign_in(CAROL, kind="api"), "f" * 43
+    for cookie in (gate.sign_in(ALICE, site="wiki"), None):
+        for path in ("/page", "/open/x"):
+            for secret in (token, token, foreign):  # the second time it may be cached
+                headers = {**SCRIPT, "Host": WIKI, "Authorization": f"Bearer {secret}"}
+                seen = gate.ask(path, headers=headers, secret=cookie).seen
+                assert (secret in repr(seen)) is (secret == foreign and seen is not None)
+                if seen is not None and cookie:
+                    assert seen["REMOTE_USER"] == ALICE.email
+                    assert seen.get("HTTP_AUTHORIZATION") == (f"Bearer {foreign}" if secret == foreign else None)
+
+
 def test_a_site_without_an_application_says_so(gate: Gate) -> None:
     secret = gate.sign_in(ALICE, site="later")
     answer = at(gate, LATER, secret=secret, page=False)
