@@ -49,13 +49,15 @@ class HomeSession:
     claims: Mapping[str, Any]
     expires_at: int
 
-    def origin(self, site: str, ip: str, user_agent: str, return_path: str) -> Origin:
-        """Return what a session at *site* that belongs to this one is opened for."""
+    def origin(self, site: str, ip: str, user_agent: str) -> Origin:
+        """Return what a session at *site* that belongs to this one is opened for.
+
+        Its page is not stored: it is asked for only at home, and its query may have an access token.
+        """
         return Origin(
             self.account_id,
             ip,
             user_agent,
-            return_path,
             provider=self.provider,
             subject=self.subject,
             provider_session=self.provider_session,

@@ -52,14 +52,14 @@ class SiteLanding:
         """Return the id of a new session at the site of the ticket. Raises TicketInvalid, StoreUnavailable."""
         ticket, now = arrival.ticket, int(time_now())
         new = NewSession.generate()
-        use = FirstUse(new.id_hash, None, arrival.return_to)
+        use = FirstUse(new.id_hash)  # not the page: its query may have an access token
         try:
             with self.replay.spending(self.database, ticket.key, ticket.remembered_until, use) as connection:
                 home = find_home(connection, ticket.home, now, self.sessions.idle)
                 if home is None:
                     raise TicketInvalid("the session at home has ended since the ticket was issued")
                 visitor = arrival.visitor
-                origin = home.origin(ticket.site, visitor.ip, visitor.user_agent, arrival.return_to)
+                origin = home.origin(ticket.site, visitor.ip, visitor.user_agent)
                 if arrival.replacing:  # first: on PostgreSQL the insert locks the account, for which others may wait
                     replace_at_site(connection, arrival.replacing, ticket.site)
                 open_at_site(connection, new, origin, home, now)

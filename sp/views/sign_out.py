@@ -19,6 +19,7 @@ from shared.web import allow_form_target, new_reference, page
 from sp.current import components, current_site
 from sp.sessions.cookies import clear_session_cookie
 from sp.sessions.store import hash_id
+from sp.views.opening import page_of_ours
 from sp.views.people import browser_secret, browser_session, visitor
 from sp.views.refusals import write_down
 
@@ -32,9 +33,12 @@ class SignOutForm(FlaskForm):  # type: ignore[misc]
 @views.get("/logout")
 def ask() -> ResponseReturnValue:
     """Ask for confirmation, because a link or an image on another site must not sign people out."""
-    session = browser_session()
+    session, site = browser_session(), current_site()
+    if session is None and not site.is_home:  # the person may still be signed in at home, and so at every site
+        home = components().rulebook.current.home.url
+        return redirect(f"{home}{url_for('sign_out.ask', return_to=f'{site.url}/')}", 303)
     if session is None:
-        return page("sp/signed_out.html")
+        return page("sp/signed_out.html", return_to=page_of_ours(request.args.get("return_to")))
     trusted = components().own_sign_outs.provider_of(session)
     if trusted and trusted.provider.logout_url:
         allow_form_target(trusted.provider.logout_url)
@@ -92,7 +96,7 @@ def front_channel() -> ResponseReturnValue:
         return _refused(rejection)
     if session is not None and not ended:
         return page("sp/sign_out_of_other.html", session=session)
-    response = page("sp/signed_out.html")
+    response = page("sp/signed_out.html", return_to=None)
     if secret is not None:
         clear_session_cookie(response, https=components().config.https)
     return response

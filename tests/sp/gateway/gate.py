@@ -102,7 +102,7 @@ class Gate:
         with self.core.database.engine.execution_options(write=True).begin() as connection:
             home = find_home(connection, hash_id(home_secret), now, self.core.sessions.idle)
             assert home is not None
-            open_at_site(connection, new, home.origin(site, "", "", "/"), home, now)
+            open_at_site(connection, new, home.origin(site, "", ""), home, now)
         return new.secret
 
     def ask(

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from lab.cast import ALICE, MALLORY
 from shared import clock
@@ -139,6 +139,17 @@ def test_attack_a_ticket_is_used_at_the_same_moment_on_two_nodes(two_nodes: list
         assert len(opened) == 1
         assert all(is_refused(answer) for answer in answers if answer not in opened)
         assert sessions_at_sites(two_nodes[0]) - before == 1
+
+
+def test_attack_a_copy_of_the_database_has_no_access_token(tmp_path: Path) -> None:
+    """With access_token_delivery = "query" the token is in the query of the page that a browser is handed over for."""
+    gate = make_node(tmp_path, provider={"access_token_delivery": "query", "return_url": f"{WIKI}/page"})
+    alice = Browser([gate], ALICE.email)
+    (token,) = parse_qs(urlsplit(alice.visit(f"{HOME}/sso/start").url).query)["access_token"]
+    assert sessions_at_sites(gate) == 1
+    with gate.core.database.engine.connect() as connection:
+        for table in inspect(connection).get_table_names():
+            assert token not in str(connection.execute(text(f'SELECT * FROM "{table}"')).all()), table  # noqa: S608
 
 
 def test_attack_a_ticket_is_used_after_its_minute(alice: Browser) -> None:

@@ -84,9 +84,31 @@ def test_a_person_who_signed_out_at_a_site_can_sign_in_there_again(gate: Gate) -
     alice = Browser([gate], ALICE.email)
     alice.visit(f"{WIKI}/page")
     alice.sign_out(WIKI)
-    page = alice.visit(f"{WIKI}/logout").answer.text
-    assert 'href="/sso/start?return_to=/"' in page
-    assert alice.visit(f"{WIKI}/sso/start?return_to=/").url == f"{WIKI}/"
+    seen = alice.visit(f"{WIKI}/logout")
+    assert urlsplit(seen.url).netloc == urlsplit(HOME).netloc
+    sign_in = f"/login?return_to={WIKI}/"
+    assert f'href="{sign_in}"' in seen.answer.text
+    onward = alice.ask(f"{HOME}{sign_in}").header("Location")
+    assert alice.visit(f"{HOME}{onward}").url == f"{WIKI}/"
+
+
+def test_a_site_without_a_session_does_not_say_that_a_person_is_signed_out_who_is_signed_in_at_home(gate: Gate) -> None:
+    """Each page of the site would sign the person in again, without a question."""
+    alice = Browser([gate], ALICE.email)
+    alice.visit(f"{HOME}/page")
+    seen = alice.visit(f"{WIKI}/logout")
+    assert urlsplit(seen.url).netloc == urlsplit(HOME).netloc
+    (form,) = forms_of(seen.answer)
+    alice.ask(f"{HOME}/logout", "POST", form.fields)
+    assert not alice.is_in(HOME)
+
+
+def test_attack_the_link_of_the_sign_out_page_leads_to_our_sites_only(gate: Gate) -> None:
+    alice = Browser([gate], ALICE.email)
+    page = alice.visit(f"{HOME}/logout?return_to=https://evil.example/").answer.text
+    assert "You are signed out" in page
+    assert 'href="/login"' in page
+    assert 'href="https://evil' not in page
 
 
 def test_the_theme_is_chosen_at_the_site_itself(gate: Gate) -> None:
