@@ -68,11 +68,17 @@ class Look:
         return url_for("ui.colours", v=colour[1:]) if colour else ""
 
     @property
+    def can_return(self) -> bool:
+        """Tell whether the page stays what it is if the browser asks for it again: an answer to a form does not.
+
+        Such a page may show a key that is shown only once. So it has no buttons that leave it.
+        """
+        return request.method in ("GET", "HEAD")
+
+    @property
     def here(self) -> str:
         """Return the path and query of this page, to return to it. A query with a token in it is left out."""
         given = request.environ.get(HERE)
-        if request.url_rule and "GET" not in (request.url_rule.methods or ()):
-            return "/"
         path = given if isinstance(given, str) else request.full_path.rstrip("?")
         path = path if redact(path) == path else path.partition("?")[0]
         return path if is_own_path(path) else "/"

@@ -10,7 +10,7 @@ import click
 from flask import Flask
 from flask.cli import FlaskGroup
 
-from shared import logs, request_limits, schema
+from shared import demo, logs, request_limits, schema
 from shared.cookies import form_cookie
 from shared.errors import StoreUnavailable
 from shared.lazy_rules import LazyRule
@@ -65,6 +65,8 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
     if config is None:
         config, refusal = _settings_for_command() if for_command else (settings.load(), None)
         _warn_of_demo(config)
+        if config.is_demo and not for_command and not config.url_is_guess:
+            demo.announce(config.instance, sp_url=config.external_url)
     logs.install_log_redaction()
     app = Flask(__package__, static_folder=None)  # its templates are beside this module
     app.url_rule_class = LazyRule

@@ -125,7 +125,10 @@ def _asked() -> WhoMay:
         return request.args.get(name, default).strip()[:MAX_FIELD]
 
     who, url = text("who", VISITOR), request.args.get("url", "").strip()[: MAX_LENGTH + 1]
-    return WhoMay(who if who in WHO else VISITOR, text("email"), text("groups"), text("method", "GET"), url)
+    email, groups = text("email"), text("groups")
+    if who not in WHO or (who == VISITOR and (email or groups)):  # what is typed counts, also if no one chose it
+        who = PERSON if email else GROUPS if groups else VISITOR
+    return WhoMay(who, email, groups, text("method", "GET"), url)
 
 
 def _answer(asked: WhoMay) -> tuple[Explanation | None, str]:

@@ -56,6 +56,8 @@ def _print(found: Explanation) -> None:
     say(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
     for reason in found.why:
         say(f"because {reason}" if reason == found.why[0] else f"    and {reason}")
+    if found.shadow:
+        say(f"note: {found.shadow}")
     for each in found.rules:
         say(f"  {each.result:11}  rule {each.number}: {each.text}")
 

@@ -48,7 +48,10 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason."""
+    """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason.
+
+    `shadow` says what a shadow rule would decide, if it is something else.
+    """
 
     method: str
     path: str
@@ -60,6 +63,7 @@ class Explanation:
     decision: str = ALLOW
     site: str = HOME
     rules: tuple[RuleResult, ...] = ()
+    shadow: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation for programs."""
@@ -101,10 +105,11 @@ def explain(
     results = tuple(
         _results(policy.rules, [meant for name in (method, *methods) for meant in meant_by(name)], decision)
     )
+    shadow = ""
     if policy.trial is not None:
         trial = policy.trial.decide(method, path, person, spellings=spellings, overrides=methods)
         if trial.verdict is not decision.verdict and trial.number:
-            why.append(f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}")
+            shadow = f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}"
     return Explanation(
         method=method,
         path=path or raw_path,
@@ -112,6 +117,7 @@ def explain(
         rule=decision.number or None,
         rule_text=describe(decision.rule) if decision.number else _rule_text(decision),
         why=tuple(why),
+        shadow=shadow,
         refused=decision.verdict >= Verdict.FORBID,
         decision=decided(decision.verdict),
         site=site,

@@ -51,7 +51,10 @@ def _needs_no_nonce(provider: Provider) -> bool:
 def _of_shutting_out(provider: Provider) -> Iterator[str]:
     """Yield what may lock people out, or separate them from their accounts."""
     if not provider.login_url:
-        yield "There is no login URL: people can start at the identity provider, but cannot be sent there."
+        if provider.unsolicited == "accept":
+            yield "The Identity provider URL is missing: only a sign-in that begins at the identity provider works."
+        else:
+            yield "The Identity provider URL is missing, so nobody can sign in with this provider. Enter it."
     elif provider.deliveries == ("header",):
         yield (
             "Tokens are accepted in the Authorization header only, and browsers cannot send them there: people who are "

@@ -1,5 +1,6 @@
 """The look of a page: whose name it shows, light or dark, and how a person chooses."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 
+from lab.programs import ROOT
 from shared import web
 from shared.branding import OURS, Branding
 from shared.images import Logo
@@ -128,3 +130,19 @@ def test_a_page_without_times_runs_no_script() -> None:
     answer = visitor().get("/")
     assert "<script" not in answer.text
     assert "script-src" not in answer.headers["Content-Security-Policy"]
+
+
+def test_every_colour_that_the_stylesheet_uses_is_defined_there() -> None:
+    """A browser draws a shape whose colour is not defined in black."""
+    css = (ROOT / "shared/static/lychgate.css").read_text()
+    defined = set(re.findall(r"(--[a-z0-9-]+)\s*:", css))
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", css))
+    assert {name for name in used - defined if not name.startswith("--bs-")} == set()
+
+
+def test_a_page_that_answers_a_form_has_no_buttons_that_leave_it() -> None:
+    """Such a page may show a key that is shown only once."""
+    browser = visitor()
+    browser.application.add_url_rule("/sent", "sent", lambda: render_template_string(PAGE), methods=["POST"])
+    assert 'class="themes"' in browser.get("/").text
+    assert 'class="themes"' not in browser.post("/sent").text

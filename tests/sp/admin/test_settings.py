@@ -606,7 +606,7 @@ def test_no_provider_takes_the_default_from_the_file(managed: Flask) -> None:
     ("settings", "words"),
     [
         ({"login_url": "http://idp.example/login"}, "login_url uses http"),
-        ({"login_url": ""}, "There is no login URL"),
+        ({"login_url": ""}, "The Identity provider URL is missing"),
         ({"unsolicited": "accept"}, "Unsolicited sign-ins are accepted"),
         ({"keys": ["short"], "allow_short_secret": True}, "It is weak: the secret has 5 bytes"),
         ({"enabled": False}, "default provider is disabled"),

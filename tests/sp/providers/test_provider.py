@@ -366,7 +366,7 @@ def test_a_mapping_without_id_or_email_cannot_be_configured() -> None:
     [
         ({"login_url": "http://idp.example.com/"}, "login_url uses http"),
         ({"return_url": "http://sp.example.com/"}, "return_url uses http"),
-        ({"login_url": ""}, "There is no login URL"),
+        ({"login_url": ""}, "The Identity provider URL is missing"),
         ({"allow_short_secret": True}, "shorter than its hash"),
         ({"unsolicited": "accept"}, "Unsolicited sign-ins are accepted"),
         ({"require_nonce": False}, "A nonce is not required"),
@@ -404,7 +404,7 @@ def test_what_is_no_risk_is_no_warning(settings: dict[str, Any]) -> None:
 
 def test_tokens_from_the_header_only_are_no_risk_where_no_browser_is_sent_away() -> None:
     (warning,) = risks_of(parse_provider("corporate", {"deliveries": ["header"]}))
-    assert "There is no login URL" in warning
+    assert "The Identity provider URL is missing" in warning
 
 
 def test_a_provider_on_this_machine_needs_no_https() -> None:
