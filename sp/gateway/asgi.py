@@ -141,11 +141,9 @@ class AsgiGateway:
             answer = judged.answer if judged.is_short else None
             return await reject(answer, environ, scope, with_request_id(send, request_id))
         inner, send = self._inner(scope, environ, judged), of_application(send, request_id)
-        if judged.session is None:
-            return await judged.app(inner, receive, send)
         socket = WatchedSocket(receive, send, judged.session, self._cache_seconds)
         watcher = asyncio.ensure_future(
-            socket.watch(partial(self._look_up_again, judged.session), partial(self._may_stay, environ))
+            socket.watch(partial(self._look_up_again, judged.session), partial(self._may_stay, environ, judged.access))
         )
         try:
             return await judged.app(inner, socket.receive, socket.send)
@@ -196,14 +194,18 @@ class AsgiGateway:
         self._lifespans.give_state(inner, judged.access.name)
         return inner
 
-    async def _look_up_again(self, session: Session, is_use: bool) -> Session | None:
+    async def _look_up_again(self, session: Session | None, is_use: bool) -> Session | None:
         """Return the session of an open WebSocket, or None if it has ended. Raises StoreUnavailable."""
+        if session is None:
+            return None
         look_up = partial(self._sessions.find_by_hash, session.id_hash, session.kind, is_use=is_use)
         return await self._checks.run(look_up, ANSWER_SECONDS)
 
-    def _may_stay(self, environ: WSGIEnvironment, session: Session) -> bool:
+    def _may_stay(self, environ: WSGIEnvironment, opened: SiteAccess, session: Session | None) -> bool:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
         access = self._steps.keeper.at(environ.get("HTTP_HOST", ""))
+        if session is None and access is opened:
+            return True  # for a visitor, only the rules may change
         return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
 
 

@@ -54,9 +54,12 @@ async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope
 
 
 class WatchedSocket:
-    """A WebSocket of a person: `receive` and `send` for the application. *cache* is SP_SESSION_CACHE."""
+    """A WebSocket: `receive` and `send` for the application. *cache* is SP_SESSION_CACHE.
 
-    def __init__(self, receive: Receive, send: Send, session: Session, cache: int) -> None:
+    That of a visitor has no *session*, and is only judged by the rules.
+    """
+
+    def __init__(self, receive: Receive, send: Send, session: Session | None, cache: int) -> None:
         self._receive, self._send, self._session = receive, send, session
         self._pause = max(cache, SHORTEST)
         self._is_used = False
@@ -88,7 +91,7 @@ class WatchedSocket:
             raise ConnectionAbortedError("the gateway has closed this WebSocket")
         await self._send(message)
 
-    async def watch(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> None:
+    async def watch(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> None:
         """Close the socket as soon as its session has ended, or *may_stay* says that the person may not use it now."""
         try:
             code, reason = await self._end_of_stay(look_up, may_stay)
@@ -112,21 +115,21 @@ class WatchedSocket:
             watcher.cancel()
         await asyncio.wait({watcher}, timeout=CLOSING_SECONDS)
 
-    async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session], bool]) -> tuple[int, str]:
+    async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> tuple[int, str]:
         """Wait for the end, and return its code and reason. Raises StoreUnavailable."""
         while True:
             await asyncio.sleep(self._seconds_until_next())
-            is_used, self._is_used = self._is_used, False
-            session = await look_up(is_used)
-            if session is None:
-                return SESSION_ENDED, "the session has ended"
-            if not may_stay(session):
+            if self._session is not None:
+                is_used, self._is_used = self._is_used, False
+                self._session = await look_up(is_used)
+                if self._session is None:
+                    return SESSION_ENDED, "the session has ended"
+            if not may_stay(self._session):
                 return NOT_ALLOWED, "access denied"
-            self._session = session
 
     def _seconds_until_next(self) -> float:
         """Return when the last reading must not be believed any more; one that was not cached counts as long."""
-        believed = self._session.good_until - time.monotonic()
+        believed = self._session.good_until - time.monotonic() if self._session is not None else 0.0
         return max(believed, MOMENT) if believed > 0 else self._pause
 
 

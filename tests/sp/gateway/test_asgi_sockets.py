@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from shared.errors import StoreUnavailable
 from sp.gateway import asgi_sockets
 from sp.gateway.asgi import LOOK_UPS
 from sp.metrics_counters import ASGI, counters
+from sp.policy.decision import Rule
 from sp.sessions.store import SessionStore, hash_id
+from sp.sites.in_force import InForce
 from tests.sp.gateway.asgi_client import SECONDS, Exchange, Recorder, around, cookie, origin, run, scope
 from tests.sp.gateway.gate import HOST, Gate
 
@@ -162,6 +165,25 @@ def test_an_open_socket_is_closed_when_the_person_may_not_use_it_any_more(gate: 
         await asyncio.to_thread(gate.person, CAROL, groups=[])
         assert await exchange.next() == {"type": "websocket.close", "code": 1008, "reason": "access denied"}
         exchange.task.cancel()
+
+    run(test)
+
+
+def test_attack_a_visitor_stays_on_a_path_that_a_changed_file_closes(gate: Gate) -> None:
+    """A socket of the same visitor on another path stays open."""
+    rules, book = (Rule("/public/"), Rule("/exact", allow="anyone")), gate.core.rulebook
+
+    async def test() -> None:
+        gateway = around(gate, talk)
+        closing, staying = (Exchange(gateway, scope("websocket", path, origin())) for path in ("/public/x", "/exact"))
+        for exchange in (closing, staying):
+            assert (await exchange.next())["type"] == "websocket.accept"
+        book.current = InForce.of([replace(book.current.home, rules=rules)], gate.core.config.host)
+        assert await closing.next() == {"type": "websocket.close", "code": 1008, "reason": "access denied"}
+        await closing.end()
+        staying.give(type="websocket.receive", text="still here")
+        assert (await staying.next())["text"] == "still here"
+        staying.task.cancel()
 
     run(test)
 
