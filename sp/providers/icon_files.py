@@ -40,4 +40,5 @@ def _content(icon: str, folder: Path) -> bytes:
             return file.read(MAX_IMAGE + 1)
     except (OSError, ValueError) as error:
         marks = ", ".join(filter(None, MARKS_AND_INITIALS))
-        raise IconRefused(f"is neither a mark ({marks}) nor a file that can be read: {icon[:100]}") from error
+        # Without the text: it may be the content of a file or variable that `file:` or `env:` named by mistake.
+        raise IconRefused(f"is neither a mark ({marks}) nor a file that can be read") from error

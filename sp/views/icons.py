@@ -1,13 +1,16 @@
-"""Serve the images of providers' icons: to everyone, because the sign-in page shows them."""
+"""Serve the images of providers' icons: to everyone if the sign-in page can show them, else to administrators."""
 
 from __future__ import annotations
 
-from flask import Blueprint, abort
+from flask import Blueprint, abort, request
 from werkzeug.wrappers import Response
 
+from shared.errors import ProviderUnknown
 from shared.look import image_response
 from sp.current import components
-from sp.providers.icon_images import image_of
+from sp.providers.icon_images import image_of, version_of
+from sp.providers.provider import Provider
+from sp.views.people import browser_session
 
 views = Blueprint("icons", __name__)
 
@@ -15,8 +18,25 @@ views = Blueprint("icons", __name__)
 @views.get("/sso/icon/<name>")
 def image(name: str) -> Response:
     """Return the image of a provider that is shown to people. The query changes with the image."""
-    shown = (item.provider for item in components().provider_store.load() if item.provider.name == name)
-    found = next((image for provider in shown if (image := image_of(provider.icon)) is not None), None)
-    if found is None:
+    try:
+        provider = components().provider_registry.find(name).provider  # cached: strangers ask for it
+    except ProviderUnknown:
         abort(404)
-    return image_response(found)
+    found = image_of(provider.icon)
+    everyone = _is_shown_to_strangers(provider)
+    if found is None or not (everyone or _is_administrator()):
+        abort(404)
+    response = image_response(found)
+    if not everyone or request.args.get("v") != version_of(found):  # it was changed in another worker a moment ago
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _is_shown_to_strangers(provider: Provider) -> bool:
+    """Tell whether the sign-in page has a button for it, or leads to it by the domain of an e-mail address."""
+    return provider.enabled and (provider.show_on_login or bool(provider.email_domains))
+
+
+def _is_administrator() -> bool:
+    session = browser_session(is_use=False)
+    return session is not None and session.is_admin

@@ -21,7 +21,11 @@ PAIRS = {
 }
 # The lines of a file for one site that name the site or its application: the others must be in the file for several.
 OF_ONE_SITE = {
-    "nginx/sites.conf": {"proxy_pass http://127.0.0.1:8000;"},
+    "nginx/sites.conf": {
+        "proxy_pass http://127.0.0.1:8000;",
+        "map $http_cookie $cookies_of_the_application {",
+        '"~^(?<before>(?:.*; ?)?)(?:__Host-)?sp_session=[^;]*(?:; ?)?(?<after>.*)$" $before$after;',
+    },
     "caddy/sites.Caddyfile": {
         "{$LYCHGATE_SITE:http://127.0.0.1:8080} {",
         "reverse_proxy {$LYCHGATE_APPLICATION:127.0.0.1:8000} {",

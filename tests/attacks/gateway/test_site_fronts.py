@@ -271,6 +271,26 @@ def test_attack_no_cookie_but_the_true_one_opens(fronted: Fronted, site: str) ->
                 assert ALICE.email in believed(reply), name
 
 
+def test_attack_an_application_reads_or_sets_the_session_cookie_of_a_site_on_another_port(
+    fronted: Fronted, site: str
+) -> None:
+    """Ports share cookies. There, a site's session cookie is called sp_session_NAME."""
+    mine = b"sp_session=" + fronted.alice[site].encode()
+    for sent in (
+        b"a=1; sp_session_wiki=x; " + mine + b"; sp_session_my-shop_2=y; b=2",
+        b"a=1; b=2; sp_session_my-shop_2=y; " + mine,
+        mine + b"; a=1; __Host-sp_session_wiki=x; b=2",
+    ):
+        reply = fronted.send(site, b"/page", b"Cookie: " + sent)
+        assert reply.told is not None, reply
+        assert reply.told["headers"]["HTTP_COOKIE"].rstrip("; ") == "a=1; b=2"
+    for name in (b"sp_session_wiki", b"__Host-sp_session_my-shop_2"):
+        reply = fronted.send(site, b"/public/x?set-cookie=" + name + b"=x;%20Path=/;%20Secure")
+        left = [line for line in reply.head.lower().split(b"\r\n") if name.lower() + b"=" in line]
+        assert not any(b"secure" in line for line in left if name.startswith(b"__Host-")), reply
+        assert fronted.name == "nginx" or not left, reply
+
+
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_attack_a_client_asks_in_the_proxys_name(fronted: Fronted, site: str, question: bytes) -> None:
     url = b"http://" + HOSTS[site] + b"/page"

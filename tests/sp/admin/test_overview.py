@@ -117,7 +117,8 @@ def test_a_file_that_was_changed_and_would_be_rejected_is_named(gateway: MakeGat
     file = tmp_path / "gateway.toml"
     good = f'[providers.corporate]\ndefault = true\nkeys = ["{KEY}"]\nlogin_url = "http://127.0.0.1:1/"\n'
     file.write_text(good)
-    carol = administrator_of(gateway(SP_CONFIG=str(file)))
+    app = gateway(SP_CONFIG=str(file))
+    carol, reloader = administrator_of(app), core_of(app).reloader
     assert attention(carol) == []
     for mistake, named in {
         '[[rules]]\npath = "reports"\n': "path",
@@ -125,11 +126,13 @@ def test_a_file_that_was_changed_and_would_be_rejected_is_named(gateway: MakeGat
         "clock_skew = \n": "gateway.toml",
     }.items():
         file.write_text(good + mistake)
+        reloader.look()
         first = attention(carol)[0]
         assert first.startswith("urgent The file of SP_CONFIG has changed")
         assert named in first
         assert KEY not in first
     file.unlink()
+    reloader.look()
     assert "gateway.toml" in attention(carol)[0]
 
 

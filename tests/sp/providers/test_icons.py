@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
+from shared.images import Logo
 from shared.settings import SettingsRefused
 from sp.config import read_document
-from sp.providers.icon_images import MAX_IMAGE, icon_from, in_words
+from sp.providers.icon_images import MAX_IMAGE, icon_from, in_words, version_of
 from sp.providers.icons import COLORS, MARKS, icon_of, initials_of
 from sp.providers.provider import Provider
 from sp.providers.setting_reader import MARKS_AND_INITIALS, ProviderRefused
@@ -20,6 +22,7 @@ from sp.routes import Routes
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, PAGE, SECOND_KEY, administrator_of
 from tests.support.forms import Visitor
+from tests.support.gateway import core_of
 
 
 @pytest.mark.parametrize(
@@ -135,6 +138,16 @@ def test_a_file_with_a_wrong_image_is_refused_with_its_place(tmp_path: Path, ico
     assert [mistake for mistake in refused.value.mistakes if f"{file}: providers.corporate.icon: {said}" in mistake]
 
 
+def test_attack_a_secret_that_an_icon_names_by_mistake_is_shown_in_the_log(tmp_path: Path) -> None:
+    file, secret = tmp_path / "sp.toml", "0123456789-a-secret-of-another-setting"
+    (tmp_path / "key").write_text(secret)
+    file.write_text(f'[providers.corporate]\nkeys = ["{SECOND_KEY}"]\nicon = "file:key"\n')
+    with pytest.raises(SettingsRefused) as refused:
+        read_document(file, Routes())
+    assert "providers.corporate.icon" in str(refused.value)
+    assert secret not in str(refused.value)
+
+
 def upload(admin: Visitor, content: bytes) -> Visitor:
     """Choose an image file on the page of a provider, and save."""
     admin.open(PAGE)
@@ -171,6 +184,37 @@ def test_a_wrong_upload_is_named_beside_its_field(gateway: MakeGateway) -> None:
     assert admin.page.status_code == 400
     assert "The image must be one of PNG, JPEG, WebP, SVG." in admin.text
     assert admin.form(PAGE).fields["icon_image"] == ""  # it is not sent back
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({}, 200),
+        ({"enabled": False}, 404),
+        ({"show_on_login": False}, 404),
+        ({"show_on_login": False, "email_domains": ["example.com"]}, 200),
+    ],
+)
+def test_attack_a_stranger_learns_of_a_provider_that_is_not_shown_by_its_icon(
+    gateway: MakeGateway, settings: dict[str, Any], status: int
+) -> None:
+    app = gateway({"corporate": {**CORPORATE, "icon": icon_from(SVG), **settings}}, SP_SESSION_CACHE="60")
+    stranger, admin = app.test_client(), administrator_of(app)
+    image = f"/sso/icon/corporate?v={version_of(Logo(SVG, 'image/svg+xml'))}"
+    assert stranger.get(image).status_code == status
+    kept = admin.client.get(image)
+    assert kept.status_code == 200
+    assert ("no-store" in kept.headers["Cache-Control"]) == (status == 404)
+    assert "no-store" in admin.client.get("/sso/icon/corporate?v=older").headers["Cache-Control"]
+
+
+def test_attack_requests_for_icons_keep_the_database_busy(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, "icon": icon_from(SVG)}}, SP_SESSION_CACHE="60")
+    client, queries = app.test_client(), []
+    assert client.get("/sso/icon/corporate").status_code == 200
+    event.listen(core_of(app).database.engine, "before_cursor_execute", lambda *asked: queries.append(asked[2]))
+    assert [client.get(f"/sso/icon/{name}").status_code for name in ("corporate", "none")] == [200, 404]
+    assert queries == []
 
 
 @pytest.mark.parametrize("name", ["corporate", "no-such-provider", "%00", "..%2f"])
