@@ -30,7 +30,7 @@ NOT_RUN = {  # beginnings of commands, each with the reason
     "pip install 'lychgate[test]'": "tests/tools/test_testing_guide.py runs the guide with the installed wheel",
     "lychgate demo": "tests/tools/test_installed.py signs in with it",
     "podman ": "needs a registry of images; tests/tools/test_dist.py repeats what the Containerfile does",
-    "SP_EXTERNAL_URL=http://127.0.0.1:8000 uvicorn ": "tests/examples/test_applications.py starts the examples in this way",
+    "SP_EXTERNAL_URL=http://127.0.0.1:8000 uvicorn ": "tests/examples/test_applications.py starts the examples",
     "systemd-run": "needs systemd; the flask command in it is run by itself",
     "curl -s ": "tests/lab/test_emulators_guide.py asks the emulator that the same guide starts",
     "sqlite3": "needs the command of SQLite, which is not among the project's requirements",
