@@ -64,4 +64,4 @@ def look_when_told() -> None:
         if reloader.cache:
             keep_looking(reloader)
 
-    Reloader.keep_looking = unless_nothing_is_cached  # type: ignore[method-assign]
+    Reloader.keep_looking = unless_nothing_is_cached  # type: ignore[assignment, method-assign]

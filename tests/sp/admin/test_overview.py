@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from shared.clock import time_now
 from shared.web import new_reference
+from sp import reloading
 from sp.activity import counts, margin_rows
 from sp.activity import record as activity
 from sp.activity.margin_rows import ProviderHour
@@ -99,11 +100,15 @@ def test_few_seats_are_named(gateway: MakeGateway) -> None:
     assert item.startswith("soon Seats left: 0 of 1.")
 
 
-def test_a_file_that_was_changed_and_would_be_rejected_is_named(gateway: MakeGateway, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_and_would_be_rejected_is_named(
+    gateway: MakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "gateway.toml"
     good = f'[providers.corporate]\ndefault = true\nkeys = ["{KEY}"]\nlogin_url = "http://127.0.0.1:1/"\n'
     file.write_text(good)
-    carol = administrator_of(gateway(SP_CONFIG=str(file)))
+    monkeypatch.setattr(reloading, "SETTLED", 0.001)
+    app = gateway(SP_CONFIG=str(file))
+    carol = administrator_of(app)
     assert attention(carol) == []
     for mistake, named in {
         '[[rules]]\npath = "reports"\n': "path",
@@ -111,11 +116,13 @@ def test_a_file_that_was_changed_and_would_be_rejected_is_named(gateway: MakeGat
         "clock_skew = \n": "gateway.toml",
     }.items():
         file.write_text(good + mistake)
+        core_of(app).reloader.look()
         first = attention(carol)[0]
         assert first.startswith("urgent The file of SP_CONFIG has changed")
         assert named in first
         assert KEY not in first
     file.unlink()
+    core_of(app).reloader.look()
     assert "gateway.toml" in attention(carol)[0]
 
 

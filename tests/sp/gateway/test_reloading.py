@@ -14,6 +14,7 @@ from lab.cast import ALICE, CAROL
 from shared.settings import SettingsRefused
 from sp import create_wsgi, reloading
 from sp.activity.audit import recent
+from sp.config import read_access
 from sp.gateway import AsgiGateway, Gateway
 from sp.sample_app import create_welcome_app
 from sp.sites.stored import stored_sites
@@ -92,6 +93,8 @@ def test_a_provider_that_a_half_written_file_leaves_out_is_disabled_and_keeps_it
     tmp_path: Path, save: Callable[[str], None], caplog: pytest.LogCaptureFixture, keys: str
 ) -> None:
     """With `keys = []` the key was generated. If it were removed, the complete file would generate another one."""
+    partner = f"[providers.partner]\nkeys = {keys}\n"
+    gate = make_gate(tmp_path, more=OPEN + PROVIDER + partner)
 
     def stored() -> dict[str, tuple[bool, bool, list[str]]]:
         return {
@@ -99,8 +102,6 @@ def test_a_provider_that_a_half_written_file_leaves_out_is_disabled_and_keeps_it
             for item in gate.core.provider_store.load()
         }
 
-    partner = f"[providers.partner]\nkeys = {keys}\n"
-    gate = make_gate(tmp_path, more=OPEN + PROVIDER + partner)
     complete = stored()
     save(CLOSED + partner)
     assert notes(gate) == 302
@@ -294,7 +295,6 @@ def test_no_request_waits_for_the_file_or_the_database(
     gate = make_gate(tmp_path, more=OPEN + PROVIDER, way=way)
     gate.person(CAROL, is_admin=True)
     carol, looked, requests = gate.sign_in(CAROL, provider=None), [], threading.Event()
-    read_access = reloading.read_access
 
     def read_slowly(*asked: Any) -> Any:
         if asked[0] is gate.core.config:  # gateways of other tests look as well
