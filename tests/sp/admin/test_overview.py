@@ -113,7 +113,9 @@ def test_few_seats_are_named(gateway: MakeGateway) -> None:
     assert item.startswith("soon Seats left: 0 of 1.")
 
 
-def test_a_file_that_was_changed_and_would_be_rejected_is_named(gateway: MakeGateway, tmp_path: Path) -> None:
+def test_a_file_that_was_changed_and_would_be_rejected_is_named(
+    gateway: MakeGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "gateway.toml"
     good = f'[providers.corporate]\ndefault = true\nkeys = ["{KEY}"]\nlogin_url = "http://127.0.0.1:1/"\n'
     file.write_text(good)

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import text
 
 from lab.cast import ALICE, MALLORY
 from shared import clock
