@@ -102,6 +102,7 @@ def test_numbers_of_a_rule_that_stays_survive_a_changed_file(gate: Gate, tmp_pat
     gate.ask("/open/x", headers=PAGE)
     file = tmp_path / "rules.toml"
     file.write_text('[[rules]]\npath = "/new"\nallow = "anyone"\n' + file.read_text())
+    gate.core.reloader.look()
     gate.ask("/open/x", headers=PAGE)
     assert counted(gate) == {("home", 4, "decided"): 2, ("home", 3, "would-sign-in"): 2}
 
