@@ -64,6 +64,27 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_js
         _print(printable(line))
 
 
+def write_json(piece: str) -> None:
+    """Write a *piece* of JSON that is too long for one text. `printable_json` has made what strangers wrote in it."""
+    click.echo(piece, nl=False)
+
+
+class ProgressLine:
+    """Shows on a terminal's standard error what is under way."""
+
+    def __init__(self) -> None:
+        self._shows = sys.stderr.isatty()
+
+    def __call__(self, what: str, number: int) -> None:
+        if self._shows:
+            click.echo(f"\r{what}: {number:,}   ", nl=False, err=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shows:
+            click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
+
+
 def fail(*lines: object) -> NoReturn:
     """Exit with status 1, a finding or a rejection, and say why."""
     say(*lines, err=True)

@@ -28,6 +28,7 @@ from sp.outgoing_assertion.keys import AssertionKeys
 from sp.policy.rules import parse_rules
 from sp.routes import Routes
 from sp.sample_app import create_welcome_app
+from sp.sites.in_force import InForce, Rulebook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +102,8 @@ class Programs:
             identity_headers=identity_headers,
         )
         keys = AssertionKeys(self._core.database, self._core.vault)  # which may have kept one that a reset took back
-        self._own.extensions["lychgate"] = replace(self._core, config=config, assertions=keys)
+        rulebook = Rulebook(InForce.of(config.all_sites, config.host))
+        self._own.extensions["lychgate"] = replace(self._core, config=config, assertions=keys, rulebook=rulebook)
         self._gateway = Gateway(application, self._own)
 
     def configure_provider(self, changes: Mapping[str, Any]) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from shared.cli_output import as_json, fail, print_json, report, say
+from shared.cli_output import ProgressLine, as_json, fail, print_json, report, say
 from shared.settings import SettingsRefused
 from sp import config as settings
-from sp.cli.config_plan import ProgressLine, print_json_plan, print_plan
+from sp.cli.config_plan import print_json_plan, print_plan
 from sp.components import Components
 from sp.config import ReadFile
 from sp.current import components

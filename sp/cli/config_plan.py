@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import click
-
-from shared.cli_output import say
+from shared.cli_output import say, write_json
 from shared.printable import printable_json
 from sp.policy.plan import AccessPlan, Affected, Place, RuleChange, RuleChanges, numbers_in
 
@@ -16,30 +13,14 @@ NAMED = 20  # people at a place in the text; JSON has all
 UNNAMED = "not signed in"
 
 
-class ProgressLine:
-    """Shows on a terminal's standard error what is under way."""
-
-    def __init__(self) -> None:
-        self._shows = sys.stderr.isatty()
-
-    def __call__(self, what: str, number: int) -> None:
-        if self._shows:
-            click.echo(f"\r{what}: {number:,}   ", nl=False, err=True)
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._shows:
-            click.echo("\r" + " " * 40 + "\r", nl=False, err=True)
-
-
 def print_json_plan(found: AccessPlan) -> None:
     """Print the plan for programs, an entry to a line, since there may be very many. Visitors are on standard error."""
     rules = {name: [_described(each) for each in changes] for name, changes in vars(found.rules).items()}
-    click.echo(f'{{"rules": {printable_json(rules)},')
+    write_json(f'{{"rules": {printable_json(rules)},\n')
     for name, affected, end in (("gains", found.gains, "],"), ("loses", found.loses, "]}")):
-        click.echo(f'"{name}": [')
+        write_json(f'"{name}": [\n')
         _print_entries(found, affected)
-        click.echo(end)
+        write_json(f"{end}\n")
     for line in _visitors(found):
         say(f"note: {line}", err=True)
 
@@ -50,10 +31,9 @@ def _print_entries(found: AccessPlan, affected: Iterable[Affected]) -> None:
     for each in affected:
         at = printable_json(each.place._asdict())[1:]
         lines = (f'{{"user": {names[number]}, {at}' for number in numbers_in(each.accounts))
-        sys.stdout.write(joint + ",\n".join(lines))
+        write_json(joint + ",\n".join(lines))
         joint = ",\n"
-    sys.stdout.write("\n" if joint else "")
-    sys.stdout.flush()
+    write_json("\n" if joint else "")
 
 
 def _described(change: RuleChange) -> dict[str, Any]:

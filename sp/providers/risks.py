@@ -54,7 +54,7 @@ def _of_shutting_out(provider: Provider) -> Iterator[str]:
         if provider.unsolicited == "accept":
             yield "The Identity provider URL is missing: only a sign-in that begins at the identity provider works."
         else:
-            yield "The Identity provider URL is missing, so nobody can sign in with this provider. Enter it."
+            yield "The Identity provider URL is missing, so no sign-in with this provider works. Enter it."
     elif provider.deliveries == ("header",):
         yield (
             "Tokens are accepted in the Authorization header only, and browsers cannot send them there: people who are "

@@ -306,9 +306,12 @@ def served(*options: str) -> Iterator[tuple[str, str]]:
             printed += line
         origin = re.search(r"http://[^/ ]+", printed.partition("Sign in at")[2])
         assert origin
-        yield origin[0], printed
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        try:
+            yield origin[0], printed
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()  # else the end of the block would wait for it
 
 
 def test_the_command_warns_and_prints_the_secret_that_it_made(browser: Browser) -> None:

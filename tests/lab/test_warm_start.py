@@ -142,7 +142,7 @@ def test_programs_end_with_tests_that_are_killed(tmp_path: Path) -> None:
         assert tests.stdout.readline() == b"started\n"
         others = [os.pidfd_open(int(pid)) for pid in (tmp_path / "output").read_text().split()]
         tests.kill()
-    running = [process for process in others if not select.select([process], [], [], SECONDS)[0]]
+    running = [process for process in others if not has_ended(process)]
     for process in others:
         if process in running:
             signal.pidfd_send_signal(process, signal.SIGKILL)
@@ -173,3 +173,10 @@ def test_killing_a_program_takes_its_workers(warm: bool, tmp_path: Path) -> None
     while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not Path(f"/proc/{worker}").exists()
+
+
+def has_ended(process: int) -> bool:
+    """Wait for the end of a process by its descriptor, which may be beyond what select takes."""
+    waiting = select.poll()
+    waiting.register(process, select.POLLIN)
+    return bool(waiting.poll(1000 * SECONDS))

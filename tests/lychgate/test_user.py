@@ -11,7 +11,7 @@ import pytest
 
 from lab.programs import ROOT
 from lychgate import User, current_user, require_group
-from tests.support.loops import in_a_loop
+from tests.support.loops import in_a_loop, in_a_thread
 
 ALICE: dict[str, Any] = {
     "id": 7,
@@ -172,8 +172,8 @@ def test_a_view_of_flask_is_for_members(told: Any, status: int, is_async: bool) 
     async def asynchronous() -> str:
         return "members only"
 
-    answer = app.test_client().get(
-        "/async" if is_async else "/page", environ_overrides={"sso.user": told} if told else {}
+    answer = in_a_thread(
+        app.test_client().get, "/async" if is_async else "/page", environ_overrides={"sso.user": told} if told else {}
     )
     assert (answer.status_code, "members only" in answer.text) == (status, status == 200)
     assert ("WWW-Authenticate" in answer.headers) == (status == 401)

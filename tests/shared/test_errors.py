@@ -7,7 +7,8 @@ from shared.errors import REJECTIONS, ClaimInvalid, ClaimMissing, Rejection, Tok
 STATUSES = {
     400: "token_missing token_malformed delivery_not_allowed cookies_blocked",
     401: "token_type_wrong algorithm_not_allowed signature_invalid claim_missing claim_invalid token_expired "
-    "token_not_yet_valid token_too_old issuer_mismatch audience_mismatch nonce_mismatch unsolicited token_replayed",
+    "token_not_yet_valid token_too_old issuer_mismatch audience_mismatch nonce_mismatch unsolicited token_replayed "
+    "ticket_invalid",
     403: "user_unknown user_disabled email_conflict email_not_allowed seat_limit_reached provider_disabled",
     404: "provider_unknown",
     429: "rate_limited",
