@@ -31,7 +31,7 @@ test: .venv/.dev-installed ## run the whole suite: unit tests, attacks, real ser
 	@tools/node-packages
 	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) $(ARGS)
 
-check: .venv/.dev-installed ## run the lint rules and the quick tests, which start no program; little more than a minute
+check: .venv/.dev-installed ## run the lint rules and the quick tests, which start no program; about a minute
 	$(PY) -m ruff check $(SOURCES)
 	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) -q $(QUICK) $(ARGS)
 
