@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -125,10 +125,19 @@ class PendingSignIns:
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
         mine = {name: value for name, value in cookies.items() if self._is_ours(name)}
         ages = {name: pending.started_at if (pending := self._parse(name, mine[name])) else 0 for name in mine}
-        for kept, name in enumerate(sorted(mine, key=lambda name: -ages[name]), start=1):
-            needed += len(mine[name])
-            if ages[name] == 0 or kept >= MAX_PENDING or needed > MAX_COOKIE_BYTES:
-                self._set(response, name, "", 0)
+        for name in too_many(mine, ages, needed):
+            self._set(response, name, "", 0)
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
         set_cookie(response, name, value, https=self._https, max_age=max_age, cross_site=True)
+
+
+def too_many(cookies: Mapping[str, str], began_at: Mapping[str, int], needed: int) -> Iterator[str]:
+    """Yield the names of the *cookies* to delete, so that one of *needed* bytes has room: the invalid and oldest ones.
+
+    *began_at* is when each began, in seconds since 1970; 0 if it is invalid.
+    """
+    for kept, name in enumerate(sorted(cookies, key=lambda name: -began_at[name]), start=1):
+        needed += len(cookies[name])
+        if began_at[name] == 0 or kept >= MAX_PENDING or needed > MAX_COOKIE_BYTES:
+            yield name

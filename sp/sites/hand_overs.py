@@ -21,7 +21,7 @@ from werkzeug.wrappers import Response
 from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
 from sp.sessions.cookies import HAND_OVER_PREFIX
-from sp.signin.pending import LIFETIME, MAX_COOKIE_BYTES, MAX_PENDING
+from sp.signin.pending import LIFETIME, too_many
 
 STATE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # SHA-256 as base64url without padding
 
@@ -88,10 +88,8 @@ class HandOvers:
     def _make_room(self, response: Response, cookies: Mapping[str, str], needed: int) -> None:
         mine = {name: value for name, value in cookies.items() if name.startswith(self._prefix)}
         ages = {name: begun.began_at if (begun := self._parse(name, mine[name])) else 0 for name in mine}
-        for kept, name in enumerate(sorted(mine, key=lambda name: -ages[name]), start=1):
-            needed += len(mine[name])
-            if ages[name] == 0 or kept >= MAX_PENDING or needed > MAX_COOKIE_BYTES:
-                self._set(response, name, "", 0)
+        for name in too_many(mine, ages, needed):
+            self._set(response, name, "", 0)
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
         """Set a cookie that browsers send with the redirect from home: it is a GET of the whole window, so Lax does."""
