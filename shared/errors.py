@@ -193,7 +193,7 @@ class SeatLimitReached(Rejection):
 class ProviderUnknown(Rejection):
     code = "provider_unknown"
     status = 404
-    explanation = "No sign-in service with this name is configured here."
+    explanation = "The URL names no sign-in service that is configured here."
     remedy = "Check the URL, or start again from the sign-in page."
 
 

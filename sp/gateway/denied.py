@@ -54,7 +54,8 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
     text = Phrase(
         'You opened this site as "%(host)s". Sign-in works under one host name only, because browsers return '
         "cookies only to the host that set them. Use the link below. If you run this site and people should use this "
-        "name, set it in SP_EXTERNAL_URL. If there is a proxy in front, it must pass on the Host header.",
+        "name, set it in SP_EXTERNAL_URL, or list it under [sites] in the file of SP_CONFIG. If there is a proxy in "
+        "front, it must pass on the Host header.",
         host=host[:100],
     )
     return Denial(status, "host_foreign", Phrase("This site has another host name"), text, link=own.external_url)
