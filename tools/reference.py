@@ -23,10 +23,14 @@ from shared.serving import command_line
 from shared.setting_names import FILE, SettingNames
 from sp import create_app
 from sp.diagnosis.doctor.tickets import OWN_PATH, PATH
+from sp.gateway.denied import foreign_host, no_application, why
 from sp.gateway.doctor_echo import DoctorEcho
 from sp.gateway.forward_auth import ForwardAuth
 from sp.known_settings import NAMES as SP_NAMES
+from sp.policy.decision import SIGNED_IN, Verdict
+from sp.request.trusted_proxies import OwnHost
 from sp.routes import FORWARD, NGINX
+from sp.views.denied import Denial
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOT_FOR_USE = {"ui", "denied"}  # blueprints of the pages' own files, and of what no link leads to
@@ -141,7 +145,24 @@ def _first_line(function: Callable[..., object]) -> str:
 
 def _errors() -> Iterator[str]:
     rows = ((f"`{code}`", str(kind.status), kind.explanation, kind.remedy) for code, kind in REJECTIONS.items())
-    return _table(("code", "status", "what happened", "what to do"), rows)
+    yield from _table(("code", "status", "what happened", "what to do"), rows)
+    yield from ("## Requests for a page", "")
+    yield "The gateway's answers in place of the application. Behind forward-auth, a foreign host has the status 403."
+    yield ""
+    denials = ((f"`{reason.code}`", str(reason.status), str(reason.text)) for reason in _denials())
+    signed_out = (
+        "`sign_in_required`",
+        "401",
+        "You are not signed in. A browser that opens a page is sent to sign in instead.",
+    )
+    yield from _table(("code", "status", "what happened, and what to do"), [signed_out, *denials])
+
+
+def _denials() -> Iterator[Denial]:
+    """Yield each reason for which the gateway denies a request for a page."""
+    yield from (why(verdict, SIGNED_IN, None) for verdict in Verdict if verdict >= Verdict.FORBID)
+    yield foreign_host("other.example.com", OwnHost("https://www.example.com"))
+    yield no_application()
 
 
 def _commands(program: str, app: Flask) -> Iterator[str]:
