@@ -10,12 +10,11 @@ from dataclasses import asdict
 import click
 from flask.cli import with_appcontext
 
-from shared import demo
 from shared.cli_output import as_json, fail, print_json, read_password, say
 from shared.clock import time_now
 from shared.errors import Rejection
 from shared.keys import KeySet
-from sp.config import Config
+from sp.cli.own_url import own_url
 from sp.current import components
 from sp.diagnosis.inspector import Finding, inspect, passes
 from sp.providers.registry import Trusted
@@ -68,13 +67,8 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
     suffixes = ("", f"/{trusted.provider.name}") if _is_default(trusted) else (f"/{trusted.provider.name}",)
     paths = [f"{config.prefix}{path}{suffix}" for path in ("/sso/login/jwt", "/access/jwt") for suffix in suffixes]
     credentials = Credentials(email, read_password())
-    findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, _own_url(config), paths)
+    findings = conformance.check_idp(trusted.provider, _keys(trusted), credentials, own_url(config), paths)
     print_findings(findings, as_json, provider=trusted.provider.name, grade=conformance.grade(findings))
-
-
-def _own_url(config: Config) -> str:
-    """Return the URL of the gateway. A running demo reports it, because it may use any port."""
-    return demo.read(config.instance).sp_url if config.is_demo else config.external_url
 
 
 def _find(name: str | None) -> Trusted:

@@ -14,6 +14,7 @@ from shared.passwords import PasswordRefused
 from shared.printable import printable
 from sp.accounts.manage import AccountSummary, ControlledByProviders
 from sp.accounts.rows import KnownAs
+from sp.cli.own_url import own_url
 from sp.current import components
 from sp.signin.verification import is_plain_email
 
@@ -63,7 +64,8 @@ def create_admin(email: str, password_stdin: bool, keep_identities: bool, as_jso
         say(f"There are now more active accounts than the {limit} seats of SP_SEAT_LIMIT.", err=True)
     if appointed.kept:
         say("These IDs were kept and can sign in to the administrator's account:", *_list(appointed.kept), err=True)
-    url = f"{components().config.external_url}{components().config.prefix}/login?no_sso"
+    config = components().config
+    url = f"{own_url(config)}{config.prefix}/login?no_sso"
     done = {
         "email": appointed.person.email,
         "sign_in_url": url,
