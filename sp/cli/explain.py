@@ -52,7 +52,7 @@ def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
 
 def _print(found: Explanation) -> None:
     where = "" if found.site == HOME else f"{found.site} "
-    say(f"{found.method} {where}{found.path}: {found.verdict}")
+    say(f"{found.method} {where}{found.path}: {found.decision}")
     say(f"rule {found.rule}: {found.rule_text}" if found.rule else f"rule: {found.rule_text}")
     for reason in found.why:
         say(f"because {reason}" if reason == found.why[0] else f"    and {reason}")

@@ -50,7 +50,7 @@ class RuleResult:
 class Explanation:
     """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason.
 
-    `shadow` says what a shadow rule would decide, if it is something else.
+    `shadow` says what the first shadow rule that matches would decide.
     """
 
     method: str
@@ -108,8 +108,10 @@ def explain(
     shadow = ""
     if policy.trial is not None:
         trial = policy.trial.decide(method, path, person, spellings=spellings, overrides=methods)
-        if trial.verdict is not decision.verdict and trial.number:
-            shadow = f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}"
+        differs = trial.verdict is not decision.verdict
+        if trial.number and (differs or policy.rules[trial.number - 1].shadow):
+            too = "" if differs else " too"
+            shadow = f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}{too}"
     return Explanation(
         method=method,
         path=path or raw_path,

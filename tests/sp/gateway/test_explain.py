@@ -24,30 +24,30 @@ def explain(gate: Gate) -> Callable[..., Result]:
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (["GET", "/public/x"], 0, ["let in", "rule 1: everything below /public/, GET, HEAD: anyone"]),
-        (["POST", "/public/x"], 0, ["sign in", "no rule matches", "rule 1 has the path but not the method"]),
-        (["GET", "/exact"], 0, ["let in", "rule 2: exactly /exact, every method: anyone"]),
-        (["GET", "/page", "--user", ALICE.email], 0, ["let in", "no rule matches"]),
-        (["GET", "/admin/x", "--user", ALICE.email], 1, ["forbid", "rule 3", "groups: staff"]),
-        (["GET", "/admin/x", "--user", CAROL.email], 0, ["let in", "rule 3", "matches the rule"]),
-        (["GET", "/admin", "--user", ALICE.email], 0, ["let in", "rule 3 is for /admin/, which is a different path"]),
-        (["GET", "/%61dmin/x", "--user", ALICE.email], 1, ["forbid", "rule 3"]),
+        (["GET", "/public/x"], 0, [": allow", "rule 1: everything below /public/, GET, HEAD: anyone"]),
+        (["POST", "/public/x"], 0, [": sign-in", "no rule matches", "rule 1 has the path but not the method"]),
+        (["GET", "/exact"], 0, [": allow", "rule 2: exactly /exact, every method: anyone"]),
+        (["GET", "/page", "--user", ALICE.email], 0, [": allow", "no rule matches"]),
+        (["GET", "/admin/x", "--user", ALICE.email], 1, [": deny", "rule 3", "groups: staff"]),
+        (["GET", "/admin/x", "--user", CAROL.email], 0, [": allow", "rule 3", "matches the rule"]),
+        (["GET", "/admin", "--user", ALICE.email], 0, [": allow", "rule 3 is for /admin/, which is a different path"]),
+        (["GET", "/%61dmin/x", "--user", ALICE.email], 1, [": deny", "rule 3"]),
         (["GET", "/%2561dmin/x", "--user", ALICE.email], 1, ["an application may read the path as /admin/x"]),
         (
             ["GET", "/public%2Fx"],
             0,
-            ["sign in", "an application may read the path as /public%2Fx", "the request has no signed-in person"],
+            [": sign-in", "an application may read the path as /public%2Fx", "the request has no signed-in person"],
         ),
-        (["GET", "/%70ublic/x"], 0, ["sign in", "an application may read the path as /%70ublic/x"]),
-        (["GET", "/public/caf%C3%A9"], 0, ["let in", "rule 1"]),
-        (["GET", "/public/café/журнал"], 0, ["let in", "rule 1"]),
+        (["GET", "/%70ublic/x"], 0, [": sign-in", "an application may read the path as /%70ublic/x"]),
+        (["GET", "/public/caf%C3%A9"], 0, [": allow", "rule 1"]),
+        (["GET", "/public/café/журнал"], 0, [": allow", "rule 1"]),
         (["GET", "/public/../x"], 1, ["ambiguous", "rejected before any rule"]),
         (["GET", "/public/%ff"], 1, ["ambiguous"]),
-        (["GET", "/public/x?y=/../"], 0, ["let in", "rules ignore the query"]),
-        (["GET", "/public/x?_method=DELETE"], 0, ["sign in", "the query names the method DELETE"]),
-        (["GET", "/login"], 0, ["own path", "rules do not apply"]),
-        (["get", "/public/x"], 0, ["let in"]),
-        (["GET", "/page", "--user", "new@example.com"], 0, ["let in"]),
+        (["GET", "/public/x?y=/../"], 0, [": allow", "rules ignore the query"]),
+        (["GET", "/public/x?_method=DELETE"], 0, [": sign-in", "the query names the method DELETE"]),
+        (["GET", "/login"], 0, [": allow", "rules do not apply"]),
+        (["get", "/public/x"], 0, [": allow"]),
+        (["GET", "/page", "--user", "new@example.com"], 0, [": allow"]),
         (["GET", "/page", "--user", BOB.email], 1, ["is disabled"]),
     ],
 )
@@ -62,7 +62,7 @@ def test_a_decision_is_explained(
 
 def test_programs_read_json(explain: Callable[..., Result]) -> None:
     found = json.loads(explain("GET", "/admin/x", "--user", CAROL.email, "--json").stdout)
-    assert (found["verdict"], found["rule"], found["refused"]) == ("let in", 3, False)
+    assert (found["decision"], found["rule"], found["refused"]) == ("allow", 3, False)
     assert found["user"] == CAROL.email
 
 
