@@ -100,18 +100,16 @@ def _read(token: str, provider: Provider) -> Claims | None:
 def _without_the_password(provider: Provider, credentials: Credentials, gateway_url: str) -> Iterator[Finding]:
     """Visit with a wrong password, and with an e-mail that is unknown there."""
     domain = credentials.email.rpartition("@")[2]
-    stranger = replace(credentials, email=f"nobody-{secrets.token_hex(6)}@{domain}")
+    emails = (credentials.email, f"nobody-{secrets.token_hex(6)}@{domain}")
 
-    def guess(who: Credentials) -> Journey:
-        wrong = replace(who, password=secrets.token_urlsafe(16))
+    def guess(email: str) -> Journey:
+        wrong = Credentials(email, secrets.token_urlsafe(16))
         return _visit(Browser(), provider, wrong, gateway_url + RETURN_PATH).journey
 
-    known = guess(credentials)
+    known = guess(credentials.email)
     yield _wrong_password(known)
-    if known.token or known.typed_at is None:
-        return
-    emails = (credentials.email, stranger.email)
-    yield from form_grades.guesses(known, guess(stranger), lambda: (guess(credentials), guess(stranger)), emails)
+    if not known.token and known.typed_at is not None:
+        yield from form_grades.guesses(known, guess, emails)
 
 
 def _wrong_password(journey: Journey) -> Finding:

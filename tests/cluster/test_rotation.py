@@ -31,7 +31,11 @@ SIGN_AFTER = 3  # seconds from the making of a key pair to its use; in real life
 IN_FLIGHT = 9  # sign-ins of one kind under way at a time: three kinds and three rotations fit into the pool
 AT_MOST = 120  # seconds for all of it
 MORE = 1.5  # seconds of sign-ins after the last new key was first seen
-BUSY_TIMES = 20  # that 503 (the store is busy; nothing was spent) is asked again: no key has to do with that
+BUSY_SECONDS = 60  # for which a request is sent again while the answer is that the program is busy
+PAUSE = 0.2  # seconds before that
+# Nothing was spent, and the answer says to try again: the store is busy, or more requests than the gateway lets wait
+# for one fetch name the new key. A key that stays unavailable fails the test when the time is up.
+BUSY = re.compile(r"503\Z|.*[?&]code=key_unavailable(&|\Z)")
 Cookies = Mapping[str, str]
 SECRET = re.compile(r"^[A-Za-z0-9_-]{64,}$", re.MULTILINE)
 
@@ -169,11 +173,12 @@ def sign_in(pair: Pair, name: str, alice: Cookies) -> SignIn:
 
 
 def get(url: str, cookies: Cookies) -> tuple[str, Cookies]:
-    """Request *url*, again while the store is busy; return the redirect target, and the cookies set."""
-    for _time in range(BUSY_TIMES):
+    """Request *url*, again while the program is busy; return the redirect target, and the cookies set."""
+    until = time.monotonic() + BUSY_SECONDS
+    location, given = get_once(url, cookies)
+    while BUSY.match(location) and time.monotonic() < until:
+        time.sleep(PAUSE)
         location, given = get_once(url, cookies)
-        if location != "503":
-            break
     return location, given
 
 

@@ -60,7 +60,9 @@ def test_nothing_of_it_reaches_the_gateway_and_the_password_is_sent_twice(runnin
     check(running)
     tries = [(form["email"] == ALICE.email, form["password"] == ALICE.password) for form in idp.posted]
     wrong, unknown, other_site, right = (True, False), (False, False), (True, True), (True, True)
-    assert tries == [wrong, unknown, other_site, right]
+    assert tries[:2] == [wrong, unknown]
+    assert set(tries[2:-2]) <= {wrong, unknown}  # more visits, to time them, if the machine is slow
+    assert tries[-2:] == [other_site, right]
     assert all(
         form["once"] == "1" and form["go"] == "1" for form in idp.posted
     )  # hidden fields and the button go along
