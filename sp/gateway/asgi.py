@@ -113,7 +113,7 @@ class AsgiGateway:
     async def _refuse_headers(self, scope: Scope, send: Send) -> None:
         """Answer a request without reading its headers."""
         environ = environ_of({**scope, "headers": ()})
-        request_ids.assign(environ, trusted=False)
+        request_ids.assign(environ, False)
         send, answer = with_request_id(send, environ[request_ids.IN_ENVIRON]), self._steps.headers_too_large
         if scope["type"] == HTTP:
             await answer_at_once(answer, environ, send)
@@ -162,23 +162,23 @@ class AsgiGateway:
     async def _judge(self, environ: WSGIEnvironment) -> _LetIn | _Denied:
         """Return the decision about a request."""
         steps = self._steps
-        access = steps.arrive(environ)
-        if access is None:
+        destination = steps.arrive(environ)
+        if destination is None:
             return _denied(steps.foreign_host, environ)
-        if (answer := steps.ours(environ)) is not None:
-            return _Denied(answer, is_short=False, is_page=True)
-        began = perf_counter_ns()
+        if destination.own is not None:
+            return _Denied(destination.own, is_short=False, is_page=True)
+        access, began = destination.access, perf_counter_ns()
         presented = access.presented(environ)
         try:
-            session = access.session_at_once(environ, presented)
+            session = access.session(environ, presented, at_once=True)
         except NotCached:
             try:
                 session = await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
             except StoreUnavailable:
                 return _denied(steps.store_down, environ)
-        decision = steps.decide(environ, access, session)
+        decision = steps.decide(environ, destination, session)
         steps.count(decision.verdict, began)
-        if (answer := steps.instead(decision, environ, access, session)) is not None:
+        if (answer := steps.instead(decision, environ, destination, session)) is not None:
             return _Denied(answer, is_short=True) if decision.verdict is Verdict.SIGN_IN else _denied(answer, environ)
         app = self.app if access.name == HOME else self._of_sites.get(access.name)
         if app is None:
@@ -203,10 +203,10 @@ class AsgiGateway:
 
     def _may_stay(self, environ: WSGIEnvironment, opened: SiteAccess, session: Session | None) -> bool:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
-        access = self._steps.keeper.at(environ.get("HTTP_HOST", ""))
-        if session is None and access is opened:
+        destination = self._steps.destination(environ)
+        if session is None and destination is not None and destination.access is opened:
             return True  # for a visitor, only the rules may change
-        return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
+        return destination is not None and self._steps.decide(environ, destination, session).verdict is Verdict.LET_IN
 
 
 class _LetIn(NamedTuple):
