@@ -7,7 +7,7 @@ client wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -21,11 +21,8 @@ class TrustedProxies:
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
-        self._remembered = lru_cache(MAX_REMEMBERED)(self._is_trusted)
-
-    def include(self, ip: str) -> bool:
-        """Tell whether *ip* is a trusted proxy's."""
-        return bool(self._trusted) and self._remembered(ip)
+        self.include: Callable[[str], bool] = lru_cache(MAX_REMEMBERED)(self._is_trusted)
+        """Tell whether an IP is a trusted proxy's."""
 
     def client(self, peer: str, forwarded_for: str) -> str:
         """Return the nearest IP that is not a trusted proxy's; *peer* is the last entry of the list."""

@@ -7,7 +7,7 @@ ID of the request that this thread answers.
 
 from __future__ import annotations
 
-import random
+import os
 import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -18,31 +18,37 @@ if TYPE_CHECKING:
 HEADER, IN_ENVIRON = "X-Request-Id", "HTTP_X_REQUEST_ID"
 # 64 characters: a UUID or a trace ID fits, and a signed token does not.
 _ACCEPTED = re.compile(r"[A-Za-z0-9_.:=+/-]{1,64}", re.ASCII)
-_NEW_BITS = 64
-_LEADING_ONE = 1 << _NEW_BITS
+_NEW_BYTES = 8
+_DRAWN_AT_ONCE = 256  # IDs
 _LENGTH = len(HEADER)  # compared first: that is faster than the names of all headers
 
-_random_bits = random.getrandbits
-
 _current: ContextVar[str] = ContextVar("lychgate_request_id", default="")
+_set_current = _current.set
 current = _current.get
 """Return the ID of the request that this thread answers; empty outside of a request."""
 
 
 def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: bool) -> StartResponse:
     """Give the request in *environ* its ID, as `assign` does; return a start_response that adds it to the answer."""
-    assign(environ, trusted=trusted)
+    assign(environ, trusted)
     return shown(environ, start_response)
 
 
-def assign(environ: WSGIEnvironment, *, trusted: bool) -> None:
+def assign(environ: WSGIEnvironment, trusted: bool) -> None:
     """Give the request in *environ* its ID.
 
     *trusted*: the peer is a trusted proxy. An application behind us finds the same ID in the request's header.
     """
-    given = environ.get(IN_ENVIRON, "") if trusted else ""
-    request_id = environ[IN_ENVIRON] = given if given and _ACCEPTED.fullmatch(given) else _new()
-    _current.set(request_id)
+    given = environ.get(IN_ENVIRON) if trusted else None
+    if given and _ACCEPTED.fullmatch(given):
+        request_id = given
+    else:
+        try:
+            request_id = _drawn.pop()  # no two threads get the same one
+        except IndexError:
+            request_id = _draw()
+    environ[IN_ENVIRON] = request_id
+    _set_current(request_id)
 
 
 def shown(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
@@ -60,9 +66,17 @@ def shown(environ: WSGIEnvironment, start_response: StartResponse) -> StartRespo
     return start
 
 
-def _new() -> str:
-    # A name and not a secret: `secrets` would cost each request a system call. Python seeds each forked process again.
-    return hex(_random_bits(_NEW_BITS) | _LEADING_ONE)[3:]  # faster than a format with leading zeros
+_drawn: list[str] = []
+"""Random IDs that are not given out yet: many at once, because the system call costs more than an ID."""
+
+
+def _draw() -> str:
+    first, *others = os.urandom(_DRAWN_AT_ONCE * _NEW_BYTES).hex(" ", _NEW_BYTES).split()
+    _drawn.extend(others)
+    return first
+
+
+os.register_at_fork(after_in_child=_drawn.clear)  # or two processes would give out the same ones
 
 
 def end() -> None:

@@ -6,12 +6,13 @@ is here and in `sp.policy.decision`, so that no entry point can allow more than 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote_from_bytes, urlencode, urlsplit
 
+from sp.gateway.destinations import Destinations
 from sp.policy import method_overrides as overrides
 from sp.policy.decision import MAX_REMEMBERED as MAX_REMEMBERED_REQUESTS
 from sp.policy.decision import Decision, Policy, Verdict
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sp.sites.in_force import InForce
     from sp.sites.site import Site
 
-_UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
+UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
 LEAST_REMEMBERED = 128  # headers, or requests, of one site among many
@@ -86,34 +87,36 @@ class SiteAccess:
         self.site, self.name = site, site.name
         self.header_set = config.identity_headers if site.identity_headers is None else site.identity_headers
         self._sessions, self._policy = sessions, Policy(site.rules, remembered)
-        self._trial, self._counts, self._count = self._policy.trial, counts, counts.of_site(site.name)
-        self._cookies = cookies
+        self._trial, self._counts, self.count = self._policy.trial, counts, counts.of_site(site.name)
+        self._read_cookies = cookies.read
         self._origin = _origin(site.url)
         self._start = f"{site.url}{config.prefix}/sso/start"
+
+    def possible(self, method: str, path: str) -> tuple[Decision, ...]:
+        """Return the possible decisions about a request, as `Policy.possible` does; empty if shadow rules look too."""
+        return self._policy.possible(method, path) if self._trial is None else ()
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
         """Return the content of the cookies of a request."""
         header = environ.get("HTTP_COOKIE")
-        return self._cookies.read(header) if header else _NO_COOKIES
+        return self._read_cookies(header) if header else _NO_COOKIES
 
-    def session(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
+    def session_at_once(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
+        """Return what `session` does, without asking the database. Raises NotCached."""
+        return self.session(environ, presented, True)
+
+    def session(self, environ: WSGIEnvironment, presented: Presented, at_once: bool = False) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
 
         A browser's session counts at the site that it was opened for, and an access token at every site. So a token of
         ours is noted in *environ* also where the cookie decides: the application must not get it.
         """
-        return self._session(environ, presented, self._sessions.find_by_hash)
-
-    def session_at_once(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
-        """Return what `session` does, without asking the database. Raises NotCached."""
-        return self._session(environ, presented, self._sessions.find_at_once)
-
-    def _session(
-        self, environ: WSGIEnvironment, presented: Presented, find: Callable[[bytes, str], Session | None]
-    ) -> Session | None:
-        session = find(presented.id_hash, BROWSER) if presented.id_hash else None
-        if session is not None and session.site != self.name:
-            session = None
+        session, sessions = None, self._sessions
+        find = sessions.find_at_once if at_once else sessions.find_by_hash
+        if (id_hash := presented.id_hash) is not None:
+            session = find(id_hash, BROWSER)
+            if session is not None and session.site != self.name:
+                session = None
         if "HTTP_AUTHORIZATION" in environ and (secret := access_token_in(environ["HTTP_AUTHORIZATION"])):
             of_token = find(hash_id(secret), API)
             environ[HAS_TOKEN] = of_token is not None
@@ -135,11 +138,11 @@ class SiteAccess:
         *host* is the name that the client used for us. The raw *query* is read only for names of other methods.
         """
         methods = overrides.in_query(query) if query else ()
-        if environ.keys().isdisjoint(_UNUSUAL):
+        if environ.keys().isdisjoint(UNUSUAL):
             if not spellings and not methods:  # nearly always
                 decision = self._policy.decide(method, path, session)
                 if self._trial is None and decision.verdict <= _BY_RULES:
-                    self._count(decision.number)
+                    self.count(decision.number)
                     return decision
                 return self._counted(decision, method, path, session)
             return self._decide(method, path, session, spellings=spellings, overrides=methods)
@@ -165,7 +168,7 @@ class SiteAccess:
         """Count a decision, and compare it with what the shadow rules would decide."""
         if decision.verdict > _BY_RULES:
             return decision  # the rules were not asked
-        self._count(decision.number)
+        self.count(decision.number)
         if self._trial is not None:
             trial = self._trial.decide(method, path, session, **more)
             if trial.verdict is not decision.verdict and (
@@ -196,6 +199,24 @@ class SiteAccess:
         return f"{self._start}?{urlencode({'return_to': asked_for})}"
 
 
+class SitesInForce:
+    """Access to each site of one set of sites and rules. A reload replaces the whole."""
+
+    def __init__(self, current: InForce, of: Mapping[str, SiteAccess]) -> None:
+        self.current, self._of = current, of
+        self.destinations = Destinations()
+
+    def at(self, host: str) -> SiteAccess | None:
+        """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        site = self.current.hosts.find(host)
+        return self._of[site.name] if site is not None else None
+
+    @property
+    def home(self) -> SiteAccess:
+        """What decides about requests for the site of SP_EXTERNAL_URL."""
+        return self._of[HOME]
+
+
 class AccessControl:
     """What the gateway needs in each worker: settings, and access to each site."""
 
@@ -211,25 +232,23 @@ class AccessControl:
 
     def at(self, host: str) -> SiteAccess | None:
         """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        return self.in_force().at(host)
+
+    def in_force(self) -> SitesInForce:
+        """Return access to the sites that are in force. A look at the file begins in a thread if it is due."""
         if monotonic() >= self._reloader.due:
             self._reloader.look_soon()
-        current, sites = self._adopted
-        if current is not self._rulebook.current:
-            current, sites = self._adopted = self._adopt(self._rulebook.current)
-        site = current.hosts.find(host)
-        return sites[site.name] if site is not None else None
-
-    @property
-    def home(self) -> SiteAccess:
-        """What decides about requests for the site of SP_EXTERNAL_URL."""
-        return self._adopted[1][HOME]
+        current, adopted = self._rulebook.current, self._adopted
+        if adopted.current is not current:
+            adopted = self._adopted = self._adopt(current)
+        return adopted
 
     @property
     def has_further_sites(self) -> bool:
         """Whether sites besides home are in force."""
         return len(self._rulebook.current.sites) > 1
 
-    def _adopt(self, current: InForce) -> tuple[InForce, dict[str, SiteAccess]]:
+    def _adopt(self, current: InForce) -> SitesInForce:
         """Return access to each site. What strangers can fill is shared by the sites, or divided among them."""
         sites, config = current.sites, self.config
         self._counts.adopt({site.name: site.rules for site in sites})
@@ -237,10 +256,11 @@ class AccessControl:
         different = set(names.values())
         cookies = {name: CookieReader(name, _share(MAX_REMEMBERED, len(different))) for name in different}
         remembered = _share(MAX_REMEMBERED_REQUESTS, len(sites))
-        return current, {
+        of = {
             site.name: SiteAccess(site, config, self._sessions, self._counts, cookies[names[site.name]], remembered)
             for site in sites
         }
+        return SitesInForce(current, of)
 
 
 def _share(remembered: int, parts: int) -> int:

@@ -29,7 +29,7 @@ from sp.gateway.asgi_messages import instead_of_401, of_application, with_reques
 from sp.gateway.asgi_scope import (
     HTTP,
     WEBSOCKET,
-    are_headers_too_large,
+    HeadersTooLarge,
     environ_of,
     scope_for_application,
     tell_of_proxy,
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from sp.gateway.access import Presented, SiteAccess
     from sp.gateway.asgi_exchange import Receive, Send
     from sp.gateway.asgi_scope import Scope
+    from sp.gateway.destinations import Destination
     from sp.sessions.store import Session
 
 LOOK_UPS, PAGES = 8, 16  # threads of each worker
@@ -99,12 +100,12 @@ class AsgiGateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide, and then pass the request to the application or our own pages, or deny it."""
         kind = scope["type"]
-        if kind in (HTTP, WEBSOCKET) and are_headers_too_large(scope):
-            await self._refuse_headers(scope, send)
-        elif kind == HTTP:
-            await self._http(scope, receive, send)
-        elif kind == WEBSOCKET:
-            await self._websocket(scope, receive, send)
+        if kind in (HTTP, WEBSOCKET):
+            try:
+                environ = environ_of(scope)
+            except HeadersTooLarge:
+                return await self._refuse_headers(scope, send)
+            await (self._http if kind == HTTP else self._websocket)(environ, scope, receive, send)
         elif kind == "lifespan":
             await self._lifespans.run(scope, receive, send)
         else:
@@ -113,16 +114,18 @@ class AsgiGateway:
     async def _refuse_headers(self, scope: Scope, send: Send) -> None:
         """Answer a request without reading its headers."""
         environ = environ_of({**scope, "headers": ()})
-        request_ids.assign(environ, trusted=False)
+        request_ids.assign(environ, False)
         send, answer = with_request_id(send, environ[request_ids.IN_ENVIRON]), self._steps.headers_too_large
         if scope["type"] == HTTP:
             await answer_at_once(answer, environ, send)
         else:
             await reject(answer, environ, scope, send)
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        steps, environ = self._steps, environ_of(scope)
-        judged = await self._judge(environ)
+    async def _http(self, environ: WSGIEnvironment, scope: Scope, receive: Receive, send: Send) -> None:
+        steps = self._steps
+        judged = self._judge_at_once(environ)
+        if isinstance(judged, _Unknown):
+            judged = await self._judge(judged, environ)
         request_id = environ[request_ids.IN_ENVIRON]
         if isinstance(judged, _Denied):
             send = with_request_id(send, request_id)
@@ -133,9 +136,10 @@ class AsgiGateway:
             send = instead_of_401(send, partial(steps.ask_to_sign_in, judged.access), environ)
         return await judged.app(self._inner(scope, environ, judged), receive, of_application(send, request_id))
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        environ = environ_of(scope)
-        judged = await self._judge(environ)
+    async def _websocket(self, environ: WSGIEnvironment, scope: Scope, receive: Receive, send: Send) -> None:
+        judged = self._judge_at_once(environ)
+        if isinstance(judged, _Unknown):
+            judged = await self._judge(judged, environ)
         request_id = environ[request_ids.IN_ENVIRON]
         if isinstance(judged, _Denied):  # without a short answer it is one of our pages: none of them is a WebSocket
             answer = judged.answer if judged.is_short else None
@@ -159,26 +163,44 @@ class AsgiGateway:
         except NoThreadFree:
             await answer_at_once(self._steps.busy, environ, send)
 
-    async def _judge(self, environ: WSGIEnvironment) -> _LetIn | _Denied:
-        """Return the decision about a request."""
+    def _judge_at_once(self, environ: WSGIEnvironment) -> _LetIn | _Denied | _Unknown:
+        """Return the decision about a request, if its session need not be looked up."""
         steps = self._steps
-        access = steps.arrive(environ)
-        if access is None:
+        destination = steps.arrive(environ)
+        if destination is None:
             return _denied(steps.foreign_host, environ)
-        if (answer := steps.ours(environ)) is not None:
-            return _Denied(answer, is_short=False, is_page=True)
-        began = perf_counter_ns()
+        if destination.own is not None:
+            return _Denied(destination.own, is_short=False, is_page=True)
+        access, began = destination.access, perf_counter_ns()
         presented = access.presented(environ)
         try:
             session = access.session_at_once(environ, presented)
         except NotCached:
-            try:
-                session = await self._look_ups.run(partial(access.session, environ, presented), STORE_SECONDS)
-            except StoreUnavailable:
-                return _denied(steps.store_down, environ)
-        decision = steps.decide(environ, access, session)
+            return _Unknown(destination, presented, began)
+        return self._decide(environ, destination, presented, session, began)
+
+    async def _judge(self, unknown: _Unknown, environ: WSGIEnvironment) -> _LetIn | _Denied:
+        """Return the decision about a request whose session is looked up in a thread."""
+        destination, presented, began = unknown
+        try:
+            look_up = partial(destination.access.session, environ, presented)
+            session = await self._look_ups.run(look_up, STORE_SECONDS)
+        except StoreUnavailable:
+            return _denied(self._steps.store_down, environ)
+        return self._decide(environ, destination, presented, session, began)
+
+    def _decide(
+        self,
+        environ: WSGIEnvironment,
+        destination: Destination,
+        presented: Presented,
+        session: Session | None,
+        began: int,
+    ) -> _LetIn | _Denied:
+        steps, access = self._steps, destination.access
+        decision = steps.decide(environ, destination, session)
         steps.count(decision.verdict, began)
-        if (answer := steps.instead(decision, environ, access, session)) is not None:
+        if (answer := steps.instead(decision, environ, destination, session)) is not None:
             return _Denied(answer, is_short=True) if decision.verdict is Verdict.SIGN_IN else _denied(answer, environ)
         app = self.app if access.name == HOME else self._of_sites.get(access.name)
         if app is None:
@@ -203,10 +225,10 @@ class AsgiGateway:
 
     def _may_stay(self, environ: WSGIEnvironment, opened: SiteAccess, session: Session | None) -> bool:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
-        access = self._steps.keeper.at(environ.get("HTTP_HOST", ""))
-        if session is None and access is opened:
+        destination = self._steps.destination(environ)
+        if session is None and destination is not None and destination.access is opened:
             return True  # for a visitor, only the rules may change
-        return access is not None and self._steps.decide(environ, access, session).verdict is Verdict.LET_IN
+        return destination is not None and self._steps.decide(environ, destination, session).verdict is Verdict.LET_IN
 
 
 class _LetIn(NamedTuple):
@@ -216,6 +238,14 @@ class _LetIn(NamedTuple):
     access: SiteAccess
     presented: Presented
     session: Session | None
+
+
+class _Unknown(NamedTuple):
+    """The session of the request must be looked up first."""
+
+    destination: Destination
+    presented: Presented
+    began: int
 
 
 class _Denied(NamedTuple):

@@ -41,7 +41,11 @@ def of_application(send: Send, request_id: str) -> Send:
 
     def changed(message: Message) -> Awaitable[None]:
         if message["type"] in _BEGINNINGS:
-            headers = [header for header in without_planted(message.get("headers", ())) if not _is_request_id(header)]
+            headers = list(message.get("headers", ()))
+            for name, value in headers:  # nearly always, nothing is taken out
+                if b"_" in value or len(name) == len(_REQUEST_ID):
+                    headers = [header for header in without_planted(headers) if not _is_request_id(header)]
+                    break
             message = {**message, "headers": [*headers, line]}
         return send(message)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from shared.request_ids import HEADER
@@ -45,16 +44,21 @@ MAX_REMEMBERED = 4096  # names of headers; strangers choose them
 MAX_REMEMBERED_LENGTH = 100  # bytes of each
 
 
-def are_headers_too_large(scope: Scope) -> bool:
-    """Tell whether a request has more header lines, or longer ones, than the gateway reads in the event loop."""
-    lines = scope["headers"]
-    return len(lines) > MAX_LINES or sum(map(len, chain.from_iterable(lines))) > MAX_HEADERS
+class HeadersTooLarge(Exception):
+    """A request has more header lines, or longer ones, than the gateway reads in the event loop."""
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:
-    """Return the metadata of a request as an environ. `lychgate.` and `sso.` keys of the scope are not in it."""
+    """Return the metadata of a request as an environ. `lychgate.` and `sso.` keys of the scope are not in it.
+
+    Raises HeadersTooLarge.
+    """
+    if len(scope["headers"]) > MAX_LINES:
+        raise HeadersTooLarge
     client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
-    mount, path = _split(scope.get("root_path") or "", scope["path"])
+    mount, path = scope.get("root_path") or "", scope["path"]
+    if mount or not path.isascii():
+        mount, path = _split(mount, path)
     scheme = scope.get("scheme") or "http"
     environ: dict[str, Any] = {
         "REQUEST_METHOD": scope.get("method", "GET"),
@@ -64,18 +68,23 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
         "REMOTE_ADDR": client[0] or "",
         "SERVER_NAME": server[0] or "",
         "SERVER_PORT": str(server[1] or ""),
-        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "SERVER_PROTOCOL": "HTTP/" + scope.get("http_version", "1.1"),
         "wsgi.url_scheme": _SCHEMES.get(scheme, scheme),
     }
     if (raw_path := scope.get("raw_path")) is not None:
         environ["RAW_URI"] = raw_path.decode("latin-1")
-    known = _keys.get
+    known, size = _keys.get, 0
     for name, value in scope["headers"]:
+        size += len(name) + len(value)
         key = known(name) or key_of(name)
         if key in environ:
+            if size > MAX_HEADERS:  # many long lines of one name would be joined again and again
+                raise HeadersTooLarge
             environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.decode("latin-1")
         elif key:
             environ[key] = value.decode("latin-1")
+    if size > MAX_HEADERS:
+        raise HeadersTooLarge
     if scope["type"] == WEBSOCKET:
         environ["HTTP_UPGRADE"] = "websocket"  # over HTTP/2 a handshake has no such header
     return environ
@@ -87,14 +96,14 @@ def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Map
     A header stays if its key is still in *environ*. Those of *written* are taken from there.
     """
     inner = dict(scope)
-    if not scope.keys() <= _USUAL:
+    if not _USUAL.issuperset(scope):
         inner = {key: value for key, value in scope.items() if not key.startswith(_OURS)}
     known = _keys.get
-    headers = []
-    for line in scope["headers"]:
-        key = known(line[0]) or key_of(line[0])
-        if key in environ and key not in written:
-            headers.append(line)
+    headers = [
+        line
+        for line in scope["headers"]
+        if (key := known(line[0]) or key_of(line[0])) in environ and key not in written
+    ]
     headers += [(name, environ[key].encode("latin-1")) for key, name in written.items() if key in environ]
     inner["headers"], inner[USER] = headers, environ.get("sso.user")
     return inner

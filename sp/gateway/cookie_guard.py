@@ -1,4 +1,6 @@
-"""Keep the application behind the gateway from setting one of our cookies. Pure but for the log.
+"""Keep the application behind the gateway from setting one of our cookies, or the ID of its request.
+
+Pure but for the log.
 
 If a page sets a cookie that a visitor chose, or forwards the cookies of another server, an attacker could plant a
 session: the person would work in another person's account without noticing. So a Set-Cookie with one of our names is
@@ -11,25 +13,29 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
+from shared.request_ids import HEADER
 from sp.sessions.cookies import ours_set_by
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
 
 _NAME = "set-cookie"
+_ID_NAME, _LENGTH = HEADER.lower(), len(HEADER)
 _RAW_NAME = _NAME.encode()
 
 log = logging.getLogger("lychgate")
 
 
-def guarded(start_response: StartResponse) -> StartResponse:
-    """Return *start_response* for an application that may not set our cookies."""
+def of_application(start_response: StartResponse, request_id: str) -> StartResponse:
+    """Return *start_response* for an application: it adds *request_id*, which the application may not replace."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
-        for name, value in headers:
-            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):  # cheapest check first
+        for name, value in headers:  # cheapest checks first
+            if len(name) == _LENGTH and name.lower() == _ID_NAME:
+                headers = [header for header in headers if header[0].lower() != _ID_NAME]
+            if "_" in value and name.strip().lower() == _NAME and ours_set_by(value):
                 headers = _without_ours(headers)
-                break
+        headers = [*headers, (HEADER, request_id)]
         return start_response(status, headers, exc_info) if exc_info else start_response(status, headers)
 
     return start

@@ -1,9 +1,9 @@
 """Decide about requests to applications in this process: the same for WSGI and ASGI.
 
 Both entry points describe a request as a WSGI environ. Here is each step that they share, in the order in which they
-take it: `arrive`, `ours`, `decide`, `instead`, `hand_over`. So neither can allow more than the other. What differs
-stays with them: where a session is looked up (in the thread of the request, or in another one), and how an answer is
-sent. A step that returns a WSGI application returns what answers the request; None means that the next step is taken.
+take it: `arrive`, `decide`, `instead`, `hand_over`. So neither can allow more than the other. What differs stays with
+them: where a session is looked up (in the thread of the request, or in another one), and how an answer is sent. A step
+that returns a WSGI application returns what answers the request; None means that the next step is taken.
 """
 
 from __future__ import annotations
@@ -14,13 +14,24 @@ from typing import TYPE_CHECKING
 
 from shared import request_ids
 from sp.current import SITE
-from sp.diagnosis.doctor.tickets import OWN_PATH
-from sp.gateway.access import HAS_TOKEN, AccessControl, Presented, SiteAccess, asked_for, decoded
+from sp.diagnosis.doctor.tickets import OWN_PATH, PATH
+from sp.gateway.access import (
+    HAS_TOKEN,
+    UNUSUAL,
+    AccessControl,
+    Presented,
+    SiteAccess,
+    SitesInForce,
+    asked_for,
+    decoded,
+)
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, no_application, store_down, why
+from sp.gateway.destinations import Destination
 from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
 from sp.metrics_counters import counters
 from sp.policy.decision import LET_IN, SIGNED_IN, Verdict, is_unambiguous
+from sp.policy.method_overrides import in_query
 from sp.policy.raw_path import other_spellings
 from sp.request.identity_headers import STRANGER, IdentityHeaderFilter, Sender, introduce
 from sp.request.kind import is_navigation
@@ -47,7 +58,7 @@ class InProcess:
         self._own = own.wsgi_app
         self._peers, self._host = keeper.peers, keeper.host
         self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
-        self._sieve = IdentityHeaderFilter()
+        self._sieve = IdentityHeaderFilter(UNUSUAL)
         self._answers = DeniedResponses(self._own, keeper.config.prefix, keeper.host.netloc)
         self._doctor = DoctorEcho(keeper)
         (self._doctor_path,) = keeper.own.at(OWN_PATH)
@@ -58,56 +69,73 @@ class InProcess:
         self.reload = core.reloader.request
         core.reloader.serve()
 
-    def arrive(self, environ: WSGIEnvironment) -> SiteAccess | None:
-        """Give the request its ID, and remove what its sender may not say. Return its site; None for a foreign host."""
+    def arrive(self, environ: WSGIEnvironment) -> Destination | None:
+        """Give the request its ID, and remove what its sender may not say. Return where it goes; None: not to us."""
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
         trusted = self._peers.include(peer)
-        request_ids.assign(environ, trusted=trusted)
+        request_ids.assign(environ, trusted)
         if trusted:
-            self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
+            is_usual = self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
             self._peers.believe(environ)
         else:
-            self._sieve.clean(environ, STRANGER)
-        access = self.keeper.at(environ.get("HTTP_HOST", ""))
+            is_usual = self._sieve.clean(environ, STRANGER)
+        in_force, key = self.keeper.in_force(), (environ.get("HTTP_HOST", ""), environ["REQUEST_METHOD"], path)
+        destination = in_force.destinations.get(key) or self._find(in_force, *key)
+        if destination is None:
+            return None
+        environ[SITE] = destination.access.name
+        return destination if is_usual else destination.with_care()
+
+    def destination(self, environ: WSGIEnvironment) -> Destination | None:
+        """Return where a request goes that came before, by what is in force now."""
+        key = environ.get("HTTP_HOST", ""), environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"
+        found = self._find(self.keeper.in_force(), *key)
+        return None if found is None else found.with_care()
+
+    def _find(self, in_force: SitesInForce, host: str, method: str, path: str) -> Destination | None:
+        """Return where a request goes by what is in force. Nothing else may matter, since the result is remembered."""
+        access = in_force.at(host)
         if access is None:
             if path not in self._by_any_name:
                 return None
-            access = self.keeper.home
-        environ[SITE] = access.name
-        return access
+            access = in_force.home
+        if path.startswith(self._own_prefixes) or path in self._own_exact:
+            found = Destination(path, access, self._skins.get(path, self._answer_for_ourselves))
+        else:
+            found = Destination(path, access, None, access.possible(method, path), is_probe=path.startswith(PATH))
+        return in_force.destinations.remember((host, method, path), found)
 
     def foreign_host(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request for a host that is not ours."""
         reason = foreign_host(environ.get("HTTP_HOST", ""), self._host)
         return self._answers.turn_away(reason, environ, start_response)
 
-    def ours(self, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Return what answers for our own URLs."""
-        path = environ.get("PATH_INFO") or "/"
-        if path.startswith(self._own_prefixes) or path in self._own_exact:
-            return self._skins.get(path, self._answer_for_ourselves)
-        return None
-
-    def decide(self, environ: WSGIEnvironment, access: SiteAccess, session: Session | None) -> Decision:
+    def decide(self, environ: WSGIEnvironment, destination: Destination, session: Session | None) -> Decision:
         """Return what to do with a request for the application."""
-        path = decoded(environ.get("PATH_INFO") or "/")
-        spellings = other_spellings(environ, path)
-        method, query = environ["REQUEST_METHOD"], environ.get("QUERY_STRING", "")
+        access, path, query = destination.access, destination.path, environ.get("QUERY_STRING", "")
+        possible = destination.possible
+        if possible and not (query and in_query(query)) and not other_spellings(environ, path):  # nearly always
+            decision = possible[possible[0].rule.judge(session)]
+            access.count(decision.number)
+            return decision
+        path = decoded(path)
+        spellings, method = other_spellings(environ, path), environ["REQUEST_METHOD"]
         return access.decide(environ, method, path, session, environ.get("HTTP_HOST", ""), spellings, query)
 
     def instead(
-        self, decision: Decision, environ: WSGIEnvironment, access: SiteAccess, session: Session | None
+        self, decision: Decision, environ: WSGIEnvironment, destination: Destination, session: Session | None
     ) -> WSGIApplication | None:
         """Return what answers in place of the application, unless the *decision* is to let the request in."""
-        if is_for_echo(decision, environ.get("PATH_INFO") or "/") and (ticket := self._doctor.ticket(environ)):
+        may_be_shown = destination.is_probe and is_for_echo(decision, destination.path)
+        if may_be_shown and (ticket := self._doctor.ticket(environ)) is not None:
             return partial(self._doctor.echo, ticket)
         if decision.verdict is LET_IN:
             return None
         if decision.verdict is not Verdict.SIGN_IN:
             return partial(self._answers.turn_away, why(decision.verdict, decision.rule, session))
         ask = self.ask_to_sign_in if is_navigation(environ, environ["REQUEST_METHOD"]) else self._tell_to_sign_in
-        return partial(ask, access)
+        return partial(ask, destination.access)
 
     def hand_over(
         self, environ: WSGIEnvironment, access: SiteAccess, presented: Presented, session: Session | None
@@ -117,7 +145,7 @@ class InProcess:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
                 del environ["HTTP_COOKIE"]
-        if environ.pop(HAS_TOKEN, False):
+        if HAS_TOKEN in environ and environ.pop(HAS_TOKEN):
             del environ["HTTP_AUTHORIZATION"]  # it counts at every site; the application does not need it
         if session is not None:
             introduce(environ, session, access.header_set, access.name)

@@ -20,7 +20,7 @@ from shared import request_ids
 from shared.errors import StoreUnavailable
 from shared.threads import TAKE_YOUR_TIME
 from sp.gateway.application import why_not_wsgi
-from sp.gateway.cookie_guard import guarded
+from sp.gateway.cookie_guard import of_application
 from sp.gateway.in_process import InProcess
 from sp.gateway.sign_in_on_401 import ask_application
 from sp.metrics_counters import IN_PROCESS
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
-    from sp.gateway.access import SiteAccess
+    from sp.gateway.destinations import Destination
 
 
 class Gateway:
@@ -67,35 +67,36 @@ class Gateway:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Decide, and then pass the request to the application or our own pages, or deny it."""
-        steps = self._steps
-        access = steps.arrive(environ)
-        start_response = request_ids.shown(environ, start_response)
-        if access is None:
-            return steps.foreign_host(environ, start_response)
-        if (answer := steps.ours(environ)) is not None:
-            return answer(environ, start_response)
-        return self._answer_for_the_application(access, environ, start_response)
+        destination = self._steps.arrive(environ)
+        if destination is None:
+            return self._steps.foreign_host(environ, request_ids.shown(environ, start_response))
+        if destination.own is not None:
+            return destination.own(environ, request_ids.shown(environ, start_response))
+        return self._answer_for_the_application(destination, environ, start_response)
 
     def _answer_for_the_application(
-        self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
+        self, destination: Destination, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        steps, began = self._steps, perf_counter_ns()
+        steps, access, began = self._steps, destination.access, perf_counter_ns()
         presented = access.presented(environ)
         try:
             session = access.session(environ, presented)
         except StoreUnavailable:
-            return steps.store_down(environ, start_response)
-        decision = steps.decide(environ, access, session)
+            return steps.store_down(environ, request_ids.shown(environ, start_response))
+        decision = steps.decide(environ, destination, session)
         steps.count(decision.verdict, began)
-        if (answer := steps.instead(decision, environ, access, session)) is not None:
-            return answer(environ, start_response)
+        if (answer := steps.instead(decision, environ, destination, session)) is not None:
+            return answer(environ, request_ids.shown(environ, start_response))
         application = self.app if access.name == HOME else self._of_sites.get(access.name)
         if application is None:
-            return steps.no_application(environ, start_response)
+            return steps.no_application(environ, request_ids.shown(environ, start_response))
         if (take_your_time := environ.get(TAKE_YOUR_TIME)) is not None:
             take_your_time()
         steps.hand_over(environ, access, presented, session)
+        answered = of_application(start_response, environ[request_ids.IN_ENVIRON])
         if session is None and steps.sign_in_on_401 and is_navigation(environ, environ["REQUEST_METHOD"]):
-            sign_in = partial(steps.ask_to_sign_in, access, dict(environ), start_response)
-            return ask_application(application, environ, guarded(start_response), sign_in)
-        return application(environ, guarded(start_response))
+            sign_in = partial(
+                steps.ask_to_sign_in, access, dict(environ), request_ids.shown(environ, start_response)
+            )  # fmt: skip
+            return ask_application(application, environ, answered, sign_in)
+        return application(environ, answered)

@@ -17,7 +17,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from sp.policy.readings import readings, shorn
 
@@ -81,11 +81,12 @@ class Rule:
 
     def judge(self, person: PolicySubject | None) -> Verdict:
         """Return the verdict of this rule for *person*, or for a visitor who is not signed in (None)."""
-        if self.allow == "anyone":
+        allow = self.allow
+        if allow == "anyone":
             return LET_IN
         if person is None:
             return _SIGN_IN
-        return LET_IN if self.admits(person) else _FORBID
+        return LET_IN if allow != "members" or self.admits(person) else _FORBID
 
     def admits(self, person: PolicySubject) -> bool:
         """Tell whether a signed-in person may pass."""
@@ -104,7 +105,8 @@ class Rule:
 SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 
-class Decision(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Decision:
     """A verdict, the rule that it comes from, and the reading of the path that the rule matched.
 
     `number` is the rule's position in the file, from 1; 0: no rule matches, or none was asked.
@@ -131,7 +133,7 @@ class Policy:
         has_shadow = len(self._rules) < len(self.rules)
         remembered = remembered // 2 if has_shadow else remembered
         self.trial = Policy([replace(rule, shadow=False) for rule in rules], remembered) if has_shadow else None
-        self._of_plain = lru_cache(remembered)(self._decisions_of_plain)
+        self._of_plain = lru_cache(remembered)(self.possible)
 
     def decide(
         self,
@@ -163,8 +165,12 @@ class Policy:
         found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
         return tuple({id(rule): rule for rule in found}.values())
 
-    def _decisions_of_plain(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return the possible outcomes of a request, one for each reading, in the order of verdicts."""
+    def possible(self, method: str, path: str) -> tuple[Decision, ...]:
+        """Return the possible decisions about a request by its method and path alone, in the order of verdicts.
+
+        They have one rule, and its verdict about a person chooses among them. There are none if the path has several
+        readings that the rules distinguish.
+        """
         if not _ONE_READING.match(path):
             return ()
         rule, *others = (find(self._rules, meant, end) for meant in meant_by(method) for end in (path, shorn(path)))

@@ -9,7 +9,7 @@ keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -100,28 +100,34 @@ class IdentityHeaderFilter:
     names, so the cache is bounded.
     """
 
-    def __init__(self) -> None:
-        self._harmless: dict[Sender, set[str]] = {sender: set() for sender in Sender}
+    def __init__(self, unusual: Collection[str] = ()) -> None:
+        self._usual: dict[Sender, set[str]] = {sender: set() for sender in Sender}
+        self._unusual = frozenset(unusual)
 
-    def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> None:
+    def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> bool:
         """Remove such headers from *environ*, which *sender* sent.
 
-        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows it.
+        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows it. Return whether the
+        *unusual* keys are all absent from what is left.
         """
-        harmless = self._harmless[sender]
-        if harmless.issuperset(environ):
-            return
-        for key in [key for key in environ if key not in harmless]:
+        usual = self._usual[sender]
+        if usual.issuperset(environ):
+            return True
+        is_usual = True
+        for key in [key for key in environ if key not in usual]:
             if is_identity(key):
                 del environ[key]
             elif not may_say(sender, key):
                 del environ[key]
                 if sender is Sender.STRANGER:
                     environ["lychgate.forwarded"] = True
+            elif key in self._unusual:
+                is_usual = False
             elif len(key) <= _MAX_REMEMBERED_LENGTH:
-                if len(harmless) >= _MAX_REMEMBERED:
-                    harmless.clear()
-                harmless.add(key)
+                if len(usual) >= _MAX_REMEMBERED:
+                    usual.clear()
+                usual.add(key)
+        return is_usual
 
 
 def is_identity(key: str) -> bool:
@@ -149,13 +155,24 @@ def _folded(key: str) -> str:
 
 def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str, site: str = HOME) -> None:
     """Tell the application of *site*, behind *environ*, who is signed in."""
-    email = session.email
-    environ["REMOTE_USER"] = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
+    kept = session.kept.get(header_set)
+    if kept is None:
+        kept = session.kept[header_set] = _introduction(session, header_set)
+    remote_user, profile, in_headers = kept
+    environ["REMOTE_USER"] = remote_user
     environ["AUTH_TYPE"] = AUTH_TYPE
-    environ["sso.user"] = describe(session, site)
-    if header_set:
-        for name, value in _headers(header_set, email, session.full_name, session.login, session.groups):
-            environ["HTTP_" + name.upper().replace("-", "_")] = value
+    user = environ["sso.user"] = profile.copy()  # the application may change it, and what is in it
+    user["groups"], user["attributes"], user["site"] = [*session.groups], {**session.attributes}, site
+    if in_headers:
+        environ.update(in_headers)
+
+
+def _introduction(session: Session, header_set: str) -> tuple[str, dict[str, Any], dict[str, str]]:
+    """Return REMOTE_USER, what `describe` returns, and the keys of identity headers."""
+    email = session.email
+    remote_user = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
+    told = headers(header_set, session) if header_set else ()
+    return remote_user, describe(session), {"HTTP_" + name.upper().replace("-", "_"): value for name, value in told}
 
 
 def describe(session: Session, site: str = HOME) -> dict[str, Any]:

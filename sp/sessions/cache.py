@@ -7,6 +7,7 @@ emptied, everybody's next request would go to the database at the same moment.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
@@ -32,11 +33,9 @@ class SessionCache(Generic[T]):
     def __init__(self, limit: int = MAX_CACHED) -> None:
         self._limit = limit
         self._readings: dict[bytes, T] = {}  # the oldest reading first
-        self._changing = threading.Lock()
-
-    def get(self, id_hash: bytes) -> T | None:
+        self.get: Callable[[bytes], T | None] = self._readings.get
         """Return the session as it was last read, or None."""
-        return self._readings.get(id_hash)
+        self._changing = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._readings)

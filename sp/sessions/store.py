@@ -79,6 +79,7 @@ class Session:
 
     `full_name` is built from the known name fields, and empty if there are none. `good_until` (monotonic seconds) is
     when the session must be read again. `site` is where a browser's session counts; an access token counts at each.
+    `kept` is for results that follow from this reading alone, so that they end with it.
     """
 
     public_id: str
@@ -98,6 +99,7 @@ class Session:
     id_hash: bytes
     good_until: float
     site: str = HOME
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ class SessionStore:
         """
         return self.find_by_hash(hash_id(secret), kind, is_use=is_use) if len(secret) == ID_LENGTH else None
 
-    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER, *, is_use: bool = True) -> Session | None:
+    def find_by_hash(self, id_hash: bytes, kind: str = BROWSER, is_use: bool = True) -> Session | None:
         """Return the live session whose id has this hash, as `find` does."""
         session = self._cache.get(id_hash)
         if session is None or time.monotonic() >= session.good_until:

@@ -139,7 +139,7 @@ def test_attack_json_that_is_too_deep_to_be_read_or_cut_off_is_no_secret() -> No
 
 
 def test_a_key_that_no_algorithm_of_ours_uses_is_no_secret_either() -> None:
-    key = dsa.generate_private_key(2048).public_key()
+    key = dsa.generate_private_key(1024).public_key()
     assert reason(plain(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))) == PEM
 
 

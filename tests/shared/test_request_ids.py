@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from ipaddress import ip_network
 from typing import Any
@@ -57,6 +59,28 @@ def test_attack_an_id_that_a_stranger_chose_or_that_could_forge_a_line_is_replac
     assert seen == sent != given
     assert len(seen) == 16
     assert answered(given, trusted=trusted)[0] != seen
+
+
+def given_ids(count: int) -> list[str]:
+    return [answered(None, trusted=False)[0] for _ in range(count)]
+
+
+def test_no_two_requests_have_one_id_in_threads_or_forked_processes() -> None:
+    """IDs are drawn many at once, and a fork copies those that are left."""
+    with ThreadPoolExecutor(4) as pool:
+        ids = [name for some in pool.map(given_ids, [700] * 4) for name in some]
+    given_ids(1)
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writer, " ".join(given_ids(300)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with open(reader) as pipe:
+        ids += pipe.read().split()
+    ids += given_ids(300)
+    assert len(set(ids)) == len(ids) == 3400
 
 
 def test_the_identity_provider_believes_its_trusted_proxies_only() -> None:

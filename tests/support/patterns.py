@@ -3,9 +3,9 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("shared", "sp", "idp")
 METHODS = ("match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer")
+USES = re.compile(
+    rf"\bre\b|\b({'|'.join(METHODS)})\b"
+)  # what a module with a pattern, or the use of one, says somewhere
 FILLING = "jwt"  # what a placeholder of a pattern that is put together at run time is filled with
 CLASS_MEMBERS = "a0A.-_/ \n=%@"  # one of each class that patterns commonly name
 END = "\x00"  # matches no pattern, so a pattern that needs more text has to backtrack
@@ -29,9 +32,15 @@ class Used:
 
 def patterns(root: Path = ROOT) -> list[Used]:
     """Return all patterns. One that cannot be found out raises: none is left untested in silence."""
-    trees = {path: ast.parse(path.read_text(), path) for path in _sources(root)}
-    methods = _methods_by_name(trees.values())
-    return [used for path, tree in trees.items() for used in _in_module(path.relative_to(root), tree, methods)]
+    texts = {path: path.read_text() for path in _sources(root)}
+    trees = {path: ast.parse(text, path) for path, text in texts.items() if USES.search(text)}
+    nodes = {path: list(ast.walk(tree)) for path, tree in trees.items()}
+    methods = _methods_by_name(chain.from_iterable(nodes.values()))
+    return [
+        used
+        for path, tree in trees.items()
+        for used in _in_module(path.relative_to(root), tree.body, nodes[path], methods)
+    ]
 
 
 def nasty_texts(pattern: re.Pattern[Any], size: int) -> Iterator[Any]:
@@ -62,13 +71,13 @@ def _sources(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def _in_module(path: Path, tree: ast.Module, methods: dict[str, set[str]]) -> Iterator[Used]:
+def _in_module(path: Path, body: list[ast.stmt], nodes: list[ast.AST], methods: dict[str, set[str]]) -> Iterator[Used]:
     names = {
         id(node.value): node.targets[0].id
-        for node in tree.body
+        for node in body
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module == "re":
             raise AssertionError(f"{path}:{node.lineno}: import re as a whole, so that its patterns are found")
         if not isinstance(node, ast.Call) or not _is_of_re(node.func):
@@ -86,10 +95,10 @@ def _in_module(path: Path, tree: ast.Module, methods: dict[str, set[str]]) -> It
             yield Used(where, re.compile(_written(node.args[0], where)), (function,))
 
 
-def _methods_by_name(trees: Any) -> dict[str, set[str]]:
+def _methods_by_name(nodes: Iterable[ast.AST]) -> dict[str, set[str]]:
     """Return by which methods a pattern is used, by its name; a pattern that is handed on is used by all of them."""
     found: dict[str, set[str]] = {}
-    for node in (node for tree in trees for node in ast.walk(tree)):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and node.attr in METHODS and not _is_of_re(node):
             name = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", "")
             found.setdefault(name, set()).add(node.attr)

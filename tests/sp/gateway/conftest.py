@@ -24,6 +24,7 @@ ASKED_BOTH_WAYS = (
     "test_hosts_and_proxies",
     "test_identity",
     "test_raw_paths",
+    "test_remembering",
     "test_sites",
 )
 

@@ -99,11 +99,11 @@ def test_names_that_strangers_invent_do_not_pile_up(name: str) -> None:
     sieve = IdentityHeaderFilter()
     for number in range(10_000 if len(name) < 100 else 500):
         sieve.clean({name.format(number): "1"}, Sender.STRANGER)
-    assert sum(len(key) for names in sieve._harmless.values() for key in names) <= 4096 * 100
+    assert sum(len(key) for names in sieve._usual.values() for key in names) <= 4096 * 100
     environ = {"HTTP_REMOTE_USER": "carol", "HTTP_X_NEW": "1"}
     sieve.clean(environ, Sender.STRANGER)
     assert environ == {"HTTP_X_NEW": "1"}
-    assert "HTTP_X_NEW" in sieve._harmless[Sender.STRANGER]  # nor do they keep true names out
+    assert "HTTP_X_NEW" in sieve._usual[Sender.STRANGER]  # nor do they keep true names out
 
 
 def test_the_application_learns_who_is_there(gate: Gate) -> None:
