@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 from bench.timing import MET, MISSED, VOID, Row, unmeasured
 
-PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "pages")
+PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "forward_auth", "pages")
 
 
 def main(arguments: list[str] | None = None) -> int:

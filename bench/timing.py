@@ -121,7 +121,10 @@ def unmeasured(name: str, reason: str) -> Row:
 
 
 def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, Rounds]:
-    """Return the microseconds per call of each action, in PAIRS rounds in which they take turns."""
+    """Return the microseconds of processor time per call of each action, in PAIRS rounds in which they take turns.
+
+    Processor time, because nothing in the process waits: what else runs on the machine then counts less.
+    """
     counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
     return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})
 
@@ -142,7 +145,7 @@ def _calibrate(action: Callable[[], object], seconds: float) -> int:
 
 def _time(action: Callable[[], object], count: int) -> float:
     gc.collect()
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(count):
         action()
-    return (time.perf_counter() - started) / count * 1e6
+    return (time.thread_time() - started) / count * 1e6
