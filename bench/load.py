@@ -7,25 +7,42 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 CONNECTIONS = 8
 SECONDS = 1
 
 
-def requests_per_second(url: str, cookie: str = "") -> float:
+def requests_per_second(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> float:
     """Return what *url* answers in a second, over SECONDS; every answer must be 2xx."""
+    return load(url, cookie, headers).rate
+
+
+@dataclass(frozen=True)
+class Load:
+    """Requests a second, and how many there were in all."""
+
+    rate: float
+    requests: int
+
+
+def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> Load:
+    """Ask for *url* over CONNECTIONS for SECONDS; every answer must be 2xx."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("This part needs wrk: apt-get install wrk")
     command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-H", "Accept: text/html"]
-    command += ["-H", f"Cookie: {cookie}"] if cookie else []
+    for name, value in {**({"Cookie": cookie} if cookie else {}), **(headers or {})}.items():
+        command += ["-H", f"{name}: {value}"]
     report = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in report:
         raise AssertionError(f"{url} refused some of the requests:\n{report}")
     found = re.search(r"Requests/sec:\s+([\d.]+)", report)
-    if found is None:
+    count = re.search(r"(\d+) requests in", report)
+    if found is None or count is None:
         raise AssertionError(report)
-    return float(found[1])
+    return Load(float(found[1]), int(count[1]))
 
 
 def answer(url: str, cookie: str = "") -> tuple[int, bytes]:

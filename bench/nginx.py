@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import getpass
 import shutil
-import statistics
 import tempfile
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from bench.load import answer, requests_per_second
 from bench.programs import free_port, python, running
-from bench.timing import PAIRS, Row
+from bench.timing import Row, in_turns
 
 CONFIGURATION = """
 daemon off;
@@ -96,15 +96,11 @@ def rows() -> list[Row]:
         cookie = (here / "gunicorn-ours" / "cookie").read_text()
         places = {name: f"http://127.0.0.1:{port}{path}reports" for name, path in _PLACES.items()}
         _controls(places, cookie)
-        rates: dict[str, list[float]] = {name: [] for name in places}
-        for _round in range(PAIRS):
-            for name, url in places.items():
-                rates[name].append(requests_per_second(url, cookie))
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    note = ", ".join(f"{name} {rate:.0f}/s" for name, rate in medians.items())
+        rates = in_turns({name: partial(requests_per_second, url, cookie) for name, url in places.items()})
+    note = ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
     return [
-        Row("nginx that asks us, of nginx that asks nobody", medians["asking"] / medians["alone"], "", 0.38, note=note),
-        Row("nginx that keeps our answer for five seconds", medians["keeping"] / medians["alone"], "", 0.50),
+        Row("nginx that asks us, of nginx that asks nobody", rates["asking"] / rates["alone"], "", 0.38, note=note),
+        Row("nginx that keeps our answer for five seconds", rates["keeping"] / rates["alone"], "", 0.50),
     ]
 
 

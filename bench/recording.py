@@ -18,7 +18,7 @@ from typing import Any
 from flask.testing import FlaskClient
 
 from bench.signin import new_token
-from bench.timing import PAIRS, Row
+from bench.timing import PAIRS, Rounds, Row
 from shared.keys import load_key_set
 from shared.tokens import sign
 from sp.activity import reading
@@ -52,7 +52,7 @@ def _sign_ins(client: FlaskClient) -> Row:
                 spent[records].append(_recording(records, lambda: _sign_in(client)))
         for records in times:
             times[records].append(statistics.median(spent[records]))
-    with_it, without = (statistics.median(times[records]) * 1e6 for records in (True, False))
+    with_it, without = (Rounds(times[records]) * 1e6 for records in (True, False))
     note = f"{with_it:.0f} µs, {without:.0f} µs"
     return Row("a sign-in that is recorded, of one that is not", with_it / without, "x", MOST, at_most=True, note=note)
 

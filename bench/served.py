@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from bench.load import answer, requests_per_second
 from bench.programs import free_port, python, running
-from bench.timing import PAIRS, Row
+from bench.timing import Row, in_turns
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,10 @@ def rows() -> list[Row]:
                 ("gunicorn", "ours"),
             )
         }
-        rates: dict[tuple[str, str], list[float]] = {name: [] for name in pages}
-        for _round in range(PAIRS):
-            for name, page in pages.items():
-                rates[name].append(page.rate())
-    medians = {name: statistics.median(found) for name, found in rates.items()}
+        rates = in_turns({name: page.rate for name, page in pages.items()})
 
     def against(server: str, peer: str) -> tuple[float, str]:
-        ours, theirs = medians[server, "ours"], medians[server, peer]
+        ours, theirs = rates[server, "ours"], rates[server, peer]
         return ours / theirs, f"ours {ours:.0f}/s, theirs {theirs:.0f}/s"
 
     wanted = (("granian", "unprotected", 0.90), ("gunicorn", "unprotected", 0.90), ("granian", "flask_login", 4.0))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import secrets
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bench.programs import free_port, python, running
-from bench.timing import PAIRS, Row
+from bench.timing import PAIRS, Rounds, Row
 from shared.keys import load_key_set
 from shared.tokens import sign
 
@@ -41,8 +40,8 @@ def rows() -> list[Row]:
             for name, port in ports.items():
                 times[name].append(_round_of(senders[name], secret))
                 waits[name].append(_longest_wait(port, secret))
-    apiece = {name: statistics.median(found) for name, found in times.items()}
-    longest = {name: statistics.median(found) for name, found in waits.items()}
+    apiece = {name: Rounds(found) for name, found in times.items()}
+    longest = {name: Rounds(found) for name, found in waits.items()}
     rates = ", ".join(f"{name} {1e6 / value:.0f}/s" for name, value in apiece.items())
     milliseconds = ", ".join(f"{name} {value:.0f} ms" for name, value in longest.items())
     return [

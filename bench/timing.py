@@ -1,19 +1,69 @@
-"""Time two or more things in turns, so that a machine that slows down slows them all, and compare medians."""
+"""Time two or more things in turns, so that a machine that slows down slows them all, and compare them round by round.
+
+A row says how far its rounds lie apart. Above a stated spread it is void: measured, but not believed, so not met.
+"""
 
 from __future__ import annotations
 
 import gc
+import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
-PAIRS = 9
+PAIRS = int(os.environ.get("BENCH_ROUNDS", "9"))  # rounds in which all take turns
+MOST_SPREAD = 0.5  # of the median, between the lowest and the highest round
+MET, MISSED, VOID = "met", "missed", "void"
+
+Name = TypeVar("Name")
+
+
+class Rounds(float):
+    """The median of the rounds, which can be calculated with; what is calculated keeps its rounds."""
+
+    values: tuple[float, ...]
+
+    def __new__(cls, values: Iterable[float]) -> Rounds:
+        """Take the results of all rounds, in their order."""
+        found = tuple(values)
+        made = super().__new__(cls, statistics.median(found))
+        made.values = found
+        return made
+
+    @property
+    def spread(self) -> float:
+        """The distance between the lowest and the highest round, as a part of the median."""
+        return (max(self.values) - min(self.values)) / abs(self) if self else float("inf")
+
+    def each(self, calculate: Callable[[float, float], float], other: float) -> Rounds:
+        """Calculate with *other* round by round, or with the same number in each."""
+        others = other.values if isinstance(other, Rounds) else (float(other),) * len(self.values)
+        return Rounds(calculate(mine, theirs) for mine, theirs in zip(self.values, others, strict=True))
+
+    def __truediv__(self, other: float) -> Rounds:
+        return self.each(lambda mine, theirs: mine / theirs, other)
+
+    def __rtruediv__(self, other: float) -> Rounds:
+        return self.each(lambda mine, theirs: theirs / mine, other)
+
+    def __mul__(self, other: float) -> Rounds:
+        return self.each(lambda mine, theirs: mine * theirs, other)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: float) -> Rounds:
+        return self.each(lambda mine, theirs: mine - theirs, other)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: a ratio, what it should be at least (or at most), and how it was measured."""
+    """One line of the report: what was measured, what it should be at least (or at most), and how it was measured.
+
+    If *value* is of type Rounds, the row knows its noise. *reason* says why nothing could be measured.
+    """
 
     name: str
     value: float
@@ -21,27 +71,71 @@ class Row:
     wanted: float
     at_most: bool = False
     note: str = ""
+    most_spread: float = MOST_SPREAD
+    reason: str = ""
+
+    @property
+    def rounds(self) -> tuple[float, ...]:
+        """The result of each round; empty if it was measured once."""
+        return self.value.values if isinstance(self.value, Rounds) else ()
+
+    @property
+    def void(self) -> str:
+        """Why the row says nothing, or an empty text."""
+        if self.reason:
+            return self.reason
+        if isinstance(self.value, Rounds) and not self.value.spread <= self.most_spread:
+            return f"its rounds differ by {self.value.spread:.0%} of their median, more than {self.most_spread:.0%}"
+        return ""
 
     @property
     def met(self) -> bool:
-        """Whether the row is as good as wanted."""
-        return self.value <= self.wanted if self.at_most else self.value >= self.wanted
+        """Whether the row is as good as wanted. A void one is not."""
+        return not self.void and (self.value <= self.wanted if self.at_most else self.value >= self.wanted)
+
+    @property
+    def verdict(self) -> str:
+        """Met, missed or void."""
+        return VOID if self.void else MET if self.met else MISSED
+
+    @property
+    def noise(self) -> str:
+        """The lowest and the highest round, and how many there were."""
+        if self.reason:
+            return ""
+        if not self.rounds:
+            return "measured once"
+        return f"{min(self.rounds):.3g} to {max(self.rounds):.3g} in {len(self.rounds)} rounds"
 
     def __str__(self) -> str:
-        sign = "<=" if self.at_most else ">="
-        verdict = "ok  " if self.met else "MISS"
-        note = f"   {self.note}" if self.note else ""
-        return f"{verdict} {self.name:<66} {self.value:8.2f} {self.unit:<3} (wanted {sign} {self.wanted:g}){note}"
+        mark = {MET: "ok", MISSED: "MISS", VOID: "VOID"}[self.verdict]
+        measured = "" if self.reason else f"{self.value:.2f}"
+        wanted = f"(wanted {'<=' if self.at_most else '>='} {self.wanted:g})"
+        more = "; ".join(part for part in (self.void, self.noise, self.note) if part)
+        return f"{mark:<4} {self.name:<66} {measured:>8} {self.unit:<3} {wanted}   {more}"
 
 
-def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, float]:
-    """Return the median microseconds per call of each action, over PAIRS rounds in which they take turns."""
+def unmeasured(name: str, reason: str) -> Row:
+    """Return a void row for something that could not be measured."""
+    return Row(name, 0.0, "", 0.0, reason=reason)
+
+
+def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, Rounds]:
+    """Return the microseconds of processor time per call of each action, in PAIRS rounds in which they take turns.
+
+    Processor time, because nothing in the process waits: what else runs on the machine then counts less.
+    """
     counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
-    times: dict[str, list[float]] = {name: [] for name in actions}
+    return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})
+
+
+def in_turns(measure: Mapping[Name, Callable[[], float]]) -> dict[Name, Rounds]:
+    """Call each once a round, in PAIRS rounds; return what each measured."""
+    found: dict[Name, list[float]] = {name: [] for name in measure}
     for _round in range(PAIRS):
-        for name, action in actions.items():
-            times[name].append(_time(action, counts[name]))
-    return {name: statistics.median(found) for name, found in times.items()}
+        for name, action in measure.items():
+            found[name].append(action())
+    return {name: Rounds(values) for name, values in found.items()}
 
 
 def _calibrate(action: Callable[[], object], seconds: float) -> int:
@@ -51,7 +145,7 @@ def _calibrate(action: Callable[[], object], seconds: float) -> int:
 
 def _time(action: Callable[[], object], count: int) -> float:
     gc.collect()
-    started = time.perf_counter()
+    started = time.thread_time()
     for _ in range(count):
         action()
-    return (time.perf_counter() - started) / count * 1e6
+    return (time.thread_time() - started) / count * 1e6

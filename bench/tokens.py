@@ -28,7 +28,7 @@ from sp.providers.provider import Provider
 from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import verify
 
-WANTED = {"HS256": 0.50, "RS256": 0.75, "ES256": 0.80}
+WANTED = {"HS256": 0.55, "RS256": 0.84, "ES256": 0.88}
 
 
 def rows() -> list[Row]:

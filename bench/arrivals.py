@@ -1,0 +1,93 @@
+"""Load from this process: clients that wait for their answers, and requests that arrive at their own times.
+
+The second kind measures from the time at which a request was due, not from when it could be sent. So a server that
+stops for a second has made everybody wait who came in that second, and not only the few that it had on its hands.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from bench.wire import SECONDS, Answer, Connection
+
+CLIENTS = 32  # connections of the second kind: more are never under way together
+Accepts = Callable[[Answer], bool]
+
+
+def at_once(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int = 8) -> float:
+    """Let *clients* send all *requests*, each one after the other; return the answers a second."""
+    began = time.perf_counter()
+    waits(port, requests, accepts, clients)
+    return len(requests) / (time.perf_counter() - began)
+
+
+def waits(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int = 8) -> list[float]:
+    """Let *clients* send all *requests*, each one after the other; return the seconds that each took."""
+
+    def client(mine: Sequence[bytes]) -> list[float]:
+        times = []
+        with Connection(port) as connection:
+            for request in mine:
+                began = time.perf_counter()
+                _check(connection.ask(request), accepts)
+                times.append(time.perf_counter() - began)
+        return times
+
+    with ThreadPoolExecutor(clients) as pool:
+        return [*itertools.chain.from_iterable(pool.map(client, [requests[n::clients] for n in range(clients)]))]
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Seconds from when each request was due to its answer; and how late it was sent although a client was free."""
+
+    waits: list[float]
+    late: list[float]
+
+
+def arriving(port: int, requests: Sequence[bytes], accepts: Accepts, rate: float, clients: int = CLIENTS) -> Arrivals:
+    """Send *requests*, *rate* of them a second in even distances, whatever the server does."""
+    waited = [0.0] * len(requests)
+    late: list[float] = []
+    numbers = itertools.count()
+    ready = threading.Barrier(clients + 1)
+    began = 0.0
+
+    def client() -> None:
+        with Connection(port) as connection:
+            connection.open()
+            ready.wait(SECONDS)
+            ready.wait(SECONDS)
+            while (number := next(numbers)) < len(requests):
+                due = began + number / rate
+                if (pause := due - time.perf_counter()) > 0:
+                    time.sleep(pause)
+                    late.append(time.perf_counter() - due)
+                _check(connection.ask(requests[number]), accepts)
+                waited[number] = time.perf_counter() - due
+
+    with ThreadPoolExecutor(clients) as pool:
+        running = [pool.submit(client) for _ in range(clients)]
+        ready.wait(SECONDS)
+        began = time.perf_counter() + 0.05
+        ready.wait(SECONDS)
+        for each in running:
+            each.result()
+    return Arrivals(waited, late)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the value that *percent* of *values* do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def _check(answer: Answer, accepts: Accepts) -> None:
+    if not accepts(answer):
+        raise AssertionError(f"an answer that was not expected:\n{answer.head.decode('latin-1')}")

@@ -1,0 +1,65 @@
+"""Forward-auth alone: one process that is asked directly about the requests of a person who is signed in.
+
+As run_sp.py serves it, times the same WSGI application on gunicorn's gthread worker, which version 0.1.0 was first
+served by. wrk asks over eight connections. Processor time is that of all processes of the server, not of wrk.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.gateways import GTHREAD, RunningGateway, is_allowed, start_gateway
+from bench.load import load
+from bench.programs import processor_seconds
+from bench.timing import PAIRS, Rounds, Row
+from bench.wire import Connection, get
+
+
+def rows() -> Iterator[Row]:
+    """Measure both, in turns."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        here = Path(folder)
+        servers = {
+            "as shipped": start_gateway(stack, here / "shipped"),
+            "gthread": start_gateway(stack, here / "gthread", GTHREAD),
+        }
+        rates: dict[str, list[float]] = {name: [] for name in servers}
+        costs: dict[str, list[float]] = {name: [] for name in servers}
+        for server in servers.values():
+            rejects_strangers(server)
+        for _round in range(PAIRS):
+            for name, server in servers.items():
+                rate, cost = _ask(server)
+                rates[name].append(rate)
+                costs[name].append(cost)
+    yield from _rows({n: Rounds(found) for n, found in rates.items()}, {n: Rounds(found) for n, found in costs.items()})
+
+
+def _rows(rates: dict[str, Rounds], costs: dict[str, Rounds]) -> Iterator[Row]:
+    note = ", ".join(f"{name} {rate:.0f}/s" for name, rate in rates.items())
+    yield Row("forward-auth, times gunicorn gthread", rates["as shipped"] / rates["gthread"], "x", 4.0, note=note)
+    note = f"gthread {costs['gthread']:.0f} us"
+    yield Row("forward-auth: processor time a decision", costs["as shipped"], "us", 60.0, at_most=True, note=note)
+
+
+def _ask(server: RunningGateway) -> tuple[float, float]:
+    """Return decisions a second, and microseconds of processor time a decision."""
+    before = processor_seconds(server.pid)
+    done = load(f"http://127.0.0.1:{server.port}/sso/auth/nginx", headers=server.question_headers())
+    return done.rate, (processor_seconds(server.pid) - before) / done.requests * 1e6
+
+
+def rejects_strangers(server: RunningGateway) -> None:
+    """The negative control: the person is allowed, a stranger without a cookie, or with a forged one, is not."""
+    with Connection(server.port) as connection:
+        answer = connection.ask(server.question())
+        if not is_allowed(answer) or answer.header("Remote-Email") != "alice@example.com":
+            raise AssertionError(f"the person was not recognised: {answer}")
+        for cookie in ("", f"sp_session={'x' * 43}"):
+            headers = {**server.question_headers(), "Cookie": cookie}
+            status = connection.ask(get("/sso/auth/nginx", server.port, headers)).status
+            if status != 401:
+                raise AssertionError(f"a stranger got {status}")

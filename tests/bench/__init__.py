@@ -1,0 +1,1 @@
+"""The benchmarks themselves: the arithmetic of their rows, their report, their load."""
