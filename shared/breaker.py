@@ -90,6 +90,11 @@ class Breaker:
                 self._failed = True
                 self._tested_at = self._clock()
 
+    def withdrew(self, ticket: int) -> None:
+        """Record that a query ended without an answer and without a timeout: it was never sent by itself."""
+        with self._lock:
+            del self._out[ticket]
+
     def _in_trouble(self, now: float) -> bool:
         return self._failed or self._stalled(now) >= STALL
 

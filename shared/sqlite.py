@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import URL, Engine, event, exc
 
@@ -26,6 +26,7 @@ START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
 _starting: WeakSet[Engine] = WeakSet()
+_breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
 POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
 
@@ -47,8 +48,7 @@ def prepare(engine: Engine) -> None:
     if database:
         _keep_private(engine, database)
     door = threading.Lock()
-    # One commit at a time: a busy disk takes tenths of a second.
-    breaker = Breaker(time.monotonic, stall_when_full=STALL)
+    breaker = breaker_of(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
@@ -84,6 +84,12 @@ def prepare(engine: Engine) -> None:
             door.release()
         if state == WRITES:
             breaker.answered(breaker.asked())  # the lock is free again, for this process at least
+
+
+def breaker_of(engine: Engine) -> Breaker:
+    """Return what watches the writers of *engine*."""
+    # One commit at a time: a busy disk takes tenths of a second.
+    return _breakers.setdefault(engine, Breaker(time.monotonic, stall_when_full=STALL))
 
 
 def _file(engine: Engine) -> str:

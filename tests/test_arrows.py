@@ -102,6 +102,7 @@ SQLALCHEMY_LIVES_IN = (
     "sp/signin/throttling.py",
     "sp/signin/transaction.py",
     "sp/signout/incoming.py",
+    "sp/sites/landing.py",
     "sp/sites/stored.py",
     "idp/models.py",
     "idp/stores/",

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
+from sp.database.shared_commits import SharedCommits
 from sp.metrics_counters import READ, STORING, WRITE, counters
+
+Result = TypeVar("Result")
 
 
 class Database:
@@ -22,6 +26,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writing = engine.execution_options(write=True)  # on SQLite: lock at the beginning, not at the first write
+        self._shared = self._sharing() if self.dialect == "sqlite" else None
 
     @property
     def dialect(self) -> str:
@@ -43,6 +48,23 @@ class Database:
         """A transaction, committed at the end and rolled back by any exception. Raises StoreUnavailable."""
         with counters.timing(STORING, WRITE), _translated(), self._writing.begin() as connection:
             yield connection
+
+    def together(self, work: Callable[[Connection], Result]) -> Result:
+        """Do *work* in a transaction, and return its result once that is committed; an exception undoes all of it.
+
+        On SQLite, those that meet share one commit, and `sp.database.shared_commits` says what *work* must not do.
+        Raises StoreUnavailable, or OutcomeUnknown if it gave up waiting for the commit.
+        """
+        if self._shared is None:
+            with self.writing() as connection:
+                return work(connection)
+        with counters.timing(STORING, WRITE), _translated():
+            return self._shared.run(work)
+
+    def _sharing(self) -> SharedCommits:
+        from shared.sqlite import breaker_of  # not where the gateway runs on PostgreSQL
+
+        return SharedCommits(self._writing.begin, breaker_of(self.engine))
 
 
 @contextmanager

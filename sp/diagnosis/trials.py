@@ -8,7 +8,7 @@ cannot sign anyone in afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,9 @@ from sp.database.access import Database
 from sp.database.models import Trial
 from sp.diagnosis.trial_report import examine, refusal, report_without_token, shown_pairs, storable
 from sp.diagnosis.trial_trace import trial_cause, trial_content, trial_facts
-from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
 from sp.signin.pending import Pending
-from sp.signin.replay import FirstUse, ReplayCache
+from sp.signin.replay import ReplayCache, Spending
 from sp.signin.verification import Verified, acceptable_until
 
 NOTHING = Facts()
@@ -70,9 +69,15 @@ class Trials:
         provider, content = trusted.provider.name, trial_content(unverified_token, verified, trusted.secrets)
         try:
             if verified is not None and report["outcome"] is None:
-                with self._spending(verified, trusted.provider) as connection:
-                    report["outcome"] = self._rehearse(connection, verified, trusted)
-                    self._file(connection, pending, provider, report, visitor, reference, content)
+
+                def rehearse(connection: Connection) -> None:
+                    outcome = self._rehearse(connection, verified, trusted)
+                    self._file(
+                        connection, pending, provider, report | {"outcome": outcome}, visitor, reference, content
+                    )
+
+                until = acceptable_until(verified.claims, trusted.provider)
+                self._replay.spend(self._database, Spending(verified.token_key, until), rehearse)
                 return
         except TokenReplayed as rejection:
             report["outcome"] = refusal(rejection.code, rejection.detail, rejection.remedy)
@@ -100,10 +105,6 @@ class Trials:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
-
-    def _spending(self, verified: Verified, provider: Provider) -> AbstractContextManager[Connection]:
-        until = acceptable_until(verified.claims, provider)
-        return self._replay.spending(self._database, verified.token_key, until, FirstUse())
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in with the token would do, without spending it."""

@@ -25,8 +25,9 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
 from sp.database.access import Database
+from sp.database.shared_commits import OutcomeUnknown
 from sp.metrics_counters import REDIS, STORING, counters
-from sp.signin.replay import FirstUse
+from sp.signin.replay import FirstUse, Result, Spending
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
 # A delayed delete, which a hanging Redis runs later, must not remove what another request has spent in the meantime.
@@ -45,21 +46,27 @@ class RedisReplayCache:
         self._breaker = Breaker(time.monotonic)
         self._clock = clock
 
-    @contextmanager
-    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> Iterator[Connection]:
-        """Spend *key*, then begin the transaction. If that fails before the commit starts, make *key* unspent again.
+    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+        """Spend *token*, then begin the transaction. If that fails before the commit starts, make it unspent again.
 
         After a failed commit, which may have succeeded in the database, or a crash, the token stays spent.
         """
-        mine = self._spend(key, until, use)
+        mine = self._spend(token)
         may_be_committed = False
+
+        def work_and_note(connection: Connection) -> Result:
+            nonlocal may_be_committed
+            result = work(connection)
+            may_be_committed = True
+            return result
+
         try:
-            with database.writing() as connection:
-                yield connection
-                may_be_committed = True
+            return database.together(work_and_note)
+        except OutcomeUnknown:
+            raise  # another thread may be about to do the work
         except Exception:
             if not may_be_committed:
-                self._unspend(key, mine)
+                self._unspend(token.key, mine)
             raise
 
     def first_use(self, database: Database, key: bytes) -> FirstUse | None:
@@ -88,13 +95,13 @@ class RedisReplayCache:
             self._redis.ping()  # opens the connection, so that the time for it is not measured
             return complaint("Redis", seconds_ahead(ask, self._clock))
 
-    def _spend(self, key: bytes, until: int, use: FirstUse) -> str:
+    def _spend(self, token: Spending) -> str:
         """Spend the token; return the stored value, which is unique to this request."""
-        kept = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(use).items()}
+        kept = {name: value.hex() if isinstance(value, bytes) else value for name, value in vars(token.use).items()}
         value = json.dumps({**kept, "by": os.urandom(8).hex()})
-        lifetime = max(1, until - int(self._clock()))  # seconds
+        lifetime = max(1, token.until - int(self._clock()))  # seconds
         with self._asking():
-            stored = self._redis.set(_name(key), value, nx=True, ex=lifetime)
+            stored = self._redis.set(_name(token.key), value, nx=True, ex=lifetime)
         if not stored:
             raise TokenReplayed("the token was used before")
         return value

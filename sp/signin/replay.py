@@ -7,10 +7,9 @@ ask whether a token is spent, only spend it: if two copies arrive at once, ask-t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
@@ -20,6 +19,7 @@ from shared.errors import TokenReplayed
 from sp.database.access import Database
 from sp.database.models import SpentToken
 
+Result = TypeVar("Result")
 _table: Any = SpentToken.__table__
 _FIRST_USE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
     _table.c.key == bindparam("wanted")
@@ -38,16 +38,26 @@ class FirstUse:
     return_path: str | None = None
 
 
+@dataclass(frozen=True)
+class Spending:
+    """A token to spend: its *key* is remembered until *until*, in seconds since 1970, with its first use."""
+
+    key: bytes
+    until: int
+    use: FirstUse = FirstUse()
+
+
 class ReplayCache(Protocol):
     """Spends each token once, with any number of threads, workers and nodes. `store` is its name in messages."""
 
     store: str
 
-    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> AbstractContextManager[Connection]:
-        """Open a transaction and spend *key* until *until*: atomically, and before anything else is written.
+    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+        """Spend *token* atomically, then do *work* in a transaction; return its result once both are kept.
 
-        Raises TokenReplayed if it was spent before, and StoreUnavailable if the store does not give a clear answer. A
-        failure before the commit leaves the key unspent, if the store can be reached.
+        Raises TokenReplayed if it was spent before, without doing *work*, and StoreUnavailable if the store does not
+        give a clear answer. If *work* raises, nothing that it wrote is kept, and the token is unspent, if the store can
+        be reached. `Database.together` says what *work* must not do.
         """
 
     def first_use(self, database: Database, key: bytes) -> FirstUse | None:
@@ -72,14 +82,16 @@ class SqlReplayCache:
         # RETURNING, because not every driver reports a reliable row count after ON CONFLICT DO NOTHING
         self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
 
-    @contextmanager
-    def spending(self, database: Database, key: bytes, until: int, use: FirstUse) -> Iterator[Connection]:
-        """Spend *key* by the first statement of the transaction."""
-        with database.writing() as connection:
-            values = {"key": key, "expires_at": until, **vars(use)}
+    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+        """Spend *token* by the first statement of the transaction."""
+
+        def spend_and_work(connection: Connection) -> Result:
+            values = {"key": token.key, "expires_at": token.until, **vars(token.use)}
             if connection.execute(self._insert, values).first() is None:
                 raise TokenReplayed("the token was used before")
-            yield connection
+            return work(connection)
+
+        return database.together(spend_and_work)
 
     def first_use(self, database: Database, key: bytes) -> FirstUse | None:
         """Return what was stored when the token was spent, or None."""

@@ -9,9 +9,9 @@ tokens that do not sign anyone in.
 from __future__ import annotations
 
 import time
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
@@ -37,7 +37,7 @@ from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
 from sp.signin.passed_checks import browser_checks, passed_checks
-from sp.signin.replay import FirstUse, ReplayCache, answer_key
+from sp.signin.replay import FirstUse, ReplayCache, Spending, answer_key
 from sp.signin.verification import REMEMBERED_LONGER, Verified, acceptable_until
 
 RESTART_WINDOW = 60  # seconds; two restarts within it, without a sign-in between them, are a redirect loop
@@ -97,6 +97,18 @@ class _Entry:
         """The person's ID at the provider, as the log keeps it."""
         return clean_id(self.profile.subject, self.trusted.secrets)
 
+    def line_of_sign_in(self, found: accounts.Provisioned, now: datetime) -> activity.Entry:
+        """Return the line of the activity log about a session that was opened."""
+        return self.line(
+            activity.SIGN_IN,
+            now,
+            _decision(found),
+            None if self.opening.kind == API else self.opening.return_path,
+            email=found.email,
+            account_id=found.account_id,
+            detail="account created" if found.how == CREATED else None,
+        )
+
     def line(
         self,
         event: str,
@@ -141,6 +153,14 @@ class _Entry:
         )
 
 
+@dataclass(frozen=True)
+class _Opens:
+    """The sessions that a sign-in opens: of the browser or client, and an access token beside it, if one is due."""
+
+    new: NewSession
+    extra: NewSession | None
+
+
 class SignIn:
     """Turns verified tokens into sessions."""
 
@@ -182,37 +202,33 @@ class SignIn:
 
     def _enter(self, entry: _Entry) -> SignedIn:
         """Do all steps of a sign-in in one transaction."""
-        provider, opening = entry.trusted.provider, entry.opening
-        new, now = NewSession.generate(), utc_now()
-        extra = NewSession.generate() if opening.access_token else None
-        with self._spending(entry, new, now) as connection:
-            found = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
-            account_id, email, created = found.account_id, found.email, found.how == CREATED
-            if opening.answered:
-                held.take(connection, entry.verified.token_key, int(now.timestamp()))
-            self._open(connection, new, entry.origin(account_id), opening, now)
-            if extra:
-                origin = entry.origin(account_id)
-                self._sessions.open(connection, extra, origin, now=int(now.timestamp()), kind=API, opened_with=new)
-            detail = "account created" if created else None
-            sent_to = None if opening.kind == API else opening.return_path
-            line = entry.line(
-                activity.SIGN_IN, now, _decision(found), sent_to, email=email, account_id=account_id, detail=detail
-            )
-            activity.record(connection, line)
-            self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
+        opening, now = entry.opening, utc_now()
+        opens = _Opens(NewSession.generate(), NewSession.generate() if opening.access_token else None)
+        found = self._replay.spend(
+            self._database, _spending(entry, opens.new, now), partial(self._write, entry, opens, now)
+        )
         if "admin_through" in found.changed:
             self._sessions.forget()  # other sessions of the account are cached with the right, or without it
-        return SignedIn(new.secret, account_id, email, created, opening.reference, extra.secret if extra else None)
+        access_token = opens.extra.secret if opens.extra else None
+        return SignedIn(
+            opens.new.secret, found.account_id, found.email, found.how == CREATED, opening.reference, access_token
+        )
 
-    def _spending(self, entry: _Entry, new: NewSession, now: datetime) -> AbstractContextManager[Connection]:
-        """Return the transaction that spends the token, or the answer to the question about it."""
-        key, opening = entry.verified.token_key, entry.opening
-        until = acceptable_until(entry.verified.claims, entry.trusted.provider)
+    def _write(self, entry: _Entry, opens: _Opens, now: datetime, connection: Connection) -> accounts.Provisioned:
+        """Write a sign-in, after its token is spent: the account, the session, the activity log."""
+        provider, opening = entry.trusted.provider, entry.opening
+        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
         if opening.answered:
-            key, until = answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER
-        use = FirstUse(new.id_hash, opening.pending_hash, opening.return_path)
-        return self._replay.spending(self._database, key, until, use)
+            held.take(connection, entry.verified.token_key, int(now.timestamp()))
+        origin = entry.origin(found.account_id)
+        self._open(connection, opens.new, origin, opening, now)
+        if opens.extra:
+            self._sessions.open(
+                connection, opens.extra, origin, now=int(now.timestamp()), kind=API, opened_with=opens.new
+            )
+        activity.record(connection, entry.line_of_sign_in(found, now))
+        self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
+        return found
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
         """Open the session, and end the one whose id the browser sent."""
@@ -228,12 +244,15 @@ class SignIn:
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
-        with self._setting_aside(entry) as connection:
+
+        def write(connection: Connection) -> None:
             since = int(now.timestamp()) - RESTART_WINDOW
             if activity.restarted_in_vain(connection, provider, entry.kept_subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
             line = entry.line(activity.RESTART, now, None, "/sso/start", email=entry.profile.email, detail=RESTARTED)
             activity.record(connection, line)
+
+        self._replay.spend(self._database, _setting_aside(entry), write)
 
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
@@ -245,12 +264,15 @@ class SignIn:
         entry = _Entry.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
-        with self._setting_aside(entry) as connection:
+
+        def write(connection: Connection) -> None:
             try:
                 held.hold(connection, *row, int(now.timestamp()))
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
             activity.record(connection, entry.line(activity.HELD, now, None, None, email=profile.email, detail=ASKED))
+
+        self._replay.spend(self._database, _setting_aside(entry), write)
         self._note_accepted(verified, trusted)
 
     def _note_accepted(self, verified: Verified, trusted: Trusted) -> None:
@@ -258,11 +280,6 @@ class SignIn:
         self._housekeeping.note()
         if (received := verified.received) is not None:
             self._margins.note(trusted.provider.name, verified.claims, received.at, received.size)
-
-    def _setting_aside(self, entry: _Entry) -> AbstractContextManager[Connection]:
-        """Return the transaction that spends a token without opening a session."""
-        until = acceptable_until(entry.verified.claims, entry.trusted.provider)
-        return self._replay.spending(self._database, entry.verified.token_key, until, FirstUse())
 
     def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
         """Open a session for a person whose password was verified.
@@ -272,11 +289,14 @@ class SignIn:
         account_id, email, visitor = proven.person.id, proven.person.email, opening.visitor
         new, now = NewSession.generate(), utc_now()
         origin = Origin(account_id, visitor.ip, visitor.user_agent, opening.return_path)
-        with self._database.writing() as connection:
+
+        def write(connection: Connection) -> None:
             confirm(connection, proven)
             self._open(connection, new, origin, opening, now)
             activity.record(connection, _line_of_password(proven, opening, now))
             accounts.note_sign_in(connection, account_id, now)
+
+        self._database.together(write)
         self._housekeeping.note()
         return SignedIn(new.secret, account_id, email, False, opening.reference)
 
@@ -296,6 +316,20 @@ class SignIn:
             return
         self._key_noted_at[key_id] = time.monotonic()
         self._providers.note_use(connection, key_id, now)
+
+
+def _spending(entry: _Entry, new: NewSession, now: datetime) -> Spending:
+    """Return what a sign-in spends: the token, or the answer to the question about it."""
+    key, opening = entry.verified.token_key, entry.opening
+    use = FirstUse(new.id_hash, opening.pending_hash, opening.return_path)
+    if opening.answered:
+        return Spending(answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER, use)
+    return Spending(key, acceptable_until(entry.verified.claims, entry.trusted.provider), use)
+
+
+def _setting_aside(entry: _Entry) -> Spending:
+    """Return what is spent without opening a session: the token."""
+    return Spending(entry.verified.token_key, acceptable_until(entry.verified.claims, entry.trusted.provider))
 
 
 def _note_times(verified: Verified, began: int, ended: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import Connection
+
 from shared.clock import time_now
 from shared.errors import TokenMissing
 from sp.activity import record as activity
@@ -15,7 +17,7 @@ from sp.providers.registry import ProviderRegistry, Trusted
 from sp.sessions.provider_sign_out import SignOut
 from sp.sessions.store import SessionStore
 from sp.signin.attempt import known
-from sp.signin.replay import FirstUse, ReplayCache
+from sp.signin.replay import ReplayCache, Spending
 from sp.signin.verification import token_key
 from sp.signout.signer import verify_by_any
 
@@ -58,25 +60,29 @@ class SignOuts:
     def _end(self, sign_out: SignOut, trusted: Trusted, visitor: Visitor, reference: str, only: bytes | None) -> int:
         """Spend the token, end the sessions that it names, and return how many."""
         key = token_key(sign_out.provider, sign_out.token_id)
-        now = int(time_now())
-        with self._replay.spending(self._database, key, sign_out.until, FirstUse()) as connection:
+
+        def end(connection: Connection) -> int:
             ended = self._sessions.end_at_provider(connection, sign_out, only=only)
-            activity.record(
-                connection,
-                activity.Entry(
-                    reference=reference,
-                    at=now,
-                    event=activity.SIGN_OUT,
-                    visitor=visitor,
-                    provider=sign_out.provider,
-                    subject=clean_id(min(sign_out.subjects), trusted.secrets) if sign_out.subjects else None,
-                    detail=f"requested by the identity provider; sessions ended: {ended}",
-                    token_key=key,
-                    trace=activity.trace_of(visitor, _facts(sign_out, trusted, ended)),
-                ),
-            )
+            activity.record(connection, _line(sign_out, trusted, visitor, reference, ended))
+            return ended
+
+        ended = self._replay.spend(self._database, Spending(key, sign_out.until), end)
         self._sessions.forget()
         return ended
+
+
+def _line(sign_out: SignOut, trusted: Trusted, visitor: Visitor, reference: str, ended: int) -> activity.Entry:
+    return activity.Entry(
+        reference=reference,
+        at=int(time_now()),
+        event=activity.SIGN_OUT,
+        visitor=visitor,
+        provider=sign_out.provider,
+        subject=clean_id(min(sign_out.subjects), trusted.secrets) if sign_out.subjects else None,
+        detail=f"requested by the identity provider; sessions ended: {ended}",
+        token_key=token_key(sign_out.provider, sign_out.token_id),
+        trace=activity.trace_of(visitor, _facts(sign_out, trusted, ended)),
+    )
 
 
 def _facts(sign_out: SignOut, trusted: Trusted, ended: int) -> Facts:

@@ -8,6 +8,9 @@ ticket is for this site and this browser.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+
+from sqlalchemy import Connection
 
 from shared.clock import time_now
 from shared.errors import TicketInvalid, TokenReplayed
@@ -19,7 +22,7 @@ from sp.database.access import Database
 from sp.sessions.at_sites import HomeSession, find_home, open_at_site, replace_at_site
 from sp.sessions.store import NewSession, SessionStore
 from sp.signin.cleanup import Housekeeping
-from sp.signin.replay import FirstUse, ReplayCache
+from sp.signin.replay import FirstUse, ReplayCache, Spending
 from sp.sites.tickets import SiteTicket
 
 BY_HOME = "by the session at home"
@@ -50,26 +53,29 @@ class SiteLanding:
 
     def enter(self, arrival: SiteArrival) -> str:
         """Return the id of a new session at the site of the ticket. Raises TicketInvalid, StoreUnavailable."""
-        ticket, now = arrival.ticket, int(time_now())
-        new = NewSession.generate()
+        ticket, new = arrival.ticket, NewSession.generate()
         use = FirstUse(new.id_hash)  # not the page: its query may have an access token
+        spending = Spending(ticket.key, ticket.remembered_until, use)
         try:
-            with self.replay.spending(self.database, ticket.key, ticket.remembered_until, use) as connection:
-                home = find_home(connection, ticket.home, now, self.sessions.idle)
-                if home is None:
-                    raise TicketInvalid("the session at home has ended since the ticket was issued")
-                visitor = arrival.visitor
-                origin = home.origin(ticket.site, visitor.ip, visitor.user_agent)
-                if arrival.replacing:  # first: on PostgreSQL the insert locks the account, for which others may wait
-                    replace_at_site(connection, arrival.replacing, ticket.site)
-                open_at_site(connection, new, origin, home, now)
-                activity.record(connection, _line(arrival, home, now))
+            self.replay.spend(self.database, spending, partial(self._open, arrival, new))
         except TokenReplayed as error:
             raise TicketInvalid("the ticket was used before") from error
         if arrival.replacing:
             self.sessions.forget_one(arrival.replacing)
         self.housekeeping.note()
         return new.secret
+
+    def _open(self, arrival: SiteArrival, new: NewSession, connection: Connection) -> None:
+        """Open the session, if the one at home is still alive."""
+        ticket, now = arrival.ticket, int(time_now())
+        home = find_home(connection, ticket.home, now, self.sessions.idle)
+        if home is None:
+            raise TicketInvalid("the session at home has ended since the ticket was issued")
+        origin = home.origin(ticket.site, arrival.visitor.ip, arrival.visitor.user_agent)
+        if arrival.replacing:  # first: on PostgreSQL the insert locks the account, for which others may wait
+            replace_at_site(connection, arrival.replacing, ticket.site)
+        open_at_site(connection, new, origin, home, now)
+        activity.record(connection, _line(arrival, home, now))
 
 
 def _line(arrival: SiteArrival, home: HomeSession, now: int) -> activity.Entry:

@@ -31,7 +31,7 @@ from sp.request.identity_headers import Sender, may_say
 from sp.request.trusted_proxies import is_this_machine
 from sp.sessions.cookies import session_cookie_name
 from sp.sessions.store import Session
-from sp.signin.replay import FirstUse
+from sp.signin.replay import Spending
 from sp.signin.verification import token_key
 
 BROKEN = "tour_broken"  # in the form session: the jti of each token that this browser's buttons made
@@ -111,8 +111,7 @@ def break_sign_in() -> ResponseReturnValue:
     }
     if fault.spent:
         key = token_key(trusted.provider.name, str(claims["jti"]))
-        with components().replay.spending(components().database, key, now + 600, FirstUse()):
-            pass
+        components().replay.spend(components().database, Spending(key, now + 600), lambda _connection: None)
     _note_break(str(claims["jti"]))
     token = broken_token(fault, claims, trusted.keys().keys[0], now)
     return redirect(add_query(url_for("sso.login_jwt", provider_name=demo.PROVIDER), jwt=token), 303)

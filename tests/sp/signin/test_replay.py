@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from shared.errors import StoreUnavailable, TokenReplayed
 from sp.database.access import Database
 from sp.database.models import SpentToken
 from sp.signin.redis_replay import RedisReplayCache
-from sp.signin.replay import FirstUse, ReplayCache, SqlReplayCache, clean_up
+from sp.signin.replay import FirstUse, ReplayCache, Spending, SqlReplayCache, clean_up
 from sp.signin.verification import token_key
 from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.stores import PostgreSQL, Redis, Server
@@ -38,14 +38,14 @@ class Ledger:
         with self.database.writing() as connection:
             yield connection
 
-    def spending(
-        self, key: bytes, use: FirstUse = FIRST_USE, until: int | None = None
-    ) -> AbstractContextManager[Connection]:
-        return self.cache.spending(self.database, key, until or int(time.time()) + SOON, use)
-
-    def spend(self, key: bytes, use: FirstUse = FIRST_USE, until: int | None = None) -> None:
-        with self.spending(key, use, until):
-            pass
+    def spend(
+        self,
+        key: bytes,
+        use: FirstUse = FIRST_USE,
+        until: int | None = None,
+        work: Callable[[Connection], object] = lambda _connection: None,
+    ) -> None:
+        self.cache.spend(self.database, Spending(key, until or int(time.time()) + SOON, use), work)
 
     def first_use(self, key: bytes) -> FirstUse | None:
         return self.cache.first_use(self.database, key)
@@ -66,6 +66,10 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     assert isinstance(core.replay, RedisReplayCache if request.param == "redis" else SqlReplayCache)
     yield Ledger(core.database, core.replay, server)
     core.database.engine.dispose()
+
+
+def fail(_connection: Connection) -> None:
+    raise LookupError
 
 
 def new_key() -> bytes:
@@ -129,12 +133,8 @@ def test_a_second_use_does_not_change_what_the_first_left(ledger: Ledger) -> Non
 def test_a_token_whose_sign_in_failed_can_be_spent_again(ledger: Ledger) -> None:
     key = new_key()
 
-    def fail_in_the_middle() -> None:
-        with ledger.spending(key):
-            raise LookupError
-
     with pytest.raises(LookupError):
-        fail_in_the_middle()
+        ledger.spend(key, work=fail)
     assert ledger.first_use(key) is None
     ledger.spend(key)
     assert ledger.first_use(key) == FIRST_USE
@@ -151,9 +151,12 @@ def test_a_token_that_is_being_spent_elsewhere_is_waited_for_and_then_refused(le
             outcome.append("replayed")
 
     thread = threading.Thread(target=second)
-    with ledger.spending(key):
+
+    def meet_the_second(_connection: Connection) -> None:
         thread.start()
         time.sleep(0.1)
+
+    ledger.spend(key, work=meet_the_second)
     thread.join(30)
     assert outcome == ["replayed"]
 
@@ -273,15 +276,14 @@ def test_a_failure_of_one_request_never_forgets_what_another_has_spent_since(
     ledger, key = in_redis(), new_key()
     other = Ledger(Database(create_engine("sqlite://")), RedisReplayCache(redis_server.url))
 
-    def fail_late() -> None:
-        with ledger.spending(key, FirstUse()):
-            with redis.Redis.from_url(redis_server.url) as client:
-                client.delete(f"lychgate:spent:{key.hex()}")
-            other.spend(key, FirstUse())
-            raise LookupError
+    def fail_late(_connection: Connection) -> None:
+        with redis.Redis.from_url(redis_server.url) as client:
+            client.delete(f"lychgate:spent:{key.hex()}")
+        other.spend(key, FirstUse())
+        raise LookupError
 
     with pytest.raises(LookupError):
-        fail_late()
+        ledger.spend(key, FirstUse(), work=fail_late)
     with pytest.raises(TokenReplayed):
         ledger.spend(key)
 
@@ -313,8 +315,8 @@ def test_redis_is_asked_before_the_transaction_begins_and_after_it_has_ended(in_
     for name in ("begin", "commit", "rollback"):
         event.listen(ledger.database.engine, name, lambda _connection, name=name: order.append(name))
     ledger.spend(key)
-    with pytest.raises(LookupError), ledger.spending(new_key()):
-        raise LookupError
+    with pytest.raises(LookupError):
+        ledger.spend(new_key(), work=fail)
     assert order == ["SET", "begin", "commit", "SET", "begin", "rollback", "EVAL"]
 
 

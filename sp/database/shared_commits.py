@@ -1,0 +1,193 @@
+"""Let transactions that meet on SQLite share one commit, because its fsync costs more than all of their statements.
+
+The first thread that comes leads: it begins a transaction, and runs in it what other threads have asked for meanwhile,
+each in its own savepoint, up to MOST of them. It commits once, and only then every one of them is answered. Those that
+arrive during the commit form the next group, and one of them leads it. A thread that is alone waits for no other, and
+no thread leads twice for others.
+
+What fails alone is undone alone: the others do not see a trace of it. What fails for the whole group (the commit, a
+full disk, an exception that ends the thread) is a failure for each of them, and nothing of the group is kept. A wait
+has a limit. A thread that gives up before its turn has changed nothing. One that gives up during the commit does not
+know what became of it, and says so by OutcomeUnknown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from contextvars import copy_context
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from shared.breaker import Breaker, StoreHangs
+from shared.errors import StoreUnavailable
+
+MOST = 16  # in one commit
+# Together less than the five seconds within which every request is answered.
+TURN = 3.0  # seconds to wait until one's statements are run
+ANSWER = 4.5  # seconds in all, with the commit
+
+Result = TypeVar("Result")
+Work = Callable[[Connection], Result]
+
+
+class OutcomeUnknown(StoreUnavailable):
+    """The commit took too long to wait for its end: what it contains may be kept or not."""
+
+
+class SharedCommits:
+    """Runs work in shared transactions. *begin* starts one; *breaker* watches the database."""
+
+    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], breaker: Breaker) -> None:
+        self._begin, self._breaker = begin, breaker
+        self._lock = threading.Lock()
+        self._waiting: deque[_Member[Any]] = deque()
+        self._is_led = False  # if so, one thread runs a group, or is about to: the first in the queue
+
+    def run(self, work: Work[Result]) -> Result:
+        """Return what *work* returns, as soon as it is committed; or raise what it raised, with all of it undone.
+
+        Raises StoreUnavailable if the group failed, or its turn did not come in time. *work* may run in another thread,
+        so it uses its connection only, and waits for nothing else.
+        """
+        member = _Member(work)
+        try:
+            if self._join(member) or self._wait(member):
+                self._lead(member)
+        except BaseException:
+            self._leave(member)
+            raise
+        return member.answer()
+
+    def _join(self, member: _Member[Any]) -> bool:
+        """Put *member* into the queue; tell whether it leads, because no other thread does."""
+        with self._lock:
+            if self._is_led:
+                try:
+                    self._breaker.admit()
+                except StoreHangs:
+                    raise StoreUnavailable("the database hangs: the one before has not been written yet") from None
+            leads = member.leads = not self._is_led
+            self._is_led = True
+            self._waiting.append(member)
+        return leads
+
+    def _wait(self, member: _Member[Any]) -> bool:
+        """Wait until *member* is answered, or leads the next group: True."""
+        began, ticket = time.monotonic(), self._breaker.asked()
+        is_late = False
+        try:
+            is_late = not member.bell.acquire(timeout=TURN) and self._leave(member)
+        finally:
+            (self._breaker.gave_up if is_late else self._breaker.withdrew)(ticket)
+        if is_late:
+            raise StoreUnavailable("the transactions before this one took too long")
+        left = max(0.0, began + ANSWER - time.monotonic())
+        if not member.is_called and not member.bell.acquire(timeout=left):
+            raise OutcomeUnknown("the commit took too long")
+        return member.leads
+
+    def _leave(self, member: _Member[Any]) -> bool:
+        """Take *member* out of the queue; tell whether it was still there. If it led, the next one does."""
+        with self._lock:
+            if member not in self._waiting:
+                return False
+            self._waiting.remove(member)
+            if member.leads:
+                self._call_next()
+            return True
+
+    def _lead(self, leader: _Member[Any]) -> None:
+        """Run a group, commit it, and answer its members; then the next one leads."""
+        group: list[_Member[Any]] = []
+        try:
+            with self._begin() as connection:
+                driver: Any = connection.connection.dbapi_connection
+                while (member := self._next(group)) is not None:
+                    member.run(connection, driver)
+                if all(member.has_failed for member in group):
+                    connection.rollback()  # a commit could write to the disk, for nothing
+        except BaseException as error:
+            for member in group:
+                member.fail(error)
+            raise
+        finally:
+            if group:  # else the transaction did not begin, and the leader leaves the queue
+                with self._lock:
+                    self._call_next()
+            for member in group:
+                if member is not leader:
+                    member.call()
+
+    def _next(self, group: list[_Member[Any]]) -> _Member[Any] | None:
+        """Move the next one from the queue into *group*; None if there is none, or no room."""
+        with self._lock:
+            if len(group) == MOST or not self._waiting:
+                return None
+            group.append(self._waiting.popleft())
+            return group[-1]
+
+    def _call_next(self) -> None:
+        """Let the first in the queue lead. The caller has the lock."""
+        self._is_led = bool(self._waiting)
+        if self._is_led:
+            self._waiting[0].leads = True
+            self._waiting[0].call()
+
+
+class _Member(Generic[Result]):
+    """One piece of work, and what became of it."""
+
+    def __init__(self, work: Work[Result]) -> None:
+        self._work = work
+        self._context = copy_context()  # so that a line of the log has the ID of its own request
+        self._result: list[Result] = []
+        self._error: Exception | None = None
+        self.leads = self.is_called = False
+        self.bell = threading.Lock()
+        self.bell.acquire()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the work raised an exception."""
+        return self._error is not None
+
+    def call(self) -> None:
+        """Wake the thread that waits: it leads, or it is answered."""
+        self.is_called = True
+        self.bell.release()
+
+    def run(self, connection: Connection, driver: Any) -> None:
+        """Do the work in a savepoint. Raises only what ends the whole group."""
+        _execute(driver, "SAVEPOINT member")
+        try:
+            self._result.append(self._context.run(self._work, connection))
+        except Exception as error:
+            self._error = error
+        if self.has_failed:
+            _execute(driver, "ROLLBACK TO member")  # fails if SQLite has undone the whole transaction by itself
+        _execute(driver, "RELEASE member")
+
+    def fail(self, error: BaseException) -> None:
+        """Note that nothing of the group was kept."""
+        self._error = StoreUnavailable(f"the commit that was shared with others failed: {type(error).__name__}")
+
+    def answer(self) -> Result:
+        """Return the result, or raise what the work raised."""
+        if self._error is None:
+            return self._result[0]
+        try:
+            raise self._error
+        finally:
+            self._error = None  # its traceback has this object
+
+
+def _execute(driver: Any, statement: str) -> None:
+    try:
+        driver.execute(statement)
+    except driver.Error as error:
+        raise StoreUnavailable(f"the database did not answer: {type(error).__name__}") from error
