@@ -1,8 +1,10 @@
 """What the gateway adds to a protected request, in process: the session honoured, revocable, identity removed and set.
 
 The same for WSGI and ASGI. The ASGI gateway is driven without an event loop: with a cached session it never waits.
+It is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are asked for in turns.
 
-Negative controls first: without a cookie, and with a forged one, the application must not be reached.
+Negative controls first: without a cookie, and with a forged one, the application must not be reached; neither at
+another site, nor where a rule forbids it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +36,7 @@ from sp.signin.opening import Opening
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+SITES, RULES, PAGES = 50, 10, 100  # RULES of each site
 BROWSER = {
     "Host": "127.0.0.1:5000",
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -47,40 +51,72 @@ BROWSER = {
 def rows() -> list[Row]:
     """Measure the gateway, and the cost of Flask's own ways to recognise a person."""
     with tempfile.TemporaryDirectory() as folder:
-        secret, gateway, queries = _gateway(Path(folder))
-        asgi = AsgiGateway(_asgi_application, gateway.own)
-        _turns_strangers_away(gateway, asgi)
-        cookie = f"theme=dark; sp_session={secret}"
-        environ, scope = _environ(cookie), _scope(cookie)
-        b"".join(gateway(dict(environ), _ignore))  # the first request looks the session up
+        secret, gateway, queries = _gateway(Path(folder) / "one")
+        actions = _actions("", gateway, f"theme=dark; sp_session={secret}")
+        actions |= {"SecureCookieSession": _secure_cookie_session(), "Flask-Login": _flask_login(Path(folder))}
+        secret, many, _queries = _gateway(Path(folder) / "many", _many_sites())
+        actions |= _actions("many ", many, f"theme=dark; sp_session={secret}", range(PAGES))
+        if b"reached" in b"".join(many(_environ(f"sp_session={secret}", "/forbidden/8/x"), _ignore)):
+            raise AssertionError("the application was reached where a rule forbids it")
         before = queries()
-        times = per_call(
-            {
-                "gateway": lambda: gateway(dict(environ), _ignore),
-                "nothing": lambda: _application(dict(environ), _ignore),
-                "ASGI gateway": lambda: _finish(asgi(dict(scope), _receive, _send)),
-                "ASGI nothing": lambda: _finish(_asgi_application(dict(scope), _receive, _send)),
-                "SecureCookieSession": _secure_cookie_session(),
-                "Flask-Login": _flask_login(Path(folder)),
-            }
-        )
+        times = per_call(actions)
         asked = queries() - before
-    own = times["gateway"] - times["nothing"]
-    own_asgi = times["ASGI gateway"] - times["ASGI nothing"]
+
+    def own(kind: str) -> float:
+        return times[f"{kind}gateway"] - times[f"{kind}nothing"]
+
     secure, login = times["SecureCookieSession"], times["Flask-Login"]
     note = f"SecureCookieSession {secure:.0f} us, Flask-Login with a load {login:.0f} us"
     return [
-        Row("the gateway's own time per request", own, "us", 10, at_most=True, note=note),
-        Row("ASGI: time above a bare ASGI application", own_asgi, "us", 15, at_most=True),
+        Row("the gateway's own time per request", own(""), "us", 3.5, at_most=True, note=note),
+        Row("the same with 50 sites and 500 rules", own("many "), "us", 6, at_most=True),
+        Row("ASGI: time above a bare ASGI application", own("ASGI "), "us", 15, at_most=True),
+        Row("ASGI: the same with 50 sites and 500 rules", own("many ASGI "), "us", 15, at_most=True),
         Row(
             "database queries in those requests", asked, "", 2, at_most=True, note="SP_SESSION_CACHE ran out in between"
         ),
     ]
 
 
-def _gateway(folder: Path) -> tuple[str, Gateway, Callable[[], int]]:
+def _actions(kind: str, gateway: Gateway, cookie: str, pages: Iterable[int] = (0,)) -> dict[str, Callable[[], object]]:
+    """Return one request for each of *pages* in turns, through the gateway and without it."""
+    asgi = AsgiGateway(_asgi_application, gateway.own)
+    _turns_strangers_away(gateway, asgi, cookie)
+    environs = cycle([_environ(cookie, f"/reports/{page}") for page in pages])
+    scopes = cycle([_scope(cookie, f"/reports/{page}") for page in pages])
+    b"".join(gateway(dict(next(environs)), _ignore))  # the first request looks the session up
+    return {
+        f"{kind}gateway": lambda: gateway(dict(next(environs)), _ignore),
+        f"{kind}nothing": lambda: _application(dict(next(environs)), _ignore),
+        f"{kind}ASGI gateway": lambda: _finish(asgi(dict(next(scopes)), _receive, _send)),
+        f"{kind}ASGI nothing": lambda: _finish(_asgi_application(dict(next(scopes)), _receive, _send)),
+    }
+
+
+def _many_sites() -> str:
+    """Return a file of SP_CONFIG with 49 further sites, and ten rules for each and for home."""
+    rules = [(f"/forbidden/{number}/", '{ groups = ["admins"] }') for number in range(RULES - 1)]
+    text = "".join(_rule("rules", *rule) for rule in (*rules, ("/reports/", '"signed-in"')))
+    for number in range(SITES - 1):
+        text += f'[sites.site{number}]\nurl = "http://site{number}.example.org"\n'
+        text += "".join(_rule(f"sites.site{number}.rules", f"/{rule}/", '"anyone"') for rule in range(RULES))
+    return text
+
+
+def _rule(table: str, path: str, allow: str) -> str:
+    return f'[[{table}]]\npath = "{path}"\nallow = {allow}\n'
+
+
+def _gateway(folder: Path, file: str = "") -> tuple[str, Gateway, Callable[[], int]]:
+    folder.mkdir()
+    (folder / "lychgate.toml").write_text(file)
     config = settings.load(
-        {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": secrets.token_urlsafe(48), "SP_SESSION_CACHE": "60"}
+        {
+            "SP_INSTANCE": str(folder),
+            "SP_SECRET_KEY": secrets.token_urlsafe(48),
+            "SP_SESSION_CACHE": "60",
+            **({"SP_CONFIG": str(folder / "lychgate.toml")} if file else {}),
+        }
     )
     own = create_app(config)
     core = own.extensions["lychgate"]
@@ -98,12 +134,12 @@ def _gateway(folder: Path) -> tuple[str, Gateway, Callable[[], int]]:
     return signed_in.secret, Gateway(_application, own), lambda: count
 
 
-def _environ(cookie: str) -> dict[str, object]:
+def _environ(cookie: str, path: str = "/reports", host: str = BROWSER["Host"]) -> dict[str, object]:
     """Return the WSGI environ of a browser's request with this Cookie header."""
-    headers = Headers(list(BROWSER.items()))
+    headers = Headers(list({**BROWSER, "Host": host}.items()))
     if cookie:
         headers.add("Cookie", cookie)
-    environ: dict[str, object] = EnvironBuilder(path="/reports", headers=headers).get_environ()
+    environ: dict[str, object] = EnvironBuilder(path=path, headers=headers).get_environ()
     return environ
 
 
@@ -112,7 +148,7 @@ def _application(_environ: WSGIEnvironment, start_response: StartResponse) -> It
     return [b"reached"]
 
 
-def _scope(cookie: str) -> dict[str, Any]:
+def _scope(cookie: str, path: str = "/reports") -> dict[str, Any]:
     """Return the scope of the same request, as uvicorn makes it."""
     lines = [*BROWSER.items(), *([("Cookie", cookie)] if cookie else [])]
     return {
@@ -126,8 +162,8 @@ def _scope(cookie: str) -> dict[str, Any]:
         "headers": [(name.lower().encode(), value.encode()) for name, value in lines],
         "state": {},
         "method": "GET",
-        "path": "/reports",
-        "raw_path": b"/reports",
+        "path": path,
+        "raw_path": path.encode(),
         "query_string": b"",
     }
 
@@ -158,16 +194,18 @@ def _ignore(_status: str, _headers: list[tuple[str, str]], _exc_info: object = N
     return lambda _octets: None
 
 
-def _turns_strangers_away(gateway: WSGIApplication, asgi: AsgiGateway) -> None:
+def _turns_strangers_away(gateway: WSGIApplication, asgi: AsgiGateway, cookie: str) -> None:
     sent: list[dict[str, Any]] = []
 
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    for cookie in ("", f"sp_session={secrets.token_urlsafe(32)}"):
-        if b"reached" in b"".join(gateway(_environ(cookie), _ignore)):
+    for stranger in ("", f"sp_session={secrets.token_urlsafe(32)}"):
+        if b"reached" in b"".join(gateway(_environ(stranger), _ignore)):
             raise AssertionError("the application was reached without a session")
-        asyncio.run(asgi(_scope(cookie), _receive, send))
+        asyncio.run(asgi(_scope(stranger), _receive, send))
+    if b"reached" in b"".join(gateway(_environ(cookie, host="site1.example.org"), _ignore)):
+        raise AssertionError("the application of another site was reached")
     if not sent or any(b"reached" in message.get("body", b"") for message in sent):
         raise AssertionError("the ASGI application was reached without a session")
 
