@@ -18,7 +18,12 @@ from collections.abc import Iterable, Iterator
 
 from bench.timing import MET, MISSED, VOID, Row, unmeasured
 
-PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "forward_auth", "pages")
+PARTS = (
+    *("tokens", "gateway"),
+    *("signin", "postgresql", "recording", "replay", "retention"),
+    *("served", "proxies", "forward_auth"),
+    "pages",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -54,7 +59,7 @@ def rows_of(part: str) -> Iterator[Row]:
         yield from importlib.import_module(f"bench.{part}").rows()
     except (Exception, SystemExit) as failure:
         traceback.print_exc()
-        yield unmeasured(f"the rest of {part}", f"it failed: {type(failure).__name__}: {failure}")
+        yield unmeasured(f"the rest of {part}", f"it failed: {type(failure).__name__}: {failure}".partition("\n")[0])
 
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
