@@ -21,7 +21,7 @@ from bench.timing import MET, MISSED, VOID, Row, unmeasured
 PARTS = (
     *("tokens", "gateway"),
     *("signin", "postgresql", "recording", "replay", "retention"),
-    *("served", "proxies", "forward_auth"),
+    *("served", "proxies", "forward_auth", "percentiles"),
     "pages",
 )
 

@@ -124,9 +124,6 @@ def rows() -> Iterator[Row]:
     without_apache = "" if (APACHE_MODULES / "mod_auth_openidc.so").exists() else "tools/bench-packages: not installed"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
-        here.chmod(0o755)  # the proxies' workers run as somebody else
-        (here / "files").mkdir()
-        (here / "files" / "page.txt").write_text(FILE)
         gateway = start_gateway(stack, here / "gateway")
         places = _start_nginx(stack, here, gateway)
         if not without_apache:
@@ -156,19 +153,32 @@ def _program(*names: str) -> str:
 
 
 def _start_nginx(stack: ExitStack, here: Path, gateway: RunningGateway) -> dict[str, tuple[str, str]]:
-    nginx, upstream, port = _program("nginx"), free_port(), free_port()
-    user = "user root;" if getpass.getuser() == "root" else ""
+    upstream = start_static(stack, here)
     questions = "".join(
         QUESTION.format(name=name, gateway=gateway.port, more=more)
         for name, more in (("decision", ""), ("kept-decision", KEPT))
     )
-    front = {"upstream": upstream, "gateway": gateway.port, "questions": questions}
-    for at, text, more in ((upstream, UPSTREAM, {}), (port, FRONT, front)):
-        file = here / f"{at}.conf"
-        file.write_text(text.format(here=here, user=user, port=at, **more))
-        stack.enter_context(running([nginx, "-p", str(here), "-c", str(file)], at, {}, here / f"{at}.log"))
+    port = _nginx(stack, here, FRONT, upstream=upstream, gateway=gateway.port, questions=questions)
     paths = {ALONE: "open", ASKING: "asking", KEEPING: "keeping", PASSING: "passing", ASKING_PASSING: "asking-passing"}
     return {name: (f"http://127.0.0.1:{port}/{path}/page.txt", gateway.cookie) for name, path in paths.items()}
+
+
+def start_static(stack: ExitStack, here: Path) -> int:
+    """Start an nginx that serves /page.txt and nothing else; return its port."""
+    here.chmod(0o755)  # the proxies' workers run as somebody else
+    (here / "files").mkdir(exist_ok=True)
+    (here / "files" / "page.txt").write_text(FILE)
+    return _nginx(stack, here, UPSTREAM)
+
+
+def _nginx(stack: ExitStack, here: Path, text: str, **more: object) -> int:
+    port = free_port()
+    file = here / f"{port}.conf"
+    user = "user root;" if getpass.getuser() == "root" else ""
+    file.write_text(text.format(here=here, user=user, port=port, **more))
+    command = [_program("nginx"), "-p", str(here), "-c", str(file)]
+    stack.enter_context(running(command, port, {}, here / f"{port}.log"))
+    return port
 
 
 def _start_apache(stack: ExitStack, here: Path) -> dict[str, tuple[str, str]]:
