@@ -1,6 +1,7 @@
 """`make bench`: measure every row and print the report. Exit status 1 if a row missed what was wanted, or is void.
 
-python -m bench [PART ...]                 all parts, or those named
+python -m bench [PART ...]            measure all parts, or those named
+python -m bench --profile PART        only print where the time of a part goes
 
 BENCH_ROUNDS=2 makes a quick run, whose numbers mean little.
 """
@@ -16,9 +17,15 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from bench.profiles import KINDS, profile_of
 from bench.timing import MET, MISSED, VOID, Row, unmeasured
 
-PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "forward_auth", "pages")
+PARTS = (
+    *("tokens", "gateway"),
+    *("signin", "postgresql", "recording", "replay", "retention"),
+    *("served", "proxies", "forward_auth", "percentiles"),
+    "pages",
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,15 +34,27 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if options.profile:
+        return _print_profile(options.profile)
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors", flush=True)
-    found: dict[str, list[Row]] = {}
-    for part in options.parts or PARTS:
-        print(f"\n{part}: {title_of(part)}", flush=True)
-        found[part] = [*_shown(rows_of(part))]
-    everything = [row for rows in found.values() for row in rows]
+    everything = [row for part in options.parts or PARTS for row in _measured(part)]
     count = Counter(row.verdict for row in everything)
     print(f"\n{count[MET]} rows met, {count[MISSED]} missed, {count[VOID]} void")
     return status(everything)
+
+
+def _measured(part: str) -> list[Row]:
+    """Print the rows of *part*, and its profile if one was missed; return the rows."""
+    print(f"\n{part}: {title_of(part)}", flush=True)
+    rows = [*_shown(rows_of(part))]
+    if any(row.verdict == MISSED for row in rows):
+        _print_profile(part)
+    return rows
+
+
+def _print_profile(part: str) -> int:
+    print(*(f"     {line}" for line in profile_of(part)), sep="\n", flush=True)
+    return 0
 
 
 def status(rows: Iterable[Row]) -> int:
@@ -54,7 +73,7 @@ def rows_of(part: str) -> Iterator[Row]:
         yield from importlib.import_module(f"bench.{part}").rows()
     except (Exception, SystemExit) as failure:
         traceback.print_exc()
-        yield unmeasured(f"the rest of {part}", f"it failed: {type(failure).__name__}: {failure}")
+        yield unmeasured(f"the rest of {part}", f"it failed: {type(failure).__name__}: {failure}".partition("\n")[0])
 
 
 def _shown(rows: Iterable[Row]) -> Iterator[Row]:
@@ -65,6 +84,7 @@ def _shown(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--profile", metavar="PART", choices=sorted(KINDS), help="print where the time of a part goes")
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(PARTS))
     return parser
 

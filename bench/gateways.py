@@ -90,9 +90,9 @@ def is_allowed(answer: Answer) -> bool:
     return answer.status == 200
 
 
-def sign_in_request(port: int, secret: str) -> bytes:
-    """Return the request of a browser that delivers a fresh token."""
-    return post("/sso/login/jwt", port, urlencode({"jwt": new_token(secret)}))
+def sign_in_request(port: int, secret: str, **claims: object) -> bytes:
+    """Return the request of a browser that delivers a fresh token, with more or other *claims*."""
+    return post("/sso/login/jwt", port, urlencode({"jwt": new_token(secret, **claims)}))
 
 
 def new_token(secret: str, **more: object) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
-from bench.signin import new_token
+from bench.gateways import new_token
 from bench.timing import PAIRS, Rounds, Row
 from shared.keys import load_key_set
 from shared.tokens import sign

@@ -1,4 +1,4 @@
-"""Serve one of the peers: python -m bench.serve granian|gunicorn module:factory PORT"""
+"""Serve one of the peers: python -m bench.serve granian|gunicorn module:factory PORT [WORKERS]"""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import importlib
 import sys
 
 
-def main(server: str, target: str, port: int) -> None:
-    """Serve the WSGI application that *target* makes, with one worker."""
+def main(server: str, target: str, port: int, workers: int = 1) -> None:
+    """Serve the WSGI application that *target* makes."""
     module, _colon, name = target.partition(":")
     if server == "gunicorn":
-        from shared.serving import Server
+        from bench.peers.gthread import serve
 
-        Server(getattr(importlib.import_module(module), name), f"127.0.0.1:{port}").run()
+        serve(getattr(importlib.import_module(module), name), port, workers)
         return
     from granian import Granian
     from granian.constants import HTTPModes, Interfaces
 
     Granian(
         target, address="127.0.0.1", port=port, interface=Interfaces.WSGI, factory=True, http=HTTPModes.http1,
-        blocking_threads=1, log_access=False,
+        blocking_threads=1, log_access=False, workers=workers,
     ).serve()  # fmt: skip
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:]))

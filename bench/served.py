@@ -1,15 +1,32 @@
-"""A protected Flask page against the same unprotected, and against the same protected by others; requests a second."""
+"""A protected Flask page against the same unprotected, and against the same protected by others; requests a second.
+
+On the server that is shipped (run_sp.py, and the same server without a gateway), and on granian, where the peers are:
+it hides least of the difference.
+"""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.gateways import start_gateway
 from bench.load import answer, requests_per_second
 from bench.programs import free_port, python, running
 from bench.timing import Row, in_turns
+
+APP = "bench.peers.protected"
+SHIPPED, GRANIAN = "as shipped", "granian"
+FORGED = f"sp_session={'x' * 43}"
+WANTED = (
+    (SHIPPED, "unprotected", 0.93),
+    (GRANIAN, "unprotected", 0.90),
+    (GRANIAN, "flask_login", 4.0),
+    (GRANIAN, "jwt_extended", 2.0),
+    (GRANIAN, "authlib_client", 1.0),
+)
 
 
 @dataclass(frozen=True)
@@ -18,44 +35,43 @@ class Served:
 
     url: str
     cookie: str
+    is_open: bool = False  # to everyone
 
     def rate(self) -> float:
         """Return its requests a second."""
         return requests_per_second(self.url, self.cookie)
 
 
-def rows() -> list[Row]:
-    """Measure on both servers; the peers on granian, which hides least of the difference."""
+def rows() -> Iterator[Row]:
+    """Measure all, in turns."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
-        pages = {
-            (server, kind): _start(stack, here, server, kind)
-            for server, kind in (
-                ("granian", "unprotected"),
-                ("granian", "ours"),
-                ("granian", "flask_login"),
-                ("granian", "jwt_extended"),
-                ("gunicorn", "unprotected"),
-                ("gunicorn", "ours"),
-            )
-        }
+        pages = _shipped(stack, here)
+        for kind in ("unprotected", "ours", "flask_login", "jwt_extended", "authlib_client"):
+            pages[GRANIAN, kind] = _on_granian(stack, here, kind)
+        for page in pages.values():
+            _check(page)
         rates = in_turns({name: page.rate for name, page in pages.items()})
-
-    def against(server: str, peer: str) -> tuple[float, str]:
+    for server, peer, least in WANTED:
         ours, theirs = rates[server, "ours"], rates[server, peer]
-        return ours / theirs, f"ours {ours:.0f}/s, theirs {theirs:.0f}/s"
-
-    wanted = (("granian", "unprotected", 0.90), ("gunicorn", "unprotected", 0.90), ("granian", "flask_login", 4.0))
-    found = []
-    for server, peer, least in (*wanted, ("granian", "jwt_extended", 2.0)):
-        ratio, note = against(server, peer)
-        found.append(Row(f"protected by us, times {peer} ({server})", ratio, "x", least, note=note))
-    return found
+        note = f"ours {ours:.0f}/s, theirs {theirs:.0f}/s"
+        yield Row(f"a page protected by us, times {peer} ({server})", ours / theirs, "x", least, note=note)
 
 
-def _start(stack: ExitStack, here: Path, server: str, kind: str) -> Served:
+def _shipped(stack: ExitStack, here: Path) -> dict[tuple[str, str], Served]:
+    gateway = start_gateway(stack, here / "shipped", SP_APP=f"{APP}:unprotected()")
     port = free_port()
-    state = here / f"{server}-{kind}"
+    command = python("-m", "bench.peers.bare", "--port", str(port))
+    stack.enter_context(running(command, port, {"BENCH_APP": f"{APP}:unprotected"}, here / "bare.log"))
+    return {
+        (SHIPPED, "ours"): Served(f"http://127.0.0.1:{gateway.port}/reports", gateway.cookie),
+        (SHIPPED, "unprotected"): Served(f"http://127.0.0.1:{port}/reports", FORGED, is_open=True),
+    }
+
+
+def _on_granian(stack: ExitStack, here: Path, kind: str) -> Served:
+    port = free_port()
+    state = here / kind
     state.mkdir()
     cookie = state / "cookie"
     cookie.touch()
@@ -65,14 +81,18 @@ def _start(stack: ExitStack, here: Path, server: str, kind: str) -> Served:
         "SP_EXTERNAL_URL": f"http://127.0.0.1:{port}",
         "BENCH_COOKIE": str(cookie),
     }
-    command = python("-m", "bench.serve", server, f"bench.peers.protected:{kind}", str(port))
+    command = python("-m", "bench.serve", "granian", f"{APP}:{kind}", str(port))
     stack.enter_context(running(command, port, environ, state / "log"))
-    page = Served(f"http://127.0.0.1:{port}/reports", "")
-    status, body = answer(page.url)
-    page = Served(page.url, cookie.read_text() or f"sp_session={'x' * 43}")  # the same work to parse for everyone
-    if kind != "unprotected" and b"reached" in body:
-        raise AssertionError(f"{server}, {kind}: reached without a cookie ({status})")
+    url = f"http://127.0.0.1:{port}/reports"
+    answer(url)  # waits for the worker, which writes the cookie
+    return Served(url, cookie.read_text() or FORGED, is_open=kind == "unprotected")  # everyone parses a cookie
+
+
+def _check(page: Served) -> None:
+    """The negative control: without a cookie, or with a forged one, no page may be reached."""
     status, body = answer(page.url, page.cookie)
     if status != 200 or b"reached" not in body:
-        raise AssertionError(f"{server}, {kind}: not reached with the cookie ({status})")
-    return page
+        raise AssertionError(f"{page.url}: not reached with the cookie ({status})")
+    for cookie in ("", FORGED, page.cookie[:-9] + "x" * 9):
+        if not page.is_open and b"reached" in answer(page.url, cookie)[1]:
+            raise AssertionError(f"{page.url}: reached without a session")

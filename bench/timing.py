@@ -6,6 +6,7 @@ A row says how far its rounds lie apart. Above a stated spread it is void: measu
 from __future__ import annotations
 
 import gc
+import math
 import os
 import statistics
 import time
@@ -16,7 +17,8 @@ from typing import TypeVar
 
 PAIRS = int(os.environ.get("BENCH_ROUNDS", "9"))  # rounds in which all take turns
 MOST_SPREAD = 0.5  # of the median, between the lowest and the highest round
-MET, MISSED, VOID = "met", "missed", "void"
+MET, MISSED, VOID, TOLD = "met", "missed", "void", "told"
+NO_TARGET = math.inf  # as what is wanted at most: the row is only told
 
 Name = TypeVar("Name")
 
@@ -95,8 +97,12 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Met, missed or void."""
-        return VOID if self.void else MET if self.met else MISSED
+        """Met, missed or void; or told, if nothing was wanted."""
+        if self.void:
+            return VOID
+        if math.isinf(self.wanted):
+            return TOLD
+        return MET if self.met else MISSED
 
     @property
     def noise(self) -> str:
@@ -108,16 +114,21 @@ class Row:
         return f"{min(self.rounds):.3g} to {max(self.rounds):.3g} in {len(self.rounds)} rounds"
 
     def __str__(self) -> str:
-        mark = {MET: "ok", MISSED: "MISS", VOID: "VOID"}[self.verdict]
+        mark = {MET: "ok", MISSED: "MISS", VOID: "VOID", TOLD: ""}[self.verdict]
         measured = "" if self.reason else f"{self.value:.2f}"
-        wanted = f"(wanted {'<=' if self.at_most else '>='} {self.wanted:g})"
+        wanted = "" if math.isinf(self.wanted) else f"(wanted {'<=' if self.at_most else '>='} {self.wanted:g})"
         more = "; ".join(part for part in (self.void, self.noise, self.note) if part)
         return f"{mark:<4} {self.name:<66} {measured:>8} {self.unit:<3} {wanted}   {more}"
 
 
 def unmeasured(name: str, reason: str) -> Row:
     """Return a void row for something that could not be measured."""
-    return Row(name, 0.0, "", 0.0, reason=reason)
+    return Row(name, 0.0, "", NO_TARGET, at_most=True, reason=reason)
+
+
+def told(name: str, value: float, unit: str, note: str = "", most_spread: float = math.inf) -> Row:
+    """Return a row without a target. By default no spread makes it void."""
+    return Row(name, value, unit, NO_TARGET, at_most=True, note=note, most_spread=most_spread)
 
 
 def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, Rounds]:

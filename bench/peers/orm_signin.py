@@ -1,6 +1,6 @@
 """The same sign-in as a Flask tutorial writes it: the ORM of Flask-SQLAlchemy, Flask-Login, and two commits.
 
-Same server, same database settings (WAL, synchronous=FULL), same tables with the same indexes (sp.models), same rows:
+Same database settings (on SQLite WAL, synchronous=FULL), same tables with the same indexes (sp.models), same rows:
 the spent token, the account, the identity, the session and a line of the activity log. The token is opened by joserfc,
 and of its claims only the times, the jti and the fields of the person are looked at.
 """
@@ -19,10 +19,9 @@ from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, UserMixin, login_user
 from joserfc import jwt
 from joserfc.jwk import OctKey
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.exc import IntegrityError
 
-from shared.serving import Server
 from sp.database.models import Account, Activity, Identity, SessionRecord, SpentToken, db
 
 LIFETIME = 43_200  # seconds
@@ -53,13 +52,8 @@ def create_wsgi() -> Flask:
         return Person(account) if account else None
 
     with app.app_context():
-
-        @event.listens_for(db.engine, "connect")
-        def durable(connection: Any, _record: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-
-        db.create_all()
+        if db.engine.dialect.name == "sqlite":
+            event.listen(db.engine, "connect", _durable)
 
     @app.post("/sso/login/jwt")
     def sign_in() -> ResponseReturnValue:
@@ -82,9 +76,21 @@ def create_wsgi() -> Flask:
     return app
 
 
+def create_tables(url: str) -> None:
+    """Create the tables of both peers in an empty database."""
+    engine = create_engine(url)
+    db.metadata.create_all(engine)
+    engine.dispose()
+
+
+def _durable(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
 def _provision(claims: dict[str, Any]) -> Account:
     now = datetime.now(UTC)
-    identity = db.session.get(Identity, ("bench", claims["email"]))
+    identity = db.session.get(Identity, ("bench", claims["email"], ""))
     if identity is None:
         account = Account(
             email=claims["email"], email_key=claims["email"].lower(), groups=[], attributes={}, is_active=True,
@@ -92,7 +98,7 @@ def _provision(claims: dict[str, Any]) -> Account:
         )  # fmt: skip
         db.session.add(account)
         db.session.flush()
-        identity = Identity(provider="bench", subject=claims["email"], account_id=account.id, created_at=now)
+        identity = Identity(provider="bench", subject=claims["email"], claim="", account_id=account.id, created_at=now)
         db.session.add(identity)
     else:
         account = db.session.get_one(Account, identity.account_id)
@@ -118,7 +124,3 @@ def _open_session(account: Account, claims: dict[str, Any]) -> None:
             user_agent=user_agent, **of_person,
         )
     )  # fmt: skip
-
-
-if __name__ == "__main__":
-    Server(create_wsgi, f"127.0.0.1:{os.environ['PEER_PORT']}").run()

@@ -1,6 +1,6 @@
-"""One Flask page, protected in four ways: not at all, by our gateway, by Flask-Login, by Flask-JWT-Extended.
+"""One Flask page, protected by our gateway, by Flask-Login, by Flask-JWT-Extended, by Authlib's client, or not at all.
 
-Each factory is served by granian and gunicorn. The cookie that opens it is written to BENCH_COOKIE at start.
+The cookie that opens it is written to BENCH_COOKIE at start.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask import Flask, request
+from authlib.integrations.flask_client import OAuth
+from flask import Flask, request, session
+from flask.typing import ResponseReturnValue
 from flask_jwt_extended import JWTManager, create_access_token, get_jwt_identity, jwt_required
 from flask_login import LoginManager, UserMixin, current_user, login_required, login_user
 from flask_sqlalchemy import SQLAlchemy
@@ -79,8 +81,6 @@ def flask_login() -> WSGIApplication:
         db.session.add(User(id=1, email="carol@example.com"))
         db.session.commit()
         login_user(db.session.get(User, 1))
-        from flask import session
-
         response = app.make_response("")
         app.session_interface.save_session(app, session, response)
     _show(response.headers["Set-Cookie"].partition(";")[0])
@@ -100,6 +100,28 @@ def jwt_extended() -> WSGIApplication:
 
     with app.app_context():
         _show(f"access_token_cookie={create_access_token('carol@example.com')}")
+    return app
+
+
+def authlib_client() -> WSGIApplication:
+    """Return the page as Authlib's documentation protects it: after the sign-in, the user is in Flask's cookie.
+
+    Its sign-in, by an authorization code, is another protocol than ours, so it is not compared.
+    """
+    app = Flask("authlib_client")
+    app.secret_key = "s" * 48
+    OAuth(app).register("idp", client_id="bench", server_metadata_url="http://127.0.0.1:9/", client_kwargs={})
+
+    @app.get("/reports")
+    def reports() -> ResponseReturnValue:
+        user = session.get("user")
+        return f"reached {user['email']}" if user else ("Sign in first.", 401)
+
+    with app.test_request_context():
+        session["user"] = {"sub": "4711", "email": "carol@example.com", "name": "Carol Warden", "groups": ["staff"]}
+        response = app.make_response("")
+        app.session_interface.save_session(app, session, response)
+    _show(response.headers["Set-Cookie"].partition(";")[0])
     return app
 
 

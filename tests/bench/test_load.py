@@ -107,9 +107,9 @@ def test_each_form_of_an_answer_is_read_to_its_end(raw: bytes, body: bytes) -> N
 
 
 def test_a_connection_that_the_server_closes_is_an_error_and_one_that_it_announces_is_opened_again() -> None:
-    with server(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n") as port:
-        with Connection(port) as connection:
-            assert [connection.ask(get("/", port, {})).status for _ in range(2)] == [200, 200]
+    closing = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    with server(closing) as port, Connection(port) as connection:
+        assert [connection.ask(get("/", port, {})).status for _ in range(2)] == [200, 200]
     with socket.create_server(("127.0.0.1", 0)) as listener, Connection(listener.getsockname()[1]) as connection:
         connection.open()
         listener.accept()[0].close()

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.__main__ import status
-from bench.timing import MET, MISSED, PAIRS, VOID, Rounds, Row, in_turns, per_call, unmeasured
+from bench.timing import MET, MISSED, PAIRS, TOLD, VOID, Rounds, Row, in_turns, per_call, told, unmeasured
 
 STEADY = Rounds([2.0, 2.1, 1.9])
 
@@ -52,6 +52,14 @@ def test_what_could_not_be_measured_is_void_with_its_reason() -> None:
     assert row.verdict == VOID
     assert "npm is missing" in str(row)
     assert "measured once" not in str(row)
+
+
+def test_a_row_without_a_target_is_told_and_spoils_no_run() -> None:
+    row = told("p50", Rounds([1.0, 3.0]), "ms", "p99 4 ms")
+    assert row.verdict == TOLD
+    assert "wanted" not in str(row)
+    assert status([row]) == 0
+    assert told("p50", Rounds([1.0, 3.0]), "ms", most_spread=0.5).verdict == VOID
 
 
 def test_the_run_succeeds_only_if_every_row_is_met() -> None:

@@ -91,19 +91,23 @@ class Server:
 
 
 class PostgreSQL(Server):
-    """A PostgreSQL cluster. What it writes survives a kill, though not a power cut: syncing is off, for speed."""
+    """A PostgreSQL cluster. What it writes survives a kill, though not a power cut: syncing is off, for speed.
+
+    *more* are further settings of postgresql.conf, or others than these.
+    """
 
     stop_signal = signal.SIGINT  # SIGTERM would wait until every client has gone
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
+    def __init__(self, folder: Path, binaries: Path, **more: str) -> None:
         self.port = free_port()
-        settings = {
+        settings: dict[str, object] = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
             "unix_socket_directories": "",
             "fsync": "off",
             "max_connections": 100,
             "log_min_messages": "fatal",
+            **more,
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         super().__init__(folder, [str(binaries / "postgres"), "-D", str(folder / "data"), *options])
@@ -172,10 +176,10 @@ def find_redis() -> str | None:
 
 
 @contextmanager
-def running_postgresql(binaries: Path) -> Iterator[PostgreSQL]:
+def running_postgresql(binaries: Path, **settings: str) -> Iterator[PostgreSQL]:
     """Run a PostgreSQL server on an empty folder."""
     with _private_folder("lychgate-postgresql-") as folder:
-        server = PostgreSQL(folder, binaries)
+        server = PostgreSQL(folder, binaries, **settings)
         try:
             server.start()
             yield server

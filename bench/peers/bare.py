@@ -1,0 +1,38 @@
+"""An application without a gateway, on the server that is shipped: python -m bench.peers.bare --port PORT
+
+It is served by what serves both programs; BENCH_APP is module:factory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from types import ModuleType
+from typing import Any
+
+from shared.serving import main
+
+
+def log_format() -> str:
+    """Return the format of the logs."""
+    return "text"
+
+
+def prepare(_host: str, _port: int) -> str:
+    """Prepare nothing; return the banner."""
+    return os.environ["BENCH_APP"]
+
+
+def create_wsgi() -> Any:
+    """Return the application."""
+    module, _colon, name = os.environ["BENCH_APP"].partition(":")
+    return getattr(importlib.import_module(module), name)()
+
+
+def _this_module() -> ModuleType:
+    return sys.modules[__name__]
+
+
+if __name__ == "__main__":
+    main(_this_module, "Serve an application without a gateway.", default_port=5000)
