@@ -65,6 +65,11 @@ def _new() -> str:
     return hex(_random_bits(_NEW_BITS) | _LEADING_ONE)[3:]  # faster than a format with leading zeros
 
 
+def resume(environ: WSGIEnvironment) -> None:
+    """Go on with the request in *environ* in this thread; another one has given it its ID."""
+    _current.set(environ[IN_ENVIRON])
+
+
 def end() -> None:
     """Forget the ID: this thread does something else now."""
     _current.set("")

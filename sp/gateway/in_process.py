@@ -27,13 +27,15 @@ from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, NGINX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
     from sp.policy.decision import Decision
     from sp.sessions.store import Session
+
+    AtOnce = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes] | None]
 
 
 class InProcess:
@@ -54,6 +56,7 @@ class InProcess:
         forward_auth = ForwardAuth(keeper, self._answers, core.assertions, self._doctor)
         nginx, forward = keeper.own.at(NGINX, FORWARD)
         self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
+        self._at_once = {nginx: forward_auth.nginx_at_once, forward: forward_auth.forward_at_once}
         self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
         self.reload = core.reloader.request
         core.reloader.serve()
@@ -88,6 +91,11 @@ class InProcess:
         if path.startswith(self._own_prefixes) or path in self._own_exact:
             return self._skins.get(path, self._answer_for_ourselves)
         return None
+
+    def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
+        """Return what answers the question of a trusted proxy from memory; None for all other requests."""
+        answer = self._at_once.get(environ["PATH_INFO"])
+        return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 
     def decide(self, environ: WSGIEnvironment, access: SiteAccess, session: Session | None) -> Decision:
         """Return what to do with a request for the application."""
