@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.timing import PAIRS, Rounds, Row
 from shared.errors import TokenReplayed
 from sp.components import Components
-from sp.signin.replay import FirstUse, clean_up
+from sp.signin.replay import Spending, clean_up
 from tests.support.gateway import core_of, make_gateway
 
 FEW, MANY = 10_000, 5_000_000
@@ -66,8 +66,7 @@ def _filled(folder: Path, count: int) -> Components:
 def _spend(core: Components, key: bytes = b"") -> float:
     key = key or secrets.token_bytes(16)
     began = time.perf_counter()
-    with core.replay.spending(core.database, key, int(time.time()) + 3_600, FirstUse()):
-        pass
+    core.replay.spend(core.database, Spending(key, int(time.time()) + 3_600), lambda _connection: None)
     return time.perf_counter() - began
 
 

@@ -21,9 +21,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from gunicorn.workers.gthread import TConn
 
+from shared.plain_answers import ends_of
+from shared.plain_requests import PlainRequest, read_plain
 from shared.request_limits import MAX_BODY
 
 if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
     from shared.threads import Threads
 
 HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
@@ -36,7 +40,8 @@ IDLE_SECONDS = 60  # without a byte moved, for the protected application's uploa
 LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
 LINGER_BYTES = 1_048_576
 
-HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # the parser rejects a bare LF at once: no need to wait either
+HEAD_ENDS = b"\r\n\r\n"
+BARE_LF = re.compile(rb"(?<!\r)\n")  # the parser rejects it at once: no need to wait either
 FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([0-9]*)", re.IGNORECASE)
 
 
@@ -96,6 +101,15 @@ class ClientSocket(socket.socket):
         self._given_up = True
         with contextlib.suppress(OSError):  # the client may have been faster
             self.shutdown(socket.SHUT_RDWR)
+
+    recv_now = socket.socket.recv  # for the event loop, where the socket does not block
+
+    def send_now(self, data: bytes) -> bytes:
+        """Send what the client takes without waiting, and return the rest. Raises OSError."""
+        try:
+            return data[super().send(data) :]
+        except BlockingIOError:
+            return data
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive, after a bounded wait."""
@@ -186,7 +200,10 @@ class Connection(TConn):  # type: ignore[misc]
         self.data_ready = True  # a thread gets it with a complete head, and need not wait for a first byte
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
-        self._came, self._awaited, self._drained = bytearray(), 0, 0
+        self.request: PlainRequest | None = None  # that has come, if it is plain; gunicorn's parser reads all others
+        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # of it, before a thread has got it
+        self.ends = ends_of(client, server, sock)
+        self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
         """Begin to wait for the next request, whose first bytes are *already*. Tell whether it is complete."""
@@ -195,18 +212,39 @@ class Connection(TConn):  # type: ignore[misc]
 
     def take(self, piece: bytes) -> bool:
         """Add received bytes. Tell whether the request is complete, or the parser can already reject it."""
-        if self.phase is Phase.IDLE:
-            self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         before = len(self._came)
         self._came += piece
-        if self.phase is Phase.HEAD:
-            end = HEAD_END.search(self._came, max(0, before - 3))
-            head_bytes = end.end() if end else len(self._came)
-            self.head_is_too_large = head_bytes > HEAD_BYTES
-            if end is None or self.head_is_too_large:
-                return self.head_is_too_large
-            self._await_body(head_bytes)
+        if self.phase is not Phase.BODY:
+            end = self._came.find(HEAD_ENDS, max(0, before - 3)) + len(HEAD_ENDS)
+            if end < len(HEAD_ENDS):
+                return self._goes_on_with_head(before)
+            self.head_is_too_large = end > HEAD_BYTES
+            if self.head_is_too_large:
+                return True
+            self._await_body(end)
         return len(self._came) >= self._awaited
+
+    def _goes_on_with_head(self, before: int) -> bool:
+        """Tell whether the parser can already reject what is not a whole head; a bare LF is enough for that."""
+        if self.phase is Phase.IDLE:
+            self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
+        self.head_is_too_large = len(self._came) > HEAD_BYTES
+        self._awaited = 0
+        return self.head_is_too_large or BARE_LF.search(self._came, max(0, before - 1)) is not None
+
+    @property
+    def body(self) -> bytes:
+        """The body of the plain request that has come."""
+        return bytes(self._came[self._head_bytes : self._awaited])
+
+    def rest(self) -> bytes:
+        """Return what has come after the request that has been answered, and forget that."""
+        if self.request is None:
+            return bytes(self.parser.unreader.take_buffered())
+        rest = bytes(self._came[self._awaited :])
+        self._came.clear()
+        self.request = self.decided = None
+        return rest
 
     @property
     def head_is_one_line(self) -> bool:
@@ -214,8 +252,7 @@ class Connection(TConn):  # type: ignore[misc]
         return b"\r\n" not in self._came
 
     def hand_over(self) -> None:
-        """Pass the received bytes to the parser. For the thread that answers."""
-        self.sock.begin_request()
+        """Pass the received bytes to gunicorn's parser."""
         self.init()
         self.parser.unreader.unread(bytes(self._came))
         self._came.clear()
@@ -238,13 +275,20 @@ class Connection(TConn):  # type: ignore[misc]
                 self.sock.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 
     def _await_body(self, head_bytes: int) -> None:
-        body = body_to_await(self._came[:head_bytes])
-        self.phase, self._awaited = Phase.BODY, head_bytes + body
-        self.deadline = time.monotonic() + GRACE_SECONDS + body / LEAST_RATE
+        head = bytes(self._came[:head_bytes])
+        self.request = read_plain(head)
+        if self.request is not None and self.request.content_length > SMALL_BODY:
+            self.request = None
+        body = self.request.content_length if self.request is not None else body_to_await(head)
+        self._head_bytes, self._awaited = head_bytes, head_bytes + body
+        if body:
+            self.phase, self.deadline = Phase.BODY, time.monotonic() + GRACE_SECONDS + body / LEAST_RATE
 
 
 def body_to_await(head: bytes | bytearray) -> int:
     """Return how many bytes of body to read before a thread is assigned: 0 in any case of doubt."""
+    if BARE_LF.search(head):
+        return 0
     found = FRAMING.findall(head)
     if len(found) != 1 or found[0][0].lower() != b"content-length" or len(found[0][1]) > len(str(SMALL_BODY)):
         return 0

@@ -26,24 +26,37 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        is_request = record.name == ACCESS_LOGGER and isinstance(record.args, Mapping)
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-            "event": "request" if is_request else getattr(record, "event", None),
-            "reference": getattr(record, "reference", None),
-            "code": getattr(record, "code", None),
-            "request_id": current() or None,
-        }
-        if is_request:
-            line |= _parts_of_request(record.args)
+        message, request_id = record.getMessage(), current()
+        if record.name == ACCESS_LOGGER and isinstance(record.args, Mapping):
+            return line_of_request(record.created, message, request_id, record.args)
+        line = _line(record.created, record.levelname, record.name, message, request_id)
+        line |= {name: getattr(record, name, None) for name in ("event", "reference", "code")}
         if record.exc_info:
             line["traceback"] = traceback_lines(record.exc_info)
-        return json.dumps({name: redact(value) if isinstance(value, str) else value for name, value in line.items()})
+        return _dumped(line)
 
 
-def _parts_of_request(atoms: Any) -> dict[str, Any]:
-    found = {name: atoms[atom] for name, atom in _REQUEST.items()}
-    return found | {"status": int(found["status"]) if str(found["status"]).isdigit() else None}
+def line_of_request(created: float, message: str, request_id: str, atoms: Mapping[str, Any]) -> str:
+    """Return the line of the access log about a request, whose parts are *atoms*, by gunicorn's names."""
+    line = _line(created, "INFO", ACCESS_LOGGER, message, request_id)
+    line["event"] = "request"
+    line |= {name: atoms[atom] for name, atom in _REQUEST.items()}
+    line["status"] = int(line["status"]) if str(line["status"]).isdigit() else None
+    return _dumped(line)
+
+
+def _line(created: float, level: str, logger: str, message: str, request_id: str) -> dict[str, Any]:
+    return {
+        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+        "level": level.lower(),
+        "logger": logger,
+        "message": message,
+        "event": None,
+        "reference": None,
+        "code": None,
+        "request_id": request_id or None,
+    }
+
+
+def _dumped(line: Mapping[str, Any]) -> str:
+    return json.dumps({name: redact(value) if isinstance(value, str) else value for name, value in line.items()})

@@ -26,6 +26,8 @@ class TrustedProxies:
 
     def client(self, peer: str, forwarded_for: str) -> str:
         """Return the nearest IP that is not a trusted proxy's; *peer* is the last entry of the list."""
+        if not forwarded_for:
+            return peer
         ip = peer
         for earlier in reversed(forwarded_for.split(",")):
             if not self.include(ip) or parse_ip(earlier.strip()) is None:

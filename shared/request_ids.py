@@ -79,6 +79,11 @@ def _draw() -> str:
 os.register_at_fork(after_in_child=_drawn.clear)  # or two processes would give out the same ones
 
 
+def resume(environ: WSGIEnvironment) -> None:
+    """Go on with the request in *environ* in this thread; another one has given it its ID."""
+    _current.set(environ[IN_ENVIRON])
+
+
 def end() -> None:
     """Forget the ID: this thread does something else now."""
     _current.set("")

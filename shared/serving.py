@@ -17,6 +17,7 @@ import gunicorn.http.message
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from shared import access_log
 from shared.json_log import JsonFormatter
 from shared.logs import OURS, LineFormatter, install_log_redaction
 from shared.private_files import keep_to_owner
@@ -29,7 +30,6 @@ THREADS = 16  # per worker, unless --threads says otherwise
 CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
 OTHER_FILES = 100  # databases, logs, and what the protected application opens
 GRACE = 30  # seconds that requests under way are given at SIGTERM
-ACCESS_LOG = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
 TEXT, JSON = "text", "json"  # what SP_LOG and IDP_LOG may be
 FORMATTERS: dict[str, dict[str, Any]] = {
     TEXT: {"()": LineFormatter, "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"},
@@ -163,7 +163,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "forwarder_headers": "",
             "secure_scheme_headers": {},
             "accesslog": "-",
-            "access_log_format": ACCESS_LOG,
+            "access_log_format": access_log.FORMAT,
+            "logger_class": access_log.AccessLog,
             "logconfig_dict": logging_as(log_format),
             "control_socket_disable": True,
         }

@@ -13,12 +13,23 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 TAKE_YOUR_TIME = "lychgate.take_your_time"  # a function in the environ: removes the minimum rate for body and response
 SPARE = 64  # per worker: clients that threads may wait for
 
 Task = Callable[[], None]
+
+
+class InThread(Exception):
+    """Raised by an application's `answer_at_once`: all is decided, but *application* must answer in a thread."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        super().__init__("this answer may have to wait")
+        self.application = application
 
 
 class Client(Protocol):

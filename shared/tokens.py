@@ -138,12 +138,19 @@ def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
 
 def sign(claims: Mapping[str, Any], key: TokenKey, *, typ: str = SIGN_IN_TYPE, kid: bool = False) -> str:
     """Return *claims* as a compact JWS, signed with *key*. With *kid* the header names the key by its public name."""
-    header: dict[str, Any] = {"typ": typ, "alg": key.algorithm}
-    if kid:
-        header["kid"] = key.public_name
-    signing_input = b".".join(urlsafe_b64encode(_encode(part).encode()).rstrip(b"=") for part in (header, claims))
+    signing_input = _header(typ, key.algorithm, key.public_name if kid else None) + b"." + _base64(_encode(claims))
     signature = JWSRegistry.algorithms[key.algorithm].sign(signing_input, key.native)
     return (signing_input + b"." + urlsafe_b64encode(signature).rstrip(b"=")).decode("ascii")
+
+
+@lru_cache(64)
+def _header(typ: str, algorithm: str, kid: str | None) -> bytes:
+    header = {"typ": typ, "alg": algorithm}
+    return _base64(_encode(header if kid is None else header | {"kid": kid}))
+
+
+def _base64(text: str) -> bytes:
+    return urlsafe_b64encode(text.encode()).rstrip(b"=")
 
 
 def redact(text: str) -> str:

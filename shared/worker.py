@@ -3,8 +3,11 @@
 gunicorn 27's own worker assigns a thread to each connection after its first byte, reads the head there without a
 deadline, and closes a connection by waiting up to two seconds for the client, in the only thread that accepts. Here the
 event loop reads heads and small bodies, closes without waiting, and enforces the deadlines (`shared.connections`). A
-thread gets a request when it is complete, or its body is too large (`shared.threads`). The parser, the responses, the
-signals and the graceful stop are gunicorn's own.
+thread gets a request when it is complete, or its body is too large (`shared.threads`). The signals and the graceful
+stop are gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
+
+An application may answer some plain requests from memory: then it offers `answer_at_once(environ, start_response)`, and
+no thread is needed. That returns the body, or None if the request needs a thread after all.
 
 When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
 """
@@ -26,17 +29,22 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
+from shared.plain_answers import PlainAnswers
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
+MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
 FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
+LOST = {errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 
 
@@ -82,15 +90,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if self.age == 1:
             self.app.first_is_done[0] = 1
         application = self._application = self.wsgi
+        self._plain = PlainAnswers(self, application)
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             environ[TAKE_YOUR_TIME] = environ["gunicorn.socket"].take_your_time
+            if environ["SCRIPT_NAME"]:  # by a variable of the process; plain requests do not know that
+                environ["PATH_INFO"], environ["SCRIPT_NAME"] = environ["SCRIPT_NAME"] + environ["PATH_INFO"], ""
             return application(environ, start_response)
 
         self.wsgi = with_time
 
-    def accept(self, listener: Any) -> None:
-        """Accept one connection, and begin to read."""
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or end to accept.
+
+        At a stop, first those are taken that the kernel has accepted. From then on it must refuse others at once: they
+        would wait for the end of the requests under way, and then be cut off.
+        """
+        is_stop = self._accepting and not self.alive
+        if is_stop:
+            for listener in self.sockets:
+                for _number in range(MAX_WAITING):
+                    if not self.accept(listener):
+                        break
+        super().set_accept_enabled(enabled)
+        if is_stop:
+            for listener in self.sockets:
+                listener.close()
+
+    def accept(self, listener: Any) -> bool:
+        """Accept one connection, and begin to read. Tell whether there was one."""
         try:
             accepted, client = listener.accept()
         except OSError as error:
@@ -98,7 +126,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._give_up_the_longest()
             elif error.errno not in NOTHING_TO_ACCEPT:
                 raise
-            return
+            return False
         if accepted.family == socket.AF_UNIX:
             client = ("127.0.0.1", 0)  # a process that can open the socket's file is on this machine
         self.nr_conns += 1
@@ -107,9 +135,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn = Connection(self.cfg, sock, client, listener.getsockname())
         piece = received(conn)  # most requests arrive together with their connection
         if piece and conn.take(piece):
-            self.enqueue_req(conn)
+            self._go_on(conn)
         else:
             self._wait(conn)
+        return True
 
     def enqueue_req(self, conn: Connection) -> None:
         """Queue the request; the next free thread answers it."""
@@ -120,14 +149,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if conn.head_is_too_large:
             self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
             return False
-        conn.hand_over()
-        return super().handle(conn)
+        conn.sock.begin_request()
+        if conn.request is None:
+            conn.hand_over()
+            return super().handle(conn)
+        conn.sock.setblocking(True)
+        try:
+            return self._plain.in_thread(conn, conn.request)
+        except Exception as error:
+            self._say_why(conn, error)
+            return False
 
     def finish_request(self, conn: Connection, kept: bool) -> None:
         """Wait for the next request, or close. Runs in the event loop, like all functions below."""
         if not kept:
             self._linger(conn)
-        elif conn.await_next(conn.parser.unreader.take_buffered()):
+        elif conn.await_next(conn.rest()):
             self.enqueue_req(conn)
         else:
             conn.sock.setblocking(False)
@@ -150,6 +187,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wake up in time for the next deadline."""
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
+        self._plain.write_log()
         if self._must_reload:
             self._reload()
 
@@ -189,6 +227,61 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.notify()
             time.sleep(SWEEP_SECONDS / 10)
 
+    def _go_on(self, conn: Connection) -> None:
+        """Answer the request that has come, here if the application can do so at once, else in a thread."""
+        answer = self._answer_at_once(conn) if self._plain.may_answer_at_once else None
+        if answer is None:
+            self._leave_to(self.enqueue_req, conn)
+            return
+        octets, kept = answer
+        try:
+            unsent = conn.sock.send_now(octets)
+        except OSError:
+            unsent, kept = b"", False
+        if unsent:
+            self._leave_to(partial(self._send_in_thread, unsent, kept), conn)
+        elif not kept:
+            self._leave_to(self._linger, conn)
+        elif conn.await_next(conn.rest()):
+            self._leave_to(self.enqueue_req, conn)  # in turn with those of others
+        elif conn in self._waiting:
+            self._waiting[conn] = self._waiting.pop(conn)
+        else:
+            self._wait(conn)
+
+    def _answer_at_once(self, conn: Connection) -> tuple[bytes, bool] | None:
+        if conn.request is None:
+            return None
+        try:
+            return self._plain.at_once(conn, conn.request)
+        except Exception as error:
+            self._say_why(conn, error)
+            return b"", False
+
+    def _leave_to(self, other: Callable[[Connection], None], conn: Connection) -> None:
+        """Do something with *conn* for which it must not wait here."""
+        if conn in self._waiting:
+            self._stop_waiting(conn)
+        other(conn)
+
+    def _send_in_thread(self, unsent: bytes, kept: bool, conn: Connection) -> None:
+        self.tpool.submit(partial(self._send, unsent, kept, conn))
+
+    def _send(self, unsent: bytes, kept: bool, conn: Connection) -> None:
+        """Send the rest of an answer, and go on in the event loop. Runs in a thread."""
+        conn.sock.begin_request()
+        try:
+            conn.sock.setblocking(True)
+            conn.sock.sendall(unsent)
+        except OSError:
+            kept = False
+        self.method_queue.defer(self.finish_request, conn, kept)
+
+    def _say_why(self, conn: Connection, error: Exception) -> None:
+        """Answer that the application has failed, unless it is the client that has gone."""
+        if not isinstance(error, OSError) or error.errno not in LOST:
+            self.handle_error(conn.request, conn.sock, conn.client, error)
+
     def _answer(self, conn: Connection) -> None:
         kept = False
         try:
@@ -218,8 +311,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._stop_waiting(conn)
             self._end(conn)
         elif not lingering and conn.take(piece):
-            self._stop_waiting(conn)
-            self.enqueue_req(conn)
+            self._go_on(conn)
 
     def _linger(self, conn: Connection) -> None:
         try:
@@ -255,7 +347,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 def received(conn: Connection) -> bytes | None:
     """Return the bytes that have arrived: empty if the client has closed, None if there are none yet."""
     try:
-        return conn.sock.recv(PIECE)
+        return conn.sock.recv_now(PIECE)
     except BlockingIOError:
         return None
     except OSError:

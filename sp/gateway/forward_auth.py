@@ -10,12 +10,14 @@ Not Flask views, because speed matters: a proxy asks at every request, also for 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote_from_bytes
 
 from shared.errors import StoreUnavailable
+from shared.threads import InThread
 from sp.current import SITE
 from sp.gateway.access import AS_BROWSERS_SEND, AccessControl, SiteAccess, with_query
 from sp.gateway.denied import CHALLENGE, DeniedResponses, foreign_host, store_down, why
@@ -23,13 +25,16 @@ from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_headers import Asked, Misreported, read_forward, read_nginx
 from sp.metrics_counters import FORWARD, NGINX, counters
 from sp.outgoing_assertion.claims import claims_about
-from sp.policy.decision import Decision, Verdict
+from sp.policy.decision import LET_IN, Decision, Verdict
 from sp.request.identity_headers import ASSERTION, DEFAULT_SET, headers
 from sp.request.kind import is_navigation
+from sp.sessions.cache import NotCached
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+    from shared.keys import TokenKey
+    from sp.diagnosis.doctor.tickets import Ticket
     from sp.outgoing_assertion.keys import AssertionKeys
     from sp.sessions.store import Session
 
@@ -48,49 +53,67 @@ class ForwardAuth:
 
     def nginx(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer nginx: 200, 401 (with Location for a person who navigates), 403; 503 if a store is down."""
-        only_host = "" if self._keeper.has_further_sites else self._keeper.host.netloc
-        return self._answer(NGINX, lambda: read_nginx(environ, only_host), environ, start_response)
+        return self._reply(NGINX, environ).answer(environ, start_response)
 
     def forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer Caddy and Traefik as we would answer the browser."""
-        return self._answer(FORWARD, lambda: read_forward(environ), environ, start_response)
+        return self._reply(FORWARD, environ).answer(environ, start_response)
 
-    def _answer(
-        self, skin: str, read: Callable[[], Asked], environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def nginx_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """Answer nginx from memory; None, or InThread, if that is not possible."""
+        return self._at_once(NGINX, environ, start_response)
+
+    def forward_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """Answer Caddy and Traefik in the same way."""
+        return self._at_once(FORWARD, environ, start_response)
+
+    def _at_once(self, skin: str, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        try:
+            reply = self._reply(skin, environ, at_once=True)
+        except NotCached:
+            return None
+        if not reply.is_short:
+            raise InThread(reply.answer)
+        return reply.answer(environ, start_response)
+
+    def _reply(self, skin: str, environ: WSGIEnvironment, *, at_once: bool = False) -> _Reply:
+        """Return what answers a proxy. Raises NotCached, if it must be found *at_once*."""
         began = perf_counter_ns()
         try:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
                 raise Misreported(f"the peer {environ['lychgate.peer']} is not in SP_TRUSTED_PROXIES")
-            asked = read()
+            asked = self._read(skin, environ)
             access = self._keeper.at(asked.host)
             if access is None:
-                return self._refuse_host(skin, asked, environ, start_response)
+                return _Reply(partial(self._refuse_host, skin, asked))
             environ[SITE] = access.name
-            session = access.session(environ, access.presented(environ))
+            session = access.session(environ, access.presented(environ), at_once=at_once)
             decision = access.decide(
                 environ, asked.method, asked.path, session, asked.host, asked.spellings, asked.query
             )
             self._check_route(asked, decision)
-            if is_for_echo(decision, asked.path) and (ticket := self._doctor.ticket(environ)) is not None:
-                told = [*headers(access.header_set or DEFAULT_SET, None), (ASSERTION, "x" * ticket.padding)]
-                return self._answers.say(environ, start_response, 200, "", headers=told)
-            if decision.verdict is Verdict.LET_IN:
-                self._count[skin](decision.verdict, began)
-                return self._let_in(session, access, asked, environ, start_response)
         except Misreported as error:
-            log.warning("forward-auth (%s) refused: %s", skin, error)
-            text = f"The request of the proxy is invalid: {error}."
-            return self._answers.say(environ, start_response, 403 if skin == NGINX else 400, text)
+            return _Reply(partial(self._refuse, skin, error))
         except StoreUnavailable:
-            return self._answers.turn_away(store_down(), environ, start_response, asked.method)
+            return _Reply(partial(self._answers.turn_away, store_down(), method=asked.method))
+        if is_for_echo(decision, asked.path) and (ticket := self._doctor.ticket(environ)) is not None:
+            return _Reply(partial(self._echo, access, ticket))
         self._count[skin](decision.verdict, began)
+        if decision.verdict is LET_IN:
+            key = self._assertions.known_key() if at_once else None
+            return _Reply(partial(self._let_in, session, access, asked, key), session is None or key is not None)
         if decision.verdict is Verdict.SIGN_IN:
-            return self._sign_in(skin, access, asked, environ, start_response)
+            return _Reply(partial(self._sign_in, skin, access, asked), is_short=True)
         reason = why(decision.verdict, decision.rule, session)
         if skin == NGINX:
-            return self._answers.say(environ, start_response, 403, str(reason.text))
-        return self._answers.turn_away(reason, environ, start_response, asked.method)
+            return _Reply(partial(self._answers.say, status=403, body=str(reason.text)), is_short=True)
+        return _Reply(partial(self._answers.turn_away, reason, method=asked.method))
+
+    def _read(self, skin: str, environ: WSGIEnvironment) -> Asked:
+        """Return what a proxy asks about. Raises Misreported."""
+        if skin == FORWARD:
+            return read_forward(environ)
+        return read_nginx(environ, "" if self._keeper.has_further_sites else self._keeper.host.netloc)
 
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
@@ -111,14 +134,34 @@ class ForwardAuth:
         session: Session | None,
         access: SiteAccess,
         asked: Asked,
+        key: TokenKey | None,
         environ: WSGIEnvironment,
         start_response: StartResponse,
     ) -> Iterable[bytes]:
         assertion = ""
         if session is not None:
-            assertion = self._assertions.sign(claims_about(session, self._keeper.config.external_url, asked.host))
+            try:
+                assertion = self._assertions.sign(
+                    claims_about(session, self._keeper.config.external_url, asked.host), key
+                )
+            except StoreUnavailable:
+                return self._answers.turn_away(store_down(), environ, start_response, asked.method)
         told = [*headers(access.header_set or DEFAULT_SET, session), (ASSERTION, assertion)]
         return self._answers.say(environ, start_response, 200, "", headers=told)
+
+    def _echo(
+        self, access: SiteAccess, ticket: Ticket, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        """Answer the doctor, who wants to know how long a header the proxy passes on."""
+        told = [*headers(access.header_set or DEFAULT_SET, None), (ASSERTION, "x" * ticket.padding)]
+        return self._answers.say(environ, start_response, 200, "", headers=told)
+
+    def _refuse(
+        self, skin: str, error: Misreported, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        log.warning("forward-auth (%s) refused: %s", skin, error)
+        text = f"The request of the proxy is invalid: {error}."
+        return self._answers.say(environ, start_response, 403 if skin == NGINX else 400, text)
 
     def _sign_in(
         self, skin: str, access: SiteAccess, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
@@ -136,3 +179,10 @@ class ForwardAuth:
         """Break the loop of a proxy that asks about the sign-in URL itself, instead of passing it on to us."""
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")
+
+
+class _Reply(NamedTuple):
+    """What answers. It *is_short* if that needs no database, no page and no line in the log."""
+
+    answer: WSGIApplication
+    is_short: bool = False

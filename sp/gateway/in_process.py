@@ -38,13 +38,15 @@ from sp.request.kind import is_navigation
 from sp.routes import FOR_MACHINES, FORWARD, NGINX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
 
     from sp.policy.decision import Decision
     from sp.sessions.store import Session
+
+    AtOnce = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes] | None]
 
 
 class InProcess:
@@ -65,6 +67,7 @@ class InProcess:
         forward_auth = ForwardAuth(keeper, self._answers, core.assertions, self._doctor)
         nginx, forward = keeper.own.at(NGINX, FORWARD)
         self._skins = {nginx: forward_auth.nginx, forward: forward_auth.forward}
+        self._at_once = {nginx: forward_auth.nginx_at_once, forward: forward_auth.forward_at_once}
         self._by_any_name = frozenset([nginx, forward, *keeper.own.at(*FOR_MACHINES)])
         self.reload = core.reloader.request
         core.reloader.serve()
@@ -110,6 +113,11 @@ class InProcess:
         """Answer a request for a host that is not ours."""
         reason = foreign_host(environ.get("HTTP_HOST", ""), self._host)
         return self._answers.turn_away(reason, environ, start_response)
+
+    def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
+        """Return what answers the question of a trusted proxy from memory; None for all other requests."""
+        answer = self._at_once.get(environ["PATH_INFO"])
+        return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 
     def decide(self, environ: WSGIEnvironment, destination: Destination, session: Session | None) -> Decision:
         """Return what to do with a request for the application."""

@@ -74,6 +74,17 @@ class Gateway:
             return destination.own(environ, request_ids.shown(environ, start_response))
         return self._answer_for_the_application(destination, environ, start_response)
 
+    def answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
+        """Answer forward-auth from memory, in our own server's event loop (`shared.worker`).
+
+        Returns None if the same request, unchanged, must be answered in a thread. Raises InThread if the rest must.
+        """
+        steps = self._steps
+        if (answer := steps.at_once(environ)) is None:
+            return None
+        steps.arrive(environ)
+        return answer(environ, request_ids.shown(environ, start_response))
+
     def _answer_for_the_application(
         self, destination: Destination, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:

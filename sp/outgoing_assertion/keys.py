@@ -37,14 +37,18 @@ class AssertionKeys:
         self._current: TokenKey | None = None
         self._asked_at = float("-inf")
 
-    def sign(self, claims: Mapping[str, Any]) -> str:
-        """Return *claims* as a signed assertion. Raises StoreUnavailable."""
-        now = time.monotonic()
-        key = self._current
-        if key is None or now - self._asked_at >= REFRESH:
+    def sign(self, claims: Mapping[str, Any], key: TokenKey | None = None) -> str:
+        """Return *claims* as a signed assertion, with *key* if it is the known one. Raises StoreUnavailable."""
+        key = key or self.known_key()
+        if key is None:
+            now = time.monotonic()
             key = self._current = self._choose()
             self._asked_at = now
         return sign(claims, key, typ=ASSERTION_TYPE, kid=True)
+
+    def known_key(self) -> TokenKey | None:
+        """Return the key that signs, or None if the database must be asked."""
+        return self._current if time.monotonic() - self._asked_at < REFRESH else None
 
     def published(self) -> list[dict[str, Any]]:
         """Return the public keys as JWKs: those that sign, will sign, or have signed assertions that may be valid."""

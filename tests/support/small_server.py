@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-from shared import connections, serving, threads
+from shared import connections, request_ids, serving, threads
 from shared.serving import LOGGING, Server, serve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LARGE = 24 * 1024 * 1024  # more than the buffers between server and client take
+STUCK_SECONDS = 3
 at_work, most_at_work = 0, 0
 lock = threading.Lock()
 
@@ -59,7 +60,45 @@ def say(start_response: "StartResponse", text: bytes) -> Iterable[bytes]:
     return [text]
 
 
-APPLICATIONS: "dict[str, WSGIApplication]" = {"own": own, "protected": protected, "counting": counting}
+class AtOnce:
+    """Answers some paths at once, and says which of its threads has answered."""
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer in a thread."""
+        if environ["PATH_INFO"] == "/stuck":
+            time.sleep(STUCK_SECONDS)
+        return say(start_response, name_of_thread())
+
+    def answer_at_once(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes] | None:
+        """Answer in the event loop."""
+        match environ["PATH_INFO"]:
+            case "/large":
+                return say(start_response, b"x" * (LARGE // 8))
+            case "/decided":
+                environ["decided"] = b"decided"
+                request_ids.assign(environ, trusted=False)
+                raise threads.InThread(lambda environ, start: say(start, environ["decided"] + b" " + name_of_thread()))
+            case "/broken":
+                raise RuntimeError("it is broken")
+            case "/split":
+                start_response("200 OK", [("Content-Length", "0"), ("Location", "/\r\nSet-Cookie: a=b")])
+                return []
+            case "/at-once":
+                return say(start_response, name_of_thread())
+        return None
+
+
+def name_of_thread() -> bytes:
+    """Return the name of the thread that answers."""
+    return threading.current_thread().name.encode()
+
+
+APPLICATIONS: "dict[str, WSGIApplication]" = {
+    "own": own,
+    "protected": protected,
+    "counting": counting,
+    "at once": AtOnce(),
+}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Write the access log: one line for each request, with its path and never its query, where tokens travel.
+
+In threads, a line is a log record, as everywhere. The event loop may not wait for the reader of the log, and records
+cost it more than answers do. So its lines are written together after each turn of the loop, as far as the reader takes
+them. While some are left, or if an application has changed where log lines go, `is_open` is false: then the loop
+leaves all requests to threads, which may wait.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.glogging import Logger
+
+from shared.clock import time_now
+from shared.json_log import ACCESS_LOGGER, JsonFormatter, line_of_request
+from shared.logs import LineFormatter
+from shared.printable import printable
+from shared.tokens import redact
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+FORMAT = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
+AT_ONCE = select.PIPE_BUF  # bytes that a pipe takes without waiting, if it takes any
+
+Atoms = Mapping[str, Any]  # the parts of a line, by gunicorn's names
+
+
+class AccessLog(Logger):  # type: ignore[misc]
+    """gunicorn's logger, with only those parts of a request that FORMAT has."""
+
+    def atoms(self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta) -> dict[str, Any]:
+        """Return the parts of a line."""
+        return atoms_of(resp, environ, request_time.total_seconds())
+
+
+def atoms_of(answer: Any, environ: WSGIEnvironment, seconds: float) -> dict[str, Any]:
+    """Return the parts of a line about a request that took so many *seconds*, by gunicorn's names."""
+    return {
+        "h": environ.get("REMOTE_ADDR", "-"),
+        "m": environ.get("REQUEST_METHOD"),
+        "U": environ.get("PATH_INFO"),
+        "s": answer.status.partition(" ")[0],
+        "B": answer.sent,
+        "M": int(seconds * 1000),
+    }
+
+
+class LoopLog:
+    """The lines of the requests that the event loop has answered itself."""
+
+    def __init__(self) -> None:
+        self._lines: deque[bytes] = deque()
+        self._second, self._stamp = 0, ""
+        self._handler, self._line = _where_lines_go()
+        self.is_open = self._handler is not None
+
+    def add(self, request_id: str, atoms: Atoms) -> None:
+        """Add a line. It is written at the end of this turn of the loop."""
+        self._lines.append(self._line(self, time_now(), request_id, atoms).encode("utf-8", "backslashreplace"))
+
+    def write(self) -> None:
+        """Write what the reader takes now. Waits for nothing."""
+        if self._lines and self._handler is not None:
+            lock = self._handler.lock
+            if lock is None or not lock.acquire(blocking=False):
+                self.is_open = False  # a thread may be waiting for the reader
+                return
+            try:
+                self._write(self._handler.stream.fileno())
+            finally:
+                lock.release()
+        self.is_open = not self._lines and self._handler is not None and _where_lines_go()[0] is self._handler
+
+    def _write(self, file: int) -> None:
+        poll = select.poll()
+        poll.register(file, select.POLLOUT)
+        while self._lines and poll.poll(0):
+            together = self._lines.popleft()
+            while self._lines and len(together) + len(self._lines[0]) <= AT_ONCE:
+                together += self._lines.popleft()
+            try:
+                written = os.write(file, together)
+            except OSError:
+                continue  # the reader of the log has gone
+            if written < len(together):
+                self._lines.appendleft(together[written:])
+
+    def as_text(self, now: float, request_id: str, atoms: Atoms) -> str:
+        """Return a line as `LineFormatter` has it."""
+        second = int(now)
+        if second != self._second:
+            self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        before = f"{self._stamp},{int((now - second) * 1000):03d} INFO [{request_id or '-'}] {ACCESS_LOGGER}: "
+        return printable(redact(before + FORMAT % atoms)) + "\n"
+
+    def as_json(self, now: float, request_id: str, atoms: Atoms) -> str:
+        """Return a line as `JsonFormatter` has it."""
+        return line_of_request(now, redact(FORMAT % atoms), request_id, atoms) + "\n"
+
+
+_LINES: dict[type, Callable[[LoopLog, float, str, Atoms], str]] = {
+    LineFormatter: LoopLog.as_text,
+    JsonFormatter: LoopLog.as_json,
+}
+
+
+def _where_lines_go() -> tuple[logging.StreamHandler[Any] | None, Callable[[LoopLog, float, str, Atoms], str]]:
+    """Return the only handler of access lines and how it writes one; None if they go elsewhere than we have set."""
+    log, handlers = logging.getLogger(ACCESS_LOGGER), logging.getLogger().handlers
+    handler = handlers[0] if len(handlers) == 1 else None
+    if type(handler) is not logging.StreamHandler:
+        return None, LoopLog.as_text
+    write = _LINES.get(type(handler.formatter))
+    if write is None or not log.propagate or not log.isEnabledFor(logging.INFO):
+        return None, LoopLog.as_text
+    if log.handlers or log.filters or handler.filters or not hasattr(handler.stream, "fileno"):
+        return None, LoopLog.as_text
+    return handler, write

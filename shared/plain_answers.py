@@ -1,0 +1,152 @@
+"""Let the application answer plain requests: in a thread, or at once in the event loop.
+
+An answer at once is short and complete: the event loop sends as much of it as the client takes without waiting, and a
+thread sends the rest. `shared.worker` decides which way a request goes.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.http.wsgi import FileWrapper, _make_early_hints_callback, base_environ
+
+from shared import request_ids
+from shared.access_log import LoopLog, atoms_of
+from shared.plain_responses import Headers, PlainResponse, head_of, length_if_ordinary
+from shared.threads import TAKE_YOUR_TIME, InThread
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from shared.connections import Connection
+    from shared.plain_requests import PlainRequest
+    from shared.worker import Worker
+
+AtOnce = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes] | None]
+
+
+class PlainAnswers:
+    """Answers for one worker."""
+
+    def __init__(self, worker: Worker, application: WSGIApplication) -> None:
+        self._worker, self._cfg, self._application = worker, worker.cfg, application
+        self._at_once: AtOnce | None = getattr(application, "answer_at_once", None)
+        self._common = {**base_environ(worker.cfg), "wsgi.multithread": True, "wsgi.url_scheme": "http"}
+        self._common["SCRIPT_NAME"] = ""
+        self._lines = LoopLog()
+        self.write_log = self._lines.write
+
+    @property
+    def may_answer_at_once(self) -> bool:
+        """Whether the event loop may answer now: its log lines are taken, and no stop has begun."""
+        return self._at_once is not None and self._lines.is_open and self._worker.alive
+
+    def in_thread(self, conn: Connection, request: PlainRequest) -> bool:
+        """Answer, and tell whether the connection is kept. Raises what the application raises before it has begun."""
+        application = self._application
+        if conn.decided is None:
+            environ = self._environ(conn, request)
+        else:
+            environ, application = conn.decided
+            request_ids.resume(environ)
+        return self._answer(conn, request, environ, application)
+
+    def at_once(self, conn: Connection, request: PlainRequest) -> tuple[bytes, bool] | None:
+        """Return the bytes of an answer, and whether the connection is kept; None if a thread must answer.
+
+        Waits for nothing. Raises what the application raises.
+        """
+        began = time.perf_counter()
+        environ = self._environ(conn, request)
+        start = _Start()
+        try:
+            body = self._at_once(environ, start)  # type: ignore[misc]
+            if body is None:
+                return None
+            octets = start.octets(request, b"".join(body))
+            self._lines.add(request_ids.current(), atoms_of(start, environ, time.perf_counter() - began))
+        except InThread as needed:
+            conn.decided = environ, needed.application
+            return None
+        finally:
+            request_ids.end()
+        return octets, request.keeps_connection
+
+    def _answer(
+        self, conn: Connection, request: PlainRequest, environ: WSGIEnvironment, application: WSGIApplication
+    ) -> bool:
+        began = time.perf_counter()
+        answer = PlainResponse(request, conn.sock, self._cfg)
+        if not self._worker.alive:
+            answer.force_close()
+        environ["wsgi.early_hints"] = _make_early_hints_callback(request, conn.sock, answer)
+        body = application(environ, answer.start_response)
+        try:
+            if isinstance(body, FileWrapper):
+                answer.write_file(body)
+            else:
+                for piece in body:
+                    answer.write(piece)
+            answer.close()
+        except OSError:
+            raise  # the client has gone, as a rule
+        except Exception:
+            if not answer.headers_sent:
+                raise
+            self._worker.log.exception("Error handling request")
+            return False  # the client sees that it is cut off
+        finally:
+            if answer.headers_sent:
+                took = timedelta(seconds=time.perf_counter() - began)
+                self._worker.log.access(answer, request, environ, took)
+            if hasattr(body, "close"):
+                body.close()
+        return not answer.should_close()
+
+    def _environ(self, conn: Connection, request: PlainRequest) -> WSGIEnvironment:
+        environ: WSGIEnvironment = {**self._common, **request.environ, **conn.ends}
+        environ["wsgi.input"] = io.BytesIO(conn.body)
+        if "SERVER_NAME" not in environ:  # a socket file has neither name nor port
+            host = environ["HTTP_HOST"].split(":")
+            environ["SERVER_NAME"], environ["SERVER_PORT"] = host[0], host[1] if len(host) > 1 else "80"
+        return environ
+
+
+class _Start:
+    """The start_response of an answer at once, and what the access log asks an answer for."""
+
+    def __init__(self) -> None:
+        self.status, self.sent = "", 0
+        self._headers: Headers = []
+
+    def __call__(self, status: str, headers: Headers, _error: Any = None, /) -> Callable[[bytes], object]:
+        self.status, self._headers = status, headers
+        return _refuse_to_write
+
+    def octets(self, request: PlainRequest, body: bytes) -> bytes:
+        """Return the whole answer. Raises ValueError if it may not be sent as it is."""
+        length = length_if_ordinary(self._headers)
+        if length is None or (length != str(len(body)) and request.method != "HEAD"):
+            raise ValueError("an answer at once has ordinary headers, and its true length among them")
+        self.sent = len(body)
+        connection = "keep-alive" if request.keeps_connection else "close"
+        return head_of(request.version[1], self.status, connection, self._headers) + body
+
+
+def _refuse_to_write(_octets: bytes) -> None:
+    raise RuntimeError("an answer at once is returned, not written")
+
+
+def ends_of(client: Any, server: Any, sock: Any) -> Mapping[str, Any]:
+    """Return what the environ of every request on a connection says about its two ends."""
+    ends = {
+        "REMOTE_ADDR": client[0],
+        "REMOTE_PORT": str(client[1]),
+        "gunicorn.socket": sock,
+        TAKE_YOUR_TIME: sock.take_your_time,
+    }
+    return ends if isinstance(server, str) else ends | {"SERVER_NAME": server[0], "SERVER_PORT": str(server[1])}
