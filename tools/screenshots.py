@@ -25,7 +25,7 @@ def main() -> None:
         if chromium is None:
             raise SystemExit("No Chromium was found; tools/system-packages installs it.")
         with running_pair(Path(folder) / "pair", people=[ALICE]) as pair:
-            browser = chromium.launch(Path(folder))
+            browser = chromium.launch(Path(folder), whole=True)
             page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
             open_sign_in_form(page, pair, "/reports?month=11")
             page.get_by_label("E-mail").fill(ALICE.email)

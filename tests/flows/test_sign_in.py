@@ -1,10 +1,12 @@
-"""Signing in, from a closed page to the page, by every way that a person may take."""
+"""Signing in, from a closed page to the page, by every way that a person may take: in the whole Chromium."""
 
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from lab.browser import Chromium
 from lab.cast import ALICE, BOB, MALLORY
 from lab.journeys import expect_in, open_sign_in_form, sign_in, type_password
 from lab.pair import Pair
@@ -13,6 +15,14 @@ from tests.conftest import NewContext, StartPair
 pytestmark = pytest.mark.browser
 
 DEEP_LINK = "/courses/17/lesson?chapter=3&note=a%26b%20c"
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """The browser that people have. Other tests take its headless shell, which needs a third of the time."""
+    running = chromium.launch(tmp_path_factory.mktemp("browser-home"), whole=True)
+    yield running
+    running.close()
 
 
 def test_the_form_at_the_identity_provider_leads_to_the_page_that_was_asked_for(page: Page, pair: Pair) -> None:

@@ -36,6 +36,7 @@ class Demo:
         env: Mapping[str, str] | None = None,
     ) -> None:
         self.sp_port, self.idp_port = sp_port or free_port(), free_port()
+        self.folder = folder
         self.output_file = Path(output.name)
         ports = {"DEMO_SP_PORT": str(self.sp_port), "DEMO_IDP_PORT": str(self.idp_port)}
         self.process = subprocess.Popen(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import stat
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -28,14 +30,46 @@ def app(environ, start_response):
 """
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a first demo printed, and the folder with the state that it left."""
+
+    folder: Path
+    printed: str
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """The first start, which creates the people; it takes twice as long as each later one."""
+    folder = tmp_path_factory.mktemp("first") / "instance"
+    with (folder.parent / "demo.out").open("wb") as file:
+        demo = Demo(["-m", "tools.demo"], folder, file)
+    try:
+        return Kept(folder, demo.wait_until_ready())
+    finally:
+        assert demo.end(signal.SIGTERM) == 0
+
+
+@pytest.fixture(scope="module")
+def running(kept: Kept, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo for tests that do not end it."""
+    folder = tmp_path_factory.mktemp("running") / "instance"
+    shutil.copytree(kept.folder, folder)
+    with (folder.parent / "demo.out").open("wb") as file:
+        demo = Demo(["-m", "tools.demo"], folder, file)
+    demo.wait_until_ready()
+    yield demo
+    demo.end(signal.SIGTERM)
+
+
 @pytest.fixture
-def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
-    """Return a function that starts a demo, on the same state each time, on free ports unless told which."""
+def start_demo(kept: Kept, tmp_path: Path) -> Iterator[StartDemo]:
+    """Return a function that starts a demo on a copy of the kept state, on free ports unless told which."""
     demos: list[Demo] = []
+    shutil.copytree(kept.folder, tmp_path / "instance")
 
     def start(sp_port: int | None = None, env: dict[str, str] | None = None) -> Demo:
-        output = tmp_path / f"demo-{len(demos)}.out"
-        with output.open("wb") as file:
+        with (tmp_path / f"demo-{len(demos)}.out").open("wb") as file:
             demos.append(Demo(["-m", "tools.demo"], tmp_path / "instance", file, sp_port, env=env))
         return demos[-1]
 
@@ -45,27 +79,37 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
             demo.end(signal.SIGTERM)
 
 
-def test_it_prints_the_addresses_and_the_passwords_and_ctrl_c_stops_everything(
-    start_demo: StartDemo, tmp_path: Path
-) -> None:
-    demo = start_demo()
-    printed = demo.wait_until_ready()
-    assert f"http://127.0.0.1:{demo.sp_port}/\n" in printed
-    assert f"http://127.0.0.1:{demo.sp_port}/login?no_sso\n" in printed
-    assert f"http://127.0.0.1:{demo.sp_port}/settings/sso/jwt\n" in printed
-    assert f"http://127.0.0.1:{demo.idp_port}/\n" in printed
+def test_it_prints_the_addresses_and_the_passwords(running: Demo, kept: Kept) -> None:
+    printed = running.output
+    assert f"http://127.0.0.1:{running.sp_port}/\n" in printed
+    assert f"http://127.0.0.1:{running.sp_port}/login?no_sso\n" in printed
+    assert f"http://127.0.0.1:{running.sp_port}/settings/sso/jwt\n" in printed
+    assert f"http://127.0.0.1:{running.idp_port}/\n" in printed
     people = {"alice@example.com", "erin@example.com", "bob@example.com", "carol@example.com"}
-    assert set(passwords_in(printed)) == people
-    listed = flask_command("idp", tmp_path, "users list --json")
+    assert set(passwords_in(kept.printed)) == people
+    listed = flask_command("idp", running.folder, "users list --json")
     shown = {row["email"]: (row["groups"], row["state"]) for row in json.loads(listed.stdout)}
     assert shown == {
         "alice@example.com": (["staff"], "enabled"),
         "erin@example.com": (["sales"], "enabled"),
         "bob@example.com": (["staff"], "disabled"),
     }
-    assert answers(demo.sp_port)
-    assert answers(demo.idp_port)
+    assert answers(running.sp_port)
+    assert answers(running.idp_port)
 
+
+def test_a_second_start_prints_the_same_passwords(running: Demo, kept: Kept) -> None:
+    passwords = passwords_in(kept.printed)
+    assert passwords_in(running.output) == passwords
+
+    credentials = kept.folder / "demo-credentials.json"
+    assert json.loads(credentials.read_text()) == passwords
+    assert stat.S_IMODE(credentials.stat().st_mode) == 0o600
+
+
+def test_ctrl_c_stops_everything(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    demo.wait_until_ready()
     assert demo.end(signal.SIGINT) == 0
     assert not listens(demo.sp_port)
     assert not listens(demo.idp_port)
@@ -74,10 +118,9 @@ def test_it_prints_the_addresses_and_the_passwords_and_ctrl_c_stops_everything(
 
 @pytest.mark.browser
 def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_and_out_again(
-    start_demo: StartDemo, page: Page
+    running: Demo, page: Page
 ) -> None:
-    demo = start_demo()
-    sign_in(page, demo)
+    sign_in(page, running)
 
     page.get_by_role("link", name="How this sign-in worked").click()
     expect(page.get_by_role("heading", name="How you signed in")).to_be_visible()
@@ -92,9 +135,8 @@ def test_a_browser_goes_from_the_printed_address_through_the_form_to_the_page_an
     page.get_by_role("link", name="Sign out").first.click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading", name="Signed out")).to_be_visible()
-    assert page.url.startswith(f"http://127.0.0.1:{demo.idp_port}/logout?jwt=")
+    assert page.url.startswith(f"http://127.0.0.1:{running.idp_port}/logout?jwt=")
     expect(page.get_by_role("main")).to_contain_text("alice@example.com is signed out here")
-    assert demo.end(signal.SIGINT) == 0
 
 
 def test_it_opens_the_browser_and_protects_another_application_if_asked(start_demo: StartDemo, tmp_path: Path) -> None:
@@ -114,25 +156,13 @@ def test_it_opens_the_browser_and_protects_another_application_if_asked(start_de
         assert answer.url.startswith(f"http://127.0.0.1:{demo.idp_port}/login-token/")
 
 
-def test_check_idp_gives_the_demo_full_marks_on_any_port(start_demo: StartDemo, tmp_path: Path) -> None:
-    password = passwords_in(start_demo().wait_until_ready())["alice@example.com"]
+def test_check_idp_gives_the_demo_full_marks_on_any_port(running: Demo) -> None:
+    password = passwords_in(running.output)["alice@example.com"]
     said = "check-idp --email alice@example.com --password-stdin --json"
-    done = flask_command("sp", tmp_path, said, typed=f"{password}\n")
+    done = flask_command("sp", running.folder, said, typed=f"{password}\n")
     report = json.loads(done.stdout)
     assert [f for f in report["findings"] if f["outcome"] in ("failed", "advice")] == []
     assert (done.returncode, report["grade"]) == (0, "A")
-
-
-def test_a_second_start_prints_the_same_passwords(start_demo: StartDemo, tmp_path: Path) -> None:
-    first = start_demo()
-    passwords = passwords_in(first.wait_until_ready())
-    assert first.end(signal.SIGTERM) == 0
-    second = start_demo()
-    assert passwords_in(second.wait_until_ready()) == passwords
-
-    kept = tmp_path / "instance" / "demo-credentials.json"
-    assert json.loads(kept.read_text()) == passwords
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_a_taken_port_is_named_and_the_next_free_one_used(start_demo: StartDemo) -> None:
@@ -155,18 +185,18 @@ def test_when_one_program_dies_the_other_is_stopped_and_the_log_is_shown(start_d
     assert not listens(demo.sp_port)
 
 
-def test_a_second_demo_on_the_same_state_is_refused(start_demo: StartDemo) -> None:
-    start_demo().wait_until_ready()
-    second = start_demo()
+def test_a_second_demo_on_the_same_state_is_refused(running: Demo, tmp_path: Path) -> None:
+    with (tmp_path / "second.out").open("wb") as file:
+        second = Demo(["-m", "tools.demo"], running.folder, file)
     assert second.process.wait(START_SECONDS) == 1
     assert "running already" in second.output
 
 
-def flask_command(app: str, folder: Path, said: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-    state = str(folder / "instance")
+def flask_command(app: str, state: Path, said: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a command of *app* on the *state* of a demo."""
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", app, *said.split()],
-        env=private_environment({"SP_INSTANCE": state, "IDP_INSTANCE": state}),
+        env=private_environment({"SP_INSTANCE": str(state), "IDP_INSTANCE": str(state)}),
         cwd=ROOT,
         input=typed,
         capture_output=True,

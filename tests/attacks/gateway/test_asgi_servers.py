@@ -130,7 +130,7 @@ def test_an_open_websocket_is_closed_when_the_session_ends(server: Running) -> N
         server.gate.core.sessions.end(account_id=server.gate.person(ALICE))
         ended = time.monotonic()
         assert frame_of(connection) == (CLOSE, struct.pack("!H", 4401) + b"the session has ended")
-        assert time.monotonic() - ended < 2  # SP_SESSION_CACHE is 1
+        assert time.monotonic() - ended < 5  # SP_SESSION_CACHE is 1, and the machine may be busy
     server.wait_for("socket-ended")
 
 

@@ -146,7 +146,7 @@ def test_an_open_socket_is_closed_when_its_session_ends(
         await asyncio.to_thread(end, gate, secret)
         ended = time.monotonic()
         assert await mine.next() == {"type": "websocket.close", "code": 4401, "reason": "the session has ended"}
-        assert time.monotonic() - ended < int(cache) + 1
+        assert time.monotonic() - ended < int(cache) + 4  # on a machine with much else to do
         mine.give(type="websocket.receive", text="after the end")
         await mine.end()  # the application is told that it is over
         assert mine.sent.empty()
@@ -192,11 +192,11 @@ def test_attack_a_visitor_stays_on_a_path_that_a_changed_file_closes(gate: Gate)
 def test_attack_a_database_that_does_not_answer_keeps_no_socket_open(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
-    secret, real = gate.sign_in(ALICE), SessionStore.find_by_hash
+    secret, real, free = gate.sign_in(ALICE), SessionStore.find_by_hash, threading.Event()
 
     def find(*args: Any, is_use: bool = True, **more: Any) -> Any:
         if failure is None:
-            time.sleep(2)
+            free.wait(20)
             return real(*args, is_use=is_use, **more)
         raise failure
 
@@ -205,7 +205,8 @@ def test_attack_a_database_that_does_not_answer_keeps_no_socket_open(
         monkeypatch.setattr(gate.core.sessions, "find_by_hash", find)
         began = time.monotonic()
         assert (await exchange.next())["code"] == 1013
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10  # long before the database answers
+        free.set()
         exchange.task.cancel()
 
     run(test)
