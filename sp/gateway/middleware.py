@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from shared import request_ids
 from shared.errors import StoreUnavailable
-from shared.threads import TAKE_YOUR_TIME
+from shared.threads import TAKE_YOUR_TIME, InThread
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import guarded
 from sp.gateway.in_process import InProcess
@@ -85,7 +85,10 @@ class Gateway:
         if (answer := steps.at_once(environ)) is None:
             return None
         steps.arrive(environ)
-        return answer(environ, request_ids.shown(environ, start_response))
+        try:
+            return answer(environ, request_ids.shown(environ, start_response))
+        except InThread as needed:
+            raise InThread(partial(_with_its_id, needed.application)) from None
 
     def _answer_for_the_application(
         self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
@@ -110,3 +113,9 @@ class Gateway:
             sign_in = partial(steps.ask_to_sign_in, access, dict(environ), start_response)
             return ask_application(application, environ, guarded(start_response), sign_in)
         return application(environ, guarded(start_response))
+
+
+def _with_its_id(
+    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    return application(environ, request_ids.shown(environ, start_response))
