@@ -19,6 +19,7 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
+from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import TConn
 
 from shared.plain_answers import ends_of
@@ -50,6 +51,25 @@ class TooSlow(TimeoutError):
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the client is too slow")
+
+
+class CutOff(ConnectionResetError):
+    """The client has closed before the end of the body that it has announced."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the body is cut off")
+
+
+class WholeReader(LengthReader):  # type: ignore[misc]
+    """gunicorn's reader of a body with a Content-Length, changed so that it does not take a part for the whole."""
+
+    def read(self, size: int) -> bytes:
+        """Return *size* bytes, or all that are left. Raises CutOff."""
+        wanted = min(self.length, size)
+        octets: bytes = super().read(size)
+        if len(octets) < wanted:
+            raise CutOff
+        return octets
 
 
 class Phase(Enum):

@@ -24,11 +24,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
-from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
+from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase, WholeReader
 from shared.plain_answers import PlainAnswers
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads
@@ -94,6 +95,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             environ[TAKE_YOUR_TIME] = environ["gunicorn.socket"].take_your_time
+            body = environ["wsgi.input"]
+            if isinstance(body.reader, LengthReader):
+                body.reader = WholeReader(body.reader.unreader, body.reader.length)
             if environ["SCRIPT_NAME"]:  # by a variable of the process; plain requests do not know that
                 environ["PATH_INFO"], environ["SCRIPT_NAME"] = environ["SCRIPT_NAME"] + environ["PATH_INFO"], ""
             return application(environ, start_response)
