@@ -7,7 +7,8 @@ thread gets a request when it is complete, or its body is too large (`shared.thr
 stop are gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
 
 An application may answer some plain requests from memory: then it offers `answer_at_once(environ, start_response)`, and
-no thread is needed. That returns the body, or None if the request needs a thread after all.
+no thread is needed. That returns the body, or None if the request needs a thread after all. It may also offer
+`collects_body(target)`: then the event loop collects a body of chunks for those targets, whose bodies are always small.
 
 When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
 """
@@ -136,7 +137,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
-        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        conn = Connection(self.cfg, sock, client, listener.getsockname(), self._plain.collects)
         piece = received(conn)  # most requests arrive together with their connection
         if piece and conn.take(piece):
             self._go_on(conn)

@@ -90,6 +90,11 @@ class Gateway:
         except InThread as needed:
             raise InThread(partial(_with_its_id, needed.application)) from None
 
+    def collects_body(self, target: str) -> bool:
+        """Tell whether the URL is ours: then our own server may collect the whole body first, since it is small."""
+        own, path = self._steps.keeper.own, target.partition("?")[0]
+        return path.startswith(own.prefixes) or path in own.exact
+
     def _answer_for_the_application(
         self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:

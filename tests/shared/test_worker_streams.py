@@ -133,3 +133,18 @@ def test_attack_an_application_cannot_send_a_line_break(server: tuple[int, int],
     answer = all_of(client(server[0], f"GET {path} HTTP/1.1\nHost: h\nConnection: close\n\n"))
     assert answer.startswith(b"HTTP/1.1 500 ")
     assert b"X-Injected" not in answer
+
+
+def test_chunks_for_our_own_pages_get_a_thread_when_they_are_complete(tmp_path: Path) -> None:
+    """An application that says that its bodies are small: eight clients that begin one do not take its one thread."""
+    with running(tmp_path, "collecting", 1, "GRACE_SECONDS=2") as (port, _process):
+        begin = "POST / HTTP/1.1\nHost: h\nConnection: close\nTransfer-Encoding: chunked\n\n"
+        slow = [client(port, begin + "5\nhe") for _number in range(8)]
+        names = [
+            all_of(client(port, begin + f"5\nhello\n{end}")) for end in ("0\n\n", "0\nX-Trailer: 1\n\n", "000\n\n")
+        ]
+        names.append(all_of(client(port, begin + "10000\n" + "x" * 40_000)))  # longer than one of ours may be
+        assert [name[9:12] + name.rpartition(b"\r\n")[2] for name in names[:3]] == [b"200request-1 5"] * 3
+        assert names[3][9:12] in (b"400", b"408", b"")
+        for caller in slow:
+            assert all_of(caller).startswith(b"HTTP/1.1 408 ")

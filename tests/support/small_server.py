@@ -62,6 +62,18 @@ def say(start_response: "StartResponse", text: bytes) -> Iterable[bytes]:
     return [text]
 
 
+class Collecting:
+    """Says that the bodies for it are small, and which thread has got one."""
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Count the body."""
+        return say(start_response, name_of_thread() + b" %d" % len(environ["wsgi.input"].read()))
+
+    def collects_body(self, target: str) -> bool:
+        """Tell that it may be collected first."""
+        return target == "/"
+
+
 def streaming(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Answer with large and unusual bodies."""
     ok, length, path = "200 OK", [("Content-Length", str(STREAMED))], environ["PATH_INFO"]
@@ -139,6 +151,7 @@ APPLICATIONS: "dict[str, WSGIApplication]" = {
     "protected": protected,
     "counting": counting,
     "at once": AtOnce(),
+    "collecting": Collecting(),
     "streaming": streaming,
 }
 
