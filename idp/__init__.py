@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,7 @@ from shared.settings import SettingsRefused
 from shared.vault import Vault
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 log = logging.getLogger("lychgate.idp")
 
@@ -80,7 +80,22 @@ def create_wsgi() -> WSGIApplication:
     """Return the program for one worker of run_idp.py; `prepare` has run before."""
     app = assemble(config.load())
     housekeeping.start(app)
-    return app.wsgi_app
+    return _Whole(app.wsgi_app)
+
+
+class _Whole:
+    """The program, with what our server asks of an application (`shared.worker`)."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        return self._application(environ, start_response)
+
+    def collects_body(self, target: str) -> bool:
+        """Tell that the server may collect each body first: none is large."""
+        return True
 
 
 def assemble(

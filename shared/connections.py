@@ -19,6 +19,7 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
+from gunicorn.http.body import LengthReader
 from gunicorn.workers.gthread import TConn
 
 from shared.plain_answers import ends_of
@@ -26,6 +27,8 @@ from shared.plain_requests import PlainRequest, read_plain
 from shared.request_limits import MAX_BODY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
     from shared.threads import Threads
@@ -40,7 +43,7 @@ IDLE_SECONDS = 60  # without a byte moved, for the protected application's uploa
 LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
 LINGER_BYTES = 1_048_576
 
-HEAD_ENDS = b"\r\n\r\n"
+HEAD_ENDS, LAST_CHUNK = b"\r\n\r\n", b"\r\n0\r\n"
 BARE_LF = re.compile(rb"(?<!\r)\n")  # the parser rejects it at once: no need to wait either
 FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([0-9]*)", re.IGNORECASE)
 
@@ -50,6 +53,25 @@ class TooSlow(TimeoutError):
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the client is too slow")
+
+
+class CutOff(ConnectionResetError):
+    """The client has closed before the end of the body that it has announced."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ECONNRESET, "the body is cut off")
+
+
+class WholeReader(LengthReader):  # type: ignore[misc]
+    """gunicorn's reader of a body with a Content-Length, changed so that it does not take a part for the whole."""
+
+    def read(self, size: int) -> bytes:
+        """Return *size* bytes, or all that are left. Raises CutOff."""
+        wanted = min(self.length, size)
+        octets: bytes = super().read(size)
+        if len(octets) < wanted:
+            raise CutOff
+        return octets
 
 
 class Phase(Enum):
@@ -195,8 +217,11 @@ class Connection(TConn):  # type: ignore[misc]
 
     sock: ClientSocket
 
-    def __init__(self, cfg: Any, sock: ClientSocket, client: Any, server: Any) -> None:
+    def __init__(
+        self, cfg: Any, sock: ClientSocket, client: Any, server: Any, collects: Callable[[str], bool] | None = None
+    ) -> None:
         super().__init__(cfg, sock, client, server)
+        self._collects, self._chunks_since = collects, 0.0  # when a body of chunks has begun that is collected
         self.data_ready = True  # a thread gets it with a complete head, and need not wait for a first byte
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
@@ -222,6 +247,8 @@ class Connection(TConn):  # type: ignore[misc]
             if self.head_is_too_large:
                 return True
             self._await_body(end)
+        if self._chunks_since:
+            return self._may_have_all_chunks(max(self._head_bytes - 2, before - 4))
         return len(self._came) >= self._awaited
 
     def _goes_on_with_head(self, before: int) -> bool:
@@ -253,6 +280,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     def hand_over(self) -> None:
         """Pass the received bytes to gunicorn's parser."""
+        self._chunks_since = 0.0
         self.init()
         self.parser.unreader.unread(bytes(self._came))
         self._came.clear()
@@ -279,10 +307,35 @@ class Connection(TConn):  # type: ignore[misc]
         self.request = read_plain(head)
         if self.request is not None and self.request.content_length > SMALL_BODY:
             self.request = None
+        if self.request is None and self._collects_chunks(head):
+            self.phase, self._chunks_since = Phase.BODY, time.monotonic()
         body = self.request.content_length if self.request is not None else body_to_await(head)
         self._head_bytes, self._awaited = head_bytes, head_bytes + body
         if body:
             self.phase, self.deadline = Phase.BODY, time.monotonic() + GRACE_SECONDS + body / LEAST_RATE
+
+    def _collects_chunks(self, head: bytes) -> bool:
+        return self._collects is not None and is_in_chunks(head) and self._collects(target_of(head))
+
+    def _may_have_all_chunks(self, unread: int) -> bool:
+        """Tell whether a body of chunks may be complete, or is longer than one of ours may be."""
+        moved = len(self._came) - self._head_bytes
+        self.deadline = self._chunks_since + GRACE_SECONDS + moved / LEAST_RATE
+        if moved > SMALL_BODY or self._came.find(LAST_CHUNK, unread) >= 0:
+            return True
+        return moved > len(HEAD_ENDS) and self._came.endswith(HEAD_ENDS)
+
+
+def is_in_chunks(head: bytes) -> bool:
+    """Tell whether a body follows that only its chunks frame, and that the client sends without being asked."""
+    found = FRAMING.findall(head)
+    return len(found) == 1 and found[0][0].lower() == b"transfer-encoding" and not BARE_LF.search(head)
+
+
+def target_of(head: bytes) -> str:
+    """Return the target of the request line, as it is."""
+    words = head.partition(b"\r\n")[0].split(b" ")
+    return words[1].decode("latin-1") if len(words) == 3 else ""
 
 
 def body_to_await(head: bytes | bytearray) -> int:

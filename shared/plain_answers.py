@@ -35,6 +35,7 @@ class PlainAnswers:
     def __init__(self, worker: Worker, application: WSGIApplication) -> None:
         self._worker, self._cfg, self._application = worker, worker.cfg, application
         self._at_once: AtOnce | None = getattr(application, "answer_at_once", None)
+        self.collects: Callable[[str], bool] | None = getattr(application, "collects_body", None)
         self._common = {**base_environ(worker.cfg), "wsgi.multithread": True, "wsgi.url_scheme": "http"}
         self._common["SCRIPT_NAME"] = ""
         self._lines = LoopLog()

@@ -19,7 +19,7 @@ _MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # names of headers, which s
 # No # (gunicorn cuts a fragment off), no second slash at the beginning (a host, to some), nothing but printable ASCII.
 _REQUEST_LINE = re.compile(r"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (/(?!/)[!\"$-~]*|/) HTTP/1\.([01])\Z")
 # Without an underscore: gunicorn drops such headers, since X_Name and X-Name would be one key.
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\Z")
+_FIELD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\Z")
 _LENGTH = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\r\n"})
 # What may change where the request ends, or what the connection is used for.
@@ -89,7 +89,7 @@ def read_plain(head: bytes) -> PlainRequest | None:
 def _key(name: str) -> str:
     """Return the key of a header in the environ, or an empty text if it is not plain."""
     upper = name.upper()
-    if not _NAME.match(name) or upper in _NOT_PLAIN:
+    if not _FIELD_NAME.match(name) or upper in _NOT_PLAIN:
         return ""
     key = upper.replace("-", "_")
     if key not in _WITHOUT_PREFIX:

@@ -7,7 +7,8 @@ thread gets a request when it is complete, or its body is too large (`shared.thr
 stop are gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
 
 An application may answer some plain requests from memory: then it offers `answer_at_once(environ, start_response)`, and
-no thread is needed. That returns the body, or None if the request needs a thread after all.
+no thread is needed. That returns the body, or None if the request needs a thread after all. It may also offer
+`collects_body(target)`: then the event loop collects a body of chunks for those targets, whose bodies are always small.
 
 When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
 """
@@ -24,11 +25,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.http.body import LengthReader
 from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
-from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase
+from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase, WholeReader
 from shared.plain_answers import PlainAnswers
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads
@@ -94,6 +96,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         def with_time(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
             environ[TAKE_YOUR_TIME] = environ["gunicorn.socket"].take_your_time
+            body = environ["wsgi.input"]
+            if isinstance(body.reader, LengthReader):
+                body.reader = WholeReader(body.reader.unreader, body.reader.length)
             if environ["SCRIPT_NAME"]:  # by a variable of the process; plain requests do not know that
                 environ["PATH_INFO"], environ["SCRIPT_NAME"] = environ["SCRIPT_NAME"] + environ["PATH_INFO"], ""
             return application(environ, start_response)
@@ -132,7 +137,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.nr_conns += 1
         self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
-        conn = Connection(self.cfg, sock, client, listener.getsockname())
+        conn = Connection(self.cfg, sock, client, listener.getsockname(), self._plain.collects)
         piece = received(conn)  # most requests arrive together with their connection
         if piece and conn.take(piece):
             self._go_on(conn)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from shared import request_ids
 from shared.errors import StoreUnavailable
-from shared.threads import TAKE_YOUR_TIME
+from shared.threads import TAKE_YOUR_TIME, InThread
 from sp.gateway.application import why_not_wsgi
 from sp.gateway.cookie_guard import of_application
 from sp.gateway.in_process import InProcess
@@ -83,7 +83,15 @@ class Gateway:
         if (answer := steps.at_once(environ)) is None:
             return None
         steps.arrive(environ)
-        return answer(environ, request_ids.shown(environ, start_response))
+        try:
+            return answer(environ, request_ids.shown(environ, start_response))
+        except InThread as needed:
+            raise InThread(partial(_with_its_id, needed.application)) from None
+
+    def collects_body(self, target: str) -> bool:
+        """Tell whether the URL is ours: then our own server may collect the whole body first, since it is small."""
+        own, path = self._steps.keeper.own, target.partition("?")[0]
+        return path.startswith(own.prefixes) or path in own.exact
 
     def _answer_for_the_application(
         self, destination: Destination, environ: WSGIEnvironment, start_response: StartResponse
@@ -111,3 +119,9 @@ class Gateway:
             )  # fmt: skip
             return ask_application(application, environ, answered, sign_in)
         return application(environ, answered)
+
+
+def _with_its_id(
+    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    return application(environ, request_ids.shown(environ, start_response))

@@ -61,9 +61,12 @@ class Crowd:
                     del self._sockets[client]
                     self.connect(beginning)
 
-    def close(self) -> None:
-        """Stop, and close every connection."""
+    def stop(self) -> None:
+        """Stop dribbling."""
         self._over.set()
+
+    def close(self) -> None:
+        """Close every connection."""
         for client in self._sockets:
             client.close()
 
@@ -80,9 +83,10 @@ def crowd(port: int, beginnings: Sequence[bytes], dribble: bytes = b"", receive_
             thread.start()
         yield clients
     finally:
+        clients.stop()
+        if thread.is_alive():
+            thread.join()  # first: until then it makes lost connections again
         clients.close()
-        if dribble:
-            thread.join()
 
 
 def seconds_until_closed(port: int, beginnings: Sequence[bytes], at_most: float, dribble: bytes = b"") -> list[float]:

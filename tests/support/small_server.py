@@ -4,7 +4,7 @@ import logging.config
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LARGE = 24 * 1024 * 1024  # more than the buffers between server and client take
+STREAMED = 256 * 1024 * 1024  # in pieces that exist once
+PIECE = bytes(1024 * 1024)
 STUCK_SECONDS = 3
 at_work, most_at_work = 0, 0
 lock = threading.Lock()
@@ -60,6 +62,57 @@ def say(start_response: "StartResponse", text: bytes) -> Iterable[bytes]:
     return [text]
 
 
+class Collecting:
+    """Says that the bodies for it are small, and which thread has got one."""
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Count the body."""
+        return say(start_response, name_of_thread() + b" %d" % len(environ["wsgi.input"].read()))
+
+    def collects_body(self, target: str) -> bool:
+        """Tell that it may be collected first."""
+        return target == "/"
+
+
+def streaming(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    """Answer with large and unusual bodies."""
+    ok, length, path = "200 OK", [("Content-Length", str(STREAMED))], environ["PATH_INFO"]
+    if path == "/pieces":
+        start_response(ok, length)
+        return (PIECE for _number in range(STREAMED // len(PIECE)))
+    if path == "/file":
+        file = TemporaryFile()  # noqa: SIM115 - the server closes it
+        file.truncate(STREAMED)
+        start_response(ok, length)
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file)
+        return wrapped
+    if path == "/broken-before":
+        raise RuntimeError("it is broken")
+    if path in HEADERS or path == "/set":
+        status, headers = HEADERS.get(path, (ok, [(environ["QUERY_STRING"], "mine")]))
+        start_response(status, headers)
+        return [b"one", b"two"]
+    if path == "/broken":
+        start_response(ok, [])
+        return broken()
+    return own(environ, start_response)
+
+
+def broken() -> Iterator[bytes]:
+    """Yield one piece and then fail."""
+    yield b"one"
+    raise RuntimeError("it is broken")
+
+
+HEADERS: "dict[str, tuple[str, list[tuple[str, str]]]]" = {
+    "/chunks": ("200 OK", [("Content-Type", "text/plain")]),
+    "/nothing": ("204 No Content", [("Content-Length", "6")]),
+    "/split": ("200 OK", [("X-Split", "1\r\nX-Injected: 1")]),
+    "/split-name": ("200 OK", [("X-Split\r\nX-Injected", "1")]),
+    "/status": ("200 OK\r\nX-Injected: 1", []),
+}
+
+
 class AtOnce:
     """Answers some paths at once, and says which of its threads has answered."""
 
@@ -98,6 +151,8 @@ APPLICATIONS: "dict[str, WSGIApplication]" = {
     "protected": protected,
     "counting": counting,
     "at once": AtOnce(),
+    "collecting": Collecting(),
+    "streaming": streaming,
 }
 
 

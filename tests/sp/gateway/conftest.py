@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.sp.gateway.gate import WAYS, Gate, make_gate
+from tests.sp.gateway.gate import Gate, make_gate
 
 RULES: list[dict[str, Any]] = [
     {"path": "/public/", "methods": ["GET", "HEAD"], "allow": "anyone"},
@@ -29,10 +29,15 @@ ASKED_BOTH_WAYS = (
 )
 
 
+ASKED_AT_ONCE = ("test_forward_auth",)  # which has no ASGI of its own
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run the tests of these modules with the WSGI and the ASGI middleware."""
-    if "way" in metafunc.fixturenames and metafunc.module.__name__.rpartition(".")[2] in ASKED_BOTH_WAYS:
-        metafunc.parametrize("way", list(WAYS), indirect=True)
+    """Run the tests of these modules with the WSGI and the ASGI middleware, or at once too."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "way" in metafunc.fixturenames and module in (*ASKED_BOTH_WAYS, *ASKED_AT_ONCE):
+        other = "at once" if module in ASKED_AT_ONCE else "asgi"
+        metafunc.parametrize("way", ["wsgi", other], indirect=True)
 
 
 @pytest.fixture

@@ -20,13 +20,14 @@ from sp.gateway import Gateway
 from sp.sessions.at_sites import find_home, open_at_site
 from sp.sessions.store import BROWSER, NewSession, Origin, hash_id
 from tests.support.asgi_as_wsgi import AsgiAsWsgi
+from tests.support.asking_at_once import AskedTwice
 from tests.support.gateway import core_of, make_gateway
 
 HOST = "127.0.0.1:5000"
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
 SCRIPT = {"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}
 
-WAYS: dict[str, Any] = {"wsgi": Gateway, "asgi": AsgiAsWsgi}
+WAYS: dict[str, Any] = {"wsgi": Gateway, "asgi": AsgiAsWsgi, "at once": AskedTwice}
 
 _account: Any = Account.__table__
 
@@ -158,8 +159,8 @@ def make_gate(
 ) -> Gate:
     """Return a gate with these rules and settings. *app* replaces the application that writes down.
 
-    *way* is the middleware: "wsgi" or "asgi". *more* is the rest of the file, in TOML. The sites in it have the same
-    application, if they have one.
+    *way* is the middleware: "wsgi" or "asgi", or "at once" for what our own server asks. *more* is the rest of the
+    file, in TOML. The sites in it have the same application, if they have one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if rules or more:
