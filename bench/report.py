@@ -34,6 +34,7 @@ PROGRAMS = {  # how each says its version
     "nginx": ("nginx", "-v"),
     "Apache": ("apache2", "-v"),
     "mod_auth_openidc": ("dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-openidc"),
+    "LemonLDAP::NG": ("dpkg-query", "-W", "-f", "${Version}", "lemonldap-ng-fastcgi-server"),
     "PostgreSQL": ("psql", "--version"),
     "Node.js": ("node", "--version"),
     "wrk": ("wrk", "-v"),
