@@ -41,6 +41,8 @@ lint: .venv/.dev-installed ## check formatting, lint rules and types
 	$(PY) -m mypy $(SOURCES)
 
 bench: .venv/.dev-installed ## run the benchmarks, side by side with named peers, as ratios
+	@tools/system-packages
+	@tools/bench-packages
 	$(PY) -m bench $(ARGS)
 
 dist: .venv/.dev-installed ## build the wheel, the sdist and lychgate.pyz into dist/

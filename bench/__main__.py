@@ -1,6 +1,7 @@
 """`make bench`: measure every row and print the report. Exit status 1 if a row missed what was wanted, or is void.
 
 python -m bench [PART ...]            measure all parts, or those named
+python -m bench --write [PART ...]    the same, and write it into bench/results, with a chart
 python -m bench --profile PART        only print where the time of a part goes
 
 BENCH_ROUNDS=2 makes a quick run, whose numbers mean little.
@@ -17,8 +18,9 @@ import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from bench.profiles import KINDS, profile_of
-from bench.timing import MET, MISSED, VOID, Row, unmeasured
+from bench.profiles import PROFILES, profile_of
+from bench.report import Run, write
+from bench.timing import MET, MISSED, PAIRS, VOID, Row, unmeasured
 
 PARTS = (
     *("tokens", "gateway"),
@@ -35,25 +37,31 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if options.profile:
-        return _print_profile(options.profile)
+        return _print_profile(profile_of(options.profile))
     print(f"{platform.platform()}, Python {platform.python_version()}, {os.cpu_count()} processors", flush=True)
-    everything = [row for part in options.parts or PARTS for row in _measured(part)]
+    run = Run(PAIRS)
+    for part in options.parts or PARTS:
+        _measure(part, run)
+    everything = run.every_row
     count = Counter(row.verdict for row in everything)
     print(f"\n{count[MET]} rows met, {count[MISSED]} missed, {count[VOID]} void")
+    if options.write:
+        print(f"Written: {write(run)}")
     return status(everything)
 
 
-def _measured(part: str) -> list[Row]:
-    """Print the rows of *part*, and its profile if one was missed; return the rows."""
-    print(f"\n{part}: {title_of(part)}", flush=True)
-    rows = [*_shown(rows_of(part))]
-    if any(row.verdict == MISSED for row in rows):
-        _print_profile(part)
-    return rows
+def _measure(part: str, run: Run) -> None:
+    """Print the rows of *part* and add them to *run*; likewise its profile, if a target was missed."""
+    run.titles[part] = title_of(part)
+    print(f"\n{part}: {run.titles[part]}", flush=True)
+    run.rows[part] = [*_shown(rows_of(part))]
+    if any(row.verdict == MISSED for row in run.rows[part]):
+        run.profiles[part] = profile_of(part)
+        _print_profile(run.profiles[part])
 
 
-def _print_profile(part: str) -> int:
-    print(*(f"     {line}" for line in profile_of(part)), sep="\n", flush=True)
+def _print_profile(lines: Iterable[str]) -> int:
+    print(*(f"     {line}" for line in lines), sep="\n", flush=True)
     return 0
 
 
@@ -84,7 +92,10 @@ def _shown(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--profile", metavar="PART", choices=sorted(KINDS), help="print where the time of a part goes")
+    parser.add_argument("--write", action="store_true", help="write the page of this version into bench/results")
+    parser.add_argument(
+        "--profile", metavar="PART", choices=sorted(PROFILES), help="print where the time of a part goes"
+    )
     parser.add_argument("parts", nargs="*", metavar="PART", help=" ".join(PARTS))
     return parser
 

@@ -25,15 +25,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int, environ: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run *command* until the block ends, and yield its process id; it must listen on *port* soon."""
+def running(command: list[str], place: int | Path, environ: Mapping[str, str], log: Path) -> Iterator[int]:
+    """Run *command* until the block ends, and yield its process id; it must listen on a port or socket file soon."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_"))}
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**clean, "PYTHONPATH": str(ROOT), **environ}, stdout=output, stderr=output
         )
         try:
-            _wait_for(port, process, log)
+            _wait_for(place, process, log)
             yield process.pid
         finally:
             process.terminate()
@@ -64,12 +64,20 @@ def processes(pid: int) -> list[int]:
     return found
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_for(place: int | Path, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            _connect(place)
             return
         except OSError:
             time.sleep(0.05)
     raise RuntimeError(f"the program did not start:\n{log.read_text()[-2000:]}")
+
+
+def _connect(place: int | Path) -> None:
+    if isinstance(place, int):
+        socket.create_connection(("127.0.0.1", place), 0.2).close()
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.connect(str(place))

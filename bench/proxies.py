@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bench.gateways import RunningGateway, start_gateway
 from bench.load import answer, requests_per_second
+from bench.peers.lemonldap import SERVER, start_lemonldap
 from bench.peers.openid_provider import CLIENT, SECRET, running_provider
 from bench.programs import free_port, running
 from bench.timing import Row, in_turns, told
@@ -56,6 +57,24 @@ QUESTION = """
             {more}
         }}
 """
+LEMONLDAP_ASKING = """
+        location /lemonldap/ {{ auth_request /lmauth; alias {here}/files/; }}
+        location = /lmauth {{
+            internal;
+            fastcgi_pass unix:{socket};
+            fastcgi_pass_request_body off;
+            fastcgi_param QUERY_STRING $query_string;
+            fastcgi_param REQUEST_METHOD $request_method;
+            fastcgi_param CONTENT_LENGTH "";
+            fastcgi_param REQUEST_URI $request_uri;
+            fastcgi_param SERVER_PROTOCOL $server_protocol;
+            fastcgi_param REMOTE_ADDR $remote_addr;
+            fastcgi_param SERVER_NAME $server_name;
+            fastcgi_param SERVER_PORT $server_port;
+            fastcgi_param HTTP_HOST $http_host;
+            fastcgi_param X_ORIGINAL_URI $request_uri;
+        }}
+"""
 KEPT = """proxy_cache decisions;
             proxy_cache_key "$http_cookie $request_method $request_uri";
             proxy_cache_valid 200 5s;
@@ -76,6 +95,7 @@ FRONT = (
         location /passing/ {{ proxy_pass http://application/; }}
         location /asking-passing/ {{ auth_request /decision; proxy_pass http://application/; }}
 {questions}
+{more}
     }}
 }}
 """
@@ -117,6 +137,7 @@ OIDCSessionType client-cookie
 """
 ALONE, ASKING, KEEPING, PASSING, ASKING_PASSING = "alone", "asking", "keeping", "passing", "asking and passing"
 APACHE_ALONE, OPENIDC = "Apache alone", "mod_auth_openidc"
+LEMONLDAP = "LemonLDAP::NG"
 
 
 def rows() -> Iterator[Row]:
@@ -124,8 +145,10 @@ def rows() -> Iterator[Row]:
     without_apache = "" if (APACHE_MODULES / "mod_auth_openidc.so").exists() else "tools/bench-packages: not installed"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
+        here.chmod(0o755)  # the proxies and their programs run as somebody else
         gateway = start_gateway(stack, here / "gateway")
-        places = _start_nginx(stack, here, gateway)
+        lemonldap = start_lemonldap(stack, here / "lemonldap") if SERVER.exists() else None
+        places = _start_nginx(stack, here, gateway, lemonldap)
         if not without_apache:
             places |= _start_apache(stack, here)
         for name, (url, cookie) in places.items():
@@ -137,6 +160,11 @@ def rows() -> Iterator[Row]:
     passing = rates[ASKING_PASSING] / rates[PASSING]
     yield Row("nginx before a static upstream, asking us, of nginx that passes on", passing, "", 0.40)
     yield Row("nginx that keeps our answer for five seconds", rates[KEEPING] / rates[ALONE], "", 0.50)
+    beside = "nginx asking us, times nginx asking LemonLDAP::NG (one process each)"
+    if lemonldap:
+        yield Row(beside, rates[ASKING] / rates[LEMONLDAP], "x", 1.0)
+    else:
+        yield Row(beside, 0.0, "x", 1.0, reason="tools/bench-packages: not installed")
     against = "what we keep of nginx, of what mod_auth_openidc keeps of Apache"
     if without_apache:
         yield Row(against, 0.0, "x", 1.0, reason=without_apache)
@@ -152,20 +180,26 @@ def _program(*names: str) -> str:
     return found
 
 
-def _start_nginx(stack: ExitStack, here: Path, gateway: RunningGateway) -> dict[str, tuple[str, str]]:
+def _start_nginx(
+    stack: ExitStack, here: Path, gateway: RunningGateway, lemonldap: tuple[Path, str] | None
+) -> dict[str, tuple[str, str]]:
     upstream = start_static(stack, here)
     questions = "".join(
         QUESTION.format(name=name, gateway=gateway.port, more=more)
         for name, more in (("decision", ""), ("kept-decision", KEPT))
     )
-    port = _nginx(stack, here, FRONT, upstream=upstream, gateway=gateway.port, questions=questions)
+    more = LEMONLDAP_ASKING.format(here=here, socket=lemonldap[0]) if lemonldap else ""
+    port = _nginx(stack, here, FRONT, upstream=upstream, gateway=gateway.port, questions=questions, more=more)
     paths = {ALONE: "open", ASKING: "asking", KEEPING: "keeping", PASSING: "passing", ASKING_PASSING: "asking-passing"}
-    return {name: (f"http://127.0.0.1:{port}/{path}/page.txt", gateway.cookie) for name, path in paths.items()}
+    places = {name: (f"http://127.0.0.1:{port}/{path}/page.txt", gateway.cookie) for name, path in paths.items()}
+    if lemonldap:
+        places[LEMONLDAP] = (f"http://127.0.0.1:{port}/lemonldap/page.txt", lemonldap[1])
+    return places
 
 
 def start_static(stack: ExitStack, here: Path) -> int:
     """Start an nginx that serves /page.txt and nothing else; return its port."""
-    here.chmod(0o755)  # the proxies' workers run as somebody else
+    here.chmod(0o755)
     (here / "files").mkdir(exist_ok=True)
     (here / "files" / "page.txt").write_text(FILE)
     return _nginx(stack, here, UPSTREAM)

@@ -105,4 +105,5 @@ def _refusals(app: Any) -> Row:
     last = reading.latest(core_of(app).database, reading.Wanted(), 1)[0]
     if "another key" not in last.cause:
         raise AssertionError(f"the cause was not found: {last.cause}")
-    return Row("a refusal whose cause is looked for", statistics.median(times) * 1e3, "ms", 20.0, at_most=True)
+    took = Rounds(statistics.median(times[n::PAIRS]) * 1e3 for n in range(PAIRS))
+    return Row("a refusal whose cause is looked for", took, "ms", 20.0, at_most=True)

@@ -23,6 +23,7 @@ PAGES = {  # documents outside docs/, by the place of their page in the site
     "bench/README.md": "benchmarks.md",
     "CHANGELOG.md": "changes.md",
 }
+RESULTS = "bench/results"  # of the benchmarks: a page and a chart for each version
 DECISIONS = "docs/decisions"
 LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 SHIM = "https://unpkg.com/iframe-worker/shim"  # for search in a folder: browsers start no Worker from file://
@@ -62,6 +63,8 @@ def stage(folder: Path) -> None:
     """Fill *folder* with every page of the site, as Markdown."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "docs", folder)
+    for picture in (ROOT / RESULTS).glob("*.svg"):
+        write(folder / "benchmarks" / picture.name, picture.read_text(encoding="utf-8"))
     places = documents()
     for source, page in list(places.items()):
         write(folder / page, followed(source, page, places))
@@ -77,6 +80,7 @@ def documents() -> dict[str, str]:
     return (
         own
         | {source: page for source, page in PAGES.items() if (ROOT / source).exists()}
+        | {f"{RESULTS}/{path.name}": f"benchmarks/{path.name}" for path in (ROOT / RESULTS).glob("*.md")}
         | {DECISIONS: "decisions/index.md"}
     )
 
@@ -94,6 +98,8 @@ def followed(source: str, page: str, places: dict[str, str]) -> str:
         target = os.path.normpath(os.path.join(os.path.dirname(source), link["path"]))
         if target.startswith("docs/images/"):
             place = target.removeprefix("docs/")
+        elif target.startswith(f"{RESULTS}/") and target.endswith(".svg"):
+            place = target.replace(RESULTS, "benchmarks")
         elif target == "examples":
             place = places["examples/README.md"]
         else:

@@ -5,7 +5,7 @@ import cProfile
 import pytest
 
 from bench.__main__ import main
-from bench.profiles import KINDS, costliest_functions, profile_of
+from bench.profiles import PROFILES, costliest_functions, profile_of
 
 
 def dear() -> int:
@@ -30,7 +30,9 @@ def test_the_costliest_functions_come_first_with_their_calls_in_a_request() -> N
     assert len([*costliest_functions(profile, requests=4, lines=1)]) == 1
 
 
-@pytest.mark.parametrize(("part", "named"), [("forward_auth", "forward_auth.py"), ("signin", "sqlite3")])
+@pytest.mark.parametrize(
+    ("part", "named"), [("forward_auth", "forward_auth.py"), ("signin", "sqlite3"), ("tokens", "joserfc")]
+)
 def test_the_profile_of_a_part_is_that_of_its_requests(part: str, named: str) -> None:
     lines = profile_of(part)
     assert "us of processor time a request" in lines[0]
@@ -38,8 +40,8 @@ def test_the_profile_of_a_part_is_that_of_its_requests(part: str, named: str) ->
 
 
 def test_a_part_without_requests_has_no_profile() -> None:
-    assert "tokens" not in KINDS
-    assert profile_of("tokens") == []
+    assert "pages" not in PROFILES
+    assert profile_of("pages") == []
 
 
 def test_the_command_prints_a_profile_and_measures_nothing(capsys: pytest.CaptureFixture[str]) -> None:
