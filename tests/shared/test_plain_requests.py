@@ -7,7 +7,7 @@ import gunicorn.http.message
 import pytest
 from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import serving
@@ -185,6 +185,7 @@ METHODS = st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "CONNECT", "get"])
 LINES = st.tuples(NAMES, st.sampled_from([": ", ":", " : ", ":\t"]), VALUES).map("".join)
 
 
+@settings(max_examples=300, deadline=None)
 @given(METHODS, TARGETS, st.sampled_from(["1.1", "1.0", "2.0"]), st.lists(LINES, max_size=5), st.booleans())
 def test_whatever_comes_is_left_to_gunicorn_or_means_the_same(
     method: str, target: str, version: str, lines: list[str], hosted: bool
@@ -213,6 +214,7 @@ PIECES = st.sampled_from(
 )
 
 
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PLAIN), st.lists(st.tuples(st.integers(0, 200), PIECES, st.integers(0, 3)), max_size=4))
 def test_a_plain_request_that_was_tampered_with_is_left_to_gunicorn_or_means_the_same(
     octets: bytes, changes: list[tuple[int, bytes, int]]
