@@ -139,7 +139,7 @@ def test_one_that_is_down_does_not_hold_up_the_other_and_is_named_and_retried(
     down.status = 500
     began = time.monotonic()
     answer = browser.submit("/logout")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < outbox.RETRY_AFTER[0] / 2
     assert len(up.told) == 1
     assert "The gate: notified." in words(answer)
     assert "The tower: could not be notified, because it answered 500. We will try again." in words(answer)
@@ -179,10 +179,10 @@ def test_nobody_waits_for_a_slow_service(
     browser: Browser, gateways: tuple[Gateway, Gateway], app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backchannel, "ANSWER_SECONDS", 0.3)
-    gateways[1].delay = 2.0
+    gateways[1].delay = 20.0
     began = time.monotonic()
     answer = browser.submit("/logout")
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 2.5  # the page itself waits for 3
     assert "did not answer in time" in words(answer)
     assert waiting(app) == [("tower", 1)]
 

@@ -438,8 +438,8 @@ def test_attack_a_store_that_hangs_blocks_neither_the_loop_nor_a_request(
 ) -> None:
     """Twenty requests that wait for the database, more than there are threads: others are answered at once."""
     gate, app, free = make(SP_SESSION_CACHE="60"), Recorder(), threading.Event()
-    monkeypatch.setattr("sp.gateway.asgi.STORE_SECONDS", 0.3)
-    monkeypatch.setattr(asgi_answers, "START_SECONDS", 0.3)
+    monkeypatch.setattr("sp.gateway.asgi.STORE_SECONDS", 1.5)
+    monkeypatch.setattr(asgi_answers, "START_SECONDS", 1.5)
     gateway, known = around(gate, app), cookie(gate.sign_in(ALICE))
     ask(gateway, scope("http", "/page", known))
 
@@ -457,7 +457,7 @@ def test_attack_a_store_that_hangs_blocks_neither_the_loop_nor_a_request(
         await asyncio.sleep(0)
         began = time.monotonic()
         assert (await Exchange(gateway, scope("http", "/page", known)).next())["status"] == 200
-        assert time.monotonic() - began < 0.3
+        assert time.monotonic() - began < 1.5  # so it did not wait until the others were given up
         statuses = [(await exchange.next())["status"] for exchange in waiting[-4:]]
         assert statuses == [503] * 4
         free.set()

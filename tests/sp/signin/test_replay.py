@@ -344,7 +344,7 @@ def test_a_redis_that_does_not_answer_in_time_is_down_and_the_next_do_not_wait_f
         for _ in range(20):
             with pytest.raises(StoreUnavailable, match="a moment ago"):
                 ledger.spend(new_key())
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5  # each would wait for a second
 
 
 def test_a_connection_that_breaks_after_the_order_leaves_a_doubt_and_a_doubt_refuses(
