@@ -229,7 +229,7 @@ def test_attack_a_service_that_answers_a_byte_a_second_holds_up_nobody(
         browser.sign_in()
         began = time.monotonic()
         answer = browser.submit("/logout")
-        assert time.monotonic() - began < 10  # the service would go on for ever
+        assert time.monotonic() - began < 2.5  # the page itself waits for 3
         assert "did not answer in time" in words(answer)
         deadline = time.monotonic() + 10
         while any(thread.name.startswith("back-channel") for thread in threading.enumerate()):

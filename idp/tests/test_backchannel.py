@@ -182,7 +182,7 @@ def test_nobody_waits_for_a_slow_service(
     gateways[1].delay = 20.0
     began = time.monotonic()
     answer = browser.submit("/logout")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 2.5  # the page itself waits for 3
     assert "did not answer in time" in words(answer)
     assert waiting(app) == [("tower", 1)]
 

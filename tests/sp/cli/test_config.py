@@ -1,9 +1,7 @@
 """`flask --app sp config`: a file is checked, and its effect is shown, before it is in force."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from click.testing import Result
 from flask.cli import FlaskGroup
 
 from lab.cast import ALICE, CAROL
-from lab.programs import ROOT, private_environment
+from lab.programs import flask_command
 from shared.settings import SettingsRefused
 from tests.sp.gateway.gate import Gate, make_gate
 from tests.support.gateway import make_gateway
@@ -137,11 +135,8 @@ def test_without_a_file_anywhere_the_usage_is_wrong(tmp_path: Path) -> None:
 
 def flask(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command as an operator does."""
-    env = {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, "PYTHONPATH": str(ROOT), **environ}
-    command = [sys.executable, "-m", "flask", "--app", "sp", *arguments]
-    return subprocess.run(
-        command, cwd=folder, env={**os.environ, **private_environment(env)}, capture_output=True, text=True, timeout=60
-    )  # fmt: skip
+    env = {"SP_INSTANCE": str(folder), "SP_SECRET_KEY": "k" * 48, **environ}
+    return flask_command("sp", *arguments, env=env, folder=folder, check=False)
 
 
 def test_the_commands_work_while_the_file_of_sp_config_is_faulty_and_apply_nothing(tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
 from lab.cast import ALICE, BOB, CAROL
-from lab.programs import ROOT, private_environment
+from lab.programs import ROOT, flask_command, private_environment
 from tests.sp.gateway.gate import Gate, make_gate
 
 IN_FORCE = """
@@ -111,23 +112,18 @@ def test_the_changed_file_of_sp_config_is_compared_with_what_the_gateway_has_put
 ) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(IN_FORCE)
-    environ = {"SP_INSTANCE": str(tmp_path), "SP_SECRET_KEY": "k" * 48, "SP_CONFIG": str(file), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "flask", "--app", "sp", "config", "plan"]
-    first = run(command, tmp_path, environ)
+    environ = {"SP_INSTANCE": str(tmp_path), "SP_SECRET_KEY": "k" * 48, "SP_CONFIG": str(file)}
+    plan = partial(flask_command, "sp", "config", "plan", env=environ, folder=tmp_path, check=False)
+    first = plan()
     assert "no gateway has put rules in force yet" in first.stderr
     gate = make_gate(tmp_path, SP_CONFIG=str(file), SP_SECRET_KEY="k" * 48)
     gate.person(CAROL)
     file.write_text(IN_FORCE.replace('"admins"', '"others"'))
-    done = run([*command, "--json"], tmp_path, environ)
+    done = plan("--json")
     assert done.returncode == 1, done.stderr
     assert {entry["user"] for entry in json.loads(done.stdout)["loses"]} == {CAROL.email}
-    again = run([*command, "--json"], tmp_path, environ)
+    again = plan("--json")
     assert again.stdout == done.stdout, "a command puts nothing in force"
-
-
-def run(command: list[str], folder: Path, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, **private_environment(environ)}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
 
 
 def test_progress_is_shown_on_a_terminal_only(gate: Gate, tmp_path: Path, plan: Callable[..., Result]) -> None:

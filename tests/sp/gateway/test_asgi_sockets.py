@@ -205,7 +205,7 @@ def test_attack_a_database_that_does_not_answer_keeps_no_socket_open(
         monkeypatch.setattr(gate.core.sessions, "find_by_hash", find)
         began = time.monotonic()
         assert (await exchange.next())["code"] == 1013
-        assert time.monotonic() - began < 10  # long before the database answers
+        assert time.monotonic() - began < 3  # 0.6 on a quiet machine; the database answers after 20
         free.set()
         exchange.task.cancel()
 
