@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
 
@@ -13,6 +14,7 @@ from shared.errors import EmailConflict, SeatLimitReached
 from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide
 from sp.activity import audit
 from sp.database.models import Account, Identity
+from sp.database.prepared import Prepared
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 from sp.providers.rows import granted_group
@@ -32,28 +34,68 @@ _STATE = (
     _account.c.synchronised_at,
     *(_account.c[name] for name in COLUMNS),
 )
-_BY_IDENTITY = (
+
+
+class _Found(NamedTuple):
+    """The columns of _STATE, and `at_provider`: the claim that the id came from, or whether there is any id."""
+
+    id: int
+    email: str
+    is_active: bool
+    is_admin: bool
+    admin_through: str | None
+    groups: list[str]
+    attributes: dict[str, Any]
+    synchronised_at: float
+    name: str | None
+    given_name: str | None
+    family_name: str | None
+    login: str | None
+    at_provider: Any
+
+    def state(self, *, has_identity_here: bool, identity_claim: str | None = None) -> AccountState:
+        """Return what the decision is made of."""
+        return AccountState(
+            id=self.id,
+            email=self.email,
+            is_active=self.is_active,
+            is_admin=self.is_admin,
+            fields={name: getattr(self, name) for name in COLUMNS},
+            groups=tuple(self.groups),
+            attributes=self.attributes,
+            has_identity_here=has_identity_here,
+            identity_claim=identity_claim,
+            synchronised_at=self.synchronised_at,
+            admin_through=self.admin_through,
+        )
+
+
+_BY_IDENTITY = Prepared(
     select(*_STATE, _identity.c.claim)
     .join(_identity, _identity.c.account_id == _account.c.id)
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"))
     .where(_identity.c.claim.in_((bindparam("claim"), "")))
     .order_by(_identity.c.claim.desc())
-    .with_for_update()
+    .with_for_update(),
+    _Found._make,
 )
-_BY_EMAIL = (
+_BY_EMAIL = Prepared(
     select(
         *_STATE,
         exists().where(_identity.c.account_id == _account.c.id, _identity.c.provider == bindparam("at")).label("here"),
     )
     .where(_account.c.email_key == bindparam("address"))
-    .with_for_update(of=_account)
+    .with_for_update(of=_account),
+    _Found._make,
 )
-_SETTLE = (
+_SETTLE: Prepared[Any] = Prepared(
     update(_identity)
     .where(_identity.c.provider == bindparam("at"), _identity.c.subject == bindparam("who"), _identity.c.claim == "")
     .values(claim=bindparam("from_claim"))
 )
-_CHANGE = update(_account).where(_account.c.id == bindparam("account"))
+_CHANGE: Prepared[Any] = Prepared(update(_account).where(_account.c.id == bindparam("account")))
+_CREATE = Prepared(insert(_account).returning(_account.c.id), operator.itemgetter(0))
+_LINK: Prepared[Any] = Prepared(insert(_identity).inline())
 
 
 @dataclass(frozen=True)
@@ -105,7 +147,7 @@ def provision(
         link(connection, account.id, provider.name, profile, now)
     if account.identity_claim == "":
         known_as = {"at": provider.name, "who": profile.subject, "from_claim": profile.subject_claim}
-        connection.execute(_SETTLE, known_as)
+        _SETTLE.run(connection, known_as)
     changes = dict(decision.changes)
     if "admin_through" in changes:
         changes = _settle_right(connection, account, changes, provider)
@@ -137,7 +179,7 @@ def _may_give(connection: Connection, provider: Provider) -> bool:
 
 def _give_right(connection: Connection, account_id: int, email: str, provider: Provider) -> None:
     """Make a new account an administrator's, by its group."""
-    connection.execute(_CHANGE.values(admin_through=provider.name), {"account": account_id})
+    _CHANGE.run(connection, {"account": account_id, "admin_through": provider.name})
     _record_right(connection, email, provider, None, provider.name)
 
 
@@ -155,9 +197,9 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
     an administrator who disables the account.
     """
     wanted = {"at": provider, "who": profile.subject, "claim": profile.subject_claim}
-    for row in connection.execute(_BY_IDENTITY, wanted):
-        if row.claim or _may_be(row.email, profile):
-            return _state(row, has_identity_here=True, identity_claim=row.claim)
+    for row in _BY_IDENTITY.all(connection, wanted):
+        if row.at_provider or _may_be(row.email, profile):
+            return row.state(has_identity_here=True, identity_claim=row.at_provider)
     return None
 
 
@@ -171,8 +213,8 @@ def find_by_email(connection: Connection, email: str, provider: str) -> AccountS
 
     The row is locked until the transaction ends, as with `find_by_identity`.
     """
-    row = connection.execute(_BY_EMAIL, {"at": provider, "address": email_key(email)}).first()
-    return _state(row, has_identity_here=row.here) if row else None
+    row = _BY_EMAIL.first(connection, {"at": provider, "address": email_key(email)})
+    return row.state(has_identity_here=row.at_provider) if row else None
 
 
 def active_count(connection: Connection) -> int:
@@ -206,7 +248,9 @@ def create(connection: Connection, profile: Profile, now: datetime) -> int:
         "synchronised_at": profile.issued_at,
         **{name: profile.fields.get(name) for name in COLUMNS},
     }
-    account_id: int = connection.execute(insert(_account).returning(_account.c.id), row).scalar_one()
+    account_id: int | None = _CREATE.first(connection, row)
+    if account_id is None:
+        raise RuntimeError("the database has not said which account it created")
     return account_id
 
 
@@ -220,7 +264,7 @@ def link(connection: Connection, account_id: int, provider: str, profile: Profil
         "issued_at": profile.issued_at,
         "created_at": now,
     }
-    connection.execute(insert(_identity), row)
+    _LINK.run(connection, row)
 
 
 def synchronise(
@@ -239,7 +283,7 @@ def synchronise(
     may_change = provider.update_profile or provider.update_email or bool(provider.admin_group)
     newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
     values = {"account": account.id, **changes, "last_sign_in_at": now, "synchronised_at": newest}
-    connection.execute(_CHANGE, values)
+    _CHANGE.run(connection, values)
 
 
 def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...]:
@@ -254,7 +298,7 @@ def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...
 
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
     """Record a sign-in without a token: with a local password."""
-    connection.execute(_CHANGE, {"account": account_id, "last_sign_in_at": now})
+    _CHANGE.run(connection, {"account": account_id, "last_sign_in_at": now})
 
 
 def _decide(
@@ -266,19 +310,3 @@ def _decide(
     needs_seat = known is None and same_email is None and provider.auto_create
     free_seat = not needs_seat or has_free_seat(connection, seat_limit)
     return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
-
-
-def _state(row: Any, *, has_identity_here: bool, identity_claim: str | None = None) -> AccountState:
-    return AccountState(
-        id=row.id,
-        email=row.email,
-        is_active=row.is_active,
-        is_admin=row.is_admin,
-        fields={name: getattr(row, name) for name in COLUMNS},
-        groups=tuple(row.groups),
-        attributes=row.attributes,
-        has_identity_here=has_identity_here,
-        identity_claim=identity_claim,
-        synchronised_at=row.synchronised_at,
-        admin_through=row.admin_through,
-    )

@@ -13,6 +13,7 @@ from sp.activity.cleaning import REDACTED, storable
 from sp.activity.packing import pack
 from sp.activity.trace import Facts
 from sp.database.models import Activity
+from sp.database.prepared import Prepared
 from sp.events import HAND_OVER as HAND_OVER
 from sp.events import HELD as HELD  # handed out with `record`, which takes them
 from sp.events import REFUSED as REFUSED
@@ -28,7 +29,7 @@ MAX_TRACE = 4096  # bytes of a trace in the database, for an event that a strang
 
 _table: Any = Activity.__table__
 _SMALL_LETTERS = {ord(letter): ord(letter.lower()) for letter in ascii_uppercase}
-_RECORD = insert(_table)
+_RECORD: Prepared[Any] = Prepared(insert(_table).inline())
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def record(connection: Connection, line: Entry) -> None:
         "user_agent": storable(line.visitor.user_agent)[:200],
         "detail": storable(redact(line.detail))[:1000] if line.detail else None,
     }
-    connection.execute(_RECORD, values | cleaned)
+    _RECORD.run(connection, values | cleaned)
 
 
 def searched_as(email: str) -> str:

@@ -24,6 +24,7 @@ from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select
 from shared.clock import time_now
 from sp.database.access import Database
 from sp.database.models import Account, SessionRecord
+from sp.database.prepared import Prepared
 from sp.metrics_counters import counters
 from sp.routes import HOME
 from sp.sessions import held
@@ -69,7 +70,7 @@ _FIND = (
     .outerjoin(_home, and_(_session.c.site.is_not(None), _home.c.id_hash == _session.c.opened_with))
     .where(_session.c.id_hash == bindparam("wanted"))
 )
-_OPEN = insert(_session)
+_OPEN: Prepared[Any] = Prepared(insert(_session).inline())
 _TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).values(last_seen_at=bindparam("moment"))
 
 
@@ -205,7 +206,7 @@ class SessionStore:
             "expires_at": now + self.lifetime,
             "opened_with": opened_with.id_hash if opened_with else None,
         }
-        connection.execute(_OPEN, values | origin.columns())
+        _OPEN.run(connection, values | origin.columns())
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
         """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from shared.errors import TokenReplayed
 from sp.database.access import Database
 from sp.database.models import SpentToken
+from sp.database.prepared import Prepared
 
 Result = TypeVar("Result")
 _table: Any = SpentToken.__table__
@@ -80,14 +81,14 @@ class SqlReplayCache:
     def __init__(self, dialect: str) -> None:
         build = postgresql_insert if dialect == "postgresql" else sqlite_insert
         # RETURNING, because not every driver reports a reliable row count after ON CONFLICT DO NOTHING
-        self._insert = build(_table).on_conflict_do_nothing().returning(_table.c.key)
+        self._insert: Prepared[Any] = Prepared(build(_table).on_conflict_do_nothing().returning(_table.c.key))
 
     def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
         """Spend *token* by the first statement of the transaction."""
 
         def spend_and_work(connection: Connection) -> Result:
             values = {"key": token.key, "expires_at": token.until, **vars(token.use)}
-            if connection.execute(self._insert, values).first() is None:
+            if self._insert.first(connection, values) is None:
                 raise TokenReplayed("the token was used before")
             return work(connection)
 

@@ -15,8 +15,10 @@ from sqlalchemy import Connection, create_engine, event, select, text
 
 from shared import schema
 from shared.errors import StoreUnavailable, TokenReplayed
+from sp.database import shared_commits
 from sp.database.access import Database
 from sp.database.models import SpentToken
+from sp.database.shared_commits import OutcomeUnknown
 from sp.signin.redis_replay import RedisReplayCache
 from sp.signin.replay import FirstUse, ReplayCache, Spending, SqlReplayCache, clean_up
 from sp.signin.verification import token_key
@@ -298,6 +300,36 @@ def test_a_commit_whose_outcome_is_unknown_leaves_the_token_spent(in_redis: Call
     with pytest.raises(OSError, match="broke"):
         ledger.spend(key)
     event.remove(ledger.database.engine, "commit", break_off)
+    with pytest.raises(TokenReplayed):
+        ledger.spend(key)
+
+
+def test_who_gives_up_waiting_for_a_shared_commit_leaves_the_token_spent(
+    in_redis: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread is doing its work, and may commit it afterwards."""
+    monkeypatch.setattr(shared_commits, "TURN", 0.05)
+    monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
+    ledger, key, given_up = in_redis(), new_key(), threading.Event()
+    queue = ledger.database._shared._waiting  # type: ignore[union-attr]
+
+    def give_up() -> None:
+        with pytest.raises(OutcomeUnknown):
+            ledger.spend(key, work=lambda _connection: given_up.wait(30))
+        given_up.set()
+
+    thread = threading.Thread(target=give_up)
+
+    def meet(_connection: Connection) -> None:
+        thread.start()
+        deadline = time.monotonic() + 30
+        while not queue:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
+    ledger.spend(new_key(), work=meet)
+    thread.join(30)
+    assert given_up.is_set()
     with pytest.raises(TokenReplayed):
         ledger.spend(key)
 

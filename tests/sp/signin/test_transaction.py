@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, func, select, text, update
-from sqlalchemy.exc import OperationalError
 
 from lab.cast import ALICE, MALLORY
 from lab.forging import forge, key_for
@@ -40,6 +39,7 @@ from sp.signin.opening import Opening
 from sp.signin.transaction import SignedIn
 from sp.signin.verification import Verified, acceptable_until, verify
 from tests.support.gateway import core_of, make_gateway, migrated_postgresql
+from tests.support.statements import watched
 from tests.support.stores import PostgreSQL, Redis
 
 KEY = key_for("HS256")
@@ -161,9 +161,10 @@ def test_a_sign_in_of_a_known_person_is_five_statements_and_one_more_with_an_acc
     gate.sign_in()
     verified, trusted = gate.verified(gate.claims()), gate.core.provider_registry.get("corporate")
     seen: list[str] = []
-    event.listen(gate.engine, "before_cursor_execute", lambda _c, _cursor, statement, *_: seen.append(statement))
-    gate.core.sign_in.with_token(verified, trusted, Opening(WHO, "r", access_token=access_token))
-    assert [statement.split()[0] for statement in seen] == [
+    with watched(gate.engine, before=seen.append):
+        gate.core.sign_in.with_token(verified, trusted, Opening(WHO, "r", access_token=access_token))
+    of_connecting = ("PRAGMA", "SELECT set_config", "select pg_catalog", "SHOW", "show")
+    assert [statement.split()[0] for statement in seen if not statement.startswith(of_connecting)] == [
         "INSERT",  # the token is spent
         "SELECT",  # the account
         "UPDATE",
@@ -204,43 +205,44 @@ def killed_at_statement(gate: Gate, number: int, claims: Claims) -> bool:
 @contextmanager
 def interrupted(engine: Engine, number: int, interrupt: Callable[[], None]) -> Iterator[None]:
     """Call *interrupt* before statement *number* of each writing transaction, the commit included."""
-    seen = 0
+    seen, is_writing = 0, False
+
+    def begin(connection: Any) -> None:
+        nonlocal seen, is_writing
+        seen, is_writing = 0, connection.get_execution_options().get("write", False)
 
     def count(*_: Any) -> None:
         nonlocal seen
-        if seen == number:
-            interrupt()
-        seen += 1
+        if is_writing:
+            if seen == number:
+                interrupt()
+            seen += 1
 
-    def begin(connection: Any) -> None:
-        nonlocal seen
-        seen = 0
+    def end(_connection: Any) -> None:
+        nonlocal is_writing
+        is_writing = False
 
-    def before(connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if connection.get_execution_options().get("write") and not statement.startswith(("BEGIN", "SELECT provider")):
-            count()
+    listeners = [("begin", begin), ("commit", count), ("commit", end), ("rollback", end)]
+    with watched(engine, before=count):
+        for name, listener in listeners:
+            event.listen(engine, name, listener)
+        try:
+            yield
+        finally:
+            for name, listener in listeners:
+                event.remove(engine, name, listener)
 
-    def commit(connection: Any) -> None:
-        if connection.get_execution_options().get("write"):
-            count()
 
-    events: list[tuple[str, Callable[..., None]]] = [
-        ("begin", begin),
-        ("before_cursor_execute", before),
-        ("commit", commit),
-    ]
-    for name, listener in events:
-        event.listen(engine, name, listener)
-    try:
-        yield
-    finally:
-        for name, listener in events:
-            event.remove(engine, name, listener)
+def gone(engine: Engine) -> Exception:
+    """Return an error of the driver."""
+    driver: Any = engine.dialect.loaded_dbapi
+    error: Exception = driver.OperationalError("the database went away")
+    return error
 
 
 def test_an_error_at_any_statement_leaves_nothing_and_the_token_is_good_again(gate: Gate) -> None:
     def fail() -> None:
-        raise OperationalError("statement", {}, Exception("the database went away"))
+        raise gone(gate.engine)
 
     claims, number = gate.claims(), 0
     while True:
@@ -261,7 +263,7 @@ def test_with_redis_an_error_leaves_the_token_unspent_as_well(tmp_path: Path, re
     claims = gate.claims(jti=os.urandom(8).hex())
 
     def fail() -> None:
-        raise OperationalError("statement", {}, Exception("the database went away"))
+        raise gone(gate.engine)
 
     with pytest.raises(StoreUnavailable), interrupted(gate.engine, 2, fail):
         gate.sign_in(given=claims)
@@ -433,14 +435,13 @@ def slowed_after_look_up(gate: Gate, seconds: float) -> Iterator[threading.Event
     """Let each sign-in wait between its look at the account and what it does; the event tells that one waits."""
     waiting = threading.Event()
 
-    def wait(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+    def wait(statement: str) -> None:
         if statement.startswith("SELECT account.id") and threading.current_thread().name == "slow":
             waiting.set()
             time.sleep(seconds)
 
-    event.listen(gate.engine, "after_cursor_execute", wait)
-    yield waiting
-    event.remove(gate.engine, "after_cursor_execute", wait)
+    with watched(gate.engine, after=wait):
+        yield waiting
 
 
 def test_an_older_token_that_is_overtaken_by_a_newer_one_does_not_overwrite_it(make_gate: MakeGate) -> None:
