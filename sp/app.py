@@ -197,6 +197,7 @@ def _install_views(app: Flask, core: Components) -> None:
         sign_in as signin,
     )
     from sp.views.people import install_login
+    from sp.views.sign_in_steps import SignInSteps
     from sp.views.site_pages import install_site_pages
 
     config = core.config
@@ -248,6 +249,7 @@ def _install_views(app: Flask, core: Components) -> None:
     ):
         app.register_blueprint(module.views, url_prefix=config.prefix or None)
     refusals.install_errors(app)
+    app.wsgi_app = SignInSteps(app, core.rulebook)  # type: ignore[method-assign]
     app.register_error_handler(
         schema.DatabaseError, lambda error: refusals.refuse(StoreUnavailable(type(error).__name__))
     )

@@ -45,6 +45,10 @@ class FormSessions(SecureCookieSessionInterface):
             return self.session_class()
         return super().open_session(app, request)
 
+    def is_null_session(self, obj: object) -> bool:
+        """Tell whether there is nothing to save. None: the session was never opened."""
+        return obj is None or super().is_null_session(obj)
+
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Write the cookie if a form has stored data in it."""
         if session.modified:

@@ -30,7 +30,9 @@ class LoginUser(UserMixin):  # type: ignore[misc]
 def install_login(app: Flask) -> None:
     """Make `current_user` and `login_required` work with our session cookie."""
     manager = LoginManager()
-    manager.init_app(app, add_context_processor=False)  # it would query the database for every page;
+    # Not by its init_app. That would query the database for every page, and open the session of a form at each answer,
+    # for a cookie that we do not use.
+    app.login_manager = manager  # type: ignore[attr-defined]
     app.jinja_env.globals["current_user"] = current_user  # this queries only if a template uses current_user
     manager.session_protection = None  # its "strong" mode trusts X-Forwarded-For
 
