@@ -85,7 +85,7 @@ def _short(file: str) -> str:
 @contextmanager
 def _gateway() -> Iterator[Gateway]:
     logging.getLogger("lychgate").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         providers = {"bench": {"keys": [KEY], "unsolicited": "accept", "login_url": "http://127.0.0.1:9/"}}
         settings = {"SP_SESSION_CACHE": "60", "SP_TRUSTED_PROXIES": "127.0.0.1"}
         own = make_gateway(Path(folder), providers, **settings)

@@ -35,7 +35,7 @@ KEY = secrets.token_urlsafe(48)
 def rows() -> Iterator[Row]:
     """Measure both in turns, and then what explaining a refusal costs."""
     logging.getLogger("lychgate").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         app = make_gateway(Path(folder), {"bench": {"keys": [KEY], "unsolicited": "accept"}}, SP_SESSION_CACHE="5")
         yield _sign_ins(app.test_client(use_cookies=False))
         _was_recorded(app)

@@ -32,7 +32,7 @@ INSERT INTO spent_token (key, expires_at) SELECT randomblob(16) AS k, :at + n % 
 
 def rows() -> Iterator[Row]:
     """Fill both databases, and measure."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         few, many = _filled(Path(folder) / "few", FEW), _filled(Path(folder) / "many", MANY)
         times: dict[str, list[float]] = {"few": [], "many": []}
         for _round in range(PAIRS):

@@ -35,7 +35,7 @@ DAY = 86_400
 def rows() -> Iterator[Row]:
     """Measure on a database in a separate folder."""
     logging.getLogger("lychgate").setLevel(logging.WARNING)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         core = core_of(make_gateway(Path(folder)))
         yield from _flood(core)
         yield from _clean_up(core)
