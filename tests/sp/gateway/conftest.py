@@ -28,7 +28,7 @@ ASKED_BOTH_WAYS = (
 )
 
 
-ASKED_AT_ONCE = ("test_forward_auth",)  # which has no ASGI of its own
+ASKED_AT_ONCE = ("test_forward_auth",)  # the same for WSGI and ASGI
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
