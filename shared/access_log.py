@@ -60,7 +60,13 @@ class LoopLog:
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
         self._second, self._stamp = 0, ""
+        self._poll = select.poll()
         self._handler, self._line = _where_lines_go()
+        try:
+            if self._handler is not None:
+                self._poll.register(self._handler.stream.fileno(), select.POLLOUT)
+        except (OSError, ValueError):
+            self._handler = None  # what an application writes into is not a file
         self.is_open = self._handler is not None
 
     def add(self, request_id: str, atoms: Atoms) -> None:
@@ -81,9 +87,7 @@ class LoopLog:
         self.is_open = not self._lines and self._handler is not None and _where_lines_go()[0] is self._handler
 
     def _write(self, file: int) -> None:
-        poll = select.poll()
-        poll.register(file, select.POLLOUT)
-        while self._lines and poll.poll(0):
+        while self._lines and self._poll.poll(0):
             together = self._lines.popleft()
             while self._lines and len(together) + len(self._lines[0]) <= AT_ONCE:
                 together += self._lines.popleft()
@@ -122,6 +126,6 @@ def _where_lines_go() -> tuple[logging.StreamHandler[Any] | None, Callable[[Loop
     write = _LINES.get(type(handler.formatter))
     if write is None or not log.propagate or not log.isEnabledFor(logging.INFO):
         return None, LoopLog.as_text
-    if log.handlers or log.filters or handler.filters or not hasattr(handler.stream, "fileno"):
+    if log.handlers or log.filters or handler.filters:
         return None, LoopLog.as_text
     return handler, write

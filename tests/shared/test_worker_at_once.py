@@ -131,6 +131,12 @@ def test_lines_of_the_access_log_are_alike(port: int, folder: Path) -> None:
     assert "eyJ" not in (folder / "log").read_text()
 
 
+def test_what_a_thread_finishes_keeps_the_id_that_the_event_loop_gave(port: int, folder: Path) -> None:
+    ask(port, "/decided")
+    assert re.match(r"\[[0-9a-f]{16}\] ", last_line(folder, "/decided"))
+    assert last_line(folder, "/else").startswith("[-] ")
+
+
 def last_line(folder: Path, path: str) -> str:
     """Wait for a line about *path*, and return it without its time."""
     wait_until(lambda: f'"GET {path}"' in (folder / "log").read_text())

@@ -29,7 +29,7 @@ ASKED_BOTH_WAYS = (
 )
 
 
-ASKED_AT_ONCE = ("test_forward_auth",)  # an ASGI gateway does not answer at once
+ASKED_AT_ONCE = ("test_forward_auth",)  # the same for WSGI and ASGI
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
