@@ -192,7 +192,8 @@ def test_attack_a_visitor_stays_on_a_path_that_a_changed_file_closes(gate: Gate)
 def test_attack_a_database_that_does_not_answer_keeps_no_socket_open(
     gate: Gate, monkeypatch: pytest.MonkeyPatch, failure: Exception | None
 ) -> None:
-    secret, real, free = gate.sign_in(ALICE), SessionStore.find_by_hash, threading.Event()
+    secret, free = gate.sign_in(ALICE), threading.Event()
+    real: Any = SessionStore.find_by_hash
 
     def find(*args: Any, is_use: bool = True, **more: Any) -> Any:
         if failure is None:
@@ -217,7 +218,8 @@ def test_attack_a_flood_of_made_up_cookies_closes_no_socket_of_others(
 ) -> None:
     """Requests that wait for the database occupy every thread that looks sessions up."""
     gate, free, checked = make(SP_SESSION_CACHE="0"), threading.Event(), asyncio.Event()
-    secret, real = gate.sign_in(ALICE), gate.core.sessions.find_by_hash
+    secret = gate.sign_in(ALICE)
+    real: Any = gate.core.sessions.find_by_hash
 
     async def test() -> None:
         loop, gateway = asyncio.get_running_loop(), around(gate, talk)
@@ -251,7 +253,8 @@ def test_a_message_of_the_client_is_a_use_of_the_session_and_silence_is_none(
     gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uses: list[bool] = []
-    secret, real = gate.sign_in(ALICE), gate.core.sessions.find_by_hash
+    secret = gate.sign_in(ALICE)
+    real: Any = gate.core.sessions.find_by_hash
 
     def find(*args: Any, is_use: bool = True, **more: Any) -> Any:
         uses.append(is_use)
