@@ -88,7 +88,13 @@ class Gateway:
         try:
             return answer(environ, request_ids.shown(environ, start_response))
         except InThread as needed:
-            raise InThread(partial(_with_its_id, needed.application)) from None
+            raise InThread(partial(self._with_its_id, needed.application)) from None
+
+    @staticmethod
+    def _with_its_id(
+        application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        return application(environ, request_ids.shown(environ, start_response))
 
     def collects_body(self, target: str) -> bool:
         """Tell whether the URL is ours: then our own server may collect the whole body first, since it is small."""
@@ -118,9 +124,3 @@ class Gateway:
             sign_in = partial(steps.ask_to_sign_in, access, dict(environ), start_response)
             return ask_application(application, environ, guarded(start_response), sign_in)
         return application(environ, guarded(start_response))
-
-
-def _with_its_id(
-    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    return application(environ, request_ids.shown(environ, start_response))
