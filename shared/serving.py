@@ -159,6 +159,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": GRACE,
             "keepalive": 75,
             "limit_request_line": MAX_REQUEST_LINE,
+            "http_parser": "python",  # the one that the tests know, also where gunicorn's native one is installed
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
             "secure_scheme_headers": {},

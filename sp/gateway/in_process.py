@@ -114,11 +114,6 @@ class InProcess:
         reason = foreign_host(environ.get("HTTP_HOST", ""), self._host)
         return self._answers.turn_away(reason, environ, start_response)
 
-    def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
-        """Return what answers the question of a trusted proxy from memory; None for all other requests."""
-        answer = self._at_once.get(environ["PATH_INFO"])
-        return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
-
     def decide(self, environ: WSGIEnvironment, destination: Destination, session: Session | None) -> Decision:
         """Return what to do with a request for the application."""
         access, path, query = destination.access, destination.path, environ.get("QUERY_STRING", "")
@@ -183,6 +178,11 @@ class InProcess:
     def no_application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer for a site that has no application in this process."""
         return self._answers.turn_away(no_application(), environ, start_response)
+
+    def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
+        """Return what answers the question of a trusted proxy from memory; None for all other requests."""
+        answer = self._at_once.get(environ["PATH_INFO"])
+        return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 
     def _answer_for_ourselves(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO") or "/"

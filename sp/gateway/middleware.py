@@ -86,7 +86,13 @@ class Gateway:
         try:
             return answer(environ, request_ids.shown(environ, start_response))
         except InThread as needed:
-            raise InThread(partial(_with_its_id, needed.application)) from None
+            raise InThread(partial(self._with_its_id, needed.application)) from None
+
+    @staticmethod
+    def _with_its_id(
+        application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        return application(environ, request_ids.shown(environ, start_response))
 
     def collects_body(self, target: str) -> bool:
         """Tell whether the URL is ours: then our own server may collect the whole body first, since it is small."""
@@ -119,9 +125,3 @@ class Gateway:
             )  # fmt: skip
             return ask_application(application, environ, answered, sign_in)
         return application(environ, answered)
-
-
-def _with_its_id(
-    application: WSGIApplication, environ: WSGIEnvironment, start_response: StartResponse
-) -> Iterable[bytes]:
-    return application(environ, request_ids.shown(environ, start_response))
