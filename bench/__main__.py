@@ -28,6 +28,7 @@ PARTS = (
     *("served", "proxies", "forward_auth", "percentiles"),
     "pages",
 )
+ALWAYS_PROFILED = ("signin", "postgresql", "forward_auth")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,11 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(part: str, run: Run) -> None:
-    """Print the rows of *part* and add them to *run*; likewise its profile, if a target was missed."""
+    """Print the rows of *part* and add them to *run*; likewise its profile, if a target was missed or it always is."""
     run.titles[part] = title_of(part)
     print(f"\n{part}: {run.titles[part]}", flush=True)
     run.rows[part] = [*_shown(rows_of(part))]
-    if any(row.verdict == MISSED for row in run.rows[part]):
+    if part in ALWAYS_PROFILED or any(row.verdict == MISSED for row in run.rows[part]):
         run.profiles[part] = profile_of(part)
         _print_profile(run.profiles[part])
 
