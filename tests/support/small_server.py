@@ -1,10 +1,11 @@
 """Our server with one of the applications below and its own limits: PORT APPLICATION THREADS NAME=SECONDS…"""
 
+import errno
 import logging.config
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,8 @@ def streaming(environ: "WSGIEnvironment", start_response: "StartResponse") -> It
     if path == "/broken":
         start_response(ok, [])
         return broken()
+    if path in FAILURES:
+        return FAILURES[path](start_response)
     return own(environ, start_response)
 
 
@@ -104,6 +107,38 @@ def broken() -> Iterator[bytes]:
     raise RuntimeError("it is broken")
 
 
+class FailsLate:
+    """A body of two bytes that fails when it is closed, as where an application commits then."""
+
+    def __init__(self, start_response: "StartResponse") -> None:
+        start_response("200 OK", [("Content-Length", "2")])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"ok"])
+
+    def close(self) -> None:
+        """Fail."""
+        raise RuntimeError("it is broken")
+
+
+def lost_file(start_response: "StartResponse") -> Iterator[bytes]:
+    """Yield the beginning of a body, and then fail at reading a file."""
+    start_response("200 OK", [("Content-Length", "300")])
+    yield b"one"
+    raise FileNotFoundError(errno.ENOENT, "it is broken")
+
+
+def fails_after_writing(start_response: "StartResponse") -> Iterable[bytes]:
+    """Write the beginning of a body, and then fail."""
+    start_response("200 OK", [("Content-Length", "300")])(b"one")
+    raise RuntimeError("it is broken")
+
+
+FAILURES: "dict[str, Callable[[StartResponse], Iterable[bytes]]]" = {
+    "/lost-file": lost_file,
+    "/broken-after-writing": fails_after_writing,
+    "/broken-at-the-end": FailsLate,
+}
 HEADERS: "dict[str, tuple[str, list[tuple[str, str]]]]" = {
     "/chunks": ("200 OK", [("Content-Type", "text/plain")]),
     "/nothing": ("204 No Content", [("Content-Length", "6")]),
