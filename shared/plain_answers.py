@@ -6,6 +6,7 @@ thread sends the rest. `shared.worker` decides which way a request goes.
 
 from __future__ import annotations
 
+import errno
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from shared.connections import Connection
     from shared.plain_requests import PlainRequest
     from shared.worker import Worker
+
+LOST = {errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
 
 AtOnce = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes] | None]
 
@@ -85,28 +88,23 @@ class PlainAnswers:
         if not self._worker.alive:
             answer.force_close()
         environ["wsgi.early_hints"] = _make_early_hints_callback(request, conn.sock, answer)
-        body = application(environ, answer.start_response)
         try:
-            if isinstance(body, FileWrapper):
-                answer.write_file(body)
-            else:
-                for piece in body:
-                    answer.write(piece)
-            answer.close()
-        except OSError:
-            raise  # the client has gone, as a rule
-        except Exception:
+            body = application(environ, answer.start_response)
+            try:
+                send(answer, body)
+            finally:
+                if answer.headers_sent:
+                    took = timedelta(seconds=time.perf_counter() - began)
+                    self._worker.log.access(answer, request, environ, took)
+                if hasattr(body, "close"):
+                    body.close()
+        except Exception as error:
             if not answer.headers_sent:
                 raise
-            self._worker.log.exception("Error handling request")
-            return False  # the client sees that it is cut off
-        finally:
-            if answer.headers_sent:
-                took = timedelta(seconds=time.perf_counter() - began)
-                self._worker.log.access(answer, request, environ, took)
-            if hasattr(body, "close"):
-                body.close()
-        return not answer.should_close()
+            if not is_lost(error):
+                self._worker.log.exception("Error handling request")
+            return False  # the client sees that it is cut off: it would take a second answer for a part of this one
+        return not (answer.should_close() or answer.is_too_short)
 
     def _environ(self, conn: Connection, request: PlainRequest) -> WSGIEnvironment:
         environ: WSGIEnvironment = {**self._common, **request.environ, **conn.ends}
@@ -115,6 +113,21 @@ class PlainAnswers:
             host = environ["HTTP_HOST"].split(":")
             environ["SERVER_NAME"], environ["SERVER_PORT"] = host[0], host[1] if len(host) > 1 else "80"
         return environ
+
+
+def send(answer: PlainResponse, body: Iterable[bytes]) -> None:
+    """Send the whole *answer* with this *body*."""
+    if isinstance(body, FileWrapper):
+        answer.write_file(body)
+    else:
+        for piece in body:
+            answer.write(piece)
+    answer.close()
+
+
+def is_lost(error: Exception) -> bool:
+    """Tell whether it is the client that has gone."""
+    return isinstance(error, OSError) and error.errno in LOST
 
 
 class _Start:

@@ -1,12 +1,15 @@
 """Our server with one of the applications below and its own limits: PORT APPLICATION THREADS NAME=SECONDS…"""
 
+import errno
 import logging.config
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
+
+from gunicorn.http.wsgi import FileWrapper
 
 from shared import connections, request_ids, serving, threads
 from shared.serving import LOGGING, Server, serve
@@ -95,6 +98,8 @@ def streaming(environ: "WSGIEnvironment", start_response: "StartResponse") -> It
     if path == "/broken":
         start_response(ok, [])
         return broken()
+    if path in FAILURES:
+        return FAILURES[path](start_response)
     return own(environ, start_response)
 
 
@@ -104,6 +109,55 @@ def broken() -> Iterator[bytes]:
     raise RuntimeError("it is broken")
 
 
+class FailsLate:
+    """A body of two bytes that fails when it is closed, as where an application commits then."""
+
+    def __init__(self, start_response: "StartResponse") -> None:
+        start_response("200 OK", [("Content-Length", "2")])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"ok"])
+
+    def close(self) -> None:
+        """Fail."""
+        raise RuntimeError("it is broken")
+
+
+def lost_file(start_response: "StartResponse") -> Iterator[bytes]:
+    """Yield the beginning of a body, and then fail at reading a file."""
+    start_response("200 OK", [("Content-Length", "300")])
+    yield b"one"
+    raise FileNotFoundError(errno.ENOENT, "it is broken")
+
+
+def fails_after_writing(start_response: "StartResponse") -> Iterable[bytes]:
+    """Write the beginning of a body, and then fail."""
+    start_response("200 OK", [("Content-Length", "300")])(b"one")
+    raise RuntimeError("it is broken")
+
+
+def short(start_response: "StartResponse") -> Iterable[bytes]:
+    """Return less than the length that is announced."""
+    start_response("200 OK", [("Content-Length", "300")])
+    return [b"one"]
+
+
+def short_file(start_response: "StartResponse") -> Iterable[bytes]:
+    """Return a file that has become shorter since its length was announced."""
+    file = TemporaryFile()  # noqa: SIM115 - the server closes it
+    file.write(b"one")
+    file.seek(0)
+    start_response("200 OK", [("Content-Length", "300")])
+    return FileWrapper(file)
+
+
+FAILURES: "dict[str, Callable[[StartResponse], Iterable[bytes]]]" = {
+    "/lost-file": lost_file,
+    "/broken-after-writing": fails_after_writing,
+    "/broken-at-the-end": FailsLate,
+    "/short": short,
+    "/short-file": short_file,
+}
 HEADERS: "dict[str, tuple[str, list[tuple[str, str]]]]" = {
     "/chunks": ("200 OK", [("Content-Type", "text/plain")]),
     "/nothing": ("204 No Content", [("Content-Length", "6")]),
