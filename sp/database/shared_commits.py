@@ -79,16 +79,19 @@ class SharedCommits:
     def _wait(self, member: _Member[Any]) -> bool:
         """Wait until *member* is answered, or leads the next group: True."""
         began, ticket = time.monotonic(), self._breaker.asked()
-        is_late = False
+        ended = self._breaker.withdrew
         try:
-            is_late = not member.bell.acquire(timeout=TURN) and self._leave(member)
+            if not member.bell.acquire(timeout=TURN):
+                if self._leave(member):
+                    raise StoreUnavailable("the transactions before this one took too long")
+                left = max(0.0, began + ANSWER - time.monotonic())
+                if not member.is_called and not member.bell.acquire(timeout=left):
+                    raise OutcomeUnknown("the commit took too long")
+        except StoreUnavailable:
+            ended = self._breaker.gave_up  # so that the next one, such as the log of this refusal, does not wait too
+            raise
         finally:
-            (self._breaker.gave_up if is_late else self._breaker.withdrew)(ticket)
-        if is_late:
-            raise StoreUnavailable("the transactions before this one took too long")
-        left = max(0.0, began + ANSWER - time.monotonic())
-        if not member.is_called and not member.bell.acquire(timeout=left):
-            raise OutcomeUnknown("the commit took too long")
+            ended(ticket)
         return member.leads
 
     def _leave(self, member: _Member[Any]) -> bool:

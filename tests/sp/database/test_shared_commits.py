@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from shared.breaker import STALL, Breaker
+from shared.breaker import STALL, Breaker, StoreHangs
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.schema import make_engine
 from sp.database import shared_commits
@@ -333,6 +333,31 @@ def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
     may_end.set()
     assert meeting.end()["n0"] == "n0"
     assert kept(database) == {"n0", "n1"}
+
+
+def test_attack_who_waits_in_vain_for_a_commit_does_not_wait_once_more_to_log_the_refusal(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two waits in one request would be longer than the five seconds within which every request is answered."""
+    monkeypatch.setattr(shared_commits, "TURN", 0.05)
+    monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
+    breaker = Breaker(lambda: 1000.0, stall_when_full=STALL)
+    database._shared = SharedCommits(database._writing.begin, breaker)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(SECONDS)
+
+    event.listen(database.engine, "commit", hold)
+    meeting = Meeting(database, {"n0": write("n0"), "n1": write("n1")})
+    got = meeting.run(until=begun)
+    wait_until(lambda: "n1" in got)
+    assert isinstance(got["n1"], OutcomeUnknown)
+    with pytest.raises(StoreHangs):
+        breaker.admit()
+    may_end.set()
+    assert meeting.end()["n0"] == "n0"
 
 
 def test_while_a_commit_hangs_further_ones_are_refused_at_once(database: Database) -> None:
