@@ -42,7 +42,8 @@ def prepare(engine: Engine) -> None:
     A connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
     failing in the middle. The threads of a process first wait for a lock of their process, and then one thread of each
     process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and longer
-    while another process passes the lock from thread to thread.
+    while another process passes the lock from thread to thread. The option `waits_since` (monotonic seconds) is for a
+    thread that has waited for others before: its limit counts from then.
     """
     database = _file(engine)
     if database:
@@ -62,14 +63,15 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        if not connection.get_execution_options().get("write", False):
+        options = connection.get_execution_options()
+        if not options.get("write", False):
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
-            turn = START_TURN if engine in _starting else TURN
-            deadline = time.monotonic() + turn
+            now = time.monotonic()
+            deadline = options.get("waits_since", now) + (START_TURN if engine in _starting else TURN)
             if "behind_door" not in connection.info:
-                if not door.acquire(timeout=turn):
+                if not door.acquire(timeout=max(0.0, deadline - now)):
                     raise _locked("another thread of this process has held the write lock all the time")
                 connection.info["behind_door"] = WAITS
             with _turn(database, deadline):

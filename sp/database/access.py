@@ -7,7 +7,7 @@ store translates it again. A row that is already there (IntegrityError) is an an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
@@ -64,7 +64,12 @@ class Database:
     def _sharing(self) -> SharedCommits:
         from shared.sqlite import breaker_of  # not where the gateway runs on PostgreSQL
 
-        return SharedCommits(self._writing.begin, breaker_of(self.engine))
+        def begin(waits_since: float | None) -> AbstractContextManager[Connection]:
+            if waits_since is None:
+                return self._writing.begin()
+            return self._writing.execution_options(waits_since=waits_since).begin()
+
+        return SharedCommits(begin, breaker_of(self.engine))
 
 
 @contextmanager

@@ -33,6 +33,7 @@ ANSWER = 4.5  # seconds in all, with the commit
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
+Begin = Callable[[float | None], AbstractContextManager[Connection]]
 
 
 class OutcomeUnknown(StoreUnavailable):
@@ -40,9 +41,13 @@ class OutcomeUnknown(StoreUnavailable):
 
 
 class SharedCommits:
-    """Runs work in shared transactions. *begin* starts one; *breaker* watches the database."""
+    """Runs work in shared transactions. *breaker* watches the database.
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], breaker: Breaker) -> None:
+    *begin* starts a transaction. It is told since when the thread has waited for others, or None: the wait for the lock
+    ends at the same moment as if this thread had waited for the lock all the time.
+    """
+
+    def __init__(self, begin: Begin, breaker: Breaker) -> None:
         self._begin, self._breaker = begin, breaker
         self._lock = threading.Lock()
         self._waiting: deque[_Member[Any]] = deque()
@@ -78,17 +83,21 @@ class SharedCommits:
 
     def _wait(self, member: _Member[Any]) -> bool:
         """Wait until *member* is answered, or leads the next group: True."""
-        began, ticket = time.monotonic(), self._breaker.asked()
-        is_late = False
+        began = member.waits_since = time.monotonic()
+        ticket = self._breaker.asked()
+        ended = self._breaker.withdrew
         try:
-            is_late = not member.bell.acquire(timeout=TURN) and self._leave(member)
+            if not member.bell.acquire(timeout=TURN):
+                if self._leave(member):
+                    raise StoreUnavailable("the transactions before this one took too long")
+                left = max(0.0, began + ANSWER - time.monotonic())
+                if not member.is_called and not member.bell.acquire(timeout=left):
+                    raise OutcomeUnknown("the commit took too long")
+        except StoreUnavailable:
+            ended = self._breaker.gave_up  # so that the next one, such as the log of this refusal, does not wait too
+            raise
         finally:
-            (self._breaker.gave_up if is_late else self._breaker.withdrew)(ticket)
-        if is_late:
-            raise StoreUnavailable("the transactions before this one took too long")
-        left = max(0.0, began + ANSWER - time.monotonic())
-        if not member.is_called and not member.bell.acquire(timeout=left):
-            raise OutcomeUnknown("the commit took too long")
+            ended(ticket)
         return member.leads
 
     def _leave(self, member: _Member[Any]) -> bool:
@@ -105,7 +114,7 @@ class SharedCommits:
         """Run a group, commit it, and answer its members; then the next one leads."""
         group: list[_Member[Any]] = []
         try:
-            with self._begin() as connection:
+            with self._begin(leader.waits_since) as connection:
                 driver: Any = connection.connection.dbapi_connection
                 while (member := self._next(group)) is not None:
                     member.run(connection, driver)
@@ -148,6 +157,7 @@ class _Member(Generic[Result]):
         self._result: list[Result] = []
         self._error: Exception | None = None
         self.leads = self.is_called = False
+        self.waits_since: float | None = None  # monotonic seconds; None if it leads at once
         self.bell = threading.Lock()
         self.bell.acquire()
 

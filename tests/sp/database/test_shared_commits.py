@@ -3,6 +3,7 @@
 The first of a group starts the others itself, and waits until they are in the queue. So each test knows who meets.
 """
 
+import fcntl
 import sqlite3
 import threading
 import time
@@ -15,7 +16,8 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from shared.breaker import STALL, Breaker
+from shared import sqlite
+from shared.breaker import STALL, Breaker, StoreHangs
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.schema import make_engine
 from sp.database import shared_commits
@@ -335,9 +337,62 @@ def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
     assert kept(database) == {"n0", "n1"}
 
 
+def test_attack_who_waits_in_vain_for_a_commit_does_not_wait_once_more_to_log_the_refusal(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two waits in one request would be longer than the five seconds within which every request is answered."""
+    monkeypatch.setattr(shared_commits, "TURN", 0.05)
+    monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
+    breaker = Breaker(lambda: 1000.0, stall_when_full=STALL)
+    database._shared = SharedCommits(lambda _since: database._writing.begin(), breaker)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(SECONDS)
+
+    event.listen(database.engine, "commit", hold)
+    meeting = Meeting(database, {"n0": write("n0"), "n1": write("n1")})
+    got = meeting.run(until=begun)
+    wait_until(lambda: "n1" in got)
+    assert isinstance(got["n1"], OutcomeUnknown)
+    with pytest.raises(StoreHangs):
+        breaker.admit()
+    may_end.set()
+    assert meeting.end()["n0"] == "n0"
+
+
+def test_attack_who_has_waited_for_others_does_not_wait_as_long_again_for_the_lock(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both waits together end when one of them would: else a request takes longer than five seconds."""
+    monkeypatch.setattr(sqlite, "TURN", 2.0 * SECONDS)
+    waits_since: list[float | None] = []
+
+    @event.listens_for(database.engine, "begin")
+    def note(connection: Connection) -> None:
+        waits_since.append(connection.get_execution_options().get("waits_since"))
+
+    asked = time.monotonic()
+    assert set(Meeting(database, {name: write(name) for name in names(MOST + 2)}).run().values()) == set(
+        names(MOST + 2)
+    )
+    first, second = waits_since
+    assert first is None
+    assert second is not None
+    assert asked < second < time.monotonic()
+    late = database._writing.execution_options(waits_since=time.monotonic() - 2 * SECONDS)
+    with open(f"{tmp_path / 'some.sqlite3'}.turn", "ab") as turnstile:
+        fcntl.flock(turnstile, fcntl.LOCK_EX)  # another process waits for the lock of SQLite
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="other processes"), late.begin():
+            pass
+        assert time.monotonic() - began < SECONDS
+
+
 def test_while_a_commit_hangs_further_ones_are_refused_at_once(database: Database) -> None:
     now = [1000.0]
-    shared = SharedCommits(database._writing.begin, Breaker(lambda: now[0], stall_when_full=STALL))
+    shared = SharedCommits(lambda _since: database._writing.begin(), Breaker(lambda: now[0], stall_when_full=STALL))
     database._shared = shared
     begun, may_end = threading.Event(), threading.Event()
 
