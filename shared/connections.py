@@ -274,6 +274,11 @@ class Connection(TConn):  # type: ignore[misc]
         return rest
 
     @property
+    def collects_chunks(self) -> bool:
+        """Tell whether a body of chunks is being collected."""
+        return self._chunks_since > 0
+
+    @property
     def head_is_one_line(self) -> bool:
         """Tell whether even the request line is incomplete."""
         return b"\r\n" not in self._came

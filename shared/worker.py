@@ -311,7 +311,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if piece is None:
             return
         lingering = conn.phase is Phase.LINGERING
-        if conn.drain(piece) if lingering else not piece:
+        if not piece and conn.collects_chunks:
+            self._go_on(conn)  # the parser says what is missing: the client may still read
+        elif conn.drain(piece) if lingering else not piece:
             self._stop_waiting(conn)
             self._end(conn)
         elif not lingering and conn.take(piece):
