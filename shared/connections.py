@@ -183,8 +183,8 @@ class ClientSocket(socket.socket):
             except BlockingIOError:
                 self._wait_for(select.POLLOUT)
                 continue
-            if not sent:
-                break
+            if not sent:  # a client would take the next answer for the rest of it
+                raise OSError(errno.EIO, "a file has become shorter while it was sent")
             done += sent
             self._moved += sent
         return done

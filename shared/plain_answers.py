@@ -104,7 +104,7 @@ class PlainAnswers:
             if not is_lost(error):
                 self._worker.log.exception("Error handling request")
             return False  # the client sees that it is cut off: it would take a second answer for a part of this one
-        return not answer.should_close()
+        return not (answer.should_close() or answer.is_too_short)
 
     def _environ(self, conn: Connection, request: PlainRequest) -> WSGIEnvironment:
         environ: WSGIEnvironment = {**self._common, **request.environ, **conn.ends}

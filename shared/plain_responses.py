@@ -31,6 +31,14 @@ class PlainResponse(Response):  # type: ignore[misc]
         super().__init__(request, sock, cfg)
         self.headers_sent: bool
         self._head = b""  # if it has been begun and not been sent
+        self._is_file = False
+
+    @property
+    def is_too_short(self) -> bool:
+        """Tell whether the body has ended before its announced length: another answer would be read as its rest."""
+        if self.response_length is None or self._omits_body or self._is_file:  # a file is checked as it is sent
+            return False
+        return bool(self.sent < self.response_length)
 
     def process_headers(self, headers: Headers) -> None:
         """Check the headers of the application, and keep those that it may set. Raises InvalidResponseHeader."""
@@ -60,7 +68,10 @@ class PlainResponse(Response):  # type: ignore[misc]
         """Send a file."""
         self.send_headers()
         self._flush()
-        super().write_file(respiter)
+        self._is_file = self.sendfile(respiter)
+        if not self._is_file:
+            for piece in respiter:
+                self.write(piece)
 
     def close(self) -> None:
         """End the answer."""

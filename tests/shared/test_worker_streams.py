@@ -131,6 +131,18 @@ def test_attack_a_failure_after_the_beginning_sends_no_second_answer(server: tup
     assert answer.endswith((b"\r\n\r\none", b"\r\n\r\nok"))
 
 
+@pytest.mark.parametrize("path", ["/short", "/short-file"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_attack_after_an_answer_that_is_too_short_comes_no_other_one(
+    server: tuple[int, int], path: str, method: str
+) -> None:
+    """A client would take the next answer for the rest of this one. The answer to HEAD has no body anyway."""
+    request = f"{method} {path} HTTP/1.1\nHost: h\n"
+    answer = all_of(client(server[0], f"{request}\n{request}Connection: close\n\n"))
+    assert answer.count(b"HTTP/1.1 200 ") == (1 if method == "GET" else 2)
+    assert answer.endswith(b"\r\n\r\none" if method == "GET" else b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("name", ["Connection", "Transfer-Encoding", "Keep-Alive", "Server", "Date", "X-Ordinary"])
 def test_attack_an_application_cannot_set_what_frames_the_answer(server: tuple[int, int], name: str) -> None:
     head = all_of(client(server[0], f"GET /set?{name} HTTP/1.1\nHost: h\nConnection: close\n\n"))

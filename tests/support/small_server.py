@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
+from gunicorn.http.wsgi import FileWrapper
+
 from shared import connections, request_ids, serving, threads
 from shared.serving import LOGGING, Server, serve
 
@@ -134,10 +136,28 @@ def fails_after_writing(start_response: "StartResponse") -> Iterable[bytes]:
     raise RuntimeError("it is broken")
 
 
+def short(start_response: "StartResponse") -> Iterable[bytes]:
+    """Return less than the length that is announced."""
+    start_response("200 OK", [("Content-Length", "300")])
+    return [b"one"]
+
+
+def short_file(start_response: "StartResponse") -> Iterable[bytes]:
+    """Return a file that has become shorter since its length was announced."""
+    file = TemporaryFile()  # noqa: SIM115 - the server closes it
+    file.write(b"one")
+    file.seek(0)
+    start_response("200 OK", [("Content-Length", "300")])
+    wrapped: Iterable[bytes] = FileWrapper(file)
+    return wrapped
+
+
 FAILURES: "dict[str, Callable[[StartResponse], Iterable[bytes]]]" = {
     "/lost-file": lost_file,
     "/broken-after-writing": fails_after_writing,
     "/broken-at-the-end": FailsLate,
+    "/short": short,
+    "/short-file": short_file,
 }
 HEADERS: "dict[str, tuple[str, list[tuple[str, str]]]]" = {
     "/chunks": ("200 OK", [("Content-Type", "text/plain")]),
