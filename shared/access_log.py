@@ -48,7 +48,7 @@ def atoms_of(answer: Any, environ: WSGIEnvironment, seconds: float) -> dict[str,
         "h": environ.get("REMOTE_ADDR", "-"),
         "m": environ.get("REQUEST_METHOD"),
         "U": environ.get("PATH_INFO"),
-        "s": answer.status.partition(" ")[0],
+        "s": (answer.status or "-").partition(" ")[0],  # none if it has failed before it began
         "B": answer.sent,
         "M": int(seconds * 1000),
     }

@@ -131,6 +131,17 @@ def test_attack_a_failure_after_the_beginning_sends_no_second_answer(server: tup
     assert answer.endswith((b"\r\n\r\none", b"\r\n\r\nok"))
 
 
+@pytest.mark.parametrize("more", ["", "X-A: 1\nX-A: 2\n"])  # plain, and for gunicorn's parser
+def test_an_answer_that_never_begins_is_closed_and_the_log_says_why(tmp_path: Path, more: str) -> None:
+    with running(tmp_path, "streaming", 2) as (port, _process):
+        answer = all_of(client(port, f"GET /never-begins HTTP/1.1\nHost: h\n{more}\n"))
+        assert answer.startswith(b"HTTP/1.1 500 ")
+        log = (tmp_path / "log").read_text()
+        assert "RuntimeError: it is broken" in log
+        assert "AttributeError" not in log
+        assert "it is closed" in log
+
+
 @pytest.mark.parametrize("path", ["/short", "/short-file"])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_attack_after_an_answer_that_is_too_short_comes_no_other_one(

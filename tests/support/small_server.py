@@ -148,13 +148,29 @@ def short_file(start_response: "StartResponse") -> Iterable[bytes]:
     file.write(b"one")
     file.seek(0)
     start_response("200 OK", [("Content-Length", "300")])
-    return FileWrapper(file)
+    wrapped: Iterable[bytes] = FileWrapper(file)
+    return wrapped
+
+
+class NeverBegins:
+    """A body that fails before it has begun, and says when it is closed."""
+
+    def __init__(self, _start_response: "StartResponse") -> None:
+        pass
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise RuntimeError("it is broken")
+
+    def close(self) -> None:
+        """Say so."""
+        print("it is closed", flush=True)
 
 
 FAILURES: "dict[str, Callable[[StartResponse], Iterable[bytes]]]" = {
     "/lost-file": lost_file,
     "/broken-after-writing": fails_after_writing,
     "/broken-at-the-end": FailsLate,
+    "/never-begins": NeverBegins,
     "/short": short,
     "/short-file": short_file,
 }
