@@ -207,6 +207,7 @@ class SignIn:
         found = self._replay.spend(
             self._database, _spending(entry, opens.new, now), partial(self._write, entry, opens, now)
         )
+        self._forget_replaced(opening)
         if "admin_through" in found.changed:
             self._sessions.forget()  # other sessions of the account are cached with the right, or without it
         access_token = opens.extra.secret if opens.extra else None
@@ -235,6 +236,11 @@ class SignIn:
         if opening.replacing:
             self._sessions.replace(connection, opening.replacing)
         self._sessions.open(connection, new, origin, now=int(now.timestamp()), kind=opening.kind)
+
+    def _forget_replaced(self, opening: Opening) -> None:
+        """Drop the session that has ended from the cache: another request may have read it again before the commit."""
+        if opening.replacing:
+            self._sessions.forget_one(opening.replacing)
 
     def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
         """Spend an unsolicited token without opening a session.
@@ -297,6 +303,7 @@ class SignIn:
             accounts.note_sign_in(connection, account_id, now)
 
         self._database.together(write)
+        self._forget_replaced(opening)
         self._housekeeping.note()
         return SignedIn(new.secret, account_id, email, False, opening.reference)
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Connection, event
 
 from lab.cast import ALICE, BOB, CAROL
 from sp.sessions.store import BROWSER
@@ -62,6 +63,28 @@ def test_attack_a_copied_cookie_is_used_after_the_browser_has_signed_in_anew(
     assert is_good(app, cookie_of(alice.browser.client))
     assert not is_good(app, copied)
     assert not alice.token_is_good()
+
+
+@pytest.mark.parametrize("sign_in_anew", WAYS, ids=lambda way: way.__name__)
+def test_attack_a_copied_cookie_is_used_all_the_time_while_the_browser_signs_in_anew(
+    gateway: MakeGateway, sign_in_anew: Callable[[SignedIn], None]
+) -> None:
+    """A request just before the commit reads the session as alive, and the worker keeps that in its cache."""
+    app = gateway({"corporate": {**PROVIDER, "access_token_delivery": "fragment"}}, SP_SESSION_CACHE="600")
+    core_of(app).people.create_administrator(CAROL.email, PASSWORD)
+    alice = sign_in(app)
+    copied, used = cookie_of(alice.browser.client), list[bool]()
+    assert is_good(app, copied)  # notes its use, so that the look before the commit writes nothing
+    core_of(app).sessions.forget()
+
+    @event.listens_for(core_of(app).database.engine, "commit")
+    def use(connection: Connection) -> None:
+        if connection.get_execution_options().get("write"):
+            used.append(is_good(app, copied))
+
+    sign_in_anew(alice)
+    assert True in used
+    assert not is_good(app, copied)
 
 
 def test_a_sign_in_elsewhere_ends_nothing(app: Flask) -> None:
