@@ -1,6 +1,6 @@
 """`make bench`: measure every row and print the report. Exit status 1 if a row missed what was wanted.
 
-python -m bench [tokens] [gateway] [signin] [recording] [retention] [served] [nginx] [pages]
+python -m bench [start] [tokens] [gateway] [signin] [recording] [retention] [served] [nginx] [pages]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import platform
 import sys
 
-PARTS = ("tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "pages")
+PARTS = ("start", "tokens", "gateway", "signin", "recording", "retention", "served", "nginx", "pages")
 
 
 def main() -> int:
