@@ -23,7 +23,7 @@ from bench.report import Run, write
 from bench.timing import MET, MISSED, PAIRS, VOID, Row, unmeasured
 
 PARTS = (
-    *("tokens", "gateway"),
+    *("start", "tokens", "gateway"),
     *("signin", "postgresql", "recording", "replay", "retention"),
     *("served", "proxies", "forward_auth", "percentiles"),
     "pages",

@@ -16,6 +16,7 @@ from shared.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_MODULES = {"sp": 900, "idp": 950}  # of all packages together; 1,106 in the gateway before its commands loaded less
+MAX_IN_WORKER = 1080  # 1,115 before it loaded Authlib and the commands only when they are asked for
 HEAVY = {
     "sp": {"alembic", "mako", "pygments", "argon2", "authlib", "wtforms", "flask_wtf", "secure", "prometheus_client"}
     | {"sp.views", "sp.admin", "shared.web"},
@@ -51,6 +52,27 @@ def test_a_command_loads_neither_pages_nor_migrations(program: str, tmp_path: Pa
     heavy = HEAVY[program]
     assert [name for name in loaded if name in heavy or name.rpartition(".")[0] in heavy] == []
     assert len(loaded) <= MAX_MODULES[program]
+
+
+def test_a_worker_loads_neither_commands_nor_what_few_clients_ask_for(tmp_path: Path) -> None:
+    """A worker that has answered a sign-in page, and the start of a sign-in, knows neither Authlib nor a command."""
+    code = """
+import json, sys, sp
+client = sp.create_wsgi().own.test_client()
+assert client.get("/login").status_code == 200
+assert client.get("/sso/start").status_code in (303, 400, 404)
+print(json.dumps(sorted(sys.modules)))
+"""
+    names = {"SP_INSTANCE": str(tmp_path), "SP_SECRET_KEY": "x" * 64}
+    sp.create_app(sp.config.load(names))
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=os.environ | names, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 0, ended.stderr
+    loaded = json.loads(ended.stdout.splitlines()[-1])
+    unused = {"alembic", "mako", "authlib", "sp.cli", "sp.diagnosis.what_if", "prometheus_client"}
+    assert [name for name in loaded if name.rpartition(".")[0] in unused or name in unused - {"sp.cli"}] == []
+    assert len(loaded) <= MAX_IN_WORKER
 
 
 @pytest.mark.parametrize("program", ["run_sp.py", "run_idp.py"])

@@ -22,6 +22,7 @@ from shared.errors import REJECTIONS
 from shared.serving import command_line
 from shared.setting_names import FILE, SettingNames
 from sp import create_app
+from sp.cli import Commands
 from sp.diagnosis.doctor.tickets import OWN_PATH, PATH
 from sp.gateway.denied import foreign_host, no_application, why
 from sp.gateway.doctor_echo import DoctorEcho
@@ -168,6 +169,8 @@ def _denials() -> Iterator[Denial]:
 def _commands(program: str, app: Flask) -> Iterator[str]:
     yield from (f"## The {PROGRAMS[program]}", "")
     yield from _serving(program)
+    if isinstance(app.cli, Commands):
+        app.cli.load_all()
     for name in sorted(app.cli.commands.keys() - OF_FLASK):
         yield from _command(f"flask --app {program} {name}", app.cli.commands[name])
 

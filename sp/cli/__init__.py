@@ -1,22 +1,32 @@
-"""The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage."""
+"""The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage.
+
+Each command is imported when it is asked for: a server needs none of them, and a command only itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 
 import click
 from flask import Flask
 from flask.cli import AppGroup
 
-from sp.cli.activity import activity
-from sp.cli.config import config
-from sp.cli.diagnosis import check_idp, inspect_token
-from sp.cli.doctor import doctor, doctor_echo
-from sp.cli.explain import assertion_keys, explain
-from sp.cli.health import health
-from sp.cli.providers import providers
-from sp.cli.users import users
-from sp.cli.what_if import what_if
+CONFIG = "config"
+COMMANDS = {
+    "users": "users.users",
+    "providers": "providers.providers",
+    "activity": "activity.activity",
+    "assertion-keys": "explain.assertion_keys",
+    CONFIG: "config.config",
+    "inspect": "diagnosis.inspect_token",
+    "check-idp": "diagnosis.check_idp",
+    "doctor": "doctor.doctor",
+    "doctor-echo": "doctor.doctor_echo",
+    "explain": "explain.explain",
+    "what-if": "what_if.what_if",
+}
+"""The module of this folder, and the command in it, by the name that people type."""
 
 
 def install_commands(app: Flask, before_others: Callable[[], None] | None = None) -> None:
@@ -24,31 +34,35 @@ def install_commands(app: Flask, before_others: Callable[[], None] | None = None
 
     *before_others* is called before any command is looked up but `config`, which also works with a faulty file.
     """
-    if before_others is not None:
-        app.cli = _Commands(app.cli.name, before_others)
-    providers.add_command(health)
-    checks = (inspect_token, check_idp, doctor, doctor_echo, explain, what_if)
-    for command in (users, providers, activity, assertion_keys, config, *checks):
-        app.cli.add_command(command)
+    app.cli = Commands(app.cli.name, before_others)
 
 
-class _Commands(AppGroup):
+class Commands(AppGroup):
     """The commands, with something to do before any of them but `config` is looked up."""
 
-    def __init__(self, name: str | None, before_others: Callable[[], None]) -> None:
+    def __init__(self, name: str | None, before_others: Callable[[], None] | None) -> None:
         super().__init__(name)
-        self._before_others: Callable[[], None] | None = before_others
+        self._before_others = before_others
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command. Raises SettingsRefused."""
-        if cmd_name != config.name:
+        if cmd_name != CONFIG:
             self._prepare()
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            module, _dot, name = COMMANDS[cmd_name].partition(".")
+            self.add_command(getattr(import_module(f"{__name__}.{module}"), name), cmd_name)
         return super().get_command(ctx, cmd_name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands. Raises SettingsRefused."""
         self._prepare()
-        return super().list_commands(ctx)
+        return sorted({*COMMANDS, *super().list_commands(ctx)})
+
+    def load_all(self) -> None:
+        """Import every command, for a list of them all with their options."""
+        context = click.Context(self)
+        for name in COMMANDS:
+            self.get_command(context, name)
 
     def _prepare(self) -> None:
         if self._before_others is not None:

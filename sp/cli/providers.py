@@ -12,6 +12,7 @@ from flask.cli import AppGroup
 from shared.cli_output import as_json, fail, print_json, print_table, report, say
 from shared.settings import SettingsRefused
 from sp import config as settings
+from sp.cli.health import health
 from sp.current import components
 from sp.database.reencryption import reencrypt
 from sp.providers.apply import ProvidersRefused, StoredProvider
@@ -19,6 +20,7 @@ from sp.providers.icon_images import in_words
 from sp.providers.risks import risks_of
 
 providers = AppGroup("providers", help="Identity providers that the gateway trusts.")
+providers.add_command(health)
 
 BESIDE_FILE = (
     "note: SP_CONFIG is set. The providers applied now are stored in addition to those in that file, and stay after a "

@@ -2,6 +2,9 @@
 
 They neither read nor set cookies, so CSRF is not possible here. The session of an access token is of a separate kind: a
 browser's cookie is never accepted as an access token, and an access token never as a cookie.
+
+`sp.views.oauth` is imported by the first request for one of them: Authlib takes longer to import than Flask's own code,
+and most gateways are never asked.
 """
 
 from __future__ import annotations
@@ -11,7 +14,6 @@ from flask.typing import ResponseReturnValue
 
 from sp.request.identity_headers import describe
 from sp.sessions.store import Session
-from sp.views.oauth import Revocation, protector, server
 
 views = Blueprint("api", __name__)
 NOT_FOR_CLIENTS = ("session", "is_admin", "site")
@@ -29,6 +31,8 @@ def refuse_doubled_parameters() -> ResponseReturnValue | None:
 @views.post("/sso/token")
 def token() -> ResponseReturnValue:
     """Exchange a sign-in token for an access token (RFC 7523, section 2.1; answers: RFC 6749, sections 5.1, 5.2)."""
+    from sp.views.oauth import server
+
     answer: ResponseReturnValue = server.create_token_response()
     return answer
 
@@ -36,6 +40,8 @@ def token() -> ResponseReturnValue:
 @views.post("/sso/revoke")
 def revoke() -> ResponseReturnValue:
     """End the session of an access token (RFC 7009)."""
+    from sp.views.oauth import Revocation, server
+
     answer: ResponseReturnValue = server.create_endpoint_response(Revocation.ENDPOINT_NAME)
     return answer
 
@@ -43,6 +49,8 @@ def revoke() -> ResponseReturnValue:
 @views.get("/api/userinfo")
 def userinfo() -> ResponseReturnValue:
     """Return the profile of the access token's person; `sub` is the ID of the account in this gateway."""
+    from sp.views.oauth import protector
+
     session: Session = protector.acquire_token()
     profile = {name: value for name, value in describe(session).items() if name not in NOT_FOR_CLIENTS}
     return jsonify({"sub": str(session.account_id), "preferred_username": session.login, **profile})

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
+import click
 import pytest
 from flask import Flask
 
@@ -150,7 +151,9 @@ def run_flask(app: Flask, arguments: list[str], folder: Path) -> None:
     """Run a command with the placeholders of the documents filled in, or parse it only, where that is listed."""
     arguments = [filled(app.name, word, folder) for word in arguments]
     if arguments[0] in ONLY_PARSED:
-        app.cli.commands[arguments[0]].make_context(arguments[0], arguments[1:])
+        command = app.cli.get_command(click.Context(app.cli), arguments[0])
+        assert command is not None
+        command.make_context(arguments[0], arguments[1:])
         return
     if arguments[:2] == ["users", "add"]:
         arguments[2] = f"{next(newcomers)}-{arguments[2]}"

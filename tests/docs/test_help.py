@@ -21,8 +21,10 @@ def every(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[
     if not isinstance(command, click.Group):
         yield " ".join(path), command
         return
-    for name, inner in command.commands.items():
-        yield from every(inner, (*path, name))
+    context = click.Context(command)
+    for name in command.list_commands(context):
+        if (inner := command.get_command(context, name)) is not None:
+            yield from every(inner, (*path, name))
 
 
 @pytest.mark.parametrize("program", ["sp", "idp"])
