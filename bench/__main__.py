@@ -13,6 +13,7 @@ import argparse
 import importlib
 import os
 import platform
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -102,4 +103,5 @@ def _command_line() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
     sys.exit(main())

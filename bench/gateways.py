@@ -6,12 +6,13 @@ import secrets
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
 from bench.programs import free_port, python, running
 from bench.wire import Answer, Connection, get, post
-from shared.keys import load_key_set
+from shared.keys import TokenKey, load_key_set
 from shared.tokens import sign
 
 SHIPPED = ("run_sp.py",)
@@ -107,4 +108,9 @@ def new_token(secret: str, **more: object) -> str:
         "family_name": "Liddell",
         **more,
     }
-    return sign(claims, load_key_set([secret], "HS256").keys[0])
+    return sign(claims, _key(secret))
+
+
+@cache
+def _key(secret: str) -> TokenKey:
+    return load_key_set([secret], "HS256").keys[0]
