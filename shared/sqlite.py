@@ -26,6 +26,7 @@ START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
 _starting: WeakSet[Engine] = WeakSet()
+_thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
 POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
@@ -66,7 +67,7 @@ def prepare(engine: Engine) -> None:
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
-            turn = START_TURN if engine in _starting else TURN
+            turn = START_TURN if engine in _starting else min(TURN, getattr(_thread, "turn", TURN))
             deadline = time.monotonic() + turn
             if "behind_door" not in connection.info:
                 if not door.acquire(timeout=turn):
@@ -84,6 +85,16 @@ def prepare(engine: Engine) -> None:
             door.release()
         if state == WRITES:
             breaker.answered(breaker.asked())  # the lock is free again, for this process at least
+
+
+@contextmanager
+def turn_within(seconds: float) -> Iterator[None]:
+    """Let the writers of this thread wait for their turn at most so long, because the thread has waited before."""
+    _thread.turn = seconds
+    try:
+        yield
+    finally:
+        del _thread.turn
 
 
 def breaker_of(engine: Engine) -> Breaker:

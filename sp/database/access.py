@@ -62,9 +62,14 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.sqlite import breaker_of  # not where the gateway runs on PostgreSQL
+        from shared.sqlite import breaker_of, turn_within  # not where the gateway runs on PostgreSQL
 
-        return SharedCommits(self._writing.begin, breaker_of(self.engine))
+        @contextmanager
+        def begin(seconds: float) -> Iterator[Connection]:
+            with turn_within(seconds), self._writing.begin() as connection:
+                yield connection
+
+        return SharedCommits(begin, breaker_of(self.engine))
 
 
 @contextmanager

@@ -40,9 +40,9 @@ class OutcomeUnknown(StoreUnavailable):
 
 
 class SharedCommits:
-    """Runs work in shared transactions. *begin* starts one; *breaker* watches the database."""
+    """Runs work in shared transactions. *begin* starts one within some seconds; *breaker* watches the database."""
 
-    def __init__(self, begin: Callable[[], AbstractContextManager[Connection]], breaker: Breaker) -> None:
+    def __init__(self, begin: Callable[[float], AbstractContextManager[Connection]], breaker: Breaker) -> None:
         self._begin, self._breaker = begin, breaker
         self._lock = threading.Lock()
         self._waiting: deque[_Member[Any]] = deque()
@@ -78,16 +78,14 @@ class SharedCommits:
 
     def _wait(self, member: _Member[Any]) -> bool:
         """Wait until *member* is answered, or leads the next group: True."""
-        began, ticket = time.monotonic(), self._breaker.asked()
-        is_late = False
+        ticket, is_late = self._breaker.asked(), False
         try:
             is_late = not member.bell.acquire(timeout=TURN) and self._leave(member)
         finally:
             (self._breaker.gave_up if is_late else self._breaker.withdrew)(ticket)
         if is_late:
             raise StoreUnavailable("the transactions before this one took too long")
-        left = max(0.0, began + ANSWER - time.monotonic())
-        if not member.is_called and not member.bell.acquire(timeout=left):
+        if not member.is_called and not member.bell.acquire(timeout=member.left_of(ANSWER)):
             raise OutcomeUnknown("the commit took too long")
         return member.leads
 
@@ -105,7 +103,7 @@ class SharedCommits:
         """Run a group, commit it, and answer its members; then the next one leads."""
         group: list[_Member[Any]] = []
         try:
-            with self._begin() as connection:
+            with self._begin(leader.left_of(TURN)) as connection:
                 driver: Any = connection.connection.dbapi_connection
                 while (member := self._next(group)) is not None:
                     member.run(connection, driver)
@@ -147,6 +145,7 @@ class _Member(Generic[Result]):
         self._context = copy_context()  # so that a line of the log has the ID of the right request
         self._result: list[Result] = []
         self._error: Exception | None = None
+        self._came_at = time.monotonic()
         self.leads = self.is_called = False
         self.bell = threading.Lock()
         self.bell.acquire()
@@ -155,6 +154,10 @@ class _Member(Generic[Result]):
     def has_failed(self) -> bool:
         """Whether the work raised an exception."""
         return self._error is not None
+
+    def left_of(self, seconds: float) -> float:
+        """Return how many of the *seconds* since it came are left."""
+        return max(0.0, self._came_at + seconds - time.monotonic())
 
     def call(self) -> None:
         """Wake the thread that waits: it leads, or it is answered."""

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -314,6 +314,30 @@ def test_who_waits_too_long_for_its_turn_is_told_and_its_work_is_never_done(
     assert kept(database) == {"first", "next"}
 
 
+def test_who_has_waited_for_a_group_waits_less_for_the_lock(database: Database) -> None:
+    """Else it would wait for both as long as one may: longer than every request is answered in."""
+    assert database._shared is not None
+    given: list[float] = []
+    begin = database._shared._begin
+
+    def note(seconds: float) -> AbstractContextManager[Connection]:
+        given.append(seconds)
+        return begin(seconds)
+
+    database._shared._begin = note
+    waited = 0.2  # seconds
+
+    def hold(_connection: Connection) -> None:
+        if len(given) == 1:
+            time.sleep(waited)
+
+    event.listen(database.engine, "commit", hold)
+    Meeting(database, {name: write(name) for name in names(MOST + 1)}).run()
+    assert len(given) == 2
+    assert shared_commits.TURN - 0.1 < given[0] <= shared_commits.TURN
+    assert given[1] <= shared_commits.TURN - waited
+
+
 def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,8 +361,8 @@ def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
 
 def test_while_a_commit_hangs_further_ones_are_refused_at_once(database: Database) -> None:
     now = [1000.0]
-    shared = SharedCommits(database._writing.begin, Breaker(lambda: now[0], stall_when_full=STALL))
-    database._shared = shared
+    assert database._shared is not None
+    shared = database._shared = SharedCommits(database._shared._begin, Breaker(lambda: now[0], stall_when_full=STALL))
     begun, may_end = threading.Event(), threading.Event()
 
     def hold(_connection: Connection) -> None:
