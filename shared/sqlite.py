@@ -26,6 +26,7 @@ START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two looks at the turnstile
 WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
 _starting: WeakSet[Engine] = WeakSet()
+_thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
 POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
@@ -42,8 +43,7 @@ def prepare(engine: Engine) -> None:
     A connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
     failing in the middle. The threads of a process first wait for a lock of their process, and then one thread of each
     process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and longer
-    while another process passes the lock from thread to thread. The option `waits_since` (monotonic seconds) is for a
-    thread that has waited for others before: its limit counts from then.
+    while another process passes the lock from thread to thread.
     """
     database = _file(engine)
     if database:
@@ -63,15 +63,14 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Any) -> None:
-        options = connection.get_execution_options()
-        if not options.get("write", False):
+        if not connection.get_execution_options().get("write", False):
             _execute(connection, "BEGIN")
             return
         with _waiting(breaker):
-            now = time.monotonic()
-            deadline = options.get("waits_since", now) + (START_TURN if engine in _starting else TURN)
+            turn = START_TURN if engine in _starting else min(TURN, getattr(_thread, "turn", TURN))
+            deadline = time.monotonic() + turn
             if "behind_door" not in connection.info:
-                if not door.acquire(timeout=max(0.0, deadline - now)):
+                if not door.acquire(timeout=turn):
                     raise _locked("another thread of this process has held the write lock all the time")
                 connection.info["behind_door"] = WAITS
             with _turn(database, deadline):
@@ -86,6 +85,17 @@ def prepare(engine: Engine) -> None:
             door.release()
         if state == WRITES:
             breaker.answered(breaker.asked())  # the lock is free again, for this process at least
+
+
+@contextmanager
+def turn_within(seconds: float) -> Iterator[None]:
+    """Let the writers of this thread wait for their turn at most so long, because the thread has waited before."""
+    before = getattr(_thread, "turn", TURN)
+    _thread.turn = seconds
+    try:
+        yield
+    finally:
+        _thread.turn = before
 
 
 def breaker_of(engine: Engine) -> Breaker:

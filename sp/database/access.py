@@ -7,7 +7,7 @@ store translates it again. A row that is already there (IntegrityError) is an an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine, event
@@ -62,12 +62,12 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.sqlite import breaker_of  # not where the gateway runs on PostgreSQL
+        from shared.sqlite import breaker_of, turn_within  # not where the gateway runs on PostgreSQL
 
-        def begin(waits_since: float | None) -> AbstractContextManager[Connection]:
-            if waits_since is None:
-                return self._writing.begin()
-            return self._writing.execution_options(waits_since=waits_since).begin()
+        @contextmanager
+        def begin(seconds: float) -> Iterator[Connection]:
+            with turn_within(seconds), self._writing.begin() as connection:
+                yield connection
 
         return SharedCommits(begin, breaker_of(self.engine))
 

@@ -33,7 +33,6 @@ ANSWER = 4.5  # seconds in all, with the commit
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
-Begin = Callable[[float | None], AbstractContextManager[Connection]]
 
 
 class OutcomeUnknown(StoreUnavailable):
@@ -41,13 +40,9 @@ class OutcomeUnknown(StoreUnavailable):
 
 
 class SharedCommits:
-    """Runs work in shared transactions. *breaker* watches the database.
+    """Runs work in shared transactions. *begin* starts one within some seconds; *breaker* watches the database."""
 
-    *begin* starts a transaction. It is told since when the thread has waited for others, or None: the wait for the lock
-    ends at the same moment as if this thread had waited for the lock all the time.
-    """
-
-    def __init__(self, begin: Begin, breaker: Breaker) -> None:
+    def __init__(self, begin: Callable[[float], AbstractContextManager[Connection]], breaker: Breaker) -> None:
         self._begin, self._breaker = begin, breaker
         self._lock = threading.Lock()
         self._waiting: deque[_Member[Any]] = deque()
@@ -83,15 +78,12 @@ class SharedCommits:
 
     def _wait(self, member: _Member[Any]) -> bool:
         """Wait until *member* is answered, or leads the next group: True."""
-        began = member.waits_since = time.monotonic()
-        ticket = self._breaker.asked()
-        ended = self._breaker.withdrew
+        ticket, ended = self._breaker.asked(), self._breaker.withdrew
         try:
             if not member.bell.acquire(timeout=TURN):
                 if self._leave(member):
                     raise StoreUnavailable("the transactions before this one took too long")
-                left = max(0.0, began + ANSWER - time.monotonic())
-                if not member.is_called and not member.bell.acquire(timeout=left):
+                if not member.is_called and not member.bell.acquire(timeout=member.left_of(ANSWER)):
                     raise OutcomeUnknown("the commit took too long")
         except StoreUnavailable:
             ended = self._breaker.gave_up  # so that the next one, such as the log of this refusal, does not wait too
@@ -114,7 +106,7 @@ class SharedCommits:
         """Run a group, commit it, and answer its members; then the next one leads."""
         group: list[_Member[Any]] = []
         try:
-            with self._begin(leader.waits_since) as connection:
+            with self._begin(leader.left_of(TURN)) as connection:
                 driver: Any = connection.connection.dbapi_connection
                 while (member := self._next(group)) is not None:
                     member.run(connection, driver)
@@ -156,8 +148,8 @@ class _Member(Generic[Result]):
         self._context = copy_context()  # so that a line of the log has the ID of the right request
         self._result: list[Result] = []
         self._error: Exception | None = None
+        self._came_at = time.monotonic()
         self.leads = self.is_called = False
-        self.waits_since: float | None = None  # monotonic seconds; None if it leads at once
         self.bell = threading.Lock()
         self.bell.acquire()
 
@@ -165,6 +157,10 @@ class _Member(Generic[Result]):
     def has_failed(self) -> bool:
         """Whether the work raised an exception."""
         return self._error is not None
+
+    def left_of(self, seconds: float) -> float:
+        """Return how many of the *seconds* since it came are left."""
+        return max(0.0, self._came_at + seconds - time.monotonic())
 
     def call(self) -> None:
         """Wake the thread that waits: it leads, or it is answered."""

@@ -9,7 +9,7 @@ tokens that do not sign anyone in.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -97,28 +97,18 @@ class _Entry:
         """The person's ID at the provider, as the log keeps it."""
         return clean_id(self.profile.subject, self.trusted.secrets)
 
-    def line_of_sign_in(self, found: accounts.Provisioned, now: datetime) -> activity.Entry:
+    def line_of_sign_in(self, found: accounts.Provisioned, ready: _Ready) -> activity.Entry:
         """Return the line of the activity log about a session that was opened."""
         return self.line(
             activity.SIGN_IN,
-            now,
-            _decision(found),
-            None if self.opening.kind == API else self.opening.return_path,
+            ready.now,
+            replace(ready.facts, account=_decision(found)),
             email=found.email,
             account_id=found.account_id,
             detail="account created" if found.how == CREATED else None,
         )
 
-    def line(
-        self,
-        event: str,
-        now: datetime,
-        account: AccountDecision | None,
-        sent_to: str | None,
-        *,
-        email: str,
-        **more: Any,
-    ) -> activity.Entry:
+    def line(self, event: str, now: datetime, facts: Facts, *, email: str, **more: Any) -> activity.Entry:
         """Return the line of the activity log, with its trace."""
         return activity.Entry(
             self.opening.reference,
@@ -129,12 +119,12 @@ class _Entry:
             subject=self.kept_subject,
             email=clean_id(email, self.trusted.secrets),
             token_key=self.verified.token_key,
-            trace=activity.trace_of(self.opening.visitor, self._facts(now.timestamp(), account, sent_to)),
+            trace=activity.trace_of(self.opening.visitor, facts),
             **more,
         )
 
-    def _facts(self, now: float, account: AccountDecision | None, sent_to: str | None) -> Facts:
-        """Return what the trace keeps, without secrets."""
+    def _facts(self, now: float, sent_to: str | None) -> Facts:
+        """Return what the trace keeps, without secrets. Only the decision about the account is missing."""
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
         claims, clipped = clean(verified.claims.raw, secrets)
@@ -147,18 +137,34 @@ class _Entry:
             claims=claims,
             key=verified.key.fingerprint,
             checks=(*passed_checks(verified, provider, now, secrets), *of_browser),
-            account=account,
             sent_to=clean_url(sent_to),
             clipped=clipped,
         )
 
 
 @dataclass(frozen=True)
-class _Opens:
-    """The sessions that a sign-in opens: of the browser or client, and an access token beside it, if one is due."""
+class _Ready:
+    """What a sign-in prepares before its transaction, so that others wait less: its time, sessions, and trace.
 
+    `extra` is the access token beside the browser's session, if one is due.
+    """
+
+    now: datetime
     new: NewSession
     extra: NewSession | None
+    facts: Facts
+
+    @classmethod
+    def of(cls, entry: _Entry) -> _Ready:
+        opening, now = entry.opening, utc_now()
+        sent_to = None if opening.kind == API else opening.return_path
+        extra = NewSession.generate() if opening.access_token else None
+        return cls(now, NewSession.generate(), extra, entry._facts(now.timestamp(), sent_to))
+
+    @property
+    def seconds(self) -> int:
+        """The time in whole seconds since 1970."""
+        return int(self.now.timestamp())
 
 
 class SignIn:
@@ -202,33 +208,27 @@ class SignIn:
 
     def _enter(self, entry: _Entry) -> SignedIn:
         """Do all steps of a sign-in in one transaction."""
-        opening, now = entry.opening, utc_now()
-        opens = _Opens(NewSession.generate(), NewSession.generate() if opening.access_token else None)
-        found = self._replay.spend(
-            self._database, _spending(entry, opens.new, now), partial(self._write, entry, opens, now)
-        )
-        self._forget_replaced(opening)
+        ready = _Ready.of(entry)
+        found = self._replay.spend(self._database, _spending(entry, ready), partial(self._write, entry, ready))
+        self._forget_replaced(entry.opening)
         if "admin_through" in found.changed:
             self._sessions.forget()  # other sessions of the account are cached with the right, or without it
-        access_token = opens.extra.secret if opens.extra else None
-        return SignedIn(
-            opens.new.secret, found.account_id, found.email, found.how == CREATED, opening.reference, access_token
-        )
+        created, reference = found.how == CREATED, entry.opening.reference
+        access_token = ready.extra.secret if ready.extra else None
+        return SignedIn(ready.new.secret, found.account_id, found.email, created, reference, access_token)
 
-    def _write(self, entry: _Entry, opens: _Opens, now: datetime, connection: Connection) -> accounts.Provisioned:
+    def _write(self, entry: _Entry, ready: _Ready, connection: Connection) -> accounts.Provisioned:
         """Write a sign-in, after its token is spent: the account, the session, the activity log."""
         provider, opening = entry.trusted.provider, entry.opening
-        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, now)
+        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, ready.now)
         if opening.answered:
-            held.take(connection, entry.verified.token_key, int(now.timestamp()))
+            held.take(connection, entry.verified.token_key, ready.seconds)
         origin = entry.origin(found.account_id)
-        self._open(connection, opens.new, origin, opening, now)
-        if opens.extra:
-            self._sessions.open(
-                connection, opens.extra, origin, now=int(now.timestamp()), kind=API, opened_with=opens.new
-            )
-        activity.record(connection, entry.line_of_sign_in(found, now))
-        self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), now)
+        self._open(connection, ready.new, origin, opening, ready.now)
+        if ready.extra:
+            self._sessions.open(connection, ready.extra, origin, now=ready.seconds, kind=API, opened_with=ready.new)
+        activity.record(connection, entry.line_of_sign_in(found, ready))
+        self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), ready.now)
         return found
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
@@ -250,12 +250,13 @@ class SignIn:
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
+        facts = entry._facts(now.timestamp(), "/sso/start")
 
         def write(connection: Connection) -> None:
             since = int(now.timestamp()) - RESTART_WINDOW
             if activity.restarted_in_vain(connection, provider, entry.kept_subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
-            line = entry.line(activity.RESTART, now, None, "/sso/start", email=entry.profile.email, detail=RESTARTED)
+            line = entry.line(activity.RESTART, now, facts, email=entry.profile.email, detail=RESTARTED)
             activity.record(connection, line)
 
         self._replay.spend(self._database, _setting_aside(entry), write)
@@ -269,6 +270,7 @@ class SignIn:
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
+        facts = entry._facts(now.timestamp(), None)
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
 
         def write(connection: Connection) -> None:
@@ -276,7 +278,7 @@ class SignIn:
                 held.hold(connection, *row, int(now.timestamp()))
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
-            activity.record(connection, entry.line(activity.HELD, now, None, None, email=profile.email, detail=ASKED))
+            activity.record(connection, entry.line(activity.HELD, now, facts, email=profile.email, detail=ASKED))
 
         self._replay.spend(self._database, _setting_aside(entry), write)
         self._note_accepted(verified, trusted)
@@ -325,12 +327,12 @@ class SignIn:
         self._providers.note_use(connection, key_id, now)
 
 
-def _spending(entry: _Entry, new: NewSession, now: datetime) -> Spending:
+def _spending(entry: _Entry, ready: _Ready) -> Spending:
     """Return what a sign-in spends: the token, or the answer to the question about it."""
     key, opening = entry.verified.token_key, entry.opening
-    use = FirstUse(new.id_hash, opening.pending_hash, opening.return_path)
+    use = FirstUse(ready.new.id_hash, opening.pending_hash, opening.return_path)
     if opening.answered:
-        return Spending(answer_key(key), int(now.timestamp()) + held.LIFETIME + REMEMBERED_LONGER, use)
+        return Spending(answer_key(key), ready.seconds + held.LIFETIME + REMEMBERED_LONGER, use)
     return Spending(key, acceptable_until(entry.verified.claims, entry.trusted.provider), use)
 
 

@@ -106,7 +106,28 @@ def test_who_waits_too_long_for_another_thread_is_told_so(engine: Engine) -> Non
     assert total(engine) == 1
 
 
-@pytest.mark.usefixtures("impatient")
+def test_a_thread_that_has_waited_before_waits_less_for_its_turn(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "TURN", 60.0)
+    outcome: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            with sqlite.turn_within(0.05):
+                add_one(engine)
+        except DatabaseError as error:
+            outcome.append(error)
+
+    with engine.execution_options(write=True).begin():
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join(30)
+    assert len(outcome) == 1
+    add_one(engine)
+    assert total(engine) == 1
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_program_that_starts_waits_longer_than_one_that_serves(tmp_path: Path) -> None:
     engine = make_engine(f"sqlite:///{tmp_path / 'some.sqlite3'}")

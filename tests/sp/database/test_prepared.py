@@ -183,22 +183,24 @@ def test_a_connection_that_the_server_has_ended_is_not_used_again(
 
 
 def test_an_exception_that_ends_the_thread_gives_the_connection_up(database: Database) -> None:
-    used: list[Any] = []
+    interrupts, used = [SystemExit()], list[Any]()
 
     def interrupt(statement: str) -> None:
-        if "spent_token" in statement:
-            raise SystemExit
+        if "spent_token" in statement and interrupts:
+            raise interrupts.pop()
 
-    def be_interrupted() -> None:
+    def find() -> None:
         with database.reading() as connection:
             used.append(connection.connection.dbapi_connection)
-            FIND.all(connection, {})
+            assert FIND.all(connection, {}) == []
 
-    with watched(database.engine, before=interrupt), pytest.raises(SystemExit):
-        be_interrupted()
-    with database.reading() as connection:
-        assert connection.connection.dbapi_connection is not used[0]
-        assert FIND.all(connection, {}) == []
+    with watched(database.engine, before=interrupt):
+        with pytest.raises(SystemExit):
+            find()
+        find()
+        find()
+    assert used[0] is not used[1]
+    assert used[1] is used[2]
 
 
 WITH_VALUES_IN_ITS_TEXT: list[Callable[[], Any]] = [

@@ -3,12 +3,11 @@
 The first of a group starts the others itself, and waits until they are in the queue. So each test knows who meets.
 """
 
-import fcntl
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -16,7 +15,6 @@ import pytest
 from sqlalchemy import Connection, Engine, event, select, text
 from sqlalchemy.exc import OperationalError
 
-from shared import sqlite
 from shared.breaker import STALL, Breaker, StoreHangs
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.schema import make_engine
@@ -316,6 +314,30 @@ def test_who_waits_too_long_for_its_turn_is_told_and_its_work_is_never_done(
     assert kept(database) == {"first", "next"}
 
 
+def test_who_has_waited_for_a_group_waits_less_for_the_lock(database: Database) -> None:
+    """Else it would wait for both as long as one may: longer than every request is answered in."""
+    assert database._shared is not None
+    given: list[float] = []
+    begin = database._shared._begin
+
+    def note(seconds: float) -> AbstractContextManager[Connection]:
+        given.append(seconds)
+        return begin(seconds)
+
+    database._shared._begin = note
+    waited = 0.2  # seconds
+
+    def hold(_connection: Connection) -> None:
+        if len(given) == 1:
+            time.sleep(waited)
+
+    event.listen(database.engine, "commit", hold)
+    Meeting(database, {name: write(name) for name in names(MOST + 1)}).run()
+    assert len(given) == 2
+    assert shared_commits.TURN - 0.1 < given[0] <= shared_commits.TURN
+    assert given[1] <= shared_commits.TURN - waited
+
+
 def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,7 +366,7 @@ def test_attack_who_waits_in_vain_for_a_commit_does_not_wait_once_more_to_log_th
     monkeypatch.setattr(shared_commits, "TURN", 0.05)
     monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
     breaker = Breaker(lambda: 1000.0, stall_when_full=STALL)
-    database._shared = SharedCommits(lambda _since: database._writing.begin(), breaker)
+    database._shared = SharedCommits(lambda _seconds: database._writing.begin(), breaker)
     begun, may_end = threading.Event(), threading.Event()
 
     def hold(_connection: Connection) -> None:
@@ -362,38 +384,10 @@ def test_attack_who_waits_in_vain_for_a_commit_does_not_wait_once_more_to_log_th
     assert meeting.end()["n0"] == "n0"
 
 
-def test_attack_who_has_waited_for_others_does_not_wait_as_long_again_for_the_lock(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both waits together end when one of them would: else a request takes longer than five seconds."""
-    monkeypatch.setattr(sqlite, "TURN", 2.0 * SECONDS)
-    waits_since: list[float | None] = []
-
-    @event.listens_for(database.engine, "begin")
-    def note(connection: Connection) -> None:
-        waits_since.append(connection.get_execution_options().get("waits_since"))
-
-    asked = time.monotonic()
-    assert set(Meeting(database, {name: write(name) for name in names(MOST + 2)}).run().values()) == set(
-        names(MOST + 2)
-    )
-    first, second = waits_since
-    assert first is None
-    assert second is not None
-    assert asked < second < time.monotonic()
-    late = database._writing.execution_options(waits_since=time.monotonic() - 2 * SECONDS)
-    with open(f"{tmp_path / 'some.sqlite3'}.turn", "ab") as turnstile:
-        fcntl.flock(turnstile, fcntl.LOCK_EX)  # another process waits for the lock of SQLite
-        began = time.monotonic()
-        with pytest.raises(OperationalError, match="other processes"), late.begin():
-            pass
-        assert time.monotonic() - began < SECONDS
-
-
 def test_while_a_commit_hangs_further_ones_are_refused_at_once(database: Database) -> None:
     now = [1000.0]
-    shared = SharedCommits(lambda _since: database._writing.begin(), Breaker(lambda: now[0], stall_when_full=STALL))
-    database._shared = shared
+    assert database._shared is not None
+    shared = database._shared = SharedCommits(database._shared._begin, Breaker(lambda: now[0], stall_when_full=STALL))
     begun, may_end = threading.Event(), threading.Event()
 
     def hold(_connection: Connection) -> None:
