@@ -6,6 +6,7 @@ thread sends the rest. `shared.worker` decides which way a request goes.
 
 from __future__ import annotations
 
+import errno
 import io
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from shared.connections import Connection
     from shared.plain_requests import PlainRequest
     from shared.worker import Worker
+
+LOST = {errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
 
 AtOnce = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes] | None]
 
@@ -93,12 +96,11 @@ class PlainAnswers:
                 for piece in body:
                     answer.write(piece)
             answer.close()
-        except OSError:
-            raise  # the client has gone, as a rule
-        except Exception:
+        except Exception as error:
             if not answer.headers_sent:
                 raise
-            self._worker.log.exception("Error handling request")
+            if not is_lost(error):
+                self._worker.log.exception("Error handling request")
             return False  # the client sees that it is cut off
         finally:
             if answer.headers_sent:
@@ -140,6 +142,11 @@ class _Start:
 
 def _refuse_to_write(_octets: bytes) -> None:
     raise RuntimeError("an answer at once is returned, not written")
+
+
+def is_lost(error: Exception) -> bool:
+    """Tell whether it is the client that has gone."""
+    return isinstance(error, OSError) and error.errno in LOST
 
 
 def ends_of(client: Any, server: Any, sock: Any) -> Mapping[str, Any]:

@@ -31,7 +31,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase, WholeReader
-from shared.plain_answers import PlainAnswers
+from shared.plain_answers import PlainAnswers, is_lost
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads
 
@@ -46,7 +46,6 @@ RETRY_SECONDS = 1
 MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
 FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
-LOST = {errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 
 
@@ -284,7 +283,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _say_why(self, conn: Connection, error: Exception) -> None:
         """Answer that the application has failed, unless it is the client that has gone."""
-        if not isinstance(error, OSError) or error.errno not in LOST:
+        if not is_lost(error):
             self.handle_error(conn.request, conn.sock, conn.client, error)
 
     def _answer(self, conn: Connection) -> None:
