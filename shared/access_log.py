@@ -82,6 +82,8 @@ class LoopLog:
                 return
             try:
                 self._write(self._handler.stream.fileno())
+            except ValueError:
+                self._lines.clear()  # an application has closed the stream
             finally:
                 lock.release()
         self.is_open = not self._lines and self._handler is not None and _where_lines_go()[0] is self._handler

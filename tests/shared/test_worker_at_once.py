@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from tests.shared.test_worker import SECONDS, START_SECONDS, accepts, all_of, cl
 from tests.support.small_server import LARGE, STUCK_SECONDS
 
 CLOSE = "Connection: close\n"
+MANY = 3_000  # requests: their lines are more than a pipe takes, which is 64 KiB
 WAITING = 20  # connections that the worker has not accepted when it is stopped
 
 
@@ -142,6 +144,33 @@ def last_line(folder: Path, path: str) -> str:
     wait_until(lambda: f'"GET {path}"' in (folder / "log").read_text())
     lines = [line for line in (folder / "log").read_text().splitlines() if f'"GET {path}"' in line]
     return re.sub(r"[0-9]+ ms", "0 ms", lines[-1].partition("INFO ")[2])
+
+
+def test_while_the_reader_of_the_log_stands_still_nothing_is_lost(tmp_path: Path) -> None:
+    port, lines = free_port(), list[bytes]()
+    command = [sys.executable, "-m", "tests.support.small_server", str(port), "at once", "1"]
+    with subprocess.Popen(command, cwd=ROOT, env=private_environment({}), stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        reader = threading.Thread(target=lines.extend, args=[process.stderr])
+        wait_until(lambda: accepts(port))
+        caller, answered = client(port, ""), 0
+        caller.settimeout(STUCK_SECONDS)
+        try:
+            with contextlib.suppress(TimeoutError):  # the log is full, and the one thread waits for its reader
+                while answered < MANY:
+                    caller.sendall(b"GET /at-once HTTP/1.1\r\nHost: h\r\n\r\n")
+                    assert body_of_one(caller) in (b"MainThread", b"request-1")
+                    answered += 1
+            assert 0 < answered < MANY
+            reader.start()
+            assert body_of_one(caller) == b"request-1"
+            caller.sendall(b"GET /at-once HTTP/1.1\r\nHost: h\r\n\r\n")
+            body_of_one(caller)
+            wait_until(lambda: sum(b'"GET /at-once"' in line for line in lines) == answered + 2)
+        finally:
+            caller.close()
+            process.terminate()
+        reader.join(SECONDS)
 
 
 @pytest.mark.parametrize("application", ["own", "at once"])

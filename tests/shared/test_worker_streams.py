@@ -114,10 +114,14 @@ def test_attack_a_body_that_is_cut_off_is_not_taken_for_a_whole_one(server: tupl
     assert b"HTTP/1.1 200" not in all_of(caller)
 
 
-def test_an_application_that_fails_after_it_has_begun_is_cut_off(server: tuple[int, int]) -> None:
-    answer = all_of(client(server[0], "GET /broken HTTP/1.1\nHost: h\n\n"))
+@pytest.mark.parametrize("path", ["/broken", "/file-is-gone"])
+def test_an_application_that_fails_after_it_has_begun_is_cut_off(server: tuple[int, int], path: str) -> None:
+    answer = all_of(client(server[0], f"GET {path} HTTP/1.1\nHost: h\n\n"))
     assert answer.startswith(b"HTTP/1.1 200 ")
-    assert not answer.endswith(b"0\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n3\r\none\r\n")
+
+
+def test_an_application_that_fails_before_is_answered_for(server: tuple[int, int]) -> None:
     answer = all_of(client(server[0], "GET /broken-before HTTP/1.1\nHost: h\n\n"))
     assert answer.startswith(b"HTTP/1.1 500 ")
 

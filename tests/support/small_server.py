@@ -95,18 +95,18 @@ def streaming(environ: "WSGIEnvironment", start_response: "StartResponse") -> It
         status, headers = HEADERS.get(path, (ok, [(environ["QUERY_STRING"], "mine")]))
         start_response(status, headers)
         return [b"one", b"two"]
-    if path == "/broken":
+    if path in ("/broken", "/file-is-gone"):
         start_response(ok, [])
-        return broken()
+        return broken(RuntimeError("it is broken") if path == "/broken" else FileNotFoundError(2, "it is gone"))
     if path in FAILURES:
         return FAILURES[path](start_response)
     return own(environ, start_response)
 
 
-def broken() -> Iterator[bytes]:
+def broken(error: Exception) -> Iterator[bytes]:
     """Yield one piece and then fail."""
     yield b"one"
-    raise RuntimeError("it is broken")
+    raise error
 
 
 class FailsLate:
