@@ -155,11 +155,6 @@ def _refuse_to_write(_octets: bytes) -> None:
     raise RuntimeError("an answer at once is returned, not written")
 
 
-def is_lost(error: Exception) -> bool:
-    """Tell whether it is the client that has gone."""
-    return isinstance(error, OSError) and error.errno in LOST
-
-
 def ends_of(client: Any, server: Any, sock: Any) -> Mapping[str, Any]:
     """Return what the environ of every request on a connection says about its two ends."""
     ends = {
