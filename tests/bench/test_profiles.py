@@ -31,7 +31,7 @@ def test_the_costliest_functions_come_first_with_their_calls_in_a_request() -> N
 
 
 @pytest.mark.parametrize(
-    ("part", "named"), [("forward_auth", "forward_auth.py"), ("signin", "sqlite3"), ("tokens", "joserfc")]
+    ("part", "named"), [("forward_auth", "forward_auth.py"), ("signin", "sqlite3"), ("tokens", "verification.py")]
 )
 def test_the_profile_of_a_part_is_that_of_its_requests(part: str, named: str) -> None:
     lines = profile_of(part)
