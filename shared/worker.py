@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
+MOST_ACCEPTED = 16  # connections in each turn of the event loop, which answers all that are busy
 MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
 FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
@@ -114,14 +115,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if is_stop:
             for listener in self.sockets:
                 for _number in range(MAX_WAITING):
-                    if not self.accept(listener):
+                    if not self._accept_one(listener):
                         break
         super().set_accept_enabled(enabled)
         if is_stop:
             for listener in self.sockets:
                 listener.close()
 
-    def accept(self, listener: Any) -> bool:
+    def accept(self, listener: Any) -> None:
+        """Accept connections that wait, but no second one at the cost of another connection."""
+        for _number in range(MOST_ACCEPTED):
+            if not self._accept_one(listener) or self.nr_conns + 1 >= self.worker_connections:
+                break
+
+    def _accept_one(self, listener: Any) -> bool:
         """Accept one connection, and begin to read. Tell whether there was one."""
         try:
             accepted, client = listener.accept()

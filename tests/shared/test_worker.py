@@ -19,10 +19,12 @@ from lab.pair import program_environment
 from lab.ports import free_port
 from lab.programs import ROOT, RunningProgram, private_environment
 from shared.connections import ClientSocket, Connection
+from shared.plain_answers import PlainAnswers
 from shared.threads import Threads
-from shared.worker import Worker
+from shared.worker import MOST_ACCEPTED, Worker
 from tests.support.slow_clients import crowd
 from tests.support.small_server import LARGE
+from tests.support.small_server import own as own_application
 
 START_SECONDS, SECONDS = 30, 20
 IDLE = 2
@@ -249,6 +251,34 @@ def test_making_room_amid_a_clean_up_does_not_end_the_worker() -> None:
     worker.tmp.close()
     for _ours, theirs in pairs:
         theirs.close()
+
+
+@pytest.mark.parametrize(("allowed", "taken"), [(100, MOST_ACCEPTED), (4, 3)])
+def test_attack_busy_connections_do_not_keep_new_ones_waiting(allowed: int, taken: int) -> None:
+    """A turn of the event loop answers all busy connections. If it took only one new one, thousands would be behind.
+
+    There is always room for one more.
+    """
+    worker = Worker(1, os.getpid(), [], None, 30, Config(), None)
+    worker.poller, worker.tpool, worker.worker_connections = selectors.DefaultSelector(), Threads(1), allowed
+    worker._plain = PlainAnswers(worker, own_application)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        clients = [socket.create_connection(listener.getsockname()) for _number in range(MOST_ACCEPTED + 1)]
+        worker.accept(listener)
+        assert worker.nr_conns == taken
+        clients[0].setblocking(False)
+        with pytest.raises(BlockingIOError):  # it has not been closed for another one
+            clients[0].recv(1)
+        worker.accept(listener)
+        assert worker.nr_conns == min(len(clients), allowed - 1)
+    worker.alive = False
+    worker.murder_keepalived(force=True)
+    assert worker.nr_conns == 0
+    worker.poller.close()
+    worker.tmp.close()
+    for caller in clients:
+        caller.close()
 
 
 DRIPPERS, PIECES = 66, 6  # more than may keep a thread waiting
