@@ -59,6 +59,9 @@ def prepare(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        if engine not in _starting:  # migrations may need more than fits into the memory
+            # Else savepoints write temporary files, and no one signs in where no folder for these is writable.
+            cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.close()
 
     @event.listens_for(engine, "begin")

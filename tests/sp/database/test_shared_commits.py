@@ -3,7 +3,10 @@
 The first of a group starts the others itself, and waits until they are in the queue. So each test knows who meets.
 """
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +25,7 @@ from sp.database import shared_commits
 from sp.database.access import Database
 from sp.database.shared_commits import MOST, OutcomeUnknown, SharedCommits
 
+ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 30  # at most, for what takes milliseconds
 WRITE = text("INSERT INTO kept VALUES (:name, zeroblob(:size))")
 Work = Callable[[Connection], object]
@@ -225,6 +229,31 @@ def test_if_the_transaction_cannot_begin_each_of_those_who_wait_is_told(database
     event.remove(database.engine, "begin", refuse)
     assert database.together(write("next")) == "next"
     assert kept(database) == {"next"}
+
+
+WITH_OWN_FOLDER_FOR_TEMPORARY_FILES = """
+import sys
+from sqlalchemy import text
+from shared.schema import make_engine
+from sp.database.access import Database
+database = Database(make_engine(sys.argv[1]))
+database.together(lambda connection: connection.execute(text("UPDATE kept SET filler = zeroblob(3001)")) and None)
+"""
+
+
+def test_attack_a_shared_commit_needs_no_folder_for_temporary_files(database: Database, tmp_path: Path) -> None:
+    """A container's file system may be read-only, but for the database; /tmp may be full."""
+    for name in names(100):
+        database.together(write(name, 3000))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    os.utime(folder, (1, 1))  # a file that is made and deleted changes it
+    arguments = [sys.executable, "-c", WITH_OWN_FOLDER_FOR_TEMPORARY_FILES, f"sqlite:///{tmp_path / 'some.sqlite3'}"]
+    environ = {**os.environ, "SQLITE_TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+    subprocess.run(arguments, env=environ, check=True, timeout=SECONDS)
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM kept WHERE length(filler) = 3001")).scalar() == 100
+    assert folder.stat().st_mtime == 1
 
 
 # --- Answers and groups ---
