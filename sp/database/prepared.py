@@ -32,13 +32,14 @@ class Prepared(Generic[Row]):
     def run(self, connection: Connection, values: Values) -> None:
         """Execute the statement in the connection's transaction. Raises DBAPIError, as SQLAlchemy does."""
         text = self._text_for(connection, values)
-        _execute(connection, text, values).close()
+        cursor, _rows = _execute(connection, text, values, fetch=False)
+        cursor.close()
 
     def all(self, connection: Connection, values: Values) -> list[Row]:
         """Execute the statement; return its rows."""
         text = self._text_for(connection, values)
-        cursor = _execute(connection, text, values)
-        rows = [self._row(text.converted(cursor, row)) for row in cursor.fetchall()]
+        cursor, fetched = _execute(connection, text, values, fetch=True)
+        rows = [self._row(text.converted(cursor, row)) for row in fetched]
         cursor.close()
         return rows
 
@@ -103,8 +104,8 @@ def _has_defaults(compiled: Any) -> bool:
     return bool((compiled.isinsert and compiled.insert_prefetch) or (compiled.isupdate and compiled.update_prefetch))
 
 
-def _execute(connection: Connection, text: _Text, values: Values) -> Any:
-    """Return the driver's cursor after it has executed *text*."""
+def _execute(connection: Connection, text: _Text, values: Values, *, fetch: bool) -> tuple[Any, list[Sequence[Any]]]:
+    """Return the driver's cursor after it has executed *text*, and its rows if they are to be fetched."""
     if not connection.in_transaction():
         connection.begin()
     driver: Any = connection.connection.dbapi_connection
@@ -115,12 +116,13 @@ def _execute(connection: Connection, text: _Text, values: Values) -> Any:
     cursor = driver.cursor()
     try:
         cursor.execute(text.sql, parameters)
+        rows = cursor.fetchall() if fetch else []  # SQLite works here too: it finds the next row only now
     except BaseException as error:
         _give_up_if_broken(connection, driver, error)
         if not isinstance(error, driver.Error):
             raise
         raise _wrapped(text, error, connection.dialect) from error
-    return cursor
+    return cursor, rows
 
 
 def _wrapped(text: _Text, error: Exception, dialect: Any) -> BaseException:

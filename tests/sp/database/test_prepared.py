@@ -160,6 +160,28 @@ def test_a_statement_that_fails_denies_access_and_the_next_one_works(database: D
         Prepared[Any](insert(SPENT_TOKENS)).run(connection, SPENT)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("way", ["reading", "together"])
+def test_attack_a_row_that_cannot_be_read_after_the_first_one_denies_access_as_well(
+    database: Database, way: str
+) -> None:
+    """SQLite finds each row only when it is fetched, so a broken page is noticed in the middle of an answer."""
+    with database.writing() as connection:
+        for key, page in ((b"1", "{}"), (b"2", "broken")):
+            connection.execute(insert(SPENT_TOKENS), SPENT | {"key": key, "return_path": page})
+    find: Prepared[Any] = Prepared(select(func.json(SPENT_TOKENS.c.return_path)).order_by(SPENT_TOKENS.c.key))
+
+    def read() -> None:
+        if way == "together":
+            database.together(lambda connection: find.all(connection, {}))
+        else:
+            with database.reading() as connection:
+                find.all(connection, {})
+
+    with pytest.raises(StoreUnavailable):
+        read()
+
+
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_connection_that_the_server_has_ended_is_not_used_again(
     database: Database, caplog: pytest.LogCaptureFixture
