@@ -49,7 +49,8 @@ class RedisReplayCache:
     def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
         """Spend *token*, then begin the transaction. If that fails before the commit starts, make it unspent again.
 
-        After a failed commit, which may have succeeded in the database, or a crash, the token stays spent.
+        After a failed commit, which may have succeeded in the database, or a crash, the token stays spent. On SQLite it
+        also does if *work* was done and another member of its group then ended the transaction (a full disk).
         """
         mine = self._spend(token)
         may_be_committed = False
