@@ -213,7 +213,8 @@ def test_a_process_that_writes_all_the_time_lets_another_one_have_its_turn(engin
                 now = connection.execute(text("SELECT total FROM sums")).scalar_one()
                 overtaken.append(now - before)
         other.communicate()
-    assert sorted(overtaken)[-2] <= 10, overtaken  # one of them may have been held up between the two readings
+    # On a busy machine some are held up between the two readings; without a turnstile most wait for hundreds of writes.
+    assert sorted(overtaken)[len(overtaken) // 2] <= 10, overtaken
 
 
 FORKED = """
