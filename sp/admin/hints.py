@@ -44,7 +44,8 @@ HINTS = {
     "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "
     "keys above.",
     "login_url": "The URL of the script that generates the JWT tokens. People who are not signed in are "
-    "redirected to it.",
+    "redirected to it, with two parameters: nonce, which becomes a claim of the token, and return_to, the page to "
+    "open afterwards.",
     "logout_url": "The URL of the script that signs people out. People who sign out here are redirected to it "
     "with a signed sign-out token. Empty: they are signed out here only.",
     "return_url": "The page that opens after sign-in if the person requested no other page. A path on this "

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import render_template
 
@@ -35,7 +36,7 @@ class Snippet:
 
 def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
     """Return the programs that sign with *key*, the secret or the private key, and send to *return_url*."""
-    person = example_person(provider)
+    person = example_person(provider, return_url)
     values = {
         "algorithm": provider.algorithm,
         "family": provider.algorithm[:2],
@@ -58,20 +59,30 @@ def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
     ]
 
 
-def example_person(provider: Provider) -> Person:
-    """Return the claims about an example person that fill the provider's fields, with every other mandatory claim."""
+def example_person(provider: Provider, return_url: str) -> Person:
+    """Return the claims about an example person that fill the provider's fields, with every other mandatory claim.
+
+    An issuer or audience that no setting names is the URL of the site that is meant: theirs, or the gateway's.
+    """
     person: Person = {}
     for field, claims in provider.mapping:
         if field in EXAMPLE or field == "id":
             value = EXAMPLE["email"] if claims[0] in provider.mapped_email else EXAMPLE.get(field, EXAMPLE_ID)
             _put(person, claims[0], value)
-    for name, expectation in (("iss", provider.issuer), ("aud", provider.audience)):
+    issuer = _origin(provider.login_url) or "https://identity-provider.example.com"
+    for name, expectation, usual in (("iss", provider.issuer, issuer), ("aud", provider.audience, _origin(return_url))):
         if expectation.expected or expectation.required or name in provider.required_claims:
-            person[name] = expectation.expected or f"the {name} that both sides agree on"
+            person[name] = expectation.expected or usual
     for claim in provider.required_claims:
         if claim not in MADE_BY_THE_CODE:
             person.setdefault(claim, EXAMPLE.get(claim, EXAMPLE_ID))
     return person
+
+
+def _origin(url: str) -> str:
+    """Return scheme://host[:port] of *url*; empty if it has none."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
 
 
 def _put(person: Person, claim: str, value: str) -> None:

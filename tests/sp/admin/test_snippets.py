@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 
-from sp.admin.snippets import snippets
+from sp.admin.snippets import example_person, snippets
 from sp.providers.presets import PRESETS
 from sp.providers.settings_parser import parse_provider
 from tests.sp.conftest import MakeGateway
@@ -92,6 +92,19 @@ def test_each_program_signs_a_person_in(
         assert (answer.status_code, "error" in answer.location) == (303, False), f"{language}: {answer.location}"
         assert browser.get("/account").status_code == 200, language
     assert core_of(app).people.find("alice@example.com") is not None
+
+
+def test_an_issuer_and_an_audience_that_no_setting_names_are_the_urls_of_both_sides() -> None:
+    login = {"login_url": "https://people.example.org/login?x=1"}
+    claims = example_person(
+        parse_provider("second", {"preset": "strict", **login}), f"{HTTP_PAGE}/sso/login/jwt/second"
+    )
+    assert (claims["iss"], claims["aud"]) == ("https://people.example.org", HTTP_PAGE)
+    named = {"issuer": "urn:people", "audience": "urn:us", **login}
+    claims = example_person(
+        parse_provider("second", {"preset": "strict", **named}), f"{HTTP_PAGE}/sso/login/jwt/second"
+    )
+    assert (claims["iss"], claims["aud"]) == ("urn:people", "urn:us")
 
 
 def test_attack_settings_that_look_like_code_stay_text_in_the_program(app: Flask, tmp_path: Path) -> None:
