@@ -96,9 +96,8 @@ def _table(rows: Sequence[Row]) -> list[str]:
         measured = "" if row.reason else f"{row.value:.3g} {row.unit}".strip()
         note = "; ".join(part for part in (row.void, row.note) if part)
         verdict = f"**{row.verdict}**" if row.verdict in (MISSED, VOID) else row.verdict
-        lines.append(
-            f"| {row.name} | {measured} | {row.noise} | {_target(row)} | {verdict} {note} |".replace(" us", " µs")
-        )
+        line = f"| {row.name} | {measured} | {row.noise} | {_target(row)} | {verdict} {note} |"
+        lines.append(re.sub(r" us\b", " µs", line))
     return lines
 
 
