@@ -16,8 +16,11 @@ from sqlalchemy import event, update
 from lab.cast import MALLORY
 from shared.errors import TokenReplayed
 from sp.database.models import Account
+from tests.flows.test_full_disk import fill, small_disk
 from tests.sp.signin.test_transaction import EMPTY, PROVIDERS, Claims, Gate, at_once
 from tests.support.gateway import core_of, make_gateway
+
+__all__ = ["small_disk"]  # a fixture
 
 TOGETHER = 8
 SECONDS = 10  # at most, for what takes milliseconds
@@ -107,6 +110,27 @@ def test_of_a_group_those_who_are_refused_leave_no_trace_in_the_others(gate: Gat
     gate.sign_in(given=tokens[2])  # it was not spent
     with pytest.raises(TokenReplayed):
         gate.sign_in(given=tokens[4])
+
+
+def test_on_a_full_disk_those_who_are_told_so_are_signed_in_and_the_others_can_come_again(small_disk: Path) -> None:
+    gate = Gate(core_of(make_gateway(small_disk / "gateway", PROVIDERS)))
+    gate.sign_in()
+    tokens: list[Claims] = []
+    fill(small_disk / "filler")
+    outcomes: Counter[str] = Counter()
+    for _ in range(40):  # until the room that the files still have is used up
+        tokens = people(gate)
+        outcomes = Counter(at_once(sign_ins(gate, tokens)))
+        if outcomes["store_unavailable"]:
+            break
+    (small_disk / "filler").unlink()
+    rows = gate.rows()
+    assert rows["session"] == rows["spent_token"] == rows["activity"]
+    assert set(outcomes) <= {"signed in", "store_unavailable"}
+    assert outcomes["store_unavailable"] > 0
+    again = Counter(at_once(sign_ins(gate, tokens)))
+    assert again == Counter({"signed in": outcomes["store_unavailable"], "token_replayed": outcomes["signed in"]})
+    gate.engine.dispose()
 
 
 def test_sixteen_threads_that_sign_in_many_times_lose_and_double_nothing(gate: Gate) -> None:
