@@ -86,7 +86,7 @@ def _start_node(stack: ExitStack, here: Path, secret: str) -> int:
 
 def _what_node_lacks() -> str:
     if shutil.which("node") is None:
-        return "there is no node"
+        return "node is not installed"
     return "" if (NODE_MODULES / "installed").exists() else "tools/bench-packages has not installed the peer"
 
 

@@ -118,7 +118,7 @@ def length_if_ordinary(headers: Headers) -> str | None:
                     return None
                 length = value
         values = "".join([value for _name, value in headers])
-    except (AttributeError, TypeError, ValueError):  # what is no text, or not a pair
+    except (AttributeError, TypeError, ValueError):  # not a text, or not a pair
         return None
     return length if values.isascii() and values.isprintable() else None
 

@@ -21,7 +21,7 @@ PRESET_WORDS = {
     "strict": (
         "Strict",
         "Turns on every check: issuer, audience, subject, times, nonce, header and e-mail. "
-        "For our own identity provider and others that send all of these.",
+        "For Lychgate's identity provider, one that you write, and others that send all of these.",
     ),
 }
 

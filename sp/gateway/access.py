@@ -101,15 +101,12 @@ class SiteAccess:
         header = environ.get("HTTP_COOKIE")
         return self._read_cookies(header) if header else _NO_COOKIES
 
-    def session_at_once(self, environ: WSGIEnvironment, presented: Presented) -> Session | None:
-        """Return what `session` does, without asking the database. Raises NotCached."""
-        return self.session(environ, presented, True)
-
     def session(self, environ: WSGIEnvironment, presented: Presented, at_once: bool = False) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
 
         A browser's session counts at the site that it was opened for, and an access token at every site. So a token of
-        ours is noted in *environ* also where the cookie decides: the application must not get it.
+        ours is noted in *environ* also where the cookie decides: the application must not get it. With *at_once*, the
+        database is not asked. Raises NotCached then.
         """
         session, sessions = None, self._sessions
         find = sessions.find_at_once if at_once else sessions.find_by_hash

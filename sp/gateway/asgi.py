@@ -174,7 +174,7 @@ class AsgiGateway:
         access, began = destination.access, perf_counter_ns()
         presented = access.presented(environ)
         try:
-            session = access.session_at_once(environ, presented)
+            session = access.session(environ, presented, at_once=True)
         except NotCached:
             return _Unknown(destination, presented, began)
         return self._decide(environ, destination, presented, session, began)

@@ -66,9 +66,8 @@ class SignInSteps:
         rules = {rule.rule: rule for rule in app.url_map.iter_rules() if rule.endpoint in STEPS}
         self._named = {path.removesuffix(NAME): rule for path, rule in rules.items() if path.endswith(NAME)}
         self._exact = {path: rule for path, rule in rules.items() if not path.endswith(NAME)}
-        self._of_others = {
-            rule.rule for rule in app.url_map.iter_rules()
-        } - rules.keys()  # /access/jwt/error is no name
+        # The last part of such a path, as of /access/jwt/error, is not the name of a provider.
+        self._of_others = {rule.rule for rule in app.url_map.iter_rules()} - rules.keys()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""

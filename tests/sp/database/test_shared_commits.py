@@ -102,6 +102,18 @@ class Meeting:
         return next(iter(self.works.values()))(connection)
 
 
+def hold_commits(database: Database) -> tuple[threading.Event, threading.Event]:
+    """Hold each commit from now on. Return what tells that one has begun, and what lets them end."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def hold(_connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(SECONDS)
+
+    event.listen(database.engine, "commit", hold)
+    return begun, may_end
+
+
 def wait_until(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + SECONDS
     while not true():
@@ -260,13 +272,7 @@ def test_attack_a_shared_commit_needs_no_folder_for_temporary_files(database: Da
 
 
 def test_no_one_is_answered_before_the_commit_that_holds_its_rows(database: Database) -> None:
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hold(_connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(SECONDS)
-
-    event.listen(database.engine, "commit", hold)
+    begun, may_end = hold_commits(database)
     works = {name: write(name) for name in names(4)} | {"refused": failing("refused", TokenReplayed("used before"))}
     meeting = Meeting(database, works)
     got = meeting.run(until=begun)
@@ -325,13 +331,7 @@ def test_who_waits_too_long_for_its_turn_is_told_and_its_work_is_never_done(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shared_commits, "TURN", 0.05)
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hold(_connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(SECONDS)
-
-    event.listen(database.engine, "commit", hold)
+    begun, may_end = hold_commits(database)
     first = Meeting(database, {"first": write("first")})
     first.run(until=begun)
     with pytest.raises(StoreUnavailable, match="took too long") as refused:
@@ -372,13 +372,7 @@ def test_who_waits_too_long_for_a_commit_does_not_know_what_became_of_it(
 ) -> None:
     monkeypatch.setattr(shared_commits, "TURN", 0.05)
     monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hold(_connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(SECONDS)
-
-    event.listen(database.engine, "commit", hold)
+    begun, may_end = hold_commits(database)
     meeting = Meeting(database, {"n0": write("n0"), "n1": write("n1")})
     got = meeting.run(until=begun)
     wait_until(lambda: "n1" in got)
@@ -396,13 +390,7 @@ def test_attack_who_waits_in_vain_for_a_commit_does_not_wait_once_more_to_log_th
     monkeypatch.setattr(shared_commits, "ANSWER", 0.1)
     breaker = Breaker(lambda: 1000.0, stall_when_full=STALL)
     database._shared = SharedCommits(lambda _seconds: database._writing.begin(), breaker)
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hold(_connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(SECONDS)
-
-    event.listen(database.engine, "commit", hold)
+    begun, may_end = hold_commits(database)
     meeting = Meeting(database, {"n0": write("n0"), "n1": write("n1")})
     got = meeting.run(until=begun)
     wait_until(lambda: "n1" in got)
@@ -417,13 +405,7 @@ def test_while_a_commit_hangs_further_ones_are_refused_at_once(database: Databas
     now = [1000.0]
     assert database._shared is not None
     shared = database._shared = SharedCommits(database._shared._begin, Breaker(lambda: now[0], stall_when_full=STALL))
-    begun, may_end = threading.Event(), threading.Event()
-
-    def hold(_connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(SECONDS)
-
-    event.listen(database.engine, "commit", hold)
+    begun, may_end = hold_commits(database)
     first, second = Meeting(database, {"first": write("first")}), Meeting(database, {"second": write("second")})
     first.run(until=begun)
     second._threads[0].start()
