@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from lab.ports import free_port
 from lab.programs import ROOT, private_environment
 from tests.shared.test_worker import SECONDS, START_SECONDS, accepts, all_of, client
 from tests.support.small_server import LARGE, STUCK_SECONDS
+from tests.support.waiting import wait_until
 
 CLOSE = "Connection: close\n"
 MANY = 3_000  # requests: their lines are more than a pipe takes, which is 64 KiB
@@ -220,10 +221,3 @@ def stopped_worker(process: subprocess.Popen[bytes]) -> int:
 
 def status_of(pid: int) -> str:
     return Path(f"/proc/{pid}/status").read_text()
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

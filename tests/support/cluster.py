@@ -20,6 +20,7 @@ from lab.minting import ispring_token
 from lab.pair import PROVIDER, Settings, program_environment, table
 from lab.ports import free_port
 from lab.programs import RunningProgram
+from tests.support.waiting import wait_until
 
 REQUEST_SECONDS = 30
 OPENED, REPLAYED, FAILED = "opened", "replayed", "failed"
@@ -81,6 +82,7 @@ def running_cluster(
             program.start(wait=False)
         for program in programs:
             program.wait_until_healthy()
+            wait_until(lambda node=program: len(node.worker_pids) == workers)  # type: ignore[misc]
         yield Cluster(programs, key, database_url)
         for program in programs:
             program.stop()

@@ -24,6 +24,7 @@ from shared.schema import make_engine
 from sp.database import shared_commits
 from sp.database.access import Database
 from sp.database.shared_commits import MOST, OutcomeUnknown, SharedCommits
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS = 30  # at most, for what takes milliseconds
@@ -112,13 +113,6 @@ def hold_commits(database: Database) -> tuple[threading.Event, threading.Event]:
 
     event.listen(database.engine, "commit", hold)
     return begun, may_end
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def commits_of(engine: Engine) -> list[None]:

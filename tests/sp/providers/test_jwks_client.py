@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -36,6 +36,7 @@ from sp.providers import jwks_client as jwks
 from sp.providers.jwks_client import FRESH, RETRY, STALE, UNKNOWN_KEY, KeyEndpoint, parse_key_set
 from tests.sp.conftest import MakeGateway
 from tests.support.gateway import core_of
+from tests.support.waiting import wait_until
 
 PEMS = {algorithm: [generate_key(algorithm) for _ in range(2)] for algorithm in ("ES256", "RS256")}
 ALICE_KEY, SECOND_KEY = (load_key(pem, "ES256") for pem in PEMS["ES256"])
@@ -112,13 +113,6 @@ def endpoint(source: Source, clock: Clock, copies: Copies | None = None) -> KeyE
 
 def kids(keys: KeySet) -> set[str]:
     return {key.public_jwk()["kid"] for key in keys.keys}
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # The exchange
