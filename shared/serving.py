@@ -18,6 +18,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
 from shared import access_log
+from shared.collecting import nothing_to_collect
 from shared.json_log import JsonFormatter
 from shared.logs import OURS, LineFormatter, install_log_redaction
 from shared.private_files import keep_to_owner
@@ -66,7 +67,8 @@ def main(
     """
     options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()
-    program = load()
+    with nothing_to_collect():
+        program = load()
     log_format = program.log_format()
     logging.config.dictConfig(logging_as(log_format))
     install_log_redaction()

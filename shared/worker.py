@@ -30,6 +30,7 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
+from shared.collecting import nothing_to_collect
 from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase, WholeReader
 from shared.plain_answers import PlainAnswers, is_lost
 from shared.settings import SettingsRefused
@@ -86,7 +87,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def load_wsgi(self) -> None:
         """Load the application, which finds TAKE_YOUR_TIME in its environ."""
         try:
-            super().load_wsgi()
+            with nothing_to_collect():
+                super().load_wsgi()
         except SettingsRefused as refusal:
             self._refuse(refusal)
         if self.age == 1:
