@@ -30,10 +30,10 @@ from sp.gateway.asgi_scope import (
     HTTP,
     WEBSOCKET,
     HeadersTooLarge,
+    Written,
     environ_of,
     scope_for_application,
     tell_of_proxy,
-    written_keys,
 )
 from sp.gateway.asgi_sockets import ANSWER_SECONDS, WatchedSocket, reject
 from sp.gateway.asgi_threads import LoopThreads
@@ -90,7 +90,7 @@ class AsgiGateway:
         self._sessions, self._cache_seconds = core.sessions, core.config.session_cache
         self._look_ups, self._checks = LoopThreads(LOOK_UPS), LoopThreads(CHECKS)
         self._pages = PageThreads(PAGES)
-        self._written = {name: written_keys(names) for name, names in {"": (), **HEADER_SETS}.items()}
+        self._written = {name: Written(names) for name, names in {"": (), **HEADER_SETS}.items()}
         self._lifespans = Lifespans(self.app, self._of_sites)
 
     def reload(self) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
 _REQUEST_ID = b"x-request-id"
+_LENGTH = len(_REQUEST_ID)  # compared first, which is faster
 
 RawHeader = tuple[bytes, bytes]
 
@@ -43,10 +44,11 @@ def of_application(send: Send, request_id: str) -> Send:
         if message["type"] in _BEGINNINGS:
             headers = list(message.get("headers", ()))
             for name, value in headers:  # nearly always, nothing is taken out
-                if b"_" in value or len(name) == len(_REQUEST_ID):
+                if b"_" in value or (len(name) == _LENGTH and name.lower() == _REQUEST_ID):
                     headers = [header for header in without_planted(headers) if not _is_request_id(header)]
                     break
-            message = {**message, "headers": [*headers, line]}
+            headers.append(line)
+            message = {**message, "headers": headers}
         return send(message)
 
     return changed
@@ -68,4 +70,4 @@ def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment
 
 
 def _is_request_id(header: RawHeader) -> bool:
-    return len(header[0]) == len(_REQUEST_ID) and header[0].lower() == _REQUEST_ID
+    return header[0].lower() == _REQUEST_ID

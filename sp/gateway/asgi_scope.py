@@ -12,7 +12,7 @@ of the mount point but is not below it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Collection, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from shared.request_ids import HEADER
@@ -73,10 +73,10 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     }
     if (raw_path := scope.get("raw_path")) is not None:
         environ["RAW_URI"] = raw_path.decode("latin-1")
-    known, size = _keys.get, 0
+    keys, size = _keys, 0
     for name, value in scope["headers"]:
         size += len(name) + len(value)
-        key = known(name) or key_of(name)
+        key = keys[name]
         if key in environ:
             if size > MAX_HEADERS:  # many long lines of one name would be joined again and again
                 raise HeadersTooLarge
@@ -90,7 +90,7 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     return environ
 
 
-def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Mapping[str, bytes]) -> Scope:
+def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Written) -> Scope:
     """Return a copy of *scope* as the application may see it, after *environ* was decided.
 
     A header stays if its key is still in *environ*. Those of *written* are taken from there.
@@ -98,13 +98,11 @@ def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Map
     inner = dict(scope)
     if not _USUAL.issuperset(scope):
         inner = {key: value for key, value in scope.items() if not key.startswith(_OURS)}
-    known = _keys.get
-    headers = [
-        line
-        for line in scope["headers"]
-        if (key := known(line[0]) or key_of(line[0])) in environ and key not in written
-    ]
-    headers += [(name, environ[key].encode("latin-1")) for key, name in written.items() if key in environ]
+    keys = written.keys_of_others
+    headers = [line for line in scope["headers"] if keys[line[0]] in environ]
+    for key, name in written.headers:
+        if key in environ:
+            headers.append((name, environ[key].encode("latin-1")))
     inner["headers"], inner[USER] = headers, environ.get("sso.user")
     return inner
 
@@ -124,27 +122,45 @@ def tell_of_proxy(inner: Scope, environ: Mapping[str, Any]) -> None:
         inner["scheme"] = scheme
 
 
-def written_keys(header_names: Iterable[str]) -> Mapping[str, bytes]:
-    """Return the headers that the gateway may have changed, by key: its own, and identity headers of these names."""
-    names = ("host", "cookie", HEADER, *header_names)
-    return {key_of(name.encode()): name.lower().encode() for name in names}
-
-
 def key_of(name: bytes) -> str:
     """Return the environ key of a header; an empty text for one that is dropped."""
     if not _NAME.fullmatch(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
-    key = key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
-    if len(name) <= MAX_REMEMBERED_LENGTH:
-        if len(_keys) >= MAX_REMEMBERED:
-            _keys.clear()
-        _keys[name] = key
-    return key
+    return key if key in _WITHOUT_PREFIX else f"HTTP_{key}"
 
 
-_keys: dict[bytes, str] = {}
-"""The keys of names that have come before."""
+class Keys(dict[bytes, str]):
+    """The environ keys of headers by name. Names that have come before are found at once.
+
+    The key is an empty text for a header that is dropped, and for those whose key is in *without*.
+    """
+
+    def __init__(self, without: Collection[str] = ()) -> None:
+        super().__init__()
+        self._without = without
+
+    def __missing__(self, name: bytes) -> str:
+        key = key_of(name)
+        if key in self._without:
+            key = ""
+        if len(name) <= MAX_REMEMBERED_LENGTH:
+            if len(self) >= MAX_REMEMBERED:
+                self.clear()
+            self[name] = key
+        return key
+
+
+_keys = Keys()
+
+
+class Written:
+    """The headers that the gateway may have changed: its own, and identity headers of these names."""
+
+    def __init__(self, header_names: Iterable[str]) -> None:
+        names = ("host", "cookie", HEADER, *header_names)
+        self.headers = tuple((key_of(name.encode()), name.lower().encode()) for name in names)
+        self.keys_of_others = Keys(without=frozenset(key for key, _name in self.headers))
 
 
 def _split(mount: str, path: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from lab.cast import ALICE, CAROL
 from sp import reloading
-from sp.gateway import destinations
+from sp.gateway import asgi_scope, destinations
 from sp.gateway.access import MAX_REMEMBERED, MAX_REMEMBERED_LENGTH, CookieReader
 from sp.policy import decision as policy
 from sp.policy.decision import Policy, Rule, Verdict
@@ -224,3 +224,14 @@ def test_attack_what_was_open_is_remembered_after_the_rules_have_changed(
     assert gate.ask("/notes/x", headers=PAGE).status == 302
     (decision, *_) = remembered(gate)[HOST, "GET", "/notes/x"].possible
     assert decision.rule.allow == "members"
+
+
+def test_names_of_asgi_headers_are_remembered_in_bounds_and_mean_the_same_the_second_time() -> None:
+    keys = asgi_scope.Keys(without={"HTTP_COOKIE"})
+    wanted = {b"x-a": "HTTP_X_A", b"content-type": "CONTENT_TYPE", b"cookie": "", b"Cookie": "", b"x_a": "", b"x a": ""}
+    assert [{name: keys[name] for name in wanted} for _ in range(2)] == [wanted, wanted]
+    assert keys.keys() == wanted.keys()
+    assert keys[b"x" * asgi_scope.MAX_REMEMBERED_LENGTH + b"y"] and len(keys) == len(wanted)
+    for number in range(2 * asgi_scope.MAX_REMEMBERED):
+        assert keys[b"x-%d" % number] == f"HTTP_X_{number}"
+        assert len(keys) <= asgi_scope.MAX_REMEMBERED
