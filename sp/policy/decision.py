@@ -39,7 +39,7 @@ class Verdict(IntEnum):
 
     @property
     def words(self) -> str:
-        """The verdict in words for people."""
+        """The verdict as the metrics name it."""
         return self.name.lower().replace("_", " ")
 
 

@@ -50,12 +50,11 @@ class RuleResult:
 class Explanation:
     """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason.
 
-    `shadow` says what the first shadow rule that matches would decide.
+    `shadow` says what the first shadow rule that matches would decide. `own_path`: the path is the gateway's own.
     """
 
     method: str
     path: str
-    verdict: str
     rule: int | None
     rule_text: str
     why: tuple[str, ...]
@@ -64,6 +63,7 @@ class Explanation:
     site: str = HOME
     rules: tuple[RuleResult, ...] = ()
     shadow: str = ""
+    own_path: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the explanation for programs."""
@@ -94,7 +94,7 @@ def explain(
         why.append("the path belongs to the gateway itself, so rules do not apply")
         results = tuple(_result(number, rule, NOT_REACHED) for number, rule in enumerate(policy.rules, 1))
         return Explanation(
-            method, path, "own path", None, "none", tuple(why), refused=False, site=site, rules=results
+            method, path, None, "none", tuple(why), refused=False, site=site, rules=results, own_path=True
         )  # fmt: skip
     spelling = spelled(raw_path.encode("utf-8", "replace").decode("latin-1"))
     spellings = () if spelling == path else (spelling,)
@@ -115,7 +115,6 @@ def explain(
     return Explanation(
         method=method,
         path=path or raw_path,
-        verdict=decision.verdict.words,
         rule=decision.number or None,
         rule_text=describe(decision.rule) if decision.number else _rule_text(decision),
         why=tuple(why),

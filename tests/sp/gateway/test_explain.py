@@ -63,6 +63,8 @@ def test_a_decision_is_explained(
 def test_programs_read_json(explain: Callable[..., Result]) -> None:
     found = json.loads(explain("GET", "/admin/x", "--user", CAROL.email, "--json").stdout)
     assert (found["decision"], found["rule"], found["refused"]) == ("allow", 3, False)
+    assert "verdict" not in found, "one word for one thing: the decision"
+    assert (found["own_path"], json.loads(explain("GET", "/login", "--json").stdout)["own_path"]) == (False, True)
     assert found["user"] == CAROL.email
 
 
