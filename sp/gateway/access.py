@@ -52,9 +52,6 @@ class Presented(NamedTuple):
     others: str
 
 
-_NO_COOKIES = Presented(None, "")
-
-
 class CookieReader:
     """Reads Cookie headers. A browser sends the same one with each request, so the results are cached."""
 
@@ -98,8 +95,7 @@ class SiteAccess:
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
         """Return the content of the cookies of a request."""
-        header = environ.get("HTTP_COOKIE")
-        return self._read_cookies(header) if header else _NO_COOKIES
+        return self._read_cookies(environ.get("HTTP_COOKIE", ""))
 
     def session(self, environ: WSGIEnvironment, presented: Presented, at_once: bool = False) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.

@@ -55,10 +55,13 @@ if TYPE_CHECKING:
     from sp.gateway.destinations import Destination
     from sp.sessions.store import Session
 
+    LetIn = tuple["AsgiApplication", SiteAccess, Presented, Session | None]  # a NamedTuple takes long to make
+
 LOOK_UPS, PAGES = 8, 16  # threads of each worker
 CHECKS = 2  # more, for open WebSockets only: a flood of requests must not make their checks late
 STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
 
+_PROTECTED = (HTTP, WEBSOCKET)
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
 
 
@@ -86,6 +89,7 @@ class AsgiGateway:
                 raise TypeError(f"AsgiGateway protects an ASGI application, and {application!r} is none: {reason}")
         self.own = own or create_app()
         self._steps = InProcess(self.own, ASGI, sign_in_on_401=sign_in_on_401)
+        self._peers = self._steps.keeper.peers
         core = self.own.extensions["lychgate"]
         self._sessions, self._cache_seconds = core.sessions, core.config.session_cache
         self._look_ups, self._checks = LoopThreads(LOOK_UPS), LoopThreads(CHECKS)
@@ -100,7 +104,7 @@ class AsgiGateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide, and then pass the request to the application or our own pages, or deny it."""
         kind = scope["type"]
-        if kind in (HTTP, WEBSOCKET):
+        if kind in _PROTECTED:
             try:
                 environ = environ_of(scope)
             except HeadersTooLarge:
@@ -132,9 +136,11 @@ class AsgiGateway:
             if judged.is_short:
                 return await answer_at_once(judged.answer, environ, send)
             return await self._show(judged, environ, receive, send)
-        if steps.sign_in_on_401 and judged.session is None and is_navigation(environ, environ["REQUEST_METHOD"]):
-            send = instead_of_401(send, partial(steps.ask_to_sign_in, judged.access), environ)
-        return await judged.app(self._inner(scope, environ, judged), receive, of_application(send, request_id))
+        app, access, presented, session = judged
+        if steps.sign_in_on_401 and session is None and is_navigation(environ, environ["REQUEST_METHOD"]):
+            send = instead_of_401(send, partial(steps.ask_to_sign_in, access), environ)
+        inner = self._inner(scope, environ, access, presented, session)
+        return await app(inner, receive, of_application(send, request_id))
 
     async def _websocket(self, environ: WSGIEnvironment, scope: Scope, receive: Receive, send: Send) -> None:
         judged = self._judge_at_once(environ)
@@ -144,13 +150,14 @@ class AsgiGateway:
         if isinstance(judged, _Denied):  # without a short answer it is one of our pages: none of them is a WebSocket
             answer = judged.answer if judged.is_short else None
             return await reject(answer, environ, scope, with_request_id(send, request_id))
-        inner, send = self._inner(scope, environ, judged), of_application(send, request_id)
-        socket = WatchedSocket(receive, send, judged.session, self._cache_seconds)
+        app, access, presented, session = judged
+        inner, send = self._inner(scope, environ, access, presented, session), of_application(send, request_id)
+        socket = WatchedSocket(receive, send, session, self._cache_seconds)
         watcher = asyncio.ensure_future(
-            socket.watch(partial(self._look_up_again, judged.session), partial(self._may_stay, environ, judged.access))
+            socket.watch(partial(self._look_up_again, session), partial(self._may_stay, environ, access))
         )
         try:
-            return await judged.app(inner, socket.receive, socket.send)
+            return await app(inner, socket.receive, socket.send)
         finally:
             await socket.stop(watcher)
 
@@ -163,7 +170,7 @@ class AsgiGateway:
         except NoThreadFree:
             await answer_at_once(self._steps.busy, environ, send)
 
-    def _judge_at_once(self, environ: WSGIEnvironment) -> _LetIn | _Denied | _Unknown:
+    def _judge_at_once(self, environ: WSGIEnvironment) -> LetIn | _Denied | _Unknown:
         """Return the decision about a request, if its session need not be looked up."""
         steps = self._steps
         destination = steps.arrive(environ)
@@ -179,7 +186,7 @@ class AsgiGateway:
             return _Unknown(destination, presented, began)
         return self._decide(environ, destination, presented, session, began)
 
-    async def _judge(self, unknown: _Unknown, environ: WSGIEnvironment) -> _LetIn | _Denied:
+    async def _judge(self, unknown: _Unknown, environ: WSGIEnvironment) -> LetIn | _Denied:
         """Return the decision about a request whose session is looked up in a thread."""
         destination, presented, began = unknown
         try:
@@ -196,7 +203,7 @@ class AsgiGateway:
         presented: Presented,
         session: Session | None,
         began: int,
-    ) -> _LetIn | _Denied:
+    ) -> LetIn | _Denied:
         steps, access = self._steps, destination.access
         decision = steps.decide(environ, destination, session)
         steps.count(decision.verdict, began)
@@ -205,15 +212,23 @@ class AsgiGateway:
         app = self.app if access.name == HOME else self._of_sites.get(access.name)
         if app is None:
             return _denied(steps.no_application, environ)
-        return _LetIn(app, access, presented, session)
+        return app, access, presented, session
 
-    def _inner(self, scope: Scope, environ: WSGIEnvironment, judged: _LetIn) -> Scope:
+    def _inner(
+        self,
+        scope: Scope,
+        environ: WSGIEnvironment,
+        access: SiteAccess,
+        presented: Presented,
+        session: Session | None,
+    ) -> Scope:
         """Return the scope for the application."""
-        self._steps.hand_over(environ, judged.access, judged.presented, judged.session)
-        inner = scope_for_application(scope, environ, self._written[judged.access.header_set])
-        if self._steps.keeper.peers.include(environ["lychgate.peer"]):
+        self._steps.hand_over(environ, access, presented, session)
+        inner = scope_for_application(scope, environ, self._written[access.header_set])
+        if self._peers.include(environ["lychgate.peer"]):
             tell_of_proxy(inner, environ)
-        self._lifespans.give_state(inner, judged.access.name)
+        if self._of_sites:
+            self._lifespans.give_state(inner, access.name)
         return inner
 
     async def _look_up_again(self, session: Session | None, is_use: bool) -> Session | None:
@@ -229,15 +244,6 @@ class AsgiGateway:
         if session is None and destination is not None and destination.access is opened:
             return True  # for a visitor, only the rules may change
         return destination is not None and self._steps.decide(environ, destination, session).verdict is Verdict.LET_IN
-
-
-class _LetIn(NamedTuple):
-    """The application answers."""
-
-    app: AsgiApplication
-    access: SiteAccess
-    presented: Presented
-    session: Session | None
 
 
 class _Unknown(NamedTuple):

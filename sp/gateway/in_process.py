@@ -58,7 +58,7 @@ class InProcess:
         self.sign_in_on_401 = keeper.config.sign_in_on_401 if sign_in_on_401 is None else sign_in_on_401
         self.count = counters.decisions(skin)
         self._own = own.wsgi_app
-        self._peers, self._host = keeper.peers, keeper.host
+        self._peers, self._is_trusted, self._host = keeper.peers, keeper.peers.include, keeper.host
         self._own_exact, self._own_prefixes = keeper.own.exact, keeper.own.prefixes
         self._sieve = IdentityHeaderFilter(UNUSUAL)
         self._answers = DeniedResponses(self._own, keeper.config.prefix, keeper.host.netloc)
@@ -76,7 +76,7 @@ class InProcess:
         """Give the request its ID, and remove what its sender may not say. Return where it goes; None: not to us."""
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
-        trusted = self._peers.include(peer)
+        trusted = self._is_trusted(peer)
         request_ids.assign(environ, trusted)
         if trusted:
             is_usual = self._sieve.clean(environ, Sender.QUESTIONER if path in self._skins else Sender.PROXY)
