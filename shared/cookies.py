@@ -7,9 +7,12 @@ domain: another subdomain cannot set it (RFC 6265bis, section 4.1.3.2).
 
 from __future__ import annotations
 
+import re
+
 from werkzeug.wrappers import Response
 
 HOST_PREFIX = "__Host-"
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)  # of base64url, which all our values are: nothing to quote
 
 
 def full_name(name: str, https: bool) -> str:
@@ -23,10 +26,16 @@ def set_cookie(
     """Set the cookie until the browser is closed, or for *max_age* seconds.
 
     With *cross_site* the browser also sends it with a form that another site posts here (SameSite=None instead of Lax).
-    None requires Secure, so over http the cookie is Lax, and such a form comes without it.
+    None requires Secure, so over http the cookie is Lax, and such a form comes without it. Raises ValueError for a
+    *value* with other characters than letters, digits, "_", "." and "-".
     """
+    if not _PLAIN.fullmatch(value):
+        raise ValueError(f"the value of the cookie {full_name} has a character that must be quoted")
+    name = full_name.encode().decode("latin-1")  # as headers carry a name that a browser sent: one to be deleted
+    life = "" if max_age is None else f" Max-Age={max_age};"
+    secure = " Secure;" if https else ""
     same_site = "None" if cross_site and https else "Lax"
-    response.set_cookie(full_name, value, max_age=max_age, path="/", secure=https, httponly=True, samesite=same_site)
+    response.headers.add("Set-Cookie", f"{name}={value};{life}{secure} HttpOnly; Path=/; SameSite={same_site}")
 
 
 def clear_cookie(response: Response, full_name: str, *, https: bool) -> None:

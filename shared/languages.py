@@ -15,11 +15,12 @@ from pathlib import Path
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from flask import Flask, g, has_request_context, request
+from flask import Flask, g, has_request_context
 from flask_babel import Babel, Domain, get_locale, gettext, refresh
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
+from shared.current import current_globals, current_request
 from shared.phrases import Phrase
 
 ENGLISH = "en"
@@ -55,7 +56,7 @@ def language() -> str:
     """Return the language of this page."""
     if not has_request_context():
         return ENGLISH
-    return g.get("language") or accepted_language(request.headers.get("Accept-Language", ""))
+    return current_globals().get("language") or accepted_language(current_request().headers.get("Accept-Language", ""))
 
 
 def speak_english() -> None:

@@ -16,6 +16,8 @@ from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestTimeout
 from werkzeug.routing import IntegerConverter
 
+from shared.current import current_request
+
 MAX_BODY = 32 * 1024  # bytes: a token has 8 KiB, and the largest form before sign-in contains a password
 _ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # any such number fits into 64 bits
 
@@ -56,7 +58,7 @@ def refuse_nul() -> None:
 
 def _measure_chunks() -> None:
     """Read a body without a Content-Length, which Werkzeug would cut at the limit and treat as complete."""
-    environ = request.environ
+    environ = current_request().environ
     if "HTTP_TRANSFER_ENCODING" not in environ or environ.get("CONTENT_LENGTH"):
         return
     stream, environ["wsgi.input"], environ["CONTENT_LENGTH"] = environ["wsgi.input"], BytesIO(), "0"

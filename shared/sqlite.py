@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, finalize
 
 from sqlalchemy import URL, Engine, event, exc
 
@@ -49,6 +50,7 @@ def prepare(engine: Engine) -> None:
     if database:
         _keep_private(engine, database)
     door = threading.Lock()
+    turnstile = _Turnstile(f"{database}.turn")
     breaker = breaker_of(engine)
 
     @event.listens_for(engine, "connect")
@@ -76,7 +78,7 @@ def prepare(engine: Engine) -> None:
                 if not door.acquire(timeout=turn):
                     raise _locked("another thread of this process has held the write lock all the time")
                 connection.info["behind_door"] = WAITS
-            with _turn(database, deadline):
+            with turnstile.held(deadline) if database else nullcontext():
                 _execute(connection, "BEGIN IMMEDIATE")
         connection.info["behind_door"] = WRITES
 
@@ -88,6 +90,12 @@ def prepare(engine: Engine) -> None:
             door.release()
         if state == WRITES:
             breaker.answered(breaker.asked())  # the lock is free again, for this process at least
+
+    @event.listens_for(engine, "engine_disposed")
+    def close(_engine: Engine) -> None:
+        if door.acquire(blocking=False):  # else a writer is there, and the file stays open for it
+            turnstile.close()
+            door.release()
 
 
 @contextmanager
@@ -122,31 +130,63 @@ def _keep_private(engine: Engine, database: str) -> None:
             make_private_file(database)
 
 
-@contextmanager
-def _turn(database: str, deadline: float) -> Iterator[None]:
-    """Hold the turnstile: of all processes, one writer at a time waits for SQLite's lock. Raises OperationalError.
+class _Turnstile:
+    """The lock file at *path*: of all processes, one writer at a time waits for SQLite's lock.
 
-    A process that has just written must queue again for its next write, after the one that is waiting.
+    A process that has just written must queue again for its next write, after the one that is waiting. The file stays
+    open, because opening it takes longer than all the rest. The caller lets one thread in at a time.
     """
-    if not database:
-        yield
-        return
-    turnstile = f"{database}.turn"
-    try:
-        make_private_file(turnstile)
-        opened = open(turnstile, "ab")  # noqa: SIM115  closed below
-    except OSError as error:
-        raise _locked(f"{turnstile}: {error.strerror}") from error
-    with opened:
-        while not _taken(opened.fileno()):
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._opened = -1
+        self._close: Callable[[], object] = lambda: None
+        self._mark: tuple[int, ...] = ()  # which file is open, and in which process it was opened
+
+    @contextmanager
+    def held(self, deadline: float) -> Iterator[None]:
+        """Hold the turnstile. Raises OperationalError."""
+        try:
+            turnstile = self._file()
+        except OSError as error:
+            raise _locked(f"{self._path}: {error.strerror}") from error
+        while not _taken(turnstile):
             if time.monotonic() >= deadline:
                 raise _locked("other processes have held the write lock all the time")
             time.sleep(LOOK)
         try:
             yield
         finally:
-            # Closing is not enough: a child process may have been forked meanwhile.
-            fcntl.flock(opened.fileno(), fcntl.LOCK_UN)
+            # Closing would not be enough: a child process may have been forked meanwhile.
+            fcntl.flock(turnstile, fcntl.LOCK_UN)
+
+    def _file(self) -> int:
+        """Return the open file. It is opened again if another file has its path now, or in a child process.
+
+        A child shares the lock of its parent's open file, and both would hold it.
+        """
+        if not self._mark or self._mark != self._found():
+            self.close()
+            make_private_file(self._path)
+            self._opened = os.open(self._path, os.O_WRONLY)
+            self._close = finalize(self, os.close, self._opened)
+            self._mark = _mark(os.fstat(self._opened))
+        return self._opened
+
+    def close(self) -> None:
+        """Close the file, until it is needed again."""
+        self._mark = ()
+        self._close()
+
+    def _found(self) -> tuple[int, ...]:
+        try:
+            return _mark(os.stat(self._path))
+        except FileNotFoundError:
+            return ()
+
+
+def _mark(file: os.stat_result) -> tuple[int, ...]:
+    return os.getpid(), file.st_dev, file.st_ino
 
 
 def _taken(turnstile: int) -> bool:

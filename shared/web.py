@@ -34,6 +34,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import parse_accept_header
 
 from shared.branding import Branding
+from shared.current import current_application, current_globals, current_request
 from shared.languages import install_languages, language, speak_english
 from shared.look import add_views, install_look
 from shared.phrases import N_
@@ -88,7 +89,8 @@ def install(
     @app.after_request
     def protect(response: Response) -> Response:
         """Add the common headers to every response; a header that the response already has is kept."""
-        static = request.endpoint is not None and request.endpoint.startswith("ui.")
+        noted, endpoint = current_globals(), current_request().endpoint
+        static = endpoint is not None and endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
         for name, value in headers.items() if static else page_headers:
             if name.lower() not in present:
@@ -96,8 +98,10 @@ def install(
         if response.mimetype == "text/html" and "content-language" not in present:
             response.headers.add("Content-Language", language())
         if "content-security-policy" not in present:
-            targets = tuple(dict.fromkeys(g.get("form_targets", ())))
-            policy = _content_security_policy(targets, g.get("own_script", False), g.get("own_connection", False))
+            targets = tuple(dict.fromkeys(noted.get("form_targets", ())))
+            policy = _content_security_policy(
+                targets, noted.get("own_script", False), noted.get("own_connection", False)
+            )
             response.headers.add("Content-Security-Policy", policy)
         return response
 
@@ -108,7 +112,7 @@ def install(
 
 def prefers_json() -> bool:
     """Tell whether the request asks for JSON rather than for a page."""
-    return _prefers_json(request.headers.get("Accept", ""))
+    return _prefers_json(current_request().headers.get("Accept", ""))
 
 
 @lru_cache(maxsize=256)
@@ -119,7 +123,7 @@ def _prefers_json(accept: str) -> bool:
 
 def answers_json() -> bool:
     """Tell whether errors of this request are answered in JSON: as the application decides, or as the request asks."""
-    decide: Callable[[], bool] = current_app.extensions["wants_json"]
+    decide: Callable[[], bool] = current_application().extensions["wants_json"]
     return decide()
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import current_app, request
-
+from shared.current import current_application, current_request
 from sp.routes import HOME
 
 if TYPE_CHECKING:
@@ -20,11 +19,11 @@ SITE = "lychgate.site"  # key of the environ: the name of the site; no header ca
 
 def components() -> Components:
     """Return the parts of the current application."""
-    found: Components = current_app.extensions["lychgate"]
+    found: Components = current_application().extensions["lychgate"]
     return found
 
 
 def current_site() -> Site:
     """Return the site of the current request, which the gateway has found by its host."""
     in_force = components().rulebook.current
-    return in_force.named(request.environ.get(SITE, HOME)) or in_force.home
+    return in_force.named(current_request().environ.get(SITE, HOME)) or in_force.home

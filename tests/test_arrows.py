@@ -123,7 +123,7 @@ FLASK_LIVES_IN = (
         "sp/gateway/in_process.py",
     ),  # for the type of our own application
     "sp/sessions/cookies.py",  # Flask's session interface
-    *("shared/web.py", "shared/look.py", "shared/languages.py", "shared/request_limits.py"),
+    *("shared/web.py", "shared/look.py", "shared/languages.py", "shared/current.py", "shared/request_limits.py"),
     *("idp/", "lab/"),
 )
 # The lab starts programs, each with its environment; NO_COLOR and TERM are of the terminal, and no settings of ours.

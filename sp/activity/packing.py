@@ -18,6 +18,8 @@ from sp.activity.trace import FAILED, OUTCOMES, PASSED, AccountDecision, CheckRe
 
 MOST_UNPACKED = 65_536  # bytes; more was never packed
 LEVEL = 1  # of the compression: the dictionary does most of the work, and a sign-in waits for it
+# zlib clears about 270 KB of memory for its defaults (15, 8), and a trace with the dictionary needs 4 KiB.
+WINDOW, MEMORY = 12, 5
 DICTIONARIES = {
     1: (
         b'synchronise changed: ["groups","department","attributes"]createdlinkedrefusedauto_createunverified'
@@ -77,7 +79,7 @@ def unpack(packed: bytes | None) -> Facts:
 
 
 def _deflated(text: bytes) -> bytes:
-    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, zdict=DICTIONARIES[NEWEST])
+    deflate = zlib.compressobj(LEVEL, zlib.DEFLATED, -WINDOW, MEMORY, zdict=DICTIONARIES[NEWEST])
     return bytes((NEWEST,)) + deflate.compress(text) + deflate.flush()
 
 

@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
+from shared.signed_values import SignedValues
 from sp.sessions.cookies import HAND_OVER_PREFIX, PENDING_PREFIX
 
 LIFETIME = 3600  # seconds that a person may take at the identity provider's form
@@ -53,8 +54,7 @@ class PendingSignIns:
     """Reads and writes the pending cookies of one gateway."""
 
     def __init__(self, secret_keys: Sequence[str], *, https: bool) -> None:
-        # itsdangerous signs with the last key of its list and verifies with all
-        self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate pending sign-in")
+        self._serializer = SignedValues(secret_keys, "lychgate pending sign-in")
         self._https = https
         self._prefix = full_name(PENDING_PREFIX, https)
         self._not_ours = full_name(HAND_OVER_PREFIX, https)  # of a site on another port of this host

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
+from shared.signed_values import SignedValues
 from sp.sessions.cookies import LANDED_NAME
 
 WINDOW = 10  # seconds that a landing is remembered; one round takes at most one second
@@ -24,8 +25,7 @@ class Landings:
     """Reads and writes the cookie."""
 
     def __init__(self, secret_keys: Sequence[str], *, https: bool) -> None:
-        # itsdangerous signs with the last key of its list and verifies with all
-        self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate landing")
+        self._serializer = SignedValues(secret_keys, "lychgate landing")
         self._https = https
         self._name = full_name(LANDED_NAME, https)
 

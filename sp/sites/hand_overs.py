@@ -15,11 +15,12 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadSignature
 from werkzeug.wrappers import Response
 
 from shared.clock import time_now
 from shared.cookies import full_name, set_cookie
+from shared.signed_values import SignedValues
 from sp.sessions.cookies import HAND_OVER_PREFIX
 from sp.signin.pending import LIFETIME, too_many
 
@@ -46,8 +47,7 @@ class HandOvers:
     """Reads and writes the cookies of one gateway's sites."""
 
     def __init__(self, secret_keys: Sequence[str], *, https: bool) -> None:
-        # itsdangerous signs with the last key of its list and verifies with all
-        self._serializer = URLSafeSerializer(list(reversed(secret_keys)), salt="lychgate hand-over")
+        self._serializer = SignedValues(secret_keys, "lychgate hand-over")
         self._https = https
         self._prefix = full_name(HAND_OVER_PREFIX, https)
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlencode
 
-from flask import redirect, request, url_for
+from flask import redirect, url_for
 from werkzeug.exceptions import BadRequest
 from werkzeug.wrappers import Response
 
+from shared.current import current_request
 from shared.web import allow_form_target, new_reference, page
 from sp.current import components, current_site
 from sp.providers.provider import Provider
@@ -32,7 +33,7 @@ def enter(
     verified: Verified, trusted: Trusted, pending: Pending | None, landing: str, *, answered: bool = False
 ) -> Response:
     """Spend the token (with *answered*: the person's yes to it), open the session, and redirect to *landing*."""
-    provider = trusted.provider
+    core, provider = components(), trusted.provider
     opening = Opening(
         visitor(provider.token_parameter),
         new_reference(),
@@ -42,13 +43,13 @@ def enter(
         replacing=presented_session(),
         answered=answered,
     )
-    signed_in = components().sign_in.with_token(verified, trusted, opening)
+    signed_in = core.sign_in.with_token(verified, trusted, opening)
     target = _with_access_token(landing, provider, signed_in.access_token)
     response = lead_on(target) if site_at(landing) is not None else redirect(target, 303)
-    set_session_cookie(response, signed_in.secret, https=components().config.https)
-    components().landings.note(response, request.cookies, landing)
+    set_session_cookie(response, signed_in.secret, https=core.config.https)
+    core.landings.note(response, current_request().cookies, landing)
     if pending:
-        components().pending.finish(response, pending)
+        core.pending.finish(response, pending)
     return response
 
 
@@ -75,7 +76,7 @@ def pending_of(provider: Provider) -> list[Pending]:
 
     A page that is not ours any more is replaced by the start page. An empty one stands for the provider's page.
     """
-    found = components().pending.read(request.cookies, provider.name)
+    found = components().pending.read(current_request().cookies, provider.name)
     return [replace(one, return_path=one.return_path and still_ours(one.return_path, provider)) for one in found]
 
 
@@ -90,14 +91,14 @@ def lead_on(url: str) -> Response:
     After a form at the identity provider, browsers apply the form-action of the form's page to each redirect, and that
     page knows home only. So a redirect to another site would be blocked. A page that leads on begins a new navigation.
     """
-    if url.startswith("/") or not is_from_elsewhere(request.environ):
+    if url.startswith("/") or not is_from_elsewhere(current_request().environ):
         return redirect(url, 303)
     return page("sp/continue.html", url=url)
 
 
 def require_window() -> None:
     """Raise BadRequest if a sign-in would begin in a frame, an image or a script of another page."""
-    if not is_of_a_window(request.environ):
+    if not is_of_a_window(current_request().environ):
         raise BadRequest(
             "Sign-in does not work inside a frame of another page. Open the page in its own tab or window."
         )

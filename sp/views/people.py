@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shared import request_ids
+from shared.current import current_request
 from shared.tokens import redact
 from sp.activity.cleaning import cookie_names
 from sp.activity.record import Visitor
@@ -58,7 +59,7 @@ def browser_session(*, is_use: bool = True) -> Session | None:
 
 def browser_secret() -> str | None:
     """Return the session id that this browser sent, valid or not."""
-    header: str = request.environ.get("HTTP_COOKIE", "")
+    header: str = current_request().environ.get("HTTP_COOKIE", "")
     return read_session_cookie(header, session_cookie_name(components().config.https, current_site().cookie_suffix))
 
 
@@ -73,6 +74,7 @@ def visitor(parameter: str = "") -> Visitor:
 
     All of it is stored, so a token in the user agent is removed, and cookies are named without their values.
     """
+    request = current_request()
     return Visitor(
         request.remote_addr or "",
         redact(request.user_agent.string),
@@ -84,6 +86,7 @@ def visitor(parameter: str = "") -> Visitor:
 
 def way_of(parameter: str) -> str:
     """Return how this request delivers a token: in the form field or query parameter *parameter*, or in the header."""
+    request = current_request()
     if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
         return "header"
     try:

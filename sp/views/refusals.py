@@ -7,6 +7,7 @@ import re
 from flask import Blueprint, Flask, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
+from shared.current import current_request
 from shared.errors import (
     REJECTIONS,
     CookiesBlocked,
@@ -153,5 +154,6 @@ def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to:
 
 def wants_json() -> bool:
     """Tell whether the client of this request is a program: then every answer is JSON, including every error."""
+    request = current_request()
     sends_token = request.endpoint in TOKEN_ENDPOINTS and "Authorization" in request.headers
     return sends_token or request.blueprint == "api" or prefers_json()

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from flask import Flask, redirect, request, url_for
+from flask import Flask, redirect, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
+from shared.current import current_request
 from sp.current import SITE, components, current_site
 from sp.routes import HOME
 
@@ -45,6 +46,7 @@ def install_site_pages(app: Flask) -> None:
 
 
 def _only_what_is_listed() -> ResponseReturnValue | None:
+    request = current_request()
     name = request.environ.get(SITE, HOME)
     if name == HOME or request.endpoint in AT_SITES:
         return None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, jsonify, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, url_for
 from flask.typing import ResponseReturnValue
 
 from shared.clock import time_now
+from shared.current import current_request
 from shared.errors import (
     CookiesBlocked,
     DeliveryNotAllowed,
@@ -69,6 +70,7 @@ def start(provider_name: str | None) -> ResponseReturnValue:
 
 
 def _start(provider: Provider) -> ResponseReturnValue:
+    request = current_request()
     landing = page_of_ours(request.args.get("return_to")) or return_page(provider)
     require_window()
     return_path = page_of_ours(landing) or ""  # "" means the provider's return_url, which is on another site
@@ -95,7 +97,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     if not answers_json() and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
         return report
     trusted = components().provider_registry.get(provider_name)
-    if request.method == "HEAD":
+    if current_request().method == "HEAD":
         return "", 200  # link previews and mail scanners spend no token
     with known(trusted.provider):
         delivery = _delivery(trusted.provider)
@@ -108,7 +110,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
 
 def _delivery(provider: Provider) -> Delivery:
     """Return the token and how it arrived. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
-    name = provider.token_parameter
+    request, name = current_request(), provider.token_parameter
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
     sent += [("form", value) for value in request.form.getlist(name)]
@@ -129,7 +131,7 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     """Answer a client that asks for JSON: an access token, and no cookie."""
     provider = trusted.provider
     if delivery.way != "header":
-        check_client(verified.claims, provider, components().pending.read(request.cookies, provider.name))
+        check_client(verified.claims, provider, components().pending.read(current_request().cookies, provider.name))
     here, is_bound = visitor(provider.token_parameter), delivery.way != "header"
     signed_in = components().sign_in.with_token(
         verified, trusted, Opening(here, new_reference(), API, is_bound=is_bound)
@@ -183,4 +185,6 @@ def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> R
 def _wanted_path(verified: Verified) -> str | None:
     """Return the page of ours that the token asks for, or else the request."""
     claim = verified.claims.raw.get("return_to")
-    return page_of_ours(claim if isinstance(claim, str) else None) or page_of_ours(request.values.get("return_to"))
+    return page_of_ours(claim if isinstance(claim, str) else None) or page_of_ours(
+        current_request().values.get("return_to")
+    )

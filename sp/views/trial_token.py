@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import redirect, request
+from flask import redirect
 from flask.typing import ResponseReturnValue
 
+from shared.current import current_request
 from shared.errors import Rejection, TokenMalformed
 from shared.tokens import read_object, take_apart
 from shared.web import new_reference
@@ -21,6 +22,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     After None, the caller handles an ordinary token. *read_token* returns the request's token for a given provider, or
     raises the Rejection that says why there is none.
     """
+    request = current_request()
     if request.method == "HEAD":
         return None
     name = _name_of(provider_name)
@@ -61,8 +63,8 @@ def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
 
     The nonce is not verified here. That is safe: a trial opens no session, and an ordinary sign-in verifies the nonce.
     """
-    trials = components().pending.trials(request.cookies, provider)
-    ordinary = components().pending.read(request.cookies, provider)
+    started, cookies = components().pending, current_request().cookies
+    trials, ordinary = started.trials(cookies, provider), started.read(cookies, provider)
     nonce = _unverified_nonce(unverified_token)
     for pending in (*trials, *ordinary):
         if nonce is not None and pending.nonce == nonce:

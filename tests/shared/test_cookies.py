@@ -45,6 +45,28 @@ def test_every_cookie_is_of_this_host_and_hidden_from_scripts(https: bool, cross
     assert set(found) == flags
 
 
+@pytest.mark.parametrize("https", [True, False])
+@pytest.mark.parametrize("cross_site", [True, False])
+@pytest.mark.parametrize("name", ["mine", "sp_pending_é"])
+def test_a_cookie_is_written_as_werkzeug_writes_it(name: str, cross_site: bool, https: bool) -> None:
+    """Without a date beside Max-Age, which goes before it (RFC 6265, 4.1.2.2): it would need a clock that is right."""
+    ours, theirs, same_site = Response(), Response(), "None" if cross_site and https else "Lax"
+    for value, max_age in (("aZ-0_9.x", None), ("", 0), ("x", 10)):
+        set_cookie(ours, name, value, https=https, max_age=max_age, cross_site=cross_site)
+        flags = {"path": "/", "secure": https, "httponly": True, "samesite": same_site}
+        theirs.set_cookie(name, value, max_age=max_age, **flags)  # type: ignore[arg-type]
+    expected = [re.sub(r" Expires=[^;]*;", "", header) for header in theirs.headers.getlist("Set-Cookie")]
+    assert ours.headers.getlist("Set-Cookie") == expected
+
+
+@pytest.mark.parametrize("value", ["a b", "a;b", 'a"', "a,b", "a=b", "é", "a\n", "a\r\nX: y", "\0"])
+def test_a_value_that_must_be_quoted_is_not_written(value: str) -> None:
+    response = Response()
+    with pytest.raises(ValueError, match="must be quoted"):
+        set_cookie(response, "mine", value, https=True)
+    assert "Set-Cookie" not in response.headers
+
+
 def test_a_cookie_is_cleared_under_the_same_name_and_flags() -> None:
     response = Response()
     clear_cookie(response, full_name("mine", True), https=True)

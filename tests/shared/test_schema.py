@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 
 import pytest
@@ -254,7 +255,7 @@ def is_taken(turnstile: Path) -> bool:
 FORKED = """
 import os, sys, time
 from shared import sqlite
-with sqlite._turn(sys.argv[1], time.monotonic() + 60):
+with sqlite._Turnstile(sys.argv[1] + ".turn").held(time.monotonic() + 60):
     child = os.fork()
     if child == 0:
         sys.stdin.read()
@@ -273,3 +274,61 @@ def test_a_child_that_was_forked_at_the_turnstile_keeps_nobody_from_writing(engi
         add_one(engine)
         other.communicate()
     assert total(engine) == 1
+
+
+FORKED_LATER = """
+import os, sys, time
+from sqlalchemy.exc import OperationalError
+from shared import sqlite
+turnstile = sqlite._Turnstile(sys.argv[1] + ".turn")
+with turnstile.held(time.monotonic() + 60):
+    pass
+(told, tell), (ended, end) = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.close(end)
+    with turnstile.held(time.monotonic() + 60):
+        os.write(tell, b"held")
+        os.read(ended, 1)
+    os._exit(0)
+os.read(told, 4)
+try:
+    with turnstile.held(time.monotonic()):
+        print("both hold it", flush=True)
+except OperationalError:
+    print("one holds it", flush=True)
+os.close(end)
+os.wait()
+"""
+
+
+def test_a_child_that_was_forked_later_does_not_share_the_turn_of_its_parent(engine: Engine) -> None:
+    command = [sys.executable, "-c", FORKED_LATER, str(engine.url.database)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert done.stdout == "one holds it\n"
+
+
+def test_a_turnstile_that_was_deleted_is_made_again(engine: Engine) -> None:
+    turnstile = Path(f"{engine.url.database}.turn")
+    add_one(engine)
+    turnstile.unlink()
+    with engine.execution_options(write=True).begin():
+        assert turnstile.exists()
+    with sqlite._Turnstile(str(turnstile)).held(time.monotonic()):
+        assert is_taken(turnstile)
+
+
+def test_the_turnstile_stays_open_until_the_engine_is_disposed_of(engine: Engine) -> None:
+    for _ in range(3):
+        add_one(engine)
+        assert files_open(engine) == [f"{engine.url.database}.turn"]
+    engine.dispose()
+    assert files_open(engine) == []
+
+
+def files_open(engine: Engine) -> list[str]:
+    """Return the turnstile of *engine* for each time that this process has it open."""
+    found = []
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.append(os.readlink(link))
+    return [path for path in found if path == f"{engine.url.database}.turn"]

@@ -1,0 +1,41 @@
+"""Sign values that a browser keeps, and read them again: itsdangerous, which derives each key once here.
+
+The newest key signs, and all keys verify. What was signed is the same as with `URLSafeSerializer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from itsdangerous import Serializer, Signer, URLSafeSerializer
+from itsdangerous.encoding import base64_encode
+
+WORTH_COMPRESSING = 200  # bytes of JSON; of less, compression saves a few bytes, and costs more than the signature
+
+
+class SignedValues(URLSafeSerializer):
+    """Signs and reads values for one purpose, the *salt*. Safe for use by several threads."""
+
+    def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
+        # itsdangerous signs with the last key of its list and verifies with all
+        super().__init__(list(reversed(secret_keys)), salt=salt)
+        self._signer = _Signer(self.secret_keys, self.salt)
+
+    def make_signer(self, salt: str | bytes | None = None) -> Signer:
+        """Return the one signer of this purpose."""
+        return self._signer
+
+    def dump_payload(self, obj: Any) -> bytes:
+        """Return the value as it is signed."""
+        text = Serializer.dump_payload(self, obj)
+        return base64_encode(text) if len(text) < WORTH_COMPRESSING else super().dump_payload(obj)
+
+
+class _Signer(Signer):
+    def __init__(self, secret_keys: Sequence[bytes], salt: bytes | None) -> None:
+        super().__init__(secret_keys, salt=salt)
+        self._derived = {key: Signer.derive_key(self, key) for key in self.secret_keys}
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        return self._derived[self.secret_keys[-1] if secret_key is None else secret_key]  # type: ignore[index]
