@@ -36,8 +36,18 @@ class Snippet:
 
 def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
     """Return the programs that sign with *key*, the secret or the private key, and send to *return_url*."""
-    person = example_person(provider, return_url)
-    values = {
+    values = values_of(provider, key, return_url)
+    return [
+        Snippet("PHP", render("php", values)),
+        Snippet("Python", render("python", values), python_needs(provider)),
+        Snippet("Node", render("node", values)),
+        Snippet("Ruby", render("ruby", values)),
+    ]
+
+
+def values_of(provider: Provider, key: str, return_url: str) -> dict[str, Any]:
+    """Return what the templates of the programs are filled in with."""
+    return {
         "algorithm": provider.algorithm,
         "family": provider.algorithm[:2],
         "bits": provider.algorithm[2:],
@@ -48,15 +58,18 @@ def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
         "key": key,
         "return_url": return_url,
         "parameter": provider.token_parameter,
-        "person": person,
+        "person": example_person(provider, return_url),
     }
-    needs_library = "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
-    return [
-        Snippet("PHP", _render("php", values, _in_php)),
-        Snippet("Python", _render("python", values, json.dumps), needs_library),
-        Snippet("Node", _render("node", values, json.dumps)),
-        Snippet("Ruby", _render("ruby", values, _in_ruby)),
-    ]
+
+
+def python_needs(provider: Provider) -> str:
+    """Return what must be installed for the Python code, if anything."""
+    return "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return the program of a *template*, whose name begins with its language."""
+    return render_template(f"sp/snippets/{template}.txt", **values, literal=LITERALS[template.partition("_")[0]])
 
 
 def example_person(provider: Provider, return_url: str) -> Person:
@@ -96,10 +109,6 @@ def _put(person: Person, claim: str, value: str) -> None:
     person[last] = value
 
 
-def _render(language: str, values: Mapping[str, Any], literal: Callable[[Any], str]) -> str:
-    return render_template(f"sp/snippets/{language}.txt", **values, literal=literal)
-
-
 def _in_php(value: Any) -> str:
     if isinstance(value, dict):
         return "[" + ", ".join(f"{_quoted(name)} => {_in_php(inner)}" for name, inner in value.items()) + "]"
@@ -116,3 +125,11 @@ def _quoted(text: str) -> str:
     """Return a text between single quotes, in which PHP and Ruby replace nothing."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+LITERALS: dict[str, Callable[[Any], str]] = {
+    "php": _in_php,
+    "python": json.dumps,
+    "node": json.dumps,
+    "ruby": _in_ruby,
+}

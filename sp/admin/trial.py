@@ -12,6 +12,7 @@ from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import find
+from sp.admin.trial_programs import program_url
 from sp.current import components
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
@@ -30,9 +31,10 @@ CHECK_NAMES = {
 
 @views.get("/settings/sso/jwt/provider/<name>/try")
 def start(name: str) -> ResponseReturnValue:
-    """Redirect to the identity provider, as at a sign-in."""
+    """Redirect to the identity provider, as at a sign-in; or to the test program, which is on the browser's machine."""
     provider = _present(name).provider
-    if not provider.login_url:
+    login_url = program_url(provider) if request.args.get("with") == "program" else provider.login_url
+    if not login_url:
         return page("sp/settings/trial_impossible.html", 409, provider=provider)
     trial = secrets.token_urlsafe(24)
     path = url_for("trial.show", trial=trial)
@@ -40,9 +42,7 @@ def start(name: str) -> ResponseReturnValue:
     pending = components().pending.begin(
         response, request.cookies, provider.name, path, trial=trial, trial_by=administrator().account_id
     )
-    response.location = add_query(
-        provider.login_url, return_to=components().config.external_url + path, nonce=pending.nonce
-    )
+    response.location = add_query(login_url, return_to=components().config.external_url + path, nonce=pending.nonce)
     return response
 
 

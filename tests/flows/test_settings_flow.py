@@ -135,7 +135,7 @@ def create_a_provider(page: Page, pair: Pair) -> str:
     expect(page.get_by_role("heading", name="The provider Learning portal was created")).to_be_visible()
     key = page.get_by_label("Security key").input_value()
     assert len(key) >= 64
-    page.get_by_role("link", name="I have saved it").click()
+    page.get_by_role("link", name="To the settings").click()
     expect(page.get_by_role("heading", name="Learning portal")).to_be_visible()
     assert key not in page.content()
     assert page.get_by_label("Return URL", exact=True).input_value() == f"{pair.sp.url}/sso/login/jwt/learn"
