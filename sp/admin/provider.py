@@ -170,9 +170,9 @@ def remove(name: str) -> ResponseReturnValue:
 
 
 def find(name: str) -> StoredProvider:
-    """Return the provider *name* or raise NotFound."""
+    """Return the provider *name* with the settings that are in force, or raise NotFound."""
     try:
-        return components().provider_editor.find(name.lower())
+        return components().provider_registry.in_force(components().provider_editor.find(name.lower()))
     except ProviderUnknown as error:
         raise NotFound(f"The provider {name[:60]} does not exist.") from error
 

@@ -23,7 +23,7 @@ CHANGES_ON_PAGE = 50
 def index() -> ResponseReturnValue:
     """Show every provider with its main settings and its warnings."""
     editor = components().provider_editor
-    everyone = components().provider_store.load()
+    everyone = [components().provider_registry.in_force(stored) for stored in components().provider_store.load()]
     providers = [
         (stored, stored.provider.token_url(components().routes), keys, provider_warnings.of_one(stored, keys))
         for stored in everyone

@@ -56,7 +56,7 @@ def show(trial: str) -> ResponseReturnValue:
         )
     stored: StoredProvider | None
     try:
-        stored = components().provider_editor.find(tried.provider)
+        stored = components().provider_registry.in_force(components().provider_editor.find(tried.provider))
     except Rejection:
         stored = None
     return page("sp/settings/trial.html", tried=tried, report=tried.report, stored=stored, names=CHECK_NAMES)
