@@ -198,6 +198,7 @@ def provider_page(
         mistakes=mistakes or [],
         conflict=conflict,
         keys=keys,
+        tests=components().trials.uses_of_keys(),
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
         margins=margins_of(stored),

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.provider import find
+from sp.admin.provider import MANAGED, find
 from sp.admin.trial_programs import program_url
 from sp.current import components
+from sp.diagnosis.expectations import expecting
+from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
+from sp.providers.setting_reader import ProviderRefused
 from sp.redirects import add_query
 
 views = Blueprint("trial", __name__)
@@ -59,7 +62,41 @@ def show(trial: str) -> ResponseReturnValue:
         stored = components().provider_registry.in_force(components().provider_editor.find(tried.provider))
     except Rejection:
         stored = None
-    return page("sp/settings/trial.html", tried=tried, report=tried.report, stored=stored, names=CHECK_NAMES)
+    values = tried.report.get("expect", {})
+    return page(
+        "sp/settings/trial.html",
+        tried=tried,
+        report=tried.report,
+        stored=stored,
+        names=CHECK_NAMES,
+        expect=values if stored and expecting(stored.provider, values) != stored.provider.as_settings() else {},
+    )
+
+
+@views.post("/settings/sso/jwt/trial/<trial>/expect")
+def expect(trial: str) -> ResponseReturnValue:
+    """Expect the issuer and the audience of the token that was tested: those of the report, not of the form."""
+    tried = components().trials.find(trial, administrator().account_id)
+    if tried is None:
+        raise NotFound("There is no report of this trial. It is older than a day. Start a new trial.")
+    stored = find(tried.provider)
+    try:
+        components().provider_editor.save(
+            stored.provider.name,
+            expecting(stored.provider, tried.report.get("expect", {})),
+            "",
+            version=stored.version,
+            actor=administrator().email,
+        )
+    except ProviderRefused as error:
+        flash(f"Nothing was saved: {error}.", "danger")
+    except ChangedMeanwhile:
+        flash("This provider was changed at the same moment. Try again.", "warning")
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    else:
+        flash("Saved. From now on, tokens with another issuer or audience are rejected.")
+    return redirect(url_for("trial.show", trial=trial), 303)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/inspect")

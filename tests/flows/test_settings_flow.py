@@ -165,7 +165,7 @@ def try_it_out(page: Page, pair: Pair) -> None:
     expect(window.get_by_text("This sign-in would succeed.")).to_be_visible()
     expect(window.get_by_text(f"A new account would be created for {ALICE.email}.")).to_be_visible()
     expect(window.get_by_role("row", name="nickname given_name Alice")).to_be_visible()
-    expect(window.get_by_role("row", name="groups groups no claim fills this field")).to_be_visible()
+    expect(window.get_by_role("row", name="groups groups not in the token; this field is optional")).to_be_visible()
     window.close()
 
 
