@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 PRESET_WORDS = {
+    "strict": (
+        "Strict",
+        "For an identity provider that you write, or if you have none yet: you get code and a test program. Turns on "
+        "every check. Also for Lychgate's identity provider.",
+    ),
     "ispring": (
         "iSpring Learn",
         "Tokens of the published authentication.php: iat, jti, exp and email. "
@@ -17,11 +22,6 @@ PRESET_WORDS = {
         "LoginRadius",
         "The parameter is jwttoken. Creates no accounts: unknown people go to the error page. "
         "Passes an access token to the page after sign-in.",
-    ),
-    "strict": (
-        "Strict",
-        "Turns on every check: issuer, audience, subject, times, nonce, header and e-mail. "
-        "For Lychgate's identity provider, one that you write, and others that send all of these.",
     ),
 }
 

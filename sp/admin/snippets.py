@@ -21,6 +21,7 @@ LIFETIME = 60  # seconds
 SIGNATURE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}  # of r and of s: RFC 7518, section 3.4
 EXAMPLE = {"email": "alice@example.com", "given_name": "Alice", "family_name": "Example", "name": "Alice Example"}
 EXAMPLE_ID = "person-17"
+EXAMPLE_ISSUER = "https://identity-provider.example.com"  # while no Identity provider URL is set
 
 Person = dict[str, Any]
 
@@ -82,7 +83,7 @@ def example_person(provider: Provider, return_url: str) -> Person:
         if field in EXAMPLE or field == "id":
             value = EXAMPLE["email"] if claims[0] in provider.mapped_email else EXAMPLE.get(field, EXAMPLE_ID)
             _put(person, claims[0], value)
-    issuer = _origin(provider.login_url) or "https://identity-provider.example.com"
+    issuer = _origin(provider.login_url) or EXAMPLE_ISSUER
     for name, expectation, usual in (("iss", provider.issuer, issuer), ("aud", provider.audience, _origin(return_url))):
         if expectation.expected or expectation.required or name in provider.required_claims:
             person[name] = expectation.expected or usual

@@ -12,9 +12,11 @@ from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
+from sp.admin.snippets import EXAMPLE_ISSUER
 from sp.admin.trial_programs import program_url
 from sp.current import components
 from sp.diagnosis.expectations import expecting
+from sp.diagnosis.trials import Tried
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
@@ -62,13 +64,14 @@ def show(trial: str) -> ResponseReturnValue:
         stored = components().provider_registry.in_force(components().provider_editor.find(tried.provider))
     except Rejection:
         stored = None
-    values = tried.report.get("expect", {})
+    values = _worth_expecting(tried)
     return page(
         "sp/settings/trial.html",
         tried=tried,
         report=tried.report,
         stored=stored,
         names=CHECK_NAMES,
+        uses_program=stored is not None and program_url(stored.provider) == stored.provider.login_url,
         expect=values if stored and expecting(stored.provider, values) != stored.provider.as_settings() else {},
     )
 
@@ -83,7 +86,7 @@ def expect(trial: str) -> ResponseReturnValue:
     try:
         components().provider_editor.save(
             stored.provider.name,
-            expecting(stored.provider, tried.report.get("expect", {})),
+            expecting(stored.provider, _worth_expecting(tried)),
             "",
             version=stored.version,
             actor=administrator().email,
@@ -106,6 +109,12 @@ def inspect(name: str) -> ResponseReturnValue:
     token = request.form.get("token", "").strip()
     report = components().trials.inspect(token, trusted)
     return page("sp/settings/inspected.html", provider=trusted.provider, report=report, names=CHECK_NAMES)
+
+
+def _worth_expecting(tried: Tried) -> dict[str, str]:
+    """Return the issuer and the audience to expect, but for the example that the programs of this gateway contain."""
+    values = tried.report.get("expect", {})
+    return {name: value for name, value in values.items() if value != EXAMPLE_ISSUER}
 
 
 def _present(name: str) -> Trusted:

@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 
 from lab.cast import ALICE, CAROL, Person
 from lab.minting import mint, sign_text
+from sp.admin.snippets import EXAMPLE_ISSUER
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored
 from tests.support.forms import Visitor
@@ -379,6 +380,14 @@ def test_attack_the_values_are_those_of_the_report_whatever_the_form_says(gatewa
     assert stored(app).provider.issuer.expected == NAMED["iss"]
     stranger = app.test_client().post(f"{report}/expect")
     assert "/login" in stranger.location
+
+
+def test_the_issuer_of_our_example_is_not_offered(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, **REQUIRED}}))
+    begin(carol)
+    bring(carol, mint(claims(**{**NAMED, "iss": EXAMPLE_ISSUER}), KEY))
+    assert "The audience is required, but compared with nothing." in carol.text
+    assert f"Issuer {EXAMPLE_ISSUER}" not in carol.text
 
 
 def test_the_list_and_the_page_say_that_a_test_has_used_the_key(app: Flask, carol: Visitor) -> None:
