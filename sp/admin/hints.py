@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 PRESET_WORDS = {
+    "strict": (
+        "Strict",
+        "For an identity provider that you write, or if you have none yet: you get code and a test program. Turns on "
+        "every check. Also for Lychgate's identity provider.",
+    ),
     "ispring": (
         "iSpring Learn",
         "Tokens of the published authentication.php: iat, jti, exp and email. "
@@ -18,31 +23,27 @@ PRESET_WORDS = {
         "The parameter is jwttoken. Creates no accounts: unknown people go to the error page. "
         "Passes an access token to the page after sign-in.",
     ),
-    "strict": (
-        "Strict",
-        "Turns on every check: issuer, audience, subject, times, nonce, header and e-mail. "
-        "For Lychgate's identity provider, one that you write, and others that send all of these.",
-    ),
 }
 
 HINTS = {
-    "name": "Part of the Return URL. 1 to 60 characters: letters, digits, - and _, starting with a letter. It is "
-    "converted to lower case, and cannot be changed later.",
+    "name": "You can keep this name. It becomes a part of the Return URL and cannot be changed later. Letters, digits, "
+    "- and _, starting with a letter.",
     "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
     "accepts a jti that is a number.",
     "display_name": "The label of the button on the sign-in page.",
     "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
-    "enabled": "Off: its tokens are rejected, and people are not sent there. A trial sign-in works in either case.",
+    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test a sign-in in "
+    "either case.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
     "here go to it without a question. Only one provider can be the default.",
     "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
     "providers.",
     "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
-    "keys": "The cryptographic key and the secret part of the JWT token. HS: the shared secret. RS and ES: the public "
-    "key (PEM, certificate or JWK). It is stored encrypted and never shown again.",
+    "keys": "If your identity provider has given you a key, paste it here: for HS algorithms the shared secret, for RS "
+    "and ES its public key (PEM, certificate or JWK). It is stored encrypted.",
     "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "
-    "keys above.",
+    "keys above; no key is made then.",
     "login_url": "The URL of the script that generates the JWT tokens. People who are not signed in are "
     "redirected to it, with two parameters: nonce, which becomes a claim of the token, and return_to, the page to "
     "open afterwards.",

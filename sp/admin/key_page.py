@@ -8,6 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from shared.web import allow_own_script, page
 from sp.admin.snippets import snippets
+from sp.admin.trial_programs import program_url, trial_programs
 from sp.current import components
 from sp.providers.provider import Provider
 
@@ -28,5 +29,7 @@ def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnVa
         key_file=f"data:application/octet-stream;base64,{b64encode(key.encode()).decode()}",
         return_url=return_url,
         snippets=snippets(provider, key, return_url),
+        programs=trial_programs(provider),
+        program_url=program_url(provider),
         created=created,
     )

@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, Response, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import NotFound
 
+from shared.keys import KeyRefused, load_key
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.key_page import key_page
 from sp.admin.provider import MANAGED, find
+from sp.admin.trial_programs import program_code, trial_programs
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
-from sp.providers.rows import StoredKey
+from sp.providers.rows import StoredKey, StoredProvider
 from sp.providers.setting_reader import ProviderRefused
 
 views = Blueprint("keys", __name__)
@@ -48,6 +51,23 @@ def add(name: str) -> ResponseReturnValue:
             return key_page(stored.provider, new.shown_once, created=False)
         flash("The key was added. Tokens signed with it are now accepted.")
     return _back(name)
+
+
+@views.post("/settings/sso/jwt/provider/<name>/program")
+def program(name: str) -> ResponseReturnValue:
+    """Return a test program with the key that the page of a new key has sent: a key is in no URL, and not kept here."""
+    stored = find(name)
+    wanted = request.form.get("file", "")
+    found = next((one for one in trial_programs(stored.provider) if one.file == wanted), None)
+    if found is None:
+        raise NotFound("This program does not exist.")
+    key = request.form.get("key", "").replace("\r\n", "\n")  # browsers send line breaks of forms as two characters
+    if not _is_key_of(stored, key):
+        flash("This key is not a key of the provider any more. Generate a new one.", "warning")
+        return _back(name)
+    code = program_code(found, stored.provider, key, stored.provider.token_url(components().routes))
+    headers = {"Content-Disposition": f'attachment; filename="{found.file}"'}
+    return Response(code, mimetype="application/octet-stream", headers=headers)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
@@ -91,6 +111,16 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
 def latest_use(keys: Sequence[StoredKey]) -> datetime | None:
     """Return when any of *keys* last verified a token."""
     return max((key.last_used_at for key in keys if key.last_used_at is not None), default=None)
+
+
+def _is_key_of(stored: StoredProvider, key: str) -> bool:
+    """Tell whether *key* is one of the provider's: the secret, or the private half of a stored public key."""
+    provider = stored.provider
+    try:
+        given = load_key(key, provider.algorithm, allow_short_secret=provider.allow_short_secret)
+    except KeyRefused:
+        return False
+    return given.fingerprint in {one.fingerprint for one in stored.keys}
 
 
 def _back(name: str) -> ResponseReturnValue:

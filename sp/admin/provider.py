@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import count
+from urllib.parse import urlsplit
 
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import ProviderUnknown
+from shared.settings import is_loopback
 from shared.web import allow_own_script, page
 from sp.activity import audit
 from sp.admin import warnings as provider_warnings
@@ -19,6 +22,7 @@ from sp.admin.key_page import key_page
 from sp.admin.margins import margins_of
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT
+from sp.admin.trial_programs import free_program_url
 from sp.current import components
 from sp.diagnosis.health import amount
 from sp.providers import rows
@@ -33,6 +37,7 @@ views = Blueprint("provider", __name__)
 administrators_only(views)
 
 NEW = ""  # the provider that a typed key is kept for, while it has no name
+USUAL_NAME = "company"
 NAME_OF_ANY = "{name}"  # where the script of the page puts the name that is typed
 UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
 MANAGED = f"This provider {rows.MANAGED}."
@@ -45,7 +50,10 @@ def new() -> ResponseReturnValue:
     if preset not in PRESETS:
         return page("sp/settings/presets.html", presets=PRESET_WORDS)
     form = ProviderForm.of(parse_provider("new", {"preset": preset}))
-    form.name.data = _free_name(preset)
+    everyone = [item.provider for item in components().provider_store.load()]
+    form.name.data = _free_name({provider.name for provider in everyone})
+    if _is_local():
+        form.login_url.data = free_program_url(provider.login_url for provider in everyone)
     return _new_page(form)
 
 
@@ -162,9 +170,9 @@ def remove(name: str) -> ResponseReturnValue:
 
 
 def find(name: str) -> StoredProvider:
-    """Return the provider *name*, or raise NotFound."""
+    """Return the provider *name* with the settings that are in force, or raise NotFound."""
     try:
-        return components().provider_editor.find(name.lower())
+        return components().provider_registry.in_force(components().provider_editor.find(name.lower()))
     except ProviderUnknown as error:
         raise NotFound(f"The provider {name[:60]} does not exist.") from error
 
@@ -190,6 +198,7 @@ def provider_page(
         mistakes=mistakes or [],
         conflict=conflict,
         keys=keys,
+        tests=components().trials.uses_of_keys(),
         open_sessions=0 if stored.provider.enabled else components().provider_sessions.count(stored.provider.name),
         warnings=provider_warnings.of_one(stored, keys),
         margins=margins_of(stored),
@@ -218,6 +227,7 @@ def _new_page(
         preset_words=PRESET_WORDS.get(form.preset.data),
         return_url=_return_url(form),
         return_url_of_any=_return_url(form, NAME_OF_ANY),
+        is_local=_is_local(),
     )
 
 
@@ -231,11 +241,15 @@ def _return_url(form: ProviderForm, name: str | None = None) -> str:
     return provider.token_url(components().routes)
 
 
-def _free_name(preset: str) -> str:
-    """Return a name for a new provider, so that its Return URL can be shown: the preset's, or the next that is free."""
-    taken = {item.provider.name for item in components().provider_store.load()}
-    names = (preset if number == 1 else f"{preset}-{number}" for number in count(1))
+def _free_name(taken: Collection[str]) -> str:
+    """Return a name for a new provider that can stay, so that its Return URL can be shown."""
+    names = (USUAL_NAME if number == 1 else f"{USUAL_NAME}-{number}" for number in count(1))
     return next(name for name in names if name not in taken)
+
+
+def _is_local() -> bool:
+    """Tell whether the gateway is used on its own machine only, where a test program can answer its browsers."""
+    return is_loopback(urlsplit(components().config.external_url).hostname or "")
 
 
 def _switch(name: str, enabled: bool) -> ResponseReturnValue:

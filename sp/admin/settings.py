@@ -23,9 +23,16 @@ CHANGES_ON_PAGE = 50
 def index() -> ResponseReturnValue:
     """Show every provider with its main settings and its warnings."""
     editor = components().provider_editor
-    everyone = components().provider_store.load()
+    everyone = [components().provider_registry.in_force(stored) for stored in components().provider_store.load()]
+    tests = components().trials.uses_of_keys()
     providers = [
-        (stored, stored.provider.token_url(components().routes), keys, provider_warnings.of_one(stored, keys))
+        (
+            stored,
+            stored.provider.token_url(components().routes),
+            keys,
+            provider_warnings.of_one(stored, keys),
+            [tests.get((stored.provider.name, key.stored.fingerprint)) for key in keys],
+        )
         for stored in everyone
         for keys in [editor.judge_keys(stored)]
     ]

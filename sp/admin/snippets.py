@@ -21,6 +21,7 @@ LIFETIME = 60  # seconds
 SIGNATURE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}  # of r and of s: RFC 7518, section 3.4
 EXAMPLE = {"email": "alice@example.com", "given_name": "Alice", "family_name": "Example", "name": "Alice Example"}
 EXAMPLE_ID = "person-17"
+EXAMPLE_ISSUER = "https://identity-provider.example.com"  # while no Identity provider URL is set
 
 Person = dict[str, Any]
 
@@ -36,8 +37,18 @@ class Snippet:
 
 def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
     """Return the programs that sign with *key*, the secret or the private key, and send to *return_url*."""
-    person = example_person(provider, return_url)
-    values = {
+    values = values_of(provider, key, return_url)
+    return [
+        Snippet("PHP", render("php", values)),
+        Snippet("Python", render("python", values), python_needs(provider)),
+        Snippet("Node", render("node", values)),
+        Snippet("Ruby", render("ruby", values)),
+    ]
+
+
+def values_of(provider: Provider, key: str, return_url: str) -> dict[str, Any]:
+    """Return what the templates of the programs are filled in with."""
+    return {
         "algorithm": provider.algorithm,
         "family": provider.algorithm[:2],
         "bits": provider.algorithm[2:],
@@ -48,15 +59,18 @@ def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
         "key": key,
         "return_url": return_url,
         "parameter": provider.token_parameter,
-        "person": person,
+        "person": example_person(provider, return_url),
     }
-    needs_library = "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
-    return [
-        Snippet("PHP", _render("php", values, _in_php)),
-        Snippet("Python", _render("python", values, json.dumps), needs_library),
-        Snippet("Node", _render("node", values, json.dumps)),
-        Snippet("Ruby", _render("ruby", values, _in_ruby)),
-    ]
+
+
+def python_needs(provider: Provider) -> str:
+    """Return what must be installed for the Python code, if anything."""
+    return "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return the program of a *template*, whose name begins with its language."""
+    return render_template(f"sp/snippets/{template}.txt", **values, literal=LITERALS[template.partition("_")[0]])
 
 
 def example_person(provider: Provider, return_url: str) -> Person:
@@ -69,7 +83,7 @@ def example_person(provider: Provider, return_url: str) -> Person:
         if field in EXAMPLE or field == "id":
             value = EXAMPLE["email"] if claims[0] in provider.mapped_email else EXAMPLE.get(field, EXAMPLE_ID)
             _put(person, claims[0], value)
-    issuer = _origin(provider.login_url) or "https://identity-provider.example.com"
+    issuer = _origin(provider.login_url) or EXAMPLE_ISSUER
     for name, expectation, usual in (("iss", provider.issuer, issuer), ("aud", provider.audience, _origin(return_url))):
         if expectation.expected or expectation.required or name in provider.required_claims:
             person[name] = expectation.expected or usual
@@ -96,10 +110,6 @@ def _put(person: Person, claim: str, value: str) -> None:
     person[last] = value
 
 
-def _render(language: str, values: Mapping[str, Any], literal: Callable[[Any], str]) -> str:
-    return render_template(f"sp/snippets/{language}.txt", **values, literal=literal)
-
-
 def _in_php(value: Any) -> str:
     if isinstance(value, dict):
         return "[" + ", ".join(f"{_quoted(name)} => {_in_php(inner)}" for name, inner in value.items()) + "]"
@@ -116,3 +126,11 @@ def _quoted(text: str) -> str:
     """Return a text between single quotes, in which PHP and Ruby replace nothing."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
+
+
+LITERALS: dict[str, Callable[[Any], str]] = {
+    "php": _in_php,
+    "python": json.dumps,
+    "node": json.dumps,
+    "ruby": _in_ruby,
+}

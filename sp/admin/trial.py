@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import Rejection
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.provider import find
+from sp.admin.provider import MANAGED, find
+from sp.admin.snippets import EXAMPLE_ISSUER
+from sp.admin.trial_programs import program_url
 from sp.current import components
+from sp.diagnosis.expectations import expecting
+from sp.diagnosis.trials import Tried
+from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.registry import Trusted
 from sp.providers.rows import StoredProvider
+from sp.providers.setting_reader import ProviderRefused
 from sp.redirects import add_query
 
 views = Blueprint("trial", __name__)
@@ -30,9 +36,10 @@ CHECK_NAMES = {
 
 @views.get("/settings/sso/jwt/provider/<name>/try")
 def start(name: str) -> ResponseReturnValue:
-    """Redirect to the identity provider, as at a sign-in."""
+    """Redirect to the identity provider, as at a sign-in; or to the test program, which is on the browser's machine."""
     provider = _present(name).provider
-    if not provider.login_url:
+    login_url = program_url(provider) if request.args.get("with") == "program" else provider.login_url
+    if not login_url:
         return page("sp/settings/trial_impossible.html", 409, provider=provider)
     trial = secrets.token_urlsafe(24)
     path = url_for("trial.show", trial=trial)
@@ -40,9 +47,7 @@ def start(name: str) -> ResponseReturnValue:
     pending = components().pending.begin(
         response, request.cookies, provider.name, path, trial=trial, trial_by=administrator().account_id
     )
-    response.location = add_query(
-        provider.login_url, return_to=components().config.external_url + path, nonce=pending.nonce
-    )
+    response.location = add_query(login_url, return_to=components().config.external_url + path, nonce=pending.nonce)
     return response
 
 
@@ -56,10 +61,45 @@ def show(trial: str) -> ResponseReturnValue:
         )
     stored: StoredProvider | None
     try:
-        stored = components().provider_editor.find(tried.provider)
+        stored = components().provider_registry.in_force(components().provider_editor.find(tried.provider))
     except Rejection:
         stored = None
-    return page("sp/settings/trial.html", tried=tried, report=tried.report, stored=stored, names=CHECK_NAMES)
+    values = _worth_expecting(tried)
+    return page(
+        "sp/settings/trial.html",
+        tried=tried,
+        report=tried.report,
+        stored=stored,
+        names=CHECK_NAMES,
+        uses_program=stored is not None and program_url(stored.provider) == stored.provider.login_url,
+        expect=values if stored and expecting(stored.provider, values) != stored.provider.as_settings() else {},
+    )
+
+
+@views.post("/settings/sso/jwt/trial/<trial>/expect")
+def expect(trial: str) -> ResponseReturnValue:
+    """Expect the issuer and the audience of the token that was tested: those of the report, not of the form."""
+    tried = components().trials.find(trial, administrator().account_id)
+    if tried is None:
+        raise NotFound("There is no report of this trial. It is older than a day. Start a new trial.")
+    stored = find(tried.provider)
+    try:
+        components().provider_editor.save(
+            stored.provider.name,
+            expecting(stored.provider, _worth_expecting(tried)),
+            "",
+            version=stored.version,
+            actor=administrator().email,
+        )
+    except ProviderRefused as error:
+        flash(f"Nothing was saved: {error}.", "danger")
+    except ChangedMeanwhile:
+        flash("This provider was changed at the same moment. Try again.", "warning")
+    except ManagedByFile:
+        flash(MANAGED, "warning")
+    else:
+        flash("Saved. From now on, tokens with another issuer or audience are rejected.")
+    return redirect(url_for("trial.show", trial=trial), 303)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/inspect")
@@ -69,6 +109,12 @@ def inspect(name: str) -> ResponseReturnValue:
     token = request.form.get("token", "").strip()
     report = components().trials.inspect(token, trusted)
     return page("sp/settings/inspected.html", provider=trusted.provider, report=report, names=CHECK_NAMES)
+
+
+def _worth_expecting(tried: Tried) -> dict[str, str]:
+    """Return the issuer and the audience to expect, but for the example that the programs of this gateway contain."""
+    values = tried.report.get("expect", {})
+    return {name: value for name, value in values.items() if value != EXAMPLE_ISSUER}
 
 
 def _present(name: str) -> Trusted:

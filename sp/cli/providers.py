@@ -91,6 +91,7 @@ def show(name: str, as_json: bool) -> None:
     stored = next((item for item in components().provider_store.load() if item.provider.name == name.lower()), None)
     if stored is None:
         fail(f"the provider {name} does not exist")
+    stored = components().provider_registry.in_force(stored)
     described = _describe(stored)
     if as_json:
         print_json(described)

@@ -16,6 +16,7 @@ from sp.providers.provider import Provider
 OWN_CLAIMS = frozenset(
     {"iss", "aud", "iat", "exp", "nbf", "jti", "nonce", "sid", "return_to", "email_verified", "azp"}
 )  # fmt: skip
+REQUIRED = frozenset({"id", "email"})  # fields that every sign-in needs
 
 
 @dataclass(frozen=True)

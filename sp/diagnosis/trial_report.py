@@ -14,8 +14,9 @@ from typing import Any
 from shared.errors import Rejection
 from shared.keys import KeySet
 from sp.diagnosis import near_misses
+from sp.diagnosis.expectations import advise, not_compared
 from sp.diagnosis.inspector import Finding, inspect
-from sp.diagnosis.matching import match_fields, unmatched_claims
+from sp.diagnosis.matching import REQUIRED, match_fields, unmatched_claims
 from sp.providers.registry import Trusted
 from sp.signin.attempt import verify_with_keys
 from sp.signin.verification import Verified, check_nonce
@@ -28,13 +29,16 @@ def examine(
 
     *nonce* is the nonce that the token should contain, None if it is not known.
 
-    `outcome` in the report is the rejection of a real sign-in, or None if the token itself is valid.
+    `outcome` in the report is the rejection of a real sign-in, or None if the token itself is valid. `key` is the
+    fingerprint of the key that verified it; `expect` has an issuer and an audience that should be expected.
     """
     provider = trusted.provider
     verified, keys = _verify(unverified_token, trusted, now)
     findings = inspect(unverified_token, provider, keys, now)
     if verified is not None and nonce is not None:
         findings = [_judge_nonce(verified, nonce, trusted) if f.check == "nonce" else f for f in findings]
+    expect = not_compared(verified.claims, provider) if verified else {}
+    findings = [advise(finding, expect) for finding in findings]
     payload = verified.claims.raw if verified else _unverified_payload(unverified_token)
     header = near_misses.peek(unverified_token)[0]
     return verified, {
@@ -43,10 +47,18 @@ def examine(
         "header": shown(header) if header is not None else "",
         "claims": shown(payload) if payload is not None else "",
         "matches": [
-            {"field": match.field, "wanted": match.wanted, "claim": match.claim, "value": shown(match.value)}
+            {
+                "field": match.field,
+                "wanted": match.wanted,
+                "claim": match.claim,
+                "value": shown(match.value),
+                "required": match.field in REQUIRED,
+            }
             for match in match_fields(payload or {}, provider)
         ],
         "unmatched": unmatched_claims(payload or {}, provider),
+        "key": verified.key.fingerprint if verified else None,
+        "expect": expect,
         "outcome": _refused(findings),
     }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
@@ -35,6 +36,7 @@ from sp.signin.verification import Verified, acceptable_until
 NOTHING = Facts()
 KEPT = 86400  # seconds for which a report is available
 CLEAN_UP_ROWS = 100
+MOST_READ = 100  # trials in which the use of a key is looked for
 
 _trial: Any = Trial.__table__
 
@@ -105,6 +107,22 @@ class Trials:
         with self._database.reading() as connection:
             row = connection.execute(query).first()
         return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
+
+    def uses_of_keys(self) -> dict[tuple[str, str], datetime]:
+        """Return when a trial of the last day last verified a token, by provider and fingerprint of the key."""
+        query = (
+            select(_trial.c.provider, _trial.c.started_at, _trial.c.report)
+            .where(_trial.c.started_at >= int(time_now()) - KEPT)
+            .order_by(_trial.c.started_at.desc())
+            .limit(MOST_READ)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {
+            (row.provider, row.report["key"]): datetime.fromtimestamp(row.started_at, UTC)
+            for row in reversed(rows)
+            if row.report and row.report.get("key")
+        }
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
         """Return what a sign-in with the token would do, without spending it."""

@@ -140,6 +140,10 @@ class ProviderRegistry:
         self.forget()
         return self.find(name)
 
+    def in_force(self, stored: StoredProvider) -> StoredProvider:
+        """Return *stored* with the settings that are in force: those of a demo's provider follow the other program."""
+        return replace(stored, provider=self._adjust(stored.provider))
+
     def forget(self) -> None:
         """Read the database at the next request, because this process made a change."""
         self._asked_at = float("-inf")

@@ -37,7 +37,10 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
             "identity provider decides who they are."
         )
     if provider.strict and not (provider.issuer.expected and provider.audience.expected):
-        yield "Issuer and audience are required, but no expected value is set for both."
+        yield (
+            "Issuer and audience are required, but at least one is compared with nothing. Test a sign-in: the report "
+            "offers the values to expect."
+        )
     if "query" in provider.deliveries and "form" not in provider.deliveries:
         yield "Tokens arrive only in the URL, so they end up in logs and browser histories. Allow the form as well."
 

@@ -120,7 +120,7 @@ def a_pasted_token_is_checked_and_opens_nothing(page: Page, pair: Pair, key: str
 
 def the_second_key_signs_sign_outs(page: Page, pair: Pair) -> None:
     page.get_by_role("button", name="Generate a second key").click()
-    page.get_by_role("link", name="I have saved it").click()
+    page.get_by_role("link", name="To the settings").click()
     rows = page.locator("#key-list .session-row")
     first = rows.first.locator("code").inner_text()
     page.get_by_role("button", name="Sign with this key").click()

@@ -135,7 +135,7 @@ def create_a_provider(page: Page, pair: Pair) -> str:
     expect(page.get_by_role("heading", name="The provider Learning portal was created")).to_be_visible()
     key = page.get_by_label("Security key").input_value()
     assert len(key) >= 64
-    page.get_by_role("link", name="I have saved it").click()
+    page.get_by_role("link", name="To the settings").click()
     expect(page.get_by_role("heading", name="Learning portal")).to_be_visible()
     assert key not in page.content()
     assert page.get_by_label("Return URL", exact=True).input_value() == f"{pair.sp.url}/sso/login/jwt/learn"
@@ -165,7 +165,7 @@ def try_it_out(page: Page, pair: Pair) -> None:
     expect(window.get_by_text("This sign-in would succeed.")).to_be_visible()
     expect(window.get_by_text(f"A new account would be created for {ALICE.email}.")).to_be_visible()
     expect(window.get_by_role("row", name="nickname given_name Alice")).to_be_visible()
-    expect(window.get_by_role("row", name="groups groups no claim fills this field")).to_be_visible()
+    expect(window.get_by_role("row", name="groups groups not in the token; this field is optional")).to_be_visible()
     window.close()
 
 

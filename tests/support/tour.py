@@ -133,7 +133,7 @@ def pages_of_a_new_provider(page: Page, pair: Pair) -> Iterator[str]:
     for language in page.locator("#code summary").all():
         language.click()
     yield "sp-new-key"
-    page.get_by_role("link", name="I have saved it").click()
+    page.get_by_role("link", name="To the settings").click()
     for group in page.locator("details.fold summary").all():
         group.click()
     yield "sp-provider-unfolded"

@@ -137,6 +137,14 @@ def test_a_group_with_an_error_is_open(carol: Visitor) -> None:
     assert not is_open(carol, "token")
 
 
+def test_the_hints_say_in_one_sentence_what_to_enter_or_what_a_switch_does(carol: Visitor) -> None:
+    carol.open(f"{NEW}?preset=ispring")
+    assert "“This account” is this site: people can sign in to it with this provider." in carol.text
+    assert "Leave this empty: a key is made for you and shown on the next page." in carol.text
+    carol.open(PAGE)
+    assert "Leave this empty to keep the keys." in carol.text
+
+
 # The Return URL before anything is saved
 
 
@@ -144,9 +152,9 @@ def test_the_return_url_is_shown_before_the_provider_is_saved(app: Flask, carol:
     carol.open(f"{NEW}?preset=ispring")
     before = re.search(r"<output[^>]*>([^<]+)</output>", carol.page.text)
     assert before
-    assert before[1] == "http://127.0.0.1:5000/sso/login/jwt/ispring"
+    assert before[1] == "http://127.0.0.1:5000/sso/login/jwt/company"
     carol.send(carol.form(NEW))
-    assert stored(app, "ispring").provider.token_url(core_of(app).routes) == before[1]
+    assert stored(app, "company").provider.token_url(core_of(app).routes) == before[1]
 
 
 def test_without_scripts_a_button_shows_the_return_url_of_another_name(carol: Visitor) -> None:
@@ -163,9 +171,10 @@ def test_the_default_provider_has_the_general_return_url(carol: Visitor) -> None
 
 
 def test_a_free_name_is_suggested(carol: Visitor) -> None:
-    for name in ("ispring", "ispring-2", "ispring-3"):
+    for name in ("company", "company-2", "company-3"):
         carol.open(f"{NEW}?preset=ispring")
         assert carol.form(NEW).fields["name"] == name
+        assert "You can keep this name." in carol.text
         carol.send(carol.form(NEW))
 
 
@@ -179,7 +188,7 @@ def test_add_a_field_keeps_the_key_that_was_typed_without_sending_it_back(app: F
     assert SECOND_KEY not in carol.page.text
     assert "The key that you typed is kept" in carol.text
     carol.send(carol.form(NEW))
-    assert usable_keys(app, "ispring") == [SECOND_KEY]
+    assert usable_keys(app, "company") == [SECOND_KEY]
 
 
 def test_an_error_elsewhere_keeps_the_key_that_was_typed(app: Flask, carol: Visitor) -> None:
@@ -202,7 +211,7 @@ def test_a_key_that_is_typed_again_takes_the_place_of_the_kept_one(app: Flask, c
     carol.open(f"{NEW}?preset=ispring")
     carol.send(carol.form(NEW).fill(keys="the key with a mistake in it, of a good length"), "add_field")
     carol.send(carol.form(NEW).fill(keys=SECOND_KEY))
-    assert usable_keys(app, "ispring") == [SECOND_KEY]
+    assert usable_keys(app, "company") == [SECOND_KEY]
 
 
 def test_attack_a_kept_key_is_used_by_another_administrator_for_another_provider_or_later(

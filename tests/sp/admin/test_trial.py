@@ -13,8 +13,9 @@ from werkzeug.test import TestResponse
 
 from lab.cast import ALICE, CAROL, Person
 from lab.minting import mint, sign_text
+from sp.admin.snippets import EXAMPLE_ISSUER
 from tests.sp.conftest import MakeGateway
-from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of
+from tests.sp.settings_support import CORPORATE, KEY, PAGE, SECOND_KEY, administrator_of, stored
 from tests.support.forms import Visitor
 from tests.support.gateway import core_of
 
@@ -112,9 +113,20 @@ def test_a_provider_can_be_tried_before_it_is_enabled(gateway: MakeGateway) -> N
     carol = administrator_of(app)
     begin(carol)
     bring(carol, mint(claims(), KEY))
-    assert "The provider is disabled. Enable it once the test passes." in carol.text
+    assert "The provider is disabled. Enable it, so that people can sign in with it." in carol.text
     stranger = app.test_client().get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
     assert "provider_disabled" in stranger.location
+    carol.send(carol.form(f"{PAGE}/enable"))
+    assert "Corporate is enabled." in carol.text
+    assert stored(app).provider.enabled
+
+
+def test_a_failed_test_does_not_offer_to_enable_the_provider(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, "enabled": False}}))
+    begin(carol)
+    bring(carol, mint(claims(), SECOND_KEY))
+    assert "The provider is disabled. Enable it once the test passes." in carol.text
+    assert f'action="{PAGE}/enable"' not in carol.page.text
 
 
 def test_a_provider_that_is_not_the_default_is_tried_at_its_own_address(gateway: MakeGateway) -> None:
@@ -299,7 +311,101 @@ def test_claims_that_nobody_maps_and_fields_that_nothing_fills_are_listed(carol:
         re.findall(r'<td data-label="Field here">(\w+)</td>\s*<td[^>]*>.*?</td>\s*<td[^>]*>(.*?)</td>', carol.page.text)
     )
     assert rows["given_name"] == "Alice"
-    assert "no claim fills this field" in rows["family_name"]
+    assert "not in the token; this field is optional" in rows["family_name"]
+    assert "text-danger" not in rows["family_name"]
+
+
+def test_only_a_field_that_every_sign_in_needs_is_marked_as_missing(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(email=None), KEY))
+    assert carol.text.count("no claim fills this field") == 2  # id and email
+    assert "groups groups not in the token; this field is optional" in carol.text
+
+
+# An issuer and an audience that are required, and compared with nothing
+
+NAMED = {"iss": "https://people.example.org", "aud": "https://app.example.org"}
+REQUIRED: dict[str, Any] = {"issuer": {"required": True}, "audience": {"required": True}}
+
+
+def test_values_that_are_required_but_compared_with_nothing_can_be_taken_over_from_the_report(
+    gateway: MakeGateway,
+) -> None:
+    app = gateway({"corporate": {**CORPORATE, **REQUIRED}})
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), KEY)).request.path
+    assert carol.page.text.count('class="check-advice"') == 3  # the third is the nonce
+    assert "iss is required, but any value is accepted; this one is https://people.example.org" in carol.text
+    assert "The issuer and the audience are required, but compared with nothing." in carol.text
+    carol.send(carol.form(f"{report}/expect"))
+    assert "tokens with another issuer or audience are rejected" in carol.text
+    assert f'action="{report}/expect"' not in carol.page.text
+    provider = stored(app).provider
+    assert (provider.issuer.expected, provider.audience.expected) == (NAMED["iss"], NAMED["aud"])
+    begin(carol)
+    bring(carol, mint(claims(**{**NAMED, "iss": "https://elsewhere.example"}), KEY))
+    assert "This sign-in would be rejected: issuer_mismatch" in carol.text
+
+
+def test_what_is_not_required_or_compared_already_needs_no_advice(gateway: MakeGateway) -> None:
+    expected = {"issuer": {"required": True, "expected": NAMED["iss"]}}
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, **expected}}))
+    begin(carol)
+    bring(carol, mint(claims(**NAMED), KEY))
+    assert "compared with nothing" not in carol.text
+    assert carol.page.text.count('class="check-advice"') == 1  # the nonce
+
+
+def test_attack_a_report_of_a_token_that_is_not_valid_offers_no_values(gateway: MakeGateway) -> None:
+    """Else a stranger who gets an administrator to test a token would choose the issuer that is expected."""
+    app = gateway({"corporate": {**CORPORATE, **REQUIRED}})
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), SECOND_KEY)).request.path
+    assert f'action="{report}/expect"' not in carol.page.text
+    carol.open(PAGE)
+    carol.client.post(f"{report}/expect", data={"csrf_token": carol.form(PAGE).fields["csrf_token"]})
+    assert stored(app).provider.issuer.expected == ""
+
+
+def test_attack_the_values_are_those_of_the_report_whatever_the_form_says(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, **REQUIRED}})
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), KEY)).request.path
+    form = carol.form(f"{report}/expect")
+    form.fields["issuer"] = "https://evil.example"
+    carol.send(form)
+    assert stored(app).provider.issuer.expected == NAMED["iss"]
+    stranger = app.test_client().post(f"{report}/expect")
+    assert "/login" in stranger.location
+
+
+def test_the_issuer_of_our_example_is_not_offered(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, **REQUIRED}}))
+    begin(carol)
+    bring(carol, mint(claims(**{**NAMED, "iss": EXAMPLE_ISSUER}), KEY))
+    assert "The audience is required, but compared with nothing." in carol.text
+    assert f"Issuer {EXAMPLE_ISSUER}" not in carol.text
+
+
+def test_the_list_and_the_page_say_that_a_test_has_used_the_key(app: Flask, carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(), SECOND_KEY))
+    for page in ("/settings/sso/jwt", PAGE):
+        carol.open(page)
+        assert "not used yet" in carol.text
+    begin(carol)
+    bring(carol, mint(claims(), KEY))
+    for page in ("/settings/sso/jwt", PAGE):
+        carol.open(page)
+        assert re.search(r"used by a test [^,]+, not by a sign-in yet", carol.text), carol.text
+    client = app.test_client()
+    client.get("/sso/start/corporate")
+    client.get("/sso/login/jwt", query_string={"jwt": mint(claims(), KEY)})
+    for page in ("/settings/sso/jwt", PAGE):
+        assert "used by a test" not in carol.open(page).text
 
 
 def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:

@@ -1,0 +1,57 @@
+"""Find the issuer and the audience of a valid token that its provider requires, but compares with nothing. Pure.
+
+Such a provider accepts a token of any issuer and for any site that its key has signed. A test knows the right values:
+an administrator can take them over from its report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from shared.claims import Claims
+from sp.diagnosis.inspector import Finding
+from sp.providers.provider import Provider
+from sp.providers.setting_reader import Expectation
+
+CLAIM = {"issuer": "iss", "audience": "aud"}
+WHY = {
+    "issuer": "so that tokens of other sites are rejected",
+    "audience": "so that tokens for other services are rejected",
+}
+
+
+def not_compared(claims: Claims, provider: Provider) -> dict[str, str]:
+    """Return the values of a valid token that could be expected, by setting."""
+    only = claims.audience[0] if len(claims.audience) == 1 else None
+    values = {"issuer": claims.issuer, "audience": only}
+    return {name: value for name, value in values.items() if value and _could_be_compared(provider, name)}
+
+
+def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
+    """Return *finding*, or advice if it is about one of the *values* that are compared with nothing."""
+    value = values.get(finding.check)
+    if value is None:
+        return finding
+    return replace(
+        finding,
+        outcome="advice",
+        explanation=f"{CLAIM[finding.check]} is required, but any value is accepted; this one is {value[:100]}",
+        remedy=f"Expect this {finding.check}, {WHY[finding.check]}.",
+    )
+
+
+def expecting(provider: Provider, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the settings of *provider*, in which those *values* are expected that are compared with nothing now."""
+    settings = provider.as_settings()
+    for name in CLAIM:
+        if name in values and _could_be_compared(provider, name):
+            settings[name] |= {"expected": values[name], "match": True}
+    return settings
+
+
+def _could_be_compared(provider: Provider, name: str) -> bool:
+    wanted: Expectation = getattr(provider, name)
+    required = wanted.required or CLAIM[name] in provider.required_claims
+    return required and not (wanted.match and wanted.expected)
