@@ -1,4 +1,4 @@
-"""A newcomer connects a provider with the pages alone: nothing to type, one file, one command, one test."""
+"""A newcomer connects a provider with the pages alone: one file, one command, one test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from lab.cast import CAROL
 from lab.journeys import type_password
 from lab.pair import Pair
+from lab.ports import free_port
 from tests.conftest import NewContext
 from tests.flows.test_pages import see
 
@@ -29,11 +30,13 @@ def enter(page: Page, pair: Pair) -> None:
 
 
 def create(page: Page, pair: Pair) -> str:
-    """Create a provider without typing anything; return its name."""
+    """Create a provider with every value as it is, but for the port: tests run beside each other. Return its name."""
     page.goto(f"{pair.sp.url}/settings")
     page.get_by_role("link", name="Create a provider").click()
     page.get_by_role("link", name="Start with Strict").click()
     name = page.get_by_label("Provider name").input_value()
+    assert page.get_by_label("Identity provider URL").input_value().startswith("http://127.0.0.1:")
+    page.get_by_label("Identity provider URL").fill(f"http://127.0.0.1:{free_port()}/login-token/")
     page.get_by_role("button", name="Create", exact=True).last.click()
     expect(page.get_by_role("heading", name=f"The provider {name} was created")).to_be_visible()
     return name
@@ -70,7 +73,7 @@ def try_it(page: Page) -> Page:
     return window
 
 
-def test_a_newcomer_connects_a_provider_without_typing_anything(
+def test_a_newcomer_connects_a_provider_with_the_pages_alone(
     page: Page, own_pair: Pair, new_context: NewContext, tmp_path: Path
 ) -> None:
     pair = own_pair

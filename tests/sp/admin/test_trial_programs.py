@@ -61,8 +61,8 @@ def download(carol: Visitor, language: str) -> tuple[str, str]:
     program = next(one for one in trial_programs(parse_provider("second", {})) if one.language == language)
     found = re.search(rf'value="{program.file}">.*?<code[^>]*>([^<]+)</code>', carol.page.text, re.DOTALL)
     assert found
-    fields = {**carol.form(f"{SECOND}/program").fields, "file": program.file}
-    answer = carol.client.post(f"{SECOND}/program", data=fields)
+    fields = {**carol.form(f"{SECOND}/key-file").fields, "file": program.file}
+    answer = carol.client.post(f"{SECOND}/key-file", data=fields)
     assert answer.status_code == 200
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{program.file}"'
     return answer.text, html.unescape(found[1])
@@ -187,18 +187,19 @@ def test_attack_settings_that_look_like_code_stay_text_in_the_program(carol: Vis
 
 def test_a_program_is_given_only_for_a_key_of_the_provider_and_to_an_administrator(app: Flask, carol: Visitor) -> None:
     create(carol)
-    fields = {**carol.form(f"{SECOND}/program").fields, "file": "second-test.py"}
+    fields = {**carol.form(f"{SECOND}/key-file").fields, "file": "second-test.py"}
     (key,) = usable_keys(app, "second")
     assert fields["key"] == key
     for wrong in ("", "another secret of a good length for HS256", f"{key}x"):
-        answer = carol.client.post(f"{SECOND}/program", data={**fields, "key": wrong})
+        answer = carol.client.post(f"{SECOND}/key-file", data={**fields, "key": wrong})
         assert (answer.status_code, answer.location) == (303, f"{SECOND}#key-list")
-    assert carol.client.post(f"{SECOND}/program", data={**fields, "file": "../x"}).status_code == 404
-    assert carol.client.post(f"{SECOND}/program", data={**fields, "csrf_token": ""}).status_code == 400
-    assert carol.client.get(f"{SECOND}/program").status_code == 405
-    stranger = app.test_client().post(f"{SECOND}/program", data=fields)
+    for unknown in ("", "../x", 'x"\r\nSet-Cookie: a=b', "second-key.pem", "corporate-key.txt"):
+        assert carol.client.post(f"{SECOND}/key-file", data={**fields, "file": unknown}).status_code == 404
+    assert carol.client.post(f"{SECOND}/key-file", data={**fields, "csrf_token": ""}).status_code == 400
+    assert carol.client.get(f"{SECOND}/key-file").status_code == 405
+    stranger = app.test_client().post(f"{SECOND}/key-file", data=fields)
     assert (stranger.status_code, "/login" in stranger.location) == (303, True)
-    good = carol.client.post(f"{SECOND}/program", data=fields)
+    good = carol.client.post(f"{SECOND}/key-file", data=fields)
     assert good.headers["Cache-Control"] == "no-store"
     assert key in good.text
 
@@ -206,6 +207,7 @@ def test_a_program_is_given_only_for_a_key_of_the_provider_and_to_an_administrat
 def test_the_key_is_in_no_url_of_the_programs(app: Flask, carol: Visitor) -> None:
     create(carol)
     (key,) = usable_keys(app, "second")
+    assert "data:" not in carol.page.text, "browsers keep the URLs of downloads"
     urls = re.findall(r'(?:href|action|formaction|src)="([^"]*)"', carol.page.text)
     assert not any(key in url for url in urls)
     assert "the file contains the key and asks for no password" in carol.text
