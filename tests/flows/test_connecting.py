@@ -37,7 +37,7 @@ def create(page: Page, pair: Pair) -> str:
     name = page.get_by_label("Provider name").input_value()
     assert page.get_by_label("Identity provider URL").input_value().startswith("http://127.0.0.1:")
     page.get_by_label("Identity provider URL").fill(f"http://127.0.0.1:{free_port()}/login-token/")
-    page.get_by_role("button", name="Create", exact=True).last.click()
+    page.get_by_role("button", name="Create it as it is").click()
     expect(page.get_by_role("heading", name=f"The provider {name} was created")).to_be_visible()
     return name
 

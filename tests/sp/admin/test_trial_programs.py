@@ -19,7 +19,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 
+from lab.minting import mint
 from lab.ports import free_port
+from sp.admin.snippets import EXAMPLE_ISSUER
 from sp.admin.trial_programs import FIRST_PORT, program_url, trial_programs
 from sp.diagnosis.browsing import Browser, Page
 from sp.providers.presets import PRESETS
@@ -31,6 +33,7 @@ from tests.support.forms import Visitor
 NEW = "/settings/sso/jwt/new"
 SECOND = "/settings/sso/jwt/provider/second"
 HERE = "http://127.0.0.1:5000"
+HTTPS = "https://app.example.org"
 LANGUAGES = {"Python": "python3", "PHP": "php", "Node": "node", "Ruby": "ruby"}
 INSTALLED = [language for language, program in LANGUAGES.items() if shutil.which(program)]
 STARTS_IN = 30  # seconds
@@ -168,7 +171,7 @@ def test_attack_a_program_answers_only_under_its_own_url_and_nothing_keeps_its_p
             "no-referrer",
             "frame-ancestors 'none'",
         )
-        assert "It asks for no password." in text
+        assert "there is no password" in text
 
 
 def test_attack_settings_that_look_like_code_stay_text_in_the_program(carol: Visitor, tmp_path: Path) -> None:
@@ -249,20 +252,31 @@ def test_on_its_own_machine_the_form_is_filled_in_with_a_free_url_of_a_test_prog
     for number in (0, 1):
         carol.open(f"{NEW}?preset=strict")
         assert carol.form(NEW).fields["login_url"] == local(FIRST_PORT + number)
-        assert "Keep this URL: it is that of a test program" in carol.text
+        assert "Keep this URL: the next page has a test program for it." in carol.text
         carol.send(carol.form(NEW))
 
 
 def test_elsewhere_the_url_begins_empty_and_the_test_with_the_program_works_all_the_same(
     gateway: MakeGateway,
 ) -> None:
-    carol = administrator_of(gateway({"corporate": CORPORATE}, SP_EXTERNAL_URL="https://app.example.org"))
+    app = gateway({"corporate": CORPORATE}, SP_EXTERNAL_URL=HTTPS)
+    carol = administrator_of(app)
     carol.client.environ_base["wsgi.url_scheme"] = "https"
     carol.open(f"{NEW}?preset=strict")
     assert carol.form(NEW).fields["login_url"] == ""
-    assert "Leave this empty: the next page offers a test program." in carol.text
+    assert "Leave this empty: the next page has a test program." in carol.text
     carol.send(carol.form(NEW).fill(name="second"))
     assert f'href="{SECOND}/try"' not in carol.page.text
     asked = carol.client.get(f"{SECOND}/try?with=program").location
     assert asked.startswith(f"{local(FIRST_PORT)}?")
-    assert set(parse_qs(urlsplit(asked).query)) == {"return_to", "nonce"}
+    sent = parse_qs(urlsplit(asked).query)
+    assert set(sent) == {"return_to", "nonce"}
+    now = int(time.time())
+    claims = {"iat": now, "nbf": now, "exp": now + 60, "jti": "1", "sub": "17", "email": "alice@example.com"}
+    claims |= {"iss": EXAMPLE_ISSUER, "aud": HTTPS, "nonce": sent["nonce"][0]}
+    (key,) = usable_keys(app, "second")
+    posted = carol.client.post("/sso/login/jwt/second", data={"jwt": mint(claims, key)})
+    report = carol.client.get(posted.location).text
+    assert "This sign-in would succeed." in report
+    assert "Enter the Identity provider URL" in report
+    assert f'href="{SECOND}/try?with=program"' in report
