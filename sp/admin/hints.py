@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESET_WORDS = {
     "strict": (
         "Strict",
-        "You write the identity provider, or have none yet: you get code and a test program. Every check is on. Also for "
-        "Lychgate's identity provider.",
+        "You write the identity provider, or have none yet: you get code and a test program. Every check is on. Also "
+        "for Lychgate's identity provider.",
     ),
     "ispring": (
         "iSpring Learn",
@@ -26,13 +26,15 @@ PRESET_WORDS = {
 }
 
 HINTS = {
-    "name": "You can keep this name. It is part of the Return URL and cannot be changed later. Letters, digits, - and _.",
+    "name": "You can keep this name. It is part of the Return URL and cannot be changed later. Letters, digits, - "
+    "and _.",
     "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
     "accepts a jti that is a number.",
     "display_name": "The label of the button on the sign-in page.",
     "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
-    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test it while this is off.",
+    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test it while "
+    "this is off.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
     "here go to it without a question. Only one provider can be the default.",
     "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
