@@ -107,7 +107,8 @@ def _is_servable(url: str) -> bool:
 
 def _page(provider: Provider, return_url: str, lifetime: int) -> Iterator[str]:
     """Yield the lines of the page that the program shows. Its button carries a token that is made with the page."""
-    method = "post" if "form" in provider.deliveries else "get"
+    # Over http, browsers send the cookie of a sign-in with a GET from another site, but not with a POST.
+    method = "get" if "query" in provider.deliveries else "post"
     yield '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     yield f'<meta name="color-scheme" content="light dark"><title>Test sign-in</title><style>{STYLE}</style>'
     yield "<main><h1>Test sign-in</h1><p>For a test only: there is no password.</p>"
