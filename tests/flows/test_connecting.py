@@ -87,6 +87,7 @@ def test_a_newcomer_connects_a_provider_with_the_pages_alone(
         report.get_by_role("button", name="Expect these values").click()
         expect(report.get_by_text("tokens with another issuer or audience are rejected")).to_be_visible()
         expect(report.get_by_text("The provider is enabled: people can sign in with it now.")).to_be_visible()
+        expect(report.get_by_text("Later, enter the URL of your own sign-in page in the settings.")).to_be_visible()
         report.close()
         page.goto(f"{pair.sp.url}/settings/sso/jwt")
         expect(page.get_by_text(re.compile(r"1 key, used by a test .*, not by a sign-in yet"))).to_be_visible()

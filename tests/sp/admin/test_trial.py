@@ -382,6 +382,21 @@ def test_attack_the_values_are_those_of_the_report_whatever_the_form_says(gatewa
     assert "/login" in stranger.location
 
 
+def test_the_values_of_a_provider_of_the_file_are_entered_there(gateway: MakeGateway) -> None:
+    app = gateway()
+    settings = {"corporate": {**CORPORATE, **REQUIRED}}
+    core_of(app).provider_store.apply(settings, actor="test", managed_by_file=True)
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), KEY)).request.path
+    assert "managed by the file that SP_CONFIG names. Enter them there." in carol.text
+    assert f'action="{report}/expect"' not in carol.page.text
+    carol.open("/settings/sso/jwt/new?preset=strict")
+    token = carol.form("/settings/sso/jwt/new").fields["csrf_token"]
+    carol.client.post(f"{report}/expect", data={"csrf_token": token})
+    assert stored(app).provider.issuer.expected == ""
+
+
 def test_the_issuer_of_our_example_is_not_offered(gateway: MakeGateway) -> None:
     carol = administrator_of(gateway({"corporate": {**CORPORATE, **REQUIRED}}))
     begin(carol)
