@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESET_WORDS = {
     "strict": (
         "Strict",
-        "For an identity provider that you write, or if you have none yet: you get code and a test program. Turns on "
-        "every check. Also for Lychgate's identity provider.",
+        "You write the identity provider, or have none yet: you get code and a test program. Every check is on. Also "
+        "for Lychgate's identity provider.",
     ),
     "ispring": (
         "iSpring Learn",
@@ -26,27 +26,26 @@ PRESET_WORDS = {
 }
 
 HINTS = {
-    "name": "You can keep this name. It becomes a part of the Return URL and cannot be changed later. Letters, digits, "
-    "- and _, starting with a letter.",
+    "name": "You can keep this name. It is part of the Return URL and cannot be changed later. Letters, digits, - "
+    "and _.",
     "preset": "Sets the initial values. After that it has only these effects: strict adds its checks, and zendesk "
     "accepts a jti that is a number.",
     "display_name": "The label of the button on the sign-in page.",
     "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
-    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test a sign-in in "
-    "either case.",
+    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test it while "
+    "this is off.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
     "here go to it without a question. Only one provider can be the default.",
     "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
     "providers.",
     "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
-    "keys": "If your identity provider has given you a key, paste it here: for HS algorithms the shared secret, for RS "
-    "and ES its public key (PEM, certificate or JWK). It is stored encrypted.",
+    "keys": "Or paste the key of your identity provider: the shared secret for HS, the public key (PEM, certificate or "
+    "JWK) for RS and ES. It is stored encrypted.",
     "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "
     "keys above; no key is made then.",
     "login_url": "The URL of the script that generates the JWT tokens. People who are not signed in are "
-    "redirected to it, with two parameters: nonce, which becomes a claim of the token, and return_to, the page to "
-    "open afterwards.",
+    "redirected to it with nonce, which becomes a claim of the token, and return_to, the page to open afterwards.",
     "logout_url": "The URL of the script that signs people out. People who sign out here are redirected to it "
     "with a signed sign-out token. Empty: they are signed out here only.",
     "return_url": "The page that opens after sign-in if the person requested no other page. A path on this "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-
 from flask.typing import ResponseReturnValue
 
+from shared.keys import SYMMETRIC
 from shared.web import allow_own_script, page
 from sp.admin.snippets import snippets
 from sp.admin.trial_programs import program_url, trial_programs
@@ -16,8 +15,8 @@ from sp.providers.provider import Provider
 def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnValue:
     """Return the only page that shows *key*: the secret, or the private half of a pair. It is never stored.
 
-    `created` tells a new provider from a further key. The download is in the page itself: the gateway could not send
-    the key a second time.
+    `created` tells a new provider from a further key. For a download the page sends the key back in a form: the gateway
+    could not send it a second time, and a link would put it into a URL.
     """
     allow_own_script()
     return_url = provider.token_url(components().routes)
@@ -26,10 +25,15 @@ def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnVa
         201,
         provider=provider,
         key=key,
-        key_file=f"data:application/octet-stream;base64,{b64encode(key.encode()).decode()}",
+        key_file=key_file_name(provider),
         return_url=return_url,
         snippets=snippets(provider, key, return_url),
         programs=trial_programs(provider),
         program_url=program_url(provider),
         created=created,
     )
+
+
+def key_file_name(provider: Provider) -> str:
+    """Return the name of the file in which the key is downloaded."""
+    return f"{provider.name}-key.{'txt' if provider.algorithm in SYMMETRIC else 'pem'}"

@@ -16,11 +16,12 @@ from werkzeug.exceptions import NotFound
 from shared.keys import KeyRefused, load_key
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.key_page import key_page
+from sp.admin.key_page import key_file_name, key_page
 from sp.admin.provider import MANAGED, find
 from sp.admin.trial_programs import program_code, trial_programs
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
+from sp.providers.provider import Provider
 from sp.providers.rows import StoredKey, StoredProvider
 from sp.providers.setting_reader import ProviderRefused
 
@@ -53,21 +54,18 @@ def add(name: str) -> ResponseReturnValue:
     return _back(name)
 
 
-@views.post("/settings/sso/jwt/provider/<name>/program")
-def program(name: str) -> ResponseReturnValue:
-    """Return a test program with the key that the page of a new key has sent: a key is in no URL, and not kept here."""
+@views.post("/settings/sso/jwt/provider/<name>/key-file")
+def key_file(name: str) -> ResponseReturnValue:
+    """Return a file with the key that the page of a new key has sent. So the key is in no URL, which browsers keep."""
     stored = find(name)
-    wanted = request.form.get("file", "")
-    found = next((one for one in trial_programs(stored.provider) if one.file == wanted), None)
-    if found is None:
-        raise NotFound("This program does not exist.")
+    file = request.form.get("file", "")
     key = request.form.get("key", "").replace("\r\n", "\n")  # browsers send line breaks of forms as two characters
     if not _is_key_of(stored, key):
         flash("This key is not a key of the provider any more. Generate a new one.", "warning")
         return _back(name)
-    code = program_code(found, stored.provider, key, stored.provider.token_url(components().routes))
-    headers = {"Content-Disposition": f'attachment; filename="{found.file}"'}
-    return Response(code, mimetype="application/octet-stream", headers=headers)
+    content = _content(file, stored.provider, key)  # raises NotFound for any other name, so the header is safe
+    headers = {"Content-Disposition": f'attachment; filename="{file}"'}
+    return Response(content, mimetype="application/octet-stream", headers=headers)
 
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
@@ -111,6 +109,16 @@ def sign(name: str, fingerprint: str) -> ResponseReturnValue:
 def latest_use(keys: Sequence[StoredKey]) -> datetime | None:
     """Return when any of *keys* last verified a token."""
     return max((key.last_used_at for key in keys if key.last_used_at is not None), default=None)
+
+
+def _content(file: str, provider: Provider, key: str) -> str:
+    """Return the key itself, or the test program with this name."""
+    if file == key_file_name(provider):
+        return key
+    program = next((one for one in trial_programs(provider) if one.file == file), None)
+    if program is None:
+        raise NotFound("This file does not exist.")
+    return program_code(program, provider, key, provider.token_url(components().routes))
 
 
 def _is_key_of(stored: StoredProvider, key: str) -> bool:

@@ -107,12 +107,13 @@ def _is_servable(url: str) -> bool:
 
 def _page(provider: Provider, return_url: str, lifetime: int) -> Iterator[str]:
     """Yield the lines of the page that the program shows. Its button carries a token that is made with the page."""
-    method = "post" if "form" in provider.deliveries else "get"
+    # Over http, browsers send the cookie of a sign-in with a GET from another site, but not with a POST.
+    method = "get" if "query" in provider.deliveries else "post"
     yield '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     yield f'<meta name="color-scheme" content="light dark"><title>Test sign-in</title><style>{STYLE}</style>'
-    yield "<main><h1>Test sign-in</h1><p>This page is for a test. It asks for no password.</p>"
+    yield "<main><h1>Test sign-in</h1><p>For a test only: there is no password.</p>"
     yield f'<form method="{method}" action="{escape(return_url)}">'
     yield f'<input type="hidden" name="{escape(provider.token_parameter)}" value="{TOKEN}">'
     yield f"<button autofocus>Sign in as {EXAMPLE['name']}</button></form>"
     while_valid = f"{lifetime} seconds" if lifetime < 120 else f"{lifetime // 60} minutes"
-    yield f"<p>The button works once, for {while_valid}. Then reload this page.</p></main></html>"
+    yield f"<p>The button works once, for {while_valid}.</p></main></html>"

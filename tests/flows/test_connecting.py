@@ -1,4 +1,4 @@
-"""A newcomer connects a provider with the pages alone: nothing to type, one file, one command, one test."""
+"""A newcomer connects a provider with the pages alone: one file, one command, one test."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from lab.cast import CAROL
 from lab.journeys import type_password
 from lab.pair import Pair
+from lab.ports import free_port
 from tests.conftest import NewContext
 from tests.flows.test_pages import see
 
@@ -28,13 +29,15 @@ def enter(page: Page, pair: Pair) -> None:
     expect(page.get_by_role("heading", name="You are signed in")).to_be_visible()
 
 
-def create(page: Page, pair: Pair) -> str:
-    """Create a provider without typing anything; return its name."""
+def create(page: Page, pair: Pair, host: str = "127.0.0.1") -> str:
+    """Create a provider with every value as it is, but for the port: tests run beside each other. Return its name."""
     page.goto(f"{pair.sp.url}/settings")
     page.get_by_role("link", name="Create a provider").click()
     page.get_by_role("link", name="Start with Strict").click()
     name = page.get_by_label("Provider name").input_value()
-    page.get_by_role("button", name="Create", exact=True).last.click()
+    assert page.get_by_label("Identity provider URL").input_value().startswith("http://127.0.0.1:")
+    page.get_by_label("Identity provider URL").fill(f"http://{host}:{free_port()}/login-token/")
+    page.get_by_role("button", name="Create it as it is").click()
     expect(page.get_by_role("heading", name=f"The provider {name} was created")).to_be_visible()
     return name
 
@@ -52,7 +55,7 @@ def program_running(page: Page, folder: Path) -> Iterator[None]:
     with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            assert process.stdout.readline().startswith("Ready at http://127.0.0.1:")
+            assert process.stdout.readline().startswith("Ready at http://")
             yield
         finally:
             process.terminate()
@@ -70,7 +73,7 @@ def try_it(page: Page) -> Page:
     return window
 
 
-def test_a_newcomer_connects_a_provider_without_typing_anything(
+def test_a_newcomer_connects_a_provider_with_the_pages_alone(
     page: Page, own_pair: Pair, new_context: NewContext, tmp_path: Path
 ) -> None:
     pair = own_pair
@@ -84,6 +87,7 @@ def test_a_newcomer_connects_a_provider_without_typing_anything(
         report.get_by_role("button", name="Expect these values").click()
         expect(report.get_by_text("tokens with another issuer or audience are rejected")).to_be_visible()
         expect(report.get_by_text("The provider is enabled: people can sign in with it now.")).to_be_visible()
+        expect(report.get_by_text("Later, enter the URL of your own sign-in page in the settings.")).to_be_visible()
         report.close()
         page.goto(f"{pair.sp.url}/settings/sso/jwt")
         expect(page.get_by_text(re.compile(r"1 key, used by a test .*, not by a sign-in yet"))).to_be_visible()
@@ -94,11 +98,13 @@ def test_a_newcomer_connects_a_provider_without_typing_anything(
         expect(person.get_by_role("heading", name="Alice Example")).to_be_visible()
 
 
-def test_the_path_needs_no_scripts(browser: Browser, own_pair: Pair, tmp_path: Path) -> None:
+def test_the_path_needs_no_scripts_and_the_program_may_be_another_site(
+    browser: Browser, own_pair: Pair, tmp_path: Path
+) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     enter(page, own_pair)
-    create(page, own_pair)
+    create(page, own_pair, "localhost")
     with program_running(page, tmp_path):
         report = try_it(page)
         report.get_by_role("button", name="Expect these values").click()

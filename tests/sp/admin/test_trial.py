@@ -337,7 +337,7 @@ def test_values_that_are_required_but_compared_with_nothing_can_be_taken_over_fr
     report = bring(carol, mint(claims(**NAMED), KEY)).request.path
     assert carol.page.text.count('class="check-advice"') == 3  # the third is the nonce
     assert "iss is required, but any value is accepted; this one is https://people.example.org" in carol.text
-    assert "The issuer and the audience are required, but compared with nothing." in carol.text
+    assert "Any issuer and any audience are accepted so far. Expect these values" in carol.text
     carol.send(carol.form(f"{report}/expect"))
     assert "tokens with another issuer or audience are rejected" in carol.text
     assert f'action="{report}/expect"' not in carol.page.text
@@ -353,7 +353,7 @@ def test_what_is_not_required_or_compared_already_needs_no_advice(gateway: MakeG
     carol = administrator_of(gateway({"corporate": {**CORPORATE, **expected}}))
     begin(carol)
     bring(carol, mint(claims(**NAMED), KEY))
-    assert "compared with nothing" not in carol.text
+    assert "accepted so far" not in carol.text
     assert carol.page.text.count('class="check-advice"') == 1  # the nonce
 
 
@@ -382,11 +382,26 @@ def test_attack_the_values_are_those_of_the_report_whatever_the_form_says(gatewa
     assert "/login" in stranger.location
 
 
+def test_the_values_of_a_provider_of_the_file_are_entered_there(gateway: MakeGateway) -> None:
+    app = gateway()
+    settings = {"corporate": {**CORPORATE, **REQUIRED}}
+    core_of(app).provider_store.apply(settings, actor="test", managed_by_file=True)
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), KEY)).request.path
+    assert "managed by the file that SP_CONFIG names. Enter them there." in carol.text
+    assert f'action="{report}/expect"' not in carol.page.text
+    carol.open("/settings/sso/jwt/new?preset=strict")
+    token = carol.form("/settings/sso/jwt/new").fields["csrf_token"]
+    carol.client.post(f"{report}/expect", data={"csrf_token": token})
+    assert stored(app).provider.issuer.expected == ""
+
+
 def test_the_issuer_of_our_example_is_not_offered(gateway: MakeGateway) -> None:
     carol = administrator_of(gateway({"corporate": {**CORPORATE, **REQUIRED}}))
     begin(carol)
     bring(carol, mint(claims(**{**NAMED, "iss": EXAMPLE_ISSUER}), KEY))
-    assert "The audience is required, but compared with nothing." in carol.text
+    assert "Any audience is accepted so far. Expect this value" in carol.text
     assert f"Issuer {EXAMPLE_ISSUER}" not in carol.text
 
 
