@@ -19,6 +19,7 @@ from joserfc.jws import JWSRegistry
 
 from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey
+from shared.signatures import VERIFIERS
 
 MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
 MAX_DEPTH = 32  # of nested objects and lists: the parsed value is serialised again deeper in the stack
@@ -102,10 +103,10 @@ def check_algorithm(header: Mapping[str, Any], algorithm: str) -> None:
 
 def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKey:
     """Return the key of *keys* that made the signature, or raise SignatureInvalid."""
-    verify = JWSRegistry.algorithms[algorithm].verify
+    verify = VERIFIERS[algorithm]
     candidates = keys.candidates(parts.header.get("kid"))
     for key in candidates:
-        if key.algorithm == algorithm and verify(parts.signing_input, parts.signature, key.native):
+        if key.algorithm == algorithm and verify(key.native, parts.signing_input, parts.signature):
             return key
     raise SignatureInvalid(
         "the signature does not match any configured key" if candidates else "no configured key has the token's kid"

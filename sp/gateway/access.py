@@ -83,7 +83,8 @@ class SiteAccess:
     ) -> None:
         self.site, self.name = site, site.name
         self.header_set = config.identity_headers if site.identity_headers is None else site.identity_headers
-        self._sessions, self._policy = sessions, Policy(site.rules, remembered)
+        self._find, self._find_at_once = sessions.find_by_hash, sessions.find_at_once
+        self._policy = Policy(site.rules, remembered)
         self._trial, self._counts, self.count = self._policy.trial, counts, counts.of_site(site.name)
         self._read_cookies = cookies.read
         self._origin = _origin(site.url)
@@ -104,8 +105,7 @@ class SiteAccess:
         ours is noted in *environ* also where the cookie decides: the application must not get it. With *at_once*, the
         database is not asked. Raises NotCached then.
         """
-        session, sessions = None, self._sessions
-        find = sessions.find_at_once if at_once else sessions.find_by_hash
+        session, find = None, self._find_at_once if at_once else self._find
         if (id_hash := presented.id_hash) is not None:
             session = find(id_hash, BROWSER)
             if session is not None and session.site != self.name:

@@ -29,18 +29,20 @@ class Destination:
     """Where a request goes: to the site of *access*, and there to *own* if it is for a URL of ours.
 
     *possible* are the decisions of the rules by their verdict about a person; they are empty if more than the path
-    must be looked at. *is_probe*: the doctor may ask for this path.
+    must be looked at. *signed_in* is the one among them about everybody who is signed in, if the rule does not ask who
+    it is. *is_probe*: the doctor may ask for this path.
     """
 
     path: str
     access: SiteAccess
     own: WSGIApplication | None
     possible: tuple[Decision, ...] = ()
+    signed_in: Decision | None = None
     is_probe: bool = False
 
     def with_care(self) -> Destination:
         """Return the same destination for a request that asks for more than its path shows."""
-        return replace(self, possible=()) if self.possible else self
+        return replace(self, possible=(), signed_in=None) if self.possible else self
 
 
 class Destinations(dict[Key, Destination]):

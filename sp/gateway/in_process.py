@@ -30,7 +30,7 @@ from sp.gateway.destinations import Destination
 from sp.gateway.doctor_echo import DoctorEcho, is_for_echo
 from sp.gateway.forward_auth import ForwardAuth
 from sp.metrics_counters import counters
-from sp.policy.decision import LET_IN, SIGNED_IN, Verdict, is_unambiguous
+from sp.policy.decision import LET_IN, SIGNED_IN, Verdict, about_everybody, is_unambiguous
 from sp.policy.method_overrides import in_query
 from sp.policy.raw_path import other_spellings
 from sp.request.identity_headers import STRANGER, IdentityHeaderFilter, Sender, introduce
@@ -106,7 +106,8 @@ class InProcess:
         if path.startswith(self._own_prefixes) or path in self._own_exact:
             found = Destination(path, access, self._skins.get(path, self._answer_for_ourselves))
         else:
-            found = Destination(path, access, None, access.possible(method, path), is_probe=path.startswith(PATH))
+            possible = access.possible(method, path)
+            found = Destination(path, access, None, possible, about_everybody(possible), path.startswith(PATH))
         return in_force.destinations.remember((host, method, path), found)
 
     def foreign_host(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -119,7 +120,9 @@ class InProcess:
         access, path, query = destination.access, destination.path, environ.get("QUERY_STRING", "")
         possible = destination.possible
         if possible and not (query and in_query(query)) and not other_spellings(environ, path):  # nearly always
-            decision = possible[possible[0].rule.judge(session)]
+            decision = destination.signed_in if session is not None else None
+            if decision is None:
+                decision = possible[possible[0].rule.judge(session)]
             access.count(decision.number)
             return decision
         path = decoded(path)

@@ -197,6 +197,11 @@ class Policy:
         return self._numbers.get(id(rule), 0)
 
 
+def about_everybody(possible: tuple[Decision, ...]) -> Decision | None:
+    """Return the one of the *possible* decisions that is about every signed-in person. None: it depends."""
+    return possible[LET_IN] if possible and possible[LET_IN].rule.allow != "members" else None
+
+
 def meant_by(method: str) -> tuple[str, ...]:
     """Return the methods whose rules hold for *method*, which frameworks fold."""
     method = method.strip().upper()

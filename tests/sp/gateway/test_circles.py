@@ -122,7 +122,7 @@ def test_a_session_that_comes_back_and_is_not_known_points_at_clocks_and_databas
     start: Callable[..., Gate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = start("restart")
-    monkeypatch.setattr(gate.core.sessions, "find_by_hash", lambda *_arguments, **_options: None)
+    monkeypatch.setattr(gate.core.sessions, "_look_up", lambda *_arguments: None)
     text = ends_on_the_page(gate, ())
     assert "The clocks of the servers may differ" in text
 
