@@ -25,6 +25,7 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
 from sp.database.access import Database
+from sp.database.prepared import catch_up
 from sp.database.shared_commits import OutcomeUnknown
 from sp.metrics_counters import REDIS, STORING, counters
 from sp.signin.replay import FirstUse, Result, Spending
@@ -58,6 +59,7 @@ class RedisReplayCache:
         def work_and_note(connection: Connection) -> Result:
             nonlocal may_be_committed
             result = work(connection)
+            catch_up(connection)  # if a statement has failed, nothing will be committed
             may_be_committed = True
             return result
 
