@@ -35,10 +35,10 @@ class Prepared(Generic[Row]):
         """Execute the statement in the connection's transaction. Raises DBAPIError, as SQLAlchemy does."""
         self._execute(connection, values)[1].close()
 
-    def ask(self, connection: Connection, values: Values) -> Asked[Row]:
+    def ask(self, connection: Connection, values: Values) -> Sent[Row]:
         """Execute the statement. Its rows can be fetched later: while `pipelined`, only that waits for the answer."""
         text, cursor = self._execute(connection, values)
-        asked = Asked(connection, text, cursor, self._row)
+        asked = Sent(connection, text, cursor, self._row)
         if connection.dialect.name == "sqlite":
             asked.fetch()  # it works here too: it finds the next row only now
         return asked
@@ -74,7 +74,7 @@ class Prepared(Generic[Row]):
         return text
 
 
-class Asked(Generic[Row]):
+class Sent(Generic[Row]):
     """A statement that was executed, and whose rows are fetched when they are needed."""
 
     def __init__(self, connection: Connection, text: _Text, cursor: Any, row: Callable[[Sequence[Any]], Row]) -> None:
