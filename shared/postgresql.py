@@ -90,11 +90,11 @@ class BoundedConnection(psycopg.Connection[Any]):
     breaker: Breaker
     limits = SERVING
     _pipe: psycopg.Pipeline | None = None  # while `pipelined`
-    _asks = True  # else a wait is none: nothing is sent
+    _only_sends = False  # so that the end of a wait does not say that the server is alive
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Do one exchange with the server."""
-        if self.limits is not SERVING or self.closed or not self._asks:
+        if self.limits is not SERVING or self.closed:
             return super().wait(gen, interval, self.limits.answer or None)
         ticket = self.breaker.asked()
         try:
@@ -106,8 +106,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         except BaseException:
             self.breaker.answered(ticket)
             raise
-        only_sent = self._pipe is not None and self._pipe.result_queue
-        (self.breaker.withdrew if only_sent else self.breaker.answered)(ticket)
+        (self.breaker.withdrew if self._only_sends else self.breaker.answered)(ticket)
         return answer
 
     @contextmanager
@@ -119,7 +118,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         psycopg.Error if the COMMIT was not done, or not confirmed.
         """
         raised: BaseException | None = None
-        self._begin_by_hand(True)
+        self._only_sends = True
         try:
             with self.pipeline() as self._pipe:
                 try:
@@ -131,13 +130,12 @@ class BoundedConnection(psycopg.Connection[Any]):
                     raised = error  # caught here, because psycopg would log what fails after it
                     with suppress(psycopg.Error):
                         self._send(self._pipe, b"ROLLBACK")
+                self._only_sends = False  # the end of the pipeline waits
         except psycopg.Error:
             if raised is None:
                 raise
         finally:
-            self._pipe = None
-            if not self.closed:
-                self._begin_by_hand(False)
+            self._pipe, self._only_sends = None, False
         if raised is not None:
             raise raised
 
@@ -148,26 +146,16 @@ class BoundedConnection(psycopg.Connection[Any]):
         locks for ever: its limit counts from the end of an exchange.
         """
         if self._pipe is not None:
-            self._pipe.sync()
+            self._only_sends = False
+            try:
+                self._pipe.sync()
+            finally:
+                self._only_sends = True
 
     def _send(self, pipe: psycopg.Pipeline, command: bytes) -> None:
-        """Send a command as psycopg does, which would wait for the answer."""
+        """Send a command. psycopg would wait for the answer, also before its own BEGIN, which it leaves out then."""
         self.pgconn.send_query_params(command, None)
         pipe.result_queue.append(None)
-
-    def _begin_by_hand(self, by_hand: bool) -> None:
-        """Let psycopg begin no transaction by itself, or let it do so again; if it cannot, close the connection."""
-        try:
-            if self.pgconn.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                self.rollback()  # a statement has failed, so the end was skipped
-            self._asks = False
-            self.autocommit = by_hand
-        except BaseException as error:
-            self.pgconn.finish()  # else the next transaction would keep each statement that is before a failure
-            if not isinstance(error, psycopg.Error):
-                raise
-        finally:
-            self._asks = True
 
     def _check_not_failed(self) -> None:
         """Raise an error if a statement has failed, and its error went unnoticed: COMMIT would not be an error then."""

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import OperationalError
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from shared.breaker import StoreHangs
 from shared.errors import StoreUnavailable
 from sp.database.access import Database
 from sp.database.models import SpentToken
@@ -130,10 +132,28 @@ def test_a_connection_that_is_lost_before_the_commit_denies_access_and_is_not_us
     assert count(database) == 1
 
 
-def test_a_server_that_hangs_costs_one_wait_although_what_is_sent_to_it_arrives(
+def test_sending_to_a_server_that_hangs_does_not_tell_others_that_it_is_well(
     database: Database, postgresql: PostgreSQL
 ) -> None:
-    """Sending is not an answer: it must not tell other requests that the server is well."""
+    connection = database.engine.raw_connection()
+    driver: Any = connection.dbapi_connection
+
+    def send_and_look() -> None:
+        with driver.pipelined():
+            driver.execute("SELECT 1")
+            with pytest.raises(StoreHangs):
+                driver.breaker.check()
+
+    with postgresql.hanging():
+        driver.breaker.gave_up(driver.breaker.asked())
+        with pytest.raises(OperationalError, match="did not answer"):
+            send_and_look()
+        with pytest.raises(StoreHangs):
+            driver.breaker.check()
+    connection.invalidate()
+
+
+def test_a_server_that_hangs_costs_one_wait(database: Database, postgresql: PostgreSQL) -> None:
 
     def spend_what_is_not_spent(connection: Connection) -> None:
         if FIND.first(connection, {"wanted": ONE["key"]}) is None:
