@@ -13,12 +13,12 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import psycopg
-from sqlalchemy import URL, Engine, event, exc
+from sqlalchemy import URL, Connection, Engine, event, exc
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from shared.breaker import PLACES, Breaker, StoreHangs
@@ -89,10 +89,12 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     breaker: Breaker
     limits = SERVING
+    _pipe: psycopg.Pipeline | None = None  # while `pipelined`
+    _only_sends = False  # so that the end of a wait does not say that the server is alive
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Do one exchange with the server."""
-        if self.limits is not SERVING:
+        if self.limits is not SERVING or self.closed:
             return super().wait(gen, interval, self.limits.answer or None)
         ticket = self.breaker.asked()
         try:
@@ -104,8 +106,61 @@ class BoundedConnection(psycopg.Connection[Any]):
         except BaseException:
             self.breaker.answered(ticket)
             raise
-        self.breaker.answered(ticket)
+        (self.breaker.withdrew if self._only_sends else self.breaker.answered)(ticket)
         return answer
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        """Run the block as a transaction whose statements are sent without waiting for one another.
+
+        Call `catch_up` before you look at an answer. The COMMIT goes with the last statements. A statement that fails
+        ends the transaction: its error is raised where an answer is waited for next, at the latest here. Raises
+        psycopg.Error if the COMMIT was not done, or not confirmed.
+        """
+        raised: BaseException | None = None
+        self._only_sends = True
+        try:
+            with self.pipeline() as self._pipe:
+                try:
+                    self._send(self._pipe, b"BEGIN")
+                    yield
+                    self._check_not_failed()
+                    self._send(self._pipe, b"COMMIT")
+                except BaseException as error:
+                    raised = error  # caught here, because psycopg would log what fails after it
+                    with suppress(psycopg.Error):
+                        self._send(self._pipe, b"ROLLBACK")
+                self._only_sends = False  # the end of the pipeline waits
+        except psycopg.Error:
+            if raised is None:
+                raise
+        finally:
+            self._pipe, self._only_sends = None, False
+        if raised is not None:
+            raise raised
+
+    def catch_up(self) -> None:
+        """While `pipelined`, wait for the answers to all that was sent. Raises psycopg.Error if one is an error.
+
+        Fetching alone would wait too, but the server would not know that it waits for us then, and if we hang, keep the
+        locks for ever: its limit counts from the end of an exchange.
+        """
+        if self._pipe is not None:
+            self._only_sends = False
+            try:
+                self._pipe.sync()
+            finally:
+                self._only_sends = True
+
+    def _send(self, pipe: psycopg.Pipeline, command: bytes) -> None:
+        """Send a command. psycopg would wait for the answer, also before its own BEGIN, which it leaves out then."""
+        self.pgconn.send_query_params(command, None)
+        pipe.result_queue.append(None)
+
+    def _check_not_failed(self) -> None:
+        """Raise an error if a statement has failed, and its error went unnoticed: COMMIT would not be an error then."""
+        if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
         """Set the limits, here and at the server. Not by start-up options, because PgBouncer rejects those."""
@@ -150,6 +205,11 @@ def prepare(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def limit(connection: BoundedConnection, _record: Any) -> None:
         connection.take(_pool(engine).limits)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def catch_up(connection: Connection, *_details: Any) -> None:
+        """SQLAlchemy looks at the answer to its statement at once."""
+        cast(BoundedConnection, connection.connection.dbapi_connection).catch_up()
 
     @event.listens_for(engine, "checkout")
     def leave_stale(connection: BoundedConnection, _record: Any, _proxy: Any) -> None:

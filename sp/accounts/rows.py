@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, exists, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, literal_column, select, text, update
 
 from shared.errors import EmailConflict, SeatLimitReached
 from sp.accounts.provisioning import COLUMNS, AccountState, Admit, Create, Profile, decide
 from sp.activity import audit
 from sp.database.models import Account, Identity
-from sp.database.prepared import Prepared
+from sp.database.prepared import Prepared, Sent
 from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 from sp.providers.rows import granted_group
@@ -94,6 +94,7 @@ _SETTLE: Prepared[Any] = Prepared(
     .values(claim=bindparam("from_claim"))
 )
 _CHANGE: Prepared[Any] = Prepared(update(_account).where(_account.c.id == bindparam("account")))
+_NEXT_ID = Prepared(select(literal_column("nextval(pg_get_serial_sequence('account', 'id'))")), operator.itemgetter(0))
 _CREATE = Prepared(insert(_account).returning(_account.c.id), operator.itemgetter(0))
 _LINK: Prepared[Any] = Prepared(insert(_identity).inline())
 
@@ -121,11 +122,40 @@ class Provisioned:
     is_older: bool = False
 
 
+class AccountQuestion:
+    """Asks for the account that has the profile's id, from the same claim, at *provider*.
+
+    It is sent together with other statements, and answered later. The row is locked until the transaction ends: an
+    older token that is processed at the same moment waits, and so does an administrator who disables the account.
+    """
+
+    def __init__(self, provider: str, profile: Profile) -> None:
+        self._provider, self._profile = provider, profile
+
+    def send(self, connection: Connection) -> None:
+        """Send the question."""
+        values = {"at": self._provider, "who": self._profile.subject, "claim": self._profile.subject_claim}
+        self._asked = _BY_IDENTITY.ask(connection, values)
+
+    def answer(self) -> AccountState | None:
+        """Return the account, or None."""
+        for row in self._asked.all():
+            if row.at_provider or _may_be(row.email, self._profile):
+                return row.state(has_identity_here=True, identity_claim=row.at_provider)
+        return None
+
+
 def provision(
-    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, now: datetime
+    connection: Connection,
+    profile: Profile,
+    provider: Provider,
+    seat_limit: int,
+    now: datetime,
+    question: AccountQuestion,
 ) -> Provisioned:
-    """Return the person's account, found or created; or raise the rejection."""
-    known = find_by_identity(connection, provider.name, profile)
+    """Return the person's account, found or created; or raise the rejection. *question* was sent before."""
+    known = question.answer()
+    new_id = _ask_for_id(connection) if known is None else None
     try:
         decision = _decide(connection, profile, provider, seat_limit, known)
     except (EmailConflict, SeatLimitReached):
@@ -137,7 +167,7 @@ def provision(
             raise
         decision = _decide(connection, profile, provider, seat_limit, known)
     if isinstance(decision, Create):
-        account_id = create(connection, profile, now)
+        account_id = create(connection, profile, now, new_id)
         if decision.administers and _may_give(connection, provider):
             _give_right(connection, account_id, profile.email, provider)
         link(connection, account_id, provider.name, profile, now)
@@ -191,16 +221,10 @@ def _record_right(
 
 
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
-    """Return the account that has the profile's id, from the same claim, at *provider*, or None.
-
-    The row is locked until the transaction ends: an older token that is processed at the same moment waits, and so does
-    an administrator who disables the account.
-    """
-    wanted = {"at": provider, "who": profile.subject, "claim": profile.subject_claim}
-    for row in _BY_IDENTITY.all(connection, wanted):
-        if row.at_provider or _may_be(row.email, profile):
-            return row.state(has_identity_here=True, identity_claim=row.at_provider)
-    return None
+    """Ask an `AccountQuestion`, and return its answer."""
+    question = AccountQuestion(provider, profile)
+    question.send(connection)
+    return question.answer()
 
 
 def _may_be(email: str, profile: Profile) -> bool:
@@ -234,7 +258,15 @@ def has_free_seat(connection: Connection, limit: int) -> bool:
     return active_count(connection) < limit
 
 
-def create(connection: Connection, profile: Profile, now: datetime) -> int:
+def _ask_for_id(connection: Connection) -> Sent[int] | None:
+    """On PostgreSQL, ask for the id of an account that may be created.
+
+    The answer comes with that of the next question. So the rows that name the account go with its own to the server.
+    """
+    return _NEXT_ID.ask(connection, {}) if connection.dialect.name == "postgresql" else None
+
+
+def create(connection: Connection, profile: Profile, now: datetime, new_id: Sent[int] | None = None) -> int:
     """Insert the account of a first sign-in and return its id."""
     row = {
         "email": profile.email,
@@ -248,9 +280,11 @@ def create(connection: Connection, profile: Profile, now: datetime) -> int:
         "synchronised_at": profile.issued_at,
         **{name: profile.fields.get(name) for name in COLUMNS},
     }
-    account_id: int | None = _CREATE.first(connection, row)
+    account_id = new_id.first() if new_id else _CREATE.first(connection, row)
     if account_id is None:
         raise RuntimeError("the database has not said which account it created")
+    if new_id:
+        _CREATE.run(connection, {"id": account_id, **row})
     return account_id
 
 

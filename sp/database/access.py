@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
+from sp.database.prepared import pipelined
 from sp.database.shared_commits import SharedCommits
 from sp.metrics_counters import READ, STORING, WRITE, counters
 
@@ -52,11 +53,12 @@ class Database:
     def together(self, work: Callable[[Connection], Result]) -> Result:
         """Do *work* in a transaction, and return its result once that is committed; an exception undoes all of it.
 
-        On SQLite, those that meet share one commit, and `sp.database.shared_commits` says what *work* must not do.
+        On SQLite, those that meet share one commit, and `sp.database.shared_commits` says what *work* must not do. On
+        PostgreSQL its statements are `pipelined`.
         Raises StoreUnavailable, or OutcomeUnknown if it gave up waiting for the commit.
         """
         if self._shared is None:
-            with self.writing() as connection:
+            with self.writing() as connection, pipelined(connection):
                 return work(connection)
         with counters.timing(STORING, WRITE), _translated():
             return self._shared.run(work)

@@ -10,7 +10,9 @@ IN, defaults that Python computes) are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -31,22 +33,37 @@ class Prepared(Generic[Row]):
 
     def run(self, connection: Connection, values: Values) -> None:
         """Execute the statement in the connection's transaction. Raises DBAPIError, as SQLAlchemy does."""
-        text = self._text_for(connection, values)
-        cursor, _rows = _execute(connection, text, values, fetch=False)
-        cursor.close()
+        self._execute(connection, values)[1].close()
+
+    def ask(self, connection: Connection, values: Values) -> Sent[Row]:
+        """Execute the statement. Its rows can be fetched later: while `pipelined`, only that waits for the answer."""
+        text, cursor = self._execute(connection, values)
+        asked = Sent(connection, text, cursor, self._row)
+        if connection.dialect.name == "sqlite":
+            asked.fetch()  # it works here too: it finds the next row only now
+        return asked
 
     def all(self, connection: Connection, values: Values) -> list[Row]:
         """Execute the statement; return its rows."""
-        text = self._text_for(connection, values)
-        cursor, fetched = _execute(connection, text, values, fetch=True)
-        rows = [self._row(text.converted(cursor, row)) for row in fetched]
-        cursor.close()
-        return rows
+        return self.ask(connection, values).all()
 
     def first(self, connection: Connection, values: Values) -> Row | None:
         """Execute the statement; return its first row, or None."""
-        rows = self.all(connection, values)
-        return rows[0] if rows else None
+        return self.ask(connection, values).first()
+
+    def _execute(self, connection: Connection, values: Values) -> tuple[_Text, Any]:
+        """Execute the statement; return its text and the driver's cursor."""
+        text = self._text_for(connection, values)
+        if not connection.in_transaction():
+            connection.begin()
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            parameters = text.parameters(values)
+        except Exception as error:
+            raise _wrapped(text.sql, error, connection.dialect) from error
+        cursor = driver.cursor()
+        _guarded(connection, text.sql, partial(cursor.execute, text.sql, parameters))
+        return text, cursor
 
     def _text_for(self, connection: Connection, values: Values) -> _Text:
         """Return the text for these names of values, which are the columns that are written."""
@@ -55,6 +72,57 @@ class Prepared(Generic[Row]):
         if (text := texts.get(names)) is None:
             text = texts[names] = _Text(self._statement, names, connection.dialect)
         return text
+
+
+class Sent(Generic[Row]):
+    """A statement that was executed, and whose rows are fetched when they are needed."""
+
+    def __init__(self, connection: Connection, text: _Text, cursor: Any, row: Callable[[Sequence[Any]], Row]) -> None:
+        self._connection, self._text, self._cursor, self._row = connection, text, cursor, row
+        self._rows: list[Row] | None = None
+
+    def all(self) -> list[Row]:
+        """Return the rows. Raises DBAPIError, while `pipelined` also that of a statement that was sent before."""
+        return self.fetch() if self._rows is None else self._rows
+
+    def first(self) -> Row | None:
+        """Return the first row, or None."""
+        rows = self.all()
+        return rows[0] if rows else None
+
+    def fetch(self) -> list[Row]:
+        """Wait for the answer."""
+        catch_up(self._connection)
+        fetched = _guarded(self._connection, self._text.sql, self._cursor.fetchall)
+        self._rows = [self._row(self._text.converted(self._cursor, row)) for row in fetched]
+        self._cursor.close()
+        return self._rows
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """On PostgreSQL, run the block as a transaction whose statements are sent without waiting for one another.
+
+    `BoundedConnection.pipelined` says what that means. The transaction ends with the block. Raises DBAPIError if it was
+    not kept.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        with driver.pipelined():
+            yield
+    except BaseException as error:
+        if driver.closed:
+            connection.invalidate(error)
+        if not isinstance(error, driver.Error):
+            raise
+        raise _wrapped("COMMIT", error, connection.dialect) from error
+
+
+def catch_up(connection: Connection) -> None:
+    """While `pipelined`, wait for the answers to all that was sent. Raises DBAPIError if one is an error."""
+    if connection.dialect.name == "postgresql":
+        driver: Any = connection.connection.dbapi_connection
+        _guarded(connection, "SYNC", driver.catch_up)
 
 
 class _Text:
@@ -104,30 +172,21 @@ def _has_defaults(compiled: Any) -> bool:
     return bool((compiled.isinsert and compiled.insert_prefetch) or (compiled.isupdate and compiled.update_prefetch))
 
 
-def _execute(connection: Connection, text: _Text, values: Values, *, fetch: bool) -> tuple[Any, list[Sequence[Any]]]:
-    """Return the driver's cursor after it has executed *text*, and its rows if they are to be fetched."""
-    if not connection.in_transaction():
-        connection.begin()
+def _guarded(connection: Connection, statement: str, act: Callable[[], Any]) -> Any:
+    """Return what the driver returns; raise its errors as SQLAlchemy does."""
     driver: Any = connection.connection.dbapi_connection
     try:
-        parameters = text.parameters(values)
-    except Exception as error:
-        raise _wrapped(text, error, connection.dialect) from error
-    cursor = driver.cursor()
-    try:
-        cursor.execute(text.sql, parameters)
-        rows = cursor.fetchall() if fetch else []  # SQLite works here too: it finds the next row only now
+        return act()
     except BaseException as error:
         _give_up_if_broken(connection, driver, error)
         if not isinstance(error, driver.Error):
             raise
-        raise _wrapped(text, error, connection.dialect) from error
-    return cursor, rows
+        raise _wrapped(statement, error, connection.dialect) from error
 
 
-def _wrapped(text: _Text, error: Exception, dialect: Any) -> BaseException:
+def _wrapped(statement: str, error: Exception, dialect: Any) -> BaseException:
     """Return *error* as SQLAlchemy names it, without the values of the statement."""
-    return DBAPIError.instance(text.sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
+    return DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
 
 
 def _give_up_if_broken(connection: Connection, driver: Any, error: BaseException) -> None:

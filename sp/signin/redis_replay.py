@@ -25,9 +25,10 @@ from shared.clocks import complaint, seconds_ahead
 from shared.errors import StoreUnavailable, TokenReplayed
 from shared.extras import load_extra
 from sp.database.access import Database
+from sp.database.prepared import catch_up
 from sp.database.shared_commits import OutcomeUnknown
 from sp.metrics_counters import REDIS, STORING, counters
-from sp.signin.replay import FirstUse, Result, Spending
+from sp.signin.replay import Ask, FirstUse, Result, Spending, nothing
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
 # A delayed delete, which a hanging Redis runs later, must not remove what another request has spent in the meantime.
@@ -46,7 +47,9 @@ class RedisReplayCache:
         self._breaker = Breaker(time.monotonic)
         self._clock = clock
 
-    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+    def spend(
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+    ) -> Result:
         """Spend *token*, then begin the transaction. If that fails before the commit starts, make it unspent again.
 
         After a failed commit, which may have succeeded in the database, or a crash, the token stays spent. On SQLite it
@@ -57,7 +60,7 @@ class RedisReplayCache:
 
         def work_and_note(connection: Connection) -> Result:
             nonlocal may_be_committed
-            result = work(connection)
+            result = _finished(ask, work, connection)
             may_be_committed = True
             return result
 
@@ -120,6 +123,14 @@ class RedisReplayCache:
             raise StoreUnavailable("Redis did not answer a moment ago, and will be tried again soon") from error
         except self._library.RedisError as error:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
+
+
+def _finished(ask: Ask, work: Callable[[Connection], Result], connection: Connection) -> Result:
+    """Do *work* and wait until its statements are done: if one has failed, nothing will be committed."""
+    ask(connection)
+    result = work(connection)
+    catch_up(connection)
+    return result
 
 
 def _name(key: bytes) -> str:

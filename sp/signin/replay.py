@@ -21,6 +21,7 @@ from sp.database.models import SpentToken
 from sp.database.prepared import Prepared
 
 Result = TypeVar("Result")
+Ask = Callable[[Connection], None]
 _table: Any = SpentToken.__table__
 _FIRST_USE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
     _table.c.key == bindparam("wanted")
@@ -48,13 +49,21 @@ class Spending:
     use: FirstUse = FirstUse()
 
 
+def nothing(_connection: Connection) -> None:
+    """Ask no question."""
+
+
 class ReplayCache(Protocol):
     """Spends each token once, with any number of threads, workers and nodes. `store` is its name in messages."""
 
     store: str
 
-    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+    def spend(
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+    ) -> Result:
         """Spend *token* atomically, then do *work* in a transaction; return its result once both are kept.
+
+        *ask* may send questions, whose answers *work* uses: on PostgreSQL they come with the answer to the spending.
 
         Raises TokenReplayed if it was spent before, without doing *work*, and StoreUnavailable if the store does not
         give a clear answer. If *work* raises, nothing that it wrote is kept, and the token is unspent, if the store can
@@ -83,12 +92,16 @@ class SqlReplayCache:
         # RETURNING, because not every driver reports a reliable row count after ON CONFLICT DO NOTHING
         self._insert: Prepared[Any] = Prepared(build(_table).on_conflict_do_nothing().returning(_table.c.key))
 
-    def spend(self, database: Database, token: Spending, work: Callable[[Connection], Result]) -> Result:
+    def spend(
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+    ) -> Result:
         """Spend *token* by the first statement of the transaction."""
 
         def spend_and_work(connection: Connection) -> Result:
             values = {"key": token.key, "expires_at": token.until, **vars(token.use)}
-            if self._insert.first(connection, values) is None:
+            spent = self._insert.ask(connection, values)
+            ask(connection)
+            if spent.first() is None:
                 raise TokenReplayed("the token was used before")
             return work(connection)
 

@@ -209,7 +209,9 @@ class SignIn:
     def _enter(self, entry: _Entry) -> SignedIn:
         """Do all steps of a sign-in in one transaction."""
         ready = _Ready.of(entry)
-        found = self._replay.spend(self._database, _spending(entry, ready), partial(self._write, entry, ready))
+        question = accounts.AccountQuestion(entry.trusted.provider.name, entry.profile)
+        write = partial(self._write, entry, ready, question)
+        found = self._replay.spend(self._database, _spending(entry, ready), write, question.send)
         self._forget_replaced(entry.opening)
         if "admin_through" in found.changed:
             self._sessions.forget()  # other sessions of the account are cached with the right, or without it
@@ -217,10 +219,12 @@ class SignIn:
         access_token = ready.extra.secret if ready.extra else None
         return SignedIn(ready.new.secret, found.account_id, found.email, created, reference, access_token)
 
-    def _write(self, entry: _Entry, ready: _Ready, connection: Connection) -> accounts.Provisioned:
+    def _write(
+        self, entry: _Entry, ready: _Ready, question: accounts.AccountQuestion, connection: Connection
+    ) -> accounts.Provisioned:
         """Write a sign-in, after its token is spent: the account, the session, the activity log."""
         provider, opening = entry.trusted.provider, entry.opening
-        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, ready.now)
+        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, ready.now, question)
         if opening.answered:
             held.take(connection, entry.verified.token_key, ready.seconds)
         origin = entry.origin(found.account_id)

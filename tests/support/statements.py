@@ -17,7 +17,11 @@ def ignore(_statement: str) -> None:
 
 @contextmanager
 def watched(engine: Engine, *, before: Note = ignore, after: Note = ignore) -> Iterator[None]:
-    """Call *before* and *after* each statement of each connection of *engine*; if *before* raises, it is not run."""
+    """Call *before* and *after* each statement of each connection of *engine*; if *before* raises, it is not run.
+
+    On PostgreSQL, BEGIN, COMMIT and ROLLBACK of a pipelined transaction are statements too, and *after* only means that
+    a statement was sent.
+    """
     name, listener = _listener(engine, before, after)
     engine.dispose()  # connections that are open already would not be watched
     event.listen(engine, name, listener)
@@ -40,6 +44,14 @@ def _listener(engine: Engine, before: Note, after: Note) -> tuple[str, Callable[
 
         def watch(connection: Any, _record: Any) -> None:
             connection.cursor_factory = WatchedByPsycopg
+            send = connection._send  # the BEGIN and COMMIT of a pipelined transaction
+
+            def watched_send(pipe: Any, command: bytes) -> None:
+                before(command.decode())
+                send(pipe, command)
+                after(command.decode())
+
+            connection._send = watched_send
 
         return "connect", watch
 
