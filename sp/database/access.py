@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
+from sp.database.kept_connection import KeptConnection
 from sp.database.shared_commits import SharedCommits
 from sp.metrics_counters import READ, STORING, WRITE, counters
 
@@ -62,11 +63,14 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.sqlite import breaker_of, turn_within  # not where the gateway runs on PostgreSQL
+        from shared.sqlite import breaker_of, leave, turn_within  # not where the gateway runs on PostgreSQL
+
+        kept = KeptConnection(self._writing, lambda connection: leave(self.engine, connection.info))
+        self.when_closed(kept.close)
 
         @contextmanager
         def begin(seconds: float) -> Iterator[Connection]:
-            with turn_within(seconds), self._writing.begin() as connection:
+            with turn_within(seconds), kept.begin() as connection:
                 yield connection
 
         return SharedCommits(begin, breaker_of(self.engine))
