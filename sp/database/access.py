@@ -14,7 +14,6 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from shared.errors import StoreUnavailable
-from sp.database.kept_connection import KeptConnection
 from sp.database.shared_commits import SharedCommits
 from sp.metrics_counters import READ, STORING, WRITE, counters
 
@@ -63,7 +62,8 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.sqlite import breaker_of, leave, turn_within  # not where the gateway runs on PostgreSQL
+        from shared.kept_connection import KeptConnection  # not where the gateway runs on PostgreSQL
+        from shared.sqlite import breaker_of, leave, turn_within
 
         kept = KeptConnection(self._writing, lambda connection: leave(self.engine, connection.info))
         self.when_closed(kept.close)

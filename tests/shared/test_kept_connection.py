@@ -9,8 +9,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from shared import sqlite
+from shared.kept_connection import KeptConnection
 from shared.schema import make_engine
-from sp.database.kept_connection import KeptConnection
 
 
 @pytest.fixture
