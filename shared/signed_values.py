@@ -5,10 +5,12 @@ The newest key signs, and all keys verify. What was signed is the same as with `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import hmac
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from itsdangerous import Serializer, Signer, URLSafeSerializer
+from itsdangerous import HMACAlgorithm, Serializer, Signer, URLSafeSerializer
 from itsdangerous.encoding import base64_encode
 
 WORTH_COMPRESSING = 200  # bytes of JSON; of less, compression saves a few bytes, and costs more than the signature
@@ -36,6 +38,18 @@ class _Signer(Signer):
     def __init__(self, secret_keys: Sequence[bytes], salt: bytes | None) -> None:
         super().__init__(secret_keys, salt=salt)
         self._derived = {key: Signer.derive_key(self, key) for key in self.secret_keys}
+        self.algorithm = _Hmac(self._derived.values())
 
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
         return self._derived[self.secret_keys[-1] if secret_key is None else secret_key]  # type: ignore[index]
+
+
+class _Hmac(HMACAlgorithm):
+    def __init__(self, keys: Iterable[bytes]) -> None:
+        super().__init__(hashlib.sha1)
+        self._begun = {key: hmac.new(key, digestmod=hashlib.sha1) for key in keys}
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        signature = self._begun[key].copy()  # OpenSSL looks the algorithm up for a new one, which takes longer
+        signature.update(value)
+        return signature.digest()

@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet, finalize
@@ -29,6 +29,7 @@ WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states 
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
+_doors: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # each is the write lock of one process
 POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
 
 
@@ -49,7 +50,7 @@ def prepare(engine: Engine) -> None:
     database = _file(engine)
     if database:
         _keep_private(engine, database)
-    door = threading.Lock()
+    door = _doors.setdefault(engine, threading.Lock())
     turnstile = _Turnstile(f"{database}.turn")
     breaker = breaker_of(engine)
 
@@ -82,20 +83,26 @@ def prepare(engine: Engine) -> None:
                 _execute(connection, "BEGIN IMMEDIATE")
         connection.info["behind_door"] = WRITES
 
-    @event.listens_for(engine, "checkin")
-    def leave(_connection: Any, record: Any) -> None:
-        """Release the lock of the process, however the transaction and its connection ended."""
-        state = record.info.pop("behind_door", None)
-        if state is not None:
-            door.release()
-        if state == WRITES:
-            breaker.answered(breaker.asked())  # the lock is free again, for this process at least
+    event.listen(engine, "checkin", lambda _connection, record: leave(engine, record.info))
 
     @event.listens_for(engine, "engine_disposed")
     def close(_engine: Engine) -> None:
         if door.acquire(blocking=False):  # else a writer is there, and the file stays open for it
             turnstile.close()
             door.release()
+
+
+def leave(engine: Engine, info: MutableMapping[Any, Any]) -> None:
+    """Release the lock of the process after a transaction of the connection with this *info*, however it ended.
+
+    A connection that goes back to the pool does this by itself.
+    """
+    state = info.pop("behind_door", None)
+    if state is not None:
+        _doors[engine].release()
+    if state == WRITES:
+        breaker = breaker_of(engine)
+        breaker.answered(breaker.asked())  # the lock is free again, for this process at least
 
 
 @contextmanager

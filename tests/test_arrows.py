@@ -73,6 +73,7 @@ SQLALCHEMY_LIVES_IN = (
     "shared/rate_limit_storage.py",
     "shared/postgresql.py",
     "shared/sqlite.py",
+    "shared/kept_connection.py",
     "shared/utc_datetime.py",
     "sp/database/",
     "sp/migrations/",

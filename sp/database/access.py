@@ -64,11 +64,15 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.sqlite import breaker_of, turn_within  # not where the gateway runs on PostgreSQL
+        from shared.kept_connection import KeptConnection  # not where the gateway runs on PostgreSQL
+        from shared.sqlite import breaker_of, leave, turn_within
+
+        kept = KeptConnection(self._writing, lambda connection: leave(self.engine, connection.info))
+        self.when_closed(kept.close)
 
         @contextmanager
         def begin(seconds: float) -> Iterator[Connection]:
-            with turn_within(seconds), self._writing.begin() as connection:
+            with turn_within(seconds), kept.begin() as connection:
                 yield connection
 
         return SharedCommits(begin, breaker_of(self.engine))

@@ -6,7 +6,13 @@ from itsdangerous import BadSignature, URLSafeSerializer
 from shared.signed_values import WORTH_COMPRESSING, SignedValues
 
 NEW, OLD = "the newest key, which signs", "the key before, which still verifies"
-VALUES = ([], [["a", 1], ["ä", None]], "x" * (WORTH_COMPRESSING - 2), "x" * 2000, ["/page?" + "y=1&" * 500])
+VALUES: tuple[object, ...] = (
+    [],
+    [["a", 1], ["ä", None]],
+    "x" * (WORTH_COMPRESSING - 2),
+    "x" * 2000,
+    ["/page?" + "y=1&" * 500],
+)
 
 
 @pytest.mark.parametrize("value", VALUES)

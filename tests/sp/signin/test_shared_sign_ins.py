@@ -79,8 +79,9 @@ def test_a_kill_of_a_group_keeps_all_or_none_of_it_and_spends_no_token_of_the_ot
                 if commits:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            event.listen(gate.engine, "commit" if moment == "before the commit" else "checkin", kill)
-            at_once(sign_ins(gate, tokens))
+            if moment == "before the commit":
+                event.listen(gate.engine, "commit", kill)
+            at_once([lambda each=each: kill(each()) for each in sign_ins(gate, tokens)])  # type: ignore[misc]
         os._exit(1)
     _pid, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status)
