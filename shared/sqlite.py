@@ -1,4 +1,4 @@
-"""Open SQLite durably, and limit the wait for its only write lock."""
+"""Open SQLite so that commits are durable, and limit the wait for its only write lock."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sqlalchemy import URL, Engine, event, exc
 from shared.breaker import STALL, Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# How long a writer waits for its turn, and then for SQLite's lock, which another writer holds for one transaction at
-# most. Together this is less than the five seconds within which every request is answered.
+# How long a writer waits for its turn, and then for SQLite's lock. Another writer holds that lock for one transaction
+# at most. The two together are less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
-# The same while a program starts. Together below the 30 seconds after which gunicorn replaces a worker that loads.
+# The same while a program starts. Together they are less than the 30 seconds after which gunicorn replaces a worker.
 START_TURN = 15.0
 START_BUSY_MS = 10_000
-LOOK = 0.001  # seconds between two looks at the turnstile
-WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
+LOOK = 0.001  # seconds between two attempts to lock the turnstile
+WAITS, WRITES = "waits", "writes"  # states of a connection: waits for the file's lock, or holds it
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
-POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
+POOL = {"pool_size": 16, "max_overflow": -1}  # one connection for each thread, so no thread waits
 
 
 def options(url: URL) -> dict[str, Any]:
@@ -59,8 +59,8 @@ def prepare(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        if engine not in _starting:  # migrations may need more than fits into the memory
-            # Else savepoints write temporary files, and no one signs in where no folder for these is writable.
+        if engine not in _starting:  # temporary tables of a migration may not fit into memory
+            # Otherwise savepoints write temporary files, and sign-in fails if no temporary folder is writable.
             cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.close()
 
@@ -82,7 +82,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkin")
     def leave(_connection: Any, record: Any) -> None:
-        """Release the lock of the process, however the transaction and its connection ended."""
+        """Release the lock of the process, whether the transaction succeeded or failed."""
         state = record.info.pop("behind_door", None)
         if state is not None:
             door.release()
@@ -92,7 +92,7 @@ def prepare(engine: Engine) -> None:
 
 @contextmanager
 def turn_within(seconds: float) -> Iterator[None]:
-    """Let the writers of this thread wait for their turn at most so long, because the thread has waited before."""
+    """Limit the wait of this thread's writers to *seconds*, because the thread has already waited."""
     before = getattr(_thread, "turn", TURN)
     _thread.turn = seconds
     try:
@@ -102,8 +102,8 @@ def turn_within(seconds: float) -> Iterator[None]:
 
 
 def breaker_of(engine: Engine) -> Breaker:
-    """Return what watches the writers of *engine*."""
-    # One commit at a time: a busy disk takes tenths of a second.
+    """Return the breaker that watches the writers of *engine*."""
+    # One commit runs at a time, and takes tenths of a second on a busy disk.
     return _breakers.setdefault(engine, Breaker(time.monotonic, stall_when_full=STALL))
 
 
@@ -124,9 +124,9 @@ def _keep_private(engine: Engine, database: str) -> None:
 
 @contextmanager
 def _turn(database: str, deadline: float) -> Iterator[None]:
-    """Hold the turnstile: of all processes, one writer at a time waits for SQLite's lock. Raises OperationalError.
+    """Hold the turnstile, so that only one writer of all processes waits for SQLite's lock. Raises OperationalError.
 
-    A process that has just written must queue again for its next write, after the one that is waiting.
+    A process that has just written queues again for its next write, behind the process that is waiting.
     """
     if not database:
         yield
@@ -145,7 +145,7 @@ def _turn(database: str, deadline: float) -> Iterator[None]:
         try:
             yield
         finally:
-            # Closing is not enough: a child process may have been forked meanwhile.
+            # Closing does not release the lock if a child process was forked meanwhile.
             fcntl.flock(opened.fileno(), fcntl.LOCK_UN)
 
 
@@ -176,7 +176,7 @@ def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _waiting(breaker: Breaker) -> Iterator[None]:
-    """Wait for the write lock, unless others have just waited in vain. Raises OperationalError."""
+    """Wait for the write lock, or raise OperationalError at once while other writers do not get it either."""
     try:
         with breaker.asking((exc.OperationalError,)):
             yield
