@@ -1,4 +1,4 @@
-"""Show a generated key once, with all that the identity provider needs, and code that signs with it."""
+"""Show a generated key once, with everything that the identity provider needs, and code that signs with it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sp.providers.provider import Provider
 
 
 def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnValue:
-    """Return the only page that shows *key*: the secret, or the private half of a pair. It is never stored.
+    """Return the only page that shows *key*: the secret, or the private half of a pair. The page is never stored.
 
-    `created` tells a new provider from a further key. The download is in the page itself: the gateway could not send
-    the key a second time.
+    *created*: the provider is new, and this is not a further key. The download is in the page itself, because the
+    gateway cannot send the key a second time.
     """
     allow_own_script()
     return_url = provider.token_url(components().routes)

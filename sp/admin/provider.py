@@ -32,8 +32,8 @@ from sp.providers.settings_parser import parse_name, parse_provider
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
-NEW = ""  # the provider that a typed key is kept for, while it has no name
-NAME_OF_ANY = "{name}"  # where the script of the page puts the name that is typed
+NEW = ""  # the provider of a kept key, while it has no name
+NAME_OF_ANY = "{name}"  # the page's script replaces it by the typed name
 UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
 MANAGED = f"This provider {rows.MANAGED}."
 
@@ -222,7 +222,7 @@ def _new_page(
 
 
 def _return_url(form: ProviderForm, name: str | None = None) -> str:
-    """Return the Return URL that the provider in *form* will have: the general one while its name is invalid."""
+    """Return the Return URL that the provider in *form* will have, or the general URL while its name is invalid."""
     try:
         name = name or parse_name(form.name.data or "")
     except ProviderRefused:
@@ -232,7 +232,7 @@ def _return_url(form: ProviderForm, name: str | None = None) -> str:
 
 
 def _free_name(preset: str) -> str:
-    """Return a name for a new provider, so that its Return URL can be shown: the preset's, or the next that is free."""
+    """Return an unused name for a new provider, made from the preset's name, so that its Return URL can be shown."""
     taken = {item.provider.name for item in components().provider_store.load()}
     names = (preset if number == 1 else f"{preset}-{number}" for number in count(1))
     return next(name for name in names if name not in taken)

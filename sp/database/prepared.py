@@ -1,11 +1,11 @@
-"""Run a statement of SQLAlchemy Core without its cost: compiled once, then given to the driver directly.
+"""Run a statement of SQLAlchemy Core faster: compile it once, then pass it directly to the driver.
 
-The statement is written in Core, as everywhere. Its text is made for the database at its first use, together with the
-conversions of its values and columns, and kept. After that a use costs a few microseconds beside the driver's work. The
-rows in the database, and those that are read, are the same as with `Connection.execute`; a test compares them.
+The statement is written in Core, as everywhere. Its first use compiles its SQL text and the conversions of its values
+and columns, and caches them. Each later use takes only a few microseconds more than the driver. The written and read
+rows are the same as with `Connection.execute`; a test compares them.
 
-SQLAlchemy's events for statements do not fire. Core statements whose text depends on the values themselves (lists in
-IN, defaults that Python computes) are refused.
+SQLAlchemy's events for statements do not fire. Statements whose text depends on the values (lists in IN, defaults that
+Python computes) are rejected.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Convert = Callable[[Any], Any]
 
 
 class Prepared(Generic[Row]):
-    """A *statement*, and what makes a row of its columns: by default a tuple. Safe for use by several threads."""
+    """A *statement*; *row* converts its columns to a row, by default a tuple. Several threads may use it."""
 
     def __init__(self, statement: Any, row: Callable[[Sequence[Any]], Row] = tuple) -> None:  # type: ignore[assignment]
         self._statement, self._row = statement, row
@@ -49,7 +49,7 @@ class Prepared(Generic[Row]):
         return rows[0] if rows else None
 
     def _text_for(self, connection: Connection, values: Values) -> _Text:
-        """Return the text for these names of values, which are the columns that are written."""
+        """Return the compiled text for the names in *values*, which are the columns to write."""
         names = tuple(values)
         texts = self._texts.setdefault(connection.dialect, {})
         if (text := texts.get(names)) is None:
@@ -58,7 +58,7 @@ class Prepared(Generic[Row]):
 
 
 class _Text:
-    """What a statement has become for one database and certain names of values."""
+    """A statement, compiled for one database and certain names of values."""
 
     def __init__(self, statement: Any, names: tuple[str, ...], dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
@@ -74,7 +74,7 @@ class _Text:
         self._converts_back: list[tuple[int, Convert]] | None = None
 
     def parameters(self, values: Values) -> Any:
-        """Return the values as the driver takes them."""
+        """Return the values in the form that the driver accepts."""
         if self._fixed:
             values = {**self._fixed, **values}
         found = [
@@ -84,7 +84,7 @@ class _Text:
         return found if self._is_positional else dict(zip(self._order, found, strict=True))
 
     def converted(self, cursor: Any, row: Sequence[Any]) -> Sequence[Any]:
-        """Return a *row* of the driver with the values that the columns' types make of it."""
+        """Return the driver's *row* with its values converted by the types of the columns."""
         if self._converts_back is None:
             described = zip(self._columns, cursor.description, strict=True)
             converts = [
@@ -105,7 +105,7 @@ def _has_defaults(compiled: Any) -> bool:
 
 
 def _execute(connection: Connection, text: _Text, values: Values, *, fetch: bool) -> tuple[Any, list[Sequence[Any]]]:
-    """Return the driver's cursor after it has executed *text*, and its rows if they are to be fetched."""
+    """Execute *text*; return the driver's cursor, and the rows with *fetch*."""
     if not connection.in_transaction():
         connection.begin()
     driver: Any = connection.connection.dbapi_connection
@@ -116,7 +116,7 @@ def _execute(connection: Connection, text: _Text, values: Values, *, fetch: bool
     cursor = driver.cursor()
     try:
         cursor.execute(text.sql, parameters)
-        rows = cursor.fetchall() if fetch else []  # SQLite works here too: it finds the next row only now
+        rows = cursor.fetchall() if fetch else []  # may fail too: SQLite finds each row only now
     except BaseException as error:
         _give_up_if_broken(connection, driver, error)
         if not isinstance(error, driver.Error):
@@ -126,11 +126,11 @@ def _execute(connection: Connection, text: _Text, values: Values, *, fetch: bool
 
 
 def _wrapped(text: _Text, error: Exception, dialect: Any) -> BaseException:
-    """Return *error* as SQLAlchemy names it, without the values of the statement."""
+    """Return *error* as SQLAlchemy's exception, without the values of the statement."""
     return DBAPIError.instance(text.sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
 
 
 def _give_up_if_broken(connection: Connection, driver: Any, error: BaseException) -> None:
-    """Put a connection that cannot be used again out of the pool: lost, or left in the middle of an exchange."""
+    """Remove an unusable connection from the pool: it is lost, or was interrupted in the middle of an exchange."""
     if not isinstance(error, Exception) or connection.dialect.is_disconnect(error, driver, None):  # type: ignore[arg-type]
         connection.invalidate(error)

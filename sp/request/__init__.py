@@ -1,1 +1,1 @@
-"""Pure: what a request says about itself and about identity, and which part of that may be trusted."""
+"""Pure: the claims of a request about itself and about identity, and which of them to trust."""
