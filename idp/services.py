@@ -53,9 +53,7 @@ class Service:
     addressed: bool = False
     signed_query: bool = False  # DiscourseConnect: a signed query string in place of a JWT (discourse.py)
     home_url: str = ""  # target of "back to the service"; default: front page of return_url's site
-    leads_on_to: tuple[
-        str, ...
-    ] = ()  # origins to which the service redirects at once: see allowed_targets
+    leads_on_to: tuple[str, ...] = ()  # origins to which the service redirects at once: see allowed_targets
     untyped_logout: bool = False  # for iSpring Learn: accept sign-out requests without a type, unless we signed them
     logout_algorithm: str = ""  # RS and ES: how the service signs its sign-out requests
     logout_keys: tuple[str, ...] = ()  # RS and ES: its keys for that: public keys, or secrets for an HS algorithm
