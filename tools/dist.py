@@ -34,7 +34,7 @@ def build(folder: Path) -> tuple[Path, Path, Path]:
     sdist = next(folder.glob("lychgate-*.tar.gz"))
     with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has Python 3.11.2, without it
-        archive.extractall(unpacked)  # noqa: S202 we have just made it
+        archive.extractall(unpacked)  # noqa: S202  we have just made it
         hatchling("wheel", folder, next(Path(unpacked).iterdir()))
     wheel = next(folder.glob("lychgate-*.whl"))
     one_file.make(wheel, folder / "lychgate.pyz")

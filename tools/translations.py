@@ -13,7 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-import shared.throttling  # noqa: F401 # it defines another rejection
+import shared.throttling  # noqa: F401  # it defines another rejection
 from shared.errors import Rejection
 from shared.languages import ENGLISH, LANGUAGES
 

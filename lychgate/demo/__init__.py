@@ -1,4 +1,4 @@
-"""Start the gateway and the identity provider for a first try, with demo users and one URL to open.
+"""Start the gateway and the identity provider for a first try: with demo users, and one URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
 the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep

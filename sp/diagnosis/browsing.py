@@ -87,7 +87,7 @@ class Browser:
 
     def _ask(self, url: str, method: str, body: bytes | None) -> Page:
         url = url.partition("#")[0]
-        request = urllib.request.Request(url, method=method)  # noqa: S310 only for the cookies
+        request = urllib.request.Request(url, method=method)  # noqa: S310  only for the cookies
         self._cookies.add_cookie_header(request)
         headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5", **self._headers}
         if cookie := request.get_header("Cookie"):

@@ -168,7 +168,7 @@ class KeyEndpoint:
         glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
         fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
         if fetched is False and not look.is_set():
-            self._problem = self._problem or "it takes too long"  # name resolution has no time limit of its own
+            self._problem = self._problem or "it takes too long"  # name resolution may exceed the time limit
         return fetched is not None
 
     def _refresh(self, done: threading.Event) -> None:
