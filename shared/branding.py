@@ -1,4 +1,4 @@
-"""Read the operator's name, logo and colour, and the links to help and privacy. Pure except that it reads the logo.
+"""Read the operator's name, logo and colour, and the links to help and privacy. Pure but for reading the logo.
 
 Each program has these five settings, whose names begin with its prefix. A page loads nothing from another host, so the
 logo is a file that the program reads once, at its start, and serves itself.

@@ -94,7 +94,7 @@ class Breaker:
                 self._tested_at = self._clock()
 
     def withdrew(self, ticket: int) -> None:
-        """Remove a query that was never sent, so that it ended without an answer and without a timeout."""
+        """Remove a query that was never sent. It ended without an answer and without a timeout."""
         with self._lock:
             del self._out[ticket]
 

@@ -1,6 +1,6 @@
 """Report on a trial sign-in: the result of every check, and of the field matching.
 
-Pure, except that the keys may come from the provider's key endpoint. `sp.diagnosis.trials` adds the account of the
+Pure but for the keys, which may come from the provider's key endpoint. `sp.diagnosis.trials` adds the account of the
 token, and whether it was spent before.
 """
 

@@ -2,7 +2,7 @@
 
 A database that hangs must neither block the loop nor fill it with waiting requests. So work that does not begin or end
 in time is given up with StoreUnavailable. Its thread waits on until the store's own time limits (shared/schema.py) end
-the wait. The circuit breaker (shared/breaker.py) prevents that more threads wait.
+the wait. The circuit breaker (shared/breaker.py) prevents further threads from waiting.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prevent the application behind the gateway from setting one of our cookies, or the ID of its request.
 
-Pure, except that it logs.
+Pure but for log lines.
 
 If a page sets a cookie that a visitor chose, or forwards the cookies of another server, an attacker could plant a
 session: the person would work in another person's account without noticing. So a Set-Cookie with one of our names is

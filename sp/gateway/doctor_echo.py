@@ -1,4 +1,4 @@
-"""Show `flask --app sp doctor` a request as it arrived. Only with a ticket, and never data of the application.
+"""Show `flask --app sp doctor` a request as it arrived: only with a ticket, and without data of the application.
 
 A ticket allows one thing: that a request for a path below /lychgate-doctor/ is echoed, by the gateway in process and by
 `doctor-echo` behind a proxy. It names no person, and a path that the gateway rejects stays rejected.

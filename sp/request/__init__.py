@@ -1,1 +1,1 @@
-"""Pure: the claims of a request about itself and about identity, and which of them to trust."""
+"""Pure: what a request reports about itself and about identity, and which of that to trust."""

@@ -1,4 +1,4 @@
-"""Find the provider that signed a sign-out token, by its signature alone. Pure, except that keys are fetched."""
+"""Find the provider that signed a sign-out token, by its signature alone. Pure but for fetching keys."""
 
 from __future__ import annotations
 
