@@ -6,7 +6,7 @@ from shared.serving import main
 
 
 def identity_provider() -> ModuleType:
-    """Import the program: not for --help, --version or a wrong option."""
+    """Import the program. Not called for --help, --version or a wrong option."""
     import idp
 
     return idp

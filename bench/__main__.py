@@ -53,7 +53,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _measure(part: str, run: Run) -> None:
-    """Print the rows of *part* and add them to *run*; likewise its profile, if a target was missed or it always is."""
+    """Print the rows of *part* and add them to *run*.
+
+    Do the same with its profile, if a target was missed or it is always printed.
+    """
     run.titles[part] = title_of(part)
     print(f"\n{part}: {run.titles[part]}", flush=True)
     run.rows[part] = [*_shown(rows_of(part))]
@@ -103,5 +106,5 @@ def _command_line() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that started programs are stopped
     sys.exit(main())

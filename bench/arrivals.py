@@ -1,7 +1,7 @@
-"""Load from this process: clients that wait for their answers, and requests that arrive at their own times.
+"""Load from this process: clients that wait for their answers, and requests that arrive at fixed times.
 
-The second kind measures from the time at which a request was due, not from when it could be sent. So a server that
-stops for a second has made everybody wait who came in that second, and not only the few that it had on its hands.
+The second kind measures from the time at which a request was due, not from when it could be sent. So if a server stops
+for a second, all requests of that second count as late, not only the few that it had accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from bench.wire import SECONDS, Answer, Connection
 
-CLIENTS = 32  # connections of the second kind: more are never under way together
+CLIENTS = 32  # connections of the second kind, so at most this many requests run together
 Accepts = Callable[[Answer], bool]
 
 
@@ -45,14 +45,14 @@ def waits(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int =
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Seconds from when each request was due to its answer; and how late it was sent although a client was free."""
+    """The seconds from each request's due time to its answer, and how late it was sent although a client was free."""
 
     waits: list[float]
     late: list[float]
 
 
 def arriving(port: int, requests: Sequence[bytes], accepts: Accepts, rate: float, clients: int = CLIENTS) -> Arrivals:
-    """Send *requests*, *rate* of them a second in even distances, whatever the server does."""
+    """Send *requests* at a constant *rate* a second, even if the server is slow."""
     waited = [0.0] * len(requests)
     late: list[float] = []
     numbers = itertools.count()

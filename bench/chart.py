@@ -1,8 +1,8 @@
 """Draw the rows as a chart (SVG): how many times better than its target each is. Pure.
 
-On a logarithmic scale with the target in the middle, so that twice as good and half as good are as far from it. The
-line through a bar is the distance between the lowest and the highest round. Readable in light and dark, and without
-colours: each bar says in words what it is.
+The scale is logarithmic with the target in the middle, so that twice as good and half as good have the same distance
+from it. The line through a bar shows the range from the lowest to the highest round. The chart can be read in light and
+dark mode, and without colours, because each bar has a label.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.timing import MET, MISSED, VOID, Row
 
 LINE, TOP, BOTTOM = 26, 64, 40  # pixels
 NAMES, WIDTH, VALUES = 480, 420, 170
-LIMIT = 16.0  # times better or worse; what lies beyond ends there
+LIMIT = 16.0  # times better or worse; longer bars end here
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1b1f24 }
   .small { font-size: 11px; fill: #57606a }

@@ -1,7 +1,7 @@
 """Forward-auth alone: one process that is asked directly about the requests of a person who is signed in.
 
-As run_sp.py serves it, times the same WSGI application on gunicorn's gthread worker, which version 0.1.0 was first
-served by. wrk asks over eight connections. Processor time is that of all processes of the server, not of wrk.
+It compares run_sp.py with the same WSGI application on gunicorn's gthread worker, which first served version 0.1.0. wrk
+sends requests over eight connections. Processor time is the time of all processes of the server, without wrk.
 """
 
 from __future__ import annotations

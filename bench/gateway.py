@@ -1,10 +1,10 @@
 """What the gateway adds to a protected request, in process: the session honoured, revocable, identity removed and set.
 
-The same for WSGI and ASGI. The ASGI gateway is driven without an event loop: with a cached session it never waits.
-It is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are asked for in turns.
+The same for WSGI and ASGI. The ASGI gateway is driven without an event loop: with a cached session it never waits. It
+is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are requested in turns.
 
-Negative controls first: without a cookie, and with a forged one, the application must not be reached; neither at
-another site, nor where a rule forbids it.
+Negative controls first: without a cookie, and with a forged one, the application must not be reached; nor at another
+site, nor against a rule.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ BROWSER = {
 
 
 def rows() -> list[Row]:
-    """Measure the gateway, and the cost of Flask's own ways to recognise a person."""
+    """Measure the gateway, and Flask's own ways to recognise a person."""
     with tempfile.TemporaryDirectory() as folder:
         secret, gateway, queries = _gateway(Path(folder) / "one")
         actions = _actions("", gateway, f"theme=dark; sp_session={secret}")

@@ -1,4 +1,4 @@
-"""Start the gateway as it is shipped (run_sp.py), or as a peer serves it, and sign a person in."""
+"""Start the gateway with run_sp.py or on a peer's server, and sign a person in."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from shared.tokens import sign
 
 SHIPPED = ("run_sp.py",)
 GTHREAD = ("-m", "bench.peers.gthread")
-VISIT = "/reports?page=2"  # what a proxy asks about
+VISIT = "/reports?page=2"  # the page about which a proxy asks
 
 
 @dataclass(frozen=True)
 class RunningGateway:
-    """A gateway that runs on *port*, whose provider signs tokens with *secret*. *cookie* is of a signed-in person."""
+    """A gateway that runs on *port*, whose provider signs tokens with *secret*.
+
+    *cookie* belongs to a signed-in person.
+    """
 
     port: int
     pid: int
@@ -30,11 +33,11 @@ class RunningGateway:
     cookie: str
 
     def question(self) -> bytes:
-        """Return what nginx would ask about a request of the person."""
+        """Return the request with which nginx asks about a request of the person."""
         return get("/sso/auth/nginx", self.port, self.question_headers())
 
     def question_headers(self) -> dict[str, str]:
-        """Return the headers of that question: those of nginx, and those of the browser that it passes on."""
+        """Return the headers of that request: nginx's own headers, and the browser's headers that nginx passes on."""
         return {
             "X-Original-URL": f"http://127.0.0.1:{self.port}{VISIT}",
             "X-Original-Method": "GET",
@@ -87,7 +90,7 @@ def is_signed_in(answer: Answer) -> bool:
 
 
 def is_allowed(answer: Answer) -> bool:
-    """Tell whether a question of a proxy was answered with yes."""
+    """Tell whether the gateway allowed the request about which a proxy asked."""
     return answer.status == 200
 
 
@@ -97,7 +100,7 @@ def sign_in_request(port: int, secret: str, **claims: object) -> bytes:
 
 
 def new_token(secret: str, **more: object) -> str:
-    """Return a token for Alice that is good for a minute, with *more* claims."""
+    """Return a token for Alice that is valid for a minute, with *more* claims."""
     now = int(time.time())
     claims = {
         "iat": now,

@@ -21,14 +21,14 @@ def requests_per_second(url: str, cookie: str = "", headers: Mapping[str, str] |
 
 @dataclass(frozen=True)
 class Load:
-    """Requests a second, and how many there were in all."""
+    """Requests a second, and their total number."""
 
     rate: float
     requests: int
 
 
 def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> Load:
-    """Ask for *url* over CONNECTIONS for SECONDS; every answer must be 2xx."""
+    """Request *url* over CONNECTIONS for SECONDS; every answer must be 2xx."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("This part needs wrk: apt-get install wrk")

@@ -38,13 +38,13 @@ ACCOUNTS = 100_000
 LINES = 1_000_000
 BATCH = 2_000
 ROUNDS = 5
-A_ROUND = 3  # requests, of which the middle one counts
+A_ROUND = 3  # requests, of which the median counts
 MOST_SPREAD = 2.0  # of the median: a round is short, and the limit of 100 ms is far away
-TRACES = 5_000  # different ones
+TRACES = 5_000  # different traces
 ON_THE_DISK = (  # of SQLite: the table and its indexes
     "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = 'activity')"
 )
-OLD = 50_000  # lines that have run out
+OLD = 50_000  # expired lines
 DAY = 86_400  # seconds
 WANTED = 100.0  # milliseconds: what people feel as "at once"
 ADMINISTRATOR, PASSWORD = "zz-carol@example.com", "keeper-of-keys-7741"
@@ -119,7 +119,7 @@ def _fill(app: Flask) -> None:
 
 @contextmanager
 def _patient(app: Flask) -> Iterator[Connection]:
-    """Connect without the gateway's time limits, which a look at the whole database exceeds."""
+    """Connect without the gateway's time limits, because reading the whole database takes longer."""
     engine = create_engine(app.extensions["lychgate"].database.engine.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         yield connection

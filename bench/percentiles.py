@@ -1,7 +1,7 @@
 """How long people wait at a part of the highest rate: requests that arrive at their own times, in even distances.
 
-Each wait counts from when the request was due. The highest rate is what eight clients get that wait for their answers.
-The percentiles are those of all rounds together, the row that has a target is of each round by itself.
+Each wait counts from the due time of the request. The highest rate is the rate of eight clients that wait for their
+answers. The percentiles are of all rounds together. The row with a target compares each round by itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_SPREAD = 2.0  # of a ratio of two percentiles of a round
 
 @dataclass
 class Load:
-    """One kind of request, and what was measured: by the part of the highest rate, the waits of each round."""
+    """One kind of request and its measurements: the waits of each round, by the part of the highest rate."""
 
     name: str
     port: int
@@ -88,7 +88,7 @@ def rows() -> Iterator[Row]:
 
 
 def _why_not_believed(measured: float, own: float) -> str:
-    """Return why the tail may be that of this machine or of the client, or an empty text."""
+    """Return why this machine or the client may have caused the tail, or an empty text."""
     if own <= measured / 2:
         return ""
     return f"a file of nginx took {own:.1f} ms at the same rate (p99), more than half of the {measured:.1f} ms measured"

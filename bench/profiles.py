@@ -1,8 +1,8 @@
 """Where the time of a part goes: its costliest functions, by cProfile in this process, without a server.
 
-Only the thread of the request is seen: if it waits for another one, the waiting is a line. A sign-in is timed by the
-clock, because it waits for the disk, the others by their time on the processor. cProfile makes calls look dearer than
-they are, so the first line says what a request takes without it.
+Only the thread of the request is profiled. If it waits for another thread, the wait is a line. A sign-in is timed by
+the clock, because it waits for the disk. All others are timed by processor time. cProfile makes calls look slower than
+they are, so the first line gives the time of a request without it.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _ask(gateway: Gateway, environ: Any) -> Answer:
     return told[0], told[1], body
 
 
-# By the name of the part: what is asked of the gateway
+# By the name of the part: the request to the gateway
 KINDS: dict[str, Callable[[Gateway], Request]] = {
     "signin": _sign_in,
     "postgresql": _sign_in,

@@ -1,4 +1,4 @@
-"""Start what is measured, each on a free port of this machine, and stop it again; read the processor time it took."""
+"""Start the measured programs, each on a free port of this machine, stop them, and read their processor time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def processor_seconds(pid: int) -> float:
     """Return the seconds on a processor that a program and its processes have taken so far."""
     seconds = 0.0
     for each in processes(pid):
-        with suppress(OSError):  # it has ended in between
+        with suppress(OSError):  # it has just ended
             seconds += time.clock_gettime((~each << 3) | CPUCLOCK_SCHED)
     return seconds
 

@@ -1,7 +1,8 @@
 """What asking keeps of a proxy that serves a file: nginx that asks our gateway, Apache with mod_auth_openidc.
 
-Each of the same proxy without protection, in requests a second. nginx serves the file itself, and then passes requests
-on to another nginx that serves it. Apache keeps its session in a cookie, and decides without asking another program.
+Each is compared with the same proxy without protection, in requests a second. nginx first serves the file itself, and
+then passes requests on to another nginx that serves it. Apache keeps its session in a cookie, and decides without
+asking another program.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ def rows() -> Iterator[Row]:
     without_apache = "" if (APACHE_MODULES / "mod_auth_openidc.so").exists() else "tools/bench-packages: not installed"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
-        here.chmod(0o755)  # the proxies and their programs run as somebody else
+        here.chmod(0o755)  # the proxies and their programs run as another user
         gateway = start_gateway(stack, here / "gateway")
         lemonldap = start_lemonldap(stack, here / "lemonldap") if SERVER.exists() else None
         places = _start_nginx(stack, here, gateway, lemonldap)

@@ -1,7 +1,7 @@
 """What recording a trace costs: a sign-in with it, of the same without.
 
-Over Flask's test client on SQLite with synchronous=FULL, so without a server and a socket, which would hide a part of
-the cost. The two take turns, sign-in by sign-in, in one process and on one database.
+It uses Flask's test client on SQLite with synchronous=FULL. There is no server and no socket, which would hide a part
+of the cost. The two take turns, sign-in by sign-in, in one process and on one database.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _was_recorded(app: Any) -> None:
 
 
 def _refusals(app: Any) -> Row:
-    """Measure a refusal with a wrong secret, whose cause is looked for among all mistaken secrets."""
+    """Measure a rejection because of a wrong secret, whose cause is sought among all common errors in secrets."""
     client, wrong = app.test_client(use_cookies=False), load_key_set([KEY[::-1]], "HS256").keys[0]
     now = int(time.time())
     times = []

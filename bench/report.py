@@ -1,7 +1,7 @@
-"""Write what a run has found: a page for each version, with a chart, and the list of those pages.
+"""Write the results of a run: a page for each version, with a chart, and the list of these pages.
 
-The page says on what machine and how busy it was, what was compared with what version of it, the noise of each row, and
-where the time went in the parts that missed a target.
+The page describes the machine and how busy it was, the peers and their versions, the noise of each row, and the profile
+of each part that missed a target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIBRARIES = (
     *("gunicorn", "granian", "joserfc", "cryptography", "psycopg"),
 )
 SBIN = ":/usr/sbin:/usr/local/sbin"
-PROGRAMS = {  # how each says its version
+PROGRAMS = {  # the command that prints the version of each
     "nginx": ("nginx", "-v"),
     "Apache": ("apache2", "-v"),
     "mod_auth_openidc": ("dpkg-query", "-W", "-f", "${Version}", "libapache2-mod-auth-openidc"),
@@ -44,7 +44,7 @@ NUMBER = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 @dataclass
 class Run:
-    """What a run has found: rows and profiles by part, and how busy the machine was before it."""
+    """The results of a run: rows and profiles by part, and how busy the machine was before."""
 
     rounds: int
     titles: dict[str, str] = field(default_factory=dict)

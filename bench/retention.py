@@ -1,7 +1,7 @@
 """A flood of refusals, and the clean-up of a large activity log, on SQLite: room on the disk, and time of a step.
 
-A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a machine
-that does other things besides, look at the processor time in the note: the other figures include waits for a processor.
+A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a busy
+machine, read the processor time in the note, because the other figures include waits for a processor.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway
 
 FLOOD = 100_000
-LOG_ROWS = 60_000  # of which half have run out: a day of a large site
+LOG_ROWS = 60_000  # half of them expired: a day of a large site
 DAY = 86_400
 
 

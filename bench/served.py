@@ -1,7 +1,7 @@
 """A protected Flask page against the same unprotected, and against the same protected by others; requests a second.
 
-On the server that is shipped (run_sp.py, and the same server without a gateway), and on granian, where the peers are:
-it hides least of the difference.
+It runs on our own server (run_sp.py, and the same server without a gateway), and on granian, which also runs the peers,
+because it hides least of the difference.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def _on_granian(stack: ExitStack, here: Path, kind: str) -> Served:
     command = python("-m", "bench.serve", "granian", f"{APP}:{kind}", str(port))
     stack.enter_context(running(command, port, environ, state / "log"))
     url = f"http://127.0.0.1:{port}/reports"
-    answer(url)  # waits for the worker, which writes the cookie
-    return Served(url, cookie.read_text() or FORGED, is_open=kind == "unprotected")  # everyone parses a cookie
+    answer(url)  # waits until the worker has written the cookie
+    return Served(url, cookie.read_text() or FORGED, is_open=kind == "unprotected")  # all must parse a cookie
 
 
 def _check(page: Served) -> None:

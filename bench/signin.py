@@ -1,7 +1,8 @@
 """A sign-in over HTTP on SQLite: ours against Flask's ORM with Flask-Login, and against Express on Node.js.
 
-synchronous=FULL, one process each, a person who is known. Eight at once, each with one sign-in after the other:
-sign-ins a second, and the longest wait. Then one alone: how long it takes. The peer with the ORM runs on gunicorn.
+All use synchronous=FULL, one process each, and a person with an account. First eight clients sign in at once, each one
+sign-in after the other: sign-ins a second, and the longest wait. Then one client alone: the time of a sign-in. The peer
+with the ORM runs on gunicorn.
 """
 
 from __future__ import annotations
@@ -104,5 +105,5 @@ def _alone(port: int, secret: str) -> float:
 
 
 def _longest(port: int, secret: str) -> float:
-    """Return the milliseconds of the slowest of as many sign-ins as there are in a round."""
+    """Return the milliseconds of the slowest sign-in of a round."""
     return max(waits(port, _requests(port, secret, SIGN_INS), is_signed_in, AT_ONCE)) * 1e3

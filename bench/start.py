@@ -77,7 +77,7 @@ def _environ(folder: Path) -> dict[str, str]:
 
 
 def _finds_the_application(environ: Mapping[str, str]) -> None:
-    """Negative control, and the first run: it compiles all modules and makes the database."""
+    """The negative control. It is also the first run, which compiles all modules and creates the database."""
     refused = subprocess.run((sys.executable, "-c", WORKER), env={**environ, "SP_SECRET_KEY": "k"}, capture_output=True)
     if refused.returncode == 0:
         raise AssertionError("a worker started with a secret key that is too short")

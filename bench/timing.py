@@ -1,6 +1,7 @@
 """Time two or more things in turns, so that a machine that slows down slows them all, and compare them round by round.
 
-A row says how far its rounds lie apart. Above a stated spread it is void: measured, but not believed, so not met.
+A row shows the spread of its rounds. If the spread is above a stated limit, the row is void: it was measured, but
+counts as not met.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from typing import TypeVar
 PAIRS = int(os.environ.get("BENCH_ROUNDS", "9"))  # rounds in which all take turns
 MOST_SPREAD = 0.5  # of the median, between the lowest and the highest round
 MET, MISSED, VOID, TOLD = "met", "missed", "void", "told"
-NO_TARGET = math.inf  # as what is wanted at most: the row is only told
+NO_TARGET = math.inf  # as the most that is wanted: the row has no target
 
 Name = TypeVar("Name")
 
 
 class Rounds(float):
-    """The median of the rounds, which can be calculated with; what is calculated keeps its rounds."""
+    """The median of the rounds, as a number. Results of calculations with it keep their rounds."""
 
     values: tuple[float, ...]
 
@@ -37,11 +38,11 @@ class Rounds(float):
 
     @property
     def spread(self) -> float:
-        """The distance between the lowest and the highest round, as a part of the median."""
+        """The distance between the lowest and the highest round, as a fraction of the median."""
         return (max(self.values) - min(self.values)) / abs(self) if self else float("inf")
 
     def each(self, calculate: Callable[[float, float], float], other: float) -> Rounds:
-        """Calculate with *other* round by round, or with the same number in each."""
+        """Calculate with *other* round by round; a plain number is used in each round."""
         others = other.values if isinstance(other, Rounds) else (float(other),) * len(self.values)
         return Rounds(calculate(mine, theirs) for mine, theirs in zip(self.values, others, strict=True))
 
@@ -62,7 +63,7 @@ class Rounds(float):
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the report: what was measured, what it should be at least (or at most), and how it was measured.
+    """One line of the report: the measured value, its target (at least or at most), and how it was measured.
 
     If *value* is of type Rounds, the row knows its noise. *reason* says why nothing could be measured.
     """
@@ -92,12 +93,12 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether the row is as good as wanted. A void one is not."""
+        """Whether the row meets its target. A void row does not."""
         return not self.void and (self.value <= self.wanted if self.at_most else self.value >= self.wanted)
 
     @property
     def verdict(self) -> str:
-        """Met, missed or void; or told, if nothing was wanted."""
+        """Met, missed or void; or told, if there is no target."""
         if self.void:
             return VOID
         if math.isinf(self.wanted):
@@ -134,7 +135,8 @@ def told(name: str, value: float, unit: str, note: str = "", most_spread: float 
 def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, Rounds]:
     """Return the microseconds of processor time per call of each action, in PAIRS rounds in which they take turns.
 
-    Processor time, because nothing in the process waits: what else runs on the machine then counts less.
+    It measures processor time, because nothing in the process waits. So other programs on the machine have less
+    influence.
     """
     counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
     return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})

@@ -1,7 +1,7 @@
 """Opening and verifying a token with all strict checks on, against the least that any verification must do.
 
-The floor is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings.
-It makes no checks: no alphabet, no duplicate names, no claims.
+The least is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings. It
+makes no checks: no alphabet, no duplicate names, no claims.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WANTED = {"HS256": 0.55, "RS256": 0.84, "ES256": 0.88}
 
 @dataclass(frozen=True)
 class Strict:
-    """A token, the provider that checks all it can of it, and the keys; *public* is what the floor verifies with."""
+    """A token, a provider with all checks on, and the keys. *public* is the key with which the least verifies."""
 
     token: str
     provider: Provider
@@ -47,7 +47,7 @@ class Strict:
 
 
 def strict(algorithm: str) -> Strict:
-    """Return a new token, signed with a new key, and what verifies it."""
+    """Return a new token, signed with a new key, with the provider and keys that verify it."""
     private = generate_key(algorithm)
     public = private if algorithm == "HS256" else public_pem(private)
     keys = load_key_set([public], algorithm)

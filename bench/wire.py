@@ -1,6 +1,6 @@
-"""HTTP/1.1 over a plain socket: a client that costs little, so that it measures the server.
+"""HTTP/1.1 over a plain socket: a client that uses little processor time, so that the server is measured.
 
-For answers of servers that we started: with a length, in chunks or without a body. Nothing else is understood.
+It reads answers of our own servers: with a length, in chunks or without a body. It does not support anything else.
 """
 
 from __future__ import annotations

@@ -25,10 +25,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 from werkzeug.security import check_password_hash, generate_password_hash
 
-SERVICE_URL = os.environ["SERVICE_URL"]  # the one place that tokens go to; never taken from a request
+SERVICE_URL = os.environ["SERVICE_URL"]  # tokens go only here; never taken from a request
 SERVICE_KEY = OctKey.import_key(os.environ["SERVICE_KEY"])
 PEOPLE = {email.lower(): person for email, person in json.loads(Path(os.environ["PEOPLE_FILE"]).read_text()).items()}
-UNKNOWN = {"password": generate_password_hash(secrets.token_hex())}  # an unknown person costs the same time
+UNKNOWN = {"password": generate_password_hash(secrets.token_hex())}  # so that unknown people take the same time
 TOKEN_LIFETIME, SESSION_LIFETIME, MAX_SIGN_OUT_AGE = 60, 8 * 3600, 300  # seconds
 HTTPS = "INSECURE_HTTP" not in os.environ
 PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{{ title }}</title>
@@ -38,7 +38,7 @@ PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=de
 <p><label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <p><button>Sign in</button></form>{% endif %}</main></html>"""
 TARGET = "{0.scheme}://{0.netloc}".format(urlsplit(SERVICE_URL))
-HEADERS = {  # no frames, no scripts, forms to us and the service only; tokens stay out of caches and Referer headers
+HEADERS = {  # no frames or scripts; forms only to us and the service; tokens stay out of caches and Referer
     "Content-Security-Policy": f"default-src 'none'; form-action 'self' {TARGET}; frame-ancestors 'none'",
     **{"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"},
 }
@@ -51,12 +51,12 @@ app.after_request(lambda answer: (answer.headers.update(HEADERS), answer)[1])
 
 @app.route("/login-token/", methods=["GET", "POST"])
 def authentication() -> Response:
-    """Issue a token to a person who is signed in; otherwise show the form, and check what was typed."""
-    if request.method == "GET":  # not HEAD: it must not be given a token
+    """Issue a token to a signed-in person; otherwise show the form, and check e-mail and password."""
+    if request.method == "GET":  # HEAD must not get a token
         known = session.get("email") in PEOPLE and time.time() - session["since"] < SESSION_LIFETIME
         return send_token(session["email"]) if known else show_form()
     csrf, typed = session.get("csrf") or secrets.token_hex(), request.form.get("csrf", "")
-    if not hmac.compare_digest(csrf.encode(), typed.encode()):  # as bytes: other than ASCII text would raise
+    if not hmac.compare_digest(csrf.encode(), typed.encode()):  # as bytes: text with other than ASCII would raise
         return show_form("This form has expired. Enter your e-mail and password again.", 400)
     email = request.form.get("email", "").strip().lower()
     right = check_password_hash(PEOPLE.get(email, UNKNOWN)["password"], request.form.get("password", ""))
@@ -83,7 +83,7 @@ def logout() -> Response:
 
 
 def send_token(email: str) -> Response:
-    """Sign a token that is good once, for a minute; send it to the service with what the service sent to us."""
+    """Sign a token that is valid once, for a minute; send it to the service with the service's own parameters."""
     now, person = int(time.time()), PEOPLE[email]
     claims = {"iat": now, "jti": secrets.token_urlsafe(16), "exp": now + TOKEN_LIFETIME, "email": email}
     claims |= {name: person[name] for name in ("given_name", "family_name") if name in person}

@@ -84,7 +84,7 @@ def create_wsgi() -> WSGIApplication:
 
 
 class _Whole:
-    """The program, with what our server asks of an application (`shared.worker`)."""
+    """The program, with the methods that our server expects of an application (`shared.worker`)."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
@@ -94,7 +94,7 @@ class _Whole:
         return self._application(environ, start_response)
 
     def collects_body(self, target: str) -> bool:
-        """Tell that the server may collect each body first: none is large."""
+        """Tell the server that it may collect every body first, because none is large."""
         return True
 
 
@@ -126,7 +126,7 @@ def assemble(
     )
     app.url_map.merge_slashes = False  # its redirects repeat the Host header, which anyone can set
     protection = CSRFProtect(app)
-    protection.exempt("shared.look.theme")  # it says why
+    protection.exempt("shared.look.theme")  # its docstring gives the reason
     protection.exempt(authentication.LOGIN)
     recognise_people(app)
     for module in (authentication, logout, public_pages):
@@ -144,7 +144,7 @@ def flask_settings(settings: Settings) -> dict[str, object]:
         "SQLALCHEMY_DATABASE_URI": settings.database_url,
         "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url, "IDP_DATABASE_URL"),
         **form_cookie(cookies.FORM, settings.https),
-        "WTF_CSRF_SSL_STRICT": False,  # it requires a referrer, which our pages do not send
+        "WTF_CSRF_SSL_STRICT": False,  # it requires a referrer, which our pages suppress
         "WTF_CSRF_TIME_LIMIT": None,  # a tab that was left open over lunch still works
         "REMEMBER_COOKIE_NAME": "idp_unused",  # Flask-Login skips the session if this cookie exists
     }
@@ -157,7 +157,7 @@ def put_together(
     engine: Engine,
     clock: Callable[[], float],
 ) -> Context:
-    """Return the context, with the two seams filled."""
+    """Return the context, with the directory of people and the registry of services."""
     vault = Vault(settings.secret_keys)
 
     def now() -> datetime:
@@ -175,10 +175,10 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Make the person of our own session Flask-Login's `current_user`, which the pages show.
+    """Let Flask-Login's `current_user`, which the pages show, be the person of our own session.
 
     Flask-Login's own cookies are not used. While the directory is unavailable, the pages show no person. Code that
-    decides something looks up the session itself.
+    makes a decision looks up the session itself.
     """
     manager = LoginManager(app)
     manager.session_protection = None  # "strong" trusts X-Forwarded-For
@@ -192,7 +192,7 @@ def recognise_people(app: Flask) -> None:
 
 
 def bring_up_to_date(app: Flask) -> None:
-    """Apply migrations and IDP_CONFIG."""
+    """Apply the migrations, and the services of IDP_CONFIG."""
     parts: Context = app.extensions["idp"]
     with app.app_context(), database.starting():
         if len(parts.settings.secret_keys) > 1:

@@ -1,7 +1,7 @@
 """Sign a person in to a service: the Python of authentication.php, function by function.
 
-If the person is already signed in, the token is issued at once. Otherwise the form is shown and processed first.
-Each docstring names the corresponding PHP function in brackets. idp/README.md says what is better here, and why.
+If the person is already signed in, the token is issued at once. Otherwise the form is shown and processed first. Each
+docstring names the corresponding PHP function in brackets. idp/README.md explains what this code improves, and why.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
 
 
-# CSRFProtect does not check this URL, but the form does: it shows itself again, and keeps what was typed.
+# CSRFProtect does not check this URL, but the form does: on an error it is shown again, with the typed values.
 LOGIN = f"{__name__}.process_authorization"
 
 
@@ -57,7 +57,7 @@ def process_authorization() -> Response:
     service = requested_service()
     sign_in_request = read_request(service)
     if request.method == "HEAD":
-        return Response()  # only checks that the URL exists; a token is issued only for use
+        return Response()  # the client only checks that the URL exists, so no token is issued
     if request.method == "GET":
         signed_in = already_signed_in()
         if signed_in is not None:
@@ -95,7 +95,7 @@ def process_form(service: Service, sign_in_request: SignInRequest) -> Response:
 
 
 def already_signed_in() -> SignedInUser | None:
-    """Return who is signed in in this browser. [isUserAlreadyLogged]"""
+    """Return the person who is signed in in this browser. [isUserAlreadyLogged]"""
     return sessions.find_session(cookies.read(cookies.SESSION))
 
 
@@ -112,9 +112,10 @@ def check_password(email: str, password: str) -> Person:
 
 
 def admit_attempt(email: str) -> PasswordAttempt:
-    """Count the attempt, or raise TooManyAttempts: for the typed e-mail, and for the account that the directory finds.
+    """Count the attempt for the typed e-mail, and for the account that the directory finds. Raises TooManyAttempts.
 
-    A directory may accept many spellings for one person. Without the second count each would allow more guesses.
+    A directory may accept many spellings for one person. Without the second count, each spelling would allow more
+    guesses.
     """
     throttle, device = context().throttle, known_browsers.known_device(email)
     attempt = throttle.admit(email, request.remote_addr or "", device)
@@ -123,7 +124,10 @@ def admit_attempt(email: str) -> PasswordAttempt:
 
 
 def typed_email(typed: str) -> str:
-    """Return *typed* if it looks like an e-mail address; otherwise it may be a password in the wrong field."""
+    """Return *typed* if it is an e-mail address.
+
+    Otherwise return an empty text: it may be a password in the wrong field.
+    """
     return typed if EMAIL.fullmatch(typed) else ""
 
 
@@ -135,7 +139,7 @@ def open_session(person: Person, *, stay: bool) -> tuple[SignedInUser, str, int 
     signed_in = sessions.find_session(cookie)
     if signed_in is None:
         raise DirectoryUnavailable("the directory no longer finds the person who has just signed in")
-    g._login_user = signed_in  # for this response already: the request that Flask-Login saw had no such cookie yet
+    g._login_user = signed_in  # for this response: Flask-Login saw a request without the cookie
     return signed_in, cookie, max_age
 
 
@@ -160,7 +164,7 @@ def send_verified_person(signed_in: SignedInUser, service: Service, sign_in_requ
 def sign_answer(
     person: Person, service: Service, sign_in_request: SignInRequest, facts: SessionFacts, token_id: str, now: datetime
 ) -> Mapping[str, str]:
-    """Return what is sent: the token under its name, or what Discourse takes in place of one."""
+    """Return the parameters to send: the token under its name, or for Discourse its signed query."""
     key = service.signing_key(now)
     if service.signed_query:
         return discourse.answer(mapped_claims(person, service), sign_in_request.nonce, key)
@@ -216,14 +220,14 @@ def requested_service() -> Service:
 
 
 def which_service(status: int) -> Response:
-    """Let the person choose a service, because the URL names none (400) or one that is not registered (404)."""
+    """Let the person choose a service. The URL names none (400), or an unregistered one (404)."""
     signed_in = already_signed_in()
     offered = context().offered(signed_in.person if signed_in else None)
     return page("idp/which_service.html", status, services=offered, unknown=status == 404)
 
 
 def read_request(service: Service) -> SignInRequest:
-    """Return the values that the service wants back. They are sent with the token and never followed here."""
+    """Return the values to send back to the service with the token. We never redirect to them."""
     if service.signed_query:
         return SignInRequest(read_question(service))
     nonce = request.args.get("nonce", "") if service.nonce else ""
@@ -267,7 +271,7 @@ def unavailable(error: Exception) -> Response:
     """Answer 503: sign-in is unavailable right now. The log says why."""
     reasons = [text for text in (str(error), str(error.__cause__ or "")) if text]
     log.warning("sign-in is unavailable: %s: %s", type(error).__name__, "; ".join(reasons))
-    g._login_user = AnonymousUserMixin()  # the page names no person: looking one up needs what is unavailable
+    g._login_user = AnonymousUserMixin()  # show no person: the lookup needs the unavailable store
     text = N_("We cannot reach our user data. Wait a minute and try again. If it lasts, tell your administrator.")
     title = N_("Sign-in is unavailable right now")
     return page("ui/problem.html", 503, title=title, text=text, again=N_("Try again"))

@@ -24,8 +24,8 @@ from shared.outbound import ExchangeFailed, exchange
 from shared.phrases import N_, Phrase
 
 ANSWER_SECONDS = 2.5  # for one delivery, from the connection to the last byte of the answer
-MOST_BYTES = 65_536  # of an answer, which is empty, or a small object that counts sessions
-MOST_BYTES_READ = 1024  # of an answer that is understood
+MOST_BYTES = 65_536  # of an answer, which is empty or a small JSON object
+MOST_BYTES_READ = 1024  # of an answer that we parse
 MOST_SESSIONS = 1_000_000  # a larger number in an answer is not accepted
 DELIVERY_SECONDS = 3.0  # for all deliveries together: the person waits this long for the page
 MAX_AT_ONCE = 16
@@ -41,9 +41,9 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome for one service: how many sessions it says it ended, or why it was not notified, and if we retry.
+    """The outcome for one service: the number of ended sessions, or why it was not notified and whether we retry.
 
-    `ended` is None where the service does not say. A notified service has not necessarily ended a session.
+    `ended` is None if the service does not report a number. A notified service has not necessarily ended a session.
     """
 
     title: str
@@ -91,7 +91,7 @@ def tell(ended: Ended) -> list[Outcome]:
 def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     """Deliver the notices in parallel and return the outcomes, sorted by the titles of the services.
 
-    Bounded in time: a delivery that is still under way then counts as failed, and is tried again.
+    It waits at most DELIVERY_SECONDS. A delivery that is not finished then counts as failed, and is retried.
     """
     notices = [notice for notice_id in notice_ids if (notice := outbox.claim(notice_id))]
     if not notices:
@@ -117,7 +117,7 @@ def send(url: str, logout_token: str) -> int | None:
             method="POST",
             body=urlencode({"logout_token": logout_token}).encode("ascii"),
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "*/*"},
-            http_anywhere=True,  # the operator's choice: many gateways run on the same host as the identity provider
+            http_anywhere=True,  # the operator decides: many gateways run on the identity provider's host
         )
     except ExchangeFailed as failure:
         late = isinstance(failure.__cause__, TimeoutError)
@@ -129,7 +129,7 @@ def send(url: str, logout_token: str) -> int | None:
 
 
 def sessions_ended(body: bytes) -> int | None:
-    """Return the count in `{"sessions_ended": 2}`, as our gateway answers; None for any other answer."""
+    """Return the count in `{"sessions_ended": 2}`, which is our gateway's answer; None for any other answer."""
     if len(body) > MOST_BYTES_READ:
         return None
     try:
@@ -141,7 +141,7 @@ def sessions_ended(body: bytes) -> int | None:
 
 
 def _begin(pool: ThreadPoolExecutor, notice: Notice) -> tuple[Service | None, Any]:
-    """Make the token in this thread, which has the database session; the pool only sends it."""
+    """Make the token in this thread, which has the database session, and let the pool send it."""
     try:
         service = context().services.find(notice.service)
     except ServiceUnknown:

@@ -1,7 +1,7 @@
-"""Define the check of an installation: flask --app idp doctor. Each finding has a name, and says what to do.
+"""Define the check of an installation: flask --app idp doctor. Each finding has a name and a remedy.
 
-It looks at this program alone: settings, files, database, directory of people, services and their keys. What a service
-makes of a token is checked on the other side (`flask --app sp check-idp`).
+It checks only this program: settings, files, database, directory of people, services and their keys. To check whether a
+service accepts our tokens, run `flask --app sp check-idp` there.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def _clock() -> Iterator[str]:
 
 
 def _people() -> Iterator[str]:
-    """Ask the directory, which may be the copy's own code, for a person that does not exist."""
+    """Ask the directory, which may be the integrator's code, for a person that does not exist."""
     try:
         found = context().people.find(NOT_A_PERSON)
     except DirectoryUnavailable as error:
         yield f"the directory does not answer: {error}"
-    except Exception as error:  # a directory of a copy may raise anything
+    except Exception as error:  # an integrator's directory may raise anything
         yield f"find() raised {type(error).__name__}: only DirectoryUnavailable may leave it"
     else:
         if found is not None:

@@ -1,4 +1,4 @@
-"""Define the command that tells what a person would get: flask --app idp people check."""
+"""Define the command that shows a person's services and claims: flask --app idp people check."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _row(person: Person, service: Service) -> dict[str, Any]:
 
 
 def _why_not(person: Person, service: Service) -> str:
-    """Return why *person* gets no token for *service*; empty if one would be made."""
+    """Return why *person* gets no token for *service*, or an empty text."""
     if not service.admits(person):
         return f"is in none of the groups {', '.join(service.groups)}"
     try:

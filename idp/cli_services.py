@@ -150,7 +150,7 @@ def rotate_keys(service: str, sign_after: int, accept_after: int, as_json: bool)
 
 
 def told_once(made: Mapping[str, str]) -> list[str]:
-    """Return the lines that show keys that were generated: the secret, or the public half of a private key."""
+    """Return the lines that show generated keys once: the secret, or the public half of a private key."""
     lines = []
     for name, material in made.items():
         lines.append(f"A key was generated for {name}. Enter it at the service. It is not shown again:")
@@ -159,7 +159,7 @@ def told_once(made: Mapping[str, str]) -> list[str]:
 
 
 def shown(material: str) -> str:
-    """Return the part of a key that the service gets."""
+    """Return the part of a key to enter at the service."""
     return public_pem(material) if material.startswith("-----BEGIN") else material
 
 
@@ -177,7 +177,7 @@ def _registry() -> SqlRegistry:
 
 
 def _row(service: Service) -> dict[str, Any]:
-    """Return what may be shown of a service: everything but its keys, which appear as fingerprints."""
+    """Return a service's fields for display, with fingerprints in place of keys."""
     row = {f.name: getattr(service, f.name) for f in fields(service) if f.name not in ("keys", "logout_keys")}
     row["keys"] = [
         {

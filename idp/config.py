@@ -1,7 +1,7 @@
-"""Read the settings from the environment, a `.env` file and the services file: report all errors at once.
+"""Read the settings from the environment, a `.env` file and the services file, and report all errors at once.
 
-The only module that knows where settings come from; everything else gets a frozen `Settings`. Without IDP_SECRET_KEY
-the program is a demo: its secrets are generated into the instance folder, and it finds its gateway there.
+Only this module knows where settings come from; all other modules get a frozen `Settings`. Without IDP_SECRET_KEY the
+program is a demo. Then it generates its secrets into the instance folder, and finds the URL of its gateway there.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from shared.branding import OURS, Branding, read_branding
 from shared.settings import Environment, Network, SettingsRefused, is_loopback, read_toml
 from shared.store_urls import database_mistake
 
-SESSION_IDLE = 3600  # seconds; OWASP Session Management: hours at most for a low-risk session, this is one
+SESSION_IDLE = 3600  # seconds; OWASP Session Management allows a few hours for a low-risk session
 SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
-ACTIVITY_DAYS = 90  # for which the audit is kept; 0 means for ever
+ACTIVITY_DAYS = 90  # how long the audit is kept; 0 means for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that an operator decides. Durations are seconds; secrets are not shown by repr."""
+    """The operator's settings. Durations are in seconds; repr shows no secret."""
 
     instance: Path
     secret_keys: tuple[str, ...] = field(repr=False)
@@ -50,7 +50,7 @@ class Settings:
 
     @property
     def https(self) -> bool:
-        """Tell whether browsers reach this program over https, so that cookies may insist on it."""
+        """Tell whether browsers reach this program over https, so that cookies may be Secure."""
         return self.external_url.startswith("https://")
 
 
@@ -60,7 +60,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
-    pair = None if secret_key or environment.mistakes else demo.read(instance)  # none beside an unreadable key
+    pair = None if secret_key or environment.mistakes else demo.read(instance)  # unreadable key: no demo
     services_file = environment.text("IDP_CONFIG")
     asked_for: set[str] = set()
     services = _services(environment, services_file, values, asked_for)
@@ -90,15 +90,15 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def log_format() -> str:
-    """Return IDP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
+    """Return IDP_LOG. It is read before all other settings. `load` reports a value that is neither text nor json."""
     return _values().get("IDP_LOG", "").strip() or "text"
 
 
 def load_to_serve(host: str, port: int) -> Settings:
-    """Return the settings of a program that is about to listen on *host* and *port*.
+    """Return the settings of a program that will listen on *host* and *port*.
 
-    The port becomes part of the default URL. The workers are other processes and inherit it through the
-    environment. A demo tells its gateway where it is, and refuses to be reachable from elsewhere.
+    The port becomes part of the default URL. The workers are other processes and inherit it through the environment. A
+    demo tells its gateway its URL, and refuses to listen for other machines.
     """
     if not _values().get("IDP_EXTERNAL_URL", "").strip():
         os.environ["IDP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -118,9 +118,9 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 
 
 def setting(name: str, default: str = "") -> str:
-    """Return a setting that the integrator adds, such as the URL of a directory server.
+    """Return the value of an integrator's own setting, such as the URL of a directory server.
 
-    A name that begins with IDP_ belongs into known_settings.py. Raises SettingsRefused if its file cannot be read.
+    If its name begins with IDP_, add it to known_settings.py. Raises SettingsRefused if its file cannot be read.
     """
     environment = NAMES.environment(_values())
     environment.finish()
@@ -128,7 +128,7 @@ def setting(name: str, default: str = "") -> str:
 
 
 def _values() -> dict[str, str]:
-    """Return the environment over the `.env` file of the current folder."""
+    """Return the values of the `.env` file in the current folder, replaced by those of the environment."""
     written = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
     return written | dict(os.environ)
 
@@ -171,5 +171,5 @@ def _callable(environment: Environment, name: str, default: str) -> str:
 
 
 def demo_pair(settings: Settings) -> Any:
-    """Return the current secrets and URLs of the demo pair: the gateway may have moved since the start."""
+    """Return the current secrets and URLs of the demo pair: the gateway's URL may have changed since the start."""
     return demo.read(settings.instance)

@@ -19,7 +19,10 @@ from shared.vault import Vault
 
 @dataclass(frozen=True)
 class Context:
-    """The settings, the seams, the vault, the throttle, the counter of rejections, and the clock (tests can set it)."""
+    """The settings, the seams, the vault, the throttle, the counter of rejections and the clock.
+
+    Tests can set the clock.
+    """
 
     settings: Settings
     people: PersonDirectory
@@ -30,7 +33,10 @@ class Context:
     now: Callable[[], datetime]  # aware, in UTC
 
     def offered(self, person: Person | None) -> list[Service]:
-        """Return the services that *person* may open; before sign-in, those that are open to everyone."""
+        """Return the services that *person* may open.
+
+        Without a person, return the services that are open to everyone.
+        """
         return [s for s in self.services.all() if (s.admits(person) if person else not s.groups)]
 
 

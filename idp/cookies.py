@@ -1,6 +1,7 @@
 """Read and write the cookies of the identity provider: each is for this host only, and hidden from scripts.
 
-Cookies do not respect ports, so each name is this program's own. Flags and prefix come from shared/cookies.py.
+Browsers share cookies between the ports of a host, so both programs use different names. Flags and prefix come from
+shared/cookies.py.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FORM = "idp_form"  # Flask's own signed cookie, which holds the secret of the fo
 
 
 def read(name: str) -> str | None:
-    """Return the cookie's value; None if there is none, or two that differ: someone may have planted the other."""
+    """Return the cookie's value; None if it is missing, or was sent twice with different values: one may be planted."""
     values = set(request.cookies.getlist(full_name(name, context().settings.https)))
     return values.pop() if len(values) == 1 else None
 

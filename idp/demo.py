@@ -12,7 +12,7 @@ from shared.keys import load_key
 
 
 def service(settings: Settings) -> Service | None:
-    """Return the service `demo`, or None: outside of a demo, and where IDP_CONFIG defines services.
+    """Return the service `demo`. None if this is not a demo, or if IDP_CONFIG defines services.
 
     It is built for each request, so neither the order of start nor the choice of ports matters.
     """
@@ -23,7 +23,7 @@ def service(settings: Settings) -> Service | None:
         "preset": "lychgate",
         "display_name": "Lychgate demo",
         "return_url": f"{pair.sp_url}/sso/login/jwt",
-        "delivery": "form",  # keeps tokens out of URLs, so out of histories and logs
+        "delivery": "form",  # keeps tokens out of URLs, histories and logs
         "backchannel_logout_url": f"{pair.sp_url}/sso/logout/backchannel",
     }
     key = ServiceKey(load_key(pair.token_key, "HS256"), datetime(1970, 1, 1, tzinfo=UTC))

@@ -1,9 +1,9 @@
-"""DiscourseConnect: what Discourse asks of an identity provider, and what it gets in place of a JWT. Pure.
+"""DiscourseConnect: read Discourse's sign-in request, and make the answer that replaces a JWT. Pure.
 
-Both are a query string in base64 (`sso`) with its HMAC-SHA256 in hexadecimal digits (`sig`), under one shared secret.
-The question has a nonce and the URL that the answer goes to. The answer has that nonce and says who the person is. As
-described in "Setup DiscourseConnect" (meta.discourse.org/t/13045) and in lib/discourse_connect_base.rb of Discourse,
-read in November 2026.
+Request and answer have the same form: a query string in base64 (`sso`) and its HMAC-SHA256 in hexadecimal digits
+(`sig`), with one shared secret. The request (here: question) has a nonce and the URL for the answer. The answer has the
+same nonce and describes the person. Sources: "Setup DiscourseConnect" (meta.discourse.org/t/13045) and in
+lib/discourse_connect_base.rb of Discourse, read in November 2026.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from shared.keys import KeySet, TokenKey
 
 MAX_QUESTION = 4096  # characters
 MAX_MEMBERS = 50
-BASE64 = re.compile(r"[A-Za-z0-9+/=\r\n]*\Z")  # so a JWT, which has dots, is never a question
-MAX_NONCE = 64  # characters, as many as the audit keeps; Discourse sends 32
+BASE64 = re.compile(r"[A-Za-z0-9+/=\r\n]*\Z")  # a JWT has dots, so it never matches
+MAX_NONCE = 64  # characters that the audit keeps; Discourse sends 32
 START = "/session/sso"  # Discourse's URL that begins a sign-in
 
 
 class QuestionRefused(ValueError):
-    """What came is not a question of this service. The message tells the person who set it up why."""
+    """The parameters are not a valid question of this service. The message gives the operator the reason."""
 
 
 def nonce_asked(sso: str, sig: str, service: Service, keys: KeySet) -> str:
     """Return the nonce of Discourse's question, or raise QuestionRefused.
 
-    The answer goes to the registered URL, so a question that wants it elsewhere is refused instead of obeyed. Questions
-    and answers are signed with the same secret. Only a question has return_sso_url, so requiring it also refuses an
-    answer that is sent back to us as a question.
+    The answer goes only to the registered URL, so a question with another URL is rejected. Questions and answers are
+    signed with the same secret, and only a question has return_sso_url. So requiring it also rejects an answer that is
+    sent back to us as a question.
     """
     members = _verified(sso, sig, keys)
     if members.get("return_sso_url") != service.return_url:
@@ -46,14 +46,14 @@ def nonce_asked(sso: str, sig: str, service: Service, keys: KeySet) -> str:
 
 
 def answer(claims: Mapping[str, Any], nonce: str, key: TokenKey) -> dict[str, str]:
-    """Return the parameters that sign a person in: *claims*, of which lists become texts with commas, and the nonce."""
+    """Return the parameters that sign a person in: *claims* and the nonce. Lists become texts with commas."""
     members = {name: _text(value) for name, value in claims.items()}
     sso = b64encode(urlencode({**members, "nonce": nonce}).encode()).decode("ascii")
     return {"sso": sso, "sig": _signature(sso, key)}
 
 
 def start_url(service: Service) -> str:
-    """Return where a sign-in begins: Discourse accepts no answer to a question that it did not ask."""
+    """Return the URL at which a sign-in begins. Discourse accepts only answers to its own questions."""
     return service.origin + START
 
 
@@ -79,7 +79,10 @@ def _signature(sso: str, key: TokenKey) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return what Discourse reads. An item with a comma would become two, and so two groups: it is left out."""
+    """Return *value* as text for Discourse.
+
+    List items that contain a comma are left out: each would become two groups.
+    """
     if not isinstance(value, list | tuple):
         return str(value)
     return ",".join(item for item in map(str, value) if "," not in item)

@@ -1,8 +1,7 @@
 """Make the token that signs a person in to a service.
 
-Pure: everything that varies (the moment, the key, the token's id) is an argument, so the same arguments give the
-same token. The preset and the claims mapping decide what a service receives (services.py), and the directory
-who the person is (people.py).
+Pure: the time, the key and the token's id are arguments, so the same arguments give the same token. The preset and the
+claims mapping decide which claims a service receives (services.py). The directory provides the person (people.py).
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ METHODS = ["pwd"]  # RFC 8176, section 2: people can sign in only with a passwor
 
 @dataclass(frozen=True)
 class SignInRequest:
-    """The request of a service: its nonce, and parameters to return with the token, both exactly as it sent them."""
+    """The request of a service: its nonce and the parameters to return with the token, both unchanged."""
 
     nonce: str = ""
     echoed: Mapping[str, str] = field(default_factory=dict)
@@ -32,7 +31,7 @@ class SignInRequest:
 
 @dataclass(frozen=True)
 class SessionFacts:
-    """How and when the person signed in here, and the name by which the service knows their session."""
+    """How and when the person signed in here, and the `sid` of their session at the service."""
 
     sid: str
     auth_time: int
@@ -71,18 +70,18 @@ def generate_token_id() -> str:
 
 
 def mapped_claims(person: Person, service: Service) -> dict[str, Any]:
-    """Return the claims of *person* by the service's claims mapping; an empty field gives no claim."""
+    """Return the claims of *person* by the service's claims mapping. Empty fields are left out."""
     values = {claim: person.value_of(source) for claim, source in service.claims.items()}
     return {claim: value for claim, value in values.items() if value is not None}
 
 
 def naming_claims(person: Person, service: Service) -> dict[str, str]:
-    """Return the claims by which *service* may know *person*: all that it gets, except lists such as groups."""
+    """Return the claims that may identify *person* at *service*: all mapped claims except lists such as groups."""
     return {claim: value for claim, value in mapped_claims(person, service).items() if isinstance(value, str)}
 
 
 def issuer_of(service: Service, our_url: str) -> str:
-    """Return the name under which we sign for *service*."""
+    """Return our issuer name (`iss`) in tokens for *service*."""
     return service.issuer or our_url
 
 
@@ -92,7 +91,7 @@ def audience_of(service: Service) -> str:
 
 
 def return_url(service: Service, request: SignInRequest, sent: Mapping[str, str] | None = None) -> str:
-    """Return the URL for the browser: the registered one, with echoed parameters, and what is *sent* in the query."""
+    """Return the URL for the browser: the registered URL, with the echoed and the *sent* parameters in its query."""
     parameters = {**request.echoed, **(sent or {})}
     if not parameters:
         return service.return_url

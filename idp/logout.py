@@ -1,8 +1,8 @@
-"""Sign a person out: the Python of logout.php, and the sign-out that begins here.
+"""Sign a person out: the Python of logout.php, and the sign-out that a person begins on our own page.
 
 A service sends the person here with a signed token. The page says who was signed out and has a link back. It does not
-redirect, which could sign the person in again at once. A person who signs out here is also signed out at every service
-of the session, over the back channel.
+redirect, because a redirect could sign the person in again at once. A person who signs out here is also signed out at
+every service of the session, over the back channel.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def sign_out_here() -> Response:
 
 
 def check_token(unverified_token: str) -> SignOut:
-    """Return whom the token signs out, or raise the Rejection that says why not. [JWT::decode]"""
+    """Return the person whom the token signs out, or raise a Rejection. [JWT::decode]"""
     return verify_sign_out(
         unverified_token,
         context().services.all(),
@@ -59,7 +59,7 @@ def check_token(unverified_token: str) -> SignOut:
 
 
 def sign_out_person(sign_out: SignOut) -> Response:
-    """End the session if it belongs to that person. A token that was used before does not end another session."""
+    """End the session if it belongs to that person. A token that was used before ends no session."""
     signed_in = signed_in_here()
     if signed_in is not None and signed_in.person.email.lower() != sign_out.email.lower():
         return page("idp/other_person.html", 409, sign_out=sign_out, signed_in=signed_in)
@@ -83,5 +83,5 @@ def refuse(rejection: Rejection) -> Response:
 
 
 def signed_in_here() -> SignedInUser | None:
-    """Return who is signed in in this browser."""
+    """Return the person who is signed in in this browser."""
     return sessions.find_session_to_end(cookies.read(cookies.SESSION))

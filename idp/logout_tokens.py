@@ -1,8 +1,8 @@
 """Verify the sign-out tokens of services, and make sign-out tokens for services. Pure.
 
-A sign-out token is marked by its type or an `events` claim, so that it cannot be used as a sign-in token or the
-reverse: with one secret for both directions, everything else may be the same. A token that we issued to a service is
-never accepted as a token of that service.
+Its type or an `events` claim marks a sign-out token, so that it cannot be used as a sign-in token, nor the reverse.
+This is necessary because one secret may sign in both directions. A token that we issued to a service is never accepted
+as a token of that service.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from shared.logout_tokens import check_clock, check_event, make_sign_out_token, 
 from shared.tokens import SIGN_IN_TYPE, SIGN_OUT_TYPE, Opened, open_signed, take_apart
 
 LEEWAY = 60  # seconds that two clocks may differ; logout.php allows as many
-MAX_AGE = 300  # seconds since iat: bounds tokens that never expire, and sets exp some way off
-ACCEPTABLE_FOR = 2 * LEEWAY + MAX_AGE  # seconds, at most, from its first use on
+MAX_AGE = 300  # seconds since iat: also limits tokens without exp, or with a distant one
+ACCEPTABLE_FOR = 2 * LEEWAY + MAX_AGE  # seconds: the longest time in which a token can be used again
 LIFETIME = 120  # seconds; OpenID Connect Back-Channel Logout 1.0, section 4: at most two minutes
 
 
@@ -51,9 +51,9 @@ def verify_sign_out(
     our_url: str,
     we_issued: Callable[[str], bool],
 ) -> SignOut:
-    """Return whom the token signs out and which service says so, or raise the Rejection that says why not.
+    """Return the person whom the token signs out, and the service that sent it; or raise a Rejection.
 
-    *we_issued* tells whether a jti is that of a token made here.
+    *we_issued* tells whether a token with this jti was issued here.
     """
     service, opened = _open_with_any(unverified_token, services, now)
     claims = Claims.parse(opened.payload, numeric_token_id=True)
@@ -76,8 +76,8 @@ def make_sign_out(
 ) -> str:
     """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
 
-    *named* are the claims by which the service knows the person: a service whose sign-in tokens had neither `sub` nor
-    `sid` cannot use those. Without *sid*, the token ends every session of the person.
+    *named* are the claims by which the service knows the person. A service whose sign-in tokens had no `sub` or `sid`
+    needs them. Without *sid*, the token ends every session of the person.
     """
     return make_sign_out_token(
         {"sub": subject, **named, **({"sid": sid} if sid else {})},
@@ -92,7 +92,7 @@ def make_sign_out(
 
 
 def _open_with_any(unverified_token: str, services: Sequence[Service], now: datetime) -> tuple[Service, Opened]:
-    """Return the service whose key verifies the token: only the signature shows which service sent it."""
+    """Return the service whose key verifies the token. Only the signature shows which service sent it."""
     take_apart(unverified_token)
     wrong_algorithm: AlgorithmNotAllowed | None = None
     for service, keys, algorithm in _candidates(services, now):
@@ -116,7 +116,7 @@ def _candidates(services: Sequence[Service], now: datetime) -> Iterator[tuple[Se
 
 @lru_cache(maxsize=256)
 def _logout_keys(materials: tuple[str, ...], algorithm: str, allow_short_secret: bool) -> KeySet:
-    """Return the keys; kept in memory, because anyone can send a token and validating a key takes milliseconds."""
+    """Return the keys. They are cached, because anyone can send a token, and validating a key takes milliseconds."""
     return load_key_set(materials, algorithm, allow_short_secret=allow_short_secret)
 
 
@@ -140,7 +140,7 @@ def _check_origin(claims: Claims, service: Service, our_url: str) -> None:
 
 
 def _same_site(audience: str, ours: set[str]) -> bool:
-    """Tell whether *audience* is our name, or one of our URLs."""
+    """Tell whether *audience* is one of the names in *ours*, or a URL below one of them."""
     return any(audience == own or audience.startswith(f"{own}/") for own in ours)
 
 

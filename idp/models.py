@@ -58,7 +58,7 @@ class SessionRow(Base):
 class ParticipationRow(Base):
     """A service that got a token in a session, and the sid by which it knows that session.
 
-    `claims` named the person in the latest of those tokens, and name them again when the session ends.
+    `claims` identified the person in the latest of those tokens, and identify them again when the session ends.
     """
 
     __tablename__ = "participations"
@@ -70,7 +70,10 @@ class ParticipationRow(Base):
 
 
 class ServiceRow(Base):
-    """A registered service, in the form of the services file. `managed`: it can be changed only in IDP_CONFIG."""
+    """A registered service, stored as its entry in the services file.
+
+    If `managed`, it can be changed only in IDP_CONFIG.
+    """
 
     __tablename__ = "services"
 
@@ -132,7 +135,8 @@ REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
 class AuditRow(Base):
     """One event: a sign-in, a rejection, an issued token, a sign-out. Never a token or a password.
 
-    A row with a `fold` counts similar rejections: `times` of them, from `at` to `last_at`; see idp/stores/refusals.py.
+    A row with a `fold` counts similar rejections: there were `times`, from `at` to `last_at`. See
+    idp/stores/refusals.py.
     """
 
     __tablename__ = "audit"
@@ -159,8 +163,8 @@ class AuditRow(Base):
 def writing() -> Iterator[Session]:
     """Run a transaction that writes: committed at the end, rolled back if anything is raised.
 
-    It begins as a writer (see shared.schema), because in SQLite a transaction that reads first and then writes fails if
-    another one wrote in between. Objects read before are discarded, so no stale data is written back.
+    It takes the write lock at its beginning. In SQLite, a transaction that first reads and then writes fails if another
+    one wrote in between. Objects read before are discarded, so that no stale data is written back.
     """
     session: Session = db.session()
     session.rollback()

@@ -1,4 +1,4 @@
-"""Define people and the directory they are in. SEAM: IDP_PEOPLE names the function that opens your own directory.
+"""Define people and their directory. SEAM: IDP_PEOPLE names the function that opens your own directory.
 
 Pure. A directory has two methods. `authenticate` is called once, with the password; `find` is called before every
 token, so that a person who was disabled or removed a minute ago does not get one. idp/examples/ has examples for an
@@ -24,9 +24,9 @@ class DirectoryUnavailable(Exception):
 class Person:
     """A person in the directory.
 
-    `id` never changes and is never given to another person; services identify people by it. `attributes` are
-    further fields that a service's claims mapping may name, such as department. `credential` is for the default
-    directory: what the password was checked against, so that a password that was changed meanwhile opens no session.
+    `id` never changes and is never given to another person; services identify people by it. `attributes` are further
+    fields that a service's claims mapping may name, such as department. `credential` is for the default directory: the
+    hash against which the password was checked. If the password was changed meanwhile, no session is opened.
     """
 
     id: str
@@ -44,13 +44,13 @@ class Person:
 
     @property
     def username(self) -> str:
-        """Return what they sign in with."""
+        """Return the name with which they sign in."""
         return self.attributes.get("username") or self.email
 
     def value_of(self, field_name: str) -> str | list[str] | None:
-        """Return the field that a claims mapping names; None where the person has none."""
+        """Return the field that a claims mapping names; None if the person does not have it."""
         if field_name == "groups":
-            return list(self.groups)  # an empty list too: it is how a service learns that the last group is gone
+            return list(self.groups)  # even if empty: a service then learns that the last group was removed
         if field_name in ("id", "email", "given_name", "family_name", "name", "username"):
             return str(getattr(self, field_name)) or None
         return self.attributes.get(field_name) or None

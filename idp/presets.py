@@ -1,4 +1,4 @@
-"""Define a preset for each product, as its documentation asks, in the names of the services file. SEAM: add yours.
+"""Define a preset for each product, as its documentation requires. SEAM: add yours, in the terms of the services file.
 
 Pure. docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file
 may change it, except where the product accepts only one value.
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What each product asks for. `echo`: request parameters handed back beside the token. `nonce`: the request's nonce
-# becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
+# The requirements of each product. `echo`: request parameters that are returned with the token. `nonce`: the request's
+# nonce becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
 # `addressed`: iss, aud and nbf are always sent; the defaults are our own URL and the service's site.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ispring": {
@@ -27,7 +27,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "echo": {"return_to": "return_to"},
         "claims": {"email": "email", "name": "name"},
     },
-    "freshworks": {  # OAuth's implicit flow: state comes back, nonce is in the token
+    "freshworks": {  # OAuth's implicit flow: state is returned, nonce is in the token
         "algorithm": "RS256",
         "token_parameter": "id_token",
         "echo": {"state": "state"},
@@ -52,7 +52,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "groups": "groups",
         },
     },
-    "discourse": {  # not a JWT: discourse.py. Its name for a claim is an attribute
+    "discourse": {  # not a JWT (discourse.py); its attributes are our claims
         "signed_query": True,
         "token_parameter": "sso",
         "claims": {"external_id": "id", "email": "email", "name": "name"},
@@ -73,10 +73,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 
-# The algorithms that a product verifies, if it does not support all of ours.
+# The algorithms that a product supports, if not all of ours.
 ALGORITHMS_OF: Mapping[str, tuple[str, ...]] = {
     "zendesk": ("HS256",),
     "freshworks": ("RS256",),
     "metabase": ("HS256",),
-    "discourse": ("HS256",),  # its HMAC-SHA256, and so the length of its secret
+    "discourse": ("HS256",),  # it uses HMAC-SHA256, which decides the length of the secret
 }

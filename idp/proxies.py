@@ -1,4 +1,4 @@
-"""Give the program the IP of a client behind trusted proxies, and each request its ID.
+"""Determine the IP of a client behind trusted proxies, and give each request its ID.
 
 Only X-Forwarded-For and X-Request-Id are read, and only if the socket's peer is trusted (shared/proxies.py). Scheme and
 host come from IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host are ignored.

@@ -1,4 +1,4 @@
-"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to keep them outside the database. Pure.
+"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to store them elsewhere. Pure.
 
 A service must be registered first: a token is sent only to its `return_url`, and a request cannot change that.
 A services file registers services (services_file.py).
@@ -23,7 +23,7 @@ class ServiceUnknown(LookupError):
 
 @dataclass(frozen=True)
 class ServiceKey:
-    """One of a service's keys: it signs from one time on, and is accepted until another (None: without end)."""
+    """A key of a service: it may sign from a start time, and is accepted until an end time (None: for ever)."""
 
     key: TokenKey
     signs_from: datetime
@@ -32,7 +32,7 @@ class ServiceKey:
 
 @dataclass(frozen=True)
 class Service:
-    """A registered service: the fields are those of the services file, and its keys, newest first."""
+    """A registered service: the fields of the services file, and its keys, newest first."""
 
     name: str
     preset: str
@@ -52,14 +52,12 @@ class Service:
     session_claims: bool = False
     addressed: bool = False
     signed_query: bool = False  # DiscourseConnect: a signed query string in place of a JWT (discourse.py)
-    home_url: str = ""  # where "back to the service" leads; default: the front page of return_url's site
-    leads_on_to: tuple[
-        str, ...
-    ] = ()  # origins to which the service itself sends people on at once: see allowed_targets
-    untyped_logout: bool = False  # iSpring Learn's sign-out requests carry no type: take those we did not sign
+    home_url: str = ""  # target of "back to the service"; default: front page of return_url's site
+    leads_on_to: tuple[str, ...] = ()  # origins to which the service redirects at once: see allowed_targets
+    untyped_logout: bool = False  # for iSpring Learn: accept sign-out requests without a type, unless we signed them
     logout_algorithm: str = ""  # RS and ES: how the service signs its sign-out requests
-    logout_keys: tuple[str, ...] = ()  # RS and ES: with what; public keys, or secrets with an HS algorithm
-    allow_short_secret: bool = False  # for a product that hands out secrets shorter than the hash
+    logout_keys: tuple[str, ...] = ()  # RS and ES: its keys for that: public keys, or secrets for an HS algorithm
+    allow_short_secret: bool = False  # for a product whose secrets are shorter than the hash
     keys: tuple[ServiceKey, ...] = field(default=(), repr=False)
 
     @property
@@ -93,7 +91,7 @@ class Service:
         return (self.origin, *self.leads_on_to)
 
     def admits(self, person: Person) -> bool:
-        """Tell whether *person* may use it: with no groups named, everyone may."""
+        """Tell whether *person* may use the service. If it names no groups, everyone may."""
         return not self.groups or not set(self.groups).isdisjoint(person.groups)
 
     def signing_key(self, now: datetime) -> TokenKey:
@@ -109,7 +107,7 @@ class Service:
 
 
 class ServiceRegistry(Protocol):
-    """Where services are kept. What it returns is complete and valid: keys included, newest first."""
+    """Stores services. Each service that it returns is complete and valid, with its keys, newest first."""
 
     def find(self, name: str) -> Service:
         """Return the service, or raise ServiceUnknown."""

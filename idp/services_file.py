@@ -1,4 +1,4 @@
-"""Read a services file: `[services.NAME]` in TOML, parsed into services, with all errors reported at once. Pure.
+"""Parse a services file, which has a table `[services.NAME]` in TOML for each service; report all errors at once. Pure.
 
 An entry names a preset (presets.py) and needs only the settings that differ. services.py explains a `Service`.
 """
@@ -15,8 +15,8 @@ from idp.services import Service
 from shared.keys import ALGORITHMS, SYMMETRIC, KeyRefused, load_key_set
 from shared.settings import SettingsRefused, is_origin, is_web_url
 
-NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # as LoginRadius names providers
-MAX_LIFETIME = 600  # seconds; a token is used at once, so a longer lifetime only helps a thief
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}\Z")  # LoginRadius's rule for names of providers
+MAX_LIFETIME = 600  # seconds; a token is used at once, so a longer lifetime would only help a thief
 DELIVERIES = ("redirect", "form")
 
 RESERVED_CLAIMS = {"iss", "aud", "iat", "nbf", "exp", "jti", "nonce", "sid", "auth_time", "amr", "events", "typ"}
@@ -24,7 +24,7 @@ RESERVED_CLAIMS = {"iss", "aud", "iat", "nbf", "exp", "jti", "nonce", "sid", "au
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """An entry of a services file: the service without keys, its key materials, and the entry to store."""
+    """An entry of a services file: the service without keys, its key materials, and the table to store."""
 
     service: Service
     key_materials: tuple[str, ...] = field(repr=False)
@@ -81,7 +81,7 @@ _KINDS: Mapping[Any, tuple[type, str]] = {
 
 
 def _mistakes(name: str, merged: Mapping[str, Any], keys: Any) -> list[str]:
-    """Return the errors in an entry: types first, and values only if the types are right."""
+    """Return the errors in an entry: wrong types, or if there are none, wrong values."""
     if not NAME.match(name):
         return ["name must begin with a lower-case letter and have only such letters, digits, - and _; at most 60"]
     shapes = [f"{key} is unknown" for key in merged if key not in _TYPES]

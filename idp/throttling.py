@@ -1,6 +1,6 @@
 """Limit password attempts, with counters that all workers share in our own database.
 
-shared/throttling.py has the limits, and says why a stranger cannot use them to lock anyone out.
+shared/throttling.py has the limits, and explains why a stranger cannot use them to lock anyone out.
 """
 
 from __future__ import annotations

@@ -3,6 +3,6 @@
     python -m lab --help          from a checkout
     lychgate lab --help           from an installation, where this package is `lychgate.lab`
 
-Everything here needs the standard library and what the two programs need; `browser` and `journeys` need Playwright too.
-It never runs in production: it mints tokens for everyone and asks for no password.
+It needs only the standard library and the packages of the two programs; `browser` and `journeys` also need Playwright.
+Never run it in production, because it issues tokens to everyone without a password.
 """

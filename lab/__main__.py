@@ -1,7 +1,7 @@
 """The command line of the lab: `python -m lab COMMAND`, installed `lychgate lab COMMAND`.
 
-Each command is a module of lab/cli with `add_arguments(parser)` and `run(options) -> int`; only the one that is asked
-for is imported. Exit status: 0 for success, 1 for a finding, 2 for wrong usage.
+Each command is a module of lab/cli with `add_arguments(parser)` and `run(options) -> int`; only the requested module is
+imported. Exit status: 0 for success, 1 for a finding, 2 for wrong usage.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import import_module
 
 from lab.cli import WrongUsage
 
-COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and what it does in one line
+COMMANDS: dict[str, tuple[str, str]] = {  # name: module, and its description in one line
     "token": ("lab.cli.token", "mint a token that is good, or wrong in one way"),
     "attack": ("lab.cli.attack", "send every bad token to a service provider, and tell which ones it accepts"),
     "serve-idp": ("lab.cli.serve_idp", "run an identity provider without passwords, for tests"),
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, prog: str = "python -m lab") ->
 
 
 def parser(prog: str, given: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser for *given*: it knows the options of the command that is named first, and no others."""
+    """Return the parser for *given*. It knows only the options of the command that *given* names first."""
     top = argparse.ArgumentParser(prog=prog, description="Test single sign-on by signed tokens.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     named = next((word for word in given if not word.startswith("-")), "")

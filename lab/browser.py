@@ -11,7 +11,7 @@ from typing import Self
 from playwright.sync_api import Browser, BrowserContext, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# The same engine without the rest of a browser. A fresh context with two pages takes a quarter of the processor time.
+# The same engine without the rest of a browser. A new context with two pages takes a quarter of the processor time.
 SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
 PATHS = "/usr/bin:/usr/local/bin"
 ARGUMENTS = (
@@ -45,7 +45,7 @@ class Chromium:
     def launch(self, home: Path, *arguments: str, whole: bool = False) -> Browser:
         """Start it, headless, with *home* as its home folder. Without a writable home folder, Chromium crashes.
 
-        That is its shell, if there is one, unless the *whole* browser is wanted.
+        This starts its headless shell, if there is one, unless *whole* is set.
         """
         executable = self.executable if whole else self.shell or self.executable
         return self.playwright.chromium.launch(
@@ -53,7 +53,7 @@ class Chromium:
         )
 
     def launch_without_cookies_of(self, origin: str, home: Path) -> BrowserContext:
-        """Start it with cookies blocked for *origin*, as a user can set it in Chromium."""
+        """Start it with cookies blocked for *origin*, which is a setting of Chromium."""
         blocked = {"cookies": {f"{origin},*": {"setting": 2}}}  # 2: block
         preferences = home / "profile" / "Default" / "Preferences"
         preferences.parent.mkdir(parents=True)

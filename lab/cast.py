@@ -1,4 +1,4 @@
-"""The people of every test, always in the same parts."""
+"""The people of every test, always in the same roles."""
 
 import secrets
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""A good token before it is signed, which a fault then changes in one thing.
+"""A valid token before it is signed, of which a fault then changes one part.
 
-The claims are those that the products of the field read: who the person is, and when the token is valid. More can be
-added, and each can be replaced or left out.
+The claims are those that common products read: they identify the person, and limit the time. Claims can be added,
+replaced or left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Signing = Callable[[bytes], bytes] | bytes
 
 @dataclass(frozen=True)
 class Draft:
-    """A good token: its claims, header and key. `now` is the moment at which it is made, in seconds since 1970."""
+    """A valid token: its claims, header and key. `now` is the time at which it is made, in seconds since 1970."""
 
     key: ForgingKey
     claims: Mapping[str, Any]
@@ -34,7 +34,7 @@ class Draft:
     def token(
         self, *, claims: Changed | None = None, header: Changed | None = None, sign: Signing | None = None
     ) -> str:
-        """Return the signed token, with what is given in place of the good part. Bytes are taken as they are."""
+        """Return the signed token; each argument replaces the valid part. Bytes are used unchanged."""
         return forge(
             self.header if header is None else header,
             self.claims if claims is None else claims,
@@ -54,7 +54,7 @@ class Draft:
         return self.token(header={**self.header, **members}, sign=sign)
 
     def with_payload(self, make: Callable[[str], str | bytes]) -> str:
-        """Return the token with the JSON of its claims written in another way; the signature fits it."""
+        """Return the token with the JSON of its claims written in another way, and a matching signature."""
         made = make(json.dumps(self.claims))
         return self.token(claims=made if isinstance(made, bytes) else made.encode())
 
@@ -64,7 +64,7 @@ class Draft:
         return f"{signing_input}.{encode(make(self.key.sign(signing_input.encode())))}"
 
     def renewed(self) -> Draft:
-        """Return the same with a new jti, as an identity provider does for each sign-in."""
+        """Return a copy with a new jti, as an identity provider makes for each sign-in."""
         claims = {**self.claims, "jti": _new_token_id()} if "jti" in self.claims else self.claims
         return replace(self, claims=claims)
 
@@ -77,7 +77,10 @@ def draft(
     email: str = PERSON,
     now: float | None = None,
 ) -> Draft:
-    """Return a good token for *email*, signed with *key*. *claims* replace ours, then *without* leaves some out."""
+    """Return a valid token for *email*, signed with *key*.
+
+    *claims* replace ours; then the claims *without* are removed.
+    """
     moment = int(time_now() if now is None else now)
     name = email.partition("@")[0]
     ours = {

@@ -1,4 +1,4 @@
-"""A small identity provider with faults to switch on one at a time, to test whether a tool finds them."""
+"""A small identity provider whose faults can be switched on one by one, to test whether a tool finds them."""
 
 import itertools
 import secrets
@@ -35,7 +35,7 @@ class FakeIdp:
         self.sends_one_token_only = False
         self.redirects_with = 303
         self.inputs = EMAIL + PASSWORD
-        self.before: tuple[str, ...] = ()  # paths that redirect, one to the next and the last to the form
+        self.before: tuple[str, ...] = ()  # paths that redirect, each to the next, and the last to the form
         self.posted: list[dict[str, str]] = []
         self.numbers = itertools.count(1)
         self._session = secrets.token_hex(8)
@@ -74,7 +74,7 @@ class FakeIdp:
         return not self.remembers_nobody and f"idp={self._session}" in handler.headers.get("Cookie", "")
 
     def _is_own_form(self, handler: Handler) -> bool:
-        """Tell whether the browser sent a form of ours. A browser names the other site in Sec-Fetch-Site."""
+        """Tell whether the form came from our own page. For another site, browsers say so in Sec-Fetch-Site."""
         return self.believes_other_sites or handler.headers.get("Sec-Fetch-Site", "none") != "cross-site"
 
     def _knows(self, form: dict[str, str]) -> bool:
@@ -104,7 +104,7 @@ class FakeIdp:
 
 @contextmanager
 def fake_idp(return_url: str, key: str) -> Iterator[tuple[FakeIdp, ScriptedServer]]:
-    """Run a FakeIdp on a free port, at the `url` of the server."""
+    """Run a FakeIdp on a free port. The `url` of the server is its URL."""
     idp = FakeIdp(return_url, key)
     with scripted_server(idp) as server:
         yield idp, server

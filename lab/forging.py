@@ -1,6 +1,6 @@
-"""Tokens in every spelling, good and bad, made with the standard library and `cryptography` alone.
+"""Make tokens in every spelling, valid and faulty, with only the standard library and `cryptography`.
 
-It uses no code of `shared/`, so an error there cannot cancel itself out. Keys are made once for each test process.
+It uses no code of `shared/`, so that an error there cannot hide itself. Keys are made once for each test process.
 """
 
 import hashlib
@@ -66,7 +66,7 @@ class ForgingKey:
 
     @property
     def material(self) -> str:
-        """What goes into a provider's setting `keys`."""
+        """The text for a provider's setting `keys`."""
         return self.secret if isinstance(self.private, bytes) else self.public_pem
 
     def jwk(self, **more: Any) -> dict[str, Any]:
@@ -93,7 +93,10 @@ class ForgingKey:
 
 @cache
 def key_for(algorithm: str, holder: str = "idp") -> ForgingKey:
-    """Return the key that *holder* has for *algorithm*. RSA keys are shared by its three hashes: making one is slow."""
+    """Return the key that *holder* has for *algorithm*.
+
+    The three RSA algorithms share a key, because making one is slow.
+    """
     if algorithm.startswith("HS"):
         return ForgingKey(algorithm, hashlib.sha512(f"{holder} {algorithm}".encode()).hexdigest().encode())
     if algorithm.startswith("ES"):
@@ -116,7 +119,7 @@ def new_key(algorithm: str) -> ForgingKey:
 def forge(
     header: Mapping[str, Any] | bytes, payload: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes] | bytes
 ) -> str:
-    """Return a token of these parts. Bytes are taken as they are; *sign* is a signature or what makes one."""
+    """Return a token of these parts. Bytes are used unchanged. *sign* is a signature or a function that makes one."""
     signing_input = f"{part(header)}.{part(payload)}"
     signature = sign if isinstance(sign, bytes) else sign(signing_input.encode())
     return f"{signing_input}.{encode(signature)}"
@@ -133,5 +136,5 @@ def encode(octets: bytes) -> str:
 
 
 def number(value: int, size: int = 0) -> str:
-    """Return a whole number as JWKs have it: big-endian, in base64url (RFC 7518, section 2)."""
+    """Return a whole number in the form of JWKs: big-endian, in base64url (RFC 7518, section 2)."""
     return encode(value.to_bytes(size or (value.bit_length() + 7) // 8))

@@ -15,7 +15,7 @@ from lab.faults import NotApplicable, UnknownFault
 from lab.issuing import Issuer, Sent, SignIn, possible_faults
 
 Delivery = Literal["redirect", "form"]
-THIS_MACHINE = ("127.0.0.1", "localhost", "::1")  # names under which a browser may ask; others are DNS rebinding
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")  # allowed host names; another name means DNS rebinding
 NOT_KEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 MAX_BODY = 65_536  # bytes
 DECIDABLE = {"user": str, "claims": dict, "without": list, "fault": str}
@@ -24,7 +24,7 @@ DECIDABLE = {"user": str, "claims": dict, "without": list, "fault": str}
 def create_app(
     issuer: Issuer, service: str, parameter: str = "jwt", delivery: Delivery = "redirect", *, any_host: bool = False
 ) -> Flask:
-    """Return the identity provider for one *service*. *any_host*: it may be asked under any name."""
+    """Return the identity provider for one *service*. *any_host*: it answers under any host name."""
     app = Flask(__name__, template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     pages = _Pages(issuer, service, parameter, delivery)
@@ -50,15 +50,15 @@ class _Pages:
     def __init__(self, issuer: Issuer, service: str, parameter: str, delivery: Delivery) -> None:
         self._issuer, self._service, self._parameter, self._delivery = issuer, service, parameter, delivery
         self._faults = possible_faults(issuer.key)
-        # Cookies do not respect ports: two of these on one machine must not share theirs.
+        # Cookies ignore ports, so two of these providers on one machine need different names.
         self._cookie = f"lab_idp_{issuer.generation}"
 
     def home(self) -> str:
-        """Show the form and the links, also to someone who is signed in."""
+        """Show the form and the links, even to a signed-in person."""
         return self._form()
 
     def login(self) -> AnyResponse:
-        """Issue a token, or ask for whom."""
+        """Issue a token, or ask for which person."""
         sign_in = self._wanted()
         if sign_in is None:
             return Response(self._form())
@@ -83,7 +83,7 @@ class _Pages:
         return jsonify(keys=public)
 
     def about(self) -> Response:
-        """Say where people sign in, where tokens go, and which faults there are."""
+        """Return the URLs of sign-in and of the service, and the names of the faults."""
         root = request.host_url.rstrip("/")
         return jsonify(
             login_url=f"{root}/login-token/",
@@ -96,7 +96,7 @@ class _Pages:
         )
 
     def next(self) -> tuple[str, int]:
-        """Decide the next sign-in. JSON alone is read, so that a page of another site cannot send it."""
+        """Decide the next sign-in. Only JSON is accepted, so that a page of another site cannot send it."""
         given = request.get_json()
         if not isinstance(given, dict) or any(
             name not in DECIDABLE or not isinstance(value, DECIDABLE[name]) for name, value in given.items()
@@ -156,7 +156,7 @@ def _name(kid: str) -> Mapping[str, Any]:
 
 
 def refuse_other_hosts() -> None:
-    """Answer 403 to pages of other sites: under another name, by DNS rebinding, or to what they may not decide."""
+    """Answer 403 to requests under another host name (DNS rebinding), and to foreign pages at URLs for tests."""
     if request.path.startswith("/__lab__/") and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         abort(403, "a page of another site may not control this")
     if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE:

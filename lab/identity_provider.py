@@ -1,14 +1,14 @@
-"""An identity provider without passwords, for tests: it signs in anyone, well or with a fault, as a test decides.
+"""An identity provider without passwords, for tests: it signs in anyone. A test can decide to add a fault.
 
     with IdentityProvider("the shared secret", "http://127.0.0.1:8000/sso/jwt") as idp:
         idp.next(user="carol@example.org", claims={"groups": ["admins"]})
         ...                       # send the browser to idp.login_url, or to the application that does so
 
-What a sign-in is like: the request to /login-token/ says it (`user`, `fault`), else what `next` or POST /__lab__/next
-decided, else it is for the person whom this browser signed in as before. Else a page asks. The token goes to the one
-service that was given, with `return_to` and `nonce` echoed, as a real identity provider does.
+The request to /login-token/ may name the person and the fault (`user`, `fault`). Otherwise `next` or POST /__lab__/next
+has decided. Otherwise it is the person as whom this browser signed in before. If none of these applies, a page asks.
+The token goes to the configured service, with `return_to` and `nonce` echoed, as from a real identity provider.
 
-It gives tokens to everyone who asks, so it listens on this machine only.
+It gives a token to everyone, so it listens on this machine only.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["IdentityProvider", "Sent"]
 class IdentityProvider(Served):
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
-    *key* is a shared secret, PEM or JWK, or a key that was read. *service* is where tokens go. *claims* are in every
-    token (`iss` and `aud`, say), and *without* are in none.
+    *key* is a shared secret, PEM or JWK, or a key object. *service* is the URL to which tokens are sent. *claims* are
+    added to every token (such as `iss` and `aud`), and the claims *without* are left out.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class IdentityProvider(Served):
 
     @property
     def login_url(self) -> str:
-        """Where a service sends people to sign in."""
+        """The URL to which a service sends people to sign in."""
         return f"{self.url}/login-token/"
 
     @property
     def logout_url(self) -> str:
-        """Where a service sends people to sign out."""
+        """The URL to which a service sends people to sign out."""
         return f"{self.url}/logout"
 
     @property
@@ -80,17 +80,17 @@ class IdentityProvider(Served):
         self._app = create_app(self._issuer, service, parameter, delivery)
 
     def add_person(self, email: str, **claims: Any) -> None:
-        """Say what else the tokens of a person hold: groups, for example."""
+        """Set further claims for the tokens of a person, such as groups."""
         self._issuer.add_person(email, claims)
 
     def next(
         self, user: str = "", *, claims: Mapping[str, Any] | None = None, without: Sequence[str] = (), fault: str = ""
     ) -> None:
-        """Decide the next sign-in that does not say itself who it is for. Raises UnknownFault, NotApplicable."""
+        """Decide the next sign-in whose request names no person. Raises UnknownFault, NotApplicable."""
         self._issuer.decide(SignIn(user, claims or {}, without, fault))
 
     def reset(self) -> None:
-        """Forget what was decided and sent, and who is signed in; keep the people and the port."""
+        """Forget decisions, sent tokens and sign-ins; keep the people and the port."""
         self._issuer.reset()
 
     def _ask(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -1,4 +1,4 @@
-"""Build the tokens of the identity provider for tests, as a test decides. Independent of HTTP."""
+"""Build the tokens of the identity provider for tests, by the decisions of a test. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from lab.drafts import PERSON, Draft, draft
 from lab.faults import FAULTS, Fault, fault_named
 from lab.forging import ForgingKey
 
-MOST_REMEMBERED = 1000  # sign-ins, and second uses that wait
+MOST_REMEMBERED = 1000  # sign-ins, and tokens for a second use
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """What a sign-in is to be like: who, with which further claims, without which, and with which fault."""
+    """The decision about a sign-in: the person, added claims, removed claims, and the fault."""
 
     user: str = ""
     claims: Mapping[str, Any] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class SignIn:
 
 @dataclass(frozen=True)
 class Sent:
-    """A token that was sent. `claims` are those of the good token; `fault` says what is wrong with the one sent."""
+    """A sent token. `claims` are the claims of the valid token; `fault` names the fault of the sent token."""
 
     user: str
     fault: str
@@ -39,7 +39,7 @@ class Sent:
 
 
 class Issuer:
-    """Decides what the next sign-in is like, and makes its token. Independent of HTTP; used by several threads."""
+    """Stores the decision about the next sign-in, and makes its token. Independent of HTTP; used by several threads."""
 
     def __init__(self, key: ForgingKey, claims: Mapping[str, Any], without: Sequence[str]) -> None:
         self.key = key
@@ -52,18 +52,18 @@ class Issuer:
         self.generation = secrets.token_hex(4)
 
     def add_person(self, email: str, claims: Mapping[str, Any]) -> None:
-        """Remember what else tokens say about a person."""
+        """Remember further claims about a person."""
         self._people[email] = dict(claims)
 
     def decide(self, sign_in: SignIn) -> None:
-        """Let the next sign-in be like this. Raises UnknownFault, NotApplicable."""
+        """Use *sign_in* for the next sign-in. Raises UnknownFault, NotApplicable."""
         if sign_in.fault:
             fault_named(sign_in.fault).tokens(self._draft(sign_in, ""))
         with self._lock:
             self._next = sign_in
 
     def decided(self) -> SignIn | None:
-        """Return what was decided, once."""
+        """Return the decision, and forget it."""
         with self._lock:
             found, self._next = self._next, None
         return found
@@ -71,7 +71,7 @@ class Issuer:
     def issue(self, sign_in: SignIn, *, return_to: str = "", nonce: str = "") -> Sent:
         """Return the token for a sign-in. Raises UnknownFault, NotApplicable.
 
-        A fault of a second use brings its good token first, and the wrong one when it is asked for again.
+        For a fault of a second use, the first call returns the valid token, and the next call the faulty one.
         """
         good = self._draft(sign_in, nonce)
         user, fault = sign_in.user or PERSON, sign_in.fault
@@ -81,7 +81,7 @@ class Issuer:
         return sent
 
     def reset(self) -> None:
-        """Forget everything that tests decided, sent and signed in; keep the people."""
+        """Forget decisions, sent tokens and sign-ins; keep the people."""
         with self._lock:
             self._next = None
             self._second.clear()
@@ -107,6 +107,6 @@ class Issuer:
 
 
 def possible_faults(key: ForgingKey) -> list[Fault]:
-    """Return the faults that can be made with *key*."""
+    """Return the faults that are possible with *key*."""
     good = draft(key)
     return [fault for fault in FAULTS.values() if not fault.obstacle(good)]

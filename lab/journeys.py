@@ -1,4 +1,4 @@
-"""Do what people do in a browser, step by step, and find fields and buttons by the words on the page."""
+"""Perform people's actions in a browser step by step, and find fields and buttons by their text."""
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -9,7 +9,7 @@ MOST_STOPS = 30  # presses of the tab key on one page; with more, the page is to
 
 
 def open_sign_in_form(page: Page, pair: Pair, path: str = "/") -> None:
-    """Ask the gateway for *path* and wait for the identity provider's form."""
+    """Open *path* of the gateway, and wait for the identity provider's form."""
     page.goto(pair.sp.url + path)
     expect(page.get_by_label("Password")).to_be_visible()
     assert page.url.startswith(pair.idp.url)

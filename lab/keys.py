@@ -1,7 +1,7 @@
 """Read the key with which the lab signs: a shared secret, a private key as PEM, or a JWK.
 
-The policy for keys of the two programs does not apply: a service of other people may have a short secret, and the lab
-signs with what it has.
+The key policy of the two programs does not apply, because another service may have a short secret, and the lab must
+sign with it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def text_of(given: str) -> str:
 def _is_file(given: str) -> bool:
     try:
         return Path(given).is_file()
-    except (OSError, ValueError):  # too long for a path, or not a path at all: it is the key itself
+    except (OSError, ValueError):  # not a valid path, so it is the key itself
         return False
 
 

@@ -1,4 +1,4 @@
-"""Whole tokens with a shared secret, HS256, as a running gateway gets them from identity providers not our own."""
+"""Make tokens signed with a shared secret (HS256), as foreign identity providers send them to a running gateway."""
 
 import hmac
 import json
@@ -12,7 +12,7 @@ from shared.clock import time_now
 
 
 class Named(Protocol):
-    """A person, as far as a token names one."""
+    """The fields of a person that a token contains."""
 
     @property
     def email(self) -> str: ...
@@ -36,12 +36,12 @@ def sign_text(payload: str, key: str, header: Mapping[str, Any] | None = None) -
 
 
 def ispring_token(key: str, email: str) -> str:
-    """Return what the published authentication.php sends: four claims, and PHP's way of writing JSON.
+    """Return a token like the published authentication.php's: four claims, in the JSON format of PHP.
 
     Its jti is 32 bytes in standard base64, 44 characters with + / and =, and json_encode puts a backslash before "/".
     """
     now = int(time_now())
-    token_id = b64encode(b"\xfb\xff\xff" + os.urandom(29)).decode()  # "+///", so that both characters are there
+    token_id = b64encode(b"\xfb\xff\xff" + os.urandom(29)).decode()  # "+///", so that both characters occur
     claims = {"iat": now, "jti": token_id, "exp": now + 60, "email": email}
     return sign_text(php_json_encode(claims), key, {"typ": "JWT", "alg": "HS256"})
 

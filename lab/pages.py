@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 @dataclass
 class Form:
-    """Where a form goes, what it would send, and which of its fields is the password."""
+    """A form: its target, the fields that it sends, and the name of the password field."""
 
     action: str
     fields: dict[str, str] = field(default_factory=dict)

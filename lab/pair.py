@@ -1,6 +1,6 @@
-"""Run a real identity provider and a real gateway that are connected to each other, each as a process.
+"""Run a real identity provider and a real gateway, connected to each other, each as a process.
 
-Both are set up as an administrator does it, with TOML files and commands, and with new secrets. To test an application,
+Both are set up as by an administrator, with TOML files and commands, and with new secrets. To test an application,
 `lab.pytest_plugin` is faster: it runs both programs in the test's process.
 """
 
@@ -63,8 +63,8 @@ def running_pair(
 
     *sites* are further sites of the gateway by name. *people* get accounts at the identity provider; Bob's is disabled.
     Carol is an administrator of the gateway. *ports* and *public_urls*, of gateway and identity provider in this order,
-    are for tests with a proxy in front of them. At the end, the logs are searched: they must not contain a token, a key
-    or a password, whatever the test has sent.
+    are for tests with a proxy in front of them. At the end the logs are searched: they must not contain a token, a key
+    or a password.
     """
     key = secrets.token_urlsafe(48)
     sp_port, idp_port = ports or (free_port(), free_port())

@@ -1,8 +1,8 @@
 """Choose ports for servers that live as long as a test.
 
-The two programs must know each other's URL before either starts, so ports are chosen ahead of use. Each xdist worker
-has another range, below the range from which the system serves outgoing connections: nothing else on the machine takes
-one between the choice and its use.
+The two programs must know each other's URL before they start, so ports are chosen before use. Each xdist worker has its
+own range, below the system's range for outgoing connections. So nothing else on the machine takes a port between choice
+and use.
 """
 
 import os
@@ -17,7 +17,7 @@ WORKERS = 12  # 20,000 to 31,999; Linux hands out ports from 32,768 on
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free and that this process has not handed out lately."""
+    """Return a free port of 127.0.0.1 that this process has not returned recently."""
     for _ in range(PORTS_PER_WORKER):
         port = next(_candidates)
         with socket.socket() as probe:

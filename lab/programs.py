@@ -1,4 +1,4 @@
-"""Run the two programs as their users run them: as real processes on free ports, with state of a private folder.
+"""Run the two programs as real processes on free ports, with their state in a private folder.
 
 The developer's settings do not affect them: variables named SP_… and IDP_… are removed, and the programs run in a
 private folder without a `.env` file. A checkout starts the scripts, an installation the commands `lychgate gateway` and
@@ -75,12 +75,12 @@ class RunningProgram:
 
     @property
     def worker_pids(self) -> list[int]:
-        """The processes that serve requests: children of the process that was started."""
+        """The processes that serve requests, which are children of the started process."""
         return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     @property
     def log(self) -> str:
-        """Everything that it has printed, since its first start."""
+        """Everything that it has printed since its first start."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def wait_for_log(self, text: str, start: int = 0) -> str:
@@ -182,7 +182,7 @@ def command_of(script: Path) -> list[str]:
 
 
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a program under test: the present one without our own variables, and *extra*."""
+    """Return the environment of a program under test: ours without our own settings, and with *extra*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
     return inherited | {"PYTHONPATH": str(IMPORTED_FROM), "PYTHONUNBUFFERED": "1"} | dict(extra)
 

@@ -4,8 +4,8 @@
         lychgate.sign_in(page)
         assert "Alice Liddell" in page.content()
 
-`pip install lychgate[test]` is enough: pytest finds it. From a checkout: `pytest -p lab.pytest_plugin`. Nothing is
-imported until a test asks for a fixture. Each xdist worker has programs, ports and state for itself.
+After `pip install lychgate[test]`, pytest finds the plugin. In a checkout, run `pytest -p lab.pytest_plugin`. Nothing
+is imported until a test uses a fixture. Each xdist worker has separate programs, ports and state.
 """
 
 from __future__ import annotations

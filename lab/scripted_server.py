@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that answers as a test tells it to, badly if need be."""
+"""A real HTTP server on loopback whose answers a test decides, even invalid ones."""
 
 import ssl
 import threading
@@ -12,7 +12,7 @@ Script = Callable[[Handler], None]
 
 
 class ScriptedServer:
-    """Answers every request by `script`, and remembers the paths that were asked for."""
+    """Answers every request by `script`, and records the requested paths."""
 
     def __init__(self, script: Script, port: int, scheme: str) -> None:
         self.script, self.port, self.scheme = script, port, scheme
@@ -56,7 +56,7 @@ def scripted_server(script: Script, certificate: Path | None = None) -> Iterator
         daemon_threads = True
 
         def handle_error(self, *_args: object) -> None:
-            pass  # a client that gives up in the middle is what several tests are about
+            pass  # several tests let a client give up in the middle
 
     server = Quiet(("127.0.0.1", 0), Scripted)
     if certificate is not None:

@@ -1,6 +1,6 @@
-"""Run a WSGI application on loopback, in a thread of this process or until someone presses Ctrl-C.
+"""Run a WSGI application on loopback, in a thread of this process or until Ctrl-C.
 
-Werkzeug's development server is what we run: it starts in a few milliseconds, and this is for tests alone.
+It uses Werkzeug's development server, which starts in a few milliseconds. This is only for tests.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ POLL_SECONDS = 0.02  # how long `stop` may wait for the thread
 
 
 class ServerThread:
-    """Serves *app* on 127.0.0.1 from `start` to `stop`, or within a `with`. Port 0 takes a free one.
+    """Serves *app* on 127.0.0.1 from `start` to `stop`, or in a `with` block. Port 0 means any free port.
 
-    The port is open as soon as this is made, so `url` can be used before `start`.
+    The constructor opens the port, so `url` can be used before `start`.
     """
 
     def __init__(self, app: WSGIApplication, port: int = 0) -> None:
@@ -31,7 +31,7 @@ class ServerThread:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return self._server.server_port
 
     @property
@@ -61,7 +61,7 @@ class ServerThread:
 
 
 class Served:
-    """A peer of tests that a ServerThread, `_server`, answers for: it begins and ends with a `with` block."""
+    """Base of a test's peer that a ServerThread, `_server`, serves: it starts and stops with a `with` block."""
 
     _server: ServerThread
 
@@ -101,7 +101,7 @@ def _listen(app: WSGIApplication, host: str, port: int) -> BaseWSGIServer:
 
 
 class _Quiet(WSGIRequestHandler):
-    """Prints no line for each request: tokens travel in URLs."""
+    """Prints no line for each request, because URLs may contain tokens."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass

@@ -4,8 +4,8 @@
         ...                           # let the identity provider send its token to service.token_url
         assert service.last().accepted, service.last().found
 
-It tells which documented rule a sign-in broke (`last().rule`), and its page says so in plain English. The products are
-lab/services; each module names the documents that it follows. It listens on this machine only.
+It tells which documented rule a sign-in broke (`last().rule`), and its page explains that. lab/services has the
+products; each module names the documents that it follows. It listens on this machine only.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class NoAttempt(LookupError):
 class EmulatedService(Served):
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
-    *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as it was read;
-    without one a key is made, which is `key`. *algorithm* is the key's usual one by default. *login_url* and
-    *logout_url* are what an administrator enters at the product. With *people*, a product that creates no accounts
-    (LoginRadius) knows only these. *clock* tells the seconds since 1970; the default is the clock that `lab.clock`
-    moves. Raises UnknownProduct, KeyUnreadable.
+    *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as a key
+    object. Without one, a key is generated: see `key`. By default, *algorithm* is the key's usual algorithm.
+    *login_url* and *logout_url* are the URLs that an administrator enters at the product. With *people*, a product that
+    creates no accounts (LoginRadius) knows only these. *clock* returns the seconds since 1970; the default is the clock
+    that `lab.clock` moves. Raises UnknownProduct, KeyUnreadable.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class EmulatedService(Served):
 
     @property
     def product(self) -> Product:
-        """What is emulated, with its rules."""
+        """The emulated product, with its rules."""
         return self._service.product
 
     @property
     def key(self) -> ForgingKey:
-        """The key with which the identity provider signs. Raises KeyUnreadable where only its public half is known."""
+        """The key with which the identity provider signs. Raises KeyUnreadable if only its public half is known."""
         return self._key if isinstance(self._key, ForgingKey) else read_key(self._key, self._service.verifier.algorithm)
 
     @property
@@ -75,12 +75,12 @@ class EmulatedService(Served):
 
     @property
     def token_url(self) -> str:
-        """Where tokens go: the identity provider's setting."""
+        """The URL to which tokens are sent: a setting of the identity provider."""
         return self.url + self.product.token_path
 
     @property
     def start_url(self) -> str:
-        """Where a sign-in begins; it needs a login URL."""
+        """The URL at which a sign-in begins; it needs a login URL."""
         return self.url + self.product.start_path
 
     @property
@@ -90,7 +90,7 @@ class EmulatedService(Served):
 
     @property
     def delivery(self) -> Delivery:
-        """How the token has to come: "query" or "form"."""
+        """How the token must be delivered: "query" or "form"."""
         return self.product.deliveries[0]
 
     @property
@@ -105,13 +105,13 @@ class EmulatedService(Served):
         return self.attempts[-1]
 
     def connect(self, *, login_url: str = "", logout_url: str = "") -> None:
-        """Set where people sign in and out at the identity provider; what is left out stays."""
+        """Set the URLs for sign-in and sign-out at the identity provider. An omitted URL stays unchanged."""
         settings = self._service.settings
         settings.login_url = login_url or settings.login_url
         settings.logout_url = logout_url or settings.logout_url
 
     def disconnect(self) -> None:
-        """Forget where people sign in and out."""
+        """Forget the URLs for sign-in and sign-out."""
         self._service.settings.login_url = self._service.settings.logout_url = ""
 
     def reset(self) -> None:

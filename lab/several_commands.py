@@ -1,7 +1,7 @@
-"""Run several commands of a program in one process: starting Python for each is what takes the time.
+"""Run several commands of a program in one process, because starting Python for each takes most of the time.
 
-`python -m lab.several_commands sp` reads a JSON list of [arguments, what is typed] and runs each as
-`flask --app sp ARGUMENTS…` does. It ends with the first that fails.
+`python -m lab.several_commands sp` reads a JSON list of [arguments, standard input], and runs each as `flask --app sp
+ARGUMENTS…` does. It ends with the first command that fails.
 """
 
 import importlib
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Run what standard input lists, in its order."""
+    """Run the commands that standard input lists, in order."""
     runner = importlib.import_module(sys.argv[1]).create_app().test_cli_runner()
     for arguments, typed in json.load(sys.stdin):
         done = runner.invoke(args=arguments, input=typed)

@@ -1,12 +1,12 @@
-"""Start processes from one that has imported the programs already: a start then takes a tenth of the time.
+"""Start processes as forks of a process that has already imported the programs, in a tenth of the time.
 
-Python needs a second or more of processor time to import a program, and most tests that start one do not test that.
-One process imports both programs and waits; each start is a fork of it, in which environment, folder, arguments and
-standard streams are set as for a new process, and the script is run as `python SCRIPT` would run it. What the fork
-cannot change any more, such as settings of the interpreter itself, makes `fits` say no: then start it cold.
+Python needs a second or more of processor time to import a program, and most tests that start one do not test that. One
+process imports both programs and waits. Each start is a fork of it. The fork sets environment, folder, arguments and
+standard streams as for a new process, and runs the script as `python SCRIPT` does. Some settings of the interpreter
+cannot be changed in a fork. Then `fits` returns False, and the caller starts a new process.
 
-All of it ends with the process of the tests, also if that is killed: the one that waits notices it, and Linux then
-tells those that were forked from it.
+All these processes end with the process of the tests, even if that is killed. The waiting process notices it, and then
+Linux signals the forks.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
-BELOW = __name__.removesuffix("lab.warm_start")  # the package that has the parts: none, or `lychgate.` when installed
+BELOW = __name__.removesuffix("lab.warm_start")  # prefix of our packages: empty, or `lychgate.` when installed
 IMPORTED = ("shared.serving", "sp.gateway", "sp.app", "sp.cli", "sp.sample_app", "idp", "flask.cli")
-READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_")  # variables that count only at the very start
+READ_BY_PYTHON_ITSELF = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_")  # variables that Python reads only at its start
 SET_BY_US = ("PYTHONPATH", "PYTHONUNBUFFERED")
 OWN_GROUP_SECONDS = 10
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -55,7 +55,7 @@ class Start:
 
 
 class WarmProcess:
-    """A process that was started so, to be asked as a `subprocess.Popen` is."""
+    """A process that was started in this way, with methods like those of `subprocess.Popen`."""
 
     def __init__(self, process: ForkServerProcess) -> None:
         self._process = process
@@ -82,14 +82,14 @@ class WarmProcess:
 
 
 def fits(env: Mapping[str, str], imported_from: Path) -> bool:
-    """Tell whether a process with *env* would be the same if it was forked from one with our environment."""
+    """Tell whether a fork of our process would behave like a new process with *env*."""
     names = {name for name in (*env, *os.environ) if name.startswith(READ_BY_PYTHON_ITSELF) and name not in SET_BY_US}
     same = all(env.get(name) == os.environ.get(name) for name in names)
     return same and env.get("PYTHONPATH", "").split(os.pathsep)[0] == str(imported_from)
 
 
 def start(what: Start) -> WarmProcess:
-    """Run it in a new process, which leads a new process group; return at once."""
+    """Run *what* in a new process, which leads a new process group; return at once."""
     process = _forks().Process(target=_run, args=(what,), daemon=True)
     process.start()
     _wait_for_own_group(process)
@@ -101,7 +101,7 @@ def _forks() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([name if name == "flask.cli" else BELOW + name for name in IMPORTED])
     before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)  # by which it imports them
+    os.environ["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)  # the path for its imports
     try:
         forkserver.ensure_running()
     finally:
@@ -113,7 +113,7 @@ def _forks() -> ForkServerContext:
 
 
 def _wait_for_own_group(process: ForkServerProcess) -> None:
-    """Return when a signal to the process group reaches the process, and nothing but it."""
+    """Wait until the process has its own process group, so that a signal to the group reaches only it."""
     deadline = time.monotonic() + OWN_GROUP_SECONDS
     while process.exitcode is None and time.monotonic() < deadline:
         try:
@@ -125,7 +125,7 @@ def _wait_for_own_group(process: ForkServerProcess) -> None:
 
 
 def _run(what: Start) -> None:
-    """Become the process that *what* describes, and end as it ends. Its own forks come back through here too."""
+    """Become the process that *what* describes, and end as it ends. Its own forks return through here too."""
     _end_with_parent()
     os.setsid()
     _set_streams(what)
@@ -143,10 +143,10 @@ def _run(what: Start) -> None:
 
 
 def _end_with_parent() -> None:
-    """Get a SIGTERM when the process that waits ends, and do not keep it from ending with the tests."""
+    """Get a SIGTERM when the waiting process ends, and let it end with the tests."""
     alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
     if isinstance(alive, int):
-        os.close(alive)  # as long as anyone has it open, the process that waits believes that the tests are running
+        os.close(alive)  # while this is open, the waiting process assumes that the tests are running
         forkserver._forkserver._forkserver_alive_fd = None  # type: ignore[attr-defined]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -165,7 +165,7 @@ def _set_streams(what: Start) -> None:
 
 
 def _stream(number: int, mode: str) -> io.TextIOWrapper:
-    """Open a standard stream, unbuffered when written, as with PYTHONUNBUFFERED."""
+    """Open a standard stream; output is unbuffered, as with PYTHONUNBUFFERED."""
     raw = io.FileIO(number, mode, closefd=False)
     return io.TextIOWrapper(io.BufferedReader(raw)) if mode == "r" else io.TextIOWrapper(raw, write_through=True)
 
@@ -179,7 +179,7 @@ def _is_pythons(entry: str) -> bool:
 
 
 def _status_of(run: Callable[[], object]) -> int:
-    """Return the exit status that Python would end with after *run*, when everything that waits for the end is done."""
+    """Return the exit status of Python after *run* and its exit handlers."""
     try:
         run()
         status = 0

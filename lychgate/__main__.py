@@ -83,7 +83,7 @@ def lab(arguments: Sequence[str]) -> int:
 
 
 def find_what_is_here() -> None:
-    """Let SP_APP and IDP_PEOPLE name modules in the current folder, as `flask` and `python -m` do."""
+    """Add the current folder to the module path, as `flask` and `python -m` do, for SP_APP and IDP_PEOPLE."""
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
 

@@ -8,10 +8,10 @@
     def reports(user: Annotated[User, Depends(require_group("staff"))]): ...     # FastAPI
 
 One of the groups is enough. A person without it gets 403, and a visitor who is not signed in gets 401, which begins a
-sign-in if SP_SIGN_IN_ON_401 is set. A rule in SP_CONFIG does the same for a path, before the application is reached:
-prefer it where a path is all that matters.
+sign-in if SP_SIGN_IN_ON_401 is set. A rule in SP_CONFIG does the same for a path, before the application is reached.
+Prefer a rule if the path is enough to decide.
 
-This module imports no framework. It raises or returns what the framework of the request understands.
+This module imports no framework. It raises or returns an answer of the framework that made the request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from lychgate.user import User, current_user
 View = TypeVar("View", bound=Callable[..., Any])
 
 SIGN_IN_FIRST, NOT_A_MEMBER = "Sign in first.", "Your account is not in a group that may open this page."
-CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lychgate"'}  # RFC 9110, section 15.5.2: a 401 needs one
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lychgate"'}  # RFC 9110, section 15.5.2: required with 401
 
 
 def require_group(*groups: str) -> RequiredGroup:
@@ -52,7 +52,7 @@ class RequiredGroup:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """What FastAPI reads to find out which arguments it has to give."""
+        """The signature from which FastAPI learns which arguments to pass."""
         requests = sys.modules.get("starlette.requests")
         kind = requests.HTTPConnection if requests else Any
         only = inspect.Parameter("connection", inspect.Parameter.KEYWORD_ONLY, annotation=kind)
@@ -75,7 +75,7 @@ class RequiredGroup:
         return checked  # type: ignore[return-value]
 
     def _user_of(self, request: Any) -> User:
-        """Return the person, or raise what the framework answers 401 or 403 with."""
+        """Return the person, or raise the framework's exception for 401 or 403."""
         user = current_user(request)
         if user is not None and user.is_in(*self._groups):
             return user
@@ -92,7 +92,7 @@ class RequiredGroup:
 
 
 def denial(request: Any, status: int) -> Exception:
-    """Return the exception that the framework of *request* turns into an answer with this *status*."""
+    """Return the exception that the framework of *request* answers with this *status*."""
     text = SIGN_IN_FIRST if status == 401 else NOT_A_MEMBER
     if is_of_django(request):
         return import_module("django.core.exceptions").PermissionDenied(text)  # type: ignore[no-any-return]
@@ -114,7 +114,7 @@ def is_of_django(request: Any) -> bool:
 def find_request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the request among the arguments of a view, or Flask's current one. Raises TypeError.
 
-    Views of Django and Starlette get it first, and methods after `self`.
+    In views of Django and Starlette the request is the first argument; in methods it comes after `self`.
     """
     for argument in (*args[:2], kwargs.get("request"), kwargs.get("websocket")):
         if hasattr(argument, "META") or hasattr(argument, "scope"):

@@ -1,10 +1,10 @@
-"""Tell an application behind the gateway who is signed in, whatever framework it is written with.
+"""Tell an application behind the gateway who is signed in, in any framework.
 
     from lychgate import current_user
     user = current_user(request)      # a User, or None
 
-Only `Gateway` and `AsgiGateway` can write what is read here: `environ["sso.user"]` and `scope["lychgate.user"]`. No
-header of a request becomes such a key. Without a gateway in this process, there is no user.
+This module reads `environ["sso.user"]` and `scope["lychgate.user"]`. Only `Gateway` and `AsgiGateway` can set these
+keys; no header of a request can. Without a gateway in this process, there is no user.
 
 This module imports no framework.
 """
@@ -24,10 +24,10 @@ OF_A2WSGI = "wsgi_environ"  # the key of the scope in which a2wsgi keeps the env
 class User:
     """The signed-in person. `attributes` are the fields of the profile that the provider's field matching has filled.
 
-    `id` is the account in the gateway; it stays when the e-mail address changes. `session` is the public name of the
-    session, and `provider` is None after a sign-in with a local password. `is_admin`: administers the gateway.
+    `id` is the account in the gateway, which stays when the e-mail address changes. `session` is the public name of the
+    session. `provider` is None after a sign-in with a local password. `is_admin`: the person administers the gateway.
 
-    The members below the fields are what Flask-Login and Starlette expect of a user.
+    Flask-Login and Starlette expect the members below the fields.
     """
 
     id: int
@@ -66,7 +66,7 @@ class User:
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> User:
-        """Return the user that the gateway *told*. Members that this version does not know are left out."""
+        """Return the user from the gateway's data *told*. Members that this version does not know are left out."""
         known = {field.name: told[field.name] for field in fields(cls) if field.name in told}
         known |= {"groups": tuple(told["groups"]), "attributes": MappingProxyType(dict(told["attributes"]))}
         return cls(**known)
@@ -83,7 +83,7 @@ def current_user(request: Any) -> User | None:
 
 
 def what_is_told(request: Any) -> Mapping[str, Any] | None:
-    """Return what the gateway told about the person who sent *request*. Raises TypeError."""
+    """Return the gateway's data about the person who sent *request*. Raises TypeError."""
     if isinstance(scope := getattr(request, "scope", request), Mapping) and "type" in scope:
         told: Mapping[str, Any] | None = scope.get(IN_SCOPE) or scope.get(OF_A2WSGI, {}).get(IN_ENVIRON)
         return told

@@ -1,9 +1,9 @@
-"""Write the access log: one line for each request, with its path and never its query, where tokens travel.
+"""Write the access log: one line for each request. It has the path but not the query, which may contain a token.
 
-In threads, a line is a log record, as everywhere. The event loop may not wait for the reader of the log, and records
-cost it more than answers do. So its lines are written together after each turn of the loop, as far as the reader takes
-them. While some are left, or if an application has changed where log lines go, `is_open` is false: then the loop
-leaves all requests to threads, which may wait.
+A thread writes each line as an ordinary log record. The event loop cannot: it must not wait for the reader of the log,
+and a record costs it more time than an answer. So it collects its lines, and writes them together after each turn of
+the loop, as many as the reader accepts. While lines are left, `is_open` is false, and the loop passes all requests to
+threads, which may wait. The same holds if an application has changed where log lines go.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ Atoms = Mapping[str, Any]  # the parts of a line, by gunicorn's names
 
 
 class AccessLog(Logger):  # type: ignore[misc]
-    """gunicorn's logger, with only those parts of a request that FORMAT has."""
+    """gunicorn's logger, which collects only the parts of a request that FORMAT uses."""
 
     def atoms(self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta) -> dict[str, Any]:
-        """Return the parts of a line."""
+        """Return the parts of a line, by gunicorn's names."""
         return atoms_of(resp, environ, request_time.total_seconds())
 
 
 def atoms_of(answer: Any, environ: WSGIEnvironment, seconds: float) -> dict[str, Any]:
-    """Return the parts of a line about a request that took so many *seconds*, by gunicorn's names."""
+    """Return the parts of a line, by gunicorn's names. The request took *seconds*."""
     return {
         "h": environ.get("REMOTE_ADDR", "-"),
         "m": environ.get("REQUEST_METHOD"),
         "U": environ.get("PATH_INFO"),
-        "s": (answer.status or "-").partition(" ")[0],  # none if it has failed before it began
+        "s": (answer.status or "-").partition(" ")[0],  # no status: it failed before it began
         "B": answer.sent,
         "M": int(seconds * 1000),
     }
 
 
 class LoopLog:
-    """The lines of the requests that the event loop has answered itself."""
+    """Collects and writes the lines of the requests that the event loop answers itself."""
 
     def __init__(self) -> None:
         self._lines: deque[bytes] = deque()
@@ -66,7 +66,7 @@ class LoopLog:
             if self._handler is not None:
                 self._poll.register(self._handler.stream.fileno(), select.POLLOUT)
         except (OSError, ValueError):
-            self._handler = None  # what an application writes into is not a file
+            self._handler = None  # the application's stream is not a file
         self.is_open = self._handler is not None
 
     def add(self, request_id: str, atoms: Atoms) -> None:
@@ -74,7 +74,7 @@ class LoopLog:
         self._lines.append(self._line(self, time_now(), request_id, atoms).encode("utf-8", "backslashreplace"))
 
     def write(self) -> None:
-        """Write what the reader takes now. Waits for nothing."""
+        """Write as many lines as the reader accepts without waiting."""
         if self._lines and self._handler is not None:
             lock = self._handler.lock
             if lock is None or not lock.acquire(blocking=False):
@@ -101,7 +101,7 @@ class LoopLog:
                 self._lines.appendleft(together[written:])
 
     def as_text(self, now: float, request_id: str, atoms: Atoms) -> str:
-        """Return a line as `LineFormatter` has it."""
+        """Return a line in the format of `LineFormatter`."""
         second = int(now)
         if second != self._second:
             self._second, self._stamp = second, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
@@ -109,7 +109,7 @@ class LoopLog:
         return printable(redact(before + FORMAT % atoms)) + "\n"
 
     def as_json(self, now: float, request_id: str, atoms: Atoms) -> str:
-        """Return a line as `JsonFormatter` has it."""
+        """Return a line in the format of `JsonFormatter`."""
         return line_of_request(now, redact(FORMAT % atoms), request_id, atoms) + "\n"
 
 
@@ -120,7 +120,7 @@ _LINES: dict[type, Callable[[LoopLog, float, str, Atoms], str]] = {
 
 
 def _where_lines_go() -> tuple[logging.StreamHandler[Any] | None, Callable[[LoopLog, float, str, Atoms], str]]:
-    """Return the only handler of access lines and how it writes one; None if they go elsewhere than we have set."""
+    """Return the handler of access lines and its line format; None if an application has changed where the lines go."""
     log, handlers = logging.getLogger(ACCESS_LOGGER), logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None
     if type(handler) is not logging.StreamHandler:

@@ -1,7 +1,7 @@
-"""Read what people see in place of our name, logo and colour, and the links to help and privacy. Pure but for one file.
+"""Read the operator's name, logo and colour, and the links to help and privacy. Pure but for reading the logo.
 
-Each program has these five settings under its prefix. A page loads nothing from another host, so the logo is a file
-that the program reads once, at its start, and serves itself.
+Each program has these five settings, whose names begin with its prefix. A page loads nothing from another host, so the
+logo is a file that the program reads once, at its start, and serves itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Branding:
-    """What an operator shows in place of ours; what is empty stays ours."""
+    """The operator's name, logo, colour and links. Where a field is empty, the page shows our own."""
 
     name: str = ""
     logo: Logo | None = None
@@ -44,7 +44,7 @@ OURS = Branding()
 
 
 def meanings(prefix: str) -> dict[str, str]:
-    """Return the settings under *prefix*, each with what it does."""
+    """Return the names of the settings, which begin with *prefix*, and the description of each."""
     return {prefix + name: meaning for name, meaning in MEANINGS.items()}
 
 

@@ -1,8 +1,8 @@
-"""A circuit breaker: while a store hangs, requests are refused at once instead of each waiting for it. Pure.
+"""A circuit breaker: while a store does not answer, reject each request at once instead of letting it wait. Pure.
 
-It watches the pending queries (statements, connections, waits for a lock) and when the last one was answered. A slow
-query alone is not a fault. If no query at all is answered, only one request a second is allowed through, as a test,
-and the first answer closes the breaker again. An error is an answer too: a store that sends one does not hang.
+It watches the pending queries (statements, connections, waits for a lock) and the time of the last answer. One slow
+query is not a fault. If the store answers no query at all, the breaker opens: it allows only one request a second, as a
+test. The first answer closes it again. An error counts as an answer, because a store that sends an error does not hang.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class StoreHangs(Exception):
 
 
 class Breaker:
-    """Watches one store, for all threads of a process. *clock* gives monotonic seconds."""
+    """Watches one store, for all threads of a process. *clock* returns monotonic seconds."""
 
     def __init__(
         self, clock: Callable[[], float], places: int = PLACES, stall_when_full: float = STALL_WHEN_FULL
@@ -63,7 +63,10 @@ class Breaker:
                 self._tested_at = now
 
     def check(self) -> None:
-        """Raise StoreHangs if there is trouble: for a request that was admitted and waits for a free connection."""
+        """Raise StoreHangs while the store does not answer.
+
+        For an admitted request that still waits for a connection.
+        """
         with self._lock:
             now = self._clock()
             if self._is_full(now) or self._in_trouble(now):
@@ -91,7 +94,7 @@ class Breaker:
                 self._tested_at = self._clock()
 
     def withdrew(self, ticket: int) -> None:
-        """Record that a query ended without an answer and without a timeout: it was never sent by itself."""
+        """Remove a query that was never sent. It ended without an answer and without a timeout."""
         with self._lock:
             del self._out[ticket]
 

@@ -35,9 +35,9 @@ class Claims(NamedTuple):
     def parse(cls, payload: Mapping[str, Any], *, numeric_token_id: bool = False) -> Claims:
         """Return the claims of *payload*, or raise ClaimInvalid, which names the first claim of a wrong type.
 
-        *numeric_token_id* admits a whole number as jti, as old Zendesk samples send it; it is kept as text.
+        With *numeric_token_id* the jti may be a whole number, as in old Zendesk samples. It is kept as text.
         """
-        return cls(  # in the order above: keyword arguments take a fifth longer
+        return cls(  # positional, in the order above: keyword arguments take a fifth longer
             payload,
             _time(payload, "iat"),
             _time(payload, "exp"),
@@ -103,7 +103,7 @@ def _kind(value: Any) -> str:
 
 
 def find_claim(raw: Mapping[str, Any], name: str) -> Any:
-    """Return the claim *name*, which may reach inside objects by dots, or None."""
+    """Return the claim *name*, or None. Dots lead into nested objects: `a.b` is the member `b` of the claim `a`."""
     if name in raw or "." not in name:
         return raw.get(name)
     value: Any = raw

@@ -25,7 +25,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def say(*lines: object, err: bool = False) -> None:
-    """Print each of *lines* on one line."""
+    """Print each of *lines* on one line, to standard error with *err*."""
     for line in lines:
         text = printable(str(line))
         if found := _OUTCOME.match(text):
@@ -34,7 +34,7 @@ def say(*lines: object, err: bool = False) -> None:
 
 
 def report(done: Mapping[str, Any], *lines: object, as_json: bool) -> None:
-    """Print what a command has done: *done* as JSON, or *lines* for people."""
+    """Print the result of a command: *done* as JSON with *as_json*, otherwise *lines*."""
     if as_json:
         print_json(done)
     else:
@@ -52,7 +52,7 @@ def print_json_line(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print *rows*: all of them as JSON, or their *columns* below a header, one row to a line."""
+    """Print the *columns* of *rows* as a table with a header; with *as_json*, print the whole rows as JSON."""
     if as_json:
         print_json(list(rows))
         return
@@ -65,12 +65,15 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_js
 
 
 def write_json(piece: str) -> None:
-    """Write a *piece* of JSON that is too long for one text. `printable_json` has made what strangers wrote in it."""
+    """Write a *piece* of a JSON document that is too long for one string.
+
+    Pass texts of strangers through `printable_json` first.
+    """
     click.echo(piece, nl=False)
 
 
 class ProgressLine:
-    """Shows on a terminal's standard error what is under way."""
+    """A line on a terminal's standard error that shows the present step of a long command."""
 
     def __init__(self) -> None:
         self._shows = sys.stderr.isatty()
@@ -86,13 +89,13 @@ class ProgressLine:
 
 
 def fail(*lines: object) -> NoReturn:
-    """Exit with status 1, a finding or a rejection, and say why."""
+    """Print the reason, and exit with status 1, which means a finding or a rejection."""
     say(*lines, err=True)
     sys.exit(1)
 
 
 def read_password(from_stdin: bool = True) -> str:
-    """Return the first line of standard input, to keep the password out of the process list; else ask for it twice."""
+    """Return the password: with *from_stdin* the first line of standard input, otherwise asked for twice."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,8 +1,8 @@
-"""Read the time of day, for both programs, in this one place.
+"""Read the time of day. Both programs read it only here.
 
-Decisions by the time of day use this clock; pure waiting uses `time.monotonic`. No setting and no variable of the
-environment moves this clock: `ahead` is 0 in every program that serves people, and `lab.clock` alone changes it, in the
-process of a test that runs both programs there.
+Decisions that depend on the time of day use this clock; waits use `time.monotonic`. No setting or environment variable
+moves the clock. `ahead` is 0 in every program that serves people. Only `lab.clock` changes it, in a test that runs both
+programs in its own process.
 """
 
 from __future__ import annotations
@@ -19,5 +19,5 @@ def time_now() -> float:
 
 
 def utc_now() -> datetime:
-    """Return the same as an aware datetime in UTC."""
+    """Return the current time as an aware datetime in UTC."""
     return datetime.fromtimestamp(time_now(), UTC)

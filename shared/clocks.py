@@ -15,9 +15,9 @@ WORTH_SAYING = 5  # seconds: NTP keeps clocks within a tenth of one
 
 
 def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_now) -> float:
-    """Return by how many seconds the clock that *ask* reads is ahead of *clock*; less than 0 if it is behind.
+    """Return how many seconds the clock that *ask* reads is ahead of *clock*. The result is negative if it is behind.
 
-    The answer was read some time between question and arrival, so a slow network makes no difference.
+    The store read its clock at some time between our question and its answer, so a slow network makes no difference.
     """
     before = clock()
     theirs = ask()
@@ -28,7 +28,7 @@ def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_no
 
 
 def complaint(name: str, ahead: float) -> str | None:
-    """Return the warning for a store's clock that is *ahead* by so many seconds; None if no warning is needed."""
+    """Return the warning for a store whose clock is *ahead* by that many seconds; None if no warning is needed."""
     if abs(ahead) <= WORTH_SAYING:
         return None
     direction = "ahead of" if ahead > 0 else "behind"

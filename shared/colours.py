@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
 BLACK, WHITE = "#000000", "#ffffff"
-TEXT, EDGE = 4.6, 3.0  # least contrast; text a little above the norm's 4.5, because colours are rounded
+TEXT, EDGE = 4.6, 3.0  # least contrast; for text slightly more than the 4.5 of WCAG, because colours are rounded
 # The lightest and darkest backgrounds that text in the accent colour has in lychgate.css, light and dark.
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#eef2ef", "#222c28"
-STEPS = 50  # from a colour to black or white
+STEPS = 50  # between a colour and black or white
 
 Pair = tuple[str, str]  # a colour in light mode, and its partner in dark mode
 
@@ -51,7 +51,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def text_on(background: str) -> str:
-    """Return black or white, whichever is easier to read on *background*. One of the two always has 4.5."""
+    """Return black or white, the one with more contrast on *background*. One of the two always has 4.5 or more."""
     return max((WHITE, BLACK), key=lambda text: contrast(text, background))
 
 

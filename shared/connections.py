@@ -1,9 +1,9 @@
 """Read from and write to a client's connection, with a limit on every wait.
 
-The worker's event loop reads the head of a request, and a small body, before it assigns a thread. How much it reads is
-only an estimate: gunicorn's parser gets every byte as it came, and only the parser decides where a request ends. For
-larger uploads and long responses, a thread reads and writes through `ClientSocket`, which limits each wait and lets
-the thread's place be used by others while it waits.
+The worker's event loop reads the head of a request, and a small body, before it assigns a thread. The loop only
+estimates how much to read. gunicorn's parser gets every byte unchanged, and decides where a request ends. For larger
+uploads and long responses, a thread reads and writes through `ClientSocket`, which limits each wait. While the thread
+waits, another thread works in its place.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 
     from shared.threads import Threads
 
-HEAD_SECONDS = 10  # for a whole head, from the connection or from the first byte of a later request
+HEAD_SECONDS = 10  # for a whole head: from the start of the connection, or from the first byte of a later request
 HEAD_BYTES = 65_536
 SMALL_BODY = MAX_BODY  # bytes are read before a thread is assigned; a longer head is rejected at once
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
-ROOM = 65_536  # bytes that count as moved when a request begins: a client that has just begun is not the slowest
+ROOM = 65_536  # bytes that count as moved at the start of a request: a client that just began is not the slowest
 IDLE_SECONDS = 60  # without a byte moved, for the protected application's uploads and downloads
 LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
 LINGER_BYTES = 1_048_576
 
 HEAD_ENDS, LAST_CHUNK = b"\r\n\r\n", b"\r\n0\r\n"
-BARE_LF = re.compile(rb"(?<!\r)\n")  # the parser rejects it at once: no need to wait either
+BARE_LF = re.compile(rb"(?<!\r)\n")  # the parser rejects it at once, so the loop does not wait for more
 FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|expect):[ \t]*([0-9]*)", re.IGNORECASE)
 
 
@@ -56,17 +56,17 @@ class TooSlow(TimeoutError):
 
 
 class CutOff(ConnectionResetError):
-    """The client has closed before the end of the body that it has announced."""
+    """The client closed the connection before the end of the announced body."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the body is cut off")
 
 
 class WholeReader(LengthReader):  # type: ignore[misc]
-    """gunicorn's reader of a body with a Content-Length, changed so that it does not take a part for the whole."""
+    """gunicorn's reader of a body with a Content-Length, changed so that it never treats a partial body as complete."""
 
     def read(self, size: int) -> bytes:
-        """Return *size* bytes, or all that are left. Raises CutOff."""
+        """Return *size* bytes, or all bytes that are left. Raises CutOff."""
         wanted = min(self.length, size)
         octets: bytes = super().read(size)
         if len(octets) < wanted:
@@ -84,11 +84,11 @@ class Phase(Enum):
 
 
 class ClientSocket(socket.socket):
-    """A client's socket. In the threads that answer requests, every wait is limited; elsewhere it is a plain socket."""
+    """A client's socket. It limits every wait in the threads that answer requests; elsewhere it is a plain socket."""
 
     _threads: Threads
-    hurried = True  # minimum rate; without it, only the time without progress is limited
-    patient = True  # without it, never waits
+    hurried = True  # enforce a minimum rate; otherwise limit only the time without progress
+    patient = True  # if false, never wait
 
     @classmethod
     def take_over(cls, accepted: socket.socket, threads: Threads) -> Self:
@@ -110,7 +110,7 @@ class ClientSocket(socket.socket):
     def slowness(self) -> float:
         """Return for how many seconds this client has kept us waiting, in this request, for each byte that it moved.
 
-        An early burst does not help: the longer the client then pauses, the slower it counts.
+        A fast start does not help the client: a pause afterwards increases the result all the same.
         """
         return self._seconds_waited() / (self._moved + ROOM)
 
@@ -121,13 +121,13 @@ class ClientSocket(socket.socket):
     def give_up(self) -> None:
         """Wake up the thread that waits for this client."""
         self._given_up = True
-        with contextlib.suppress(OSError):  # the client may have been faster
+        with contextlib.suppress(OSError):  # the client may have closed already
             self.shutdown(socket.SHUT_RDWR)
 
     recv_now = socket.socket.recv  # for the event loop, where the socket does not block
 
     def send_now(self, data: bytes) -> bytes:
-        """Send what the client takes without waiting, and return the rest. Raises OSError."""
+        """Send as much of *data* as the client accepts without waiting, and return the rest. Raises OSError."""
         try:
             return data[super().send(data) :]
         except BlockingIOError:
@@ -183,7 +183,7 @@ class ClientSocket(socket.socket):
             except BlockingIOError:
                 self._wait_for(select.POLLOUT)
                 continue
-            if not sent:  # a client would take the next answer for the rest of it
+            if not sent:  # the client would read the next answer as the rest of this file
                 raise OSError(errno.EIO, "a file has become shorter while it was sent")
             done += sent
             self._moved += sent
@@ -221,17 +221,17 @@ class Connection(TConn):  # type: ignore[misc]
         self, cfg: Any, sock: ClientSocket, client: Any, server: Any, collects: Callable[[str], bool] | None = None
     ) -> None:
         super().__init__(cfg, sock, client, server)
-        self._collects, self._chunks_since = collects, 0.0  # when a body of chunks has begun that is collected
-        self.data_ready = True  # a thread gets it with a complete head, and need not wait for a first byte
+        self._collects, self._chunks_since = collects, 0.0  # the time at which collecting a chunked body began
+        self.data_ready = True  # a thread gets a complete head, so it does not wait for a first byte
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
-        self.request: PlainRequest | None = None  # that has come, if it is plain; gunicorn's parser reads all others
-        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # of it, before a thread has got it
+        self.request: PlainRequest | None = None  # received and plain; gunicorn's parser reads all others
+        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # who answers, if known yet
         self.ends = ends_of(client, server, sock)
         self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Begin to wait for the next request, whose first bytes are *already*. Tell whether it is complete."""
+        """Begin to wait for the next request; *already* are its bytes received so far. Tell whether it is complete."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 
@@ -252,7 +252,7 @@ class Connection(TConn):  # type: ignore[misc]
         return len(self._came) >= self._awaited
 
     def _goes_on_with_head(self, before: int) -> bool:
-        """Tell whether the parser can already reject what is not a whole head; a bare LF is enough for that."""
+        """Tell whether the parser can already reject the incomplete head, for example because of a bare LF."""
         if self.phase is Phase.IDLE:
             self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = len(self._came) > HEAD_BYTES
@@ -261,11 +261,11 @@ class Connection(TConn):  # type: ignore[misc]
 
     @property
     def body(self) -> bytes:
-        """The body of the plain request that has come."""
+        """The body of the plain request that was received."""
         return bytes(self._came[self._head_bytes : self._awaited])
 
     def rest(self) -> bytes:
-        """Return what has come after the request that has been answered, and forget that."""
+        """Return the bytes received after the answered request, and forget that request."""
         if self.request is None:
             return bytes(self.parser.unreader.take_buffered())
         rest = bytes(self._came[self._awaited :])
@@ -275,7 +275,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     @property
     def collects_chunks(self) -> bool:
-        """Tell whether a body of chunks is being collected."""
+        """Tell whether the event loop is collecting a chunked body."""
         return self._chunks_since > 0
 
     @property
@@ -297,12 +297,12 @@ class Connection(TConn):  # type: ignore[misc]
         self.sock.shutdown(socket.SHUT_WR)
 
     def drain(self, piece: bytes) -> bool:
-        """Discard *piece*. Tell whether the client has closed, or has sent too much to wait for that."""
+        """Discard *piece*. Tell whether the client closed the connection, or sent too much to wait any longer."""
         self._drained += len(piece)
         return not piece or self._drained > LINGER_BYTES
 
     def say_that_it_took_too_long(self) -> None:
-        """Answer 408 to a request that has begun and is not completed."""
+        """Answer 408 to a request that was begun but not completed in time."""
         if self._came:
             with contextlib.suppress(OSError):  # the client may not even read
                 self.sock.send(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
@@ -323,7 +323,7 @@ class Connection(TConn):  # type: ignore[misc]
         return self._collects is not None and is_in_chunks(head) and self._collects(target_of(head))
 
     def _may_have_all_chunks(self, unread: int) -> bool:
-        """Tell whether a body of chunks may be complete, or is longer than one of ours may be."""
+        """Tell whether the chunked body may be complete, or is longer than our limit."""
         moved = len(self._came) - self._head_bytes
         self.deadline = self._chunks_since + GRACE_SECONDS + moved / LEAST_RATE
         if moved > SMALL_BODY or self._came.find(LAST_CHUNK, unread) >= 0:
@@ -332,13 +332,13 @@ class Connection(TConn):  # type: ignore[misc]
 
 
 def is_in_chunks(head: bytes) -> bool:
-    """Tell whether a body follows that only its chunks frame, and that the client sends without being asked."""
+    """Tell whether the client will send a chunked body without waiting for "100 Continue"."""
     found = FRAMING.findall(head)
     return len(found) == 1 and found[0][0].lower() == b"transfer-encoding" and not BARE_LF.search(head)
 
 
 def target_of(head: bytes) -> str:
-    """Return the target of the request line, as it is."""
+    """Return the target of the request line, unchanged."""
     words = head.partition(b"\r\n")[0].split(b" ")
     return words[1].decode("latin-1") if len(words) == 3 else ""
 

@@ -1,4 +1,4 @@
-"""Name cookies and set their flags: the only place that writes a Set-Cookie.
+"""Name cookies and set their flags. Only this module writes Set-Cookie headers.
 
 Every cookie of both programs is hidden from scripts and sent for every path of this host only. Under https it is
 Secure, and its name begins with `__Host-`, which browsers accept only if it is Secure, for every path, and without a
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)  # of base64url, which all our
 
 
 def full_name(name: str, https: bool) -> str:
-    """Return the name under which browsers know the cookie."""
+    """Return the name that browsers see: *name*, under https with the prefix `__Host-`."""
     return HOST_PREFIX + name if https else name
 
 

@@ -1,7 +1,7 @@
-"""Connect two programs without settings on one laptop, by a file in the instance folder.
+"""Connect the two programs of a demo on one machine, through a file in the instance folder.
 
 The file contains generated secrets and the two URLs, is readable by its owner only, and is written under a lock,
-because both programs may start at once. It exists only where no secret key was given; there is no default secret.
+because both programs may start at once. It exists only if no secret key was configured; there is no default secret.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _load(instance: Path) -> DemoPair:
 
 
 def _store(instance: Path, pair: DemoPair) -> None:
-    """Replace the file as a whole, so that neither a reader nor a crash can see half of it."""
+    """Replace the file atomically, so that a reader never sees half of it, even after a crash."""
     new = instance / f"{FILE}.new"
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 """Tell whether a SQLite database can be written to: a full disk is found before the next sign-in fails.
 
-A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this checks the
-free space, and then writes and syncs a page as a sign-in does, which also finds quotas, limits and read-only mounts.
+A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this module checks
+the free space. Then it writes and syncs a page, as a sign-in does; this also finds quotas, limits and read-only mounts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _known: dict[str, tuple[float, str]] = {}  # by file: until when the result is v
 
 
 def write_trouble(engine: Engine) -> str:
-    """Return why the SQLite database of *engine* cannot be written, or an empty text. Servers are not checked."""
+    """Return why the SQLite database of *engine* cannot be written, or an empty text.
+
+    Database servers are not checked.
+    """
     database = engine.url.database
     if engine.dialect.name != "sqlite" or not database or database == ":memory:":
         return ""

@@ -11,7 +11,7 @@ from shared.settings import SettingsRefused
 def load_extra(package: str, extra: str, setting: str) -> ModuleType:
     """Return *package*, which the *extra* of our distribution installs. Raises SettingsRefused if it cannot be used.
 
-    *setting* is the one that asks for it.
+    *setting* is the name of the setting that needs the package, for the message.
     """
     try:
         return importlib.import_module(package)

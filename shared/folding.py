@@ -1,10 +1,10 @@
-"""Decide which rejections get a row each, and count the others, when they come too fast.
+"""Limit how many rejections get a database row each, and count the others.
 
-A row and a write transaction for each rejection would let anyone fill the disk and delay sign-ins. So a worker writes
-full rows up to a limit, and after that a few rows per minute. Further rejections of the same kind are counted in
-memory, and the count is added to one row about once a second. The limit is in bytes, because a stranger decides how
-long a row is. A kind consists only of our own values (code, provider, event), never of input that a stranger can vary.
-A worker that is killed loses the counts of its last second; one that shuts down normally does not.
+If each rejection had a row and a write transaction, anyone could fill the disk and delay sign-ins. So a worker writes
+full rows up to a limit, and after that a few rows per minute. It counts further rejections of the same kind in memory,
+and adds the count to one row about once a second. The limit is in bytes, because a stranger decides how long a row is.
+A kind consists only of our own values (code, provider, event), never of input that a stranger can vary. A worker that
+is killed loses the counts of its last second; a worker that shuts down normally loses none.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-# Bytes in the database: a thousand short rows at once, and 3 a minute, of one kind; twice that of all kinds together.
+# Bytes in the database. One kind: a thousand short rows at once, and 3 a minute. All kinds together: twice that.
 KIND_BURST, KIND_PER_MINUTE = 384 * 1024, 1536
 BURST, PER_MINUTE = 2 * KIND_BURST, 2 * KIND_PER_MINUTE
 FLUSH_AFTER = 1.0  # seconds
@@ -62,14 +62,14 @@ class Budget:
             return True
 
     def give_back(self, kind: Hashable, size: int) -> None:
-        """Return *size* bytes of a rejection of *kind* that was taken as larger than it became."""
+        """Return *size* bytes to the budget of *kind*. The row became smaller than the size that was taken."""
         with self._lock:
             self._kinds[kind].take(-size)
             self._all.take(-size)
 
 
 def size_of(fixed: int, *texts: str | None) -> int:
-    """Estimate the bytes of a row: a *fixed* number, and its texts in UTF-8."""
+    """Estimate the bytes of a row: the *fixed* part, and its texts in UTF-8."""
     return fixed + sum(len(text.encode("utf-8", "replace")) for text in texts if text)
 
 
@@ -77,7 +77,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Sum(Protocol):
-    """A value that others of its kind are added to."""
+    """A value that can be increased by another value of the same class."""
 
     def add(self, more: Self, /) -> None:
         """Include *more*."""
@@ -103,7 +103,7 @@ class Later(Generic[Key, Value]):
         with self._lock:
             self._include(key, value)
             if self._timer is None:
-                # Not a daemon thread: at its end the program waits for it, and so writes its last sums.
+                # Not a daemon thread: at exit the program waits for this thread, which writes the last sums.
                 self._timer = threading.Timer(self._after, self.flush)
                 self._timer.start()
 
@@ -123,7 +123,7 @@ class Later(Generic[Key, Value]):
                     self._include(key, value)
 
     def pause(self) -> None:
-        """Write nothing until the next value comes, because the store has been closed. The sums are kept."""
+        """Stop writing until the next value comes, because the store was closed. The sums are kept."""
         with self._lock:
             self._stop()
 
@@ -141,7 +141,7 @@ class Later(Generic[Key, Value]):
 
 @dataclass
 class Count:
-    """How often something happened, and when first and last, in seconds since 1970."""
+    """How often something happened, and the times of the first and last event, in seconds since 1970."""
 
     times: int
     first: int
@@ -154,8 +154,8 @@ class Count:
 
 
 class Tally(Later[Key, Count]):
-    """Counts in memory, and writes the counts as `Later` says."""
+    """Counts events in memory, and writes the counts about a second later, as `Later` does."""
 
     def count(self, key: Key, now: int, times: int = 1) -> None:
-        """Count *times* more of *key*."""
+        """Add *times* events of *key* at the time *now*."""
         self.add(key, Count(times, now, now))

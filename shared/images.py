@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-BEGINNING = 4096  # bytes of an SVG in which its root element is looked for
+BEGINNING = 4096  # bytes at the start of an SVG, searched for its root element
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Logo:
 
 
 def media_type(content: bytes) -> str | None:
-    """Return the media type of an image by its first bytes, or None if it is of no kind that we serve."""
+    """Return the media type of an image by its first bytes, or None for a kind that we do not serve."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if content.startswith(b"\xff\xd8\xff"):

@@ -1,8 +1,8 @@
-"""Write log records as JSON: one object a line, with the time in UTC as RFC 3339 has it.
+"""Write log records as JSON, one object a line, with the time in UTC (RFC 3339).
 
-Each object has `time`, `level`, `logger`, `message`, and `event`, `reference`, `code` and `request_id`, which are null
-where there is none. A line of the access log has the parts of the request besides. No text can end a line or add a
-name: JSON escapes it.
+Each object has `time`, `level`, `logger` and `message`, and also `event`, `reference`, `code` and `request_id`, which
+may be null. A line of the access log also has the parts of the request. No text can end a line or add a name, because
+JSON escapes it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def line_of_request(created: float, message: str, request_id: str, atoms: Mapping[str, Any]) -> str:
-    """Return the line of the access log about a request, whose parts are *atoms*, by gunicorn's names."""
+    """Return a line of the access log. *atoms* are the parts of the request, by gunicorn's names."""
     line = _line(created, "INFO", ACCESS_LOGGER, message, request_id)
     line["event"] = "request"
     line |= {name: atoms[atom] for name, atom in _REQUEST.items()}

@@ -31,7 +31,7 @@ SYMMETRIC = ("HS256", "HS384", "HS512")
 
 MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2: as many as the hash
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
-MAX_RSA_BITS = 8192  # with a longer key, a verification costs more than it protects
+MAX_RSA_BITS = 8192  # a longer key makes verification slow, and adds little security
 MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
 KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three, by the names that PEM files use
@@ -44,15 +44,15 @@ ROCA_PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 53, 61, 71, 73, 79, 97, 
 
 
 class KeyRefused(ValueError):
-    """A key that does not meet the policy. The message says which rule, and never shows the key."""
+    """The key violates the policy. The message names the rule, and never shows the key."""
 
 
 @dataclass(frozen=True)
 class TokenKey:
     """A key and the one algorithm that it is for.
 
-    `kid` is the name that a JWK gave itself, None for a secret or a PEM. `fingerprint` tells keys apart in lists and
-    logs; for a secret it is derived so slowly that it does not help to guess the secret. `private` says whether it can
+    `kid` is the key ID in a JWK, None for a secret or a PEM. `fingerprint` distinguishes keys in lists and logs. For a
+    secret it comes from a slow hash, so that it does not help to guess the secret. `private` says whether the key can
     sign.
     """
 
@@ -64,18 +64,18 @@ class TokenKey:
 
     @cached_property
     def public_name(self) -> str:
-        """The kid under which the public half is published: the key's own, else its thumbprint (RFC 7638)."""
+        """The kid under which the public half is published: the key's own kid, otherwise its thumbprint (RFC 7638)."""
         return self.kid or self.native.thumbprint()
 
     @property
     def secret(self) -> bytes:
-        """The bytes of a shared secret, for what is signed without being a token; ValueError for a key pair."""
+        """The bytes of a shared secret, to sign other things than tokens. Raises ValueError for a key pair."""
         if not isinstance(self.native, OctKey):
             raise ValueError("a key pair has no shared secret")
         return self.native.raw_value
 
     def public_jwk(self) -> dict[str, Any]:
-        """Return the public half as a JWK (RFC 7517) with kid, alg and use; ValueError for a secret."""
+        """Return the public half as a JWK (RFC 7517) with kid, alg and use. Raises ValueError for a secret."""
         if isinstance(self.native, OctKey):
             raise ValueError("a shared secret has no public half")
         jwk: dict[str, Any] = dict(self.native.as_dict(private=False))
@@ -84,7 +84,7 @@ class TokenKey:
 
 @dataclass(frozen=True)
 class KeySet:
-    """The live keys of one provider or service, newest first: all verify, the first signs."""
+    """The current keys of one provider or service, newest first. All of them verify, the first one signs."""
 
     keys: tuple[TokenKey, ...]
 
@@ -174,13 +174,13 @@ def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
     if len(octets) < needed and not allow_short:
         raise KeyRefused(f"the secret has {len(octets)} bytes; {algorithm} needs {needed} (RFC 7518, section 3.2)")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SecurityWarning)  # a short secret was allowed by an explicit setting
+        warnings.simplefilter("ignore", SecurityWarning)  # an explicit setting allowed the short secret
         native = OctKey.import_key(octets)
     return TokenKey(algorithm, None, fingerprint_of_secret(octets), True, native)
 
 
 def fingerprint_of_secret(octets: bytes) -> str:
-    """Return the public name of a secret. It is slow to compute, so that a weak secret is not soon guessed from it."""
+    """Return the public name of a secret. It is slow to compute, which makes it hard to guess a weak secret from it."""
     return hashlib.scrypt(octets, salt=b"lychgate key fingerprint", n=2**12, r=8, p=1, dklen=6).hex()
 
 
@@ -208,7 +208,7 @@ def _import_asymmetric(material: str) -> RSAKey | ECKey:
     """Return the RSA or EC key in *material* (PEM, certificate or JWK)."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SecurityWarning)  # keys that it warns about are rejected below
+            warnings.simplefilter("ignore", SecurityWarning)  # the code below rejects the keys that it warns about
             return _import_jwk(material) if material.startswith("{") else _import_pem(material)
     except KeyRefused:
         raise
@@ -220,7 +220,7 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
     jwk: Any = json.loads(material, object_pairs_hook=_members)
     if jwk.get("kty") not in ("RSA", "EC"):
         raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-    # A private key also verifies, with its public half; the library would let it only sign.
+    # A private key also verifies, with its public half. The library would use it only to sign.
     operations = jwk.pop("key_ops", ["sign", "verify"])
     if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
         raise KeyRefused("the JWK's key_ops do not allow signatures")

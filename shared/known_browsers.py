@@ -15,17 +15,20 @@ from itsdangerous import BadData
 from shared.timed_texts import timed_serializer
 
 MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
-MAX_PEOPLE = 5  # people per browser; the one whose last sign-in is oldest is forgotten
+MAX_PEOPLE = 5  # people per browser; the person with the oldest sign-in is dropped first
 
 
 class KnownBrowsers:
-    """Reads and makes the cookie's value. *secret_keys*, newest first, sign it; *salt* tells two programs' apart."""
+    """Reads and makes the cookie's value. *secret_keys*, newest first, sign it.
+
+    The *salt* differs between the two programs.
+    """
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
         self._serializer = timed_serializer(secret_keys, salt)
 
     def known(self, value: str | None, email: str) -> str | None:
-        """Return the browser's name if the cookie's *value* shows that *email* has signed in from it."""
+        """Return the browser's name if the cookie's *value* shows that *email* has signed in from this browser."""
         device = self._read(value)
         return str(device["id"]) if _person(email) in device["people"] else None
 
@@ -46,7 +49,7 @@ class KnownBrowsers:
 def _person(email: str) -> str:
     """Return a short name for the person, without revealing the e-mail.
 
-    Exact except for case, unlike `throttling.account_key`: the owner of an e-mail that only looks like this one must
-    not get a separate count for it.
+    It ignores only case, unlike `throttling.account_key`: the owner of a similar e-mail must not get a separate count
+    for this one.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

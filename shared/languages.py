@@ -30,7 +30,7 @@ SHARED = Path(__file__).parent / "translations"
 
 
 class Catalogues(Domain):  # type: ignore[misc]  # the package ships no types
-    """The catalogues of some folders, as one."""
+    """The catalogues of several folders, combined."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class Catalogues(Domain):  # type: ignore[misc]  # the package ships no types
 
 
 def install_languages(app: Flask, folders: Sequence[Path]) -> None:
-    """Translate the pages of *app* with the catalogues in *folders* and our own."""
+    """Translate the pages of *app* with the catalogues in *folders* and in `shared/`."""
     babel = Babel(app, default_locale=ENGLISH, locale_selector=language)
     babel.domain_instance = Catalogues((SHARED, *folders))
     app.jinja_env.policies["ext.i18n.trimmed"] = True
@@ -67,7 +67,7 @@ def speak_english() -> None:
 
 @lru_cache(maxsize=256)
 def accepted_language(header: str) -> str:
-    """Return the first of our languages that an Accept-Language *header* names, in any of its regions."""
+    """Return the first of our languages that an Accept-Language *header* names, for any region."""
     for tag, quality in parse_accept_header(header[:MAX_ACCEPT_LANGUAGE], LanguageAccept):
         found = tag.partition("-")[0].lower()
         if quality > 0 and found in LANGUAGES:
@@ -88,7 +88,7 @@ def translated(text: str | Phrase | None) -> str:
 
 @lru_cache(maxsize=len(LANGUAGES) * 4)
 def catalogue(folders: tuple[Path, ...], language: str) -> NullTranslations:
-    """Return the texts of *language* from every folder that has some."""
+    """Return the texts of *language* from every folder that has a catalogue for it."""
     found = NullTranslations()
     for file in (folder / f"{language}.po" for folder in folders):
         if not file.is_file():

@@ -1,7 +1,7 @@
 """Compile the URL builders of a route when its first URL is built, not when the program starts.
 
-Werkzeug compiles two functions for each route, about half a millisecond each. A program has some sixty routes, a
-command builds few URLs, and most requests none, so this saves a start about 40 ms.
+Werkzeug compiles two functions for each route, about half a millisecond each. A program has some sixty routes. A
+command builds few URLs, and most requests build none. So the start takes about 40 ms less.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from werkzeug.routing import Rule
 
 
 class LazyRule(Rule):
-    """A route for `Flask.url_rule_class`. A Werkzeug without this internal method compiles all at the start again."""
+    """A route for `Flask.url_rule_class`.
+
+    With a Werkzeug that lacks this internal method, all routes are compiled at the start.
+    """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         compiled: Callable[..., tuple[str, str]] | None = None

@@ -1,8 +1,9 @@
-"""Make sign-out tokens, and check what marks one: its type, its event and its age. Pure.
+"""Make sign-out tokens, and check their type, event and age. Pure.
 
 OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. Both programs send such tokens, and both receive them. A
-token is a sign-out token by its type or its event, never by where it arrives, so that a sign-in token cannot sign
-anyone out, nor the reverse. Who made a token, and whom it signs out, is for each program to decide.
+token's type or event makes it a sign-out token, not the URL at which it arrives. So a sign-in token cannot sign anyone
+out, and a sign-out token cannot sign anyone in. Each program itself decides who may send a token, and whom it signs
+out.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def make_sign_out_token(
 ) -> str:
     """Return a signed sign-out token that is valid for *lifetime* seconds from *now*.
 
-    *named* are the claims that identify the person or session. They cannot replace what makes it a sign-out token.
+    *named* are the claims that identify the person or session. They cannot replace the claims that this function sets.
     """
     claims = {
         **named,
@@ -46,7 +47,10 @@ def make_sign_out_token(
 
 
 def token_type(header: Mapping[str, Any]) -> str:
-    """Return the token's type in lower case and without "application/" (RFC 7515, section 4.1.9). Without one, jwt."""
+    """Return the token's type in lower case and without "application/" (RFC 7515, section 4.1.9).
+
+    The default is jwt.
+    """
     return str(header.get("typ", SIGN_IN_TYPE)).lower().removeprefix("application/")
 
 
@@ -68,10 +72,10 @@ def check_event(claims: Claims, *, required: bool = False) -> None:
 
 
 def check_clock(claims: Claims, now: float, *, clock_skew: int, max_age: int) -> None:
-    """The token was made a moment ago and has not expired, give or take *clock_skew* seconds.
+    """The token is recent and has not expired; *clock_skew* seconds are allowed for wrong clocks.
 
-    Raises TokenNotYetValid, TokenExpired, TokenTooOld, or ClaimMissing where there is no iat. A token without exp
-    ends *max_age* seconds after its iat.
+    Raises TokenNotYetValid, TokenExpired, TokenTooOld, or ClaimMissing if there is no iat. A token without exp ends
+    *max_age* seconds after its iat.
     """
     issued_at, expires_at = claims.issued_at, claims.expires_at
     if max(issued_at or 0.0, claims.not_before or 0.0) > now + clock_skew:

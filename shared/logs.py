@@ -1,4 +1,4 @@
-"""Keep two things out of the logs: tokens, and characters that a stranger could use to forge a line.
+"""Keep out of the logs: tokens, and characters with which a stranger could forge a line.
 
 `install_log_redaction` works on the records themselves, in any process and for any formatter: it removes tokens from
 message, arguments and traceback, and makes the output of our own loggers printable. `LineFormatter` is the formatter of
@@ -17,7 +17,7 @@ from shared.printable import printable
 from shared.request_ids import current
 from shared.tokens import redact
 
-OURS = "lychgate"  # the name of our loggers, by itself or before a dot
+OURS = "lychgate"  # the name of our loggers, alone or before a dot
 
 Clean = Callable[[str], str]
 
@@ -51,7 +51,10 @@ def install_log_redaction() -> None:
 
 
 def _clean_record(record: logging.LogRecord) -> None:
-    """Clean arguments, message and traceback. A formatter finds as many arguments as before, and numbers as numbers."""
+    """Clean arguments, message and traceback.
+
+    The record keeps the number of its arguments, and numbers stay numbers.
+    """
     ours = record.name.partition(".")[0] == OURS
     clean = _redact_and_escape if ours else redact
     if record.exc_info:
@@ -95,7 +98,7 @@ def _clean_argument(argument: Any, clean: Clean) -> Any:
 
 
 def _takes_arguments(message: str, arguments: Any) -> str:
-    """Return a format string that results in *message* and accepts *arguments* without showing them."""
+    """Return a format string whose result is *message*. It accepts *arguments*, but does not show them."""
     if not arguments:
         return message
     unseen = "" if isinstance(arguments, Mapping) else "%.0s" * len(arguments)
@@ -113,7 +116,8 @@ def _plain_traceback(exception: Any) -> str:
 def traceback_lines(exception: Any) -> str:
     """Return a traceback without tokens, each line indented, so that a stranger's text cannot begin a line.
 
-    A newline in the text of an exception is escaped; a note is written with lines, as the standard library has them.
+    A newline in the text of an exception is escaped. A note of an exception keeps its lines, as in the standard
+    library.
     """
     error = exception[1]
     chunks = traceback.TracebackException(type(error), error, exception[2]).format() if error else ()
@@ -121,7 +125,7 @@ def traceback_lines(exception: Any) -> str:
 
 
 def _lines(chunk: str) -> list[str]:
-    """Return the lines of a piece of a traceback: a frame has several (file, code), anything else one."""
+    """Return the lines of a *chunk* of a traceback. A frame has several lines (file, code), anything else has one."""
     body = chunk.strip("\n")
     is_frame = body.startswith(" ") and body.lstrip(" |+-").startswith('File "')
     return body.split("\n") if is_frame else [body]

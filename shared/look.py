@@ -1,7 +1,7 @@
 """Give the pages of both programs their look: name, logo, colour, and light or dark.
 
-Light or dark follows the browser's preference. At the foot of each page a person can choose one, which a cookie keeps.
-Everything is served by the program itself; the colour is in a stylesheet, because pages have no inline style.
+Light or dark follows the browser's preference. At the foot of each page a person can choose one; a cookie keeps the
+choice. The program itself serves all files. The colour is in a stylesheet, because pages have no inline style.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ THEMES = ("auto", "light", "dark")  # auto follows the browser, and has no cooki
 THEME_SECONDS = 31_536_000  # a year; the choice of one person in one browser
 CACHE_SECONDS = 86_400
 MAX_PATH = 2048  # characters
-# An SVG may contain scripts. In an <img> they never run; this is for a person who opens its URL.
+# An SVG may contain scripts. In an <img> they never run; this policy is for a person who opens the URL of the SVG.
 LOGO_POLICY = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
-HERE = "lychgate.here"  # in the environ: the path that the person asked for, if the page is rendered at another
+HERE = "lychgate.here"  # in the environ: the path that the person requested, if another path renders the page
 _OWN_PATH = re.compile(r"/(?:[!-\[\]-~]*)\Z", re.ASCII)  # printable ASCII without the space and the backslash
 
 
 @dataclass(frozen=True)
 class Look:
-    """What base.html asks for. *cookie* is the full name of the cookie that keeps the choice of light or dark."""
+    """The values that base.html uses.
+
+    *cookie* is the full name of the cookie that keeps the choice of light or dark.
+    """
 
     branding: Branding
     role: str
@@ -69,15 +72,18 @@ class Look:
 
     @property
     def can_return(self) -> bool:
-        """Tell whether the page stays what it is if the browser asks for it again: an answer to a form does not.
+        """Tell whether the browser can load this page again and get the same.
 
-        Such a page may show a key that is shown only once. So it has no buttons that leave it.
+        An answer to a form cannot be loaded again.
+
+        An answer to a form may show a key, which is shown only once. So that page has no buttons that lead away from
+        it.
         """
         return request.method in ("GET", "HEAD")
 
     @property
     def here(self) -> str:
-        """Return the path and query of this page, to return to it. A query with a token in it is left out."""
+        """Return the path and query of this page, to return to it later. A query that contains a token is left out."""
         given = request.environ.get(HERE)
         path = given if isinstance(given, str) else request.full_path.rstrip("?")
         path = path if redact(path) == path else path.partition("?")[0]
@@ -124,7 +130,7 @@ def is_own_path(path: str) -> bool:
 
 
 def image_response(logo: Logo) -> Response:
-    """Return an image that an operator has chosen, for browsers to keep: its URL changes with it."""
+    """Return an operator's image. Browsers may cache it, because its URL changes with its content."""
     response = _kept(Response(logo.content, mimetype=logo.media_type))
     response.headers["Content-Security-Policy"] = LOGO_POLICY
     return response

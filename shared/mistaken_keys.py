@@ -1,4 +1,4 @@
-"""List the common errors in a shared secret, so that the inspector can say which one a sender has made.
+"""List the common errors in a shared secret, so that the inspector can name the sender's error.
 
 Pure. Never used to accept a token: otherwise a mistyped secret would be a second valid secret.
 """
@@ -33,9 +33,9 @@ _MISTAKES: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
 
 
 def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, TokenKey]]:
-    """Yield the keys for *algorithm* that senders make of the secret *key* by mistake, each with a description.
+    """Yield the wrong keys for *algorithm* that senders often derive from the secret *key*, each with a description.
 
-    The first is the secret itself, for a token that was signed with it under another algorithm.
+    The first key is the secret itself, for a token that was signed with another algorithm.
     """
     if not isinstance(key.native, OctKey) or algorithm not in SYMMETRIC:
         return
@@ -45,14 +45,14 @@ def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, Token
         try:
             changed = mistake(secret)
         except ValueError:
-            continue  # this secret cannot be mistaken in this way
+            continue  # this error is not possible with this secret
         if changed and changed != secret:
             yield what, _key(changed, algorithm)
 
 
 def _key(octets: bytes, algorithm: str) -> TokenKey:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SecurityWarning)  # decoded, it may be short; it is never used to accept a token
+        warnings.simplefilter("ignore", SecurityWarning)  # a decoded secret may be short; it never accepts a token
         native = OctKey.import_key(octets)
     return TokenKey(algorithm, None, "", True, native)
 

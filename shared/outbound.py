@@ -1,9 +1,9 @@
 """Send a request to another server, with limits on time, size and destination.
 
-The time is that of the whole exchange, not of each read, so a server that sends a byte a second does not block us. No
-redirect is followed, and no proxy or other setting of the environment is used. Plain http is allowed only on this
-machine. The IP of the real connection decides that, because a host name may resolve to any IP by then. It uses
-http.client because the well-known libraries limit single reads, but not a whole exchange.
+The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us. It
+follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only on this machine.
+The IP of the real connection decides that, because a host name may resolve to any IP by then. It uses http.client
+because the well-known libraries limit single reads, but not a whole exchange.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ USER_AGENT = "Lychgate"
 
 
 class ExchangeFailed(Exception):
-    """There is no usable answer. The message says why, in one line, and quotes no part of the answer."""
+    """There is no usable answer. The message gives the reason in one line, and quotes no part of the answer."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def exchange(
 ) -> Answer:
     """Return the answer to one request, or raise ExchangeFailed.
 
-    *seconds* bound everything from the first connection to the last byte, except the look-up of the name, which is
-    the system's. *http_anywhere* allows plain http beyond this machine, for a program that only looks.
+    *seconds* limit everything from the first connection to the last byte. The system's name resolution is not limited.
+    *http_anywhere* also allows plain http to other machines.
     """
     if not is_web_url(url):
         raise ExchangeFailed("the URL is not an http or https URL")
@@ -115,7 +115,7 @@ def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
 
 
 class _Deadline:
-    """A moment after which all waiting ends."""
+    """A point in time at which all waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds

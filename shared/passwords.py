@@ -42,7 +42,7 @@ def check_password(stored_hash: str | None, password: str) -> bool:
 
 
 def needs_rehash(stored_hash: str) -> bool:
-    """Tell whether *stored_hash* was made with other parameters than now: hash again at the next sign-in."""
+    """Tell whether *stored_hash* was made with other parameters than today's: hash again at the next sign-in."""
     return _hasher()[0].check_needs_rehash(stored_hash)
 
 
@@ -50,8 +50,8 @@ def needs_rehash(stored_hash: str) -> bool:
 def _hasher() -> tuple[PasswordHasher, str]:
     """Return the hasher, and a hash for accounts that do not exist.
 
-    Made at the first use, so that commands without passwords do not wait for it. Both are made together, so that the
-    first attempt at a known account takes as long as at an unknown one.
+    Both are made at the first use, so that commands without passwords do not wait for them. They are made together, so
+    that the first attempt takes the same time for a known account as for an unknown one.
     """
     from argon2 import PasswordHasher
 

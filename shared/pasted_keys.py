@@ -1,8 +1,8 @@
 """Recognise a key of a key pair that was entered as a shared secret, in any of its usual encodings.
 
-Pure. Everyone knows a public key, so if one is used as an HMAC secret everyone can sign; a private key does not belong
-there either. Such texts are recognised by their content, not only by their first letters. An ordinary secret, also a
-random one in base64 or hexadecimal, is not affected and is checked in microseconds.
+Pure. Everyone knows a public key. If it is used as an HMAC secret, everyone can sign. A private key must not be used as
+a secret either. Such texts are recognised by their content, not only by their first letters. An ordinary secret is not
+affected, even a random one in base64 or hexadecimal, and is checked in microseconds.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _is_der_key(octets: bytes) -> bool:
         load_der_x509_certificate,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about old or unusual keys: they are rejected anyway
+        warnings.simplefilter("ignore")  # about old or unusual keys, which are rejected anyway
         return any(_loads(loader, octets) for loader in loaders)
 
 

@@ -1,6 +1,7 @@
 """Texts that are written in English and shown in the reader's language. Pure: shared/languages.py translates them.
 
-Programs and logs always get the English text. A catalogue has the template, so the values are kept apart from it.
+Programs and logs always get the English text. The catalogue contains the template without values, so a phrase keeps the
+two separate.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, init=False)
 class Phrase:
-    """A text with values, such as `Phrase("It answered %(status)s", status=404)`; `str` gives it in English."""
+    """A text with values, such as `Phrase("It answered %(status)s", status=404)`. `str` returns the English text."""
 
     template: str
     values: Mapping[str, Any]

@@ -1,7 +1,7 @@
 """Let the application answer plain requests: in a thread, or at once in the event loop.
 
-An answer at once is short and complete: the event loop sends as much of it as the client takes without waiting, and a
-thread sends the rest. `shared.worker` decides which way a request goes.
+An answer from the event loop is short and complete. The loop sends as much of it as the client accepts without waiting,
+and a thread sends the rest. `shared.worker` decides which way a request goes.
 """
 
 from __future__ import annotations
@@ -46,11 +46,14 @@ class PlainAnswers:
 
     @property
     def may_answer_at_once(self) -> bool:
-        """Whether the event loop may answer now: its log lines are taken, and no stop has begun."""
+        """Whether the event loop may answer now: all its log lines are written, and the worker is not stopping."""
         return self._at_once is not None and self._lines.is_open and self._worker.alive
 
     def in_thread(self, conn: Connection, request: PlainRequest) -> bool:
-        """Answer, and tell whether the connection is kept. Raises what the application raises before it has begun."""
+        """Answer, and tell whether the connection is kept.
+
+        Passes on exceptions that the application raises before its answer begins.
+        """
         application = self._application
         if conn.decided is None:
             environ = self._environ(conn, request)
@@ -62,7 +65,7 @@ class PlainAnswers:
     def at_once(self, conn: Connection, request: PlainRequest) -> tuple[bytes, bool] | None:
         """Return the bytes of an answer, and whether the connection is kept; None if a thread must answer.
 
-        Waits for nothing. Raises what the application raises.
+        It never waits. It passes on all exceptions of the application.
         """
         began = time.perf_counter()
         environ = self._environ(conn, request)
@@ -103,13 +106,13 @@ class PlainAnswers:
                 raise
             if not is_lost(error):
                 self._worker.log.exception("Error handling request")
-            return False  # the client sees that it is cut off: it would take a second answer for a part of this one
+            return False  # cut the answer off: the client would read a second answer as a part of this one
         return not (answer.should_close() or answer.is_too_short)
 
     def _environ(self, conn: Connection, request: PlainRequest) -> WSGIEnvironment:
         environ: WSGIEnvironment = {**self._common, **request.environ, **conn.ends}
         environ["wsgi.input"] = io.BytesIO(conn.body)
-        if "SERVER_NAME" not in environ:  # a socket file has neither name nor port
+        if "SERVER_NAME" not in environ:  # a Unix socket has neither name nor port
             host = environ["HTTP_HOST"].split(":")
             environ["SERVER_NAME"], environ["SERVER_PORT"] = host[0], host[1] if len(host) > 1 else "80"
         return environ
@@ -126,12 +129,12 @@ def send(answer: PlainResponse, body: Iterable[bytes]) -> None:
 
 
 def is_lost(error: Exception) -> bool:
-    """Tell whether it is the client that has gone."""
+    """Tell whether *error* means that the client has closed the connection."""
     return isinstance(error, OSError) and error.errno in LOST
 
 
 class _Start:
-    """The start_response of an answer at once, and what the access log asks an answer for."""
+    """The start_response for an answer from the event loop, with the fields that the access log needs."""
 
     def __init__(self) -> None:
         self.status, self.sent = "", 0
@@ -142,7 +145,7 @@ class _Start:
         return _refuse_to_write
 
     def octets(self, request: PlainRequest, body: bytes) -> bytes:
-        """Return the whole answer. Raises ValueError if it may not be sent as it is."""
+        """Return the whole answer. Raises ValueError if a header is unusual or the Content-Length is wrong."""
         length = length_if_ordinary(self._headers)
         if length is None or (length != str(len(body)) and request.method != "HEAD"):
             raise ValueError("an answer at once has ordinary headers, and its true length among them")
@@ -156,7 +159,7 @@ def _refuse_to_write(_octets: bytes) -> None:
 
 
 def ends_of(client: Any, server: Any, sock: Any) -> Mapping[str, Any]:
-    """Return what the environ of every request on a connection says about its two ends."""
+    """Return the entries of the environ that describe the two ends of the connection."""
     ends = {
         "REMOTE_ADDR": client[0],
         "REMOTE_PORT": str(client[1]),

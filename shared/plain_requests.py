@@ -1,9 +1,8 @@
-"""Read the head of a request if there is only one way to read it. Pure.
+"""Read the head of a plain request: one that every parser reads in the same way. Pure.
 
-Most requests are plain: one line, a few headers of different names, an optional body of a given length. Reading those
-takes a tenth of the time of gunicorn's parser, which reads all others. Plain is only what both read in the same way, so
-this module rejects nothing: whatever is doubtful, unusual or long is not plain, and gunicorn's parser decides.
-`tests/shared/test_plain_requests.py` holds the two against each other.
+Most requests are plain: one line, a few headers of different names, an optional body of a given length. This module
+reads them in a tenth of the time of gunicorn's parser. It rejects nothing: a request that is doubtful, unusual or long
+is not plain, and gunicorn's parser reads it. `tests/shared/test_plain_requests.py` compares the two parsers.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-MAX_HEAD = 8_190  # bytes: gunicorn's limit for one field, so that neither that nor the request line's is exceeded
+MAX_HEAD = 8_190  # bytes: gunicorn's limit for one field, which is below its limit for the request line
 MAX_FIELDS = 100  # gunicorn's own limit
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # names of headers, which strangers choose
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # names of headers: strangers choose them
 
 # No # (gunicorn cuts a fragment off), no second slash at the beginning (a host, to some), nothing but printable ASCII.
 _REQUEST_LINE = re.compile(r"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (/(?!/)[!\"$-~]*|/) HTTP/1\.([01])\Z")
@@ -22,7 +21,7 @@ _REQUEST_LINE = re.compile(r"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (/(?!/)[!\
 _FIELD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\Z")
 _LENGTH = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\r\n"})
-# What may change where the request ends, or what the connection is used for.
+# Headers that may change where the request ends, or the protocol of the connection.
 _NOT_PLAIN = frozenset(("TRANSFER-ENCODING", "EXPECT", "UPGRADE", "TRAILER", "HTTP2-SETTINGS", "PROXY-CONNECTION"))
 _WITHOUT_PREFIX = ("CONTENT_TYPE", "CONTENT_LENGTH")
 
@@ -30,12 +29,12 @@ _keys: dict[str, str] = {}
 
 
 class PlainRequest:
-    """A request as gunicorn's `Response` and error handler want to see it, and its environ so far."""
+    """A request with the attributes that gunicorn's `Response` and error handler need, and its environ so far."""
 
     __slots__ = ("content_length", "environ", "keeps_connection", "method", "uri", "version")
 
     body = None
-    headers: tuple[tuple[str, str], ...] = ()  # for gunicorn's access log, whose format needs none
+    headers: tuple[tuple[str, str], ...] = ()  # for gunicorn's access log; our format uses none
 
     def __init__(self, method: str, uri: str, minor: int, headers: dict[str, str]) -> None:
         self.method, self.uri, self.version = method, uri, (1, minor)
@@ -56,7 +55,7 @@ class PlainRequest:
         return str(self.environ["QUERY_STRING"])
 
     def should_close(self) -> bool:
-        """Tell whether the client wants the connection to end after this request."""
+        """Tell whether the client wants to close the connection after this request."""
         return not self.keeps_connection
 
 

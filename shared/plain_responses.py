@@ -1,7 +1,7 @@
-"""Write answers: as gunicorn does, with the head and the first piece of the body in one system call.
+"""Write answers as gunicorn does, but send the head and the first piece of the body in one system call.
 
-The checks are gunicorn's: a header with a line break is never sent, and the server alone decides about the connection
-and about the framing of the body. A name is checked once and then remembered, and all values are looked at together.
+The checks are gunicorn's: a header with a line break is never sent. Only the server sets the headers about the
+connection and the framing of the body. Each name is checked once and then remembered; all values are checked together.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shared.clock import time_now
 Headers = list[tuple[str, str]]
 
 TOGETHER = 65_536  # bytes of a body that are copied to send them together with the head
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # names of headers: an application may make them up
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # names of headers: an application may invent them
 _ORDINARY, _LENGTH, _SPECIAL = 1, 2, 3
 
 _kinds: dict[str, int] = {}
-_date = (0, "")  # the second, and how HTTP writes it
+_date = (0, "")  # a second, and its HTTP date
 
 
 class PlainResponse(Response):  # type: ignore[misc]
@@ -30,13 +30,16 @@ class PlainResponse(Response):  # type: ignore[misc]
     def __init__(self, request: Any, sock: Any, cfg: Any) -> None:
         super().__init__(request, sock, cfg)
         self.headers_sent: bool
-        self._head = b""  # if it has been begun and not been sent
+        self._head = b""  # the head, once begun and until it is sent
         self._is_file = False
 
     @property
     def is_too_short(self) -> bool:
-        """Tell whether the body has ended before its announced length: another answer would be read as its rest."""
-        if self.response_length is None or self._omits_body or self._is_file:  # a file is checked as it is sent
+        """Tell whether the body ended before its announced length.
+
+        The client would read the next answer as its rest.
+        """
+        if self.response_length is None or self._omits_body or self._is_file:  # sending a file checks its length
             return False
         return bool(self.sent < self.response_length)
 
@@ -51,7 +54,7 @@ class PlainResponse(Response):  # type: ignore[misc]
         self.response_length = int(length) if length else None
 
     def send_headers(self) -> None:
-        """Begin the answer. The head is sent together with what follows it."""
+        """Begin the answer. The head is sent together with the first piece of the body."""
         if not self.headers_sent:
             connection = "upgrade" if self.upgrade else "close" if self.should_close() else "keep-alive"
             self._head = head_of(self.req.version[1], self.status, connection, self.headers, chunked=self.chunked)
@@ -108,7 +111,7 @@ def head_of(minor: int, status: str, connection: str, headers: Headers, *, chunk
 
 
 def length_if_ordinary(headers: Headers) -> str | None:
-    """Return the Content-Length, empty if there is none; None unless all *headers* may be sent as they are."""
+    """Return the Content-Length, or an empty text if there is none. None: some of *headers* need gunicorn's checks."""
     length = ""
     try:
         for name, value in headers:
@@ -118,7 +121,7 @@ def length_if_ordinary(headers: Headers) -> str | None:
                     return None
                 length = value
         values = "".join([value for _name, value in headers])
-    except (AttributeError, TypeError, ValueError):  # not a text, or not a pair
+    except (AttributeError, TypeError, ValueError):  # not text, or not a pair
         return None
     return length if values.isascii() and values.isprintable() else None
 

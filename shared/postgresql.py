@@ -1,9 +1,9 @@
-"""Limit every wait for PostgreSQL, so that a hanging server costs one answer and not a thread.
+"""Limit every wait for PostgreSQL, so that a server that hangs does not block a thread for ever.
 
-The server's own limits end statements that are slow, and locks that others hold. They do not help when the server
-itself stops (a frozen machine, a full disk, SIGSTOP): the kernel still acknowledges what we send, so TCP sees nothing
-wrong either. So each wait for the server has a limit on our side, after which the connection is closed; and the
-breaker keeps other requests from waiting for the same thing. docs/deploying.md lists the numbers.
+The server's own limits end slow statements, and waits for locks. They do not help if the server itself stops (a frozen
+machine, a full disk, SIGSTOP). Its kernel still acknowledges our data, so TCP does not notice either. So we limit each
+wait for the server ourselves, and close the connection afterwards. Meanwhile the breaker rejects further requests at
+once. docs/deploying.md lists the numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from shared.breaker import PLACES, Breaker, StoreHangs
 
 CONNECT_SECONDS = 2.5  # in total: name resolution, all hosts of the URL, encryption, authentication
 POOL_SECONDS = 2.0  # to wait for a connection that other threads use
-POOL_LOOK = 0.05  # seconds between two looks at the breaker while waiting for one
+POOL_LOOK = 0.05  # seconds between two checks of the breaker while waiting for a connection
 NETWORK = {
     "connect_timeout": 2,  # seconds for one host; psycopg takes no less
     "tcp_user_timeout": 5_000,  # ms that sent data may stay unacknowledged
@@ -49,15 +49,15 @@ class Limits:
     idle_in_transaction: int  # ms
 
 
-# The server's own limits are shorter: that keeps the connection. A process that was frozen in a transaction releases
-# its locks after half a minute.
+# The server's own limits are shorter than ours, so that the connection survives. If a process freezes in a transaction,
+# the server releases its locks after half a minute.
 SERVING = Limits(answer=2.5, statement=2_000, lock=1_500, idle_in_transaction=30_000)
 STARTING = Limits(answer=65.0, statement=60_000, lock=60_000, idle_in_transaction=0)  # nodes wait for one another
 MIGRATING = Limits(answer=0, statement=0, lock=0, idle_in_transaction=0)
 
 
 class Pool(QueuePool):
-    """At most PLACES connections; while the server hangs, a request for one fails at once."""
+    """A pool of at most PLACES connections. While the server hangs, it raises at once instead of waiting."""
 
     breaker: Breaker
     limits = SERVING
@@ -85,7 +85,7 @@ class Pool(QueuePool):
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection that waits for an answer as long as its limits say, and is closed if none comes."""
+    """A connection that waits for an answer until its limit, and then closes."""
 
     breaker: Breaker
     limits = SERVING
@@ -163,7 +163,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
-        """Set the limits, here and at the server. Not by start-up options, because PgBouncer rejects those."""
+        """Set the limits, here and at the server. It does not use start-up options, because PgBouncer rejects those."""
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)
         self.autocommit = True
@@ -213,7 +213,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "checkout")
     def leave_stale(connection: BoundedConnection, _record: Any, _proxy: Any) -> None:
-        """Replace a connection that the server has closed: it has data to read."""
+        """Replace a connection that the server has closed. Such a connection has unread data."""
         poll = select.poll()
         poll.register(connection.fileno(), select.POLLIN)
         if poll.poll(0):
@@ -237,7 +237,7 @@ def _pool(engine: Engine) -> Pool:
 
 
 def _connect_in_time(parameters: dict[str, Any]) -> BoundedConnection:
-    """Connect, in a thread, because a resolver that hangs cannot be interrupted. Raises ConnectionTimeout."""
+    """Connect in a separate thread, because a resolver that hangs cannot be interrupted. Raises ConnectionTimeout."""
     result: queue.SimpleQueue[BoundedConnection | BaseException] = queue.SimpleQueue()
     given_up = threading.Event()
 

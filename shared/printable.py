@@ -33,7 +33,7 @@ def printable_json(value: Any, indent: int | None = None) -> str:
 
 
 def _prints(character: str) -> bool:
-    """Tell whether a character is displayed as itself; the spaces of all scripts are."""
+    """Tell whether a character is printable. The spaces of all scripts count as printable."""
     return character.isprintable() or unicodedata.category(character) == "Zs"
 
 

@@ -1,4 +1,4 @@
-"""Create files and folders that only their owner may read: databases contain personal data, a demo's folder secrets.
+"""Create files and folders that only their owner may read, because they contain personal data and secrets.
 
 The modes are set when a file is created, so they hold for every program and command, with any umask.
 run_sp.py and run_idp.py also set the umask, for other files that they or their libraries write.
@@ -16,7 +16,7 @@ OTHERS = 0o077  # group and all others
 
 
 def keep_to_owner() -> None:
-    """Set the umask, so that others cannot open new files of this process."""
+    """Set the umask, so that other users cannot open new files of this process."""
     os.umask(OTHERS)
 
 
@@ -37,7 +37,7 @@ def make_private_file(path: str | Path) -> None:
 
 
 def exposures(instance: Path, database_url: str) -> Iterator[str]:
-    """Return a warning for each path that others on this machine can open, with the command that closes it."""
+    """Return a warning for each path that other users of this machine can open, with the command that prevents it."""
     if _mode(instance) & OTHERS:
         yield f"{instance} is open to other users of this machine (mode {_mode(instance):04o}): chmod 700 {instance}"
     database = Path(database_url.removeprefix("sqlite:///")) if database_url.startswith("sqlite:///") else None

@@ -1,8 +1,8 @@
 """Determine a client's IP behind trusted proxies. Pure.
 
-Anyone can send a header that names an IP; the peer's IP comes from the kernel. So trust is decided before
-X-Forwarded-For is read. The list is read from its end, past further trusted proxies, and stops before entries that a
-client wrote.
+Anyone can send a header that names an IP, but the peer's IP comes from the kernel. So X-Forwarded-For is read only if
+the peer is trusted. Its list is read from the end, past further trusted proxies, up to the first IP that is not
+trusted. Earlier entries may be forged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAX_REMEMBERED = 4096  # IPs; anyone may connect to a public port, so the cache 
 
 
 class TrustedProxies:
-    """The proxies that a setting names. Results are cached, because every request needs one."""
+    """The proxies that a setting names. Results are cached, because every request asks."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
@@ -25,7 +25,7 @@ class TrustedProxies:
         """Tell whether an IP is a trusted proxy's."""
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Return the nearest IP that is not a trusted proxy's; *peer* is the last entry of the list."""
+        """Return the nearest IP that is not a trusted proxy. *peer* counts as the last entry of the list."""
         if not forwarded_for:
             return peer
         ip = peer

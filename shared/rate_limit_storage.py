@@ -16,7 +16,9 @@ INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.inse
 
 
 class SqlStorage(Storage):
-    """Fixed windows in a *table* of key, count and ends_at. Counting is one statement: no two attempts share a number.
+    """Fixed windows in a *table* of key, count and ends_at.
+
+    One statement counts, so two attempts never get the same number.
 
     *writing* opens a transaction that is independent of the request's, so the attempt counts even if the request fails.
     *reading* opens one that only reads, which on SQLite waits for no writer.
@@ -36,7 +38,7 @@ class SqlStorage(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """Return the exception of an unavailable database."""
+        """Return the exceptions that mean an unavailable database."""
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
@@ -57,7 +59,7 @@ class SqlStorage(Storage):
             return int(connection.execute(counted).scalar_one())
 
     def give_back(self, key: str) -> None:
-        """Count one less, because the attempt did not fail."""
+        """Decrease the count by one, because the attempt did not fail."""
         columns = self._table.c
         with self._writing() as connection:
             counted = (columns.key == key) & (columns.count > 0)
@@ -78,7 +80,7 @@ class SqlStorage(Storage):
             return (ends_at or self._now()).timestamp()
 
     def check(self) -> bool:
-        """Tell whether counting works."""
+        """Tell whether the database can be used."""
         self.get("")
         return True
 

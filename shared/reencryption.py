@@ -9,7 +9,7 @@ from shared.vault import Vault, VaultLocked
 
 @dataclass
 class Reencrypted:
-    """How many values were re-encrypted, had the newest key before, or cannot be decrypted by any key."""
+    """How many values were re-encrypted, already had the newest key, or cannot be decrypted with any key."""
 
     reencrypted: int = 0
     before: int = 0

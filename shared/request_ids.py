@@ -1,7 +1,7 @@
 """Give each request an ID, which the log, the trace and the answer all show.
 
-A trusted proxy may name the request (X-Request-Id); otherwise it gets a random ID. Anyone else's name for it is
-ignored: a stranger who could choose it could make two requests look like one, or write into the log. `current()` is the
+A trusted proxy may name the request (X-Request-Id); otherwise it gets a random ID. An ID from any other client is
+ignored. A stranger who could choose it could make two requests look like one, or write into the log. `current()` is the
 ID of the request that this thread answers.
 """
 
@@ -37,7 +37,7 @@ def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: b
 def assign(environ: WSGIEnvironment, trusted: bool) -> None:
     """Give the request in *environ* its ID.
 
-    *trusted*: the peer is a trusted proxy. An application behind us finds the same ID in the request's header.
+    *trusted*: the peer is a trusted proxy. The protected application finds the same ID in the request's header.
     """
     given = environ.get(IN_ENVIRON) if trusted else None
     if given and _ACCEPTED.fullmatch(given):
@@ -76,14 +76,14 @@ def _draw() -> str:
     return first
 
 
-os.register_at_fork(after_in_child=_drawn.clear)  # or two processes would give out the same ones
+os.register_at_fork(after_in_child=_drawn.clear)  # otherwise two processes would assign the same IDs
 
 
 def resume(environ: WSGIEnvironment) -> None:
-    """Go on with the request in *environ* in this thread; another one has given it its ID."""
+    """Continue the request in *environ* in this thread. Another thread has already assigned its ID."""
     _current.set(environ[IN_ENVIRON])
 
 
 def end() -> None:
-    """Forget the ID: this thread does something else now."""
+    """Forget the ID at the end of the request."""
     _current.set("")

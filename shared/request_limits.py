@@ -1,7 +1,8 @@
 """Limit the body of a request, and reject values that no database accepts.
 
-A stranger's body is small (MAX_BODY). A number that is too large for a column makes SQLite raise OverflowError, and
-PostgreSQL rejects a NUL in any text. Both are errors of the client, and get the same answer with every database.
+The body of a stranger's request is limited to MAX_BODY. A number that is too large for a column makes SQLite raise
+OverflowError, and PostgreSQL rejects a NUL in any text. Both are errors of the client, and get the same answer with
+every database.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from werkzeug.routing import IntegerConverter
 from shared.current import current_request
 
 MAX_BODY = 32 * 1024  # bytes: a token has 8 KiB, and the largest form before sign-in contains a password
-_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # any such number fits into 64 bits
+_ROW_ID = re.compile(r"[0-9]{1,18}\Z", re.ASCII)  # every number of 18 digits fits into 64 bits
 
 
 class RowIdConverter(IntegerConverter):
@@ -41,7 +42,7 @@ def allow_body(size: int) -> None:
 
 
 def row_id_argument(name: str) -> int | None:
-    """Return the row's number that the query names, or None if it names none. Raises BadRequest."""
+    """Return the row number in the query parameter *name*, or None if it is missing. Raises BadRequest."""
     text = request.args.get(name)
     if not text:
         return None
@@ -57,7 +58,7 @@ def refuse_nul() -> None:
 
 
 def _measure_chunks() -> None:
-    """Read a body without a Content-Length, which Werkzeug would cut at the limit and treat as complete."""
+    """Read a body without a Content-Length. Werkzeug would cut it at the limit and treat it as complete."""
     environ = current_request().environ
     if "HTTP_TRANSFER_ENCODING" not in environ or environ.get("CONTENT_LENGTH"):
         return
@@ -69,7 +70,7 @@ def _measure_chunks() -> None:
 
 
 def _read_chunks(stream: IO[bytes]) -> bytes:
-    """Return the body, or one byte more than is allowed. Raises BadRequest, RequestTimeout.
+    """Return the body; if it is too long, the first byte beyond the limit too. Raises BadRequest, RequestTimeout.
 
     If the server's parser cannot read the body, that is a client error, and the server closes the connection.
     """

@@ -1,6 +1,6 @@
 """Open a database with a limit on every wait, and migrate it, safely when several nodes start at once.
 
-What each kind of database needs is in shared/postgresql.py and shared/sqlite.py.
+shared/postgresql.py and shared/sqlite.py have the part for each kind of database.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take wh
 
 
 def engine_options(url: str, setting: str = "") -> dict[str, Any]:
-    """Return the options with which the engine for *url* is to be created: its pool and network limits.
+    """Return the options for creating the engine of *url*: its pool and network limits.
 
     Raises SettingsRefused, with the name of the *setting* that holds the URL, if it cannot be read or has no driver.
     """
     try:
         parsed = make_url(url)
-    except (ValueError, DatabaseError):  # its text may be a part of the password
+    except (ValueError, DatabaseError):  # the error text may contain a part of the password
         raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     if parsed.get_backend_name() == "postgresql":
         load_extra("psycopg", "postgresql", setting)
         try:
-            parsed.get_dialect()().create_connect_args(parsed)  # reads the ports, and quotes what it cannot read
+            parsed.get_dialect()().create_connect_args(parsed)  # reads the port; its error quotes an invalid one
         except DatabaseError:
             raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
@@ -81,10 +81,10 @@ def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
 
 
 def lock_for_transaction(connection: Connection, key: int) -> None:
-    """Hold the lock *key* until this transaction ends; others who ask for it wait.
+    """Hold the lock *key* until this transaction ends; other transactions wait for it.
 
-    For data that several nodes read, check and then write. On SQLite a transaction with the execution
-    option `write` is alone by itself.
+    Use it for data that several nodes read, check and then write. On SQLite it does nothing: only one transaction with
+    the execution option `write` runs at a time.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
@@ -96,7 +96,7 @@ def upgrade(engine: Engine, migrations: Path) -> None:
     with patient(engine), engine.connect() as connection:
         if _current(connection) == _head(migrations):
             return
-    from alembic import command  # a fifth of a second, which a database that is up to date does not cost
+    from alembic import command  # the import takes a fifth of a second; skip it for a database that is up to date
 
     config = _alembic_config(migrations)
     with patient(engine, migrating=True), _alone(engine), engine.connect() as connection:
@@ -112,7 +112,7 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 
 @lru_cache
 def _head(migrations: Path) -> str | None:
-    """Return the newest migration: the one that no other one follows, by the assignments at the top of each file.
+    """Return the newest migration, which no other migration follows, by the assignments at the top of each file.
 
     Alembic is asked only if these lines do not name one. The files are read only once, because they belong to the
     running code.
@@ -155,7 +155,7 @@ def clock_complaint(engine: Engine) -> str | None:
 
 
 def _module(kind: str) -> ModuleType:
-    return importlib.import_module(f"{__package__}.{kind}")  # the driver of the other one is not loaded
+    return importlib.import_module(f"{__package__}.{kind}")  # do not load the driver of the other kind
 
 
 @contextmanager

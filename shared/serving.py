@@ -29,9 +29,9 @@ from shared.worker import Worker
 MAX_REQUEST_LINE = 16_384  # bytes: it may contain a token of 8 KiB, and gunicorn's maximum is 8,190
 THREADS = 16  # per worker, unless --threads says otherwise
 CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
-OTHER_FILES = 100  # databases, logs, and what the protected application opens
-GRACE = 30  # seconds that requests under way are given at SIGTERM
-TEXT, JSON = "text", "json"  # what SP_LOG and IDP_LOG may be
+OTHER_FILES = 100  # for databases, logs and the protected application
+GRACE = 30  # seconds to finish current requests after SIGTERM
+TEXT, JSON = "text", "json"  # the values of SP_LOG and IDP_LOG
 FORMATTERS: dict[str, dict[str, Any]] = {
     TEXT: {"()": LineFormatter, "format": "%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"},
     JSON: {"()": JsonFormatter},
@@ -45,7 +45,7 @@ LOGGING = {
     "loggers": {
         "gunicorn.error": {"level": "INFO", "propagate": True},
         "gunicorn.access": {"level": "INFO", "propagate": True},
-        f"{__package__}.postgresql": {"level": "WARNING"},  # its pool tells of each start
+        f"{__package__}.postgresql": {"level": "WARNING"},  # its pool logs each start
         "alembic": {"level": "WARNING"},
     },
 }
@@ -60,9 +60,9 @@ def main(
 ) -> None:
     """Serve the package that *load* imports, with *arguments*, by default those of this process.
 
-    *description* and *called*, its name, are for the help. The package offers `log_format()`, text or json;
+    *description* and *called*, the program's name, are for its help. The package offers `log_format()`, text or json;
     `prepare(host, port)`, which checks settings, migrates and returns the banner to print; and `create_wsgi()`, which
-    each worker calls. If one raises SettingsRefused, the program ends with status 2. If the package also offers
+    each worker calls. If one of them raises SettingsRefused, the program ends with status 2. If the package also offers
     `reload(application)`, SIGHUP calls that in each worker; else SIGHUP replaces the workers, as gunicorn does.
     """
     options = command_line(description, default_port, called).parse_args(arguments)
@@ -90,7 +90,7 @@ def logging_as(log_format: str) -> dict[str, Any]:
 
 
 def announce(text: str, log_format: str) -> None:
-    """Print what runs where; among lines of JSON, as one of them."""
+    """Print the banner; with JSON logs, as one line of JSON."""
     if log_format == JSON:
         logging.getLogger(OURS).info("%s", " ".join(text.split()), extra={"event": "start"})
     else:
@@ -149,11 +149,12 @@ class Server(BaseApplication):  # type: ignore[misc]
         log_format: str = TEXT,
     ) -> None:
         self._create_wsgi = create_wsgi
-        # Whether the first worker has loaded the application, or has said why not: memory that the workers share
+        # Whether the first worker has loaded the application, or has reported why it cannot. The workers share this
+        # memory.
         self.first_is_done = mmap.mmap(-1, 1)
         self._settings = {
             "bind": place,
-            "umask": 0o117,  # of the socket's file: for its owner and group
+            "umask": 0o117,  # the socket's file is for its owner and group
             "workers": workers,
             "worker_class": Worker,
             "worker_connections": connections_allowed(threads),
@@ -161,7 +162,7 @@ class Server(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": GRACE,
             "keepalive": 75,
             "limit_request_line": MAX_REQUEST_LINE,
-            "http_parser": "python",  # the one that the tests know, also where gunicorn's native one is installed
+            "http_parser": "python",  # the tested parser, even where gunicorn's native parser is installed
             "forwarded_allow_ips": "",
             "forwarder_headers": "",
             "secure_scheme_headers": {},
@@ -197,7 +198,7 @@ class Master(Arbiter):  # type: ignore[misc]
     """gunicorn's main process, changed so that SIGHUP reaches the workers: none is replaced, no connection ends."""
 
     def handle_hup(self) -> None:
-        """Pass the signal on."""
+        """Send the signal to the workers."""
         self.kill_workers(signal.SIGHUP)
 
 

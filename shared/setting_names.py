@@ -1,8 +1,8 @@
 """Define the settings of a program; each secret one may be read from a separate file. Pure.
 
-A variable that begins with the program's prefix and is not among its settings is an error: without SP_TRUSTED_PROXIES
-the gateway trusts no proxy, and without SP_SECRET_KEY it is a demo, so a typing error must not pass unnoticed.
-Kubernetes sets such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
+An unknown variable that begins with the program's prefix is an error, so that no misspelled name is overlooked. Without
+SP_TRUSTED_PROXIES, for example, the gateway trusts no proxy, and without SP_SECRET_KEY it is a demo. Kubernetes sets
+such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from shared.settings import Environment
 
 FILE = "_FILE"  # suffix of a secret's name: the path of a file that contains it
-IN_FILE = "file:"  # in front of a path, in place of a secret
-MAX_BYTES = 65_536  # of such a file
+IN_FILE = "file:"  # a secret `file:PATH` is read from that file
+MAX_BYTES = 65_536  # of a secret's file
 
 
 @dataclass(frozen=True)
 class SettingNames:
-    """The settings of one program, each with what it does; the secret ones apart. Each name begins with *prefix*."""
+    """The settings of one program with their descriptions, secrets separately. Each name begins with *prefix*."""
 
     prefix: str
     plain: Mapping[str, str]
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret read from its file; one that cannot be read is recorded as an error."""
+        """Return *values* with each secret read from its file; an unreadable file is recorded as an error."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -39,7 +39,10 @@ class SettingNames:
         return environment
 
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
-        """Return an error for each name in *values* that is not a setting, and that no file has *asked_for*."""
+        """Return an error for each name in *values* that is not a setting.
+
+        Names in *asked_for*, which files refer to, are allowed.
+        """
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [
             f"{name} is not a setting of this program{_hint(name, known)}"
@@ -54,7 +57,7 @@ def _hint(name: str, known: Collection[str]) -> str:
 
 
 def _secret(name: str, values: Mapping[str, str]) -> str:
-    """Return the secret *name* of *values*, read from its file if it is in one. Raises ValueError with the reason."""
+    """Return the secret *name* from *values* or from its file. Raises ValueError with the reason."""
     given, path = values.get(name, "").strip(), values.get(name + FILE, "").strip()
     if given and path:
         raise ValueError(f"and {name}{FILE} are both set: keep one of them")

@@ -1,7 +1,7 @@
 """Read settings from an environment and from TOML, and report every error at once.
 
-Pure: only each program's `config.py` reads the process environment. A reader collects errors and continues, so that
-an operator can correct all of them together; then `finish` stops the start.
+Pure: only each program's `config.py` reads the process environment. A reader collects errors and continues, so that an
+operator can correct all of them together. At the end `finish` raises if there were any.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 import click
 
 LEAST_SECRET = 32  # characters
-WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # with more digits, a time that many seconds from now would overflow
+WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits would overflow a time that many seconds from now
 WIDEST_NETWORK = {4: 8, 6: 7}  # of trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
 Network = IPv4Network | IPv6Network
 
 
 class SettingsRefused(click.ClickException):
-    """The program does not start. `mistakes` has one line for each error.
+    """The program cannot start. `mistakes` has one line for each error.
 
     A command line prints them and ends with status 2, as `flask` does with click's own exceptions.
     """
@@ -50,7 +50,7 @@ class Environment:
         self.mistakes: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the text, without white space around it; an empty one counts as not given."""
+        """Return the text, without white space around it; an empty text counts as missing."""
         return self.values.get(name, "").strip() or default
 
     def whole(self, name: str, default: int, *, at_least: int = 0) -> int:

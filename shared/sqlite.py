@@ -1,4 +1,4 @@
-"""Open SQLite durably, and limit the wait for its only write lock."""
+"""Open SQLite so that commits are durable, and limit the wait for its only write lock."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from sqlalchemy import URL, Engine, event, exc
 from shared.breaker import STALL, Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# How long a writer waits for its turn, and then for SQLite's lock, which another writer holds for one transaction at
-# most. Together this is less than the five seconds within which every request is answered.
+# How long a writer waits for its turn, and then for SQLite's lock. Another writer holds that lock for one transaction
+# at most. The two together are less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
-# The same while a program starts. Together below the 30 seconds after which gunicorn replaces a worker that loads.
+# The same while a program starts. Together they are less than the 30 seconds after which gunicorn replaces a worker.
 START_TURN = 15.0
 START_BUSY_MS = 10_000
-LOOK = 0.001  # seconds between two looks at the turnstile
-WAITS, WRITES = "waits", "writes"  # for the file's lock, or holding it: states of a connection
+LOOK = 0.001  # seconds between two attempts to lock the turnstile
+WAITS, WRITES = "waits", "writes"  # states of a connection: waits for the file's lock, or holds it
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
 _doors: WeakKeyDictionary[Engine, threading.Lock] = WeakKeyDictionary()  # each is the write lock of one process
-POOL = {"pool_size": 16, "max_overflow": -1}  # one per thread: none waits for another
+POOL = {"pool_size": 16, "max_overflow": -1}  # one connection for each thread, so no thread waits
 
 
 def options(url: URL) -> dict[str, Any]:
@@ -62,8 +62,8 @@ def prepare(engine: Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        if engine not in _starting:  # migrations may need more than fits into the memory
-            # Else savepoints write temporary files, and no one signs in where no folder for these is writable.
+        if engine not in _starting:  # temporary tables of a migration may not fit into memory
+            # Otherwise savepoints write temporary files, and sign-in fails if no temporary folder is writable.
             cursor.execute("PRAGMA temp_store=MEMORY")
         cursor.close()
 
@@ -107,7 +107,7 @@ def leave(engine: Engine, info: MutableMapping[Any, Any]) -> None:
 
 @contextmanager
 def turn_within(seconds: float) -> Iterator[None]:
-    """Let the writers of this thread wait for their turn at most so long, because the thread has waited before."""
+    """Limit the wait of this thread's writers to *seconds*, because the thread has already waited."""
     before = getattr(_thread, "turn", TURN)
     _thread.turn = seconds
     try:
@@ -117,8 +117,8 @@ def turn_within(seconds: float) -> Iterator[None]:
 
 
 def breaker_of(engine: Engine) -> Breaker:
-    """Return what watches the writers of *engine*."""
-    # One commit at a time: a busy disk takes tenths of a second.
+    """Return the breaker that watches the writers of *engine*."""
+    # One commit runs at a time, and takes tenths of a second on a busy disk.
     return _breakers.setdefault(engine, Breaker(time.monotonic, stall_when_full=STALL))
 
 
@@ -140,7 +140,7 @@ def _keep_private(engine: Engine, database: str) -> None:
 class _Turnstile:
     """The lock file at *path*: of all processes, one writer at a time waits for SQLite's lock.
 
-    A process that has just written must queue again for its next write, after the one that is waiting. The file stays
+    A process that has just written queues again for its next write, behind the process that is waiting. The file stays
     open, because opening it takes longer than all the rest. The caller lets one thread in at a time.
     """
 
@@ -223,7 +223,7 @@ def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _waiting(breaker: Breaker) -> Iterator[None]:
-    """Wait for the write lock, unless others have just waited in vain. Raises OperationalError."""
+    """Wait for the write lock, or raise OperationalError at once while other writers do not get it either."""
     try:
         with breaker.asking((exc.OperationalError,)):
             yield

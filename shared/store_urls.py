@@ -1,7 +1,7 @@
-"""Say what is wrong with the URL of a store, without quoting any part of it: it contains a password.
+"""Describe the error in the URL of a store, without quoting any part of it, because it contains a password.
 
-A library that misreads such a URL may show a part of the password in its error, as the host or port that it cannot
-find. So a URL that can be read in two ways is rejected before a library sees it.
+A library that misreads such a URL may show a part of the password in its error message, as an unknown host or port. So
+a URL that can be read in two ways is rejected before a library sees it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _POSTGRESQL = re.compile(
     r"(?:\[[0-9A-Fa-f:.]+\]|[^][/:?@]*)(?::[0-9]*)?"  # host and port
     r"(?:/[^@?]*)?(?:\?[^@]*)?\Z"
 )
-_NUMBER = re.compile(r"/?[0-9]*\Z")  # of a database of Redis, as the path
+_NUMBER = re.compile(r"/?[0-9]*\Z")  # the path of a Redis URL: the number of the database
 
 
 def database_mistake(url: str) -> str:
@@ -43,7 +43,7 @@ def redis_mistake(url: str) -> str:
 
 
 def _is_plain(url: str) -> bool:
-    """Tell whether name and password end where a reader expects."""
+    """Tell whether user name and password can be read in only one way."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -55,7 +55,7 @@ def _is_plain(url: str) -> bool:
 
 
 def _is_read(url: str) -> bool:
-    """Tell whether redis-py can create a connection object from it. That does not connect yet."""
+    """Tell whether redis-py can create a connection object from *url*. This does not connect."""
     try:
         import redis  # not needed where no URL is set, nor by the identity provider
     except ImportError:

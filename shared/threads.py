@@ -1,7 +1,7 @@
-"""Run requests in threads: a fixed number at work, and spare ones that replace those that wait for a client.
+"""Run requests in a fixed number of working threads. Spare threads replace those that wait for a client.
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
-Meanwhile a spare thread works instead, so that the number of working threads stays the same. If more clients wait than
+Meanwhile a spare thread works in its place, so the number of working threads stays the same. If more clients wait than
 there are spare threads, the client that has been slowest overall is dropped. The length of the current wait does not
 matter, because a client that sends byte by byte begins a new wait with each byte. So no number of slow clients can
 occupy all threads, or displace a client that only pauses now and then.
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 TAKE_YOUR_TIME = "lychgate.take_your_time"  # a function in the environ: removes the minimum rate for body and response
-SPARE = 64  # per worker: clients that threads may wait for
+SPARE = 64  # per worker: so many clients may keep a thread waiting
 
 Task = Callable[[], None]
 
 
 class InThread(Exception):
-    """Raised by an application's `answer_at_once`: all is decided, but *application* must answer in a thread."""
+    """Raised by an application's `answer_at_once`: the decision is made, but *application* must answer in a thread."""
 
     def __init__(self, application: WSGIApplication) -> None:
         super().__init__("this answer may have to wait")
@@ -48,7 +48,7 @@ class Threads:
     def __init__(self, size: int) -> None:
         self._size = size
         self._tasks: SimpleQueue[Task] = SimpleQueue()
-        self._turns = threading.Semaphore(size)  # a thread that holds one takes tasks
+        self._turns = threading.Semaphore(size)  # a thread that holds the semaphore runs tasks
         self._one_at_a_time = threading.Lock()
         self._ours: set[int] = set()
         self._slow: dict[Client, None] = {}  # the clients that threads wait for, longest first
@@ -81,13 +81,13 @@ class Threads:
             with self._one_at_a_time:
                 self._slow.pop(client, None)
                 if not self._turns.acquire(blocking=False):
-                    self._too_many += 1  # until the next of them has finished its task
+                    self._too_many += 1  # until another thread has finished its task
 
     def shutdown(self, wait: bool = False) -> None:
-        """Do nothing: these threads end with the process, even one that is stuck."""
+        """Do nothing: these threads end with the process, even a thread that hangs."""
 
     def _give_up_the_slowest(self) -> None:
-        """Drop the slowest client. Its thread is free in a moment, so it is not replaced."""
+        """Drop the slowest client. Its thread is soon free, so no spare thread replaces it."""
         slowest = max(self._slow, key=lambda client: client.slowness())
         del self._slow[slowest]
         slowest.give_up()
@@ -104,7 +104,7 @@ class Threads:
                 self._tasks.get()()
 
     def _steps_back(self) -> bool:
-        """Tell whether this thread is superfluous, now that the waiting threads are back."""
+        """Tell whether this thread is no longer needed, because the threads that waited are back."""
         if not self._too_many:
             return False
         with self._one_at_a_time:

@@ -1,10 +1,10 @@
 """Limit password attempts, without allowing a stranger to lock anyone out.
 
-There are three counts, shared by all workers: per IP network, per account, and, from a browser in which that person has
-signed in before, per browser and account instead of the other two (the "device cookies" of OWASP's authentication
-advice). So an attacker who uses up the first two counts does not lock out the real person in their usual browser. An
-attempt is counted before the password is verified, so parallel attempts all count; a success is subtracted again.
-Attempts beyond the limit are rejected by a read alone, so that a flood of them does not block the database's writer.
+All workers share the counts. One count is per IP network, another per account. A browser in which that person has
+signed in before has its own count for the account, which replaces the other two (the "device cookies" of OWASP's
+authentication advice). So an attacker who uses up the first two counts does not lock out the real person in their usual
+browser. An attempt is counted before the password is verified, so parallel attempts all count; a success is subtracted
+again. Attempts beyond the limit are rejected without a write, so that many of them do not block the database.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.errors import RateLimited
 from shared.rate_limit_storage import SqlStorage
 
 # ASVS 5.0, 6.3.1 leaves the numbers to us. A person mistypes a few times; an attacker with these limits tries fewer
-# than 1,000 passwords of one account in a day, and guesses none of 8 characters that is not on every list.
+# than 1,000 passwords of one account in a day, and cannot guess one of 8 characters unless it is on the common lists.
 PER_IP = RateLimitItemPerMinute(30, 5)
 PER_ACCOUNT = RateLimitItemPerMinute(10, 15)
 PER_DEVICE = RateLimitItemPerMinute(10, 15)
@@ -65,9 +65,9 @@ class Throttle:
         return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
     def admit_found(self, attempt: PasswordAttempt, typed: str, found: str) -> PasswordAttempt:
-        """Also count *attempt* for the account *found*, if a directory treats *typed* as another spelling of it.
+        """Count *attempt* for the account *found* too, if the directory treats *typed* as a spelling of its e-mail.
 
-        This happens only in a directory that folds more than `account_key` does.
+        This happens only if the directory ignores more differences than `account_key` does.
         """
         if account_key(found) == account_key(typed):
             return attempt
@@ -88,8 +88,8 @@ def account_key(email: str) -> str:
 
     All spellings that the gateway's lookup, or a directory, may treat as the same e-mail are one account: case (ß is
     ss), accents, spaces, invisible characters and dots at the end are ignored. This is coarser than any lookup, so an
-    account that exists and one that does not are counted alike. Two people may share a count, so it does not identify a
-    person: see known_browsers.
+    account that exists and one that does not are counted alike. Two people may share a count, so the key does not
+    identify a person; see known_browsers.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

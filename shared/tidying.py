@@ -1,7 +1,7 @@
 """Delete all expired data, in steps so small that no sign-in has to wait for them.
 
 A database has few writers, SQLite only one. So each step is a transaction with a few rows, found by an index, and
-others can write between two steps. After a step that takes long (a slow disk, a large table), the next is smaller.
+others can write between two steps. After a slow step (a slow disk, a large table), the next step is smaller.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-MOST_ROWS = 100  # in a step: a thousand take 35 ms
+MOST_ROWS = 100  # in a step; a thousand rows take 35 ms
 LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes the time
-LONG_STEP = 0.010  # seconds of write transaction, after which the next step is half as large
-SHORT_STEP = 0.007  # the next step may be larger again
+LONG_STEP = 0.010  # seconds of a write transaction; after a longer one the next step is half as large
+SHORT_STEP = 0.007  # seconds; after a shorter one the next step may be larger again
 PAUSE = 0.010  # seconds between two rounds, for other writers
 
 Step = Callable[[Any, int], int]
@@ -53,7 +53,7 @@ def tidy(
 
 def _run(task: _Task, writing: Callable[[], AbstractContextManager[Any]], clock: Callable[[], float]) -> None:
     with writing() as connection:
-        began = clock()  # the wait for other writers does not count
+        began = clock()  # do not count the wait for other writers
         task.done = task.step(connection, task.rows) < task.rows
     took = clock() - began
     if took > LONG_STEP:

@@ -1,8 +1,8 @@
 """Sign tokens, and open them: the only place where the text of a token becomes trusted. Pure.
 
-Opening is strict, because everything that a lenient parser accepts has been used in an attack: a token is at most
-8 KiB of three canonical base64url parts, its header and payload are JSON objects without duplicate names, and its
-algorithm is the one that was configured. Keys and URLs in the header are never used.
+Opening is strict, because attackers have used everything that a lenient parser accepts. A token has at most 8 KiB and
+three canonical base64url parts. Its header and payload are JSON objects without duplicate names, and its algorithm is
+the configured one. Keys and URLs in the header are never used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shared.keys import KeySet, TokenKey
 from shared.signatures import VERIFIERS
 
 MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
-MAX_DEPTH = 32  # of nested objects and lists: the parsed value is serialised again deeper in the stack
+MAX_DEPTH = 32  # of nested objects and lists, because the value is serialised again, deeper in the stack
 MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, so the cache is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
 SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
@@ -64,7 +64,7 @@ class TokenParts(NamedTuple):
 
 
 def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
-    """Return header and payload of *unverified_token*, or raise the Rejection that gives the reason.
+    """Verify the signature of *unverified_token*; return its header and payload, or raise a Rejection.
 
     Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. Checks no claim. RFC 7515, section 5.2.
     """
@@ -138,7 +138,7 @@ def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
 
 
 def sign(claims: Mapping[str, Any], key: TokenKey, *, typ: str = SIGN_IN_TYPE, kid: bool = False) -> str:
-    """Return *claims* as a compact JWS, signed with *key*. With *kid* the header names the key by its public name."""
+    """Return *claims* as a compact JWS, signed with *key*. With *kid*, the header contains the key's public name."""
     signing_input = _header(typ, key.algorithm, key.public_name if kid else None) + b"." + _base64(_encode(claims))
     signature = JWSRegistry.algorithms[key.algorithm].sign(signing_input, key.native)
     return (signing_input + b"." + urlsafe_b64encode(signature).rstrip(b"=")).decode("ascii")
@@ -162,7 +162,7 @@ def redact(text: str) -> str:
 
 
 def _read_header(encoded: bytes) -> Mapping[str, Any]:
-    """Return the header after checking it."""
+    """Return the header, decoded and validated."""
     header = read_object(_decode(encoded, "header"), "header")
     if type(header.get("alg")) is not str:
         raise TokenMalformed("the header names no algorithm: it needs a text member alg, in lower case")
@@ -177,8 +177,8 @@ def _read_header(encoded: bytes) -> Mapping[str, Any]:
 def _decode(part: bytes, name: str) -> bytes:
     """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5).
 
-    The alphabet was checked before. This rejects an impossible length, and a last character whose unused bits are not
-    zero, which would be a second spelling of the same bytes.
+    The caller has checked the alphabet. This rejects an impossible length, and a last character whose unused bits are
+    not zero: that would be a second spelling of the same bytes.
     """
     if part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]:
         raise TokenMalformed(f"the {name} is not canonical base64url")
@@ -186,7 +186,7 @@ def _decode(part: bytes, name: str) -> bytes:
 
 
 class _Unwanted(ValueError):
-    """JSON that a parser accepts, but we do not. The message continues after "the payload"."""
+    """Valid JSON that we reject. The message continues a sentence that begins with "the payload"."""
 
 
 def _check_depth(value: Any) -> None:
@@ -218,7 +218,7 @@ def _refuse(text: str) -> Any:
 
 def _finite(text: str) -> float:
     number = float(text)
-    return number if number - number == 0 else _refuse(text)  # infinity minus itself is not a number
+    return number if number - number == 0 else _refuse(text)  # infinity minus infinity is NaN
 
 
 _remembered_header = lru_cache(maxsize=256)(_read_header)  # every token of one sender has the same few headers

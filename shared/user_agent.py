@@ -1,4 +1,4 @@
-"""Name a browser and its system from a User-Agent header, as people speak of them: "Firefox on Linux".
+"""Name a browser and its system from a User-Agent header, such as "Firefox on Linux".
 
 For lists of sessions only: a client can send any value, so no decision uses it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from shared.phrases import Phrase
 
-# The first match counts: browsers also name related ones, so more specific names come first.
+# The first match counts. Browsers also name related browsers, so more specific names come first.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

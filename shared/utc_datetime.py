@@ -1,4 +1,4 @@
-"""Store datetimes in UTC in every database, also in SQLite, which keeps no time zone."""
+"""Store datetimes in UTC in every database, even in SQLite, which stores no time zone."""
 
 from __future__ import annotations
 

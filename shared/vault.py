@@ -1,7 +1,7 @@
-"""Keep secrets encrypted in a database, with a key that can be changed.
+"""Encrypt secrets for storage in a database, with a key that can be rotated.
 
 A thief who has only the database cannot read the keys of providers and services. The first secret key encrypts, and all
-of them decrypt. To rotate a secret key, put the new one first and the old one among the fallbacks.
+keys decrypt. To rotate, put the new key first and the old key among the fallbacks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Vault:
         return True
 
     def is_newest(self, sealed: str) -> bool:
-        """Tell whether *sealed* was encrypted with the first key, so that no other key is needed."""
+        """Tell whether *sealed* was encrypted with the first key."""
         try:
             self._newest.decrypt(sealed)
         except InvalidToken:

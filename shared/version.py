@@ -1,3 +1,3 @@
-"""Say the version of this program. The only place: the wheel, the image and every `--version` read it from here."""
+"""Define the version of this program. The wheel, the image and every `--version` read it from here."""
 
 VERSION = "0.1.0"

@@ -1,8 +1,8 @@
 """Give both programs the same pages, headers and error pages.
 
-`install` gives a Flask application the common style, the security headers and the two error pages: one for
-errors of the request, one for errors of the program. A page never shows a stack trace; it shows a reference that the
-log has next to the trace.
+`install` gives a Flask application the common style, the security headers and the two error pages: one for errors of
+the request, one for errors of the program. A page never shows a stack trace. It shows a reference, and the log has the
+same reference next to the trace.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def install(
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
-    *theme_cookie* keeps the choice of light or dark; cookies do not respect ports, so each program has its own.
-    *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
-    *wants_json* tells whether errors of the current request are answered in JSON; without it, its Accept does.
+    *theme_cookie* is the name of the cookie for light or dark. It differs for each program, because cookies ignore
+    ports. *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
+    *wants_json* tells whether errors of the current request are answered in JSON; without it, the Accept header
+    decides.
     """
     look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
     ui = _ui(prefix)
@@ -122,7 +123,10 @@ def _prefers_json(accept: str) -> bool:
 
 
 def answers_json() -> bool:
-    """Tell whether errors of this request are answered in JSON: as the application decides, or as the request asks."""
+    """Tell whether errors of this request are answered in JSON.
+
+    The application's `wants_json` or the Accept header decides.
+    """
     decide: Callable[[], bool] = current_application().extensions["wants_json"]
     return decide()
 
@@ -136,7 +140,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def moment(when: datetime | int | None) -> str:
-    """Return a time, aware or in seconds since 1970, as a date and time that people read; empty for None."""
+    """Return a time (aware, or in seconds since 1970) as a readable date and time; empty for None."""
     if when is None:
         return ""
     aware = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
@@ -144,7 +148,7 @@ def moment(when: datetime | int | None) -> str:
 
 
 def when(time: datetime | int | None) -> Markup | str:
-    """Return a time as an element in UTC, which static/times.js shows in the reader's zone; empty for None."""
+    """Return a time as an HTML element in UTC; static/times.js shows it in the reader's zone. Empty for None."""
     if time is None:
         return ""
     g.own_script = g.times = True

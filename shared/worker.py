@@ -1,14 +1,14 @@
-"""gunicorn's threaded worker, changed so that a slow client occupies a connection but never a thread.
+"""gunicorn's threaded worker, changed so that a slow client occupies a connection but not a thread.
 
-gunicorn 27's own worker assigns a thread to each connection after its first byte, reads the head there without a
-deadline, and closes a connection by waiting up to two seconds for the client, in the only thread that accepts. Here the
-event loop reads heads and small bodies, closes without waiting, and enforces the deadlines (`shared.connections`). A
-thread gets a request when it is complete, or its body is too large (`shared.threads`). The signals and the graceful
-stop are gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
+gunicorn 27's own worker assigns a thread to each connection after its first byte, and reads the head there without a
+deadline. When it closes a connection, its only accepting thread waits up to two seconds for the client. Here the event
+loop reads heads and small bodies, closes without waiting, and enforces the deadlines (`shared.connections`). A thread
+gets a request when it is complete, or its body is too large (`shared.threads`). The signals and the graceful stop are
+gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
 
-An application may answer some plain requests from memory: then it offers `answer_at_once(environ, start_response)`, and
-no thread is needed. That returns the body, or None if the request needs a thread after all. It may also offer
-`collects_body(target)`: then the event loop collects a body of chunks for those targets, whose bodies are always small.
+An application may answer some plain requests from memory, without a thread. For this it offers `answer_at_once(environ,
+start_response)`, which returns the body, or None if the request needs a thread. It may also offer
+`collects_body(target)`. For those targets, whose bodies are small, the event loop collects a chunked body.
 
 When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
 """
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
-MOST_ACCEPTED = 16  # connections in each turn of the event loop, which answers all that are busy
+MOST_ACCEPTED = 16  # new connections in each turn of the event loop, which then answers the open ones
 MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
 FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
@@ -66,7 +66,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def init_signals(self) -> None:
         """Remember a SIGHUP for the event loop, where no lock is held."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # gunicorn sets it to end the process, for a moment
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # at first SIGHUP would end the process
         super().init_signals()
         signal.signal(signal.SIGHUP, self._handle_hup)
         signal.siginterrupt(signal.SIGHUP, False)
@@ -101,7 +101,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             body = environ["wsgi.input"]
             if isinstance(body.reader, LengthReader):
                 body.reader = WholeReader(body.reader.unreader, body.reader.length)
-            if environ["SCRIPT_NAME"]:  # by a variable of the process; plain requests do not know that
+            if environ["SCRIPT_NAME"]:  # set by a process variable, which plain requests do not support
                 environ["PATH_INFO"], environ["SCRIPT_NAME"] = environ["SCRIPT_NAME"] + environ["PATH_INFO"], ""
             return application(environ, start_response)
 
@@ -110,8 +110,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def set_accept_enabled(self, enabled: bool) -> None:
         """Begin or end to accept.
 
-        At a stop, first those are taken that the kernel has accepted. From then on it must refuse others at once: they
-        would wait for the end of the requests under way, and then be cut off.
+        When the worker stops, it first takes the connections that the kernel has accepted. After that the kernel must
+        refuse new ones at once. Otherwise they would wait until the current requests end, and would then be cut off.
         """
         is_stop = self._accepting and not self.alive
         if is_stop:
@@ -125,7 +125,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept connections that wait, but no second one at the cost of another connection."""
+        """Accept waiting connections. When there is no room, accept only one, which replaces another connection."""
         for _number in range(MOST_ACCEPTED):
             if not self._accept_one(listener) or self.nr_conns + 1 >= self.worker_connections:
                 break
@@ -141,7 +141,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             return False
         if accepted.family == socket.AF_UNIX:
-            client = ("127.0.0.1", 0)  # a process that can open the socket's file is on this machine
+            client = ("127.0.0.1", 0)  # a Unix socket: the client is on this machine
         self.nr_conns += 1
         self._make_room()
         sock = ClientSocket.take_over(accepted, self.tpool)
@@ -190,7 +190,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._next_sweep = now + SWEEP_SECONDS
         for conn in list(self._waiting):
-            if conn in self._waiting and (force or conn.deadline <= now):  # one may have been closed to make room
+            if conn in self._waiting and (force or conn.deadline <= now):  # it may have been closed to make room
                 self._stop_waiting(conn)
                 self._end_politely(conn)
 
@@ -209,14 +209,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.deadline = min(conn.deadline, deadline)
 
     def _keepalive_after(self, conn: Connection, keepalive: bool) -> bool:
-        """Keep a connection only if the unread rest of the body has arrived already and can be read."""
+        """Keep a connection only if the unread rest of the body has already arrived and can be read."""
         if not keepalive:
             return False
         conn.sock.patient = False
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except ParseException:
-            return False  # it has been answered; a second response would be assigned to the next request
+            return False  # it was answered; the client would take a second response for the next request's
         finally:
             conn.sock.patient = True
 
@@ -224,7 +224,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """If the first worker cannot load, end the server and say why. A later worker is started again."""
         if self.age == 1:
             print(refusal, file=sys.stderr, flush=True)
-            self.app.first_is_done[0] = 1  # a SIGTERM that comes while a worker is being forked is lost
+            self.app.first_is_done[0] = 1  # gunicorn loses a SIGTERM that comes while it forks a worker
             sys.exit(Arbiter.APP_LOAD_ERROR)
         if self.age > self.cfg.workers:
             self.log.error("%s", refusal)
@@ -234,14 +234,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         sys.exit(1)
 
     def _leave_it_to_the_first(self) -> None:
-        """Wait until the first worker has loaded. If it fails, it ends the server: the reason is printed only once."""
+        """Wait until the first worker has loaded.
+
+        If it fails, it ends the server, so the reason is printed only once.
+        """
         deadline = time.monotonic() + FIRST_SECONDS
         while self.alive and not self.app.first_is_done[0] and self.is_parent_alive() and time.monotonic() < deadline:
             self.notify()
             time.sleep(SWEEP_SECONDS / 10)
 
     def _go_on(self, conn: Connection) -> None:
-        """Answer the request that has come, here if the application can do so at once, else in a thread."""
+        """Answer the received request: here if the application can answer at once, otherwise in a thread."""
         answer = self._answer_at_once(conn) if self._plain.may_answer_at_once else None
         if answer is None:
             self._leave_to(self.enqueue_req, conn)
@@ -256,7 +259,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         elif not kept:
             self._leave_to(self._linger, conn)
         elif conn.await_next(conn.rest()):
-            self._leave_to(self.enqueue_req, conn)  # in turn with those of others
+            self._leave_to(self.enqueue_req, conn)  # after the requests that came earlier
         elif conn in self._waiting:
             self._waiting[conn] = self._waiting.pop(conn)
         else:
@@ -272,7 +275,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return b"", False
 
     def _leave_to(self, other: Callable[[Connection], None], conn: Connection) -> None:
-        """Do something with *conn* for which it must not wait here."""
+        """Remove *conn* from the waiting connections, and pass it to *other*."""
         if conn in self._waiting:
             self._stop_waiting(conn)
         other(conn)
@@ -291,7 +294,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.method_queue.defer(self.finish_request, conn, kept)
 
     def _say_why(self, conn: Connection, error: Exception) -> None:
-        """Answer that the application has failed, unless it is the client that has gone."""
+        """Answer that the application has failed, unless the client has closed the connection."""
         if not is_lost(error):
             self.handle_error(conn.request, conn.sock, conn.client, error)
 
@@ -299,7 +302,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         kept = False
         try:
             kept = bool(self.handle(conn))
-        except BaseException:  # it would not be replaced
+        except BaseException:  # otherwise this thread would end and not be replaced
             self.log.exception("Error handling a connection")
         request_ids.end()
         self.method_queue.defer(self.finish_request, conn, kept)
@@ -321,7 +324,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         lingering = conn.phase is Phase.LINGERING
         if not piece and conn.collects_chunks:
-            self._go_on(conn)  # the parser says what is missing: the client may still read
+            self._go_on(conn)  # the parser answers with an error, which the client may still read
         elif conn.drain(piece) if lingering else not piece:
             self._stop_waiting(conn)
             self._end(conn)

@@ -67,7 +67,7 @@ def create_wsgi() -> Gateway:
     try:
         own = create_app(settings.load())
     except SettingsRefused as refusal:
-        # The file was good when the program started, so this is a worker that replaces another one.
+        # The file was valid when the program started, so this worker replaces an earlier one.
         own = create_app_in_force(refusal)
     config = own.extensions["lychgate"].config
     sites = {site.name: application.load(site.app, f"sites.{site.name}.app") for site in config.sites if site.app}
@@ -75,7 +75,7 @@ def create_wsgi() -> Gateway:
 
 
 def reload(application: Gateway) -> None:
-    """Put the file of SP_CONFIG in force again, in the background: at SIGHUP, in each worker."""
+    """Put the file of SP_CONFIG in force again, in the background. Each worker calls this at SIGHUP."""
     application.reload()
 
 

@@ -1,4 +1,4 @@
-"""The Flask application of the gateway's own URLs: sign-in, sign-out, settings, accounts."""
+"""Build the Flask application of the gateway's own URLs: sign-in, sign-out, settings, accounts."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ log = logging.getLogger("lychgate")
 
 
 def create_app_in_force(refusal: SettingsRefused) -> Flask:
-    """Return the application with what a gateway has put in force last, while the file of SP_CONFIG has errors.
+    """Return the application with the rules that were last in force, while the file of SP_CONFIG has errors.
 
-    Raises *refusal*, the reason, if that is not stored, or if it is not the file that is wrong.
+    Raises *refusal* if no rules are stored, or if the error is not in the file.
     """
     try:
         config = settings.load_around_file()
@@ -57,8 +57,8 @@ def create_app_in_force(refusal: SettingsRefused) -> Flask:
 def create_app(config: Config | None = None, rejected: SettingsRefused | None = None) -> Flask:
     """Return the Flask application of the gateway's own URLs; `sp.gateway.Gateway` wraps it.
 
-    Brings the database up to date and applies the operator's file. If that was *rejected*, *config* has what is in
-    force instead, and the stored providers stay. Raises SettingsRefused.
+    Brings the database up to date and applies the operator's file. If the file was *rejected*, *config* has the rules
+    in force instead, and the stored providers stay. Raises SettingsRefused.
     """
     for_command = _only_a_command_is_looked_up()
     refusal = None
@@ -75,7 +75,7 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
         **form_cookie(FORM_NAME, config.https),
-        WTF_CSRF_SSL_STRICT=False,  # our pages send no Referer; the token in the form protects them
+        WTF_CSRF_SSL_STRICT=False,  # our pages suppress the Referer; the token in the form protects them
         WTF_CSRF_TIME_LIMIT=None,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
@@ -100,9 +100,9 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
 
 
 def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
-    """Return the settings for a command, and why the gateway would not start with them.
+    """Return the settings for a command, and the reason if the gateway would not start with them.
 
-    `config` commands work with a file of SP_CONFIG that has errors, since it is they that find them.
+    `config` commands also work if the file of SP_CONFIG has errors, because they report these errors.
     """
     try:
         return settings.load(), None
@@ -114,10 +114,10 @@ def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
 
 
 def _apply_file(core: Components, refusal: SettingsRefused | None) -> None:
-    """Prepare for any command but those that only look at files. Raises SettingsRefused.
+    """Prepare for any command except those that only read files. Raises SettingsRefused.
 
-    The operator's file is applied only until a gateway has put one in force. After that, the gateway does so: a command
-    would also apply a file that the gateway rejects, or that is half written.
+    The operator's file is applied only until a gateway has put one in force. After that, only the gateway applies it,
+    because a command could apply a file that the gateway rejects, or a half-written file.
     """
     if refusal is not None:
         raise refusal
@@ -136,10 +136,10 @@ def _tell_of_waiting_providers(core: Components) -> None:
 
 
 def _only_a_command_is_looked_up() -> bool:
-    """Tell whether `flask --app sp` makes this application to find one of our commands, which need no pages.
+    """Tell whether `flask --app sp` builds this application only to find one of our commands, which need no pages.
 
-    Loading all pages takes a third of a command's time. Flask's own commands (run, routes, shell) make the
-    application later, when their context is the current one.
+    Loading all pages takes a third of a command's time. Flask's own commands (run, routes, shell) build the application
+    later, when their context is current.
     """
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.command, FlaskGroup)

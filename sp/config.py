@@ -1,7 +1,7 @@
 """The gateway's settings: environment, `.env` file and TOML, parsed once into frozen dataclasses.
 
-The only module that reads the process environment. All errors are reported at once, and the gateway does not start:
-if it guessed what its operator meant, it could be open where the operator thinks that it is closed.
+Only this module reads the process environment. It reports all errors at once, and then the gateway does not start. It
+never guesses the operator's intention, because a wrong guess could open pages that the operator thinks are closed.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ DEFAULT_PORT = 5000
 
 @dataclass(frozen=True)
 class Config:
-    """The operator's settings. Seconds are integers; `document` is the TOML file, with its secrets looked up.
+    """The operator's settings. Seconds are integers.
 
-    `has_file` distinguishes an empty file from no file, and `file` is the path.
-    `url_is_guess`: a demo has no external URL in its settings, and may use another port.
-    `rules` are home's, and `sites` are the further sites.
-    `tests` are the operator's tests of all rules, and `environ` returns the variables as they are at that moment.
+    `document` is the TOML file, with `env:` and `file:` texts resolved.
+
+    `has_file` distinguishes an empty file from no file, and `file` is the path. `url_is_guess`: a demo has no external
+    URL in its settings, and may use another port. `rules` are the rules of the home site, and `sites` are the further
+    sites. `tests` are the operator's tests of all rules, and `environ` returns the current environment variables.
     `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
     """
 
@@ -98,7 +99,7 @@ class Config:
 
 
 def load(environ: Mapping[str, str] | None = None, *, without_file: bool = False) -> Config:
-    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets where none are given.
+    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets if none are configured.
 
     *without_file* ignores the file of SP_CONFIG, and the variables that only it can explain.
     """
@@ -156,19 +157,19 @@ def load(environ: Mapping[str, str] | None = None, *, without_file: bool = False
 
 
 def load_around_file() -> Config:
-    """Return the settings without what the file of SP_CONFIG says, but with its path. Raises SettingsRefused."""
+    """Return the settings without the content of the file of SP_CONFIG, but with its path. Raises SettingsRefused."""
     config = load(without_file=True)
     file = config.environ().get("SP_CONFIG", "").strip()
     return replace(config, has_file=bool(file), file=Path(file).absolute() if file else None)
 
 
 def log_format() -> str:
-    """Return SP_LOG, before everything else is read. `load` reports a value that is neither text nor json."""
+    """Return SP_LOG. It is read before all other settings. `load` reports a value that is neither text nor json."""
     return _environment().get("SP_LOG", "").strip() or "text"
 
 
 def announce(host: str, port: int) -> Config:
-    """Return the settings for a server that is about to listen on *host* and *port*, or raise SettingsRefused.
+    """Return the settings for a server that will listen on *host* and *port*, or raise SettingsRefused.
 
     Without an external URL in the settings, it is derived from the port, for this process and its workers.
     """
@@ -184,7 +185,7 @@ def announce(host: str, port: int) -> Config:
 
 
 def _empty_folder(folder: Path) -> Path:
-    """Return *folder*, without the counters of workers that ran before."""
+    """Return *folder*, after deleting the counters of earlier workers."""
     make_private_folder(folder)
     for suffix in ("counts", "rules", "differences"):
         for file in folder.glob(f"*.{suffix}"):
@@ -253,7 +254,7 @@ def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_fo
 
 
 def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return a TOML file with what its texts name looked up. Raises SettingsRefused."""
+    """Return a TOML file, with its `env:` and `file:` texts resolved. Raises SettingsRefused."""
     mistakes: list[str] = []
     document = with_images(read_toml(path, look_up), path.parent, mistakes)
     if mistakes:
@@ -262,7 +263,7 @@ def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
 
 
 def read_document(path: Path, own: Routes) -> dict[str, Any]:
-    """Return a TOML file of the form of SP_CONFIG, with its `env:` and `file:` texts looked up.
+    """Return a TOML file in the format of SP_CONFIG, with its `env:` and `file:` texts resolved.
 
     Its rules are not parsed here. Raises SettingsRefused with every error.
     """
@@ -273,7 +274,7 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
 
 
 def read_access(config: Config, path: Path) -> tuple[dict[str, Any], AccessFile]:
-    """Return a file of the form of SP_CONFIG as it is now: all of it, and what it says about access.
+    """Return the present content of a file in the format of SP_CONFIG: the whole document, and its access rules.
 
     Raises SettingsRefused with every error.
     """
@@ -285,7 +286,7 @@ def read_access(config: Config, path: Path) -> tuple[dict[str, Any], AccessFile]
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file of the form of SP_CONFIG, and the errors in it: about access, and in its providers and its form."""
+    """A file in the format of SP_CONFIG, with its errors: those about access, and those in providers and format."""
 
     document: dict[str, Any]
     access: AccessFile
@@ -294,7 +295,7 @@ class ReadFile:
 
 
 def read_file(config: Config, path: Path) -> ReadFile:
-    """Return a file as it is now, as far as it can be read. Raises SettingsRefused if it is not TOML."""
+    """Return the readable parts of a file. Raises SettingsRefused if it is not TOML."""
     document = _read(path, config.environ().get)
     access, mistakes = parse_access(document, config.host, Routes(config.prefix))
     of_providers = _document_mistakes(str(path), document, Routes(config.prefix, config.external_url))
@@ -310,7 +311,7 @@ def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> I
 
 
 def _provider_mistakes(tables: object, own: Routes) -> Iterator[str]:
-    """Report the errors in providers together with all others; the store checks them again."""
+    """Report the errors in providers together with all other errors. The store validates them again."""
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a separate table with the heading [providers.name]"
         return

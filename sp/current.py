@@ -1,6 +1,6 @@
-"""Give access to the components of the current application and to the site of the request, and import none of them.
+"""Give access to the components of the current application, and to the site of the request.
 
-So a view loads what it uses itself; `sp.components` puts the parts together.
+This module imports no component, so a view loads only the modules that it uses. `sp.components` builds them.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ SITE = "lychgate.site"  # key of the environ: the name of the site; no header ca
 
 
 def components() -> Components:
-    """Return the parts of the current application."""
+    """Return the components of the current application."""
     found: Components = current_application().extensions["lychgate"]
     return found
 
 
 def current_site() -> Site:
-    """Return the site of the current request, which the gateway has found by its host."""
+    """Return the site of the current request. The gateway has determined it by the host."""
     in_force = components().rulebook.current
     return in_force.named(current_request().environ.get(SITE, HOME)) or in_force.home

@@ -15,6 +15,6 @@ def email_key(email: str) -> str:
 def email_as_id(email: str) -> str:
     """Return *email* as the id of a person: ASCII letters in lower case, all others unchanged.
 
-    An e-mail that only looks like another one belongs to another person: the Kelvin sign is not a k here.
+    E-mails that only look alike belong to different people: the Kelvin sign is not a k here.
     """
     return email.encode().lower().decode()

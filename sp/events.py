@@ -1,8 +1,8 @@
-"""The events that the activity log, the metrics and the pages name, each with the words that people read. Pure."""
+"""The events of the activity log, the metrics and the pages, each with its text for people. Pure."""
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 HAND_OVER = "hand_over"  # from home to a further site
-HELD = "held"  # a good token, whose person is asked first
+HELD = "held"  # a valid token; the person is asked "Continue as X?" first
 
 WORDS = {
     SIGN_IN: "signed in",
@@ -13,4 +13,4 @@ WORDS = {
     SIGN_OUT: "signed out",
     TRIAL: "trial",
 }
-WRONG_PASSWORD = "wrong_password"  # of a local sign-in: a code of the log alone, the person is told none
+WRONG_PASSWORD = "wrong_password"  # at a local sign-in; this code is only in the log

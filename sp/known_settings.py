@@ -1,4 +1,4 @@
-"""The gateway's settings, and what each does. A variable that begins with SP_ and is not listed here stops the start.
+"""List the gateway's settings and their descriptions. The gateway does not start with an unknown variable SP_….
 
 docs/reference/settings.md is made from this list.
 """

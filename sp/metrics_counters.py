@@ -1,11 +1,12 @@
-"""Count events, and how long things took, for the metrics.
+"""Count events and measure durations for the metrics.
 
-Counters belong to a process. Where `run_sp.py` serves with several workers, each keeps its counters in a separate file
-in one folder, mapped into memory. So any worker that receives a request for /metrics can add all of them up. What
-is counted is known beforehand: a request cannot supply a name or label.
+Each process has its counters. With several workers of `run_sp.py`, each keeps them in a separate file in one folder,
+mapped into memory. So any worker that receives a request for /metrics can add them up. All names and labels are fixed:
+a request cannot add one.
 
 A duration is counted in one of a few fixed buckets, and added to a sum in nanoseconds. Protected requests are many and
-short, so only one decision in TIMED_EVERY is timed: the shares stay right, and the others only read the clock once.
+short, so only one decision in TIMED_EVERY is timed. The proportions stay correct, and the other requests read the clock
+only once.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CODES = ("none", *REJECTIONS, WRONG_PASSWORD, "other")
 EVENTS = (*WORDS, "other")
 VERIFY, STORE, TOTAL = "verify", "store", "total"
 READ, WRITE, REDIS = "database read", "database write", "redis"
-# What is timed, each with the values of its one label.
+# The timed operations, each with the values of its only label.
 DECIDING, SIGNING_IN, STORING = "deciding", "signing in", "storing"
 TIMED = {DECIDING: SKINS, SIGNING_IN: (VERIFY, STORE, TOTAL), STORING: (READ, WRITE, REDIS)}
 _STEPS = (10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
@@ -69,8 +70,8 @@ class Counters:
     def decisions(self, skin: str) -> Callable[[int, int], None]:
         """Return the function that counts a verdict of the entry point *skin*.
 
-        It takes the verdict, and what `perf_counter_ns` told when the request came. It takes no lock, see
-        `sp.rule_counters`: between reading and writing, CPython does not change threads.
+        Its arguments are the verdict, and the value of `perf_counter_ns` when the request arrived. It needs no lock,
+        because CPython does not switch threads between reading and writing; see `sp.rule_counters`.
         """
         first, untimed = self._index["decision", skin, Verdict.LET_IN.words], TIMED_EVERY - 1
 
@@ -84,7 +85,7 @@ class Counters:
         return count
 
     def duration(self, kind: str, label: str, took: int) -> None:
-        """Count something of TIMED that took so many nanoseconds."""
+        """Count an operation of TIMED that *took* that many nanoseconds."""
         which = self._index[kind, label, BUCKETS[bisect_left(BOUNDS, took)]]
         total = self._index[kind, label, SUM]
         with self._lock:
@@ -93,7 +94,7 @@ class Counters:
 
     @contextmanager
     def timing(self, kind: str, label: str) -> Iterator[None]:
-        """Count how long the block takes, also if it fails: a store that does not answer is the slowest."""
+        """Count how long the block takes, even if it fails: a store that does not answer takes longest."""
         began = perf_counter_ns()
         try:
             yield

@@ -1,8 +1,8 @@
 """Validate return URLs, in one place: may a browser be redirected there after a sign-in? Pure.
 
-Attackers find open redirects with URLs that the check and the browser read differently. So this module does not clean
-up URLs: a path is either plain, however often it is decoded, or it is rejected. An absolute URL is only compared with
-our own origin, and the browser then gets only its path.
+Attackers find open redirects with URLs that the check and the browser read differently. So this module does not correct
+URLs: a path that is not plain, however often it is decoded, is rejected. An absolute URL must have our own origin, and
+the browser gets only its path.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ def is_plain_path(path: str) -> bool:
 
 
 def is_plain_as_it_stands(path: str) -> bool:
-    """Tell the same about this one spelling of *path*."""
+    """Tell the same about *path* without decoding it."""
     return not ("//" in path or "\\" in path or _DOT_SEGMENT.search(path) or _CONTROL.search(path))
 
 
 def own_path(url: str | None, external_url: str) -> str | None:
     """Return *url* as a path of ours, or None. An absolute URL of our own origin counts as its path.
 
-    *external_url* is an origin without a path. Origins are compared as browsers compare them: scheme and host without
-    case, and the default port of the scheme may be left out.
+    *external_url* is an origin without a path. Origins are compared as in browsers: the case of scheme and host is
+    ignored, and the scheme's default port may be omitted.
     """
     if not url:
         return None
@@ -79,7 +79,7 @@ def add_query(url: str, **parameters: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """Return scheme://host[:port] normalised for comparison. With a user name, it is another origin."""
+    """Return scheme://host[:port] normalised for comparison. A URL with a user name counts as another origin."""
     found = _DEFAULT_PORT.match(text := text.lower())
     return found[1] or found[2] if found else text
 

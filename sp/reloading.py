@@ -1,16 +1,16 @@
 """Put the file of SP_CONFIG in force: at start, and again when it has changed, without a restart.
 
-Each worker of each node looks at its own file: by its times and size at least once within SP_SESSION_CACHE seconds, and
-at once when it is told to (SIGHUP). Only threads of this module look, so no request and no event loop waits for the
-disk, the database, or a writer. A file is read as a whole, after two looks SETTLED apart found it the same, since an
-editor may save it in two steps. Its times are compared only with each other: a file server has another clock. Its tests
-are decided and its providers applied before its rules and sites replace the previous ones, all at once. A file with any
-error changes nothing, and `state` says why.
+Each worker of each node checks its own file. It compares times and size at least once within SP_SESSION_CACHE seconds,
+and at once after SIGHUP. Only threads of this module do so, so no request and no event loop waits for the disk, the
+database, or a writer. An editor may save a file in two steps, so it is read only after two checks, SETTLED apart, found
+it unchanged. Its times are compared only with each other, because a file server has another clock. First its tests run
+and its providers are applied. Then its rules and sites replace the previous ones, all at once. A file with any error
+changes nothing, and `state` gives the reason.
 
-A provider that a changed file no longer names is disabled, and removed at the next start: if half of the file was put
-in force after all, no key is lost.
+A provider that a changed file no longer names is only disabled, and removed at the next start. So no key is lost if a
+half-written file was put in force.
 
-What needs a restart is also in `state`: the application of a site is imported when a worker starts.
+`state` also lists changes that need a restart, because a worker imports the application of a site only at its start.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from sp.sites.in_force import InForce, Rulebook
 from sp.sites.site import Site
 
 SETTLED = 0.5  # seconds without a change, before a file counts as completely written
-ROUNDS = 10  # that a changing file is waited for; then it is left for the next look
-HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE that are left for settling, reading, tests and providers
-SHORTEST = 0.5  # seconds between two looks, also if SP_SESSION_CACHE is 0 or 1
+ROUNDS = 10  # checks of a file that keeps changing; then it waits for the next regular check
+HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE reserved for settling, reading, tests and providers
+SHORTEST = 0.5  # seconds between two checks, even if SP_SESSION_CACHE is 0 or 1
 
 log = logging.getLogger("lychgate")
 
-RETRY_SECONDS = 1.0  # until a file is read again that changes all the time, or could not be applied
+RETRY_SECONDS = 1.0  # until a file that keeps changing, or could not be applied, is read again
 
 Signature = tuple[int, ...] | None
 UNREAD: Signature = ()
@@ -50,10 +50,10 @@ UNREAD: Signature = ()
 
 @dataclass(frozen=True)
 class FileState:
-    """How the file of SP_CONFIG stands to what is in force, one line for each thing to know.
+    """The differences between the file of SP_CONFIG and the rules in force, one line for each.
 
-    `mistakes`: why the file, as it is now, is not in force. `restart`: what only a restart can change. `undecided`:
-    tests about accounts that do not exist.
+    `mistakes`: why the present file is not in force. `restart`: changes that need a restart. `undecided`: tests about
+    accounts that do not exist.
     """
 
     mistakes: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class FileState:
 
 
 class Reloader:
-    """Replaces what is in force in this worker.
+    """Replaces the sites and rules in force in this worker.
 
     *find* returns the account of an e-mail address, *apply* applies the providers of a file (True: removes those that
     it no longer names), and *record* stores the sites that are in force. Each may raise StoreUnavailable.
@@ -90,7 +90,7 @@ class Reloader:
         self.cache = config.session_cache
         self.interval = max(self.cache - HEADROOM, SHORTEST)
         self.state = FileState()
-        self.due = float("inf")  # by time.monotonic(): when a request starts a look, because the thread has not looked
+        self.due = float("inf")  # by time.monotonic(): from then on a request starts a check
 
     def begin(self) -> None:
         """Apply the file that the program starts with. Raises SettingsRefused with every error."""
@@ -115,28 +115,28 @@ class Reloader:
         return tests.undecided
 
     def begin_without_file(self, refusal: SettingsRefused) -> None:
-        """Begin with what is in force already, because the file has errors. The first look reads it again."""
+        """Begin with the stored rules, because the file has errors. The first check reads the file again."""
         self.state = FileState(tuple(refusal.mistakes))
 
     def serve(self) -> None:
-        """Store what is in force, and look at the file from now on."""
+        """Store the sites and rules in force, and check the file from now on."""
         self._is_recorded = False
         self._try_to_record()
         if self._config.file is not None:
             self.keep_looking()
 
     def keep_looking(self) -> None:
-        """Look regularly from now on, in this process and in its forks."""
+        """Check the file regularly from now on, in this process and in its forks."""
         self.due = time.monotonic() + self.interval
         _serving.add(self)
         _start_thread(self)
 
     def request(self) -> None:
-        """Look at once, in a thread, even if the file seems unchanged: the files and variables in it may have."""
+        """Check at once, in a thread, even if the file seems unchanged. Files that it names may have changed."""
         self._look_in_thread(force=True)
 
     def look_soon(self) -> None:
-        """Look in a thread, for a request that comes when a look is overdue. Returns at once."""
+        """Check in a thread, for a request that arrives when a check is overdue. Returns at once."""
         self.due = time.monotonic() + self.interval  # so the next request does not start another thread
         self._look_in_thread(force=False)
 
@@ -144,7 +144,7 @@ class Reloader:
         threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Take the file over if it has changed. Waits for the file to settle, and for the database.
+        """Put the file in force if it has changed. Waits until the file stays unchanged, and for the database.
 
         Without *force*, returns at once if another thread is doing so.
         """
@@ -165,7 +165,7 @@ class Reloader:
             self._lock.release()
 
     def after_fork(self) -> None:
-        """Look on in the child of a fork, where only the thread that forked exists."""
+        """Continue to check in the child of a fork, which has only the thread that forked."""
         self._lock = threading.Lock()
         _start_thread(self)
 
@@ -191,7 +191,7 @@ class Reloader:
         except StoreUnavailable as error:
             self._try_later()
             self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
-        except Exception as error:  # no file may stop the thread
+        except Exception as error:  # no error in a file may stop the thread
             log.exception("%s could not be read", file)
             self._signature = signature_of(file)
             self._reject(file, [f"{file}: could not be read: {type(error).__name__}"])
@@ -201,7 +201,7 @@ class Reloader:
         self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _read(self, file: Path) -> tuple[Signature, dict[str, Any], AccessFile] | None:
-        """Return the content, of one moment; None: it changes all the time. Raises SettingsRefused."""
+        """Return the content of an unchanged file; None if it keeps changing. Raises SettingsRefused."""
         for _round in range(ROUNDS):
             before = signature_of(file)
             settle()
@@ -240,7 +240,7 @@ class Reloader:
             raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 
     def _reject(self, file: Path, mistakes: list[str]) -> None:
-        if self._told != mistakes:  # what is tried again is logged once
+        if self._told != mistakes:  # log an error once, even if it is tried again
             log.error("%s is not in force; what was in force stays: %s", file, "; ".join(mistakes))
         self._told = mistakes
         self.state = FileState(tuple(mistakes), self.state.restart, self.state.undecided)
@@ -254,7 +254,7 @@ class Reloader:
 
 
 def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what in a file only a restart can change. *loaded* are the applications of sites that are running."""
+    """Return notes on changes in a file that need a restart. *loaded* are the running applications of sites."""
     notes = []
     for site in access.sites:
         if site.app != loaded.get(site.name, ""):
@@ -264,17 +264,17 @@ def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, .
 
 
 def as_loaded(in_force: InForce, loaded: Mapping[str, str]) -> list[Site]:
-    """Return the sites with the applications that are running, in place of those in the file."""
+    """Return the sites with the running applications in place of the file's applications."""
     return [site if site.is_home else replace(site, app=loaded.get(site.name, "")) for site in in_force.sites]
 
 
 def settle() -> None:
-    """Wait for as long as a file must stay the same."""
+    """Wait as long as a file must stay unchanged."""
     time.sleep(SETTLED)
 
 
 def signature_of(file: Path) -> Signature:
-    """Return what changes when *file* does; None: it cannot be found."""
+    """Return a value that changes with *file*; None if it does not exist."""
     try:
         found = file.stat()
     except OSError:
@@ -286,7 +286,7 @@ _serving: weakref.WeakSet[Reloader] = weakref.WeakSet()
 
 
 def _start_thread(reloader: Reloader) -> None:
-    """Look regularly, as long as the reloader exists, so that a file without requests is noticed too."""
+    """Check regularly, as long as the reloader exists, so that a change is noticed even without requests."""
     known, pause = weakref.ref(reloader), reloader.interval / 2
 
     def keep_looking() -> None:

@@ -1,4 +1,4 @@
-"""Know the gateway's own URL paths; all others belong to the protected application (docs/protocol.md).
+"""Define the gateway's own URL paths. All other paths belong to the protected application (docs/protocol.md).
 
 Pure. Access rules do not apply to these paths; each view decides who may use it.
 """
@@ -76,9 +76,9 @@ class Routes:
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path that *url*, a path or an absolute URL, has here, or None if it leads to another site.
+        """Return the path of *url*, a path or an absolute URL, on this site; None if it leads to another site.
 
-        It is decoded as servers decode it, and has no query.
+        The path is decoded once, as by servers, and has no query.
         """
         path = own_path(url, self.origin)
         if path is None:
@@ -93,7 +93,7 @@ class Routes:
         return path in (ERROR_PAGE, *self.at(ERROR_PAGE))
 
     def is_sign_in(self, path: str) -> bool:
-        """Tell whether *path* is a step of a sign-in, which leads on by itself."""
+        """Tell whether *path* is a step of a sign-in, which redirects further."""
         return f"{path}/".startswith(self.at(*SIGN_IN))
 
     def meet(self, rule_path: str) -> str | None:

@@ -1,11 +1,12 @@
-"""Count how often each rule decided, and what shadow rules would have decided otherwise.
+"""Count how often each rule decided, and how often shadow rules would have decided differently.
 
-As with `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a file in one folder, mapped into memory,
-and any worker can add all of them up. What is counted follows from the rules that are in force: the name of a file
-says for which rules it is, and a rule that stays the same takes its numbers along.
+As in `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a file in one folder, mapped into memory,
+and any worker can add them up. The name of a file says to which set of rules it belongs. When the rules change, a rule
+that stays the same keeps its numbers.
 
-Differences are also kept one by one: for each account the latest at each rule, and for visitors one for each rule,
-without the path that they chose. The places for both are few and separate, so visitors cannot push accounts out.
+Single differences are stored too: for each account and rule the latest, and for visitors one for each rule, without the
+path, because visitors choose it. Both have a small, separate number of places, so that visitors cannot displace
+accounts.
 """
 
 from __future__ import annotations
@@ -41,9 +42,9 @@ Slot = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ShadowDifference:
-    """What a shadow rule would have decided otherwise, and for whom: an account, or visitors (None).
+    """A decision that a shadow rule would have changed, for an account or for visitors (None).
 
-    `now` is the decision that counted.
+    `now` is the actual decision.
     """
 
     site: str
@@ -58,7 +59,7 @@ class ShadowDifference:
 
 
 class RuleCounts:
-    """The numbers of this process, and how to add those of the others, which keep theirs in the same *folder*.
+    """The numbers of this process. It can add the numbers of other processes, which are in the same *folder*.
 
     `began_at` (seconds since 1970) is when this process began to count.
     """
@@ -77,7 +78,7 @@ class RuleCounts:
             make_private_folder(folder)
 
     def adopt(self, rules: Mapping[str, Sequence[Rule]]) -> None:
-        """Count for these *rules* by site from now on. A rule that was there before keeps its numbers."""
+        """From now on, count for these *rules* by site. An unchanged rule keeps its numbers."""
         listed = list(_slots_of(rules))
         slots = {slot: position for position, slot in enumerate(listed)}
         layout = sha256(json.dumps(list(slots)).encode()).hexdigest()[:16]
@@ -99,8 +100,8 @@ class RuleCounts:
     def of_site(self, site: str) -> Callable[[int], None]:
         """Return the function that counts a decision at *site* by the number of its rule.
 
-        It is called for each request, so without a lock, which would take most of its time: CPython changes threads
-        at calls and jumps, and there is none between reading and writing.
+        It is called for each request. It has no lock, which would take most of its time. CPython switches threads only
+        at calls and jumps, and there are none between reading and writing.
         """
         values, first = self._values, self._slots[site, "", DECIDED]
 
@@ -110,7 +111,7 @@ class RuleCounts:
         return count
 
     def differs(self, rule: Rule, found: ShadowDifference) -> None:
-        """Count what the shadow *rule* would have decided otherwise, and keep it as the latest of its kind."""
+        """Count the difference *found* by the shadow *rule*, and store it as the latest of its kind."""
         if found.account is None:
             found = replace(found, path=rule.path)
         position = self._slots.get((found.site, _name(rule), found.difference))
@@ -143,7 +144,7 @@ class RuleCounts:
         }
 
     def latest(self) -> list[ShadowDifference]:
-        """Return the differences that are kept, by all workers, the latest first. The same ones are one."""
+        """Return the stored differences of all workers, the latest first, without duplicates."""
         times: Counter[tuple[Any, ...]] = Counter()
         newest: dict[tuple[Any, ...], ShadowDifference] = {}
         for memory in (bytes(self._latest), *self._others(LATEST)):
@@ -172,7 +173,7 @@ _RECORDS = FOR_ACCOUNTS + FOR_VISITORS
 
 
 def _slots_of(rules: Mapping[str, Sequence[Rule]]) -> Iterator[Slot]:
-    """Yield what is counted: for each site the decisions by no rule and by each rule, then the differences."""
+    """Yield the names of the numbers: for each site the decisions by no rule and by each rule, then the differences."""
     for site, listed in rules.items():
         yield from ((site, name, DECIDED) for name in ("", *map(_name, listed)))
     for site, listed in rules.items():
@@ -185,7 +186,7 @@ def _name(rule: Rule) -> str:
 
 
 def _records(memory: bytes) -> Iterator[ShadowDifference]:
-    """Yield the differences in the records of a worker. One that is just being written is left out."""
+    """Yield the differences in the records of a worker. A record that is just being written is left out."""
     for position in range(0, len(memory), RECORD):
         text = memory[position : position + RECORD].strip(b"\0 ")
         if text:

@@ -1,4 +1,7 @@
-"""Start the pair with its people: `make demo` runs this. The demo itself is lychgate/demo, which the wheel has too."""
+"""Start both programs with demo users: `make demo` runs this.
+
+The code is in lychgate/demo, which is also in the wheel.
+"""
 
 import sys
 

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def build(folder: Path) -> tuple[Path, Path, Path]:
-    """Return sdist, wheel and pyz, made in *folder*; those of an earlier build are removed first."""
+    """Return sdist, wheel and pyz, built in *folder*. Files of an earlier build are removed first."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("lychgate-*.whl"), *folder.glob("lychgate-*.tar.gz"), *folder.glob("lychgate.pyz")]:
         old.unlink()
@@ -34,7 +34,7 @@ def build(folder: Path) -> tuple[Path, Path, Path]:
     sdist = next(folder.glob("lychgate-*.tar.gz"))
     with tempfile.TemporaryDirectory() as unpacked, tarfile.open(sdist) as archive:
         archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Debian 12 has Python 3.11.2, without it
-        archive.extractall(unpacked)  # noqa: S202  made a moment ago, by us
+        archive.extractall(unpacked)  # noqa: S202  we have just made it
         hatchling("wheel", folder, next(Path(unpacked).iterdir()))
     wheel = next(folder.glob("lychgate-*.whl"))
     one_file.make(wheel, folder / "lychgate.pyz")

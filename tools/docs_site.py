@@ -1,8 +1,8 @@
 """Build the documents as a site in build/site: python -m tools.docs_site (`make docs`, which installs Zensical).
 
-The documents stay where people and tests look for them: README.md, docs/, idp/README.md and so on. `stage` copies them
-into one folder, with their links following, and gives every source file that they link to a page. Zensical, in strict
-mode, makes HTML of that. `finish` replaces the only script that it would load from another host.
+The documents stay in their places: README.md, docs/, idp/README.md and so on. `stage` copies them into one folder,
+adapts their links, and makes a page of every source file that they link to. Zensical builds the HTML in strict mode.
+`finish` replaces the only script that a page would load from another host.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 CONFIG = ROOT / "zensical.toml"
-PAGES = {  # documents outside docs/, by the place of their page in the site
+PAGES = {  # documents outside docs/, by the path of their page in the site
     "README.md": "index.md",
     "idp/README.md": "guides/identity-provider.md",
     "examples/README.md": "guides/examples.md",
@@ -90,7 +90,7 @@ def markdown_of_docs() -> list[Path]:
 
 
 def followed(source: str, page: str, places: dict[str, str]) -> str:
-    """Return the document with its links leading to pages. A source file that it links to is added to *places*."""
+    """Return the document with its links changed to pages. Linked source files are added to *places*."""
     if source == DECISIONS:
         return ""
 

@@ -1,8 +1,8 @@
-"""Change the heart in small ways, one at a time, and see whether a test notices: `make mutation`.
+"""Change the most important modules in small ways, one at a time, and see whether a test fails: `make mutation`.
 
-Two runs. mutmut changes code inside functions of the MODULES; HAND_MADE changes code outside of functions, which mutmut
-leaves alone: the list of checks, the alphabets and the limits. Both work on a copy of the source.
-A survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
+There are two runs. mutmut changes code inside the functions of MODULES. HAND_MADE changes code outside of functions,
+which mutmut does not change: the list of checks, the alphabets and the limits. Both work on a copy of the source. A
+survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def main() -> int:
 
 
 def copy_source(folder: Path) -> Path:
-    """Copy what the tests need, without the settings of the whole suite."""
+    """Copy the files that the tests need, without the settings of the whole suite."""
     for part in ("shared", "sp", "tests"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text(PYPROJECT)
@@ -117,13 +117,13 @@ def copy_source(folder: Path) -> Path:
 def mutmut_survivors(copy: Path) -> Iterator[tuple[str, str]]:
     """Yield the name and the changed line of each mutant of mutmut's that no test noticed."""
     mutmut = [sys.executable, "-m", "mutmut"]
-    with (copy / "mutmut.log").open("w") as log:  # it paints a wheel that turns
+    with (copy / "mutmut.log").open("w") as log:  # its output is an animation
         subprocess.run([*mutmut, "run"], cwd=copy, check=True, stdout=log)
     results = subprocess.run([*mutmut, "results"], cwd=copy, check=True, capture_output=True, text=True).stdout
     for result in results.splitlines():
         name, _colon, state = result.strip().partition(": ")
         if state == "timeout":
-            continue  # the tests would have waited for ever: they noticed
+            continue  # the tests did not end, so the mutant counts as noticed
         shown = subprocess.run([*mutmut, "show", name], cwd=copy, check=True, capture_output=True, text=True).stdout
         lines = [line[1:] for line in shown.splitlines() if line.startswith("+") and not line.startswith("+++")]
         yield f"{name} ({state})", " ".join(line.strip() for line in lines)

@@ -1,7 +1,7 @@
 """Make lychgate.pyz: the wheel and the pure-Python packages it needs, as one file that Python runs.
 
-The packages are those of the environment that builds, at its pinned versions, with their licences. What has to be
-compiled for a machine stays out, and tools/one_file_main.py asks for it.
+The packages come from the building environment, at its pinned versions, with their licences. Packages that must be
+compiled for a machine are left out; tools/one_file_main.py tells the user to install them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 START = Path(__file__).with_name("one_file_main.py")
-# Compiled for speed only: each has the same in Python beside it, and takes that where the compiled part is missing.
+# Compiled for speed only: each also has the same code in Python, and uses it if the compiled part is missing.
 RUN_AS_PURE_PYTHON = ("markupsafe", "sqlalchemy", "wrapt")
 COMPILED = (".so", ".pyd", ".c", ".pyx", ".pxd")
-MADE_AT = 1_577_836_800  # 2020-01-01: the same content makes the same file
+MADE_AT = 1_577_836_800  # 2020-01-01: so that the same content makes the same file
 
 
 def make(wheel: Path, target: Path) -> None:
@@ -44,7 +44,7 @@ def make(wheel: Path, target: Path) -> None:
 
 
 def add_packages(tree: Path) -> list[str]:
-    """Copy what the wheel in *tree* requires, and what that requires, into *tree*; return what has to be installed."""
+    """Copy the requirements of the wheel in *tree*, and theirs, into *tree*; return the packages to install."""
     waiting = requirements((next(tree.glob("lychgate-*.dist-info")) / "METADATA").read_text("utf-8"))
     added: set[str] = set()
     needs: dict[str, SpecifierSet] = {}
@@ -62,18 +62,18 @@ def add_packages(tree: Path) -> list[str]:
 
 
 def requirements(metadata: str) -> list[Requirement]:
-    """Return what *metadata* requires on this Python, without extras."""
+    """Return the requirements in *metadata* for this Python, without extras."""
     found = [Requirement(text) for text in HeaderParser().parsestr(metadata).get_all("Requires-Dist", [])]
     return [item for item in found if item.marker is None or item.marker.evaluate({"extra": ""})]
 
 
 def is_pure(package: Distribution) -> bool:
-    """Tell whether *package* was made from Python alone."""
+    """Tell whether *package* contains only Python code."""
     return "Root-Is-Purelib: true" in (package.read_text("WHEEL") or "")
 
 
 def copy(package: Distribution, tree: Path) -> None:
-    """Copy the files of *package*, but for its commands, caches and compiled parts."""
+    """Copy the files of *package*, except its commands, caches and compiled parts."""
     for file in package.files or ():
         if ".." in file.parts or "__pycache__" in file.parts or file.suffix in COMPILED:
             continue

@@ -1,8 +1,8 @@
 """Start Lychgate out of lychgate.pyz: `python lychgate.pyz gateway|idp|demo`. tools/one_file.py makes that file.
 
 Templates, migrations and the processes that Lychgate starts need real files, so the first start unpacks them into the
-cache folder of this user; later starts find them there. This is the `__main__.py` of the archive and imports nothing
-of ours before that.
+cache folder of this user; later starts find them there. This is the `__main__.py` of the archive, and imports none of
+our modules before that.
 """
 
 import json
@@ -20,7 +20,7 @@ OLDEST = (3, 11)
 
 
 def main() -> None:
-    """Unpack what is not there yet, say what is missing, and run the command."""
+    """Unpack the archive if necessary, report missing packages, and run the command."""
     if sys.version_info < OLDEST:
         sys.exit(f"Lychgate needs Python 3.11 or later. This is Python {platform.python_version()}.")
     archive = Path(sys.path[0]).resolve()
@@ -39,21 +39,24 @@ def main() -> None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of this user for unpacked versions; code is run from it, so only that user may write there."""
+    """Return this user's folder for unpacked versions. Code runs from it, so only that user may write there."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(home) / "lychgate"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f"Lychgate unpacks itself into {folder}, which cannot be made: {error.strerror}. Set XDG_CACHE_HOME.")
-    found = folder.lstat()  # not stat: another user could point a link somewhere else later
+    found = folder.lstat()  # not stat: another user could change a link later
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         sys.exit(f"{folder} is not a folder that only you can write, so code is not run from it. Set XDG_CACHE_HOME.")
     return folder
 
 
 def unpacked(file: zipfile.ZipFile, folder: Path) -> Path:
-    """Return *folder* with what *file* brings. It appears complete or not at all, also where several start at once."""
+    """Return *folder* with the content of *file*.
+
+    It appears complete or not at all, even if several programs start at once.
+    """
     if folder.is_dir():
         return folder
     os.umask(0o077)
@@ -62,7 +65,7 @@ def unpacked(file: zipfile.ZipFile, folder: Path) -> Path:
         file.extractall(draft, [name for name in file.namelist() if name.startswith("tree/")])
         (draft / "tree").rename(folder)
     except OSError as error:
-        if not folder.is_dir():  # else another start was quicker
+        if not folder.is_dir():  # otherwise another start was faster
             sys.exit(f"Lychgate cannot unpack itself into {folder.parent}: {error.strerror}.")
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -70,8 +73,8 @@ def unpacked(file: zipfile.ZipFile, folder: Path) -> Path:
 
 
 def missing_packages(needs: list[str]) -> list[str]:
-    """Return those requirements that this Python does not meet."""
-    from packaging.requirements import Requirement  # unpacked a moment ago
+    """Return the requirements that this Python does not meet."""
+    from packaging.requirements import Requirement  # it was just unpacked
 
     def is_met(requirement: Requirement) -> bool:
         try:
@@ -83,7 +86,7 @@ def missing_packages(needs: list[str]) -> list[str]:
 
 
 def complaint(missing: list[str]) -> str:
-    """Return what to do about missing packages."""
+    """Return the instruction to install missing packages."""
     return (
         "lychgate.pyz brings everything that is pure Python. It cannot bring compiled packages, and this Python lacks\n"
         + "".join(f"  {requirement}\n" for requirement in missing)

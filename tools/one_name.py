@@ -1,15 +1,14 @@
-"""Rewrite our own absolute names for a place below one package: `sp.gateway` becomes `lychgate.sp.gateway`.
+"""Rewrite our absolute names to names below one package: `sp.gateway` becomes `lychgate.sp.gateway`.
 
-In the repository `sp`, `idp`, `shared` and `lab` are at the top; an installation may put only `lychgate` among other
-people's packages. The names are changed token by token, so that lines and columns of what was not named stay as they
-are:
+In the repository `sp`, `idp`, `shared` and `lab` are at the top level. An installation may add only `lychgate` to other
+people's packages. The names are changed token by token, so that all other code keeps its line and column:
 
 - imports: `from sp.x import y`, `import sp.x as y`, `import sp.x`, `from sp import x`;
 - dotted names in texts and comments, where that module exists here: "idp.stores.directory:open_directory";
 - commands for people, in any file: `flask --app sp`.
 
-What would still mean the old name afterwards stops the build: an import that was missed, and a module name that is
-put together from pieces (use `__package__` for that).
+The build stops if an old name would remain: an import that was missed, or a module name that is built from parts (use
+`__package__` for that).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ Edit = tuple[Place, Place, str]  # from, to, and the new text
 
 
 class NameLeft(Exception):
-    """A name of ours is used in a way that cannot be rewritten; the text says where."""
+    """One of our names is used in a way that cannot be rewritten. The message says where."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class OneName:
         return re.sub(dotted, lambda found: self._renamed(found[0]), self.text(text))
 
     def _renamed(self, dotted: str) -> str:
-        """Return *dotted* below our name, if it is a module or a thing in one; "sp.sqlite3" is a file of data."""
+        """Return *dotted* below our name if it is a module or an attribute of a module. "sp.sqlite3" is a data file."""
         part, module, *_rest = dotted.split(".")
         file = self.root / part / module
         return f"{self.name}.{dotted}" if file.is_dir() or file.with_suffix(".py").is_file() else dotted
@@ -119,7 +118,10 @@ class OneName:
 
 
 def _statements(lines: list[str]) -> Iterator[list[tokenize.TokenInfo]]:
-    """Yield the tokens of each statement, and comments between them; the body of `if x: y` counts as one more."""
+    """Yield the tokens of each statement, and comments between them.
+
+    The body of `if x: y` counts as a separate statement.
+    """
     found: list[tokenize.TokenInfo] = []
     depth = 0
     for token in tokenize.generate_tokens(partial(next, iter(lines), "")):
@@ -134,7 +136,7 @@ def _statements(lines: list[str]) -> Iterator[list[tokenize.TokenInfo]]:
 
 
 def _between(lines: list[str], start: Place, end: Place) -> str:
-    """Return the source from *start* to *end*: tokens of f-strings do not hold it as it was written."""
+    """Return the source from *start* to *end*, because tokens of f-strings do not contain the original text."""
     found = lines[start[0] - 1 : end[0]]
     found[-1] = found[-1][: end[1]]
     found[0] = found[0][start[1] :]

@@ -34,7 +34,7 @@ from sp.routes import FORWARD, NGINX
 from sp.views.denied import Denial
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-NOT_FOR_USE = {"ui", "denied"}  # blueprints of the pages' own files, and of what no link leads to
+NOT_FOR_USE = {"ui", "denied"}  # blueprints of the pages' files, and of internal pages
 OF_FLASK = {"run", "shell", "routes"}
 PROGRAMS = {"sp": "gateway", "idp": "identity provider"}
 PORTS = {"sp": 5000, "idp": 5001}
@@ -110,7 +110,7 @@ def _settings(program: str, names: SettingNames, defaults: object, folder: str) 
 
 
 def _default(name: str, names: SettingNames, defaults: object, folder: str) -> str:
-    """Return the value that the program uses in an empty environment, as a person would write it."""
+    """Return the program's value in an empty environment, in the form that a person would write."""
     value = getattr(defaults, name.removeprefix(names.prefix).lower(), "")
     if isinstance(value, bool):
         return "`yes`" if value else "`no`"

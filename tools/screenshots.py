@@ -1,4 +1,4 @@
-"""Take the pictures of README.md from the real programs: `python -m tools.screenshots`.
+"""Take the screenshots for README.md of the real programs: `python -m tools.screenshots`.
 
 A real pair of programs is started as in the tests, and a real Chromium visits its pages and takes the pictures.
 """

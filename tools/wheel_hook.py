@@ -1,7 +1,7 @@
 """Hatchling's build hook: put everything into the wheel under the one name `lychgate`.
 
-docs/decisions/0009-one-name-when-installed.md says why. The sdist holds the repository as it is; a wheel is made from
-either, so `pip install .` works too.
+docs/decisions/0009-one-name-when-installed.md says why. The sdist contains the unchanged repository. A wheel can be
+built from both, so `pip install .` works too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class WheelHook(BuildHookInterface[Any]):
     _stage: tempfile.TemporaryDirectory[str] | None = None
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Fill the wheel. An editable one is impossible: its files are the rewritten ones."""
+        """Fill the wheel. An editable installation is impossible, because the wheel contains rewritten files."""
         if version == "editable":
             raise RuntimeError("Lychgate cannot be installed in editable mode: work in the checkout, with make.")
         self._stage = tempfile.TemporaryDirectory()

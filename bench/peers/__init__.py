@@ -1,1 +1,1 @@
-"""What we compare with: the same thing, written as most would write it."""
+"""The peers with which we compare: the same functions, written in the usual way."""

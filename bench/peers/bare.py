@@ -1,6 +1,6 @@
-"""An application without a gateway, on the server that is shipped: python -m bench.peers.bare --port PORT
+"""An application without a gateway, on our own server: python -m bench.peers.bare --port PORT
 
-It is served by what serves both programs; BENCH_APP is module:factory.
+The server of both programs serves it. BENCH_APP is module:factory.
 """
 
 from __future__ import annotations

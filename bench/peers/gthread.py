@@ -1,4 +1,4 @@
-"""The gateway as version 0.1.0 was first served: gunicorn, its own gthread worker, 16 threads and an access log.
+"""Serve the gateway as version 0.1.0 first did: with gunicorn's own gthread worker, 16 threads and an access log.
 
 python -m bench.peers.gthread --port PORT [--workers 1] serves the gateway; `serve` any WSGI application.
 """

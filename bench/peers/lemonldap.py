@@ -1,6 +1,6 @@
 """LemonLDAP::NG's handler for nginx: Debian's llng-fastcgi-server with a configuration and one session, in a folder.
 
-Its portal is not started: the session is written into its store, as the portal would.
+Its portal is not started. The session is written into its store, as the portal would do.
 """
 
 from __future__ import annotations

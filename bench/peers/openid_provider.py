@@ -1,6 +1,7 @@
 """The least that an OpenID provider must do for one person: an authorization code, and a signed ID token for it.
 
-For Apache's mod_auth_openidc, in a thread of the benchmark: it is asked at the sign-in only, which is not measured.
+For Apache's mod_auth_openidc, in a thread of the benchmark. It gets requests only at the sign-in, which is not
+measured.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class _Provider(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer the browser at /authorize, and the relying party that wants to know the endpoints and the key."""
+        """Answer the browser at /authorize, and the relying party's requests for the endpoints and the key."""
         place = urlsplit(self.path)
         if place.path == "/.well-known/openid-configuration":
             self._tell(self.server.metadata())
@@ -82,7 +83,7 @@ class _Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def metadata(self) -> dict[str, Any]:
-        """Return what OpenID Connect Discovery 1.0 wants to be told."""
+        """Return the metadata of OpenID Connect Discovery 1.0."""
         return {
             "issuer": self.url,
             "authorization_endpoint": f"{self.url}/authorize",

@@ -1,8 +1,8 @@
 """The same sign-in as a Flask tutorial writes it: the ORM of Flask-SQLAlchemy, Flask-Login, and two commits.
 
-Same database settings (on SQLite WAL, synchronous=FULL), same tables with the same indexes (sp.models), same rows:
-the spent token, the account, the identity, the session and a line of the activity log. The token is opened by joserfc,
-and of its claims only the times, the jti and the fields of the person are looked at.
+Same database settings (on SQLite WAL, synchronous=FULL), same tables with the same indexes (sp.models), same rows: the
+spent token, the account, the identity, the session and a line of the activity log. joserfc opens the token. Of its
+claims, only the times, the jti and the fields of the person are read.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ LIFETIME = 43_200  # seconds
 
 
 class Person(UserMixin):  # type: ignore[misc]
-    """An account as Flask-Login wants it."""
+    """An account in the form that Flask-Login expects."""
 
     def __init__(self, account: Account) -> None:
         self.account = account
 
     def get_id(self) -> str:
-        """Return what goes into the cookie."""
+        """Return the value for the cookie."""
         return str(self.account.id)
 
 

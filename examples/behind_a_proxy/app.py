@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-    """Say who is there, and everything else that has arrived and looks like identity."""
+    """Show the person, and all other received headers that look like identity."""
     user = environ.get("HTTP_REMOTE_USER", "")
     who = f"You are <b>{escape(unquote(user))}</b>." if user else "Nobody is signed in."
     parts = ("REMOTE", "FORWARDED_USER", "FORWARDED_EMAIL", "FORWARDED_GROUPS", "FORWARDED_PREFERRED", "AUTH_REQUEST")

@@ -3,7 +3,7 @@
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_accounts.app:application
 
 Django's RemoteUserMiddleware and RemoteUserBackend make an account at a person's first visit. Here they also copy name,
-e-mail address and groups, at each new session of the gateway: that is when the identity provider told them. So
+e-mail address and groups at each new session of the gateway, when the identity provider has just sent them. So
 `request.user.groups`, permissions and the admin site work as in any Django project. With ASGI, put `AsgiGateway` around
 `get_asgi_application()`; the rest stays.
 """
@@ -16,7 +16,7 @@ from django.conf import settings
 
 settings.configure(
     SECRET_KEY=secrets.token_urlsafe(48),  # a real project needs a permanent one
-    ALLOWED_HOSTS=["*"],  # the gateway has refused foreign names already
+    ALLOWED_HOSTS=["*"],  # the gateway has already rejected foreign names
     ROOT_URLCONF=__name__,
     USE_TZ=True,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "django.sqlite3"}},
@@ -50,12 +50,12 @@ class GatewayMiddleware(RemoteUserMiddleware):
     """Signs the gateway's person in to Django, again for each session of the gateway."""
 
     def process_request(self, request: HttpRequest) -> None:
-        """Begin a new session of Django where the gateway has a new one. Without a person, Django signs out."""
+        """Begin a new session of Django if the gateway has a new session. Without a person, Django signs out."""
         person = current_user(request)
         if person is None:
             request.META.pop(self.header, None)
         else:
-            request.META[self.header] = str(person.id)  # the name of the account: an e-mail address may change
+            request.META[self.header] = str(person.id)  # the name of the account, because an e-mail address may change
             if request.session.get(SESSION) != person.session:
                 auth.logout(request)
         super().process_request(request)
@@ -64,7 +64,7 @@ class GatewayMiddleware(RemoteUserMiddleware):
 
 
 class GatewayBackend(RemoteUserBackend):
-    """Copies what the gateway knows about a person to the account."""
+    """Copies the gateway's data about a person to the account."""
 
     def configure_user(self, request: HttpRequest, user: Any, created: bool = True) -> Any:
         """Set name, e-mail address and groups. Groups that Django does not have yet are made, without permissions."""
@@ -82,13 +82,13 @@ class GatewayBackend(RemoteUserBackend):
 
 @require_group("staff")
 def staff(request: HttpRequest) -> JsonResponse:
-    """Tell the members of one group who they are; everyone else gets 403."""
+    """Greet the members of one group; everyone else gets 403."""
     return JsonResponse({"email": request.user.email, "groups": [group.name for group in request.user.groups.all()]})
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Say who is there."""
-    if not request.user.is_authenticated:  # only where a rule says `allow = "anyone"`
+    """Show who is signed in."""
+    if not request.user.is_authenticated:  # only if a rule has `allow = "anyone"`
         return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>Nobody is signed in.</p>")
     return HttpResponse(
         format_html(

@@ -2,8 +2,8 @@
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_app.app:application
 
-The settings are those of the gateway (docs/deploying.md). An application with its own accounts adds Django's
-RemoteUserMiddleware and RemoteUserBackend instead of reading the key itself: REMOTE_USER is set as well.
+The settings are the gateway's (docs/deploying.md). An application with its own accounts adds Django's
+RemoteUserMiddleware and RemoteUserBackend instead of reading the key itself, because REMOTE_USER is set too.
 """
 
 import secrets
@@ -17,17 +17,17 @@ from django.utils.html import format_html
 from lychgate import Gateway
 
 settings.configure(
-    SECRET_KEY=secrets.token_urlsafe(48),  # this application does not use it; one that does needs a permanent key
-    ALLOWED_HOSTS=["*"],  # the gateway has refused foreign names already
+    SECRET_KEY=secrets.token_urlsafe(48),  # not used here; an application that uses it needs a permanent key
+    ALLOWED_HOSTS=["*"],  # the gateway has already rejected foreign names
     ROOT_URLCONF=__name__,
     USE_TZ=True,
 )
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """Say who is there. request.META is the WSGI environ; only the gateway can write the key "sso.user"."""
+    """Show who is signed in. request.META is the WSGI environ; only the gateway can write the key "sso.user"."""
     person = request.META.get("sso.user")
-    if person is None:  # only where a rule says `allow = "anyone"`
+    if person is None:  # only if a rule has `allow = "anyone"`
         return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>Nobody is signed in.</p>")
     return HttpResponse(
         format_html(

@@ -2,8 +2,8 @@
 
     SP_CONFIG=gateway.toml uvicorn --no-proxy-headers examples.fastapi_app.app:application
 
-The settings are those of the gateway (docs/deploying.md). uvicorn is told to trust no proxy, because trust is the
-gateway's decision.
+The settings are the gateway's (docs/deploying.md). uvicorn is configured to trust no proxy, because the gateway decides
+which proxies to trust.
 """
 
 from html import escape
@@ -19,7 +19,7 @@ app = FastAPI(title="FastAPI behind Lychgate")
 
 
 def visitor(connection: HTTPConnection) -> User | None:
-    """Return who is signed in; None only where a rule says `allow = "anyone"`."""
+    """Return the signed-in person; None only if a rule has `allow = "anyone"`."""
     return current_user(connection)
 
 
@@ -29,13 +29,13 @@ Staff = Annotated[User, Depends(require_group("staff"))]
 
 @app.get("/staff")
 def staff(user: Staff) -> dict[str, object]:
-    """Tell the members of one group who they are; everyone else gets 403."""
+    """Greet the members of one group; everyone else gets 403."""
     return {"id": user.id, "email": user.email, "groups": user.groups, "department": user.attributes.get("department")}
 
 
 @app.websocket("/echo")
 async def echo(socket: WebSocket, user: Visitor) -> None:
-    """Send back what comes. The gateway closes the socket when the session ends."""
+    """Send each message back. The gateway closes the socket when the session ends."""
     await socket.accept()
     async for text in socket.iter_text():
         await socket.send_text(f"{user.email if user else 'nobody'}: {text}")
@@ -43,7 +43,7 @@ async def echo(socket: WebSocket, user: Visitor) -> None:
 
 @app.get("/{path:path}")
 def page(path: str, user: Visitor) -> HTMLResponse:
-    """Say who is there."""
+    """Show who is signed in."""
     if user is None:
         return HTMLResponse("<!doctype html><title>FastAPI</title><h1>FastAPI</h1><p>Nobody is signed in.</p>")
     groups = ", ".join(user.groups) or "none"

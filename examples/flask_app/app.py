@@ -2,8 +2,8 @@
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.flask_app.app:application
 
-The settings are those of the gateway (docs/deploying.md). gunicorn is configured to trust no peer, because trust is
-the gateway's decision.
+The settings are the gateway's (docs/deploying.md). gunicorn is configured to trust no peer, because the gateway decides
+which proxies to trust.
 """
 
 from flask import Flask, request
@@ -17,9 +17,9 @@ app = Flask(__name__)
 @app.get("/", defaults={"path": ""})
 @app.get("/<path:path>")
 def page(path: str) -> str:
-    """Say who is there. Only the gateway can write environ["sso.user"]; no header becomes such a key."""
+    """Show who is signed in. Only the gateway can write environ["sso.user"]; no header can set this key."""
     person = request.environ.get("sso.user")
-    if person is None:  # only where a rule says `allow = "anyone"`
+    if person is None:  # only if a rule has `allow = "anyone"`
         return "<!doctype html><title>Flask</title><h1>Flask</h1><p>Nobody is signed in.</p>"
     groups = ", ".join(person["groups"]) or "none"
     return (

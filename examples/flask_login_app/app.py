@@ -1,9 +1,9 @@
-"""A Flask application with Flask-Login, whose `current_user` is the person whom the gateway knows.
+"""A Flask application with Flask-Login, whose `current_user` is the person who is signed in to the gateway.
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.flask_login_app.app:application
 
-Flask-Login asks the gateway at each request and keeps no session, so a sign-out counts at once. A `User` of the gateway
-has what Flask-Login expects of a user.
+Flask-Login asks the gateway at each request and keeps no session, so a sign-out takes effect at once. The gateway's
+`User` has the methods that Flask-Login expects.
 """
 
 from flask import Flask
@@ -20,21 +20,21 @@ login_manager.request_loader(lychgate.current_user)
 @app.get("/staff")
 @lychgate.require_group("staff")
 def staff() -> dict[str, object]:
-    """Tell the members of one group who they are; everyone else gets 403."""
+    """Greet the members of one group; everyone else gets 403."""
     return {"id": current_user.get_id(), "email": current_user.email, "groups": current_user.groups}
 
 
 @app.get("/members")
 @login_required
 def members() -> str:
-    """Greet a signed-in person. Flask-Login answers 401 to others: see SP_SIGN_IN_ON_401."""
+    """Greet a signed-in person. Flask-Login answers 401 to visitors: see SP_SIGN_IN_ON_401."""
     return f"Hello {current_user.name}"
 
 
 @app.get("/", defaults={"path": ""})
 @app.get("/<path:path>")
 def page(path: str) -> str:
-    """Say who is there. Only a rule with `allow = "anyone"` brings a visitor here who is not signed in."""
+    """Show who is signed in. A visitor comes here only if a rule has `allow = "anyone"`."""
     if not current_user.is_authenticated:
         return "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>Nobody is signed in.</p>"
     return Markup(

@@ -2,7 +2,7 @@
 
     SP_CONFIG=gateway.toml uvicorn --no-proxy-headers examples.starlette_app.app:application
 
-A `User` of the gateway has what Starlette expects of a user. Each group is a scope, beside "authenticated".
+The gateway's `User` has the members that Starlette expects. Each group is a scope, in addition to "authenticated".
 """
 
 from html import escape
@@ -29,12 +29,12 @@ class OfTheGateway(AuthenticationBackend):
 
 @requires("staff", status_code=403)
 async def staff(request: Request) -> JSONResponse:
-    """Tell the members of one group who they are."""
+    """Greet the members of one group."""
     return JSONResponse({"id": request.user.identity, "email": request.user.email})
 
 
 async def page(request: Request) -> HTMLResponse:
-    """Say who is there."""
+    """Show who is signed in."""
     if not request.user.is_authenticated:
         return HTMLResponse("<!doctype html><title>Starlette</title><h1>Starlette</h1><p>Nobody is signed in.</p>")
     return HTMLResponse(

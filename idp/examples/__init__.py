@@ -1,1 +1,1 @@
-"""Directories to start from: copy one, adapt it to your people, and name its `open_directory` in IDP_PEOPLE."""
+"""Example directories: copy one, adapt it to your people, and name its `open_directory` in IDP_PEOPLE."""

@@ -83,14 +83,17 @@ class LdapPeople:
             if reader is None:
                 raise DirectoryUnavailable("the directory refuses IDP_LDAP_BIND_DN")
             entry = self._entry(reader, email)
-            dn = entry.dn if entry else f"cn=nobody,{self._people}"  # for equal time
+            dn = entry.dn if entry else f"cn=nobody,{self._people}"  # for equal timing
             with self._bound(dn, password) as person:
                 if person is None or entry is None:
                     raise WrongCredentials
             return self._person(reader, entry)
 
     def _entry(self, connection: Connection, email: str) -> Entry | None:
-        """Return the one entry with this e-mail. LDAP ignores more than case (a NUL, double spaces); we do not."""
+        """Return the only entry with this e-mail.
+
+        LDAP ignores more than case (a NUL, double spaces), so compare again.
+        """
         wanted = FILTER.format(email=escape_filter_chars(email.strip()))
         found = self._search(connection, self._people, wanted, ATTRIBUTES)
         same = [entry for entry in found if email.strip().lower() in map(str.lower, entry.values.get("mail", []))]

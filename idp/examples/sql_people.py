@@ -16,14 +16,14 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from idp.config import setting
 from idp.people import DirectoryUnavailable, Person, WrongCredentials
 
-# The e-mail is compared without case, so the table needs an index on lower(mail), and no two rows that differ only
-# in case.
+# The query compares e-mails without case. So the table needs an index on lower(mail), and must not have two rows that
+# differ only in case.
 FIND = text(
     "SELECT member_id, mail, first_name, last_name, department, pw_hash, active FROM members WHERE lower(mail) = :mail"
 )
 GROUPS = text("SELECT name FROM member_groups WHERE member_id = :member_id ORDER BY name")
 
-# A hash that matches no password, of the same kind as the others, so that checking it takes as long.
+# A hash that matches no password. It is of the same kind as the real hashes, so that checking it takes as long.
 HASH_OF_NOBODY = generate_password_hash("the password of an account that does not exist")
 
 
@@ -75,5 +75,5 @@ class TablePeople:
 
 
 def fits(stored_hash: str, password: str) -> bool:
-    """Tell whether the password matches, with the library that made the hashes: here Werkzeug."""
+    """Tell whether the password matches. Use the library that made the hashes, here Werkzeug."""
     return check_password_hash(stored_hash, password)

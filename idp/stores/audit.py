@@ -1,8 +1,8 @@
-"""Record events, so that an operator can find out who signed in where, and when.
+"""Record events, so that an operator can find out who signed in to which service, and when.
 
-Every entry is a row and a line of the log. A token is named by its jti and never stored in either. What a stranger
-can cause without limit is a line only, or a row with a counter (`refused`): logs are rotated, and a table without a
-limit could fill the disk.
+Every entry is a row in the database and a line of the log. Both name a token by its jti and never contain it. A
+stranger can cause some events without limit. These get only a log line, or a row with a counter (`refused`), because
+logs are rotated, but a table without a limit could fill the disk.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def we_issued(token_id: str) -> bool:
 
 
 def services_of(email: str) -> set[str]:
-    """Return the names of the services for which a token for this person was issued, as far back as we remember."""
+    """Return the names of the services for which this person got a token, as far back as the audit goes."""
     query = select(AuditRow.service).distinct().where(AuditRow.event == "token_issued", AuditRow.email == email)
     return set(db.session.scalars(query))
 
@@ -75,5 +75,5 @@ def _ip() -> str:
 
 
 def _printable(text: str, length: int) -> str:
-    """Return *text*, which a stranger may have typed, in a form that is safe for one log line."""
+    """Return *text*, which a stranger may have typed, in at most *length* characters that are safe in a log line."""
     return "".join(c if c.isprintable() else "?" for c in text[:length])

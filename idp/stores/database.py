@@ -39,7 +39,7 @@ def hang_up() -> None:
 
 
 def missing(registry: ServiceRegistry) -> list[str]:
-    """Return what is missing for sign-in to work."""
+    """Return the names of the parts that sign-in needs and that do not work."""
     try:
         if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]
@@ -54,7 +54,7 @@ def missing(registry: ServiceRegistry) -> list[str]:
 
 
 def warnings() -> list[str]:
-    """Return warnings about what will soon fail: a clock that differs from the database's."""
+    """Return warnings about problems that may soon stop sign-in: a clock that differs from the database's."""
     try:
         said = schema.clock_complaint(db.engine)
     except SQLAlchemyError:

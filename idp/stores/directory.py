@@ -1,4 +1,4 @@
-"""Provide the default directory: people in this program's own database, with the operator's changes to them."""
+"""The default directory: people in this program's own database, and the operator's changes to them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from shared.clock import utc_now
 from shared.passwords import check_password, hash_password, needs_rehash
 
-# One @, a dotted domain, printable ASCII: what the strictest service accepts (RFC 5321, section 4.5.3.1, for lengths).
+# One @, a dotted domain, printable ASCII: the rules of the strictest service (RFC 5321, section 4.5.3.1, for lengths).
 EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
 MAX_EMAIL = 254
 MAX_NAME = 200
@@ -28,7 +28,7 @@ class PersonRefused(ValueError):
 
 
 class SqlDirectory:
-    """People in the table `people`; passwords are hashed by argon2id, and again when its parameters change."""
+    """People in the table `people`. Passwords are hashed with argon2id, and hashed again when its parameters change."""
 
     def find(self, email: str) -> Person | None:
         """Return the person if they exist and are not disabled."""
@@ -128,15 +128,15 @@ class SqlDirectory:
 
 
 def open_directory() -> SqlDirectory:
-    """Return the directory that this program uses unless IDP_PEOPLE names another function like this one."""
+    """Return the directory that this program uses by default. IDP_PEOPLE can name another function that opens one."""
     return SqlDirectory()
 
 
 def confirm(session: Session, person: Person) -> None:
-    """Raise WrongCredentials unless the password is still the one that was checked, and the person not disabled.
+    """Raise WrongCredentials if the password was changed, or the person disabled, since the password was checked.
 
-    The row stays locked until the transaction of *session* ends: a change of the password waits, and then ends the
-    session that this transaction opens.
+    The row stays locked until the transaction of *session* ends: a change of the password waits for that, and then ends
+    the new session.
     """
     row = session.get(PersonRow, person.id, with_for_update=True, populate_existing=True)
     if row is None or row.disabled or row.password_hash != person.credential:

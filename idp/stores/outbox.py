@@ -1,4 +1,4 @@
-"""Keep the notices of sign-outs to services in the database until they are delivered or given up.
+"""Store the sign-out notices for services in the database until they are delivered or given up.
 
 Any worker may deliver a notice; `claim` gives it to exactly one at a time. A worker that dies with a claim loses it
 after CLAIM_SECONDS, and another worker continues.
@@ -25,7 +25,7 @@ RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last one a n
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice to *service*: the session *sid* of *subject* is over; with no *sid*, all of their sessions.
+    """A notice to *service*: the session *sid* of *subject* ended; without *sid*, all of their sessions.
 
     *claims* name the person as the service's sign-in tokens did.
     """
@@ -41,7 +41,7 @@ class Notice:
 def note(session: Session, service: str, subject: str, sid: str, claims: Mapping[str, str]) -> str | None:
     """Add a notice to *service*, in the transaction of *session*; return the notice's id.
 
-    None: the service has no back-channel URL, or was removed.
+    Returns None if the service has no back-channel URL, or was removed.
     """
     try:
         if not context().services.find(service).backchannel_logout_url:
@@ -71,7 +71,10 @@ def due(limit: int = 20) -> list[str]:
 
 
 def claim(notice_id: str) -> Notice | None:
-    """Return the notice for this worker to deliver; None if another has it or it is done. MUST be atomic."""
+    """Return the notice for this worker to deliver; None if another worker has it or has delivered it.
+
+    MUST be atomic.
+    """
     now = context().now()
     with writing() as session:
         claimed = session.execute(

@@ -1,7 +1,8 @@
-"""Record rejections in the audit: if they come too fast for one row each, one row an hour counts them.
+"""Record rejections in the audit. If they come too fast for a row each, one row an hour counts them.
 
-Wrong passwords can be tried from everywhere, and a person who may not use a service can ask for it again and again. So
-`shared.folding` decides which of them get a row. The others are counted by event and service, our own values.
+Anyone can try wrong passwords, and a person can request a service that they may not use again and again. So
+`shared.folding` decides which rejections get a row. The others are counted by event and service, which are our own
+values.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from shared.folding import Budget, Count, Tally, size_of
 from shared.rate_limit_storage import INSERT
 
 SIGN_IN_REFUSED, SERVICE_DENIED = "sign_in_refused", "service_denied"  # as in models.REFUSED
-ROW_BYTES = 250  # of a row without its longer texts, with its index entries
+ROW_BYTES = 250  # of a row with its index entries, without its longer texts
 WINDOW = 3600  # seconds that a row counts
 DETAIL = "counted together: more refusals of this kind came than are written down one by one"
 
@@ -27,7 +28,7 @@ _audit: Any = AuditRow.__table__
 
 @dataclass(frozen=True)
 class RefusalFold:
-    """What one row counts."""
+    """The event, service and hour that one row counts."""
 
     event: str
     service: str

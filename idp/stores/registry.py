@@ -1,7 +1,7 @@
-"""Provide the default registry: services in the database, with encrypted keys, one of which signs at a time.
+"""The default registry: services in the database, with encrypted keys, one of which signs at a time.
 
-Rotation never interrupts sign-in: the new key is published, or handed to the service, before it signs, and the old one
-stays published and accepted for some time after.
+Rotation never interrupts sign-in. The new key is published, or entered at the service, before it signs. The old key
+stays published and accepted for some time afterwards.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.schema import lock_for_transaction
 from shared.vault import Vault
 
 SIGN_AFTER = 600  # seconds until a new key signs: twice as long as caches keep our published keys
-SERVICES_LOCK = 0x73657276  # "serv": nodes that start at once apply the same file one after another
+SERVICES_LOCK = 0x73657276  # "serv": nodes that start together apply the same file one after another
 ACCEPT_AFTER = 86_400  # seconds for which the old key stays valid after the new one signs
 
 
@@ -34,7 +34,7 @@ class RotationRefused(ValueError):
 class SqlRegistry:
     """Services in the tables `services` and `service_keys`.
 
-    *built_in* returns a service that exists without being stored (the demo's), or None.
+    *built_in* returns a service that is not stored in the database (the demo's), or None.
     """
 
     def __init__(
@@ -74,10 +74,10 @@ class SqlRegistry:
         return set(db.session.scalars(select(ServiceRow.name).where(ServiceRow.managed)))
 
     def apply(self, definitions: Mapping[str, ServiceDefinition], *, managed: bool = False) -> dict[str, str]:
-        """Store *definitions*; return the generated key of each service that had none and was given none.
+        """Store *definitions*. Generate a key for each service that has none, and return these keys.
 
-        Storing the same definitions again makes no change. With *managed* they are all services of IDP_CONFIG, and a
-        service that it no longer defines is removed.
+        Storing the same definitions again makes no change. With *managed*, *definitions* are all services of
+        IDP_CONFIG. Services that it no longer defines are removed.
         """
         made: dict[str, str] = {}
         with writing() as session:
@@ -131,7 +131,7 @@ class SqlRegistry:
             return material
 
     def _set_keys(self, row: ServiceRow, definition: ServiceDefinition) -> str | None:
-        """Update the stored keys to match; return the material of a key that was generated."""
+        """Store the keys of *definition*; return the material of a generated key."""
         algorithm = definition.service.algorithm
         row.keys = [key for key in row.keys if key.algorithm == algorithm]
         if not definition.key_materials:
@@ -178,7 +178,7 @@ class SqlRegistry:
         return with_keys(service, keys)
 
     def _sealed(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the entry as it is stored: the keys for sign-out requests may be secrets."""
+        """Return *table* encrypted, because the keys for sign-out requests may be secrets."""
         given = table.get("logout_keys")
         return {**table, "logout_keys": [self._vault.encrypt(key) for key in given]} if given else dict(table)
 

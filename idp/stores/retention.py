@@ -17,7 +17,7 @@ from idp.models import REFUSED, AuditRow, SessionRow, db
 from shared.tidying import Step
 
 MAX_REFUSALS = 100_000  # rows; about 30 MB with their indexes
-MAX_DAYS = 36_500  # a hundred years: more is for ever, and no date of ours ends before it
+MAX_DAYS = 36_500  # a hundred years: more counts as for ever, so that dates do not overflow
 
 
 def steps(most: int = MAX_REFUSALS) -> Sequence[Step]:
@@ -39,8 +39,8 @@ def forget_sessions(now: datetime, connection: Connection, rows: int) -> int:
 
 
 def forget_audit(before: datetime, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* of the audit's entries, the oldest first, from *before* that moment."""
-    # Where two workers clean up at once, each skips what the other has locked.
+    """Delete up to *rows* audit entries that are older than *before*, the oldest first."""
+    # If two workers clean up at once, each skips the rows that the other has locked.
     old = select(AuditRow.id).where(AuditRow.at < before).order_by(AuditRow.at).limit(rows)
     return connection.execute(delete(AuditRow).where(AuditRow.id.in_(old.with_for_update(skip_locked=True)))).rowcount
 

@@ -1,8 +1,8 @@
 """Keep the sessions of signed-in people on the server.
 
-The browser holds an opaque random id, the database its hash, so neither a stolen table nor a guess is enough to sign
-in. A session ends by sign-out, after idling, at its absolute limit, and when the directory no longer knows the person.
-It also remembers which services took part, because they must be notified when it ends.
+The browser has an opaque random id, and the database has its hash, so neither a stolen table nor a guess is enough to
+sign in. A session ends by sign-out, after a time without requests, at its absolute limit, and when the person is no
+longer in the directory. It also records which services took part, because they must be notified when it ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from idp.services import ServiceUnknown
 from idp.stores import audit, directory, outbox
 
 ID_BYTES = 32  # 256 random bits; ASVS 5.0, 7.2.3 asks for 128
-SEEN_EVERY = 60  # seconds: how exact the idle limit is, to spare a write at every request
+SEEN_EVERY = 60  # seconds between two writes of the last use: saves a write at every request
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class SignedInUser:
     is_anonymous = False
 
     def get_id(self) -> str:
-        """Return the name of the session, which Flask-Login asks for."""
+        """Return the id of the session, for Flask-Login."""
         return self.id_hash
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How many sessions ended, the notices (see outbox) to services, and the names of those that cannot be notified."""
+    """How many sessions ended, the notices to services (see outbox), and the services that cannot be notified."""
 
     sessions: int
     notices: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class Ended:
 
 
 class SessionOver(Exception):
-    """The session has ended since it was looked up, in another tab perhaps."""
+    """The session has ended since it was looked up, perhaps in another tab."""
 
 
 def open_session(person: Person, *, stay: bool, before: SignedInUser | None = None) -> tuple[str, int | None]:
     """Sign *person* in; return the cookie's value, always a new one, and its age limit.
 
-    If the limit is None, the cookie ends with the browser. The session *before* of this browser ends. If it
-    was the same person's, its services continue under the new one; those of another person are notified.
+    If the limit is None, the cookie ends with the browser. The browser's earlier session *before* ends. If it was the
+    same person's, its services now belong to the new session. If it was another person's, its services are notified.
     Raises WrongCredentials if the person's password was changed since it was checked.
     """
     settings, now = context().settings, context().now()
@@ -109,11 +109,11 @@ def find_session_to_end(value: str | None) -> SignedInUser | None:
 
 
 def take_part(session: Session, signed_in: SignedInUser, service: str, claims: Mapping[str, str]) -> str:
-    """Record that *service* gets a token in this session; return the sid by which it knows the session.
+    """Record that *service* gets a token in this session; return the session's `sid` for that service.
 
-    *claims* name the person in that token, and in the one that ends the session.
+    *claims* identify the person in that token, and later in the sign-out token.
 
-    Raises SessionOver if the person signed out meanwhile: no service could be notified to end that sign-in.
+    Raises SessionOver if the person signed out meanwhile, because the service would not be notified of that sign-out.
     """
     if _locked_row(session, signed_in) is None:
         raise SessionOver
@@ -142,7 +142,7 @@ def end_session(signed_in: SignedInUser, *, reason: str, asked_by: str = "") -> 
 def end_sessions_of(person: Person, *, reason: str) -> Ended:
     """End every session of *person*, here and at every service that ever got a token for them.
 
-    A service may keep its session longer than we keep ours, so it is notified of the person, not of single sessions.
+    A service may keep its session longer than we keep ours, so the notice names the person, not single sessions.
     """
     with writing() as session:
         rows = session.scalars(select(SessionRow).where(SessionRow.person_id == person.id)).all()
@@ -198,7 +198,7 @@ def _note(
 
 
 def _claims_at(service: str, person: Person) -> dict[str, str]:
-    """Return the claims by which *service* would know the person now."""
+    """Return the claims that identify the person at *service* now."""
     try:
         return naming_claims(person, context().services.find(service))
     except ServiceUnknown:

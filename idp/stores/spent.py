@@ -1,6 +1,6 @@
 """Remember which sign-out tokens were used, for as long as they could be used again.
 
-They are sent in URLs, which browsers keep: going back to one must not sign out a person who signed in later.
+Browsers keep their URLs in the history. Opening one again must not sign out a person who signed in later.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from idp.logout_tokens import ACCEPTABLE_FOR, SignOut
 def is_first_use(sign_out: SignOut) -> bool:
     """Tell whether the token is used for the first time, and record its use. MUST be atomic.
 
-    Tokens without a jti cannot be distinguished, so each use of one counts as the first.
+    Tokens without a jti cannot be distinguished, so each use counts as the first.
     """
     if sign_out.token_id is None:
         return True

@@ -1,4 +1,4 @@
-"""Send good and bad tokens to a service provider of other people, and tell which of them it accepts.
+"""Send valid and faulty tokens to another service provider, and tell which of them it accepts.
 
 `target` sends a token as a browser would, `observation` decides whether an answer means "accepted", and `run` goes
 through the faults.

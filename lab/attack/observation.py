@@ -1,18 +1,19 @@
 """Decide whether an answer means that a token was accepted. Pure.
 
-A service provider does not say this in a form that a program understands. So it first gets valid tokens and garbage:
-a feature that is the same for all valid ones, and different for garbage, tells them apart. These features are used, the
-most reliable first:
+A service provider does not report this in a machine-readable form. So it first gets valid tokens and garbage. A feature
+that is the same for all valid tokens, and different for garbage, tells them apart. These features are used, the most
+reliable first:
 
 1. the page on which the good token ended, requested again with the cookies of this visit: status and redirect;
-2. the text of that page, without what changes at each visit;
+2. the text of that page, without the parts that change at each visit;
 3. the cookies that only a good token sets;
-4. where the answer redirects to;
+4. the target of a redirect;
 5. the status of the answer;
 6. the names in its JSON, or its text.
 
 The first feature that differs decides. If the page of 1 and 2 looks neither signed in nor signed out (for example, a
-name is missing), the next feature decides. A response that does not look like a good one counts as a rejection.
+name is missing), the next feature decides. A response that does not look like the answer to a valid token counts as a
+rejection.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-# What is another at each visit: long runs of letters and digits, such as nonces and references, and numbers.
+# Parts that change at each visit: long runs of letters and digits, such as nonces and references, and numbers.
 CHANGING = re.compile(r"[A-Za-z0-9_+/=-]{16,}|\d+")
 HINT = "check --key, --claim and --parameter, or begin each sign-in at the service with --start"
 MARKUP = re.compile(r"<[^<>]*>|\s+")
@@ -30,7 +31,7 @@ MARKUP = re.compile(r"<[^<>]*>|\s+")
 
 @dataclass(frozen=True)
 class Page:
-    """An answer. `redirect` is where it points, without the values of the query, or empty."""
+    """An answer. `redirect` is its target without the values of the query, or empty."""
 
     status: int
     redirect: str
@@ -38,7 +39,7 @@ class Page:
 
     @property
     def shape(self) -> str:
-        """The names in its JSON, else its text without markup and without what changes at each visit."""
+        """The names in its JSON, otherwise its text without markup and without the parts that change at each visit."""
         try:
             value = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -50,7 +51,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a visit with a token showed: the answer, the names of the cookies, the page asked for afterwards."""
+    """The results of a visit with a token: the answer, the names of the cookies, and the page requested afterwards."""
 
     answer: Page
     cookies: frozenset[str]
@@ -59,12 +60,15 @@ class Observation:
 
 
 class ControlFailed(Exception):
-    """Good tokens and garbage get the same answers, so bad ones cannot be tested. The message says why."""
+    """Valid tokens and garbage get the same answers, so faulty tokens cannot be tested. The message says why."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One thing to look at. `decides`: an answer that looks neither good nor bad is a refusal."""
+    """A feature of a visit to compare.
+
+    `decides`: an answer that looks neither valid nor faulty counts as a rejection.
+    """
 
     name: str
     value: Callable[[Observation], Hashable]
@@ -94,7 +98,7 @@ class Judgement:
             raise ControlFailed(self._why_nothing_tells())
 
     def accepts(self, seen: Observation) -> tuple[bool, str]:
-        """Return whether *seen* means accepted, and the name of the feature that says so."""
+        """Return whether *seen* means accepted, and the name of the feature that decided."""
         for feature in self.telling:
             if self._is_good(feature, seen):
                 return True, feature.name

@@ -1,6 +1,6 @@
 """Go through the faults: a control, each fault, and the control again.
 
-A token is always new (its own jti, the present time), so that one refusal is not the cause of the next.
+Each token is new (another jti, the present time), so that a rejection does not cause the next one.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ Outcome = Literal["accepted", "refused", "not tried"]
 
 
 class MakeDraft(Protocol):
-    """Makes a good token, new at each call, with further claims."""
+    """Makes a new valid token at each call, with further claims."""
 
     def __call__(self, more: Mapping[str, Any]) -> Draft: ...
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one fault. `because` is the feature that decided, or why the fault was not tried."""
+    """The result of one fault. `because` is the feature that decided, or the reason why the fault was not tried."""
 
     fault: str
     level: Level
@@ -40,12 +40,12 @@ class Result:
 
     @property
     def is_hole(self) -> bool:
-        """Whether an attacker gets in by it."""
+        """Whether an attacker can sign in with this fault."""
         return self.outcome == "accepted" and self.level == "hole"
 
     @property
     def is_lenient(self) -> bool:
-        """Whether a fault of an identity provider goes unnoticed."""
+        """Whether the service overlooks this fault of an identity provider."""
         return self.outcome == "accepted" and self.level == "strict"
 
 
@@ -70,12 +70,12 @@ class Attack:
         return tuple(feature.name for feature in self._judgement.telling)
 
     def faults(self, faults: Iterable[Fault] = tuple(FAULTS.values())) -> Iterator[Result]:
-        """Try each fault, and yield what became of it."""
+        """Try each fault, and yield its result."""
         for fault in faults:
             yield self._try(fault)
 
     def finish(self) -> None:
-        """Make sure that a good token is still accepted; otherwise, rejections of bad ones prove nothing."""
+        """Make sure that a valid token is still accepted. Otherwise the rejections prove nothing."""
         try:
             accepted, _because = self._judge(self._good())
         except ExchangeFailed as error:
@@ -84,7 +84,7 @@ class Attack:
             raise ControlFailed("at the end a good token was refused: the service may have locked this test out")
 
     def good_for(self, visit: Visit) -> Draft:
-        """Return a new good token for *visit*, with the nonce that the service asks for."""
+        """Return a new valid token for *visit*, with the nonce that the service requires."""
         return self._make({"nonce": visit.asked["nonce"]} if "nonce" in visit.asked else {})
 
     def accepts(self, visit: Visit, token: str) -> bool:
@@ -136,6 +136,6 @@ class Attack:
 
 
 def _garbage() -> tuple[str, ...]:
-    """Return texts that no service can take for a token."""
+    """Return texts that no service can accept as a token."""
     pieces = [encode(secrets.token_bytes(size)) for size in (30, 90, 32)]
     return ("not-a-token", ".".join(pieces))

@@ -1,7 +1,7 @@
-"""Send a token to a service provider as a browser would, and note what comes back.
+"""Send a token to a service provider as a browser would, and record the answers.
 
-Each token is sent by a new browser. Redirects are followed within the service's own origin only, so that no other
-site is asked.
+Each token is sent by a new browser. Redirects are followed only within the service's own origin, so that no other site
+gets a request.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 @dataclass(frozen=True)
 class Target:
-    """A service provider: where it takes tokens, and how.
+    """A service provider: the URL that accepts tokens, and how to send them.
 
-    `start` is a URL that begins a sign-in there, for a service that accepts only what it asked for. `page` is one that
-    only signed-in people see; without it, the page on which a good token ends is asked for.
+    `start` is a URL that begins a sign-in, for a service that accepts only solicited tokens. `page` is a URL that only
+    signed-in people see. Without it, the page on which a valid token ends is requested.
     """
 
     url: str
@@ -43,9 +43,9 @@ class Target:
 class Visit:
     """One browser at the service.
 
-    `asked` is what the service asked of the identity provider: nonce and return_to. `answer` is the answer to the last
-    token, `trail` every Location on its way, as it was sent, and `set_cookies` every Set-Cookie. Raises ExchangeFailed
-    where the service does not answer.
+    `asked` are the parameters of the service's request to the identity provider: nonce and return_to. `answer` is the
+    answer to the last token. `trail` has every Location on the way, unchanged, and `set_cookies` every Set-Cookie.
+    Raises ExchangeFailed if the service does not answer.
     """
 
     def __init__(self, target: Target) -> None:
@@ -58,10 +58,10 @@ class Visit:
         self.set_cookies: list[str] = []
         if target.start:
             self._follow(target.start)
-            self._forget_what_was_set()  # only what a token sets counts
+            self._forget_what_was_set()  # only cookies that a token sets count
 
     def send(self, token: str, page: str = "", **fields: str) -> Observation:
-        """Send *token*, with further *fields*; follow it to its end, then ask for *page*."""
+        """Send *token* with further *fields*, follow the redirects, and then request *page*."""
         echoed = {"return_to": self.asked["return_to"]} if "return_to" in self.asked else {}
         answer, end = self._deliver(token, {**echoed, **fields})
         self.answer = answer
@@ -69,7 +69,7 @@ class Visit:
         return Observation(_page(answer, self._target.url), frozenset(self._set), end, probe)
 
     def head(self, token: str) -> None:
-        """Ask with HEAD for the URL that has *token* in its query."""
+        """Send a HEAD request for the URL with *token* in its query."""
         self._ask(with_query(self._target.url, {self._target.parameter: token}), "HEAD")
 
     def _forget_what_was_set(self) -> None:
@@ -153,7 +153,7 @@ def _page(answer: Answer, url: str) -> Page:
 
 
 def _plain(url: str) -> str:
-    """Return *url* with the names of its query only: values such as a reference are others at each visit."""
+    """Return *url* without the values of its query, because values such as a reference change at each visit."""
     parts = urlsplit(url)
     names = "&".join(sorted(name for name, _value in parse_qsl(parts.query, keep_blank_values=True)))
     return f"{parts.scheme}://{parts.netloc}{parts.path}?{names}" if url else ""
@@ -165,7 +165,7 @@ def _pairs(jar: CookieJar) -> set[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class _Carrier:
-    """What a cookie jar wants to see of an answer."""
+    """The part of an answer that a cookie jar needs."""
 
     headers: HTTPMessage
 

@@ -1,1 +1,1 @@
-"""Checks of other people's programs, as findings that a person, a program and a CI can read."""
+"""Checks of other people's programs. Their findings can be read by a person, a program and a CI."""

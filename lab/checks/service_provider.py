@@ -1,6 +1,6 @@
-"""Check a service provider: which bad tokens it accepts, and how it treats a good one.
+"""Check a service provider: which faulty tokens it accepts, and how it treats a valid token.
 
-What is looked at besides the faults: https, caching, whether the token stays in a URL or on a page, the cookie's flags,
+Besides the faults it checks: https, caching, whether the token stays in a URL or on a page, the flags of the cookie,
 where `return_to` leads, and whether HEAD spends a token.
 """
 
@@ -21,7 +21,7 @@ from shared.settings import is_loopback
 from sp.diagnosis.inspector import Finding
 
 ELSEWHERE = "mallory.example"  # a reserved name: RFC 2606, section 3
-SPELLINGS = (  # of URLs that browsers read as another site
+SPELLINGS = (  # of URLs that browsers read as URLs of another site
     f"https://{ELSEWHERE}/",
     f"//{ELSEWHERE}/",
     f"/\\{ELSEWHERE}/",
@@ -36,7 +36,7 @@ IGNORED_BY_BROWSERS = re.compile(r"[\x00-\x20]")
 def check_service(
     attack: Attack, target: Target, faults: Iterable[Fault], *, strict: bool = False
 ) -> Iterator[Finding]:
-    """Yield what was found. *strict*: each accepted fault is a failure, not only the holes."""
+    """Yield the findings. *strict*: each accepted fault is a failure, not only the holes."""
     try:
         told_by = attack.control()
         yield Finding("control", "passed", f"good tokens and garbage are told apart by {', '.join(told_by)}")
@@ -51,7 +51,7 @@ def check_service(
 
 
 def of_fault(result: Result, *, strict: bool = False) -> Finding:
-    """Return what the outcome of a fault means."""
+    """Return the finding for the result of a fault."""
     name = f"fault_{result.fault.replace('-', '_')}"
     if result.outcome == "not tried":
         return Finding(name, "skipped", result.because)
@@ -102,7 +102,7 @@ def _answer(visit: Visit, target: Target, token: str) -> Iterator[Finding]:
 
 
 def _cookies(visit: Visit, target: Target) -> Iterator[Finding]:
-    """Look at the flags of what a good token sets (RFC 6265, section 4.1.2)."""
+    """Check the flags of the cookies that a valid token sets (RFC 6265, section 4.1.2)."""
     is_https = urlsplit(target.url).scheme == "https"
     for name, flags in sorted(_flags(visit.set_cookies).items()):
         missing = [flag for flag in ("httponly", "samesite", *(["secure"] if is_https else [])) if flag not in flags]
@@ -126,7 +126,7 @@ def _return_to(attack: Attack, target: Target) -> Finding:
 
 
 def leads_elsewhere(location: str, url: str) -> bool:
-    """Tell whether a browser would go to the other site, or run its script, by a Location of an answer of *url*."""
+    """Tell whether a browser that gets *location* from *url* would go to the other site, or run its script."""
     read = IGNORED_BY_BROWSERS.sub("", location).replace("\\", "/")
     if read.lower().startswith("javascript:"):
         return True
@@ -147,7 +147,7 @@ def _reflected(target: Target) -> Finding:
 
 
 def _head(attack: Attack, target: Target) -> Finding:
-    """Ask with HEAD first, from another browser, as scanners of links do; then send the same token."""
+    """First send a HEAD request from another browser, as link scanners do; then send the same token."""
     if target.delivery != "query":
         return Finding("head", "skipped", "tokens do not travel in the URL")
     visit = Visit(target)

@@ -2,4 +2,4 @@
 
 
 class WrongUsage(Exception):
-    """The options make no sense together, or one has no valid value. The program ends with status 2."""
+    """The options contradict each other, or a value is invalid. The program ends with status 2."""

@@ -1,4 +1,4 @@
-"""`lab attack`: every fault against a service provider of other people; a line each, accepted or refused."""
+"""`lab attack`: try every fault against another service provider; print a line for each, accepted or refused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.cli.target_options import add_target_options, drafts_of, faults_of, tar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     add_target_options(parser)
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 

@@ -24,7 +24,7 @@ from sp.providers.settings_parser import parse_provider
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     parser.add_argument("url", metavar="URL", help="where people sign in, with what the service adds to it")
     parser.add_argument("--email", required=True, help="of a test person there")
     parser.add_argument(

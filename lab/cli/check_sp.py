@@ -11,13 +11,13 @@ from lab.cli.target_options import add_target_options, drafts_of, faults_of, tar
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     add_target_options(parser)
     add_report_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the findings; return 1 if one failed, 2 if no good token is accepted."""
+    """Print the findings; return 1 if one failed, 2 if no valid token is accepted."""
     target = target_of(options)
     attack = Attack(target, drafts_of(options))
     findings = list(check_service(attack, target, faults_of(options), strict=options.strict))

@@ -29,7 +29,10 @@ def add_report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def report(findings: Sequence[Finding], options: argparse.Namespace, suite: str) -> int:
-    """Print and write *findings*; return 1 if one failed, else 0. Raises WrongUsage where a file cannot be written."""
+    """Print and write *findings*; return 1 if one failed, otherwise 0.
+
+    Raises WrongUsage if a file cannot be written.
+    """
     try:
         if options.junit:
             options.junit.write_bytes(junit(findings, suite, options.url))
@@ -51,7 +54,7 @@ def summary(findings: Sequence[Finding], suite: str, url: str) -> str:
 
 
 def badge(findings: Sequence[Finding]) -> dict[str, object]:
-    """Return what shields.io reads from an endpoint: https://shields.io/badges/endpoint-badge."""
+    """Return the JSON that shields.io reads from an endpoint: https://shields.io/badges/endpoint-badge."""
     mark = grade(findings)
     message = f"{mark}: {_counts(findings)}"
     return {"schemaVersion": 1, "label": "single sign-on", "message": message, "color": COLORS[mark]}

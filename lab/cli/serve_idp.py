@@ -18,7 +18,7 @@ WARNING = "This signs in anyone without a password. It is for tests only."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     parser.add_argument("--port", type=int, default=5001, help="0 takes a free one; default: %(default)s")
     parser.add_argument("--host", default=LOOPBACK, help="default: %(default)s, which only this machine reaches")
     parser.add_argument("--service", default=GATEWAY, metavar="URL", help="where tokens go; default: %(default)s")

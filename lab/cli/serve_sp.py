@@ -27,7 +27,7 @@ KEY_HELP = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     parser.add_argument("name", metavar="NAME", choices=tuple(PRODUCTS), help=", ".join(PRODUCTS))
     parser.add_argument("--port", type=int, default=5002, help="0 takes a free one; default: %(default)s")
     parser.add_argument("--key", default="", metavar="K", help=KEY_HELP)

@@ -1,4 +1,4 @@
-"""The options with which two commands name a service provider of other people."""
+"""The options by which two commands name another service provider."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTE = (
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
-    """Add the URL, how a token gets there, what a good token is, and which faults to try."""
+    """Add the options for the URL, the delivery of a token, the valid token, and the faults to try."""
     parser.add_argument("url", metavar="URL", help="where the service takes tokens")
     add_token_options(parser)
     parser.add_argument("--parameter", default="jwt", metavar="NAME", help="of the token; default: %(default)s")
@@ -60,7 +60,7 @@ def faults_of(options: argparse.Namespace) -> list[Fault]:
 
 
 def drafts_of(options: argparse.Namespace) -> MakeDraft:
-    """Return what makes a good token, new at each call. Raises WrongUsage, before anything is sent."""
+    """Return the function that makes a new valid token at each call. Raises WrongUsage, before anything is sent."""
     key = key_of(options)
     draft_of(options, key)
     return lambda more: draft_of(options, key, more)

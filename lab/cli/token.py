@@ -1,4 +1,4 @@
-"""`lab token`: mint a token, good or wrong in one way, and print it."""
+"""`lab token`: mint a token, valid or with one fault, and print it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHOWN = ("name", "level", "what", "rule")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Say what may be given."""
+    """Add the options of this command."""
     add_token_options(parser, key_is_needed=False)
     parser.add_argument("--fault", metavar="NAME", help="make it wrong in this way")
     parser.add_argument("--list-faults", action="store_true", help="list the faults instead")
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the token, or the list."""
+    """Print the token, or the list of faults."""
     if options.list_faults:
         print(_as_json() if options.json else _as_text())
         return 0

@@ -1,4 +1,4 @@
-"""The options with which several commands say what a good token is: its key, algorithm, person and claims."""
+"""The options by which several commands describe a valid token: its key, algorithm, person and claims."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_claim_options(parser: argparse.ArgumentParser, *, key_is_needed: bool = 
 
 
 def draft_of(options: argparse.Namespace, key: ForgingKey, more: Mapping[str, Any] | None = None) -> Draft:
-    """Return the good token that the options describe, with *more* claims below theirs. Raises WrongUsage."""
+    """Return the valid token that the options describe. Their claims replace those in *more*. Raises WrongUsage."""
     claims = {**(more or {}), **claims_of(options)}
     return draft(key, claims, without=tuple(options.without), email=options.email)
 

@@ -1,4 +1,4 @@
-"""Tokens that are wrong in one way: a table of named faults, each with the rule that it breaks.
+"""Tokens with one fault: a table of named faults, each with the rule that it breaks.
 
     from lab.drafts import draft
     from lab.faults import FAULTS, fault_named
@@ -6,7 +6,7 @@
 
     token = fault_named("expired").token(draft(read_key("the shared secret")))
 
-The modules beside this one have the faults by subject: signatures, headers, times, contents, spellings, second_use.
+The modules of this package have the faults by subject: signatures, headers, times, contents, spellings, second_use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FAULTS: Mapping[str, Fault] = {
 
 
 class UnknownFault(ValueError):
-    """No fault has this name. The message names the nearest ones."""
+    """No fault has this name. The message suggests similar names."""
 
 
 def fault_named(name: str) -> Fault:

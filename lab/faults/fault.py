@@ -1,4 +1,4 @@
-"""What a fault is: one thing that is wrong with a token that is good otherwise."""
+"""Define a fault: one error in an otherwise valid token."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ Make = Callable[[Draft], Made]
 
 
 class NotApplicable(ValueError):
-    """This fault cannot be made with this key. The message says why."""
+    """This fault is not possible with this key. The message says why."""
 
 
 def any_key(_draft: Draft) -> str:
-    """Say that the fault can be made with any key."""
+    """Return an empty text: the fault is possible with any key."""
     return ""
 
 
 def secrets_only(draft: Draft) -> str:
-    """Say why a fault of shared secrets cannot be made with a private key; empty if it can."""
+    """Return why a fault of shared secrets is not possible with a private key; empty if it is possible."""
     return "" if isinstance(draft.key.private, bytes) else "it needs a shared secret (HS)"
 
 
 def key_pairs_only(draft: Draft) -> str:
-    """Say why a fault of public keys cannot be made with a secret; empty if it can."""
+    """Return why a fault of public keys is not possible with a secret; empty if it is possible."""
     return "it needs a private key (RS or ES)" if isinstance(draft.key.private, bytes) else ""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One error in a token.
 
-    `what` completes "a token whose fault is: …". `rule` is the source: an RFC with its section, or what the field does.
-    `level` says who must refuse it:
+    `what` completes "a token whose fault is: …". `rule` is the source: an RFC with its section, or common practice.
+    `level` says who must reject it:
 
-    - "hole": every service provider. Someone who does not have the key can make such a token, or has one that is not
-      meant for this place, this time or this purpose.
-    - "strict": a strict service provider. Only a faulty identity provider sends such a token; a lenient one that
-      accepts it makes that fault its own.
+    - "hole": every service provider. An attacker can make such a token without the key, or has a token that was issued
+      for another place, time or purpose.
+    - "strict": a strict service provider. Only a faulty identity provider sends such a token. A lenient service
+      provider that accepts it has the same fault.
 
-    `about` is the claim that the good token must have, so that the answer tells something: a service provider that is
-    told no issuer need not check it. A fault with two tokens is about a second use: the first is good.
+    `about` is the claim that the valid token must have for the test to be meaningful. For example, a service provider
+    need not check an issuer that is missing. A fault with two tokens is about a second use: the first token is valid.
     """
 
     name: str
@@ -60,12 +60,12 @@ class Fault:
         return self.name
 
     def tokens(self, draft: Draft) -> tuple[str, ...]:
-        """Return what is to be sent, in order: the last one is wrong. Raises NotApplicable."""
+        """Return the tokens to send, in order; the last one has the fault. Raises NotApplicable."""
         if why := self.obstacle(draft):
             raise NotApplicable(f"{self.name}: {why}")
         made = self.make(draft)
         return (made,) if isinstance(made, str) else made
 
     def token(self, draft: Draft) -> str:
-        """Return the wrong token. Raises NotApplicable."""
+        """Return the faulty token. Raises NotApplicable."""
         return self.tokens(draft)[-1]

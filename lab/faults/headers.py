@@ -1,4 +1,4 @@
-"""Faults of the header: other kinds of token, extensions, and keys that the header itself brings or points to."""
+"""Faults of the header: other kinds of token, extensions, and keys that the header contains or refers to."""
 
 from __future__ import annotations
 

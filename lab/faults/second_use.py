@@ -1,6 +1,6 @@
 """Faults of a second use: the same token again, in the same or another spelling, or its jti in another token.
 
-Each returns two tokens. The first is good; the second is wrong once the first was accepted.
+Each returns two tokens. The first is valid. The second must be rejected after the first was accepted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _padded(good: Draft) -> tuple[str, str]:
 
 
 def _last_character(good: Draft) -> tuple[str, str]:
-    """Set an unused bit of the last character: the signature has the same bytes."""
+    """Set an unused bit of the last character, so that the bytes of the signature stay the same."""
     token = good.token()
     return token, token[:-1] + ALPHABET[ALPHABET.index(token[-1]) | 1]
 

@@ -20,7 +20,7 @@ STRANGER = "mallory@example.org"
 
 
 def with_hmac(secret: bytes, **header: str) -> Make:
-    """Sign by HMAC with *secret*, and with the good token's own algorithm if that is HMAC, else with HS256."""
+    """Sign by HMAC with *secret*. Use the valid token's algorithm if that is HMAC, otherwise HS256."""
 
     def make(good: Draft) -> str:
         algorithm = good.key.algorithm if good.key.algorithm.startswith("HS") else "HS256"

@@ -27,7 +27,7 @@ def _padded(good: Draft) -> str:
 
 
 def _standard(good: Draft) -> str:
-    """Write it in the alphabet with + and /; a claim makes sure that both are there."""
+    """Encode the token in the alphabet with + and /; a claim makes sure that both occur."""
     claims = {**good.claims, "note": "???>>>~~~"}
     return _in_alphabet(
         Draft(good.key, claims, good.header, good.now), lambda octets: b64encode(octets).decode().rstrip("=")
@@ -47,7 +47,7 @@ def _encrypted(good: Draft) -> str:
 
 
 def _encrypted_to_public_key(good: Draft) -> str:
-    """Return a JWE that anyone can make, as the key is public: its claims are not signed."""
+    """Return a JWE that anyone can make, because the key is public and the claims are not signed."""
     key = AESGCM.generate_key(AES_KEY_BYTES * 8)
     pair = good.key.pair
     if not isinstance(pair, rsa.RSAPrivateKey):

@@ -13,7 +13,7 @@ TEN_YEARS = 3653 * DAY
 
 
 def later(**seconds: int) -> Make:
-    """Set claims to times so many seconds from now."""
+    """Set each claim to a time that many seconds from now."""
     return lambda good: good.with_claims(**{name: good.now + by for name, by in seconds.items()})
 
 

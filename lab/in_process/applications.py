@@ -1,4 +1,4 @@
-"""Take the application of a test as WSGI, whatever it is written for."""
+"""Convert the application of a test to WSGI, if it is ASGI."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def as_wsgi(application: Callable[..., Any]) -> tuple[WSGIApplication, Callable[[], None]]:
-    """Return *application* as WSGI, and what is to be called when it is not needed any more. Raises TypeError."""
+    """Return *application* as WSGI, and the function to call at its end. Raises TypeError."""
     if is_asgi(application):
         adapted = AsgiApplication(application)
         return adapted, adapted.close
@@ -24,7 +24,7 @@ def as_wsgi(application: Callable[..., Any]) -> tuple[WSGIApplication, Callable[
 
 
 def is_asgi(application: Callable[..., Any]) -> bool:
-    """Tell whether it is asynchronous and takes scope, receive and send, as Starlette, FastAPI and Django's do."""
+    """Tell whether *application* is asynchronous with scope, receive and send, as in Starlette, FastAPI and Django."""
     for called in (application, getattr(application, "__call__", None)):  # noqa: B004
         if inspect.iscoroutinefunction(called):
             return len(inspect.signature(called).parameters) == 3

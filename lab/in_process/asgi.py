@@ -1,7 +1,7 @@
-"""Ask an ASGI application (FastAPI, Starlette) as if it were WSGI, for tests: HTTP and lifespan, no WebSockets.
+"""Call an ASGI application (FastAPI, Starlette) as WSGI, for tests: HTTP and lifespan, no WebSockets.
 
-Its event loop runs in a thread from the first request or `start` to `close`, so what the application keeps with its
-loop stays usable. An answer is collected before it is sent. The person is in `scope["lychgate.user"]`.
+Its event loop runs in a thread from the first request or `start` until `close`, so objects that belong to the loop stay
+usable. An answer is collected before it is sent. The person is in `scope["lychgate.user"]`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Answer:
 
 
 class AsgiApplication:
-    """A WSGI application that asks *application*. Raises what its startup raises."""
+    """A WSGI application that calls *application*. Raises the exceptions of its startup."""
 
     def __init__(self, application: Asgi) -> None:
         self._application = application
@@ -91,7 +91,7 @@ class AsgiApplication:
 
 
 def scope_of(environ: WSGIEnvironment, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the scope of a request, as ASGI 3 has it. Identity comes from the gateway alone: it cleans *environ*."""
+    """Return the ASGI 3 scope of a request. Its identity comes only from the gateway, which has cleaned *environ*."""
     path = environ.get("PATH_INFO", "").encode("latin-1")
     names = {name: name[5:] for name in environ if name.startswith("HTTP_")}
     names |= {name: name for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(name)}
@@ -138,9 +138,9 @@ class _Lifespan:
     async def _serve(self) -> None:
         try:
             await self._application(self._scope, self._asked.get, self._said.put)
-        except Exception as error:  # at the first message it means that there is no lifespan
+        except Exception as error:  # an error at the first message means: no lifespan
             log.debug("the application has no lifespan: %r", error)
-        await self._said.put({"type": "lifespan.unsupported"})  # so that one who waits goes on
+        await self._said.put({"type": "lifespan.unsupported"})  # so that the waiting task continues
 
     async def _tell(self, event: str) -> None:
         await self._asked.put({"type": f"lifespan.{event}"})

@@ -1,4 +1,4 @@
-"""What the fixture `lychgate` gives to a test: a running gateway and identity provider, and what to do with them."""
+"""The fixture `lychgate` for tests: a running gateway and identity provider, and methods to control them."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from sp.sessions.listing import SessionDetail
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PASSWORD = "lychgate-tests-only"  # of people for whom a test names none
+PASSWORD = "lychgate-tests-only"  # the default for people of a test
 
 
 @dataclass(frozen=True)
 class LiveSession:
-    """A session of the gateway: whose, and its details."""
+    """A session of the gateway: its person and its details."""
 
     email: str
     detail: SessionDetail
 
 
 class Lychgate:
-    """Both programs, running. A test changes what it likes: the next one begins at the same state.
+    """Both programs, running. A test may change anything, and the next test begins in the original state.
 
     `alice` is there from the start. `clock` moves the time of day for both programs.
     """
@@ -51,12 +51,12 @@ class Lychgate:
 
     @property
     def sp_url(self) -> str:
-        """Where the application is, behind the gateway; without a slash at the end."""
+        """The URL of the application behind the gateway, without a slash at the end."""
         return self._programs.sp_url
 
     @property
     def idp_url(self) -> str:
-        """Where the identity provider is."""
+        """The URL of the identity provider."""
         return self._programs.idp_url
 
     def add_person(
@@ -69,7 +69,7 @@ class Lychgate:
         groups: Sequence[str] = (),
         **attributes: str,
     ) -> Person:
-        """Add a person at the identity provider, or one that is given whole. Further attributes become claims."""
+        """Add a person at the identity provider, by e-mail or as an object. Further attributes become claims."""
         if isinstance(email, Person):
             person = email
         else:
@@ -91,7 +91,7 @@ class Lychgate:
         return person
 
     def disable(self, person: Person) -> None:
-        """Let the person sign in no more at the identity provider."""
+        """Prevent the person from signing in at the identity provider."""
         with self._programs.in_identity_provider() as parts:
             parts.people.set_disabled(person.email, True)  # type: ignore[attr-defined]
 
@@ -101,13 +101,13 @@ class Lychgate:
         return Person(email, password, "", "")
 
     def provider(self, **settings: Any) -> None:
-        """Change settings of the identity provider at the gateway, as `[providers.*]` names them."""
+        """Change settings of the identity provider at the gateway, by their names in `[providers.*]`."""
         self._provider |= settings
         mapping = {**{name: name for name in self._claims}, **self._provider.get("mapping", {})}
         self._programs.configure_provider(self._provider | ({"mapping": mapping} if mapping else {}))
 
     def service(self, **settings: Any) -> None:
-        """Change settings of the gateway at the identity provider, as `[services.*]` names them."""
+        """Change settings of the gateway at the identity provider, by their names in `[services.*]`."""
         self._service |= settings
         claims = {**self._claims, **self._service.get("claims", {})}
         self._programs.configure_service(self._service | ({"claims": claims} if claims else {}))
@@ -117,7 +117,8 @@ class Lychgate:
     ) -> str:
         """Put an application behind the gateway, WSGI or ASGI, and return its URL.
 
-        *rules* are as `[[rules]]`, *identity_headers* as SP_IDENTITY_HEADERS. Without this a page shows who you are.
+        *rules* are as in `[[rules]]`, *identity_headers* as in SP_IDENTITY_HEADERS. The default application shows who
+        you are.
         """
         self._close_application()
         wsgi, self._close_application = as_wsgi(application)
@@ -127,8 +128,8 @@ class Lychgate:
     def sign_in(self, visitor: Any, person: Person | None = None, *, path: str = "/", fast: bool = False) -> Person:
         """Sign *person* (or Alice) in, with Playwright's page, Selenium's driver, or a client of httpx or requests.
 
-        By redirects and the form, or *fast*: by a session that is made at once. A browser then shows *path*. Raises
-        SignInFailed with the gateway's code.
+        This goes through the redirects and the form, or with *fast* opens a session directly. A browser then shows
+        *path*. Raises SignInFailed with the gateway's code.
         """
         person = person or self.alice
         if fast:
@@ -138,7 +139,7 @@ class Lychgate:
         return person
 
     def session(self, person: Person | None = None) -> MadeSession:
-        """Return a new session of *person*, or else Alice, as cookies for any client."""
+        """Return a new session of *person*, by default Alice, as cookies for any client."""
         return make_session(self._programs, (person or self.alice).email)
 
     def next(
@@ -149,7 +150,7 @@ class Lychgate:
         without: Sequence[str] = (),
         fault: str = "",
     ) -> None:
-        """Decide the next sign-in, which then asks for no password: who it is, other claims, or what is wrong with it.
+        """Decide the person, claims or fault of the next sign-in, which then needs no password.
 
         `python -m lab token --list-faults` lists the faults. Raises UnknownFault.
         """
@@ -164,7 +165,7 @@ class Lychgate:
         fault: str = "",
         nonce: str = "",
     ) -> str:
-        """Return a token of the identity provider, good or with a fault. *nonce* binds it to a browser."""
+        """Return a token of the identity provider, valid or with a fault. *nonce* binds it to a browser."""
         sign_in = SignIn(self._email(person), claims or {}, tuple(without), fault)
         return self._programs.scripted.mint(sign_in, nonce).token
 
@@ -174,7 +175,7 @@ class Lychgate:
         return tuple(self._programs.scripted.issuer.sent)
 
     def sessions(self, person: Person | str | None = None) -> list[LiveSession]:
-        """Return the live sessions at the gateway, of one person or all."""
+        """Return the live sessions at the gateway, of one person or of all people."""
         core = self._programs.core
         wanted = self._email(person) if person else ""
         return [
@@ -184,7 +185,7 @@ class Lychgate:
         ]
 
     def end_sessions(self, person: Person | str | None = None) -> None:
-        """End the sessions of a person, or else of Alice, at the gateway, as an administrator does."""
+        """End the sessions of a person, by default Alice, at the gateway, as an administrator does."""
         core = self._programs.core
         for account in core.account_search.page(self._email(person)).people:
             core.sessions.end(account_id=account.id)
@@ -196,14 +197,14 @@ class Lychgate:
                 backchannel.tell(idp_sessions.end_sessions_of(known, reason="signed out by a test"))
 
     def clean_up(self) -> None:
-        """Delete what has expired, and send what is due, as both programs do once a minute."""
+        """Delete expired data, and send due notices, as both programs do once a minute."""
         self._programs.core.housekeeping.clean_up()
         with self._programs.in_identity_provider():
             housekeeping.retry_notices()
             housekeeping.tidy()
 
     def provider_down(self) -> AbstractContextManager[None]:
-        """Within a `with`, let the identity provider refuse connections."""
+        """Let the identity provider refuse connections inside a `with` block."""
         return self._programs.identity_provider_down()
 
     def reset(self) -> None:
@@ -228,7 +229,7 @@ class Lychgate:
 
 
 def running(folder: Path) -> Iterator[Lychgate]:
-    """Yield one that is stopped afterwards."""
+    """Yield a running Lychgate, and stop it afterwards."""
     lychgate = Lychgate(folder)
     try:
         yield lychgate

@@ -1,6 +1,6 @@
-"""Sign a person in at once: the same redirects, tokens and checks as in a browser, without network, form and password.
+"""Sign a person in at once, with the redirects, tokens and checks of a browser, but without network, form and password.
 
-So an application sees what it would see of a person who has typed a password, and a sign-out on either side ends it.
+So an application sees the same as after a sign-in with a password, and a sign-out on either side ends the session.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class SignInFailed(AssertionError):
 
 @dataclass(frozen=True)
 class MadeSession:
-    """Who is signed in, and the cookies by which both programs know the browser. They are for every port of HOST."""
+    """The signed-in person, and the cookies of both programs. The cookies are valid for every port of HOST."""
 
     email: str
     cookies: Mapping[str, str]
 
     @property
     def header(self) -> str:
-        """What a browser sends as its Cookie header."""
+        """The Cookie header of a browser with this session."""
         return "; ".join(f"{name}={value}" for name, value in self.cookies.items())
 
     @property
     def for_playwright(self) -> list[Any]:
-        """What `BrowserContext.add_cookies` takes, of Playwright in any language."""
+        """The cookies in the form of Playwright's `BrowserContext.add_cookies`, in any language."""
         flags = {"domain": HOST, "path": "/", "httpOnly": True, "sameSite": "Lax"}
         return [{"name": name, "value": value, **flags} for name, value in self.cookies.items()]
 
@@ -73,7 +73,7 @@ def make_session(programs: Programs, email: str) -> MadeSession:
 
 
 def refused(url: str, status: int | None = None) -> SignInFailed:
-    """Return what to raise where a sign-in ended at *url*."""
+    """Return the exception for a sign-in that ended at *url*."""
     code = parse_qs(urlsplit(url).query).get("code", [""])[0]
     answered = f" with status {status}" if status else ""
     return SignInFailed(f"the sign-in ended at {url.partition('?')[0]}{answered}: {code or 'no error code'}", code)

@@ -1,7 +1,7 @@
 """Run the two programs in threads of this process, configured as an administrator would configure them.
 
-They are the real programs, on real ports of this machine, with real databases in a folder. What differs from production
-is the server, and that a worker believes no session without asking the database.
+They are the real programs, on real ports of this machine, with real databases in a folder. Two things differ from
+production: the server, and that a worker always asks the database about a session.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PROVIDER = "corporate"  # the identity provider, as the gateway calls it
-SERVICE = "gateway"  # the gateway, as the identity provider calls it
+PROVIDER = "corporate"  # the gateway's name for the identity provider
+SERVICE = "gateway"  # the identity provider's name for the gateway
 
 
 class Programs:
@@ -51,25 +51,25 @@ class Programs:
         self._sample: WSGIApplication = create_welcome_app(self._core)
         self.configure_provider({})
         self.configure_service({})
-        self._core.assertions.published()  # makes the key, so that it belongs to the state that `reset` returns to
+        self._core.assertions.published()  # creates the key now, so that `reset` keeps it
         self.protect(self._sample)
         self.scripted = ScriptedSignIn(self)
         self._snapshots: list[Snapshot] = []
 
     @property
     def core(self) -> Components:
-        """The parts of the gateway."""
+        """The components of the gateway."""
         found: Components = self._own.extensions["lychgate"]
         return found
 
     @contextmanager
     def in_identity_provider(self) -> Iterator[Context]:
-        """Give access to the parts of the identity provider, in its application context."""
+        """Give access to the context of the identity provider."""
         with self._idp.app_context():
             yield self._idp.extensions["idp"]
 
     def start(self) -> None:
-        """Begin to answer. What is stored now is what `reset` returns to."""
+        """Begin to answer. `reset` returns to the data stored at this moment."""
         self._snapshots = [snapshot_of_gateway(self._core.database.engine), snapshot_of_identity_provider(self._idp)]
         self._sp_server.start()
         self._idp_server.start()
@@ -101,13 +101,13 @@ class Programs:
             rules=parse_rules([dict(rule) for rule in rules], Routes("")),
             identity_headers=identity_headers,
         )
-        keys = AssertionKeys(self._core.database, self._core.vault)  # which may have kept one that a reset took back
+        keys = AssertionKeys(self._core.database, self._core.vault)  # without a cached key that a reset removed
         rulebook = Rulebook(InForce.of(config.all_sites, config.host))
         self._own.extensions["lychgate"] = replace(self._core, config=config, assertions=keys, rulebook=rulebook)
         self._gateway = Gateway(application, self._own)
 
     def configure_provider(self, changes: Mapping[str, Any]) -> None:
-        """Store the provider, with *changes* to what is usual here. Raises ProvidersRefused."""
+        """Store the provider, with *changes* to the usual settings. Raises ProvidersRefused."""
         usual = {
             "preset": "strict",
             "display_name": "Corporate sign-in",
@@ -121,7 +121,7 @@ class Programs:
         self._core.provider_store.apply({PROVIDER: {**usual, **changes}}, actor="lab")
 
     def configure_service(self, changes: Mapping[str, Any]) -> None:
-        """Store the service, with *changes* to what is usual here. Raises SettingsRefused."""
+        """Store the service, with *changes* to the usual settings. Raises SettingsRefused."""
         usual = {
             "preset": "lychgate",
             "display_name": "The gateway",
@@ -146,7 +146,7 @@ class Programs:
             self._idp_server = ServerThread(self._ask_identity_provider, port).start()
 
     def both(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer as the program that the Host names, without the network."""
+        """Let the program that the Host header names answer, without the network."""
         ask = self._ask_gateway if environ["HTTP_HOST"] == self.sp_url.removeprefix("http://") else self._idp.wsgi_app
         return ask(environ, start_response)
 

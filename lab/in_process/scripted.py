@@ -1,6 +1,6 @@
-"""Let a test decide what the next sign-in at the identity provider is like, without a password: its claims, its fault.
+"""Let a test decide the claims or the fault of the next sign-in at the identity provider, without a password.
 
-Where nothing was decided, the identity provider answers itself.
+Without a decision, the identity provider answers as usual.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ScriptedSignIn:
         self.issuer = Issuer(self._key, self._addressed, ())
 
     def add_person(self, person: Person) -> None:
-        """Let tokens name *person* as the identity provider does."""
+        """Let tokens describe *person* as the identity provider does."""
         self.issuer.add_person(person.email, claims_of(person))
 
     def answer(self, environ: WSGIEnvironment) -> WSGIApplication | None:
-        """Return what sends the decided token, if this request is for one; else None."""
+        """Return the answer that sends the decided token, or None if this request is not for one."""
         if environ["REQUEST_METHOD"] != "GET" or environ["PATH_INFO"].rstrip("/") != LOGIN:
             return None
         sign_in = self.issuer.decided()
@@ -50,12 +50,12 @@ class ScriptedSignIn:
         return answer
 
     def mint(self, sign_in: SignIn, nonce: str) -> Sent:
-        """Return a token for *sign_in*, good or with its fault."""
+        """Return a token for *sign_in*, valid or with its fault."""
         return self.issuer.issue(sign_in, nonce=nonce)
 
 
 def claims_of(person: Person) -> dict[str, Any]:
-    """Return the claims of a person's tokens but for the e-mail address."""
+    """Return the claims of a person's tokens except the e-mail address."""
     named = {"given_name": person.given_name, "family_name": person.family_name, "name": person.name}
     known = {"sub": person.id, "preferred_username": person.username, "groups": list(person.groups)}
     return {**named, **known, **person.attributes}

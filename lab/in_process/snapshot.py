@@ -1,4 +1,4 @@
-"""Remember what a database holds, and return to it: faster than making a new one, and safe while others read it."""
+"""Store the content of a database, and restore it. This is faster than a new database, and safe while others read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Snapshot:
-    """The rows of all tables but those in *kept*, as they are now."""
+    """The present rows of all tables except those in *kept*."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Snapshot:
             }
 
     def restore(self) -> None:
-        """Return to it, in one transaction."""
+        """Restore these rows in one transaction."""
         with self.engine.execution_options(write=True).begin() as connection:
             for table in reversed(self._tables):
                 connection.execute(delete(table))
@@ -46,21 +46,24 @@ class Snapshot:
 
 
 def snapshot_of_gateway(engine: Engine) -> Snapshot:
-    """Return one of the gateway's database. The revision of settings goes on: a worker must see that they changed."""
+    """Return a snapshot of the gateway's database.
+
+    It keeps the settings' revision rising, so that workers notice changes.
+    """
     return Snapshot(engine, sp_db.metadata, (SettingsRevision.__table__,), bump_revision)
 
 
 def snapshot_of_identity_provider(app: Flask) -> Snapshot:
-    """Return one of the identity provider's database."""
+    """Return a snapshot of the identity provider's database."""
     with app.app_context():
         return Snapshot(idp_db.engine, idp_db.metadata)
 
 
 def _do_not_sync(engine: Engine) -> None:
-    """Leave the disk out: what a test stores need not survive a power cut."""
+    """Do not sync to the disk, because a test's data need not survive a power cut."""
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
         connection.execute("PRAGMA synchronous=OFF")
 
-    engine.dispose()  # the connections that are open already
+    engine.dispose()  # close the connections that are already open

@@ -1,6 +1,7 @@
-"""Sign a person in with what a test uses: Playwright's page, Selenium's driver, a client of httpx or requests.
+"""Sign a person in with the test's library: Playwright's page, Selenium's driver, a client of httpx or requests.
 
-None of these is imported: the object tells what it is. A browser that is signed in already becomes this person's.
+None of these is imported, because the type of the object shows the library. A browser that is already signed in becomes
+this person's.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def kind_of(visitor: Any) -> str:
 def _with_playwright(page: Any, start: str, sp_url: str, person: Person) -> None:
     for name in OURS:
         page.context.clear_cookies(name=name)
-    page.goto(start, wait_until="commit")  # each step waits for what it needs
+    page.goto(start, wait_until="commit")  # each step waits for its own element
     page.get_by_label("E-mail").fill(person.email)
     page.get_by_label("Password").fill(person.password)
     page.get_by_label("Password").press("Enter")
@@ -57,7 +58,7 @@ def _with_playwright(page: Any, start: str, sp_url: str, person: Person) -> None
 
 
 def _with_selenium(driver: Any, start: str, sp_url: str, person: Person) -> None:
-    driver.get(f"{sp_url}/healthz")  # cookies are those of the page that is open
+    driver.get(f"{sp_url}/healthz")  # Selenium sets cookies only for the open page
     for name in OURS:
         driver.delete_cookie(name)
     driver.get(start)
@@ -120,7 +121,7 @@ def _give_to_client(client: Any, url: str, made: MadeSession) -> None:
 
 
 def _jar(client: Any) -> Any:
-    """Return the http.cookiejar.CookieJar: requests keeps one, and httpx has one inside."""
+    """Return the http.cookiejar.CookieJar: requests uses one directly, and httpx wraps one."""
     return getattr(client.cookies, "jar", client.cookies)
 
 

@@ -1,4 +1,4 @@
-"""A sign-in as it came to an emulated service: where its token was, and what is in it."""
+"""A sign-in that an emulated service received: the place of its token, and the token's content."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BASE64URL = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Unreadable(ValueError):
-    """What came is not a token. The message says why, and does not repeat it."""
+    """The received text is not a token. The message gives the reason, and does not quote the text."""
 
 
 @dataclass(frozen=True)
 class OpenedToken:
-    """The parts of a token. Nothing is verified: `signed` is what `signature` has to be of."""
+    """The parts of a token, not verified. `signed` is the text that `signature` must sign."""
 
     claims: Mapping[str, Any]
     signed: bytes = field(repr=False)
@@ -33,9 +33,9 @@ class OpenedToken:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request to the URL that takes tokens, and what the service needs to judge it.
+    """A request to the URL for tokens, with everything that the service needs to judge it.
 
-    `values` are the values of the token's parameter, wherever they came; `delivery` says where.
+    `values` are the values of the token's parameter, from query or form; `delivery` says which.
     """
 
     delivery: str
@@ -67,16 +67,16 @@ class Arrival:
 
     @cached_property
     def begun(self) -> Begun | None:
-        """The sign-in of this browser that this one answers, also after it has ended. Raises Unreadable."""
+        """The pending sign-in of this browser that this token answers, even if it has ended. Raises Unreadable."""
         found = self.visitor.begun if self.visitor else []
         return next((begun for begun in found if self.is_answer_to(self, begun)), None)
 
     def end(self) -> bool:
-        """End the sign-in that this one answers; tell whether it could still be ended."""
+        """End the pending sign-in that this token answers; tell whether it was still open."""
         return self.begun is not None and self.memory.end(self.visitor, self.begun)
 
     def readable_claims(self) -> Mapping[str, Any]:
-        """Return the claims, or none."""
+        """Return the claims, or an empty mapping if they cannot be read."""
         try:
             return self.claims
         except Unreadable:

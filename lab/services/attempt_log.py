@@ -1,4 +1,4 @@
-"""Write each attempt as one JSON object a line, into a file for its owner alone. Tokens are never in it."""
+"""Write each attempt as one JSON object a line, into a file that only its owner can read. It contains no tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AttemptLog:
 
 
 def as_json(attempt: Attempt) -> dict[str, object]:
-    """Return an attempt as programs in other languages read it."""
+    """Return an attempt as JSON values."""
     return {
         "accepted": attempt.accepted,
         "rule": attempt.rule,

@@ -6,7 +6,7 @@ app/models/discourse_connect.rb, app/controllers/session_controller.rb (github.c
 A payload is a query string in base64 (`sso`), with HMAC-SHA256 of that base64 text in hexadecimal digits (`sig`).
 /session/sso sends one with a nonce and return_sso_url; /session/sso_login takes one with that nonce, external_id and
 email. Statuses as in the source: 400 for a missing parameter, 422 for the payload and the signature, 419 for the nonce,
-500 for the person. A nonce is good once, for ten minutes, in the browser that began.
+500 for the person. A nonce is valid once, for ten minutes, in the browser that began the sign-in.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _is_answer_to(arrival: Arrival, begun: Begun) -> bool:
 
 
 def _spend_nonce(arrival: Arrival) -> str:
-    """Check the nonce and end it. Discourse does so before it looks at the person."""
+    """Check the nonce and spend it. Discourse does so before it reads the person."""
     if not arrival.claims.get("nonce"):
         return "it is missing"
     if arrival.begun is None or not arrival.end():

@@ -2,11 +2,11 @@
 
 docs.ispringsolutions.com/ispring-learn/jwt-authorization-17301857.html and the older page of the same name. They name
 the claims iat, jti, exp and email, delivery by GET at /sso/login/jwt?jwt=, HS256, and a Logout URL. The article
-"iSpring Learn SSO with JWT Technology" (www.ispringsolutions.com) spells the claims right, where the documentation has
-capitals.
+"iSpring Learn SSO with JWT Technology" (www.ispringsolutions.com) spells the claims correctly, but the documentation
+has capitals.
 
-The documents say nothing about how a refusal looks: the emulator answers 401. Nor do they say what is sent to the
-Logout URL: the published sample logout.php takes a token of the same four claims in the parameter jwt.
+The documents do not describe a rejection; the emulator answers 401. They do not describe the request to the Logout URL
+either. The published sample logout.php accepts a token of the same four claims in the parameter jwt.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _begin(situation: Situation, _begun: Begun) -> str:
 
 
 def _signed_out(situation: Situation, claims: Mapping[str, Any]) -> str:
-    """Send the person to the Logout URL with a token that names them. It has no type of its kind."""
+    """Send the person to the Logout URL with a token that names them. It has no sign-out type."""
     if not situation.settings.logout_url:
         return ""
     now = int(situation.now)

@@ -1,12 +1,12 @@
 """LoginRadius with a custom JWT provider, as described in "JWT Provider" (LoginRadius documentation, November 2026).
 
 www.loginradius.com/docs/authentication/identity-providers/custom-idps/jwt-provider: one algorithm of nine, the token in
-jwttoken by query string or POST, an ID mapping, toggles for mandatory claims, no accounts for people it does not know,
-/access/jwt/error for every refusal, and an access token for whom it knows. The emulator has Subject and Expiration Time
-set to mandatory, a clock skew of 0, and the ID mapped from `id`.
+jwttoken by query string or POST, an ID mapping, toggles for mandatory claims, no new accounts, /access/jwt/error for
+every rejection, and an access token for known people. The emulator has Subject and Expiration Time set to mandatory, a
+clock skew of 0, and the ID mapped from `id`.
 
-The document does not name the parameter of the access token (the emulator: access_token), asks for no jti, and says
-nothing about a second use: the emulator accepts one, as the document does.
+The document does not name the parameter of the access token (the emulator: access_token), requires no jti, and does not
+mention a second use, so the emulator accepts it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What an emulated service remembers: its visitors, spent tokens, and the last attempts. Everything is bounded.
+"""The state of an emulated service: its visitors, spent tokens, and the last attempts. Everything is bounded.
 
-Where there is no room for one more spent token, a sign-in is refused: forgetting one would accept it twice.
+If there is no room for another spent token, a sign-in is rejected, because a forgotten token could be used again.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST_VISITORS = 1000  # browsers; the one that came first is forgotten first
-MOST_BEGUN = 20  # sign-ins that one browser has begun
+MOST_VISITORS = 1000  # browsers; the oldest is forgotten first
+MOST_BEGUN = 20  # pending sign-ins of one browser
 MOST_SPENT = 10_000  # identifiers of tokens
 MOST_ATTEMPTS = 1000
 
 
 class NoRoom(Exception):
-    """There are too many spent tokens that may not be forgotten yet."""
+    """There are too many spent tokens that must still be remembered."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A sign-in that was tried: whether it was accepted, or which rule it broke and what was found.
+    """An attempt to sign in: whether it was accepted, or the broken rule and the value found.
 
-    `claims` are those of the token; of a refused one they may be anybody's words. `sent_to` is where the browser goes.
+    `claims` are the token's claims; after a rejection they are unverified. `sent_to` is where the browser goes.
     """
 
     accepted: bool
@@ -41,7 +41,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Begun:
-    """A sign-in that a browser began: the state and nonce it got, where it wanted to go, and when."""
+    """A sign-in that a browser began: its state and nonce, its return page, and the time."""
 
     state: str
     nonce: str
@@ -51,7 +51,7 @@ class Begun:
 
 @dataclass
 class Visitor:
-    """A browser: who is signed in in it, which refusal it sees, and which sign-ins it has begun."""
+    """A browser: its signed-in person, its last rejection, and its pending sign-ins."""
 
     claims: Mapping[str, Any] | None = None
     refused: Attempt | None = None
@@ -66,7 +66,7 @@ class Memory:
         self._visitors: OrderedDict[str, Visitor] = OrderedDict()
         self._spent: dict[str, float] = {}
         self._attempts: deque[Attempt] = deque(maxlen=MOST_ATTEMPTS)
-        # Cookies do not respect ports: two emulators on one machine must not share theirs.
+        # Cookies ignore ports, so two emulators on one machine need different names.
         self.name = secrets.token_hex(4)
 
     @property
@@ -105,7 +105,7 @@ class Memory:
             visitor.begun = [*visitor.begun, begun][-MOST_BEGUN:]
 
     def end(self, visitor: Visitor | None, begun: Begun) -> bool:
-        """Forget a sign-in that was begun; tell whether it was remembered: of two that race, one gets True."""
+        """Forget a pending sign-in; tell whether it was still there. Of two simultaneous calls, one gets True."""
         with self._lock:
             if visitor is None or begun not in visitor.begun:
                 return False
@@ -113,7 +113,7 @@ class Memory:
             return True
 
     def spend(self, token_id: str, until: float, now: float) -> bool:
-        """Spend a token's identifier until then; return False if it was spent already. Raises NoRoom."""
+        """Spend a token's identifier until the time *until*; return False if it was already spent. Raises NoRoom."""
         token_id = hashlib.sha256(token_id.encode("utf-8", "surrogatepass")).hexdigest()  # identifiers may be long
         with self._lock:
             if self._spent.get(token_id, now - 1) >= now:

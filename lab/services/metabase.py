@@ -1,11 +1,11 @@
 """Metabase, as described in "JWT-based authentication" (Metabase documentation, version 65, read in November 2026).
 
 www.metabase.com/docs/latest/people-and-groups/authenticating-with-jwt: /auth/sso sends people to the JWT Identity
-Provider URI with return_to, and takes the token by GET, as jwt. What the page leaves open is as in Metabase's source,
-enterprise/…/sso/integrations/jwt.clj and sso_utils.clj (github.com/metabase/metabase): an iat is good for three
-minutes, a token that is refused is 401, POST is 400, a return_to of another host is 400.
+Provider URI with return_to, and takes the token by GET, as jwt. Other details follow Metabase's source,
+enterprise/…/sso/integrations/jwt.clj and sso_utils.clj (github.com/metabase/metabase): an iat is valid for three
+minutes, a rejected token gets 401, POST gets 400, and a return_to of another host gets 400.
 
-It asks for no jti and accepts a token twice. It tells the identity provider nothing at sign-out.
+It requires no jti and accepts a token twice. It does not notify the identity provider of a sign-out.
 """
 
 from __future__ import annotations

@@ -38,14 +38,14 @@ def create_app(service: Service) -> Flask:
 
 
 class _Pages:
-    """What answers; one method for each URL."""
+    """Answers requests; one method for each URL."""
 
     def __init__(self, service: Service) -> None:
         self._service, self._product, self._memory = service, service.product, service.memory
         self._cookie = f"lab_sp_{service.memory.name}"
 
     def token(self) -> AnyResponse:
-        """Take a token. HEAD spends none: scanners of links send it."""
+        """Accept a token. HEAD spends none, because link scanners send it."""
         if request.method == "HEAD":
             return Response()
         values = [*request.args.getlist(self._product.parameter), *request.form.getlist(self._product.parameter)]
@@ -68,23 +68,23 @@ class _Pages:
         return self._begin(path_here(request.args.get(self._product.return_parameter, ""), _origin()))
 
     def home(self) -> Response:
-        """Say who is signed in."""
+        """Show who is signed in."""
         return self._page(200)
 
     def any_page(self, _page: str) -> AnyResponse:
-        """Say who is signed in, or begin a sign-in that leads back here."""
+        """Show who is signed in, or begin a sign-in that leads back here."""
         visitor = self._visitor()
         if visitor and visitor.claims is not None:
             return self._page(200)
         return self._begin(path_here(request.full_path.rstrip("?"), _origin()))
 
     def error(self) -> Response:
-        """Say which rule this browser's last sign-in broke, at the product's URL for errors."""
+        """Show which rule this browser's last sign-in broke, at the product's URL for errors."""
         visitor = self._visitor()
         return self._refused(visitor.refused) if visitor and visitor.refused else self._page(200)
 
     def logout(self) -> AnyResponse:
-        """End the session, and go where the product sends people who sign out."""
+        """End the session, and redirect to the product's page after sign-out."""
         visitor = self._visitor()
         self._memory.forget(request.cookies.get(self._cookie, ""))
         claims = visitor.claims if visitor else None
@@ -93,7 +93,7 @@ class _Pages:
         return response
 
     def about(self) -> Response:
-        """Say where tokens go, and which rules they have to keep."""
+        """Return the URL for tokens, and the rules for them."""
         product, origin = self._product, _origin()
         return jsonify(
             name=product.name,
@@ -108,7 +108,7 @@ class _Pages:
         )
 
     def last(self) -> Response:
-        """Tell about the last attempt."""
+        """Return the last attempt."""
         attempts = self._memory.attempts
         return jsonify(as_json(attempts[-1]) if attempts else None)
 
@@ -129,7 +129,7 @@ class _Pages:
         return self._memory.visitor(request.cookies.get(self._cookie, ""))
 
     def _remembered(self, response: AnyResponse, visitor: Visitor) -> AnyResponse:
-        """Give the browser a new cookie; the old one is worth nothing any more."""
+        """Give the browser a new cookie; the old one becomes invalid."""
         self._memory.forget(request.cookies.get(self._cookie, ""))
         response.set_cookie(self._cookie, self._memory.welcome(visitor), httponly=True, samesite="Lax")
         return response

@@ -1,4 +1,4 @@
-"""What a product is, as far as signing in to it goes: URLs, rules, and where it sends browsers."""
+"""Define the sign-in of a product: URLs, rules, and where it sends browsers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Delivery = Literal["query", "form"]
 
 @dataclass
 class Settings:
-    """What an administrator enters at the product: where people sign in and out, and who has an account.
+    """The administrator's input at the product: the URLs for sign-in and sign-out, and the people with an account.
 
-    With no `people`, every person has an account; only a product that creates none asks.
+    Without `people`, every person has an account. Only a product that creates no accounts uses them.
     """
 
     login_url: str = ""
@@ -29,7 +29,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Situation:
-    """What a product knows when it decides where a browser goes next."""
+    """The facts by which a product decides where a browser goes next."""
 
     origin: str
     settings: Settings
@@ -39,7 +39,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a refusal is answered: with the page that says which rule was broken, or by sending the browser away."""
+    """The answer to a rejected token: a page that names the broken rule, or a redirect."""
 
     status: int
     location: str = ""
@@ -49,8 +49,8 @@ class Refusal:
 class Product:
     """A product. Each function returns a URL; an empty one means the front page.
 
-    `begin` is where a sign-in starts, `landing` where it ends, `refuse` how a refusal is answered, and `signed_out`
-    where a person goes after signing out. `open` reads a token, and `is_answer_to` says which sign-in it answers.
+    `begin` is where a sign-in starts, and `landing` where it ends. `refuse` answers a rejected token, and `signed_out`
+    is where a person goes after signing out. `open` reads a token, and `is_answer_to` tells which sign-in it answers.
     """
 
     name: str
@@ -76,18 +76,18 @@ class Product:
         return next((rule for rule in self.rules if rule.name == name), None)
 
     def name_of(self, claims: Mapping[str, Any]) -> str:
-        """Return who the claims are about."""
+        """Return the person whom the claims name."""
         return next((str(claims[name]) for name in self.person if claims.get(name)), "a person without a name")
 
 
 def with_query(url: str, **parameters: str) -> str:
-    """Return *url* with more in its query."""
+    """Return *url* with parameters added to its query."""
     joint = "&" if urlsplit(url).query else "?"
     return f"{url}{joint}{urlencode(parameters, quote_via=quote)}" if parameters else url
 
 
 def path_here(url: str, origin: str) -> str:
-    """Return the path of *url* if it is on this service, else an empty text: nothing else is ever followed."""
+    """Return the path of *url* if it is on this service, otherwise an empty text. Other URLs are never followed."""
     if url.startswith(f"{origin}/"):
         url = url.removeprefix(origin)
     if not (url.isascii() and url.isprintable()) or "\\" in url or " " in url:

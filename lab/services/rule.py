@@ -1,6 +1,6 @@
 """One documented rule of a service provider, and the rules that several products have.
 
-A check returns an empty text where the rule is kept, else what was found instead. It never shows a token or a key.
+A check returns an empty text if the rule is kept, otherwise the value that was found. It never shows a token or a key.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from lab.services.memory import Attempt, NoRoom
 Check = Callable[[Arrival], str]
 FOR_EVER = float("inf")
 LONGEST_SHOWN = 80  # characters of a claim
-LATEST = 10**15  # seconds since 1970; greater numbers are not times, and do not fit into arithmetic with clocks
+LATEST = 10**15  # seconds since 1970; greater numbers are not times, and could overflow
 RFC = "RFC 7519, section"
-CLOCKS = 60  # seconds that the clocks of two machines may differ: what the published logout.php allows, too
+CLOCKS = 60  # seconds that the clocks of two machines may differ, as in the published logout.php
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`name` is for programs; `says` is the rule in plain English; `source` is where it is from."""
+    """One rule: `name` for programs, `says` in plain English, and its `source`."""
 
     name: str
     says: str
@@ -31,7 +31,7 @@ class Rule:
 
 
 def judge(rules: Sequence[Rule], arrival: Arrival) -> Attempt:
-    """Return what becomes of a sign-in: the first rule that it breaks decides. Those that spend come last."""
+    """Return the judgement of a sign-in: the first broken rule decides. Rules that spend a token come last."""
     for rule in rules:
         try:
             found = rule.check(arrival)
@@ -46,7 +46,7 @@ def judge(rules: Sequence[Rule], arrival: Arrival) -> Attempt:
 
 
 def delivered_by(deliveries: Sequence[str], parameter: str, source: str) -> tuple[Rule, Rule]:
-    """Return the rules about where the token has to be."""
+    """Return the rules about the place of the token."""
     ways = {"query": "by GET, in the query", "form": "by POST, in a form"}
     return (
         Rule(
@@ -79,7 +79,7 @@ def signed_with(algorithms: Sequence[str], source: str) -> tuple[Rule, Rule]:
 
 
 def time_claim(name: str, says: str, source: str, *, required: bool = True, check: Check | None = None) -> Rule:
-    """Return the rule that a claim is a time in seconds, and whatever else *check* asks for."""
+    """Return the rule that a claim is a time in seconds, and that *check* accepts it."""
 
     def checked(arrival: Arrival) -> str:
         if name not in arrival.claims and not required:
@@ -90,21 +90,21 @@ def time_claim(name: str, says: str, source: str, *, required: bool = True, chec
 
 
 def not_too_early() -> Rule:
-    """Return the rule about nbf that RFC 7519 has for everyone, where a product's documents have none."""
+    """Return the rule about nbf in RFC 7519, for a product whose documents have none."""
     says = f"nbf, if it is there, is at most {CLOCKS} seconds ahead."
     return time_claim("nbf", says, f"{RFC} 4.1.5", required=False, check=not_later_than(CLOCKS, "nbf"))
 
 
 def text_claim(name: str, says: str, source: str, *, rule: str = "") -> Rule:
-    """Return the rule that a claim is a text that is not empty."""
+    """Return the rule that a claim is a non-empty text."""
     return Rule(rule or name, says, source, lambda arrival: _text(arrival, name))
 
 
 def single_use(source: str, until: Callable[[Arrival], float] = lambda _arrival: FOR_EVER) -> Rule:
-    """Return the rule that a jti is taken once. It spends the token, so it must be the last."""
+    """Return the rule that a jti is accepted once. It spends the token, so it must be the last rule."""
 
     def spend(arrival: Arrival) -> str:
-        token_id = repr(arrival.claims["jti"])  # 1 and "1" are two
+        token_id = repr(arrival.claims["jti"])  # 1 and "1" are different
         spent = arrival.memory.spend(token_id, until(arrival), arrival.now)
         return "" if spent else "a token with this jti was accepted before"
 
@@ -118,7 +118,7 @@ def not_expired(arrival: Arrival) -> str:
 
 
 def not_later_than(seconds: int, name: str = "iat") -> Check:
-    """Return the check that a time is not later than so many seconds from now."""
+    """Return the check that a time is at most *seconds* in the future."""
 
     def check(arrival: Arrival) -> str:
         ahead = arrival.claims[name] - arrival.now
@@ -128,7 +128,7 @@ def not_later_than(seconds: int, name: str = "iat") -> Check:
 
 
 def not_older_than(seconds: int) -> Check:
-    """Return the check that iat is not older than so many seconds."""
+    """Return the check that iat is at most *seconds* old."""
 
     def check(arrival: Arrival) -> str:
         age = arrival.now - arrival.claims["iat"]
@@ -138,23 +138,23 @@ def not_older_than(seconds: int) -> Check:
 
 
 def both(*checks: Check) -> Check:
-    """Return the check that asks for all of them."""
+    """Return a check that applies all of the given checks."""
     return lambda arrival: next(filter(None, (check(arrival) for check in checks)), "")
 
 
 def shown(value: Any) -> str:
-    """Return a claim's value as it may be shown: short, and with quotes if it is a text."""
+    """Return a claim's value for display: shortened, and in quotes if it is a text."""
     text = repr(value)
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def ago(seconds: float) -> str:
-    """Return how long ago something was."""
+    """Return the text for a time in the past."""
     return f"{length(seconds)} ago" if seconds >= 1 else "just now"
 
 
 def length(seconds: float) -> str:
-    """Return a time in seconds, for people."""
+    """Return the text for a duration in seconds."""
     return f"{int(seconds):,} seconds"
 
 

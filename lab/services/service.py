@@ -1,4 +1,4 @@
-"""One emulated service: a product with its key, its settings, and what it remembers. Knows nothing of HTTP."""
+"""One emulated service: a product with its key, its settings, and its state. Independent of HTTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _tell_no_one(_attempt: Attempt) -> None:
 
 @dataclass
 class Service:
-    """A product, as somebody set it up. `tell` hears of each attempt."""
+    """A configured product. `tell` is called with each attempt."""
 
     product: Product
     verifier: Verifier
@@ -41,7 +41,10 @@ class Service:
         origin: str,
         visitor: Visitor | None,
     ) -> tuple[Attempt, Refusal]:
-        """Judge a sign-in. The refusal says how to answer; for an accepted one it is where the browser goes."""
+        """Judge a sign-in.
+
+        The result says how to answer a rejection, or where the browser goes after an accepted sign-in.
+        """
         arrival = Arrival(
             delivery,
             values,
@@ -74,9 +77,9 @@ class Service:
         return self.product.begin(self.situation(origin), begun)
 
     def signed_out(self, claims: Mapping[str, Any], origin: str) -> str:
-        """Return where a person goes who has signed out."""
+        """Return where a person goes after signing out."""
         return self.product.signed_out(self.situation(origin), claims) or "/"
 
     def situation(self, origin: str) -> Situation:
-        """Return what the product needs to decide where a browser goes."""
+        """Return the facts by which the product decides where a browser goes."""
         return Situation(origin, self.settings, self.verifier, self.clock())

@@ -1,6 +1,6 @@
 """Verify signatures for an emulated service, with the standard library and `cryptography` alone.
 
-Nothing of `shared/` is used: an emulator must not repeat a mistake of ours. A service has one key and one algorithm.
+It uses no code of `shared/`, so that an emulator does not repeat our errors. A service has one key and one algorithm.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Verifier:
 
     @property
     def secret(self) -> bytes:
-        """The shared secret, or nothing where the key is public."""
+        """The shared secret; empty if the key is public."""
         return self.key if isinstance(self.key, bytes) else b""
 
     def verifies(self, message: bytes, signature: bytes) -> bool:
@@ -52,10 +52,10 @@ class Verifier:
 
 
 def read_verifier(given: str | ForgingKey, algorithms: Sequence[str], algorithm: str = "") -> Verifier:
-    """Return the verifier with the key that *given* names, for a service that knows these *algorithms*.
+    """Return the verifier with the key that *given* names, for a service with these *algorithms*.
 
     *given* is a shared secret, a PEM or a JWK, public or private, `env:NAME`, `file:PATH`, or the path of a file.
-    Without *algorithm* the key's usual one is taken. Raises KeyUnreadable.
+    Without *algorithm*, the key's usual algorithm is used. Raises KeyUnreadable.
     """
     if isinstance(given, ForgingKey):
         key = given.private if isinstance(given.private, bytes) else given.private.public_key()
@@ -118,7 +118,10 @@ def _usual(key: PublicKey | bytes) -> str:
 
 
 def _der(signature: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
-    """Return r and s as `cryptography` wants them. Raises ValueError for another length (RFC 7518, section 3.4)."""
+    """Return r and s in the form that `cryptography` needs.
+
+    Raises ValueError for another length (RFC 7518, section 3.4).
+    """
     size = (key.key_size + 7) // 8
     if len(signature) != 2 * size:
         raise ValueError("the signature has another length")

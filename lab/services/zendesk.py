@@ -6,7 +6,8 @@ github.com/zendesk/zendesk_jwt_sso_examples. A jti may be a number: "Anatomy of 
 The three minutes, and that a refusal goes to the Remote logout URL with kind=error and a message, are as described in
 docs/guides/zendesk.md.
 
-The articles ask for HTTP POST, since a token must not be in a URL. The emulator refuses GET; Zendesk may still take it.
+The articles require HTTP POST, because a token must not be in a URL. The emulator rejects GET; Zendesk may still accept
+it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _text_or_number(arrival: Arrival) -> str:
 
 
 def _begin(situation: Situation, begun: Begun) -> str:
-    """Name the page that was asked for, and what else rides along."""
+    """Return the login URL with the requested page and the other parameters."""
     return with_query(
         situation.settings.login_url,
         brand_id="360000000001",

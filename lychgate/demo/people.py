@@ -61,7 +61,7 @@ class DemoPasswords:
 
 @dataclass(frozen=True)
 class Account:
-    """An account of the demo: the program that has it, and the commands that make it, or give it a new password."""
+    """An account of the demo: its program, and the commands that create it or set a new password."""
 
     app: str
     email: str

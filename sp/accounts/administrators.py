@@ -1,10 +1,10 @@
-"""Make an account an administrator's, and take that away again, for an administrator who asks on a page.
+"""Appoint and dismiss administrators, at the request of an administrator on a page.
 
-An account that tokens sign in to is controlled by their providers: it becomes an administrator's only with exactly
-those ids that the person who asks was shown. One active administrator always stays.
+Providers control an account that tokens sign in to. So the page shows the ids of the account, and the account becomes
+an administrator only if its ids are still the same. One active administrator always remains.
 
-Only an administrator by hand may do either. A right by group ends with the group, and its holder must not make it
-permanent.
+Only an administrator who was appointed by hand may do either. An administrator by a group loses the right with the
+group, and must not be able to make it permanent.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ _account: Any = Account.__table__
 
 
 class NotByHand(Exception):
-    """The person who asks is not an administrator by hand, perhaps only by a group."""
+    """The requesting person was not appointed by hand; perhaps they are an administrator only by a group."""
 
 
 class Administrators:
-    """Appoints and dismisses administrators. Each change holds at once here, and elsewhere within SP_SESSION_CACHE."""
+    """Appoints and dismisses administrators.
+
+    A change takes effect at once here, and in other workers within SP_SESSION_CACHE.
+    """
 
     def __init__(self, database: Database, sessions: SessionStore) -> None:
         self._database, self._sessions = database, sessions
 
     def appoint(self, account_id: int, *, shown: Collection[str], by: int) -> bool:
-        """Make an active account an administrator's; tell whether that is a change.
+        """Make an active account an administrator; tell whether it was not one before.
 
-        *by* is the account of the person who asks. *shown* are the ids, as `id_text` writes them, that this person has
-        seen. Raises NotByHand; and ControlledByProviders if the account has other ids: they were linked meanwhile, or
-        never shown.
+        *by* is the account of the requesting person. *shown* are the ids that the page showed, as `id_text` writes
+        them. Raises NotByHand. Raises ControlledByProviders if the account has other ids, for example one that was
+        linked meanwhile.
         """
         with self._database.writing() as connection:
-            # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
+            # Lock the row: a sign-in that would link to the account at this moment waits, and then finds an
+            # administrator.
             row = _locked(connection, account_id)
             actor = _email_of_administrator(connection, by)
             if row is None or not row.is_active or row.is_admin:
@@ -60,12 +64,13 @@ class Administrators:
         return True
 
     def dismiss(self, account_id: int, *, by: int) -> bool:
-        """Take the right away; tell whether that is a change.
+        """Remove the right to administer; tell whether the account had it.
 
-        *by* is the account of the person who asks. Raises NotByHand, and LastAdministrator for the last active one.
+        *by* is the account of the requesting person. Raises NotByHand, and LastAdministrator for the last active
+        administrator.
         """
         with self._database.writing() as connection:
-            # Locked, all of them: two administrators who dismiss one another at once must not both succeed.
+            # Lock the rows of all administrators: if two dismiss one another at once, only one may succeed.
             active = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             row = _locked(connection, account_id)
             actor = _email_of_administrator(connection, by)
@@ -80,12 +85,12 @@ class Administrators:
 
 
 def id_text(known: KnownAs) -> str:
-    """Return an id at a provider as pages and the audit trail name it."""
+    """Return the text for an id at a provider on pages and in the audit trail."""
     return f"{known.provider}: {known.subject}"
 
 
 def _email_of_administrator(connection: Connection, account_id: int) -> str:
-    """Return the e-mail of an active administrator by hand, or raise NotByHand."""
+    """Return the e-mail of an active administrator who was appointed by hand, or raise NotByHand."""
     row = connection.execute(select(_account).where(_account.c.id == account_id)).first()
     if row is None or not row.is_active or not row.is_admin:
         raise NotByHand

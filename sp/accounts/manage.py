@@ -30,15 +30,15 @@ ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _accoun
 
 
 class LastAdministrator(Exception):
-    """The last active administrator would be disabled. After that, it could not be undone here."""
+    """The last active administrator would be disabled. Then no administrator could undo that on the pages."""
 
 
 class PasswordChanged(Exception):
-    """The password was changed, or the account disabled, between the check of the password and the session."""
+    """The password was changed, or the account disabled, between the password check and the session."""
 
 
 class ControlledByProviders(Exception):
-    """The future administrator's account has IDs at providers. Anyone they vouch for would be an administrator."""
+    """The account has IDs at providers, so these providers could sign anyone in as this administrator."""
 
     def __init__(self, identities: Sequence[KnownAs]) -> None:
         super().__init__(f"{len(identities)} ids at providers sign in as this account")
@@ -47,7 +47,7 @@ class ControlledByProviders(Exception):
 
 @dataclass(frozen=True)
 class AccountSummary:
-    """An account as lists show it. `is_admin`: by hand; `admin_through`: by a group at that provider."""
+    """An account in a list. `is_admin`: appointed by hand. `admin_through`: the provider whose group makes it one."""
 
     id: int
     email: str
@@ -70,10 +70,10 @@ class Proven:
 
 @dataclass(frozen=True)
 class Appointed:
-    """The administrator that the command line created, and what the operator should know about the account.
+    """The administrator that the command line created, with notes for the operator.
 
-    `enabled`: the account was disabled before. `kept`: the ids that sign in to it. `beyond_limit`: there are
-    now more active accounts than seats.
+    `enabled`: the account was disabled before. `kept`: the ids that sign in to it. `beyond_limit`: now there are more
+    active accounts than seats.
     """
 
     person: AccountSummary
@@ -83,7 +83,7 @@ class Appointed:
 
 
 class People:
-    """Finds accounts and changes what only administrators and the command line may change."""
+    """Finds accounts, and makes the changes that only administrators and the command line may make."""
 
     def __init__(self, database: Database, sessions: SessionStore, seat_limit: int) -> None:
         self._database = database
@@ -101,10 +101,13 @@ class People:
         new_hash = hash_password(password)
         if self._rehash(row, new_hash):
             return Proven(person_of(row), new_hash)
-        return self.authenticate(email, password)  # perhaps of a new password
+        return self.authenticate(email, password)  # another hash was stored, perhaps of a new password
 
     def why_not(self, email: str) -> str:
-        """Say why a password was wrong, for the administrator. Every answer takes the same one query."""
+        """Return why a password was wrong, for the administrator.
+
+        Every answer takes one query, so the time is the same.
+        """
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         if row is None:
@@ -125,7 +128,7 @@ class People:
             return [person_of(row) for row in connection.execute(select(_account).order_by(_account.c.email_key))]
 
     def administrator_can_enter(self) -> bool:
-        """Tell whether some active administrator has a local password: the way in when single sign-on is broken."""
+        """Tell whether some active administrator can sign in with a local password when single sign-on is broken."""
         columns = (_account.c.is_admin, _account.c.is_active, _account.c.password_hash.is_not(None))
         with self._database.reading() as connection:
             return connection.execute(select(_account.c.id).where(*columns).limit(1)).first() is not None
@@ -139,10 +142,9 @@ class People:
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
         """Create an administrator, or make the account with this e-mail one; set the password in both cases.
 
-        Raises ControlledByProviders if tokens sign in as that account, because their providers could then make
-        administrators, unless *keep_identities* says that the providers are trusted to do so. Ends the sessions that
-        were opened with the earlier password. Ignores the seat limit: this is the way in when everything else is
-        broken.
+        Raises ControlledByProviders if the account has ids at providers, because these providers could then sign in as
+        an administrator. With *keep_identities* the operator allows that. Ends the sessions that were opened with the
+        earlier password. Ignores the seat limit, because this must work when nothing else does.
         """
         password_hash = hash_password(password)
         now = utc_now()
@@ -168,11 +170,11 @@ class People:
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
         """Disable a person at once, and end their sessions.
 
-        With *keep_an_administrator*, raises LastAdministrator for the last active one. The command line does without:
-        it can create an administrator at any time.
+        With *keep_an_administrator*, raises LastAdministrator for the last active administrator. The command line does
+        not use it, because it can create an administrator at any time.
         """
         with self._database.writing() as connection:
-            # Locked, all of them: two administrators who disable one another at once must not both succeed.
+            # Lock the rows of all administrators: if two disable one another at once, only one may succeed.
             administrators = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             if keep_an_administrator and set(administrators) == {account_id}:
                 raise LastAdministrator
@@ -196,7 +198,7 @@ class People:
             audit.record(connection, actor, "account enabled", row.email)
 
     def sign_out(self, account_id: int, *, actor: str = COMMAND_LINE, public_id: str | None = None) -> int:
-        """End every session of a person, or the one with this public name; return how many there were."""
+        """End every session of a person, or only the session *public_id*; return how many sessions ended."""
         with self._database.writing() as connection:
             ended = self._sessions.end_within(connection, account_id=account_id, public_id=public_id)
             if ended:
@@ -217,10 +219,10 @@ class People:
 
 
 def confirm(connection: Connection, proven: Proven) -> None:
-    """Raise PasswordChanged unless the password is still the one that was checked, and the account active.
+    """Raise PasswordChanged if the password was changed, or the account disabled, since the password was checked.
 
-    The row stays locked until the caller's transaction ends: a change of the password waits, and then ends the session
-    that this transaction opens.
+    The row stays locked until the caller's transaction ends: a change of the password waits for that, and then ends the
+    new session.
     """
     query = select(_account.c.password_hash, _account.c.is_active).where(_account.c.id == proven.person.id)
     row = connection.execute(query.with_for_update()).first()
@@ -243,7 +245,7 @@ def _insert_administrator(connection: Connection, email: str, password_hash: str
 
 
 def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
-    """Return the changes of an account that already existed, as [before, after]."""
+    """Return the changes to an existing account, as [before, after]."""
     flags = {"active": before.is_active, "administrator": before.is_admin}
     detail: dict[str, Any] = {name: [False, True] for name, was in flags.items() if not was}
     if kept:
@@ -252,7 +254,7 @@ def _raised(before: Any, kept: Sequence[KnownAs]) -> dict[str, Any]:
 
 
 def person_of(row: Any) -> AccountSummary:
-    """Return a row of the table of accounts as lists show it."""
+    """Return the summary of a row of the table of accounts."""
     name = row.name or " ".join(filter(None, (row.given_name, row.family_name)))
     return AccountSummary(
         row.id,

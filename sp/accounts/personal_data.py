@@ -1,10 +1,10 @@
-"""Give out, or remove, everything that is kept about one person (GDPR, articles 15, 17 and 20).
+"""Export or remove all data about one person (GDPR, articles 15, 17 and 20).
 
 Removing deletes the account with its IDs at providers, its sessions and its trials. The person's lines in the activity
 log and in the list of changes stay, because they count sign-ins and refusals. They keep time, event, code, provider and
-reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17".
-A rejected token with a valid signature is the person's too, if its claims name that person: only its trace says so.
-What expires within a day (spent tokens, counters of wrong passwords) has hashes only.
+reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17". A
+line about a rejected token with a valid signature also belongs to the person if the token's claims name them; only its
+trace shows that. Data that expires within a day (spent tokens, counters of wrong passwords) has only hashes.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _identity: Any = Identity.__table__
 _session: Any = SessionRecord.__table__
 _activity: Any = Activity.__table__
 _change: Any = SettingsChange.__table__
-_KEPT = {"id", "reference", "at", "event", "code", "provider", "times", "last_at"}  # of a line whose person is removed
+_KEPT = {"id", "reference", "at", "event", "code", "provider", "times", "last_at"}  # of a line about a removed person
 _BLANK = {column.name: None if column.nullable else "" for column in _activity.c if column.name not in _KEPT}
-# Secrets, and hashes of secrets: they are about our keys, not about the person.
+# Secrets and hashes of secrets: they say nothing about the person.
 _NOT_GIVEN_OUT = {"password_hash", "id_hash", "opened_with", "token_key", "trace", "email_key"}
 
 _SECONDS = {"at", "last_at", "created_at", "last_seen_at", "expires_at"}  # columns of whole seconds since 1970
@@ -44,7 +44,7 @@ _SECONDS = {"at", "last_at", "created_at", "last_seen_at", "expires_at"}  # colu
 
 @dataclass(frozen=True)
 class Removed:
-    """What was removed: sessions ended, and lines that no longer name the person."""
+    """The number of ended sessions, and of lines that no longer name the person."""
 
     account_id: int
     sessions: int
@@ -53,13 +53,13 @@ class Removed:
 
 
 class PersonalData:
-    """What the gateway keeps about a person, found by e-mail."""
+    """Finds the stored data about a person, by e-mail."""
 
     def __init__(self, database: Database, sessions: SessionStore) -> None:
         self._database, self._sessions = database, sessions
 
     def export(self, email: str) -> Mapping[str, Any] | None:
-        """Return everything that is kept about the person, or None if there is no account."""
+        """Return all stored data about the person, or None if there is no account."""
         with self._database.reading() as connection:
             account = _find(connection, email)
             if account is None:
@@ -75,7 +75,7 @@ class PersonalData:
 
     def remove(self, email: str) -> Removed | None:
         """Remove the person, at once and in one transaction; None if there is no account."""
-        with self._database.reading() as connection:  # traces take longer to read than sign-ins may wait
+        with self._database.reading() as connection:  # reading traces takes too long for a write transaction
             account = _find(connection, email)
             by_trace = [] if account is None else [*_lines_by_trace(connection, account)]
         with self._database.writing() as connection:
@@ -138,7 +138,7 @@ def _lines_by_trace(connection: Connection, account: Any) -> Iterator[int]:
 
 
 def _is_email(value: object, email: str) -> bool:
-    """Tell whether *value* is the e-mail, also if the trace has only its beginning."""
+    """Tell whether *value* is the e-mail, even if the trace has only the beginning of it."""
     if not isinstance(value, str):
         return False
     if value.endswith(MARK) and "@" in value:
@@ -170,7 +170,7 @@ def _all(connection: Connection, table: Any, which: ColumnElement[bool], order: 
 
 
 def _as_json(row: Any) -> dict[str, Any]:
-    """Return a row in types of JSON; times as RFC 3339 has them."""
+    """Return a row as JSON values, with times as in RFC 3339."""
     kept = {
         name: _time(value) if isinstance(value, datetime) or (name in _SECONDS and value is not None) else value
         for name, value in row._mapping.items()

@@ -1,7 +1,8 @@
 """Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
 
 Pure: the caller looks accounts up, this module decides, the caller writes. Identity is (provider, mapped id); the
-e-mail address is an attribute, and joining by it is allowed only where it cannot be turned against anyone.
+e-mail address is an attribute. Linking by it is allowed only if an attacker cannot use it to get another person's
+account.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ COLUMNS = ("name", "given_name", "family_name", "login")  # fields with a column
 MAX_SUBJECT = 512  # characters, of an id and of a normalised e-mail: the width of its column
 MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
-EMAIL_CLAIM = "email"  # where an id came from that is an e-mail address
+EMAIL_CLAIM = "email"  # `subject_claim` of an id that is an e-mail address
 MAX_GROUPS = 500
 
 
@@ -36,8 +37,8 @@ MAX_GROUPS = 500
 class Profile:
     """What a token says about a person, in our fields. A missing claim sets no field.
 
-    `subject_claim` is the claim that the id came from, ADDRESS if it was an e-mail: ids from two claims are two ids.
-    `email_verified` is False only if the token says that the provider has not verified the e-mail.
+    `subject_claim` is the claim that the id came from, or EMAIL_CLAIM for an e-mail. Equal ids from different claims
+    are different ids. `email_verified` is False only if the token says that the provider has not verified the e-mail.
     """
 
     subject: str
@@ -55,7 +56,7 @@ class AccountState:
     """What is known about an account before the sign-in.
 
     `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
-    is the claim of the id by which it was found, "" where that is not known yet.
+    is the claim of the id by which the account was found, "" if it is not known yet.
     """
 
     id: int
@@ -73,7 +74,7 @@ class AccountState:
 
 @dataclass(frozen=True)
 class Create:
-    """Make a new account with this profile. `administers`: its group makes it an administrator's."""
+    """Create an account with this profile. `administers`: a group makes it an administrator."""
 
     profile: Profile
     administers: bool = False
@@ -81,7 +82,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Admit:
-    """Sign in to an existing account. `join` links the unknown id to it first; `changes` are columns to set."""
+    """Sign in to an existing account. `join`: first link the unknown id to it. `changes` are the columns to set."""
 
     account: AccountState
     join: bool = False
@@ -92,7 +93,8 @@ def read_profile(claims: Claims, provider: Provider) -> Profile:
     """Return the profile that *claims* give under the provider's field matching.
 
     Raises ClaimMissing or ClaimInvalid for a missing or invalid id or e-mail address, and EmailNotAllowed for a domain
-    that is not allowed. If several claims may give the id, the first one in the token counts, and must not be blank.
+    that is not allowed. If several claims may contain the id, the first of them that the token has is used, and must
+    not be blank.
     """
     values: dict[str, Any] = {}
     source: dict[str, str] = {}
@@ -131,8 +133,8 @@ def decide(
 ) -> Create | Admit:
     """Return what to do with the person, or raise the rejection.
 
-    *known* has this id at this provider, *same_email* the profile's e-mail address. Raises UserDisabled, UserUnknown,
-    EmailConflict or SeatLimitReached.
+    *known* is the account with this id at this provider, *same_email* the account with the profile's e-mail address.
+    Raises UserDisabled, UserUnknown, EmailConflict or SeatLimitReached.
     """
     if known is not None:
         if not known.is_active:
@@ -166,10 +168,10 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
 def _changes(
     profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
 ) -> dict[str, Any]:
-    """Return the columns that differ. An older token changes no profile; a missing claim leaves its column unchanged.
+    """Return the columns to change. An older token changes nothing, and a missing claim leaves its column unchanged.
 
-    "Older" compares with the newest token of any provider, because another one may know a newer name. A token without
-    iat counts as older than every other.
+    "Older" means older than the newest token of any provider, because another provider may have sent a newer name. A
+    token without iat counts as older than every other token.
     """
     changes = _change_of_right(profile, provider, account)
     if profile.issued_at < account.synchronised_at:
@@ -189,19 +191,20 @@ def _changes(
 
 
 def _may_rename(provider: Provider, account: AccountState) -> bool:
-    """Tell whether *provider* may change the e-mail address: never that of another provider's administrator.
+    """Tell whether *provider* may change the e-mail address. It may not for an administrator whom it did not appoint.
 
-    The e-mail address is the name by which settings, the audit trail and other administrators know an administrator.
+    Settings, the audit trail and other administrators identify an administrator by the e-mail address.
     """
     return account.admin_through in (None, provider.name)
 
 
 def _change_of_right(profile: Profile, provider: Provider, account: AccountState) -> dict[str, Any]:
-    """Return the change of `admin_through`, if the token gives the right to administer, or takes it away.
+    """Return the change of `admin_through`, if the token grants or removes the right to administer.
 
-    Only the provider's own setting gives it, only for the group in this very token, and not if the token is older than
-    one that was used. Every token without the group takes it away, also an older one: a missing claim, or another
-    provider with a fast clock, must not preserve a right. What was given by hand, or by another provider, stays.
+    A token grants it only if the provider's own setting names a group, this token contains the group, and no newer
+    token was used. Every token without the group removes it, even an older one, so that a missing claim, or another
+    provider with a fast clock, cannot preserve the right. A right that was granted by hand or by another provider
+    stays.
     """
     if _is_in_admin_group(profile, provider):
         is_older = profile.issued_at < account.synchronised_at
@@ -221,7 +224,7 @@ def _required(values: Mapping[str, Any], name: str, mapping: Mapping[str, tuple[
 
 
 def _email(value: Any, claim: str) -> str:
-    """Return an e-mail: one @, no spaces or control characters, also after normalisation."""
+    """Return *value* as an e-mail: one @, no spaces or control characters, even after normalisation."""
     if not isinstance(value, str):
         raise ClaimInvalid(f"{claim} must be text", claim=claim)
     compared = email_key(value)
@@ -234,7 +237,7 @@ def _email(value: Any, claim: str) -> str:
 
 
 def _check_domain(email: str, provider: Provider) -> None:
-    """Only ASCII letters are compared without case: a Kelvin sign in a domain is not a k."""
+    """Raise EmailNotAllowed for another domain. Ignores the case of ASCII letters only: a Kelvin sign is not a k."""
     domain = email_as_id(email).rpartition("@")[2]
     if provider.email_domains and domain not in provider.email_domains:
         raise EmailNotAllowed("the domain of the e-mail address is not in email_domains")

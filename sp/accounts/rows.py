@@ -19,7 +19,7 @@ from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 from sp.providers.rows import granted_group
 
-SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, first sign-ins count seats one at a time
+SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, only one first sign-in at a time counts seats
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
@@ -37,7 +37,7 @@ _STATE = (
 
 
 class _Found(NamedTuple):
-    """The columns of _STATE, and `at_provider`: the claim that the id came from, or whether there is any id."""
+    """The columns of _STATE, and `at_provider`: the claim of the found id, or whether the account has any id there."""
 
     id: int
     email: str
@@ -54,7 +54,7 @@ class _Found(NamedTuple):
     at_provider: Any
 
     def state(self, *, has_identity_here: bool, identity_claim: str | None = None) -> AccountState:
-        """Return what the decision is made of."""
+        """Return the state that the decision needs."""
         return AccountState(
             id=self.id,
             email=self.email,
@@ -101,7 +101,7 @@ _LINK: Prepared[Any] = Prepared(insert(_identity).inline())
 
 @dataclass(frozen=True)
 class KnownAs:
-    """Who a person is at a provider."""
+    """An ID of a person at a provider."""
 
     provider: str
     subject: str
@@ -112,7 +112,8 @@ class KnownAs:
 class Provisioned:
     """The person's account. `how` is "created", "found" by the ID, or "linked" by the e-mail.
 
-    `changed` names the fields that were synchronised; `is_older`: none were, because the token is an older one.
+    `changed` names the synchronised fields. `is_older`: nothing was synchronised, because a newer token was used
+    before.
     """
 
     account_id: int
@@ -126,7 +127,7 @@ class AccountQuestion:
     """Asks for the account that has the profile's id, from the same claim, at *provider*.
 
     It is sent together with other statements, and answered later. The row is locked until the transaction ends: an
-    older token that is processed at the same moment waits, and so does an administrator who disables the account.
+    older token that arrives at the same moment waits, and so does an administrator who disables the account.
     """
 
     def __init__(self, provider: str, profile: Profile) -> None:
@@ -159,7 +160,7 @@ def provision(
     try:
         decision = _decide(connection, profile, provider, seat_limit, known)
     except (EmailConflict, SeatLimitReached):
-        # On PostgreSQL, the person's own first sign-in in another tab may have finished since the query.
+        # On PostgreSQL, the person's first sign-in in another tab may have finished since the query.
         if known is not None:
             raise
         known = find_by_identity(connection, provider.name, profile)
@@ -194,7 +195,7 @@ def provision(
 def _settle_right(
     connection: Connection, account: AccountState, changes: dict[str, Any], provider: Provider
 ) -> dict[str, Any]:
-    """Record that the right to administer is given or taken away; return the changes that remain to be written."""
+    """Record that the right to administer was granted or removed; return the changes left to write."""
     after = changes["admin_through"]
     if after is not None and not _may_give(connection, provider):
         return {name: value for name, value in changes.items() if name != "admin_through"}
@@ -203,12 +204,12 @@ def _settle_right(
 
 
 def _may_give(connection: Connection, provider: Provider) -> bool:
-    """Tell whether the stored settings still name the group: this worker may have cached older ones."""
+    """Tell whether the stored settings still name the group. This worker may have older settings in its cache."""
     return granted_group(connection, provider.name, lock=True) == provider.admin_group
 
 
 def _give_right(connection: Connection, account_id: int, email: str, provider: Provider) -> None:
-    """Make a new account an administrator's, by its group."""
+    """Make a new account an administrator by its group."""
     _CHANGE.run(connection, {"account": account_id, "admin_through": provider.name})
     _record_right(connection, email, provider, None, provider.name)
 
@@ -228,7 +229,10 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
 
 
 def _may_be(email: str, profile: Profile) -> bool:
-    """Tell whether an id from an unknown claim is the profile's. If it may be an e-mail, the e-mail must match too."""
+    """Tell whether an id whose claim is unknown can be the profile's.
+
+    If it may be an e-mail, the e-mail must match too.
+    """
     return "@" not in profile.subject or email_as_id(email) == email_as_id(profile.email)
 
 
@@ -250,7 +254,7 @@ def active_count(connection: Connection) -> int:
 
 
 def has_free_seat(connection: Connection, limit: int) -> bool:
-    """Tell whether one more account may be active. Blocks other counts until the transaction ends."""
+    """Tell whether one more account may be active. Other transactions cannot count until this transaction ends."""
     if not limit:
         return True
     if connection.dialect.name == "postgresql":
@@ -289,7 +293,7 @@ def create(connection: Connection, profile: Profile, now: datetime, new_id: Sent
 
 
 def link(connection: Connection, account_id: int, provider: str, profile: Profile, now: datetime) -> None:
-    """Record that *account_id* has the profile's id at *provider*, as its token says."""
+    """Link *account_id* to the profile's id at *provider*."""
     row = {
         "provider": provider,
         "subject": profile.subject,
@@ -311,8 +315,9 @@ def synchronise(
 ) -> None:
     """Write the changed columns, and the time of this token if its provider may synchronise the account.
 
-    The account has one clock for all its providers, in the row that each sign-in locks and writes anyway. The newest
-    time of its ids would not be enough: a transaction that waits for the lock reads the other rows as they were before.
+    The account's row has one time for all its providers, because each sign-in locks and writes this row anyway. Times
+    in the rows of its ids would not be enough: a transaction that waits for the lock reads the other rows as they were
+    before.
     """
     may_change = provider.update_profile or provider.update_email or bool(provider.admin_group)
     newest = max(profile.issued_at, account.synchronised_at) if may_change else account.synchronised_at
@@ -321,7 +326,7 @@ def synchronise(
 
 
 def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...]:
-    """Return the IDs of an account at each provider. A person with such an ID there signs in as this account."""
+    """Return the IDs of an account at each provider. A person with one of these IDs signs in to this account."""
     query = (
         select(_identity.c.provider, _identity.c.subject, _identity.c.created_at)
         .where(_identity.c.account_id == account_id)

@@ -1,7 +1,7 @@
 """Search accounts for lists and pages, fast with a hundred thousand of them.
 
-A page begins after the last e-mail of the previous page (keyset pagination): the database reads the unique index of
-e-mails and stops after one page, wherever in the list that is.
+A page begins after the last e-mail of the previous page (keyset pagination). The database reads the unique index of
+e-mails and stops after one page, so each page takes the same time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sp.database.models import Account
 from sp.emails import email_key
 
 PAGE_ROWS = 50
-ROWS_AT_ONCE = 5000  # of all accounts
+ROWS_AT_ONCE = 5000  # read together in `all_active`
 MAX_WORDS = 5  # of a search
 
 _account: Any = Account.__table__
@@ -36,7 +36,7 @@ _STATES: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True)
 class PeoplePage:
-    """One page of a list, and the key after which the next one begins; "" if there is none."""
+    """One page of a list, and the key after which the next page begins; "" if there is none."""
 
     people: tuple[AccountSummary, ...]
     next: str
@@ -96,7 +96,7 @@ class PeopleFinder:
 
     def all_active(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield e-mail and groups of every active account, ordered by e-mail."""
-        groups_of = cache(lambda text: tuple(json.loads(text)))  # many accounts have the same groups
+        groups_of = cache(lambda text: tuple(json.loads(text)))  # cached: many accounts have the same groups
         columns = (_account.c.email, cast(_account.c.groups, Text), _account.c.email_key, _account.c.is_active)
         query = (
             select(*columns).order_by(_account.c.email_key).limit(ROWS_AT_ONCE)
@@ -126,8 +126,8 @@ class PeopleFinder:
     def _has(self, word: str) -> ColumnElement[bool]:
         """Return the condition that the e-mail or a name contains *word*.
 
-        Looks up a complete e-mail in the index. Compares names without case: with ILIKE where the database
-        has it. SQLite's LIKE folds ASCII letters only, so a name with other letters is searched for in three spellings.
+        A complete e-mail is found by the index. Names are compared without case, with ILIKE on PostgreSQL. SQLite's
+        LIKE ignores the case of ASCII letters only, so names with other letters are searched in three spellings.
         """
         key = email_key(word)
         if "@" in word and not word.startswith("@") and "." in word.rpartition("@")[2]:

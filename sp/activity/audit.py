@@ -1,7 +1,7 @@
 """The audit trail: who changed which provider or account, when, and how. Never a secret.
 
-Written within the transaction of the change itself, so there is no change without its line and no line without its
-change. A key is named by its fingerprint.
+The line is written in the transaction of the change itself, so that either both are stored or none. A key is identified
+by its fingerprint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _change: Any = SettingsChange.__table__
 
 @dataclass(frozen=True)
 class Change:
-    """One line. `subject` is a provider's name or an account's e-mail; `detail` has [before, after] by setting."""
+    """One line. `subject` is a provider's name or an account's e-mail.
+
+    `detail` has [before, after] for each setting.
+    """
 
     id: int
     at: datetime
@@ -49,7 +52,7 @@ def record(
 def recent(
     database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 20
 ) -> list[Change]:
-    """Return the newest lines, of one *subject* if it is given, older than the line *before*."""
+    """Return the newest lines: with *subject* only its own, with *before* only older ones."""
     query = select(_change).order_by(_change.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(_change.c.subject == subject)

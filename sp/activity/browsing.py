@@ -2,7 +2,7 @@
 
 A page begins after the last row of the previous page (keyset pagination). Codes and whole e-mail addresses have an
 index whose last column is the row's number, so the database reads only one page of rows, anywhere in the log. For all
-other filters it looks at a limited number of rows, and the page says how far back that was.
+other filters it reads a limited number of rows, and the page shows how far back it searched.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sp.database.access import Database
 from sp.database.models import Activity
 
 PAGE_ROWS = 50
-SCAN_ROWS = 25_000  # looked at for one page: 30 to 55 ms among a million lines with traces, SQLite, two busy cores
-DISORDER = 1000  # lines by which the order of numbers and that of times may differ
+SCAN_ROWS = 25_000  # read for one page: 30 to 55 ms among a million lines with traces, SQLite, two busy cores
+DISORDER = 1000  # lines: how far the order by number may differ from the order by time
 
 _table: Any = Activity.__table__
 
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page, and the row after which the next one begins; None if there is none.
+    """One page, and the row after which the next page begins; None if there is none.
 
-    With `searched_to`, the page ends because enough lines were looked at, back to that time.
+    `searched_to`: the search stopped at its limit of lines, at this time.
     """
 
     lines: tuple[Line, ...]
@@ -40,7 +40,9 @@ class LogPage:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which lines are wanted. Empty means any; `since` and `until` are in seconds since 1970, `until` is excluded.
+    """Which lines to show. An empty field means any.
+
+    `since` and `until` are in seconds since 1970, `until` is excluded.
 
     `email` is a whole e-mail address or a part of it, compared without case. `refused` means any code.
     """
@@ -60,21 +62,21 @@ ALL = Filter()
 def page(database: Database, wanted: Filter = ALL, before: int | None = None, rows: int = PAGE_ROWS) -> LogPage:
     """Return a page of the lines that *wanted* describes, before the line *before*.
 
-    A whole e-mail address and a code are found by their index, however far back. Other filters are compared line by
-    line: at most SCAN_ROWS lines for one page, so that it takes as long with a million lines.
+    An index finds a whole e-mail address or a code, however old. Other filters are compared line by line, with at most
+    SCAN_ROWS lines for one page, so the time does not depend on the size of the log.
     """
     with database.reading() as connection:
         return _page(connection, wanted, before, rows)
 
 
 def newest(database: Database) -> int:
-    """Return the number of the newest line, after which the next ones come; 0 if there is none."""
+    """Return the number of the newest line, or 0 if there is none."""
     with database.reading() as connection:
         return _end(connection, _table.c.id.desc())
 
 
 def newer(database: Database, wanted: Filter, after: int) -> tuple[list[Line], int]:
-    """Return the oldest lines that *wanted* describes after the line *after*, and the last line that was looked at."""
+    """Return the oldest lines that match *wanted* after the line *after*, and the last line that was read."""
     query = select(*COLUMNS).where(
         _table.c.id > after, *_conditions(wanted, _part(wanted.email) if wanted.email else None)
     )
@@ -86,7 +88,7 @@ def newer(database: Database, wanted: Filter, after: int) -> tuple[list[Line], i
 
 
 def all_pages(database: Database, wanted: Filter, rows: int) -> Iterator[tuple[Line, ...]]:
-    """Yield every line that *wanted* describes, newest first, in pages of at most *rows*: each is one short read."""
+    """Yield every line that matches *wanted*, newest first, in pages of at most *rows*. Each page is one short read."""
     before: int | None = None
     while True:
         found = page(database, wanted, before, rows)
@@ -123,7 +125,7 @@ class _Address:
 
 
 def _address(connection: Connection, email: str) -> _Address | None:
-    """Return the condition on the e-mail: the whole e-mail if a line has it, else a part of it; None for any."""
+    """Return the condition on the e-mail: equal if a line has this e-mail, otherwise containing it; None for any."""
     if not email:
         return None
     whole = _table.c.email == searched_as(email)
@@ -137,7 +139,10 @@ def _part(email: str) -> _Address:
 
 
 def _conditions(wanted: Filter, address: _Address | None) -> list[ColumnElement[bool]]:
-    """Return the conditions. Only those on code and e-mail use an index: the others would sort what theirs finds."""
+    """Return the conditions.
+
+    Only code and e-mail may use an index: with other indexes, the database would have to sort.
+    """
     found: list[ColumnElement[bool]] = []
     if address is not None:
         found.append(address.condition)
@@ -157,10 +162,10 @@ def _conditions(wanted: Filter, address: _Address | None) -> list[ColumnElement[
 
 
 def _bounds(connection: Connection, wanted: Filter, before: int | None) -> tuple[int, int | None]:
-    """Return the lowest number that a line of the wanted time can have, and the number before which it is.
+    """Return the range of numbers that lines of the wanted time can have: the lowest, and the end (excluded).
 
-    Lines are numbered in the order of their time, but for those of the same seconds, and for lines that count for up to
-    an hour.
+    Lines are numbered in the order of their time. Exceptions are lines of the same second, and lines that count events
+    for up to an hour.
     """
     lowest = 0
     if wanted.since is not None:
@@ -181,7 +186,7 @@ def _end(connection: Connection, order: Any) -> int:
 
 
 def _time_at(connection: Connection, number: int) -> int | None:
-    """Return the time of the first line from *number*."""
+    """Return the time of the first line whose number is at least *number*."""
     query = select(_table.c.at).where(_table.c.id >= number).order_by(_table.c.id).limit(1)
     found: int | None = connection.execute(query).scalar()
     return found

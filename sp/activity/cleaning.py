@@ -1,8 +1,8 @@
-"""Remove from a trace what must never be kept: tokens, secrets, nonces, and text of any length. Pure.
+"""Remove tokens, secrets and nonces from a trace, and clip long texts. Pure.
 
 A sender may write anything into a claim: a token of another service, the shared secret itself, a megabyte. So every
-text is searched for tokens and for the given secrets, a claim whose name says that it is secret keeps its name only,
-and long texts, long lists and deep objects are clipped, always in the same way, with a mark.
+text is searched for tokens and for the given secrets. A claim with the name of a secret loses its value. Long texts,
+long lists and deep objects are clipped, and marked as clipped.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from urllib.parse import urlsplit
 from shared.tokens import redact
 
 REDACTED = "[redacted]"
-MARK = "…"  # the last character of what was clipped
+MARK = "…"  # the last character of a clipped text
 MAX_NAME = 60  # characters of a claim's name
 MAX_DEPTH = 4  # levels of objects and lists
 MAX_COOKIES = 20
 MAX_URL = 200  # characters
 SHORTEST_SECRET = 8  # characters: a shorter secret would be found in ordinary words
-PART_OF_SECRET = 16  # characters: so many from its beginning are taken for a secret that was cut off
+PART_OF_SECRET = 16  # characters: this much of its beginning counts as a secret that was cut off
 LARGEST_NUMBER = 2**64
-# Claims that carry a secret, by their name; and the nonce, which belongs to a sign-in that may still be open.
+# Names of claims that contain a secret. The nonce is a secret while its sign-in is open.
 _SECRET_NAME = re.compile(
     r"(?i)\Anonce\Z|pass(?:word|wd|code|phrase)|\bpwd\b|secret|credential|cookie|api_?key|private_?key"
     r"|authori[sz]ation|(?:access|refresh|id|bearer|auth|session|csrf|security)_?token|\Atoken\Z|\A[cs]_hash\Z|\Aat_hash\Z"
@@ -43,7 +43,7 @@ def clean(
 
 
 def clean_text(text: str, secrets: Collection[str] = ()) -> str:
-    """Return *text* without tokens and without the *secrets*, also if a secret was cut off before."""
+    """Return *text* without tokens and without the *secrets*, even if a secret was cut off before."""
     text = redact(text)
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET and secret[:PART_OF_SECRET] in text:
@@ -62,9 +62,9 @@ def _without(text: str, secret: str) -> str:
 
 
 def clean_id(value: str, secrets: Collection[str] = ()) -> str:
-    """Return an e-mail address or an ID as its column keeps it: REDACTED if a token or one of the *secrets* is in it.
+    """Return an e-mail address or an ID for its column. It is REDACTED if it contains a token or one of the *secrets*.
 
-    Capitals do not count, because an e-mail address is stored without them.
+    Case is ignored, because an e-mail address is stored in lower case.
     """
     folded = value.lower()
     is_secret = any(len(secret) >= SHORTEST_SECRET and secret.lower() in folded for secret in secrets)
@@ -72,7 +72,7 @@ def clean_id(value: str, secrets: Collection[str] = ()) -> str:
 
 
 def storable(text: str) -> str:
-    """Return *text* without NUL and unpaired surrogates, which a database refuses: they are written out."""
+    """Return *text* with NUL and unpaired surrogates, which databases reject, written as escapes."""
     return text if text.isprintable() else text.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
 
@@ -90,7 +90,7 @@ def clip_bytes(text: str, size: int) -> str:
 
 
 def clean_url(url: str | None) -> str | None:
-    """Return where *url* leads, without its query and fragment, which may hold tokens. None stays None."""
+    """Return *url* without its query and fragment, which may contain tokens. None stays None."""
     if url is None:
         return None
     try:
@@ -102,11 +102,11 @@ def clean_url(url: str | None) -> str | None:
 
 
 def cookie_names(names: Collection[str]) -> tuple[str, ...]:
-    """Return the *names* of cookies, sorted, the first few of them, without anything that looks like a token."""
+    """Return the first few *names* of cookies, sorted, without anything that looks like a token."""
     return tuple(clip(redact(name), MAX_NAME) for name in sorted(names)[:MAX_COOKIES])
 
 
-@lru_cache(maxsize=512)  # each sender uses the same few names; strangers choose others, so it is bounded
+@lru_cache(maxsize=512)  # each sender uses the same few names; bounded, because strangers choose any
 def _says_secret(name: str) -> bool | None:
     """Tell whether a claim of this *name* is secret; None if the name itself must be cleaned."""
     if clean_text(name) != name or not name.isprintable():

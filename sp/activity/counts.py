@@ -1,8 +1,8 @@
 """Count accepted tokens and rejections by hour, fast with any number of sign-ins.
 
 Accepted tokens come from the measured hours (`sp.activity.margin_rows`), one row for each hour. Rejections are counted
-line by line: there are few, or a stranger makes many, so only the newest MOST_REJECTIONS lines are. `counted_from` says
-from when on the counts are complete.
+line by line. A stranger can cause many, so only the newest MOST_REJECTIONS lines are counted. The counts are complete
+from `counted_from` on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Counts:
         return sum(times for hour, times in self.accepted.items() if since <= hour < until)
 
     def rejected_in(self, since: float, until: float = ANYTHING) -> dict[str, int]:
-        """Return the number of rejections by code, the most frequent first, in the hours that begin in that time."""
+        """Return the rejections for each code, the most frequent first, in the hours that begin in that time."""
         found: dict[str, int] = {}
         for (hour, code), times in self.rejected.items():
             if since <= hour < until:

@@ -1,7 +1,7 @@
 """Count rejections in one log line per code, provider and hour, for any number of rejections and workers.
 
-Its reference is derived from what it counts, so each worker can tell it to a person before anything is written, and
-`/settings/activity` finds the line by it.
+The line's reference is derived from code, provider and hour. So each worker can show it to a person before the line is
+written, and `/settings/activity` finds the line by it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ _table: Any = Activity.__table__
 
 @dataclass(frozen=True)
 class Fold:
-    """What one line counts. A stranger can choose no part of it: provider is the name of an existing one, or None."""
+    """The code, provider and hour that one line counts.
+
+    A stranger cannot choose them: only existing providers count.
+    """
 
     code: str
     provider: str | None
@@ -58,7 +61,7 @@ def add(connection: Connection, counts: Mapping[Fold, Count]) -> None:
         index_elements=[_table.c.reference],
         set_={"times": _table.c.times + new.excluded.times, "last_at": later},
     )
-    # In the same order on all nodes, to avoid deadlocks.
+    # Write in the same order on all nodes, to avoid deadlocks.
     connection.execute(counted, sorted(rows, key=lambda row: str(row["reference"])))
 
 

@@ -1,15 +1,15 @@
 """Say when a quantity that rises towards its limit will reach it. Pure.
 
-The trend is the median of the slopes between all pairs of points (Theil and Sen), which up to a quarter of odd points
-does not move. It must not cry wolf, because an administrator believes only the first few false alarms. So a rise counts
-as a trend only if all of this holds:
+The trend is the median of the slopes between all pairs of points (Theil and Sen). Up to a quarter of the points may be
+outliers without moving it. False alarms must be rare, because administrators soon ignore them. So a rise counts as a
+trend only if all of this holds:
 
 - there are at least MIN_POINTS points;
-- a line describes the points much better than one step between two levels does. Noise is described equally badly by
-  both; a token that has more claims since Tuesday is a step, and no day follows from it;
-- the latest points are on the line: a clock that was corrected an hour ago is not on it any more;
-- the level is higher than it usually was before the rise began: a clock that is set right every night drifts every day,
-  and reaches nothing.
+- a line fits the points much better than one step between two levels. Noise fits neither. If tokens have had more
+  claims since Tuesday, that is a step, and it predicts no day;
+- the latest points are on the line: the points of a clock that was corrected an hour ago are not;
+- the level is higher than usual before the rise began: a clock that is corrected every night drifts every day, but
+  never reaches the limit.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from statistics import fmean, median
 from typing import NamedTuple
 
 HOUR, DAY = 3600, 86_400  # seconds
-# Looked at, the longest first, because it gives the best line: so much time, in bins of that much; seconds.
+# The times to search for a trend, and the width of their bins, in seconds. The longest comes first, because it gives
+# the best line.
 WINDOWS = ((14 * DAY, 8 * HOUR), (3 * DAY, 2 * HOUR), (DAY, HOUR), (DAY // 2, HOUR))
 LOOK_BACK = WINDOWS[0][0]
 MIN_POINTS = 6
-LINE_TO_STEP = 0.5  # deviation from the line, as a part of the deviation from the best step
-USUAL = 0.95  # part of the earlier points that are below the usual highest level
-HORIZON = 30 * DAY  # seconds after the last point; a day further away cannot be told
-FURTHEST = 30  # times the observed time; the same for a short observation
+LINE_TO_STEP = 0.5  # greatest deviation from the line, as a fraction of the deviation from the best step
+USUAL = 0.95  # the usual highest level: this fraction of the earlier points is below it
+HORIZON = 30 * DAY  # seconds after the last point; a forecast further ahead is not reliable
+FURTHEST = 30  # the horizon of a short observation: this many times the observed time
 
 
 class Point(NamedTuple):
-    """The values of an hour: their mean, and the one nearest to the limit. `at` is in seconds since 1970."""
+    """The values of an hour: their mean, and the value nearest to the limit. `at` is in seconds since 1970."""
 
     at: float
     mean: float
@@ -41,7 +42,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Trend:
-    """A rise by so much *per_hour*, which reaches the limit *reaches_at*, in seconds since 1970."""
+    """A rise by *per_hour*, which reaches the limit at *reaches_at*, in seconds since 1970."""
 
     per_hour: float
     reaches_at: float
@@ -78,7 +79,7 @@ def _trend(points: Sequence[Point], window: float, width: float, limit: float) -
     line = _line([(point.at, point.mean) for point in recent])
     if line.slope <= 0 or not _is_one(recent, line, points[-1].mean) or not _is_new(earlier, line, recent[0].at):
         return None
-    # The first people are refused when the worst of an hour reaches the limit, not the mean.
+    # The first people are rejected when the worst value of an hour reaches the limit, not the mean.
     worst = median(point.nearest - line.slope * point.at for point in recent)
     reaches_at = (limit - worst) / line.slope
     span = recent[-1].at - recent[0].at
@@ -86,7 +87,7 @@ def _trend(points: Sequence[Point], window: float, width: float, limit: float) -
 
 
 def _bins(points: Sequence[Point], width: float) -> Iterator[Point]:
-    """Yield one point for each *width* seconds that have any: means of the means, medians of the nearest."""
+    """Yield one point per bin of *width* seconds that has points: mean of the means, median of the nearest."""
     bins: dict[int, list[Point]] = {}
     for point in points:
         bins.setdefault(int(-point.at // width), []).append(point)
@@ -101,7 +102,7 @@ def _line(points: Sequence[tuple[float, float]]) -> _Line:
 
 
 def _is_one(points: Sequence[Point], line: _Line, last: float) -> bool:
-    """Tell whether *points*, and the *last* value before they were put into bins, follow the rising *line*."""
+    """Tell whether the binned *points*, and the *last* value before binning, follow the rising *line*."""
     rise = line.slope * (points[-1].at - points[0].at)
     apart = [point.mean - line.at(point.at) for point in points]
     noise = median(abs(distance) for distance in apart)
@@ -114,7 +115,7 @@ def _is_one(points: Sequence[Point], line: _Line, last: float) -> bool:
 
 
 def _step_deviation(values: Sequence[float]) -> float:
-    """Return the sum of deviations from the best two levels, the second from some point on."""
+    """Return the sum of deviations from the best step: one level up to some point, another level from there on."""
     return min(_sum([*_apart(values[:cut]), *_apart(values[cut:])]) for cut in range(1, len(values)))
 
 
@@ -124,13 +125,13 @@ def _apart(values: Sequence[float]) -> list[float]:
 
 
 def _sum(deviations: Sequence[float]) -> float:
-    """Return the sum of the sizes of *deviations*, without the largest tenth, at least one: they may be odd."""
+    """Return the sum of absolute *deviations* without the largest tenth, at least one, which may be outliers."""
     sizes = sorted(map(abs, deviations))
     return sum(sizes[: -max(1, len(sizes) // 10)])
 
 
 def _is_new(earlier: Sequence[float], line: _Line, begins: float) -> bool:
-    """Tell whether the *line* has left the range of *earlier* values; nothing is known of fewer than three."""
+    """Tell whether the *line* has left the range of the *earlier* values. Fewer than three values are ignored."""
     if len(earlier) < 3:
         return True
     usual = sorted(earlier)[int(USUAL * (len(earlier) - 1))]

@@ -1,7 +1,7 @@
-"""Store what is measured at accepted sign-ins: one row per provider, quantity and hour, for any number of workers.
+"""Store the measurements of accepted sign-ins: one row per provider, quantity and hour, for any number of workers.
 
-A sign-in only adds to sums in memory. They are written about a second later, in a separate transaction, so a
-sign-in costs no further statement. A worker that is killed loses its last second.
+A sign-in only adds to sums in memory. They are written about a second later, in a separate transaction, so a sign-in
+needs no further statement. A worker that is killed loses its last second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _table: Any = Margin.__table__
 
 
 class ProviderHour(NamedTuple):
-    """What one sum in memory belongs to. `hour` is in hours since 1970."""
+    """The key of one sum in memory. `hour` is in hours since 1970."""
 
     provider: str
     hour: int
@@ -47,7 +47,7 @@ class MarginBook:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._later: Later[ProviderHour, Spreads] = Later(self._write)
-        # A write after the connections were closed would open one that is closed by no one.
+        # A write after the connections were closed would open a connection that stays open.
         database.when_closed(self._later.pause)
 
     def note(self, provider: str, claims: Claims, at: float, size: int) -> None:
@@ -85,7 +85,7 @@ def add(connection: Connection, sums: Mapping[ProviderHour, Spreads]) -> None:
 
 
 def since(database: Database, moment: float, provider: str | None = None) -> Measured:
-    """Return the hours from the one of *moment*, in seconds since 1970: every provider's, or those of one."""
+    """Return the hours from *moment* (in seconds since 1970) on, of every provider or only of *provider*."""
     query = select(_table).where(_table.c.hour >= int(moment) // HOUR).order_by(_table.c.hour)
     if provider is not None:
         query = query.where(_table.c.provider == provider)

@@ -1,7 +1,7 @@
 """Measure how near an accepted sign-in was to a rejection. Pure.
 
-Four values are measured, as they are: what a provider's settings make of them is decided where they are read, so a
-changed setting counts at once for the hours before it as well.
+Four values are measured. They are stored without regard to the provider's settings. The code that reads them applies
+the settings, so a changed setting also applies to earlier hours.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from shared.claims import Claims
 
 HOUR = 3600  # seconds
 
-AHEAD = "ahead"  # seconds by which iat, or a later nbf, is ahead of our clock; less than 0: behind
+AHEAD = "ahead"  # seconds by which iat, or a later nbf, is ahead of our clock; negative if behind
 AGE = "age"  # seconds since iat
 LEFT = "left"  # seconds until exp
 SIZE = "size"  # bytes of the token

@@ -1,8 +1,8 @@
-"""Write a trace into few bytes, and read it again. Pure.
+"""Compress a trace into few bytes, and decompress it. Pure.
 
-Compact JSON, deflated with a dictionary of what traces mostly say: a sign-in with ten claims takes about 320 bytes. The
-first byte says which dictionary was used, so a later version can have a better one and still read what is stored. What
-does not fit into the limit is clipped in steps, the least telling first, and the trace says so.
+A trace is compact JSON, compressed by deflate with a dictionary of common texts. A sign-in with ten claims takes about
+320 bytes. The first byte names the dictionary, so a later version can have a better one and still read stored traces. A
+trace that exceeds the limit is clipped in steps, the least important part first, and marked as clipped.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from sp.activity.cleaning import clean
 from sp.activity.trace import FAILED, OUTCOMES, PASSED, AccountDecision, CheckResult, Facts
 
-MOST_UNPACKED = 65_536  # bytes; more was never packed
-LEVEL = 1  # of the compression: the dictionary does most of the work, and a sign-in waits for it
+MOST_UNPACKED = 65_536  # bytes; no trace is larger
+LEVEL = 1  # the fastest compression, because a sign-in waits for it; the dictionary does most of the work
 # zlib clears about 270 KB of memory for its defaults (15, 8), and a trace with the dictionary needs 4 KiB.
 WINDOW, MEMORY = 12, 5
 DICTIONARIES = {
@@ -48,7 +48,7 @@ _OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
 
 
 def pack(facts: Facts, limit: int) -> bytes | None:
-    """Return *facts* in at most *limit* bytes, clipped if they must be; None if not even the shortest form fits."""
+    """Return *facts* in at most *limit* bytes, clipped if necessary; None if even the shortest form is too long."""
     for shorten in _STEPS:
         facts = shorten(facts)
         text = _encode(_short(facts)).encode("utf-8", "replace")
@@ -58,7 +58,7 @@ def pack(facts: Facts, limit: int) -> bytes | None:
 
 
 def unpack(packed: bytes | None) -> Facts:
-    """Return what `pack` wrote; empty facts for None, and for what a later version wrote."""
+    """Return the facts in *packed*; empty facts for None, and for data of a later version."""
     if not packed or packed[0] not in DICTIONARIES:
         return Facts()
     inflate = zlib.decompressobj(-zlib.MAX_WBITS, zdict=DICTIONARIES[packed[0]])
@@ -128,7 +128,7 @@ def _names_of_claims(facts: Facts) -> Facts:
 
 
 def _bare(facts: Facts) -> Facts:
-    """Keep what leads to the log, which has the details."""
+    """Keep only the fields that lead to the log, which has the details."""
     return Facts(facts.delivery, key=facts.key, clipped=True, request_id=facts.request_id)
 
 

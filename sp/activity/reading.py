@@ -1,6 +1,6 @@
-"""Read traces: one by its reference, the latest of a kind, or all since a time.
+"""Read traces: one by its reference, the latest that match, or all since a time.
 
-Pages of the log do not read traces (`sp.activity.search`); here each row is read with its trace.
+Pages of the log read rows without traces (`sp.activity.search`); this module reads each row with its trace.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _COLUMNS: tuple[Any, ...] = (
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which traces to read. `since` is in seconds since 1970; what is None or empty does not matter."""
+    """Which traces to read. `since` is in seconds since 1970. A field that is None or empty is ignored."""
 
     code: str = ""
     email: str = ""
@@ -48,7 +48,7 @@ class Wanted:
 
 
 def by_reference(database: Database, reference: str) -> Trace | None:
-    """Return the trace with this reference, or None. A line of an older version has an empty one."""
+    """Return the trace with this reference, or None. The trace of an older version's line is empty."""
     with database.reading() as connection:
         row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
     return _trace(row) if row else None
@@ -62,7 +62,7 @@ def latest(database: Database, wanted: Wanted, limit: int) -> list[Trace]:
 
 
 def every(database: Database, wanted: Wanted) -> Iterator[Trace]:
-    """Yield every trace, the oldest first. Reads some at a time, so that no transaction is open for long."""
+    """Yield every trace, the oldest first. It reads a few at a time, so that no transaction is open for long."""
     after = 0
     while True:
         with database.reading() as connection:
@@ -75,7 +75,7 @@ def every(database: Database, wanted: Wanted) -> Iterator[Trace]:
 
 
 def last_good_before(database: Database, trace: Trace) -> Trace | None:
-    """Return the last good sign-in of the same provider before *trace*: of the same person if there is one."""
+    """Return the last good sign-in of the same provider before *trace*, of the same person if there is one."""
     if trace.provider is None:
         return None
     with database.reading() as connection:
@@ -94,7 +94,7 @@ def last_good_before(database: Database, trace: Trace) -> Trace | None:
 
 
 def person_of(trace: Trace) -> str | None:
-    """Return the e-mail address of the attempt; that of a rejected token is unverified."""
+    """Return the e-mail address of the attempt. It is unverified if the token was rejected."""
     claimed = (trace.facts.claims or {}).get("email")
     return trace.email or (claimed if isinstance(claimed, str) and "@" in claimed else None)
 
@@ -121,7 +121,7 @@ def _trace(row: Any) -> Trace:
 
 
 def _cause(row: Any, facts: Facts) -> str:
-    """Return the first line: as it was written for a rejection, and what happened for anything else."""
+    """Return the first line: the stored cause of a rejection, or the event of any other attempt."""
     if row.last_at is not None:
         return f"{row.times} rejections {row.detail}"
     if row.code:

@@ -1,4 +1,7 @@
-"""The activity log: a row for each sign-in, good or refused, hand-over, restart, question, sign-out. Never a token."""
+"""Write the activity log: a row for each sign-in (accepted or rejected), hand-over, restart, question and sign-out.
+
+It never contains a token.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sp.activity.trace import Facts
 from sp.database.models import Activity
 from sp.database.prepared import Prepared
 from sp.events import HAND_OVER as HAND_OVER
-from sp.events import HELD as HELD  # handed out with `record`, which takes them
+from sp.events import HELD as HELD  # exported with `record`, which accepts these events
 from sp.events import REFUSED as REFUSED
 from sp.events import RESTART as RESTART
 from sp.events import SIGN_IN as SIGN_IN
@@ -34,7 +37,7 @@ _RECORD: Prepared[Any] = Prepared(insert(_table).inline())
 
 @dataclass(frozen=True)
 class Visitor:
-    """Where a request comes from, how it delivered a token, the names of its cookies, and its ID in the log."""
+    """The origin of a request, how it delivered a token, the names of its cookies, and its ID in the log."""
 
     ip: str = ""
     user_agent: str = ""
@@ -45,9 +48,9 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the log, as it is told. `at` is in seconds since 1970; `detail` may quote a token by mistake.
+    """One row to record. `at` is in seconds since 1970. `detail` is not cleaned yet, so it may contain a token.
 
-    `trace` is what `trace_of` returned.
+    `trace` is the result of `trace_of`.
     """
 
     reference: str
@@ -65,13 +68,16 @@ class Entry:
 
 
 def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | None:
-    """Return *facts*, which must be clean, with what is known of the visitor, in at most *limit* bytes."""
+    """Return *facts*, which must be clean, and the facts about *visitor*, packed in at most *limit* bytes."""
     facts = replace(facts, delivery=visitor.delivery, cookies=visitor.cookies, request_id=visitor.request_id)
     return pack(facts, limit)
 
 
 def record(connection: Connection, line: Entry) -> None:
-    """Insert one row within the caller's transaction. Text that cannot be stored is written out: strangers send it."""
+    """Insert one row within the caller's transaction.
+
+    Characters that cannot be stored are escaped, because strangers send them.
+    """
     counters.event(line.event, line.code)
     values = {name: value for name, value in vars(line).items() if name != "visitor"}
     cleaned = {
@@ -87,15 +93,15 @@ def record(connection: Connection, line: Entry) -> None:
 def searched_as(email: str) -> str:
     """Return *email* as the log stores and searches it: A-Z in lower case, any other letter unchanged.
 
-    Folding more letters would make an attacker's e-mail look like the one that it imitates.
+    If more letters were changed, an attacker's e-mail could look like the imitated e-mail.
     """
     return storable(email)[:254].translate(_SMALL_LETTERS)
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
-    """Tell whether a sign-in of this person was restarted since then, and no sign-in followed.
+    """Tell whether a sign-in of this person was restarted after *since*, and no sign-in followed.
 
-    *subject* is as the log keeps it (see `clean_id`). Only a browser that does not return cookies looks like this. It
+    *subject* has the form of the log (see `clean_id`). Only a browser that does not return cookies does this, and it
     would be redirected for ever.
     """
     last = connection.execute(
@@ -109,9 +115,9 @@ def restarted_in_vain(connection: Connection, provider: str, subject: str, since
 
 
 def first_use_of(connection: Connection, provider: str, subject: str, key: bytes, since: int) -> Any:
-    """Return the reference, the time and the IP of the first line with this token since then, or None.
+    """Return the reference, time and IP of the first line with this token after *since*, or None.
 
-    An ID with a secret in it is not kept in the log, so the line may have REDACTED: the *key* tells the token.
+    The line may have REDACTED in place of an ID that contains a secret. Then *key* identifies the token.
     """
     kept = (storable(subject)[:MAX_SUBJECT], REDACTED)
     return connection.execute(
@@ -124,6 +130,6 @@ def first_use_of(connection: Connection, provider: str, subject: str, key: bytes
 
 
 def token_key_of(connection: Connection, reference: str) -> bytes | None:
-    """Return the key of the token that the row with *reference* belongs to, or None."""
+    """Return the key of the token in the row with *reference*, or None."""
     key: bytes | None = connection.execute(select(_table.c.token_key).where(_table.c.reference == reference)).scalar()
     return key

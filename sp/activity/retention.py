@@ -29,7 +29,7 @@ _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
 def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return the steps that delete rows older than *days* (0: never), and rejections beyond the newest *most*."""
+    """Return the steps that delete rows older than *days* (0: none), and rejections beyond the newest *most*."""
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
@@ -45,18 +45,18 @@ def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> 
 
 
 def forget_before(before: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* lines of the activity log, the oldest first, from *before* that second."""
+    """Delete up to *rows* lines of the activity log that are older than the second *before*, the oldest first."""
     return _delete(connection, _activity, _activity.c.at < before, _activity.c.at, rows)
 
 
 def forget_changes_before(before: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* lines of the audit trail, the oldest first, from *before* that second."""
+    """Delete up to *rows* lines of the audit trail that are older than the second *before*, the oldest first."""
     moment = datetime.fromtimestamp(before, UTC)
     return _delete(connection, _change, _change.c.at < moment, _change.c.at, rows)
 
 
 def forget_margins_before(before: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* measured hours, the oldest first, that ended before that second."""
+    """Delete up to *rows* measured hours that ended before the second *before*, the oldest first."""
     hours = select(*_margin.primary_key).where(_margin.c.hour < before // HOUR).order_by(_margin.c.hour)
     gone = hours.limit(rows).with_for_update(skip_locked=True)
     return connection.execute(delete(_margin).where(tuple_(*_margin.primary_key).in_(gone))).rowcount
@@ -76,6 +76,6 @@ def _newest_surplus(database: Database, most: int) -> int | None:
 
 
 def _delete(connection: Connection, table: Any, which: ColumnElement[bool], order: Any, rows: int) -> int:
-    # Where two nodes clean up at once, each skips what the other has locked.
+    # If two nodes clean up at once, each skips the rows that the other has locked.
     gone = select(table.c.id).where(which).order_by(order).limit(rows).with_for_update(skip_locked=True)
     return connection.execute(delete(table).where(table.c.id.in_(gone))).rowcount

@@ -1,4 +1,4 @@
-"""Read single lines of the activity log, and those of an account. `sp.activity.browsing` reads pages of it."""
+"""Read single lines of the activity log, or the latest lines of an account. `sp.activity.browsing` reads pages."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ COLUMNS: tuple[Any, ...] = (
 class Line:
     """One sign-in, accepted or refused, or another logged event. `at` is in seconds since 1970.
 
-    With `last_at`, it is not a single refusal: it counts `times` similar ones, the first at `at`, the last at
-    `last_at`.
+    With `last_at`, the line counts `times` similar rejections, the first at `at`, the last at `last_at`.
     """
 
     id: int

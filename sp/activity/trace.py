@@ -1,7 +1,7 @@
-"""A trace: what is kept of one attempt to sign in or out, for the person who has to find out why it failed. Pure.
+"""A trace: the record of one attempt to sign in or out, for the person who has to find out why it failed. Pure.
 
-Never in a trace: a token, a signature, a key, a password, the value of a cookie or of a nonce. `sp.activity.cleaning`
-removes them, `sp.activity.packing` writes a trace into a few hundred bytes, and reads it again.
+A trace never contains a token, a signature, a key, a password, or the value of a cookie or nonce.
+`sp.activity.cleaning` removes them. `sp.activity.packing` compresses a trace into a few hundred bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OUTCOMES = (PASSED, FAILED, SKIPPED, ADVICE)
 
 
 class CheckResult(NamedTuple):
-    """One check of an attempt: its name, how it ended, and the values that were compared."""
+    """One check of an attempt: its name, its result, and the compared values."""
 
     name: str
     outcome: str
@@ -26,7 +26,10 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True)
 class AccountDecision:
-    """What was decided about the account, and why: created, found, linked, or refused. `changed` are its fields."""
+    """The decision about the account, and why: created, found, linked, or rejected.
+
+    `changed` are the changed fields.
+    """
 
     decision: str
     why: str = ""
@@ -36,10 +39,10 @@ class AccountDecision:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is recorded of an attempt beside the columns of its line in the activity log.
+    """The facts about an attempt that its line in the activity log has no columns for.
 
     `header` and `claims` of a rejected token are unverified. `clipped` says that something was too long to keep.
-    `request_id` finds the lines of the log about the same request.
+    `request_id` is the ID of the request in the logs.
     """
 
     delivery: str = "none"
@@ -56,7 +59,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Explained:
-    """Why an attempt was rejected, in one line, and what is known of it; both are clean."""
+    """The reason for a rejection in one line, and the facts about the attempt; both are cleaned."""
 
     cause: str
     facts: Facts
@@ -64,9 +67,9 @@ class Explained:
 
 @dataclass(frozen=True)
 class Trace:
-    """One attempt, with everything that is known about it. `at` is in seconds since 1970, `facts` may be empty.
+    """One attempt with all its facts. `at` is in seconds since 1970, `facts` may be empty.
 
-    `cause` is one line: why the attempt ended as it did, as it was explained when it happened.
+    `cause` is one line: the reason for the result, as written at the time of the attempt.
     """
 
     reference: str
@@ -79,7 +82,7 @@ class Trace:
     facts: Facts = field(default_factory=Facts)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the trace as JSON, as docs/guides/troubleshooting.md describes it."""
+        """Return the trace as JSON, in the form that docs/guides/troubleshooting.md describes."""
         facts = self.facts
         return {
             "reference": self.reference,

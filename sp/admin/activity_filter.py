@@ -1,7 +1,7 @@
 """Read the filter of the activity page from its URL, and write it back into links.
 
-All of it is in the query, so a filtered page can be kept and sent. What is not understood is reported on the page, and
-not used: a list that looks filtered and is not would mislead.
+The whole filter is in the query, so people can save and send the URL of a filtered page. Parts that cannot be read are
+ignored, and the page reports them, because a list that only seems filtered would mislead.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class AskedFilter:
-    """The filter, the parts of the query that it came from, and what was not understood."""
+    """The filter, the parts of the query that it came from, and the parts that could not be read."""
 
     wanted: Filter
     query: Mapping[str, str]
@@ -42,7 +42,7 @@ class AskedFilter:
 
 
 def read(arguments: Mapping[str, str], now: float) -> AskedFilter:
-    """Return what the query *arguments* ask for; *now* is in seconds since 1970."""
+    """Return the filter in the query *arguments*; *now* is in seconds since 1970."""
     query = {name: arguments.get(name, "").strip()[:254] for name in NAMES}
     mistakes = []
     for name, known in (("code", (*CODES, REFUSED)), ("event", tuple(WORDS)), ("last", tuple(LAST))):

@@ -1,7 +1,7 @@
-"""Send the lines of the activity log as they come (server-sent events), or all of them as a file.
+"""Send new lines of the activity log as server-sent events, or all lines as a file.
 
-Both keep a thread of the worker busy, so a worker sends only SLOTS of them at a time, and the live view ends after
-LIVE_SECONDS: the browser connects again by itself, to any worker. Before each step the session is looked up again, so a
+Both keep a thread of the worker busy. So a worker sends only SLOTS of them at a time, and the live view ends after
+LIVE_SECONDS; then the browser connects again, to any worker. The session is looked up again before each step, so a
 sign-out ends the stream as fast as any other page.
 """
 
@@ -34,7 +34,7 @@ from sp.events import WORDS
 from sp.views.people import browser_session
 
 SLOTS = 2  # of a worker, which has 8 to 16 threads
-LIVE_SECONDS = 25.0  # shorter than the time that servers give requests at their end
+LIVE_SECONDS = 25.0  # shorter than the grace period of servers that stop
 POLL_SECONDS = 1.0
 RETRY = 2000  # milliseconds until the browser connects again
 BATCH = 500  # lines of an export in memory
@@ -43,8 +43,9 @@ COLUMNS = (
     *("ip", "user_agent", "detail"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run a text that begins with one of these
-# The same inside a text, where a spreadsheet may begin a cell: Excel divides at ";" in many languages.
-# A run of what divides cells and of what a spreadsheet skips before a formula; matched whole, so it costs its length.
+# The same inside a text, where a spreadsheet may begin a new cell: in many languages, Excel separates cells by ";". The
+# expression matches a whole run of separators and of characters that a spreadsheet skips before a formula, so the time
+# is linear.
 _BETWEEN_CELLS = re.compile(r"[;|\s\"']+")
 _DIVIDERS = ";|\t\r\n"
 
@@ -59,7 +60,7 @@ def live() -> ResponseReturnValue:
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else row_id_argument("after")
     if after is None:
         raise BadRequest("The URL has no row to begin after. Go back and use the link.")
-    headers = {"X-Accel-Buffering": "no"}  # nginx would hold the lines back
+    headers = {"X-Accel-Buffering": "no"}  # otherwise nginx buffers the lines
     return _sent(_events(asked.wanted, after, _in_this_request()), "text/event-stream", headers)
 
 
@@ -83,7 +84,7 @@ def export(kind: str) -> ResponseReturnValue:
 
 
 def _sent(parts: Iterator[str], content_type: str, headers: dict[str, str]) -> Response:
-    """Return the answer that sends *parts*, if there is a slot; it is free again when the answer is closed."""
+    """Return the answer that sends *parts*, if a slot is free. Closing the answer frees the slot."""
     if request.method == "HEAD":
         return Response(content_type=content_type, headers=headers)
     if not _slots.acquire(blocking=False):
@@ -95,7 +96,7 @@ def _sent(parts: Iterator[str], content_type: str, headers: dict[str, str]) -> R
 
 
 def _in_this_request() -> Callable[[], RequestContext]:
-    """Return the function that enters this request again, for one step of an answer that is being sent."""
+    """Return a function that restores the context of this request, for one step of sending the answer."""
     app, environ = current_app._get_current_object(), request.environ  # type: ignore[attr-defined]
     return lambda: app.request_context(environ)
 
@@ -122,7 +123,7 @@ def _all_lines(pages: Iterator[tuple[Line, ...]], again: Callable[[], RequestCon
         yield from lines
         with again():
             if not _may_read():
-                raise StoreUnavailable("the session ended during the export")  # an answer broken off is not complete
+                raise StoreUnavailable("the session ended during the export")  # breaks the answer off
 
 
 def _may_read() -> bool:
@@ -143,7 +144,7 @@ def _csv_row(values: Any) -> str:
 
 
 def _harmless(value: object) -> object:
-    """Return text from strangers so that no spreadsheet takes it for a formula."""
+    """Return text from strangers, changed so that no spreadsheet runs it as a formula."""
     if not isinstance(value, str):
         return value
     inside = _BETWEEN_CELLS.sub(_guarded, value)
@@ -151,7 +152,7 @@ def _harmless(value: object) -> object:
 
 
 def _guarded(run: re.Match[str]) -> str:
-    """Return the *run* between two texts, with an apostrophe after its last divider if a formula follows."""
+    """Return the *run* of separators, with an apostrophe after the last separator if a formula follows."""
     last = max(run[0].rfind(divider) for divider in _DIVIDERS)
     if last < 0 or run.string[run.end() : run.end() + 1] not in ("=", "+", "@", "-"):
         return run[0]

@@ -1,6 +1,6 @@
-"""Make an account an administrator's, or an ordinary one again. Both are asked first.
+"""Make an account an administrator, or an ordinary account again. Both ask for confirmation first.
 
-Only administrators by hand may. To an administrator by a group the page says so.
+Only administrators who were appointed by hand may do this. The page tells this to an administrator by a group.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Decide what an administrator should look at first, the most urgent first.
 
-Each item says what is the case, and leads to the page where it can be changed or looked into.
+Each item describes a problem, and links to the page where it can be examined or changed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from sp.providers.rows import StoredProvider
 from sp.rule_counters import DECIDED
 from sp.sites.site import Site
 
-MORE = 10  # rejections of one code in a day beyond those of the day before, and twice as many: worth a look
+MORE = 10  # more rejections of one code than the day before, and at least twice as many, get an item
 SEATS_LEFT = 0.1  # of all seats
-IDLE_DAYS = 7  # until a rule that decides nothing is worth knowing: some pages are opened once a week
-IDLE_RULES = 5  # that are named one by one
+IDLE_DAYS = 7  # after which an unused rule is reported; some pages are opened only once a week
+IDLE_RULES = 5  # the most that are named one by one
 URGENT, SOON, WORTH_KNOWING = "urgent", "soon", "worth knowing"
 
 
 @dataclass(frozen=True)
 class Attention:
-    """One thing to look at."""
+    """One item on the list."""
 
     urgency: str
     text: str
@@ -35,7 +35,7 @@ class Attention:
 
 
 def of_health(healths: Sequence[ProviderHealth]) -> Iterator[Attention]:
-    """Yield the providers that will refuse people, those that are near a limit, and keys that were never used."""
+    """Yield the providers that will reject people, the providers near a limit, and keys that were never used."""
     for health in healths:
         name, title = health.provider.name, health.provider.title
         margins = url_for("provider.show", name=name, _anchor="margins")
@@ -64,7 +64,7 @@ def of_settings(everyone: Sequence[StoredProvider], file_mistakes: Sequence[str]
 
 
 def of_rejections(today: Mapping[str, int], yesterday: Mapping[str, int]) -> Iterator[Attention]:
-    """Yield the codes of which there are many more than the day before."""
+    """Yield the codes with many more rejections than the day before."""
     for code, times in today.items():
         before = yesterday.get(code, 0)
         if times >= before + MORE and times >= 2 * before:
@@ -73,7 +73,7 @@ def of_rejections(today: Mapping[str, int], yesterday: Mapping[str, int]) -> Ite
 
 
 def of_rules(sites: Sequence[Site], decided: Mapping[tuple[str, int, str], int], days: int) -> Iterator[Attention]:
-    """Yield the rules that have not decided about a request in the *days* since the counting began."""
+    """Yield the rules that have decided no request in the *days* since counting began."""
     if days < IDLE_DAYS:
         return
     idle = [

@@ -1,6 +1,7 @@
-"""Lay out charts as SVG, drawn on the server: no script, and no style that the Content-Security-Policy forbids. Pure.
+"""Lay out charts as SVG on the server, without scripts and without inline style, which the CSP forbids. Pure.
 
-A chart is in the units of its viewBox; the stylesheet scales and colours it. Each chart has its numbers as a table too.
+Coordinates are in the units of the viewBox; the stylesheet scales and colours the chart. Each chart also has its
+numbers as a table.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from datetime import UTC, datetime
 WIDTH, HEIGHT = 400, 170
 LEFT, RIGHT, TOP, BOTTOM = 46, 8, 10, 24  # room for the labels of the axes
 MOST_TICKS = 4
-GAP = 0.2  # of a bar's place
+GAP = 0.2  # between bars, as a fraction of a bar's place
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A label of an axis, and where it stands on it."""
+    """A label of an axis, and its position."""
 
     at: float
     label: str
@@ -27,7 +28,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Band:
-    """Values of one moment, in seconds since 1970: the least, the mean, the most, of so many."""
+    """The least, mean and greatest of several values at one time, in seconds since 1970, and their number."""
 
     at: float
     least: float
@@ -38,7 +39,10 @@ class Band:
 
 @dataclass(frozen=True)
 class LineChart:
-    """The mean as a line, least to most as a band around it, and a limit. `limit_y` is None if it is far away."""
+    """The mean as a line, with a band from least to greatest, and a limit.
+
+    `limit_y` is None if the limit is far away.
+    """
 
     line: str
     band: str
@@ -49,7 +53,7 @@ class LineChart:
 
 @dataclass(frozen=True)
 class Bar:
-    """One rectangle; `series` is the number of what it shows."""
+    """One rectangle; `series` is the number of its series."""
 
     x: float
     y: float
@@ -71,7 +75,7 @@ class BarChart:
 def line_chart(bands: Sequence[Band], limit: float, begins: float, ends: float) -> LineChart:
     """Return the chart of *bands*, at least one, from *begins* to *ends*, in seconds since 1970.
 
-    The limit is drawn if it is not so far away that the line would be flat.
+    The limit is left out if it is so far away that the line would look flat.
     """
     low, high = min(band.least for band in bands), max(band.most for band in bands)
     middle, reach = (low + high) / 2, 4 * max(high - low, 1.0)
@@ -92,7 +96,7 @@ def line_chart(bands: Sequence[Band], limit: float, begins: float, ends: float) 
 
 
 def bar_chart(columns: Sequence[tuple[str, Mapping[int, int]]], tick_every: int) -> BarChart:
-    """Return the chart of *columns*: the label of each, and its counts by the number of the series, from the bottom."""
+    """Return the chart of *columns*: each has a label, and its counts by number of the series, from the bottom up."""
     highest = max((sum(counts.values()) for _label, counts in columns), default=0)
     values = [value for value in _nice(0, max(highest, 1)) if value == int(value)]
     y_span = (0.0, values[-1])
@@ -134,7 +138,7 @@ def _nice(low: float, high: float) -> list[float]:
 
 
 def _days(span: Span) -> Iterable[Tick]:
-    """Yield a tick for the beginning of each day in UTC; of each second one, if there are many."""
+    """Yield a tick for the beginning of each day in UTC, or of every second day if there are many."""
     day = 86_400
     first = math.ceil(span[0] / day) * day
     step = day * max(1, math.ceil((span[1] - span[0]) / day / 5))

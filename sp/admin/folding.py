@@ -1,7 +1,7 @@
-"""Decide which groups of a provider's form are folded: those that are as the preset has them, and have no error.
+"""Decide which groups of a provider's form are folded: groups that equal the preset and have no error.
 
-The form begins with the few settings of the seeds' forms. All others keep the preset's values for most providers, so a
-reader is shown where they differ, and how many do.
+The form begins with the few settings of the seeds' forms. Most providers keep the preset's values for all other
+settings. So each group shows how many of its settings differ.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sp.admin.hints import GROUPS
 from sp.admin.provider_form import ProviderForm
 from sp.providers.differences import different_from_preset
 
-NOT_COUNTED = ("preset", "further_claims", "icon_file")  # what is compared with; parts of other settings
+NOT_COUNTED = ("preset", "further_claims", "icon_file")  # the preset itself, and parts of other settings
 
 
 @dataclass(frozen=True)
 class SettingsGroup:
-    """A part of the form below its beginning. `different` of its `total` settings differ from the preset."""
+    """A group of settings in the form. `different` of its `total` settings differ from the preset."""
 
     id: str
     title: str

@@ -1,6 +1,6 @@
 """Protect the settings pages: administrators only, and no forms submitted by other sites.
 
-Both are decided here, once for a whole blueprint, so that a page added later cannot forget them.
+This module checks both for a whole blueprint, so that a page added later is protected too.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sp.reloading import FileState
 from sp.sessions.store import Session
 from sp.views.people import browser_session
 
-MAX_BODY = 256 * 1024  # bytes, of an administrator: keys and tokens are pasted here
-SENT_BY_PAGES = ("activity.live",)  # also while the person is away, so the idle limit does not count them
+MAX_BODY = 256 * 1024  # bytes of an administrator's request: keys and tokens are pasted here
+SENT_BY_PAGES = ("activity.live",)  # even while the person is away, so the idle limit ignores these requests
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -32,7 +32,7 @@ def administrators_only(views: Blueprint) -> None:
     def guard() -> ResponseReturnValue | None:
         session = browser_session(is_use=request.endpoint not in SENT_BY_PAGES)
         if session is None:
-            # Directly to the local form: it works even if single sign-on, which is configured here, does not.
+            # Redirect to the local form: it works even if single sign-on, which is configured here, does not.
             wanted = request.full_path.rstrip("?") if request.method in SAFE_METHODS else url_for("settings.index")
             return redirect(url_for("signin.login", no_sso="", return_to=wanted), 303)
         if not session.is_admin:
@@ -52,12 +52,12 @@ def administrators_only(views: Blueprint) -> None:
 
 
 def file_state() -> FileState:
-    """Return how the file of SP_CONFIG, as this worker saw it last, stands to what is in force."""
+    """Compare the file of SP_CONFIG, as this worker saw it last, with the rules in force."""
     return components().reloader.state
 
 
 def administrator() -> Session:
-    """Return the session of the administrator who asks."""
+    """Return the session of the administrator who made this request."""
     found: Session = g.administrator
     return found
 

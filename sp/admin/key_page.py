@@ -1,4 +1,4 @@
-"""Show a generated key once, with all that the identity provider needs, and code that signs with it."""
+"""Show a generated key once, with everything that the identity provider needs, and code that signs with it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sp.providers.provider import Provider
 
 
 def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnValue:
-    """Return the only page that shows *key*: the secret, or the private half of a pair. It is never stored.
+    """Return the only page that shows *key*: the secret, or the private half of a pair. The page is never stored.
 
     `created` tells a new provider from a further key. For a download the page sends the key back in a form: the gateway
     could not send it a second time, and a link would put it into a URL.

@@ -1,4 +1,4 @@
-"""Rotate the keys of a provider without interrupting sign-in: add a second one, see it used, retire the first.
+"""Rotate the keys of a provider without interrupting sign-in: add a second key, see it used, retire the first.
 
 Both keys verify as soon as a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
 is: add the new key here, give it to the identity provider, check that it is used, retire the old one.

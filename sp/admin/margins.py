@@ -17,7 +17,10 @@ ROWS = 24  # in its table
 
 @dataclass(frozen=True)
 class MarginView:
-    """One limit: its report, and its chart with the newest hours as rows; no chart if the last days are empty."""
+    """One limit: its report, its chart, and the newest hours as rows.
+
+    Without values in the last days, there is no chart.
+    """
 
     report: LimitReport
     chart: LineChart | None
@@ -26,7 +29,7 @@ class MarginView:
 
 @dataclass(frozen=True)
 class MarginsView:
-    """What the page shows."""
+    """The margins of a provider for its page."""
 
     health: ProviderHealth
     margins: tuple[MarginView, ...]

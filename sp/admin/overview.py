@@ -1,4 +1,4 @@
-"""Show administrators how the gateway is: what needs attention, sign-ins and rejections, and the providers' margins."""
+"""Show administrators an overview: what needs attention, sign-ins and rejections, and the providers' margins."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class DayChart:
-    """The bars of the last hours, the names of their series, and the same as rows: hour, and count by series."""
+    """The bars of the last hours, the names of their series, and the same values as rows: hour, and count by series."""
 
     chart: BarChart
     series: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Show administrators the rules of each site: how often each decided, and who may open a page, and why."""
+"""Show administrators the rules of each site, how often each rule decided, and who may open a page and why."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Totals = Mapping[tuple[str, int, str], int]
 
 @dataclass(frozen=True)
 class ListedRule:
-    """A rule on the page. `would` has how often a shadow rule would have decided otherwise, by decision."""
+    """A rule on the page. `would`: how often a shadow rule would have decided differently, by decision."""
 
     number: int
     rule: Rule
@@ -49,7 +49,7 @@ class ListedRule:
 
 @dataclass(frozen=True)
 class ListedSite:
-    """A site on the page; `by_no_rule` decisions were made because no rule matches."""
+    """A site on the page. `by_no_rule`: the number of decisions for requests that no rule matches."""
 
     site: Site
     rules: tuple[ListedRule, ...]
@@ -58,7 +58,7 @@ class ListedSite:
 
 @dataclass(frozen=True)
 class WhoMay:
-    """The form "who may?", as it was sent."""
+    """The input of the form "who may?"."""
 
     who: str = VISITOR
     email: str = ""
@@ -71,7 +71,7 @@ class WhoMay:
 def index() -> ResponseReturnValue:
     """Show the rules, and the answer to the form if it was sent."""
     core = components()
-    state = file_state()  # first: it may put a changed file in force
+    state = file_state()  # must come first: it may put a changed file in force
     totals = core.rule_counts.totals()
     asked = _asked()
     answer, problem = _answer(asked) if asked.url else (None, "")
@@ -106,7 +106,7 @@ def _listed(site: Site, totals: Totals) -> ListedSite:
 
 
 def _differences() -> Sequence[Mapping[str, object]]:
-    """Return what shadow rules would have decided otherwise, the latest first, with the people's e-mails."""
+    """Return the requests that shadow rules would have decided differently, latest first, with the people's e-mails."""
     found = components().rule_counts.latest()
     emails = components().account_search.emails_of({each.account for each in found if each.account is not None})
     return [
@@ -126,13 +126,13 @@ def _asked() -> WhoMay:
 
     who, url = text("who", VISITOR), request.args.get("url", "").strip()[: MAX_LENGTH + 1]
     email, groups = text("email"), text("groups")
-    if who not in WHO or (who == VISITOR and (email or groups)):  # what is typed counts, also if no one chose it
+    if who not in WHO or (who == VISITOR and (email or groups)):  # typed values count even if another option is chosen
         who = PERSON if email else GROUPS if groups else VISITOR
     return WhoMay(who, email, groups, text("method", "GET"), url)
 
 
 def _answer(asked: WhoMay) -> tuple[Explanation | None, str]:
-    """Return who decides about the request of the form, or what is wrong with the form."""
+    """Return the decision about the request in the form, or the error in the form."""
     core = components()
     in_force = core.rulebook.current
     if len(asked.url) > MAX_LENGTH or not _METHOD.match(asked.method):

@@ -36,9 +36,9 @@ from sp.providers.settings_parser import parse_name, parse_provider
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
-NEW = ""  # the provider that a typed key is kept for, while it has no name
+NEW = ""  # the provider of a kept key, while it has no name
 USUAL_NAME = "company"
-NAME_OF_ANY = "{name}"  # where the script of the page puts the name that is typed
+NAME_OF_ANY = "{name}"  # the page's script replaces it by the typed name
 UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
 MANAGED = f"This provider {rows.MANAGED}."
 
@@ -232,7 +232,7 @@ def _new_page(
 
 
 def _return_url(form: ProviderForm, name: str | None = None) -> str:
-    """Return the Return URL that the provider in *form* will have: the general one while its name is invalid."""
+    """Return the Return URL that the provider in *form* will have, or the general URL while its name is invalid."""
     try:
         name = name or parse_name(form.name.data or "")
     except ProviderRefused:

@@ -1,7 +1,7 @@
 """Define the form of a provider: every setting of docs/protocol.md, under the same name.
 
-The form only translates between a browser's texts and settings. What a setting may be is decided in one place,
-`sp.providers.settings_parser`, for files, command line and pages alike; its errors are then shown beside their fields.
+The form only translates between a browser's texts and settings. Only `sp.providers.settings_parser` validates settings,
+for files, command line and pages. The form shows its errors beside the fields.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ ICON_WORDS = {
     IMAGE: "the image that was chosen",
 }
 MAX_ROWS = 100  # of field matching
-KEPT = "typed key"  # begins what `kept_key` encrypts, so that nothing else that is encrypted here passes for it
+KEPT = "typed key"  # begins the plain text of `kept_key`, so that no other encrypted text passes for it
 KEPT_FOR = 3600  # seconds
 
 
@@ -84,8 +84,8 @@ class MatchForm(Form):  # type: ignore[misc]
 class ProviderForm(Form):  # type: ignore[misc]
     """Every setting. `version` is the version that the page shows; `name` is used only for a new provider.
 
-    `kept_key` holds a key that was typed, encrypted, while the form is shown again: after "+ Add a field", or after
-    an error elsewhere, it need not be typed twice. `sp.admin.guard` protects the settings pages against forms from
+    `kept_key` holds a typed key, encrypted, while the form is shown again (after "+ Add a field", or after an error
+    elsewhere), so that the key need not be typed twice. `sp.admin.guard` protects the settings pages against forms from
     foreign sites.
     """
 
@@ -163,7 +163,7 @@ class ProviderForm(Form):  # type: ignore[misc]
 
     @classmethod
     def sent(cls) -> ProviderForm:
-        """Return the form as the browser has sent it. An image becomes a hidden field, so it need not be sent twice."""
+        """Return the form that the browser sent. An image becomes a hidden field, so it need not be uploaded twice."""
         form = cls(formdata=request.form)
         file = request.files.get("icon_file")
         if file is not None and (content := file.read(MAX_IMAGE + 1)):
@@ -201,10 +201,9 @@ class ProviderForm(Form):  # type: ignore[misc]
         return settings
 
     def material(self, vault: Vault, typed_by: int, provider: str) -> str:
-        """Return the security key that was typed, now or before the form was shown again; "" if there is none.
+        """Return the security key that was typed now, or before the form was shown again; "" if there is none.
 
-        Raises ProviderRefused if the kept one is not what `keep_key` wrote for this account and provider in the last
-        hour.
+        Raises ProviderRefused unless `keep_key` wrote the kept key for this account and provider in the last hour.
         """
         if typed := (self.keys.data or "").strip():
             return typed
@@ -222,10 +221,10 @@ class ProviderForm(Form):  # type: ignore[misc]
         raise ProviderRefused({"keys": "enter the key again"})
 
     def keep_key(self, vault: Vault, typed_by: int, provider: str) -> None:
-        """Keep the typed key for the next time that this form is sent, unless it has an error itself.
+        """Keep the typed key for the next time that this form is sent, unless the key itself has an error.
 
-        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: a copy of the page is
-        of no use to another administrator, for another provider, or later.
+        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: it cannot be used by
+        another administrator, for another provider, or later.
         """
         typed = (self.keys.data or "").strip()
         if self.keys.errors:
@@ -255,8 +254,10 @@ class ProviderForm(Form):  # type: ignore[misc]
             self.mapping.append_entry({"field": "", "claim": ""})
 
     def _mapping(self) -> dict[str, list[str] | str]:
-        """Return the rows as a table. A field in several rows has its claims in that order. A preset's field without
-        a row is set to "", which means that this provider does not use it."""
+        """Return the rows as a table. A field in several rows gets the claims of all rows, in their order.
+
+        A preset's field without a row is set to "", which means that this provider does not use it.
+        """
         preset = Provider("x", preset=self.preset.data if self.preset.data in PRESETS else "ispring")
         mapping: dict[str, list[str] | str] = dict.fromkeys(preset.as_settings()["mapping"], "")
         rows: dict[str, list[str]] = {}
@@ -273,7 +274,7 @@ def _whole(text: str) -> int | str:
 
 
 def _claims(text: str) -> list[str]:
-    """Return the claims of a row. A comma between two of them is dropped; names may contain one."""
+    """Return the claims of a row. A comma between two claims is dropped, but a name may contain one."""
     *others, last = text.split() or [""]
     return [claim for claim in (*(word.removesuffix(",") for word in others), last) if claim]
 

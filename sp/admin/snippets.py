@@ -1,7 +1,7 @@
 """Write the code that signs a person in at one provider: PHP, Python, Node and Ruby, with its values filled in.
 
-An integrator copies one of them behind the sign-in of a site and replaces the example person. Each runs as it
-is: it prints the URL, or the form, that carries a token to the Return URL.
+An integrator copies one of them behind the sign-in of a site, and replaces the example person. Each program runs
+unchanged. It prints the URL, or the form, that sends a token to the Return URL.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Person = dict[str, Any]
 
 @dataclass(frozen=True)
 class Snippet:
-    """A program in *language*, and what must be installed for it, if anything."""
+    """A program in *language*, and the packages that it needs, if any."""
 
     language: str
     code: str
@@ -74,9 +74,9 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def example_person(provider: Provider, return_url: str) -> Person:
-    """Return the claims about an example person that fill the provider's fields, with every other mandatory claim.
+    """Return the claims of an example person: those for the provider's fields, and every other mandatory claim.
 
-    An issuer or audience that no setting names is the URL of the site that is meant: theirs, or the gateway's.
+    If no setting names the issuer or the audience, it is the URL of the provider's site or of the gateway.
     """
     person: Person = {}
     for field, claims in provider.mapping:
@@ -100,7 +100,7 @@ def _origin(url: str) -> str:
 
 
 def _put(person: Person, claim: str, value: str) -> None:
-    """Set a claim; a dot in its name reaches into an object, as in the field matching."""
+    """Set a claim. A dot in its name leads into a nested object, as in the field matching."""
     *outer, last = claim.split(".")
     for name in outer:
         inner = person.setdefault(name, {})
@@ -123,7 +123,7 @@ def _in_ruby(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Return a text between single quotes, in which PHP and Ruby replace nothing."""
+    """Return *text* in single quotes, in which PHP and Ruby interpolate nothing."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 

@@ -101,7 +101,7 @@ def find_account(account_id: int) -> PersonDetail:
 
 
 def is_by_hand() -> bool:
-    """Tell whether the person who asks is an administrator by hand, and not only by a group."""
+    """Tell whether the signed-in person was appointed by hand, and is not an administrator only by a group."""
     own = components().account_search.detail(administrator().account_id)
     return own is not None and own.person.is_admin
 

@@ -1,4 +1,4 @@
-"""Warn administrators before people are locked out: about one provider, and about all together."""
+"""Warn administrators before people are locked out: about one provider, or about all providers together."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage.
 
-Each command is imported when it is asked for: a server needs none of them, and a command only itself.
+Each command is imported when it is called, because a server needs none of them, and a command only itself.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ COMMANDS = {
 def install_commands(app: Flask, before_others: Callable[[], None] | None = None) -> None:
     """Add the commands to `flask --app sp`.
 
-    *before_others* is called before any command is looked up but `config`, which also works with a faulty file.
+    *before_others* runs before any command is looked up, except `config`, which also works with an invalid file.
     """
     app.cli = Commands(app.cli.name, before_others)
 
 
 class Commands(AppGroup):
-    """The commands, with something to do before any of them but `config` is looked up."""
+    """The commands. *before_others* runs before any of them except `config` is looked up."""
 
     def __init__(self, name: str | None, before_others: Callable[[], None] | None) -> None:
         super().__init__(name)
@@ -59,7 +59,7 @@ class Commands(AppGroup):
         return sorted({*COMMANDS, *super().list_commands(ctx)})
 
     def load_all(self) -> None:
-        """Import every command, for a list of them all with their options."""
+        """Import every command, to list them all with their options."""
         context = click.Context(self)
         for name in COMMANDS:
             self.get_command(context, name)

@@ -1,4 +1,4 @@
-"""`flask --app sp activity`: find, show, compare and export what was recorded of each attempt to sign in or out."""
+"""`flask --app sp activity`: find, show, compare and export the records of attempts to sign in or out."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SinceType(click.ParamType[int]):
 
 
 def which(command: Command) -> Command:
-    """Add the options that say which traces are meant."""
+    """Add the options that select traces."""
     for option in (
         click.option("--code", default="", metavar="CODE", help="Only this code, such as token_expired."),
         click.option("--email", default="", metavar="EMAIL", help="Only this e-mail address."),
@@ -143,7 +143,7 @@ def _row(trace: Trace) -> dict[str, Any]:
 
 
 def _lines(trace: Trace) -> Iterator[str]:
-    """Yield the text form: the cause, what is known, the checks, the token's content."""
+    """Yield the lines of the text form: the cause, the facts, the checks, the token's content."""
     facts = trace.facts
     yield trace.cause
     yield ""

@@ -1,6 +1,6 @@
-"""`flask --app sp config`: check a file of SP_CONFIG, and see whom it would affect, before it is in force.
+"""`flask --app sp config`: check a file of SP_CONFIG before it is in force, and show whom it would affect.
 
-These commands also work with a faulty file, and they put nothing in force.
+These commands also work with an invalid file. They put nothing in force.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _path(core: Components, file: Path | None) -> Path:
 
 
 def _read(core: Components, path: Path) -> tuple[ReadFile | None, list[str]]:
-    """Return the file as far as it can be read, and why the gateway would not start with it."""
+    """Return the readable parts of the file, and the errors because of which the gateway would not start."""
     mistakes: list[str] = []
     try:
         settings.load({**core.config.environ(), "SP_CONFIG": str(path)})
@@ -127,7 +127,7 @@ def _read(core: Components, path: Path) -> tuple[ReadFile | None, list[str]]:
 
 
 def _notes(core: Components, found: ReadFile) -> list[str]:
-    """Return what an operator may not have meant, and what only a restart can change."""
+    """Return notes on settings that the operator may not have intended, and on changes that need a restart."""
     notes = [
         warning if name is None else f"sites.{name}: {warning}"
         for name, rules in ((None, found.access.rules), *((site.name, site.rules) for site in found.access.sites))

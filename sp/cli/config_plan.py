@@ -9,12 +9,12 @@ from shared.cli_output import say, write_json
 from shared.printable import printable_json
 from sp.policy.plan import AccessPlan, Affected, Place, RuleChange, RuleChanges, numbers_in
 
-NAMED = 20  # people at a place in the text; JSON has all
+NAMED = 20  # people named for a place in the text; JSON names all
 UNNAMED = "not signed in"
 
 
 def print_json_plan(found: AccessPlan) -> None:
-    """Print the plan for programs, an entry to a line, since there may be very many. Visitors are on standard error."""
+    """Print the plan for programs, one entry per line because there may be many. Visitors are on standard error."""
     rules = {name: [_described(each) for each in changes] for name, changes in vars(found.rules).items()}
     write_json(f'{{"rules": {printable_json(rules)},\n')
     for name, affected, end in (("gains", found.gains, "],"), ("loses", found.loses, "]}")):

@@ -1,4 +1,4 @@
-"""`flask --app sp inspect` and `check-idp`: find what is wrong with a token, or with a whole identity provider."""
+"""`flask --app sp inspect` and `check-idp`: find the errors of a token, or of an identity provider."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def doctor(url: str, application: str | None, as_json: bool) -> None:
 
     Example: flask --app sp doctor https://learn.example.com --app http://127.0.0.1:8000
     """
-    from sp.diagnosis.doctor.examination import examine  # workers do not need it
+    from sp.diagnosis.doctor.examination import examine  # imported here, because workers do not need it
 
     core, chain_url = components(), _web_url(url, "URL")
     findings = examine(chain_of(chain_url, core))
@@ -89,7 +89,7 @@ def chain_of(url: SplitResult, core: Components) -> Chain:
 
 
 def _site(url: SplitResult, core: Components) -> Site:
-    """Return the site at *url*. A host that is not listed counts as home, and the first probe says so."""
+    """Return the site at *url*. A host that is not listed counts as home, and the first probe reports that."""
     current = core.rulebook.current
     return current.hosts.find(url.netloc) or current.home
 

@@ -1,4 +1,4 @@
-"""`flask --app sp explain` and `assertion-keys`: say which rule decides, and manage the identity assertion keys."""
+"""`flask --app sp explain` and `assertion-keys`: show which rule decides, and manage the identity assertion keys."""
 
 from __future__ import annotations
 

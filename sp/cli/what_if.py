@@ -1,4 +1,4 @@
-"""`flask --app sp what-if`: decide the recorded attempts of a provider again, under settings that are not in force."""
+"""`flask --app sp what-if`: decide a provider's recorded attempts again, with other settings."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def what_if(name: str, file: Path, last: int, as_json: bool) -> None:
 
 
 def _provider(name: str, file: Path) -> Provider:
-    """Return the provider as FILE describes it, or end with status 1."""
+    """Return the provider that FILE describes, or end with status 1."""
     try:
         document = settings.read_document(file, components().routes)
     except SettingsRefused as error:

@@ -1,4 +1,4 @@
-"""The tables, and the one way to reach them."""
+"""The tables, and the only access to them."""
 
 from pathlib import Path
 

@@ -1,7 +1,8 @@
-"""The one way to the gateway's tables: transactions that read or write, with one answer to every failure.
+"""The only access to the gateway's tables: transactions that read or write. Every failure raises StoreUnavailable.
 
-A store that cannot be reached denies access, so each failure of the database becomes StoreUnavailable here, and no
-store translates it again. A row that is already there (IntegrityError) is an answer, not a failure: its caller decides.
+If a store cannot be reached, access is denied. So this module translates each failure of the database into
+StoreUnavailable, and no store does so again. An existing row (IntegrityError) is not a failure: the caller decides what
+it means.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Database:
-    """Gives out connections. `engine` is for work on the database as a whole: migrations, health, clocks."""
+    """Provides connections. `engine` is for work on the database as a whole: migrations, health, clocks."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -40,7 +41,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads, and on SQLite waits for no writer. Raises StoreUnavailable."""
+        """A connection that only reads. On SQLite it does not wait for writers. Raises StoreUnavailable."""
         with counters.timing(STORING, READ), _translated(), self.engine.connect() as connection:
             yield connection
 
@@ -51,7 +52,7 @@ class Database:
             yield connection
 
     def together(self, work: Callable[[Connection], Result]) -> Result:
-        """Do *work* in a transaction, and return its result once that is committed; an exception undoes all of it.
+        """Run *work* in a transaction, and return its result after the commit. An exception rolls all of it back.
 
         On SQLite, those that meet share one commit, and `sp.database.shared_commits` says what *work* must not do. On
         PostgreSQL its statements are `pipelined`.
@@ -64,7 +65,7 @@ class Database:
             return self._shared.run(work)
 
     def _sharing(self) -> SharedCommits:
-        from shared.kept_connection import KeptConnection  # not where the gateway runs on PostgreSQL
+        from shared.kept_connection import KeptConnection  # not needed on PostgreSQL
         from shared.sqlite import breaker_of, leave, turn_within
 
         kept = KeptConnection(self._writing, lambda connection: leave(self.engine, connection.info))

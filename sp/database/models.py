@@ -41,7 +41,7 @@ KeyText = String(1024).with_variant(String(1024, collation="C"), "postgresql")
 
 
 class ProviderRecord(Base):
-    """An identity provider's settings; see sp.providers for what they mean."""
+    """An identity provider's settings; sp.providers explains them."""
 
     __tablename__ = "provider"
 
@@ -76,7 +76,7 @@ class KeyCopy(Base):
 
 
 class SettingsRevision(Base):
-    """One row: counts changes of the settings, so that every worker notices one within SP_SESSION_CACHE seconds."""
+    """One row: counts changes of the settings. Every worker notices a change within SP_SESSION_CACHE seconds."""
 
     __tablename__ = "settings_revision"
 
@@ -98,7 +98,7 @@ class SettingsChange(Base):
 
 
 class RulesInForce(Base):
-    """One row: the sites and rules that a gateway has put in force last; see `sp.sites.stored`. Never a secret."""
+    """One row: the sites and rules that were last put in force; see `sp.sites.stored`. Never a secret."""
 
     __tablename__ = "rules_in_force"
 
@@ -108,10 +108,10 @@ class RulesInForce(Base):
 
 
 class Account(Base):
-    """An account. The e-mail, which applications see, is unique in its normalised form, `email_key`.
+    """An account. Applications see the e-mail. It is unique in its normalised form, `email_key`.
 
     `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
-    `is_admin` was set by hand. `admin_through` is the provider whose group makes this account an administrator's, in
+    `is_admin` was set by hand. `admin_through` is the provider whose group makes this account an administrator, in
     sessions that this provider opened.
     """
 
@@ -136,9 +136,9 @@ class Account(Base):
 
 
 class Identity(Base):
-    """Who an account is at a provider: the mapped id. `issued_at` is the iat of the token that made the link.
+    """The id of an account at a provider. `issued_at` is the iat of the token that linked it.
 
-    `claim` is the claim that the id came from, because a sub that is spelled like an e-mail is another id than that
+    `claim` is the claim that the id came from, because a sub that looks like an e-mail is a different id from that
     e-mail. It is "email" for an e-mail, and empty in a row of an older version until the person signs in.
     """
 
@@ -154,7 +154,7 @@ class Identity(Base):
 
 
 class SpentToken(Base):
-    """A jti that was used. The key is a hash of (provider, jti); the row lives as long as the token would.
+    """A jti that was used. The key is a hash of (provider, jti). The row is kept as long as the token would be valid.
 
     `session_hash` and `pending_hash` identify the browser that used it.
     """
@@ -188,8 +188,8 @@ class HeldToken(Base):
 class SessionRecord(Base):
     """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is stored.
 
-    `opened_with` is the browser's session at home that this one belongs to: an access token that was issued with it, or
-    a session at the further site `site` (NULL: home). They end together; see sp.sessions.ending.
+    `opened_with` is the browser's session at home to which this session belongs. This is then an access token that was
+    issued with it, or a session at the further site `site` (NULL: home). They end together; see sp.sessions.ending.
     """
 
     __tablename__ = "session"
@@ -214,7 +214,7 @@ class SessionRecord(Base):
 
 
 _opened_with: Any = SessionRecord.__table__.c.opened_with
-_is_beside = text("opened_with IS NOT NULL")  # few sessions are, and the index does not contain the others
+_is_beside = text("opened_with IS NOT NULL")  # few sessions have it, and the index contains only these
 Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_where=_is_beside)
 
 
@@ -222,8 +222,8 @@ class Activity(Base):
     """Every sign-in, successful or rejected, every restart and sign-out, found by its reference. Never a token.
 
     `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
-    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`. `trace` is
-    what `sp.activity.packing` makes of the rest that is known; lists do not read it.
+    `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`. `trace`
+    contains all other facts, packed by `sp.activity.packing`; lists do not read it.
     """
 
     __tablename__ = "activity"
@@ -286,7 +286,7 @@ class AssertionKey(Base):
 
 
 class Counter(Base):
-    """How many attempts there were within a time: wrong passwords, by account and by IP."""
+    """The number of attempts within a time: wrong passwords, by account and by IP."""
 
     __tablename__ = "counter"
 
@@ -296,7 +296,7 @@ class Counter(Base):
 
 
 class Trial(Base):
-    """A trial sign-in of an administrator: what would have happened. It opens no session."""
+    """A trial sign-in of an administrator, with the result of a real sign-in. It opens no session."""
 
     __tablename__ = "trial"
 

@@ -1,11 +1,11 @@
-"""Run a statement of SQLAlchemy Core without its cost: compiled once, then given to the driver directly.
+"""Run a statement of SQLAlchemy Core faster: compile it once, then pass it directly to the driver.
 
-The statement is written in Core, as everywhere. Its text is made for the database at its first use, together with the
-conversions of its values and columns, and kept. After that a use costs a few microseconds beside the driver's work. The
-rows in the database, and those that are read, are the same as with `Connection.execute`; a test compares them.
+The statement is written in Core, as everywhere. Its first use compiles its SQL text and the conversions of its values
+and columns, and caches them. Each later use takes only a few microseconds more than the driver. The written and read
+rows are the same as with `Connection.execute`; a test compares them.
 
-SQLAlchemy's events for statements do not fire. Core statements whose text depends on the values themselves (lists in
-IN, defaults that Python computes) are refused.
+SQLAlchemy's events for statements do not fire. Statements whose text depends on the values (lists in IN, defaults that
+Python computes) are rejected.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Convert = Callable[[Any], Any]
 
 
 class Prepared(Generic[Row]):
-    """A *statement*, and what makes a row of its columns: by default a tuple. Safe for use by several threads."""
+    """A *statement*; *row* converts its columns to a row, by default a tuple. Several threads may use it."""
 
     def __init__(self, statement: Any, row: Callable[[Sequence[Any]], Row] = tuple) -> None:  # type: ignore[assignment]
         self._statement, self._row = statement, row
@@ -66,7 +66,7 @@ class Prepared(Generic[Row]):
         return text, cursor
 
     def _text_for(self, connection: Connection, values: Values) -> _Text:
-        """Return the text for these names of values, which are the columns that are written."""
+        """Return the compiled text for the names in *values*, which are the columns to write."""
         names = tuple(values)
         texts = self._texts.setdefault(connection.dialect, {})
         if (text := texts.get(names)) is None:
@@ -126,7 +126,7 @@ def catch_up(connection: Connection) -> None:
 
 
 class _Text:
-    """What a statement has become for one database and certain names of values."""
+    """A statement, compiled for one database and certain names of values."""
 
     def __init__(self, statement: Any, names: tuple[str, ...], dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
@@ -142,7 +142,7 @@ class _Text:
         self._converts_back: list[tuple[int, Convert]] | None = None
 
     def parameters(self, values: Values) -> Any:
-        """Return the values as the driver takes them."""
+        """Return the values in the form that the driver accepts."""
         if self._fixed:
             values = {**self._fixed, **values}
         found = [
@@ -152,7 +152,7 @@ class _Text:
         return found if self._is_positional else dict(zip(self._order, found, strict=True))
 
     def converted(self, cursor: Any, row: Sequence[Any]) -> Sequence[Any]:
-        """Return a *row* of the driver with the values that the columns' types make of it."""
+        """Return the driver's *row* with its values converted by the types of the columns."""
         if self._converts_back is None:
             described = zip(self._columns, cursor.description, strict=True)
             converts = [
@@ -185,11 +185,11 @@ def _guarded(connection: Connection, statement: str, act: Callable[[], Any]) -> 
 
 
 def _wrapped(statement: str, error: Exception, dialect: Any) -> BaseException:
-    """Return *error* as SQLAlchemy names it, without the values of the statement."""
+    """Return *error* as SQLAlchemy's exception, without the values of the statement."""
     return DBAPIError.instance(statement, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
 
 
 def _give_up_if_broken(connection: Connection, driver: Any, error: BaseException) -> None:
-    """Put a connection that cannot be used again out of the pool: lost, or left in the middle of an exchange."""
+    """Remove an unusable connection from the pool: it is lost, or was interrupted in the middle of an exchange."""
     if not isinstance(error, Exception) or connection.dialect.is_disconnect(error, driver, None):  # type: ignore[arg-type]
         connection.invalidate(error)

@@ -1,8 +1,8 @@
 """Re-encrypt all secrets in the database after SP_SECRET_KEY has changed, so that the old key can be deleted.
 
-Done at each start, as long as there are fallback keys, and by `flask --app sp providers reencrypt`, which also says
-whether any value still needs an old key. On several nodes the new key goes among the fallbacks of all of them first:
-otherwise a node that was not restarted yet reads values that it cannot decrypt.
+This runs at each start if there are fallback keys, and by `flask --app sp providers reencrypt`. The command also
+reports whether any value still needs an old key. With several nodes, first add the new key to the fallbacks of all of
+them. Otherwise a node that was not restarted yet cannot decrypt the new values.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 
 def reencrypt(database: Database, vault: Vault) -> Reencrypted:
-    """Re-encrypt what was encrypted with an older key."""
+    """Re-encrypt values that were encrypted with an older key."""
     outcome = Reencrypted()
     with database.writing() as connection:
         for table, name in ENCRYPTED:

@@ -1,14 +1,13 @@
-"""Let transactions that meet on SQLite share one commit, because its fsync costs more than all of their statements.
+"""Let simultaneous transactions on SQLite share one commit, because its fsync takes longer than all their statements.
 
-The first thread that comes leads: it begins a transaction, and runs in it what other threads have asked for meanwhile,
-each in its own savepoint, up to MOST of them. It commits once, and only then every one of them is answered. Those that
-arrive during the commit form the next group, and one of them leads it. A thread that is alone waits for no other, and
-no thread leads twice for others.
+The first thread leads. It begins a transaction, and runs in it the work of other threads that have arrived meanwhile,
+at most MOST, each in its own savepoint. It commits once, and only then are they all answered. Threads that arrive
+during the commit form the next group, which one of them leads. A single thread waits for no other thread. No thread
+leads twice for others.
 
-What fails alone is undone alone: the others do not see a trace of it. What fails for the whole group (the commit, a
-full disk, an exception that ends the thread) is a failure for each of them, and nothing of the group is kept. A wait
-has a limit. A thread that gives up before its turn has changed nothing. One that gives up during the commit does not
-know what became of it, and says so by OutcomeUnknown.
+If one piece of work fails, only its savepoint is rolled back. If the group fails (the commit, a full disk, an exception
+that ends the thread), all members fail, and nothing is stored. Each wait has a limit. A thread that gives up before its
+turn has changed nothing. A thread that gives up during the commit does not know the outcome, and raises OutcomeUnknown.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from shared.errors import StoreUnavailable
 
 MOST = 16  # in one commit
 # Together less than the five seconds within which every request is answered.
-TURN = 3.0  # seconds to wait until one's statements are run
+TURN = 3.0  # seconds to wait until the work begins
 ANSWER = 4.5  # seconds in all, with the commit
 
 Result = TypeVar("Result")
@@ -36,23 +35,26 @@ Work = Callable[[Connection], Result]
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """The commit took too long to wait for its end: what it contains may be kept or not."""
+    """The commit took too long. Its changes may or may not be stored."""
 
 
 class SharedCommits:
-    """Runs work in shared transactions. *begin* starts one within some seconds; *breaker* watches the database."""
+    """Runs work in shared transactions.
+
+    *begin* starts a transaction within a number of seconds; *breaker* watches the database.
+    """
 
     def __init__(self, begin: Callable[[float], AbstractContextManager[Connection]], breaker: Breaker) -> None:
         self._begin, self._breaker = begin, breaker
         self._lock = threading.Lock()
         self._waiting: deque[_Member[Any]] = deque()
-        self._is_led = False  # if so, one thread runs a group, or is about to: the first in the queue
+        self._is_led = False  # whether a thread, the first in the queue, runs a group or will soon do so
 
     def run(self, work: Work[Result]) -> Result:
-        """Return what *work* returns, as soon as it is committed; or raise what it raised, with all of it undone.
+        """Return the result of *work* after its commit; or raise its exception after its rollback.
 
         Raises StoreUnavailable if the group failed, or its turn did not come in time. *work* may run in another thread,
-        so it uses its connection only, and waits for nothing else.
+        so it must use only its connection, and must not wait for anything else.
         """
         member = _Member(work)
         try:
@@ -64,7 +66,7 @@ class SharedCommits:
         return member.answer()
 
     def _join(self, member: _Member[Any]) -> bool:
-        """Put *member* into the queue; tell whether it leads, because no other thread does."""
+        """Put *member* into the queue. Tell whether it must lead, because no other thread leads."""
         with self._lock:
             if self._is_led:
                 try:
@@ -77,7 +79,7 @@ class SharedCommits:
         return leads
 
     def _wait(self, member: _Member[Any]) -> bool:
-        """Wait until *member* is answered, or leads the next group: True."""
+        """Wait until *member* is answered or must lead the next group; return True if it must lead."""
         ticket, ended = self._breaker.asked(), self._breaker.withdrew
         try:
             if not member.bell.acquire(timeout=TURN):
@@ -86,14 +88,14 @@ class SharedCommits:
                 if not member.is_called and not member.bell.acquire(timeout=member.left_of(ANSWER)):
                     raise OutcomeUnknown("the commit took too long")
         except StoreUnavailable:
-            ended = self._breaker.gave_up  # so that the next one, such as the log of this refusal, does not wait too
+            ended = self._breaker.gave_up  # so that the next query does not wait too
             raise
         finally:
             ended(ticket)
         return member.leads
 
     def _leave(self, member: _Member[Any]) -> bool:
-        """Take *member* out of the queue; tell whether it was still there. If it led, the next one does."""
+        """Take *member* out of the queue; tell whether it was still there. If it led, the next member leads."""
         with self._lock:
             if member not in self._waiting:
                 return False
@@ -103,7 +105,7 @@ class SharedCommits:
             return True
 
     def _lead(self, leader: _Member[Any]) -> None:
-        """Run a group, commit it, and answer its members; then the next one leads."""
+        """Run a group, commit it, and answer its members. Then let the next member lead."""
         group: list[_Member[Any]] = []
         try:
             with self._begin(leader.left_of(TURN)) as connection:
@@ -111,13 +113,13 @@ class SharedCommits:
                 while (member := self._next(group)) is not None:
                     member.run(connection, driver)
                 if all(member.has_failed for member in group):
-                    connection.rollback()  # a commit could write to the disk, for nothing
+                    connection.rollback()  # nothing to store, so do not write to the disk
         except BaseException as error:
             for member in group:
                 member.fail(error)
             raise
         finally:
-            if group:  # else the transaction did not begin, and the leader leaves the queue
+            if group:  # otherwise the transaction did not begin, and the leader leaves the queue
                 with self._lock:
                     self._call_next()
             for member in group:
@@ -125,7 +127,7 @@ class SharedCommits:
                     member.call()
 
     def _next(self, group: list[_Member[Any]]) -> _Member[Any] | None:
-        """Move the next one from the queue into *group*; None if there is none, or no room."""
+        """Move the next member from the queue into *group* and return it; None if there is none, or no room."""
         with self._lock:
             if len(group) == MOST or not self._waiting:
                 return None
@@ -141,7 +143,7 @@ class SharedCommits:
 
 
 class _Member(Generic[Result]):
-    """One piece of work, and what became of it."""
+    """One piece of work, and its result."""
 
     def __init__(self, work: Work[Result]) -> None:
         self._work = work
@@ -159,37 +161,37 @@ class _Member(Generic[Result]):
         return self._error is not None
 
     def left_of(self, seconds: float) -> float:
-        """Return how many of the *seconds* since it came are left."""
+        """Return how many of its *seconds* are left."""
         return max(0.0, self._came_at + seconds - time.monotonic())
 
     def call(self) -> None:
-        """Wake the thread that waits: it leads, or it is answered."""
+        """Wake the waiting thread: it must lead, or it has an answer."""
         self.is_called = True
         self.bell.release()
 
     def run(self, connection: Connection, driver: Any) -> None:
-        """Do the work in a savepoint. Raises only what ends the whole group."""
+        """Do the work in a savepoint. Raises only exceptions that end the whole group."""
         _execute(driver, "SAVEPOINT member")
         try:
             self._result.append(self._context.run(self._work, connection))
         except Exception as error:
             self._error = error
         if self.has_failed:
-            _execute(driver, "ROLLBACK TO member")  # fails if SQLite has undone the whole transaction by itself
+            _execute(driver, "ROLLBACK TO member")  # fails if SQLite itself has rolled back the whole transaction
         _execute(driver, "RELEASE member")
 
     def fail(self, error: BaseException) -> None:
-        """Note that nothing of the group was kept."""
+        """Record *error*: nothing of the group was stored."""
         self._error = StoreUnavailable(f"the commit that was shared with others failed: {type(error).__name__}")
 
     def answer(self) -> Result:
-        """Return the result, or raise what the work raised."""
+        """Return the result, or raise the exception of the work."""
         if self._error is None:
             return self._result[0]
         try:
             raise self._error
         finally:
-            self._error = None  # its traceback has this object
+            self._error = None  # break the reference cycle: the traceback refers to this object
 
 
 def _execute(driver: Any, statement: str) -> None:

@@ -1,4 +1,4 @@
-"""Causes that lie in the request: where the token was, who asked for it, which provider was named. Pure."""
+"""Causes in the request: where the token was, who asked for it, which provider was named. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MANY_NAMES = 6
 
 
 def token_missing(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
-    """Say where the token is instead, or what the request has in its place."""
+    """Say where the token is instead, or what the request contains."""
     arrival, wanted = evidence.arrival, evidence.arrival.parameter
     names = set(arrival.names)
     if arrival.elsewhere:
@@ -36,7 +36,7 @@ def token_missing(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
 
 
 def nonce(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say why the nonce is not the one of a sign-in that this browser started. Never shows a nonce."""
+    """Say why the nonce belongs to no sign-in that this browser started. Never shows a nonce."""
     sent = claims.get("nonce")
     if not isinstance(sent, str):
         return "The token has no nonce, and one is required: the sender must copy the nonce of the request."
@@ -54,7 +54,7 @@ def nonce(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def unsolicited(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say that the browser had not asked."""
+    """Say that the browser had not started a sign-in."""
     if "not theirs" in evidence.rejection.detail:
         return evidence.rejection.detail
     return (
@@ -64,7 +64,7 @@ def unsolicited(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def provider_unknown(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
-    """Name the provider that was probably meant."""
+    """Name the provider that the sender probably meant."""
     detail = evidence.rejection.detail
     wrong = detail.removeprefix("the provider ").removesuffix(" does not exist")
     near = get_close_matches(wrong.lower(), evidence.others, n=1) if wrong != detail else []

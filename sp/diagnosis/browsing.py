@@ -40,9 +40,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer: where it came from and where it points. `next` is the URL of a redirect, else empty.
+    """An answer and its URL. `next` is the target of a redirect, otherwise empty.
 
-    `text` is what a person reads there. `seconds` passed between the request and the end of the answer.
+    `text` is the visible text. `seconds` is the time from the request to the end of the answer.
     """
 
     url: str
@@ -56,9 +56,9 @@ class Page:
 
 
 class Browser:
-    """Keeps cookies from page to page. Raises ExchangeFailed where a server does not answer.
+    """Keeps cookies from page to page. Raises ExchangeFailed if a server does not answer.
 
-    *headers* are sent with each request, beside those of every browser.
+    *headers* are sent with each request, in addition to the usual headers of a browser.
     """
 
     def __init__(self, headers: Mapping[str, str] | None = None) -> None:
@@ -87,7 +87,7 @@ class Browser:
 
     def _ask(self, url: str, method: str, body: bytes | None) -> Page:
         url = url.partition("#")[0]
-        request = urllib.request.Request(url, method=method)  # noqa: S310  only carries the cookies
+        request = urllib.request.Request(url, method=method)  # noqa: S310  only for the cookies
         self._cookies.add_cookie_header(request)
         headers = {"Accept": "text/html,application/xhtml+xml;q=0.9,*/*;q=0.5", **self._headers}
         if cookie := request.get_header("Cookie"):

@@ -1,6 +1,6 @@
-"""Name the cause of a rejection in one line, the most specific one that the evidence shows. Pure.
+"""Name the cause of a rejection in one line, as specific as the evidence allows. Pure.
 
-The line is kept in the activity log, in at most 240 bytes, so the cause comes first and the remedy after it.
+The activity log stores at most 240 bytes of the line, so the cause comes first and the remedy after it.
 """
 
 from __future__ import annotations

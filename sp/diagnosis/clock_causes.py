@@ -1,4 +1,4 @@
-"""Causes that lie in time: clocks that differ, tokens that were stored, tokens that were used before. Pure."""
+"""Causes in time: clocks that differ, tokens that were stored, tokens that were used before. Pure."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def too_old(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def replayed(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say when the token was used before, and by whose reference to find that."""
+    """Say when the token was used before, and the reference of that use."""
     first = _earlier(evidence, claims)
     if first is None:
         return "The token was used before; the first use is not in the activity log any more."
@@ -85,7 +85,7 @@ def _stored(_evidence: Evidence) -> str:
 
 
 def _earlier(evidence: Evidence, claims: Mapping[str, Any]) -> EarlierUse | None:
-    """Return the first use of the token. Only a verified token, or a copy of one, has such an entry."""
+    """Return the first use of the token. Only a verified token, or a copy of it, has such an entry."""
     if evidence.provider is None:
         return None
     try:

@@ -1,8 +1,8 @@
-"""Drive an identity provider through sign-ins as a person would, and look at what it sends.
+"""Sign in at an identity provider as a person would, and check what it sends.
 
-Four parts: visits with a wrong password and an unknown e-mail, one whose form another site sends, one that signs in,
-and, in the browser that is then signed in, some more. The tokens never reach the gateway itself: no token is spent and
-no session is opened here.
+There are four parts: visits with a wrong password and with an unknown e-mail; a visit whose form another site sends; a
+visit that signs in; and more visits in the browser that is then signed in. The tokens never reach the gateway itself,
+so no token is spent and no session is opened here.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Explain a rejection when it happens: the cause in one line, every check, and what the token said. Pure.
+"""Explain a rejection when it happens: the cause in one line, every check, and the token's content. Pure.
 
-The result is what the activity log keeps. Nothing here decides: the attempt was rejected before.
+The activity log stores the result. Nothing here decides: the attempt has already been rejected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sp.signin.evidence import Evidence
 from sp.signin.passed_checks import browser_checks, compared_values, passed_checks
 
 ABOUT_THE_ACCOUNT = ("user_unknown", "user_disabled", "email_conflict", "seat_limit_reached", "email_not_allowed")
-# What failed after every check of the token itself had passed.
+# Codes of failures after all checks of the token itself.
 LATER_CHECKS = {
     "nonce_mismatch": "nonce",
     "unsolicited": "asked_for",
@@ -30,11 +30,11 @@ LATER_CHECKS = {
     "email_not_allowed": "profile",
     **dict.fromkeys(ABOUT_THE_ACCOUNT[:-1], "account"),
 }
-CUT_IN_DETAILS = {"issuer": "iss", "audience": "aud"}  # claims that the detail of a check has in part
+CUT_IN_DETAILS = {"issuer": "iss", "audience": "aud"}  # claims that the detail of a check may contain clipped
 
 
 def explain(evidence: Evidence) -> Explained:
-    """Return the cause of the rejection, and what to keep of the attempt."""
+    """Return the cause of the rejection, and the facts to store."""
     rejection, secrets = evidence.rejection, evidence.secrets
     findings = _findings(evidence)
     header, claims = _content(evidence)
@@ -56,7 +56,7 @@ def explain(evidence: Evidence) -> Explained:
 
 
 def _detail(check: CheckResult, claims: Mapping[str, Any], secrets: Collection[str]) -> str:
-    """Return what the check says, without secrets. A value that was cut in it may end within one."""
+    """Return the detail of *check* without secrets, even if a clipped value ends in the middle of a secret."""
     name = CUT_IN_DETAILS.get(check.name, "")
     value = str(claims.get(name, ""))
     if clean_text(value, secrets) != value:
@@ -65,7 +65,7 @@ def _detail(check: CheckResult, claims: Mapping[str, Any], secrets: Collection[s
 
 
 def _findings(evidence: Evidence) -> list[Finding]:
-    """Return every check of a sign-in token that was not verified; none for any other attempt."""
+    """Return every check of a rejected sign-in token; for any other attempt, none."""
     token, provider = evidence.arrival.token, evidence.provider
     if token is None or provider is None or evidence.purpose != "sign_in" or evidence.verified is not None:
         return []
@@ -102,7 +102,7 @@ def _checks(evidence: Evidence, findings: list[Finding], claims: Mapping[str, An
 
 
 def _of_browser(evidence: Evidence, nonce: object) -> tuple[CheckResult, CheckResult]:
-    """Say whether the browser had asked for the token. Of several sign-ins, the one with the nonce counts."""
+    """Say whether the browser had started this sign-in. If it started several, the nonce selects one."""
     matching = [one for one in evidence.asked if one.nonce == nonce] or [*evidence.asked]
     return browser_checks(
         nonce if isinstance(nonce, str) else None,
@@ -118,7 +118,7 @@ def _has(checks: list[CheckResult], name: str) -> bool:
 
 
 def _values(evidence: Evidence, claims: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return what each check compares, by its name; nothing if a claim has a wrong type."""
+    """Return the values that each check compares, by its name; empty if a claim has a wrong type."""
     provider = evidence.provider
     if provider is None:
         return {}
@@ -130,7 +130,7 @@ def _values(evidence: Evidence, claims: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _result(finding: Finding, values: Mapping[str, str]) -> CheckResult:
-    """Return the finding. Of a check that passed, the values count, and not what every such check says."""
+    """Return the finding as a result. For a passed check, keep its values and leave out its standard sentence."""
     says_more = finding.outcome == FAILED or finding.check in ("algorithm", "signature", "profile")
     detail = finding.explanation if says_more else values.get(finding.check, "")
     return CheckResult(finding.check, finding.outcome, detail)

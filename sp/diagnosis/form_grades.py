@@ -1,6 +1,6 @@
-"""Grade what an identity provider does around its sign-in form: cookies, frames, other sites, guesses, sign-out.
+"""Grade the security around an identity provider's sign-in form: cookies, frames, other sites, guesses, sign-out.
 
-A finding has *failed* if others can act as the person; what a determined attacker could use is *advice*.
+A finding has *failed* if others can act as the person. It is *advice* if it only helps a determined attacker.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sp.diagnosis.inspector import Finding
 from sp.diagnosis.journey import Journey
 from sp.redirects import add_query
 
-SLOW = 0.03  # seconds: below this the cost of a password hash drowns in the noise of a network
+SLOW = 0.03  # seconds: a password hash that is faster than this cannot be measured over a network
 MUCH_FASTER = 3  # times
 
 
@@ -69,7 +69,7 @@ def session(journey: Journey, browser: Browser) -> Iterator[Finding]:
 
 
 def other_site(journey: Journey | None) -> Finding:
-    """Grade what came of a form that another browser sent for a page of another site."""
+    """Grade the answer to a form that a page of another site sent."""
     if journey is None:
         return Finding("form_csrf", "skipped", "no form asks for the e-mail and the password on one page")
     remedy = "Put a random value into the form that belongs to the browser's cookie, and reject the form without it."
@@ -83,9 +83,9 @@ def other_site(journey: Journey | None) -> Finding:
 
 
 def guesses(known: Journey, guess: Callable[[str], Journey], emails: tuple[str, str]) -> Iterator[Finding]:
-    """Compare what a wrong password brings for a known e-mail and an unknown one; *emails* are the two.
+    """Compare the answers to a wrong password for a known and an unknown e-mail; *emails* are the two.
 
-    *known* is the first visit with the known one. *guess* makes one more visit with the e-mail that it is given.
+    *known* is the first visit with the known e-mail. *guess* makes one more visit with a given e-mail.
     """
     unknown = guess(emails[1])
     same = _shown(known, emails[0]) == _shown(unknown, emails[1])
@@ -109,11 +109,11 @@ def guesses(known: Journey, guess: Callable[[str], Journey], emails: tuple[str, 
 
 
 def _tells_by_time(known: Journey, unknown: Journey, guess: Callable[[str], Journey], emails: tuple[str, str]) -> bool:
-    """Tell whether unknown people are answered much faster, also after more visits by turns; in doubt they are not.
+    """Tell whether unknown people are answered much faster, even after more alternating visits. In doubt, return False.
 
-    Other work of a machine makes a visit slower, never faster. So the fastest known one counts, and of the unknown ones
-    the median, which one slow visit does not change. The known person gets one more visit only if there is a suspicion,
-    because many providers lock an account after a few wrong passwords.
+    Other work on the machine makes a visit slower, never faster. So the fastest visit of the known person is compared
+    with the median of the unknown person's visits, which one slow visit does not change. The known person gets another
+    visit only if there is a suspicion, because many providers lock an account after a few wrong passwords.
     """
     seconds = {email: [_seconds(journey)] for email, journey in zip(emails, (known, unknown), strict=True)}
     if min(seconds[emails[0]]) <= SLOW:

@@ -1,6 +1,6 @@
 """Grade the results of one or several visits to an identity provider: each function grades one aspect.
 
-A result that contradicts this provider's settings or endangers people has *failed*; an improvement is *advice*.
+A result has *failed* if it contradicts the provider's settings or endangers people. A possible improvement is *advice*.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sp.diagnosis.journey import Credentials, Journey
 from sp.emails import email_key
 from sp.providers.provider import Provider
 
-GOOD_LIFETIME = 300  # seconds: longer than a slow browser needs, and what a thief has time for
+GOOD_LIFETIME = 300  # seconds: enough for a slow browser, and little time for a thief
 MIN_TOKEN_ID = 16  # characters: at least 64 bits, in any encoding
 ACCURATE = 5  # seconds that two clocks may differ without advice
 
@@ -62,7 +62,7 @@ def on_the_way(journey: Journey) -> Iterator[Finding]:
 
 
 def delivery(journey: Journey, provider: Provider, expected: Sequence[str]) -> Iterator[Finding]:
-    """Grade how the token was sent, and where to."""
+    """Grade how the token was sent, and to which URL."""
     if journey.way in provider.deliveries:
         yield Finding("delivery", "passed", f"the token arrives by {journey.way}")
     else:

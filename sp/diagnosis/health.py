@@ -1,8 +1,8 @@
 """Judge how near a provider's accepted sign-ins come to a rejection, and from which day people are rejected. Pure.
 
-What was measured is held against the provider's present settings. A value is near its limit if the usual sign-in of the
-last day is, and not because one was odd. A provider is on its way out if a trend reaches a limit (see
-`sp.activity.forecast`). The age of a key is told, but no sign-in is rejected because of it.
+The measured values are compared with the provider's present settings. A value is near its limit if the usual sign-in of
+the last day is near it; a single unusual sign-in does not count. A provider is on its way out if a trend reaches a
+limit (see `sp.activity.forecast`). The age of a key is reported, but it does not cause rejections.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sp.providers.provider import Provider
     from sp.providers.rows import StoredKey, StoredProvider
 
-NEAR_SECONDS = 5.0  # an unsynchronised clock can lose so much in a day
+NEAR_SECONDS = 5.0  # an unsynchronised clock can drift this much in a day
 NEAR_BYTES = MAX_TOKEN_BYTES // 10
-UNUSED_DAYS = 7  # after which a key that never verified a token is worth a question
+UNUSED_DAYS = 7  # after which a key that never verified a token is reported
 OLD_DAYS = 730  # NIST SP 800-57 part 1, 5.3.6: a key that authenticates is used for at most two years
 
 OK, NEAR, ON_ITS_WAY_OUT, NO_SIGN_INS, DISABLED = "ok", "near a limit", "on its way out", "no sign-ins", "disabled"
@@ -33,7 +33,10 @@ OK, NEAR, ON_ITS_WAY_OUT, NO_SIGN_INS, DISABLED = "ok", "near a limit", "on its 
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit of one quantity: *code* is the rejection beyond it. `falling`: the lower value is nearer to it."""
+    """A limit of one quantity. *code* is the rejection beyond the limit.
+
+    `falling`: lower values are nearer to the limit.
+    """
 
     quantity: str
     label: str
@@ -49,10 +52,10 @@ class Limit:
 
 @dataclass(frozen=True)
 class LimitReport:
-    """How near the sign-ins of the last day were to one limit, and the trend, if one reaches it.
+    """How near the sign-ins of the last day were to one limit, and the trend, if it reaches the limit.
 
     `latest` is the mean of the last hour, `nearest` and `usual` are values of the last day. `room` is the distance of
-    `nearest` to the limit. `hours` are those in which the trend was looked for.
+    `nearest` to the limit. `hours` are the measured hours in which a trend was sought.
     """
 
     limit: Limit
@@ -95,7 +98,7 @@ class KeyReport:
 
     @property
     def unused(self) -> bool:
-        """Whether it never verified a token, although there was time for it."""
+        """Whether the key never verified a token within UNUSED_DAYS."""
         return self.last_used_at is None and self.days >= UNUSED_DAYS
 
     @property
@@ -106,7 +109,10 @@ class KeyReport:
 
 @dataclass(frozen=True)
 class ProviderHealth:
-    """A provider, what its sign-ins of the last day came near to, and its keys. `sign_ins` counts those of that day."""
+    """A provider, how near its sign-ins of the last day came to each limit, and its keys.
+
+    `sign_ins` is their number.
+    """
 
     provider: Provider
     sign_ins: int
@@ -132,7 +138,7 @@ class ProviderHealth:
 
     @property
     def reason(self) -> str:
-        """One sentence on why the state is not ok; else empty."""
+        """The reason why the state is not ok, in one sentence; otherwise empty."""
         if self.worst:
             return trend_sentence(self.worst)
         near = [report for report in self.limits if report.is_near] if self.state == NEAR else []
@@ -200,13 +206,13 @@ def day_of(moment: float) -> date:
 
 
 def amount(value: float, unit: str) -> str:
-    """Return a value as people read it: whole numbers, and one decimal for less than ten seconds."""
+    """Return *value* as text: a whole number, or one decimal below ten seconds."""
     digits = 1 if unit == "s" and 0.05 <= abs(value) < 10 and value != int(value) else 0
     return f"{round(value, digits) + 0.0:,.{digits}f} {unit}"  # + 0.0: no minus before a zero
 
 
 def trend_sentence(report: LimitReport) -> str:
-    """Say what changes, how fast, and what will be rejected."""
+    """Say which value changes, how fast, and what will be rejected."""
     limit, trend = report.limit, report.trend
     speed = f"{trend.per_hour:.2g} {limit.unit} an hour" if trend else ""
     match limit.quantity:

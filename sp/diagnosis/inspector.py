@@ -1,8 +1,8 @@
-"""Inspect a token: every check, passed or failed, and what to do about it.
+"""Inspect a token: run every check, report passed or failed, and give the remedy.
 
-Runs the same checks as a sign-in, in the same order, but to the end: claims are checked even if the signature failed,
-and are then marked as unverified. Pure: no token is spent, no session opened. `near_misses` explains errors. The
-caller adds whether the token was spent before, and whose account it belongs to.
+It runs the same checks as a sign-in, in the same order, but does not stop at a failure. Claims are checked even if the
+signature failed, and are then marked as unverified. Pure: no token is spent, no session opened. `near_misses` explains
+errors. The caller adds whether the token was spent before, and whose account it belongs to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sp.signin.verification import Case, Check, check_nonce, check_required, che
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 
-# A check whose claim is missing has not passed.
+# A check of a missing claim has not passed.
 LOOKS_AT = {
     "issuer": ("iss",),
     "audience": ("aud",),
@@ -64,7 +64,7 @@ REMEDIES = {
 class Finding:
     """The result of one check. `unverified`: it concerns content without a valid signature.
 
-    `code` is the code of the rejection. `advice` marks what works but should be improved.
+    `code` is the code of the rejection. `advice`: the token works, but should be improved.
     """
 
     check: str
@@ -163,7 +163,7 @@ def _claims(
 
 
 def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict[str, Finding]]:
-    """Return the claims whose type is valid, and by the claim's name a finding for each claim whose type is not."""
+    """Return the claims of valid type, and a finding for each claim of an invalid type, by its name."""
     readable = dict(payload)
     findings: dict[str, Finding] = {}
     while True:
@@ -180,7 +180,7 @@ def _parse(payload: Mapping[str, Any], provider: Provider) -> tuple[Claims, dict
 def _required(
     claims: Claims, header: Mapping[str, Any], provider: Provider, now: float, missing: set[str]
 ) -> Iterator[Finding]:
-    """Check each required claim separately, so that all missing ones are named, and added to *missing*."""
+    """Check each required claim separately, so that all missing claims are reported. Add them to *missing*."""
     for name in provider.required_claims:
         alone = replace(provider, required_claims=(name,))
         try:
@@ -242,7 +242,7 @@ def _profile(claims: Claims, provider: Provider) -> Finding:
 
 
 def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:
-    """Return the key that the header names, else the one that signs: for the one check that needs its kid."""
+    """Return the key that the header names, otherwise the signing key. Only one check needs it, for its kid."""
     if keys is None or not keys.keys:
         return None
     return next((key for key in keys.keys if key.kid is not None and key.kid == header.get("kid")), keys.keys[0])

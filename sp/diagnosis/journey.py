@@ -1,6 +1,6 @@
 """Run one sign-in at a real identity provider, up to the moment when its token would reach us.
 
-The token is caught there: it is not spent, and no session is opened here.
+The token is intercepted, so it is not spent, and no session is opened here.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Credentials:
 
 @dataclass
 class Journey:
-    """What happened on the way. `token` is empty if none came; `stuck` then says where it ended.
+    """The steps of a sign-in. `token` is empty if no token came; then `stuck` says where the sign-in stopped.
 
-    `target` is the URL that the token was sent to, `parameters` the other parameters of that request, `carrier` the
-    response that contained it. `typed_at` is the number of the page that answered the password, `password_sent_on` the
-    host to which that page would have made a browser forward the password. `cookies_before` are the values of the
+    `target` is the URL to which the token was sent, `parameters` the other parameters of that request, `carrier` the
+    response that contained it. `typed_at` is the number of the page that answered the password. `password_sent_on` is
+    the host to which that page would have made a browser forward the password. `cookies_before` are the values of the
     cookies when the password was sent.
     """
 
@@ -52,7 +52,7 @@ class Journey:
 
     @property
     def form_page(self) -> Page | None:
-        """The page with the form that the password was typed into."""
+        """The page with the password form."""
         return self.pages[self.typed_at - 1] if self.typed_at else None
 
     @property
@@ -63,17 +63,20 @@ class Journey:
 
 
 def travel(browser: Browser, start: str, parameter: str, credentials: Credentials | None) -> Journey:
-    """Go from *start* until a token in *parameter* appears. Without *credentials* no form with a password is sent."""
+    """Follow the pages from *start* until a token appears in *parameter*.
+
+    Without *credentials*, send no password form.
+    """
     return _travel(browser, start, lambda: browser.open(start), parameter, credentials)
 
 
 def submit_elsewhere(
     start: str, parameter: str, credentials: Credentials, headers: Mapping[str, str]
 ) -> Journey | None:
-    """Send the form at *start*, as one browser received it, from another browser with these *headers*.
+    """Fetch the form at *start* with one browser, and send it from another browser with these *headers*.
 
-    This is what a page of another site can do: its server reads the form, with its hidden fields, and the victim's
-    browser sends it, without the cookies that belong to it. Return None if there is no form with a password.
+    A page of another site can do this. Its server fetches the form, with the hidden fields, and the victim's browser
+    sends it, without the cookies of the form. Return None if there is no form with a password.
     """
     reader = Browser()
     page = reader.open(start)
@@ -160,7 +163,7 @@ def _typed(form: Form, credentials: Credentials) -> dict[str, str]:
 
 
 def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
-    """A page without a password: one that asks for the name first, or one whose script would send its only form."""
+    """Handle a page without a password field: it asks for the name first, or its script would send its only form."""
     if page.status >= 400:
         journey.stuck = f"the identity provider answered {page.status}: {page.title or 'a page without a title'}"
         return None
@@ -175,7 +178,7 @@ def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credenti
 
 
 def _name_field(form: Form) -> str | None:
-    """Return the input for the e-mail address: by its type, else by its name, else the first one for text."""
+    """Return the input for the e-mail address: by its type, otherwise by its name, otherwise the first text input."""
     texts = [name for name, kind in form.kinds.items() if kind == "text"]
     named = (name for name in texts if any(word in name.lower() for word in WORDS_OF_A_NAME))
     return form.first("email") or next(named, None) or next(iter(texts), None)

@@ -1,6 +1,6 @@
-"""Show which claim fills which field, and which claims and fields are left over.
+"""Show which claim fills which field, and which claims and fields are not used.
 
-A mistyped field matching causes no error: a field just stays empty. So this shows them. Pure.
+A typing error in the field matching causes no error, but leaves a field empty. So this report shows it. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REQUIRED = frozenset({"id", "email"})  # fields that every sign-in needs
 
 @dataclass(frozen=True)
 class Match:
-    """One field: the claims to look for, in order, the first one that was found, and its value."""
+    """One field: its claims in order of preference, the first claim that was found, and its value."""
 
     field: str
     wanted: tuple[str, ...]
@@ -30,7 +30,7 @@ class Match:
 
 
 def match_fields(claims: Mapping[str, Any], provider: Provider) -> list[Match]:
-    """Return what *claims* give for each field of the provider's field matching."""
+    """Return the value in *claims* for each field of the provider's field matching."""
     return [_match(claims, field, wanted) for field, wanted in provider.mapping]
 
 

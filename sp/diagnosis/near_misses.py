@@ -24,8 +24,8 @@ from shared.mistaken_keys import mistaken_secrets
 from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
-MOST_CLAIMS = 40  # whose names are compared
-NEAR = 120  # seconds: how far a wrong time zone may be from such a multiple
+MOST_CLAIMS = 40  # the most names that are compared
+NEAR = 120  # seconds: the greatest deviation from such a multiple
 _AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
 _SYNONYMS = {
     "iat": {"issued", "issuedat", "timestamp", "created", "createdat"},
@@ -110,7 +110,7 @@ def explain_payload(octets: bytes) -> str:
 
 
 def payload_inside(octets: bytes | None) -> Mapping[str, Any] | None:
-    """Return the claims that were probably meant, from a payload of another form; None if there are none."""
+    """Return the claims from a payload of a wrong form, such as an array; None if there are none."""
     try:
         value = json.loads(octets or b"")
         value = json.loads(value) if isinstance(value, str) else value
@@ -144,9 +144,9 @@ def explain_claim(name: str, value: Any) -> str:
 
 
 def misspelt(wanted: str, names: Iterable[str]) -> str:
-    """Say under which other name the claim *wanted* probably came; empty if none looks like it.
+    """Name the misspelled claim that was probably meant as *wanted*; empty if no name is similar.
 
-    Only the first few names are looked at, because strangers send any number of them.
+    It compares only the first few names, because strangers may send any number.
     """
     names = [*islice(names, MOST_CLAIMS)]
     for name in names:
@@ -166,7 +166,7 @@ def misspelt(wanted: str, names: Iterable[str]) -> str:
 
 
 def explain_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> str:
-    """Say what the sender probably did with the key, by trying the known errors."""
+    """Say how the sender probably misused the key, by trying the known errors."""
     named = parts.header["alg"]
     if named.lower() == "none":
         return "The token is not signed at all."

@@ -1,4 +1,4 @@
-"""Read the health of the providers: their settings and keys, and what was measured at their sign-ins."""
+"""Read the health of the providers from their settings, their keys, and the measurements of their sign-ins."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sp.diagnosis.health import ProviderHealth, judge
 from sp.providers.apply import ProviderStore
 from sp.providers.rows import StoredProvider
 
-KEPT = 60.0  # seconds that the answer of `lately` may be old: a forecast takes some milliseconds for each provider
+KEPT = 60.0  # seconds for which `lately` caches its result: a forecast takes some milliseconds for each provider
 
 
 class HealthReader:
-    """Reads the health of every provider, or of one."""
+    """Reads the health of every provider, or of a single provider."""
 
     def __init__(self, database: Database, providers: ProviderStore) -> None:
         self._database, self._providers = database, providers
@@ -38,7 +38,7 @@ class HealthReader:
         return judge(stored, measured.get(stored.provider.name, {}), now)
 
     def lately(self) -> list[ProviderHealth]:
-        """Return the same, at most KEPT seconds old: for what is asked often. Raises StoreUnavailable."""
+        """Return the same, at most KEPT seconds old, for frequent callers. Raises StoreUnavailable."""
         with self._lock:
             if time.monotonic() - self._read_at >= KEPT:
                 self._lately, self._read_at = self.now(), time.monotonic()

@@ -1,4 +1,4 @@
-"""Causes that lie in the token: its form, its key, its claims. Pure."""
+"""Causes in the token: its form, its key, its claims. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sp.providers.provider import Provider
 from sp.providers.setting_reader import Expectation
 from sp.signin.evidence import Evidence
 
-MOST_TRIED = 3  # providers whose mistaken secrets are tried at a sign-out
+MOST_TRIED = 3  # at a sign-out, common errors in the secret are tried for this many providers
 UNITS = ((1000, "milliseconds"), (1_000_000, "microseconds"), (1_000_000_000, "nanoseconds"))
 
 
@@ -43,7 +43,7 @@ def malformed(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def algorithm(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
-    """Say which algorithm the token has, and whose it is."""
+    """Say which algorithm the token has, and which provider uses that algorithm."""
     parts = _parts(evidence)
     if parts is None or evidence.provider is None:
         return ""
@@ -73,7 +73,7 @@ def signature(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
 
 
 def claim_missing(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say under which name the claim is there."""
+    """Say under which other name the token has the claim."""
     name = evidence.rejection.claim or ""
     if not name:
         return ""
@@ -129,7 +129,7 @@ def audience(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def email_domain(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Name the domain, and those that are allowed."""
+    """Name the domain of the e-mail, and the allowed domains."""
     if evidence.provider is None:
         return ""
     emails = [claims.get(name) for name in evidence.provider.mapped_email]
@@ -165,7 +165,7 @@ def _how_it_differs(value: str, expected: str) -> str:
 
 
 def _tried(evidence: Evidence) -> list[tuple[Provider, KeySet]]:
-    """Return the provider and the keys that the token was verified with: of a few providers at a sign-out."""
+    """Return the provider and the keys that were tried; at a sign-out, those of a few providers."""
     if evidence.provider is not None:
         return [(evidence.provider, evidence.keys)] if evidence.keys is not None else []
     return [(provider, keys) for provider, keys in evidence.others.values() if keys is not None][:MOST_TRIED]
@@ -212,5 +212,5 @@ def _names(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def _cut(evidence: Evidence, text: object, size: int) -> str:
-    """Return *text* in at most *size* characters. It is cleaned before: half of a secret would not be recognised."""
+    """Return *text* cut to *size* characters. It is cleaned first, because half of a secret would not be recognised."""
     return clean_text(str(text), evidence.secrets)[:size]

@@ -1,4 +1,4 @@
-"""Tell a sign-in step by step, and make tokens with one thing wrong, for the tour of the demo. Pure.
+"""Describe a sign-in step by step, and make tokens with one error each, for the tour of the demo. Pure.
 
 The tour is for people who try the program on their own machine. It runs only where the program is a demo, which has the
 key of its identity provider, so it can sign such tokens.
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to break the sign-in: `change` changes the claims, `foreign_key` signs with a key that is not ours."""
+    """One error: `change` changes the claims, `foreign_key` signs with a foreign key."""
 
     name: str
     title: str

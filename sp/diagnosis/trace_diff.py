@@ -1,8 +1,8 @@
-"""Compare two attempts, and name what is different, the most telling first. Pure.
+"""Compare two attempts, and list the differences, the most significant first. Pure.
 
-Whatever differs between any two tokens (jti, iat, exp, the nonce) is not told; what it says about time is: how old the
-token was when it arrived, and for how long it is valid. A difference that explains the code of the rejection comes
-first, then what concerns the key, the recipient, the names and types of claims, the clock, and at last their values.
+Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead the tokens' ages at arrival
+and lifetimes are compared. A difference that explains the code of the rejection comes first. Then follow differences in
+the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from sp.sessions.cookie_names import PENDING_PREFIX
 ALWAYS_DIFFERENT = ("jti", "iat", "exp", "nbf", "nonce", "auth_time", "sid", "return_to")
 OF_THE_PERSON = ("email", "sub", "name", "given_name", "family_name", "preferred_username", "groups", "login")
 TIMES = ("iat", "exp", "nbf")
-SAME_AGE = 10  # seconds: tokens take so long to arrive
+SAME_AGE = 10  # seconds: usual time until a token arrives
 MAX_SHOWN = 120  # characters of a value
 NOTHING = "(none)"
 
-# From the most telling to the least.
+# From the most significant to the least.
 RANKS = ("delivery", "alg", "typ", "header", "key", "iss", "aud", "name", "type", "clock", "lifetime", "new", "value")
 RANKS_AT_THE_END = ("person", "cookies", "account", "sent_to", "provider")
 ABOUT = {
@@ -51,7 +51,10 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One difference. `what` names it, `kind` is its rank; `before` is of the good attempt, `after` of the other."""
+    """One difference. `what` names it, and `kind` decides its rank.
+
+    `before` is the value of the good attempt, `after` of the other.
+    """
 
     what: str
     kind: str
@@ -61,7 +64,7 @@ class Difference:
 
 
 def differences(good: Trace, other: Trace) -> list[Difference]:
-    """Return what is different in *other*, compared with the *good* attempt, the most telling first."""
+    """Return the differences of *other* from the *good* attempt, the most significant first."""
     found = [*_request(good.facts, other.facts), *_header(good, other), *_claims(good, other), *_times(good, other)]
     ranks = (*ABOUT.get(other.code or "", ()), *RANKS, *RANKS_AT_THE_END)
     return sorted(found, key=lambda difference: ranks.index(difference.kind))

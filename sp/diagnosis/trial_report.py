@@ -25,12 +25,12 @@ from sp.signin.verification import Verified, check_nonce
 def examine(
     unverified_token: str, trusted: Trusted, nonce: str | None, now: float
 ) -> tuple[Verified | None, dict[str, Any]]:
-    """Return the token verified, or None, and the report of every check.
+    """Return the verified token, or None, and the report of every check.
 
     *nonce* is the nonce that the token should contain, None if it is not known.
 
-    `outcome` in the report is the rejection of a real sign-in, or None if the token itself is valid. `key` is the
-    fingerprint of the key that verified it; `expect` has an issuer and an audience that should be expected.
+    `outcome` in the report is the rejection that a real sign-in would get, or None if the token itself is valid. `key`
+    is the fingerprint of the key that verified it; `expect` has an issuer and an audience that should be expected.
     """
     provider = trusted.provider
     verified, keys = _verify(unverified_token, trusted, now)
@@ -83,7 +83,7 @@ def refusal(code: str, detail: str, remedy: str) -> dict[str, Any]:
 
 
 def shown_pairs(changes: Mapping[str, list[Any]]) -> dict[str, list[str | None]]:
-    """Return [before, after] by field as texts."""
+    """Return [before, after] for each field as texts."""
     return {
         name: [None if value is None else shown(value) for value in (before, after)]
         for name, (before, after) in changes.items()
@@ -91,7 +91,7 @@ def shown_pairs(changes: Mapping[str, list[Any]]) -> dict[str, list[str | None]]
 
 
 def shown(value: Any) -> str:
-    """Return *value* as text for a page: text as it is, anything else as JSON."""
+    """Return *value* as text for a page: text unchanged, anything else as JSON."""
     if isinstance(value, str):
         return value
     try:
@@ -101,7 +101,7 @@ def shown(value: Any) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Return the report with characters escaped that databases and pages reject (NUL, unpaired surrogates)."""
+    """Escape the characters in the report that databases and pages reject (NUL, unpaired surrogates)."""
     if isinstance(value, str):
         return value.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, Mapping):
@@ -112,7 +112,7 @@ def storable(value: Any) -> Any:
 
 
 def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verified | None, KeySet | None]:
-    """Return the token verified as at a sign-in, or None; and the keys that were tried, if there were any."""
+    """Return the token verified as at a sign-in, or None; and the keys that were tried, or None."""
     tried: list[KeySet] = []
 
     try:

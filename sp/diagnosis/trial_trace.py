@@ -1,4 +1,4 @@
-"""Say what the activity log keeps of a trial sign-in: its outcome, and every check with what it found. Pure."""
+"""Build the activity log's trace of a trial sign-in: its outcome, and every check with its result. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_DETAIL = 300  # characters
 
 
 def trial_content(unverified_token: str, verified: Verified | None, secrets: Collection[str]) -> Facts:
-    """Return what the token said, without secrets: unverified, unless it was verified."""
+    """Return the token's content without secrets. It is unverified unless *verified* is given."""
     header, payload = near_misses.peek(unverified_token)
     claims = verified.claims.raw if verified else near_misses.payload_inside(payload)
     return Facts(
@@ -28,7 +28,7 @@ def trial_content(unverified_token: str, verified: Verified | None, secrets: Col
 
 
 def trial_facts(report: Mapping[str, Any], content: Facts, secrets: Collection[str]) -> Facts:
-    """Return *content* with the checks of the *report*, and what would have happened."""
+    """Return *content* with the checks and the outcome of the *report*."""
     outcome = report["outcome"]
     checks = tuple(
         CheckResult(f["check"], f["outcome"], "" if f["outcome"] == PASSED else _text(f["explanation"], secrets))

@@ -1,8 +1,8 @@
 """Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
 An administrator tests a provider before anyone depends on it. The returned token is validated as at a sign-in, check by
-check, and its account is looked up in the same way. One effect is permanent: a token that is valid is spent, so that it
-cannot sign anyone in afterwards.
+check, and its account is looked up in the same way. One effect is permanent: a valid token is spent, so that it cannot
+sign anyone in afterwards.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _trial: Any = Trial.__table__
 
 @dataclass(frozen=True)
 class Tried:
-    """A trial that is over. `report` is what `Trials.conclude` found; times are seconds since 1970."""
+    """A finished trial. `report` is the result of `Trials.conclude`; times are in seconds since 1970."""
 
     id: str
     provider: str
@@ -53,7 +53,10 @@ class Tried:
 
 
 class Trials:
-    """Validates the tokens of trials and keeps the reports for a day. *secrets* returns what no line may have."""
+    """Validates the tokens of trials and stores the reports for a day.
+
+    *secrets* returns the secrets to remove from log lines.
+    """
 
     def __init__(
         self, database: Database, replay_cache: ReplayCache, seat_limit: int, secrets: Callable[[], Collection[str]]
@@ -66,7 +69,7 @@ class Trials:
     ) -> None:
         """Validate the token of a trial, spend it if it is valid, and keep the report. Raises StoreUnavailable."""
         if self.find(pending.trial, pending.trial_by) is not None:
-            return  # the same form was sent twice: the first report is the true one
+            return  # the same form was sent twice: keep the first report
         verified, report = examine(unverified_token, trusted, pending.nonce, time_now())
         provider, content = trusted.provider.name, trial_content(unverified_token, verified, trusted.secrets)
         try:
@@ -125,7 +128,7 @@ class Trials:
         }
 
     def _look_up(self, verified: Verified, trusted: Trusted) -> dict[str, Any]:
-        """Return what a sign-in with the token would do, without spending it."""
+        """Return the result that a sign-in with the token would have, without spending it."""
         if self._replay.first_use(self._database, verified.token_key) is not None:
             used = TokenReplayed("the token was used before")
             return refusal(used.code, used.detail, used.remedy)
@@ -133,7 +136,7 @@ class Trials:
             return self._rehearse(connection, verified, trusted)
 
     def _rehearse(self, connection: Connection, verified: Verified, trusted: Trusted) -> dict[str, Any]:
-        """Return what a sign-in by the token would do to the accounts."""
+        """Return the changes that a sign-in with the token would make to the accounts."""
         provider, claims = trusted.provider, verified.claims
         try:
             profile = read_profile(claims, provider)
@@ -176,7 +179,10 @@ class Trials:
         reference: str,
         content: Facts = NOTHING,
     ) -> None:
-        """Store the report and its log line, unless they exist. A rollback undoes only these: the token stays spent."""
+        """Store the report and its log line, unless they exist.
+
+        If this fails, only these are rolled back, and the token stays spent.
+        """
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
             self._keep(connection, pending, provider, report)
             self._note(connection, pending, provider, report, visitor, reference, content)

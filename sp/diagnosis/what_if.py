@@ -1,9 +1,9 @@
 """Decide recorded attempts again under other settings of their provider. Pure.
 
-The same functions decide as at a sign-in: the checks of `sp.signin.verification`, `bind`, the field matching, and the
-decision about the account. What a trace cannot show is not decided again: the signature, because traces hold none, and
-what depended on the moment (a store that did not answer, a token that could not be read). An attempt whose signature
-was wrong stays as it ended; every other one is treated as well signed.
+The functions of a sign-in decide: the checks of `sp.signin.verification`, `bind`, the field matching, and the decision
+about the account. A trace does not show everything. Signatures are not checked again, because traces do not contain
+them: an attempt with an invalid signature keeps its result, and all other attempts count as correctly signed. Results
+that depended on the moment also stay (a store that did not answer, a token that could not be read).
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from sp.signin.verification import Case, checks_of
 
 ACCEPTED = "accepted"
 ENDINGS = {SIGN_IN: ACCEPTED, RESTART: RESTART, HELD: HELD}
-# Decided before the token was opened, or by a store: no setting of this provider changes it in a way that traces show.
+# Codes decided before the token was opened, or by a store: traces do not show how settings would change them.
 UNCHANGED = ("store_unavailable", "key_unavailable", "cookies_blocked", "provider_unknown", "token_missing")
 
 
 @dataclass(frozen=True)
 class AccountsNow:
-    """What the database says about a profile today; see `decide`."""
+    """The accounts that match a profile today; see `decide`."""
 
     known: AccountState | None
     same_email: AccountState | None
@@ -77,7 +77,7 @@ def is_sign_in(trace: Trace) -> bool:
 
 
 def is_decidable(trace: Trace) -> bool:
-    """Tell whether the trace has what a decision needs: everything the token said, or a reason not to look at it."""
+    """Tell whether the trace has everything that a decision needs: nothing was clipped."""
     return not trace.facts.clipped
 
 
@@ -142,7 +142,7 @@ def _verify(trace: Trace, provider: Provider) -> Claims:
 
 
 class _AnyKey:
-    """Stands for the key, which is left out: it has no kid that a token would have to name."""
+    """A placeholder for the key. It has no kid, so the token's header need not name one."""
 
     kid = None
 
@@ -151,7 +151,7 @@ _ANY_KEY: Any = _AnyKey()
 
 
 def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
-    """Return what the browser would be told, as far as its cookies show."""
+    """Return the answer to the browser, as far as its cookies show it."""
     asked, nonce = trace.check("asked_for"), trace.check("nonce")
     if asked is not None and asked.detail == NOT_FOR_CLIENTS:
         return ACCEPTED
@@ -176,7 +176,7 @@ def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
 
 
 def _decide_account(trace: Trace, profile: Profile, provider: Provider, look_up: LookUp) -> None:
-    """Raise the Rejection of the account. What the attempt found counts more than what is there today."""
+    """Raise the rejection of the account. The state at the attempt takes precedence over today's state."""
     if trace.code == UserDisabled.code:
         raise UserDisabled
     found = look_up(profile)

@@ -1,7 +1,7 @@
-"""Share what the three entry points of the gateway need: the session, the decision of the rules, the sign-in URL.
+"""Find the session, the decision of the rules and the sign-in URL, for the gateway's three entry points.
 
-An entry point knows how its server or proxy describes a request and which answer it expects. Everything that decides
-is here and in `sp.policy.decision`, so that no entry point can allow more than another.
+An entry point knows how its server or proxy describes a request, and which answer it expects. All decisions are made
+here and in `sp.policy.decision`, so that no entry point can allow more than another.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
 MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
 MAX_REMEMBERED_LENGTH = 2048  # characters of each
-LEAST_REMEMBERED = 128  # headers, or requests, of one site among many
-_BY_RULES = int(Verdict.FORBID)  # the greatest verdict that a rule gives
+LEAST_REMEMBERED = 128  # headers or requests for each site, if there are many sites
+_BY_RULES = int(Verdict.FORBID)  # the strictest verdict of a rule
 _BEARER = "bearer "
-HAS_TOKEN = "lychgate.has_access_token"  # the request brings a valid access token of ours; no header can set the key
+HAS_TOKEN = "lychgate.has_access_token"  # the request has a valid access token of ours; no header sets this
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')  # unescaped in a query
 
@@ -53,7 +53,7 @@ class Presented(NamedTuple):
 
 
 class CookieReader:
-    """Reads Cookie headers. A browser sends the same one with each request, so the results are cached."""
+    """Reads Cookie headers. A browser sends the same header with each request, so the results are cached."""
 
     def __init__(self, name: str, remembered: int = MAX_REMEMBERED) -> None:
         self._name = name
@@ -70,7 +70,7 @@ class CookieReader:
 
 
 class SiteAccess:
-    """What decides about requests for one site: its rules, its session cookie, its sign-in URL."""
+    """Everything that decides about requests for one site: its rules, its session cookie, its sign-in URL."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class SiteAccess:
         self._start = f"{site.url}{config.prefix}/sso/start"
 
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return the possible decisions about a request, as `Policy.possible` does; empty if shadow rules look too."""
+        """Return the possible decisions about a request, as `Policy.possible` does; empty if there are shadow rules."""
         return self._policy.possible(method, path) if self._trial is None else ()
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
@@ -101,9 +101,9 @@ class SiteAccess:
     def session(self, environ: WSGIEnvironment, presented: Presented, at_once: bool = False) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
 
-        A browser's session counts at the site that it was opened for, and an access token at every site. So a token of
-        ours is noted in *environ* also where the cookie decides: the application must not get it. With *at_once*, the
-        database is not asked. Raises NotCached then.
+        A browser's session is valid at the site for which it was opened, and an access token at every site. So a token
+        of ours is marked in *environ* even if the cookie decides, because the application must not get it. With
+        *at_once*, raises NotCached instead of asking the database.
         """
         session, find = None, self._find_at_once if at_once else self._find
         if (id_hash := presented.id_hash) is not None:
@@ -126,9 +126,9 @@ class SiteAccess:
         spellings: Collection[str] = (),
         query: str = "",
     ) -> Decision:
-        """Return what to do with *method* *path*, which the request line may have spelled differently.
+        """Return the decision about *method* *path*. *spellings* are other forms of the path in the request line.
 
-        *host* is the name that the client used for us. The raw *query* is read only for names of other methods.
+        *host* is the name that the client used for us. The raw *query* is read only for a method override.
         """
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(UNUSUAL):
@@ -175,25 +175,28 @@ class SiteAccess:
     def _shadow_behind(self, trial: Policy, decision: Decision, method: str, path: str) -> int:
         """Return the number of the shadow rule that makes the difference.
 
-        If the strictest of several readings is no longer decided by one, another reading is.
+        If no shadow rule decides about the strictest of several readings, one decides about another reading.
         """
         numbers = (decision.number, *map(trial.number_of, trial.asked(method, path)))
         return next((number for number in numbers if number and self.site.rules[number - 1].shadow), 0)
 
     def _is_own_page(self, origin: str, host: str) -> bool:
-        """Tell whether the page that opens a WebSocket is of this host. A browser always names it (RFC 6455, 4.1)."""
+        """Tell whether the page that opens a WebSocket belongs to this host.
+
+        A browser always names it (RFC 6455, 4.1).
+        """
         scheme, _colon, _host = self._origin.partition("://")
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
     def sign_in_url(self, asked_for: str) -> str:
         """Return the URL where a browser signs in, to return to *asked_for*. It begins with this site's URL."""
         if len(asked_for) > MAX_LENGTH:
-            asked_for = asked_for.partition("?")[0]  # too long with its query; the page alone may fit
+            asked_for = asked_for.partition("?")[0]  # too long; the page without its query may fit
         return f"{self._start}?{urlencode({'return_to': asked_for})}"
 
 
 class SitesInForce:
-    """Access to each site of one set of sites and rules. A reload replaces the whole."""
+    """Access to each site of one set of sites and rules. A reload replaces the whole set."""
 
     def __init__(self, current: InForce, of: Mapping[str, SiteAccess]) -> None:
         self.current, self._of = current, of
@@ -211,7 +214,7 @@ class SitesInForce:
 
 
 class AccessControl:
-    """What the gateway needs in each worker: settings, and access to each site."""
+    """The settings and the access to each site, for one worker."""
 
     def __init__(self, core: Components) -> None:
         config = core.config
@@ -228,7 +231,7 @@ class AccessControl:
         return self.in_force().at(host)
 
     def in_force(self) -> SitesInForce:
-        """Return access to the sites that are in force. A look at the file begins in a thread if it is due."""
+        """Return access to the sites in force. If a check of the file is due, it begins in a thread."""
         if monotonic() >= self._reloader.due:
             self._reloader.look_soon()
         current, adopted = self._rulebook.current, self._adopted
@@ -242,7 +245,7 @@ class AccessControl:
         return len(self._rulebook.current.sites) > 1
 
     def _adopt(self, current: InForce) -> SitesInForce:
-        """Return access to each site. What strangers can fill is shared by the sites, or divided among them."""
+        """Return access to each site. The sites share the caches that strangers can fill, or each gets a part."""
         sites, config = current.sites, self.config
         self._counts.adopt({site.name: site.rules for site in sites})
         names = {site.name: session_cookie_name(config.https, site.cookie_suffix) for site in sites}
@@ -261,7 +264,7 @@ def _share(remembered: int, parts: int) -> int:
 
 
 def access_token_in(authorization: str) -> str:
-    """Return what may be an access token of ours (RFC 6750, section 2.1), or an empty text."""
+    """Return the possible access token of ours (RFC 6750, section 2.1), or an empty text."""
     if authorization[: len(_BEARER)].lower() != _BEARER:
         return ""
     secret = authorization[len(_BEARER) :].strip()
@@ -269,7 +272,7 @@ def access_token_in(authorization: str) -> str:
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text; empty if it is not UTF-8 and so not a path.
+    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text; empty if it is not UTF-8, and so not a path.
 
     Overlong encodings of "." and "/" are not UTF-8, but some servers accept them.
     """
@@ -282,13 +285,13 @@ def decoded(path: str) -> str:
 
 
 def asked_for(environ: Mapping[str, Any]) -> str:
-    """Return path and query as a browser spells them. After a form's POST, the page is requested with GET."""
+    """Return path and query as a browser encodes them. After a form's POST, the browser returns with GET."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return with_query(quote_from_bytes(path.encode("latin-1"), safe=_IN_PATH) or "/", environ.get("QUERY_STRING", ""))
 
 
 def with_query(path: str, query: str) -> str:
-    """Return *path* and a raw *query*, its characters that need it percent-encoded."""
+    """Return *path* and a raw *query*, percent-encoded where necessary."""
     return f"{path}?{quote_from_bytes(query.encode('latin-1', 'replace'), safe=AS_BROWSERS_SEND)}" if query else path
 
 

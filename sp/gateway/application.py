@@ -1,7 +1,7 @@
 """Import the protected application that SP_APP names, in each worker.
 
-It is imported only after the fork, because many applications start threads when they are imported, and threads do not
-survive a fork. An object that is not a WSGI application is rejected at the start, as far as this can be detected.
+It is imported after the fork, because many applications start threads at import, and threads do not survive a fork. An
+object that is clearly not a WSGI application is rejected at the start.
 """
 
 from __future__ import annotations

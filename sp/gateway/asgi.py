@@ -3,13 +3,13 @@
     from sp.gateway import AsgiGateway
     application = AsgiGateway(application)
 
-It decides as the WSGI middleware does, by the same code (`sp.gateway.in_process`). The identity is in
-`scope["lychgate.user"]`, which only the gateway can set. It is None on public paths, for a visitor without a session.
-`lifespan` belongs to the application. Bodies, events and extensions pass through unchanged in both directions; from the
-beginning of a response, only cookies with our names are removed.
+It decides by the same code as the WSGI middleware (`sp.gateway.in_process`). The identity is in
+`scope["lychgate.user"]`, which only the gateway can set. It is None for a visitor without a session on a public path.
+The application handles `lifespan`. Bodies, events and extensions pass through unchanged in both directions. Only
+cookies with our names are removed from the headers of a response.
 
-The event loop never waits for the database: a session in the cache is believed at once, and anything else is asked in a
-thread. The gateway's own pages are WSGI, and are answered in threads.
+The event loop never waits for the database. A session in the cache is used at once, and any other session is looked up
+in a thread. The gateway's own pages are WSGI, and run in threads.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ if TYPE_CHECKING:
     LetIn = tuple["AsgiApplication", SiteAccess, Presented, Session | None]  # a NamedTuple takes long to make
 
 LOOK_UPS, PAGES = 8, 16  # threads of each worker
-CHECKS = 2  # more, for open WebSockets only: a flood of requests must not make their checks late
-STORE_SECONDS = 3.0  # for a session that is not cached; the page that says so must come within 5 (docs/protocol.md)
+CHECKS = 2  # further threads, only for open WebSockets, so that many requests cannot delay their checks
+STORE_SECONDS = 3.0  # for a session that is not cached; the error page must come within 5 (docs/protocol.md)
 
 _PROTECTED = (HTTP, WEBSOCKET)
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
@@ -116,7 +116,7 @@ class AsgiGateway:
             raise ValueError(f"the gateway does not know the protocol {kind!r}, so it cannot protect it")
 
     async def _refuse_headers(self, scope: Scope, send: Send) -> None:
-        """Answer a request without reading its headers."""
+        """Reject a request whose headers are too large."""
         environ = environ_of({**scope, "headers": ()})
         request_ids.assign(environ, False)
         send, answer = with_request_id(send, environ[request_ids.IN_ENVIRON]), self._steps.headers_too_large
@@ -147,7 +147,7 @@ class AsgiGateway:
         if isinstance(judged, _Unknown):
             judged = await self._judge(judged, environ)
         request_id = environ[request_ids.IN_ENVIRON]
-        if isinstance(judged, _Denied):  # without a short answer it is one of our pages: none of them is a WebSocket
+        if isinstance(judged, _Denied):  # otherwise it is one of our pages, and none of them is a WebSocket
             answer = judged.answer if judged.is_short else None
             return await reject(answer, environ, scope, with_request_id(send, request_id))
         app, access, presented, session = judged
@@ -171,7 +171,7 @@ class AsgiGateway:
             await answer_at_once(self._steps.busy, environ, send)
 
     def _judge_at_once(self, environ: WSGIEnvironment) -> LetIn | _Denied | _Unknown:
-        """Return the decision about a request, if its session need not be looked up."""
+        """Return the decision about a request, or that its session must be looked up first."""
         steps = self._steps
         destination = steps.arrive(environ)
         if destination is None:
@@ -242,7 +242,7 @@ class AsgiGateway:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
         destination = self._steps.destination(environ)
         if session is None and destination is not None and destination.access is opened:
-            return True  # for a visitor, only the rules may change
+            return True  # a visitor has no session that could end
         return destination is not None and self._steps.decide(environ, destination, session).verdict is Verdict.LET_IN
 
 
@@ -255,7 +255,7 @@ class _Unknown(NamedTuple):
 
 
 class _Denied(NamedTuple):
-    """*answer* answers. It *is_short*: a few bytes, which need no thread; or it *is_page*: a URL of ours."""
+    """The decision: *answer* answers. *is_short*: a few bytes, without a thread. *is_page*: a URL of ours."""
 
     answer: WSGIApplication
     is_short: bool
@@ -263,5 +263,5 @@ class _Denied(NamedTuple):
 
 
 def _denied(answer: WSGIApplication, environ: WSGIEnvironment) -> _Denied:
-    """Return a denial, which is a page for a person and JSON for a script."""
+    """Return a denial: a page for a person, JSON for a script."""
     return _Denied(answer, is_short=not is_navigation(environ, environ["REQUEST_METHOD"]))

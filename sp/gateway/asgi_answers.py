@@ -1,7 +1,7 @@
-"""Answer a request of ASGI with WSGI code of ours: the gateway's own pages, in threads, and short refusals at once.
+"""Answer an ASGI request with our WSGI code: the gateway's own pages in threads, short denials at once.
 
-A thread gets a page when the client has sent a small body completely, as in `shared.worker`. So strangers cannot occupy
-all threads with bodies; `sp.gateway.asgi_exchange` bounds what is left to wait for.
+A thread starts on a page when the client has sent a small body completely, as in `shared.worker`. So strangers cannot
+occupy all threads with slow bodies. `sp.gateway.asgi_exchange` limits all other waits for the client.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sp.gateway.asgi_exchange import Message, Receive, Send
 
-START_SECONDS = 3.0  # until a thread must be free; with what follows, an answer comes within 5 (docs/protocol.md)
+START_SECONDS = 3.0  # to wait for a free thread, so that an answer comes within 5 (docs/protocol.md)
 
 
 async def answer_at_once(answer: WSGIApplication, environ: WSGIEnvironment, send: Send) -> None:
@@ -33,7 +33,7 @@ async def answer_at_once(answer: WSGIApplication, environ: WSGIEnvironment, send
 
 
 def collected(answer: WSGIApplication, environ: WSGIEnvironment) -> tuple[Message, bytes]:
-    """Return beginning and body of an *answer*."""
+    """Return the start message and the body of an *answer*."""
     started: list[Message] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], object]:
@@ -49,13 +49,13 @@ class NoThreadFree(Exception):
 
 
 class PageThreads:
-    """Answers with pages, at most *size* at the same time."""
+    """Runs pages in threads, at most *size* at the same time."""
 
     def __init__(self, size: int) -> None:
         self._threads = Threads(size)
 
     async def answer(self, page: WSGIApplication, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
-        """Send what *page* answers to the request and its body. Raises NoThreadFree."""
+        """Send the answer of *page* to the request with its body. Raises NoThreadFree."""
         exchange = Exchange(self._threads, receive, send)
         body = await exchange.read_small_body()
         if body is None:
@@ -68,7 +68,7 @@ class PageThreads:
             listening.cancel()
 
     async def deny(self, page: WSGIApplication, environ: WSGIEnvironment, send: Send) -> None:
-        """Send what *page* answers to a request whose body is not read. Raises NoThreadFree."""
+        """Send the answer of *page* to the request without reading its body. Raises NoThreadFree."""
         await self._run(page, complete(environ, io.BytesIO(), True, 0), Exchange(self._threads, None, send))
 
     async def _run(self, page: WSGIApplication, environ: WSGIEnvironment, exchange: Exchange) -> None:
@@ -82,7 +82,7 @@ class PageThreads:
 
 
 def complete(environ: WSGIEnvironment, body: Any, is_whole: bool, length: int) -> WSGIEnvironment:
-    """Return *environ* with what an application needs besides metadata (PEP 3333)."""
+    """Return *environ* with the body and the other entries that an application needs (PEP 3333)."""
     full = {
         **environ,
         "wsgi.version": (1, 0),
@@ -101,7 +101,7 @@ def complete(environ: WSGIEnvironment, body: Any, is_whole: bool, length: int) -
 
 
 class _Running:
-    """A page that is answered in a thread, and what the event loop waits for meanwhile. Calling it never raises."""
+    """A page that runs in a thread, and the events that the event loop waits for. Calling it never raises."""
 
     def __init__(self, page: WSGIApplication, environ: WSGIEnvironment, exchange: Exchange) -> None:
         self._page, self._environ, self._exchange = page, environ, exchange

@@ -1,7 +1,7 @@
-"""One request of ASGI and its answer, for a thread: it reads and sends through the event loop; each wait is limited.
+"""One ASGI request and its answer, for a thread. It reads and sends through the event loop, with a limit on each wait.
 
-A client counts as slow while a thread waits for it. Meanwhile another thread works, and the slowest client is dropped
-if too many are waited for (`shared.threads`).
+A client counts as slow while a thread waits for it. Meanwhile another thread works. If too many threads wait for
+clients, the slowest client is dropped (`shared.threads`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
 def start_message(status: str, headers: Iterable[tuple[str, str]]) -> Message:
-    """Return the beginning of an answer as ASGI has it."""
+    """Return the ASGI message that begins an answer."""
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
     return {"type": "http.response.start", "status": int(status[:3]), "headers": raw}
 
@@ -46,9 +46,9 @@ class Exchange:
         self.is_complete = False
 
     async def read_small_body(self) -> bytes | None:
-        """Return the body, or the first bytes of one with more than SMALL_BODY.
+        """Return the body, or its beginning if it is longer than SMALL_BODY.
 
-        None: there is nothing more to do. The client has closed the connection, or was too slow and is told so.
+        None: there is nothing more to do. The client has closed the connection, or was too slow and got an error.
         """
         try:
             async with asyncio.timeout(GRACE_SECONDS + SMALL_BODY / LEAST_RATE):
@@ -78,7 +78,7 @@ class Exchange:
         return piece
 
     def input(self, begun: bytes) -> Any:
-        """Return the body as a file, of which *begun* has already come."""
+        """Return the body as a file; *begun* is the part that has already arrived."""
         return io.BytesIO(begun) if self.is_complete else io.BufferedReader(_Rest(begun, self))
 
     async def wait_until_closed(self) -> None:
@@ -89,7 +89,7 @@ class Exchange:
             self.give_up()
 
     def read(self) -> bytes | None:
-        """Return the next piece of the body, from a thread. Raises TimeoutError for a client that is too slow."""
+        """Return the next piece of the body; called in a thread. Raises TimeoutError if the client is too slow."""
         if self.is_complete:
             return b""
         piece: bytes | None = self._in_loop(self.next_piece())
@@ -97,7 +97,7 @@ class Exchange:
         return piece
 
     def send(self, message: Message) -> None:
-        """Send a part of the answer, from a thread. Raises TimeoutError."""
+        """Send a part of the answer; called in a thread. Raises TimeoutError."""
         self._in_loop(self._send_in_loop(message))
         self._moved += len(message.get("body", b""))
 
@@ -105,19 +105,22 @@ class Exchange:
         await self._send(message)  # a server may return another awaitable than a coroutine
 
     def slowness(self) -> float:
-        """Return for how many seconds this client has kept a thread waiting for each byte that it moved."""
+        """Return how many seconds this client has kept a thread waiting for each byte that it moved."""
         began = self._wait_began
         waited = self._waited + (time.monotonic() - began if began is not None else 0.0)
         return waited / (self._moved + ROOM)
 
     def give_up(self) -> None:
-        """Let no thread wait for this client any more. The thread notices at its next piece."""
+        """Stop waiting for this client. The thread notices at its next piece."""
         self.is_given_up = True
         if (wait := self._wait) is not None:
             wait.cancel()
 
     def _in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Return what *work* returns in the event loop. Raises TimeoutError, and ConnectionError after `give_up`."""
+        """Run *work* in the event loop, and return its result.
+
+        Raises TimeoutError, and ConnectionError after `give_up`.
+        """
         if self.is_given_up:
             work.close()
             raise ConnectionAbortedError("the client has closed the connection")
@@ -126,7 +129,7 @@ class Exchange:
             return wait.result(PATIENCE)
         except TimeoutError:
             if wait.done():
-                raise  # of the work itself
+                raise  # an error of the work itself
         self._wait_began = began = time.monotonic()
         try:
             with self._threads.waiting_for(self):
@@ -139,7 +142,7 @@ class Exchange:
 
 
 class _Rest(io.RawIOBase):
-    """A body that is still coming."""
+    """A body whose end has not arrived yet."""
 
     def __init__(self, begun: bytes, exchange: Exchange) -> None:
         self._left, self._exchange = begun, exchange

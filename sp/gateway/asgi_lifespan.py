@@ -1,7 +1,8 @@
-"""Pass the lifespan of the server on to the applications behind the gateway.
+"""Forward the server's lifespan to the applications behind the gateway.
 
-One application gets it untouched. Several get one each, because each keeps its own state; the server hears that
-they have started when all have. An application without a lifespan raises, which is allowed (ASGI, "Lifespan Protocol").
+A single application gets it unchanged. Several applications get a lifespan each, because each has its own state. The
+server is told that they have started when all have started. An application without a lifespan raises, which is allowed
+(ASGI, "Lifespan Protocol").
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Lifespans:
                 return None
 
     def give_state(self, scope: MutableMapping[str, Any], site: str) -> None:
-        """Put the state of a further *site*'s application into the *scope* of a request, as servers do for one."""
+        """Put the state of a further *site*'s application into the *scope* of a request, as a server does."""
         if site in self._states and "state" in scope:
             scope["state"] = dict(self._states[site])
 
@@ -71,4 +72,4 @@ class _Member:
             await app(scope, self._asked.get, self._said.put)
         except Exception as error:
             log.info("an application has no lifespan, or ended it: %r", error)
-        await self._said.put(None)  # so that one who waits goes on
+        await self._said.put(None)  # so that the waiting task continues

@@ -1,6 +1,6 @@
-"""Change what an application sends through ASGI: the ID of the request is added, and our cookies are taken out.
+"""Change the ASGI messages of an application: add the ID of the request, and remove our cookies.
 
-Only the message that begins a response is read. All others pass as they are, without a copy.
+Only the message that begins a response is read. All others pass unchanged, without a copy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RawHeader = tuple[bytes, bytes]
 
 
 def with_request_id(send: Send, request_id: str) -> Send:
-    """Return *send* for an answer of ours, which shows the ID of its request."""
+    """Return a *send* for an answer of ours: it adds the ID of the request."""
     line = (_REQUEST_ID, request_id.encode("ascii"))
 
     def changed(message: Message) -> Awaitable[None]:
@@ -37,13 +37,13 @@ def with_request_id(send: Send, request_id: str) -> Send:
 
 
 def of_application(send: Send, request_id: str) -> Send:
-    """Return *send* for an application: it may set neither our cookies nor the ID of its request."""
+    """Return a *send* for an application: it can set neither our cookies nor the ID of its request."""
     line = (_REQUEST_ID, request_id.encode("ascii"))
 
     def changed(message: Message) -> Awaitable[None]:
         if message["type"] in _BEGINNINGS:
             headers = list(message.get("headers", ()))
-            for name, value in headers:  # nearly always, nothing is taken out
+            for name, value in headers:  # nearly always there is nothing to remove
                 if b"_" in value or (len(name) == _LENGTH and name.lower() == _REQUEST_ID):
                     headers = [header for header in without_planted(headers) if not _is_request_id(header)]
                     break
@@ -55,7 +55,7 @@ def of_application(send: Send, request_id: str) -> Send:
 
 
 def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment) -> Send:
-    """Return *send* for an application whose 401 is replaced by *answer*."""
+    """Return a *send* for an application: it replaces a 401 by *answer*."""
     is_replaced = False
 
     async def send_or_replace(message: Message) -> None:

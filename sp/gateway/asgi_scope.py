@@ -1,12 +1,12 @@
-"""Read an ASGI scope as the environ of WSGI, in which requests are decided, and write a decided environ back.
+"""Convert an ASGI scope to a WSGI environ for the decision, and write the decided environ back into a scope.
 
-The environ has the metadata of a request only. Header lines of one name are joined as servers join them, so that
-a doubled header is as invalid here as there. A header whose name has an underscore, or is not a name at all, is
-dropped, as nginx and gunicorn do: some frameworks read `X_Name` as `X-Name`, so one of two could hide the other.
+The environ has only the metadata of a request. Header lines of one name are joined as WSGI servers join them, so a
+duplicate header is rejected in the same way. A header whose name has an underscore, or is invalid, is dropped, as nginx
+and gunicorn do. Some frameworks read `X_Name` as `X-Name`, so that one of them could replace the other.
 
-A path that cannot be read in one way only is marked so that every rule rejects it: bytes that are not UTF-8 (servers
-replace them, so the application would see another path than the client sent), and a path that begins with the letters
-of the mount point but is not below it.
+An ambiguous path is marked so that every rule rejects it. One kind has bytes that are not UTF-8: servers replace them,
+so the application would see another path than the client sent. The other kind begins with the letters of the mount
+point but is not below it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ USER = "lychgate.user"  # the key of the scope that holds the person
 _OURS = ("lychgate.", "sso.")  # beginnings of keys that only the gateway may set
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, without the underscore
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # PEP 3333
-_NOT_UTF8 = "\xff"  # as PATH_INFO it cannot be decoded, so it is no path
+_NOT_UTF8 = "\xff"  # cannot be decoded as PATH_INFO, so every rule rejects it
 _SCHEMES = {"ws": "http", "wss": "https"}
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
-# What servers put into a scope (ASGI, version 3): nearly always nothing else.
+# The usual keys of a scope (ASGI, version 3). Other keys are rare.
 _USUAL = frozenset(
     (
         *("type", "asgi", "http_version", "server", "client", "scheme", "method", "path", "raw_path"),
@@ -78,7 +78,7 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
         size += len(name) + len(value)
         key = keys[name]
         if key in environ:
-            if size > MAX_HEADERS:  # many long lines of one name would be joined again and again
+            if size > MAX_HEADERS:  # stop before many long lines of one name are joined again and again
                 raise HeadersTooLarge
             environ[key] += ("; " if key == "HTTP_COOKIE" else ",") + value.decode("latin-1")
         elif key:
@@ -91,9 +91,9 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
 
 
 def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Written) -> Scope:
-    """Return a copy of *scope* as the application may see it, after *environ* was decided.
+    """Return a copy of *scope* for the application, after the decision about *environ*.
 
-    A header stays if its key is still in *environ*. Those of *written* are taken from there.
+    A header stays if its key is still in *environ*. The headers of *written* get their values from *environ*.
     """
     inner = dict(scope)
     if not _USUAL.issuperset(scope):
@@ -123,7 +123,7 @@ def tell_of_proxy(inner: Scope, environ: Mapping[str, Any]) -> None:
 
 
 def key_of(name: bytes) -> str:
-    """Return the environ key of a header; an empty text for one that is dropped."""
+    """Return the environ key of a header; an empty text for a dropped header."""
     if not _NAME.fullmatch(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
@@ -131,9 +131,9 @@ def key_of(name: bytes) -> str:
 
 
 class Keys(dict[bytes, str]):
-    """The environ keys of headers by name. Names that have come before are found at once.
+    """The environ keys of headers by name. Earlier names are cached.
 
-    The key is an empty text for a header that is dropped, and for those whose key is in *without*.
+    The key is an empty text for a dropped header, and for each key in *without*.
     """
 
     def __init__(self, without: Collection[str] = ()) -> None:

@@ -1,9 +1,8 @@
 """Reject WebSockets before they are accepted, and close open ones when their session ends or the rules forbid them.
 
-An open socket has no further request at which the session could be checked. So each one has a watcher, which asks as
-often as a worker would have to ask at a request: when the last reading is no longer believed. It takes no thread while
-it waits. If the database cannot say whether the session is alive, the socket is closed too, and the page may connect
-again.
+An open socket has no further requests at which the session could be checked. So each socket has a watcher, which reads
+the session again whenever the last reading expires, as for ordinary requests. It uses no thread while it waits. If the
+database does not answer, the socket is closed too, and the page may connect again.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
 SESSION_ENDED = 4401  # close codes: 4000 to 4999 belong to applications (RFC 6455, 7.4.2); this is 401 in that range
 NOT_ALLOWED = 1008  # policy violation
 TRY_AGAIN = 1013  # registered with IANA; the database does not answer
-SHORTEST = 0.3  # seconds between two checks where sessions are not cached
-MOMENT = 0.05  # seconds, where another request has read the session long before
-CLOSING_SECONDS = 5  # for the server to close, when the application has ended
-ANSWER_SECONDS = 0.6  # for the answer of a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
+SHORTEST = 0.3  # seconds between two checks if sessions are not cached
+MOMENT = 0.05  # seconds to the next check, if another request read the session earlier
+CLOSING_SECONDS = 5  # for the server to close the socket after the application ended
+ANSWER_SECONDS = 0.6  # for a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
 
 log = logging.getLogger("lychgate")
 
@@ -39,9 +38,9 @@ LookUp = Callable[[bool], Awaitable["Session | None"]]
 
 
 async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope: Any, send: Send) -> None:
-    """Close a WebSocket before it is accepted. The server answers 403; with the extension, it sends *answer*, if any.
+    """Close a WebSocket before it is accepted. The server answers 403, or *answer* if it supports the extension.
 
-    A signed-out client gets 403 too and not 401: no browser can do anything with a challenge at this point.
+    A signed-out client also gets 403 and not 401, because browsers ignore a challenge here.
     """
     if answer is None or "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": NOT_ALLOWED})
@@ -56,7 +55,7 @@ async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope
 class WatchedSocket:
     """A WebSocket: `receive` and `send` for the application. *cache* is SP_SESSION_CACHE.
 
-    That of a visitor has no *session*, and is only judged by the rules.
+    Without a *session* it belongs to a visitor, and only the rules decide about it.
     """
 
     def __init__(self, receive: Receive, send: Send, session: Session | None, cache: int) -> None:
@@ -68,7 +67,7 @@ class WatchedSocket:
         self._pending: asyncio.Future[Message] | None = None
 
     async def receive(self) -> Message:
-        """Return the next message of the client. After the end there is none but the end."""
+        """Return the next message of the client; after the end, always the disconnect message."""
         self._pending = pending = asyncio.ensure_future(self._receive_in_task())
         try:
             message = await pending
@@ -92,7 +91,7 @@ class WatchedSocket:
         await self._send(message)
 
     async def watch(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> None:
-        """Close the socket as soon as its session has ended, or *may_stay* says that the person may not use it now."""
+        """Close the socket as soon as its session has ended, or *may_stay* denies its use."""
         try:
             code, reason = await self._end_of_stay(look_up, may_stay)
         except StoreUnavailable:
@@ -128,12 +127,12 @@ class WatchedSocket:
                 return NOT_ALLOWED, "access denied"
 
     def _seconds_until_next(self) -> float:
-        """Return when the last reading must not be believed any more; one that was not cached counts as long."""
+        """Return the seconds until the last reading expires; SHORTEST if sessions are not cached."""
         believed = self._session.good_until - time.monotonic() if self._session is not None else 0.0
         return max(believed, MOMENT) if believed > 0 else self._pause
 
 
 def is_cancelled() -> bool:
-    """Tell whether somebody cancels the task in which this is called."""
+    """Tell whether the current task is being cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

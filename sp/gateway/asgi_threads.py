@@ -1,8 +1,8 @@
-"""Run work that may block in threads, for an event loop: a fixed number of threads, and a limit on each wait.
+"""Run blocking work in threads for an event loop, with a fixed number of threads and a limit on each wait.
 
-A database that hangs must neither block the loop nor fill it with waiting requests. So work that does not begin or
-end in time is given up with StoreUnavailable. A thread that is stuck stays stuck until the store's own time limits
-(shared/schema.py) free it, and the circuit breaker (shared/breaker.py) keeps further ones from getting stuck.
+A database that hangs must neither block the loop nor fill it with waiting requests. So work that does not begin or end
+in time is given up with StoreUnavailable. Its thread waits on until the store's own time limits (shared/schema.py) end
+the wait. The circuit breaker (shared/breaker.py) prevents further threads from waiting.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 from shared.errors import StoreUnavailable
 from shared.threads import Threads
 
-MAX_WAITING = 1_000  # pieces of work in each worker: more are refused at once
+MAX_WAITING = 1_000  # pieces of work in each worker; more are rejected at once
 
 T = TypeVar("T")
 
@@ -29,7 +29,10 @@ class LoopThreads:
         self._waiting = 0
 
     async def run(self, work: Callable[[], T], seconds: float) -> T:
-        """Return what *work* returns in a thread, within so many *seconds*. Raises StoreUnavailable, and its errors."""
+        """Run *work* in a thread, and return its result within *seconds*.
+
+        Raises StoreUnavailable, and the errors of *work*.
+        """
         if self._waiting >= MAX_WAITING:
             raise StoreUnavailable("too many requests wait for the database")
         loop = asyncio.get_running_loop()
@@ -37,7 +40,7 @@ class LoopThreads:
         context = copy_context()  # the ID of the request, for log lines
 
         def task() -> None:
-            if result.done():  # given up before it began
+            if result.done():  # it was given up before it began
                 return
             try:
                 value = context.run(work)
@@ -57,7 +60,7 @@ class LoopThreads:
 
 
 def from_thread(loop: asyncio.AbstractEventLoop, act: Callable[..., object], *arguments: object) -> None:
-    """Call *act* in the *loop*, unless that has ended."""
+    """Call *act* in the *loop*, unless the loop has ended."""
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(act, *arguments)
 

@@ -1,6 +1,6 @@
-"""Keep the application behind the gateway from setting one of our cookies, or the ID of its request.
+"""Prevent the application behind the gateway from setting one of our cookies, or the ID of its request.
 
-Pure but for the log.
+Pure but for log lines.
 
 If a page sets a cookie that a visitor chose, or forwards the cookies of another server, an attacker could plant a
 session: the person would work in another person's account without noticing. So a Set-Cookie with one of our names is
@@ -27,7 +27,7 @@ log = logging.getLogger("lychgate")
 
 
 def of_application(start_response: StartResponse, request_id: str) -> StartResponse:
-    """Return *start_response* for an application: it adds *request_id*, which the application may not replace."""
+    """Return a *start_response* for an application: it adds *request_id*, which the application cannot replace."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
         for name, value in headers:  # cheapest checks first

@@ -1,7 +1,7 @@
 """Answer a denied request: a page for a person, JSON for a script, with the same reason in both.
 
-Pages are rendered by the gateway's own Flask application, at an internal path that no URL reaches: the reason is in
-the environ, under a key that no header can set. Answers without a page are made here, without calling Flask.
+The gateway's own Flask application renders the pages, at an internal path that no URL reaches. The reason is in the
+environ, under a key that no header can set. This module answers without a page itself, without Flask.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
-    """The request names another host than ours, or a port that shows that we do not know our own."""
+    """Return the reason: the request names a foreign host, or a port that shows that our own port is a wrong guess."""
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
     text = Phrase(
@@ -62,7 +62,7 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
 
 
 def _unknown_port(host: str, guess: str, status: int) -> Denial:
-    """A demo inside another server cannot know that server's port. A redirect to the wrong port does not help."""
+    """Return the reason: a demo inside another server cannot know that server's port, and would redirect wrongly."""
     text = Phrase(
         'You opened this site as "%(host)s", but this demo has no settings and assumes the URL %(guess)s. Restart it '
         "with SP_EXTERNAL_URL=http://%(host)s, and with SP_SECRET_KEY for real users.",
@@ -102,7 +102,7 @@ class DeniedResponses:
     def turn_away(
         self, reason: Denial, environ: WSGIEnvironment, start_response: StartResponse, method: str = ""
     ) -> Iterable[bytes]:
-        """Answer a person with a page and a script with JSON. *method* is that of the request asked about."""
+        """Answer a person with a page and a script with JSON. *method* is the method of the denied request."""
         if is_navigation(environ, method or environ["REQUEST_METHOD"]):
             return self.own(self._to_internal_path(environ, reason), start_response)
         body: dict[str, Any] = {"error": reason.code, "error_description": str(reason.text)}
@@ -150,7 +150,7 @@ def _asked_for(environ: WSGIEnvironment) -> str:
 
 
 def _missing(rule: Rule) -> Iterable[Phrase]:
-    """Name what would give a person access. Single people are not named, only that there are some."""
+    """Name the groups and domains that have access. People are not named; the text only says that there are some."""
     if rule.groups:
         groups = sorted(rule.groups)
         if len(groups) == 1:

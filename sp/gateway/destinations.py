@@ -1,8 +1,7 @@
-"""Remember where requests go by host, method and path alone: the part of a decision that is the same for everybody.
+"""Cache where requests go by host, method and path: the part of a decision that is the same for everybody.
 
-Who asks, which headers and query come along, and how the request line spelled the path is not part of it: a decision
-looks at them at each request. What is remembered belongs to one set of sites and rules. A reload replaces the set, and
-what was remembered goes with it.
+The person, the headers, the query, and the spelling of the path in the request line are not part of it. They are
+checked at each request. The cache belongs to one set of sites and rules, and a reload replaces both.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a request goes: to the site of *access*, and there to *own* if it is for a URL of ours.
+    """Where a request goes: to the site of *access*, and there to *own* if it is one of our URLs.
 
-    *possible* are the decisions of the rules by their verdict about a person; they are empty if more than the path
-    must be looked at. *signed_in* is the one among them about everybody who is signed in, if the rule does not ask who
-    it is. *is_probe*: the doctor may ask for this path.
+    *possible* are the decisions of the rules by their verdict about a person. It is empty if the decision needs more
+    than the path. *signed_in* is the one among them about everybody who is signed in, if the rule does not ask who it
+    is. *is_probe*: the doctor may ask for this path.
     """
 
     path: str
@@ -41,15 +40,15 @@ class Destination:
     is_probe: bool = False
 
     def with_care(self) -> Destination:
-        """Return the same destination for a request that asks for more than its path shows."""
+        """Return the same destination without *possible*, for a request whose headers or query need a full decision."""
         return replace(self, possible=(), signed_in=None) if self.possible else self
 
 
 class Destinations(dict[Key, Destination]):
-    """Those of one set of sites and rules. What is read takes no lock, and what is long is not remembered."""
+    """The destinations of one set of sites and rules. Reading needs no lock. Long paths are not cached."""
 
     def remember(self, key: Key, destination: Destination) -> Destination:
-        """Keep and return *destination*. If there are too many, all are forgotten: to find one again takes little."""
+        """Store and return *destination*. If there are too many, all are dropped, because finding one again is fast."""
         if sum(map(len, key)) <= MAX_REMEMBERED_LENGTH:
             if len(self) >= MAX_REMEMBERED:
                 self.clear()

@@ -1,4 +1,4 @@
-"""Let `flask --app sp doctor` see a request as it arrived: only with a ticket, and never anything of the application.
+"""Show `flask --app sp doctor` a request as it arrived: only with a ticket, and without data of the application.
 
 A ticket allows one thing: that a request for a path below /lychgate-doctor/ is echoed, by the gateway in process and by
 `doctor-echo` behind a proxy. It names no person, and a path that the gateway rejects stays rejected.
@@ -23,7 +23,7 @@ KEY = "HTTP_DOCTOR_TICKET"
 
 
 def is_for_echo(decision: Decision, path: str) -> bool:
-    """Tell whether an echo may answer for *path*: the rules have no objection but the missing sign-in."""
+    """Tell whether an echo may answer for *path*: the rules allow it, or only require sign-in."""
     return path.startswith(PATH) and decision.verdict in (Verdict.SIGN_IN, Verdict.LET_IN)
 
 

@@ -1,10 +1,10 @@
-"""Forward-auth: answer a proxy that asks whether a request may pass. The request itself never comes here.
+"""Forward-auth: answer a proxy that asks whether a request may pass. The request itself does not come here.
 
 There are two entry points, because proxies expect two kinds of answer. nginx (auth_request) knows 2xx, 401 and 403 and
 turns everything else into 500; Caddy and Traefik pass our answer to the browser unchanged. Every answer that allows a
-request contains every identity header, empty ones too, so that the proxy overwrites headers that the client sent.
+request contains every identity header, even if empty, so that the proxy overwrites headers that the client sent.
 
-Not Flask views, because speed matters: a proxy asks at every request, also for each picture of a page.
+These are not Flask views, because speed matters: a proxy asks at every request, even for each image in a page.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class ForwardAuth:
         return reply.answer(environ, start_response)
 
     def _reply(self, skin: str, environ: WSGIEnvironment, *, at_once: bool = False) -> _Reply:
-        """Return what answers a proxy. Raises NotCached, if it must be found *at_once*."""
+        """Return the reply to a proxy. Raises NotCached if it is needed *at_once* but the session is not cached."""
         began = perf_counter_ns()
         try:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
@@ -110,7 +110,7 @@ class ForwardAuth:
         return _Reply(partial(self._answers.turn_away, reason, method=asked.method))
 
     def _read(self, skin: str, environ: WSGIEnvironment) -> Asked:
-        """Return what a proxy asks about. Raises Misreported."""
+        """Return the request that a proxy asks about. Raises Misreported."""
         if skin == FORWARD:
             return read_forward(environ)
         return read_nginx(environ, "" if self._keeper.has_further_sites else self._keeper.host.netloc)
@@ -152,7 +152,7 @@ class ForwardAuth:
     def _echo(
         self, access: SiteAccess, ticket: Ticket, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer the doctor, who wants to know how long a header the proxy passes on."""
+        """Answer the doctor, which tests how long a header may be that the proxy passes on."""
         told = [*headers(access.header_set or DEFAULT_SET, None), (ASSERTION, "x" * ticket.padding)]
         return self._answers.say(environ, start_response, 200, "", headers=told)
 
@@ -176,13 +176,13 @@ class ForwardAuth:
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
 
     def _check_route(self, asked: Asked, decision: Decision) -> None:
-        """Break the loop of a proxy that asks about the sign-in URL itself, instead of passing it on to us."""
+        """Stop the redirect loop of a proxy that asks about the sign-in URL itself instead of passing it on to us."""
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")
 
 
 class _Reply(NamedTuple):
-    """What answers. It *is_short* if that needs no database, no page and no line in the log."""
+    """The reply to a proxy. *is_short*: it needs no database, no page and no line in the log."""
 
     answer: WSGIApplication
     is_short: bool = False

@@ -1,4 +1,4 @@
-"""Parse what a proxy reports about the request that it asks about. Pure: headers in, facts out.
+"""Parse the headers in which a proxy describes the request that it asks about. Pure.
 
 Each proxy has its set of headers, and only that set is read. If two sets were read, a client could send the set that
 its proxy does not write. A missing, duplicate or malformed header is rejected; no value is guessed.
@@ -19,7 +19,7 @@ SCHEMES = ("http", "https", "ws", "wss")  # Traefik sends ws and wss for WebSock
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,31}\Z")
 _TARGET = re.compile(r"/[!\"$-~\x80-\xff]*\Z")  # no space, control character or #: parsers differ there
-_URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path must begin with /, or a host ended in "?"
+_URL = re.compile(r"(https?)://([^/?#]*)(/.*)\Z", re.DOTALL)  # the path must begin with /: no host ends in "?"
 _SECOND = re.compile(r",\s*(?:/|[a-z]+://)", re.IGNORECASE)  # servers join two headers of one name by a comma
 
 
@@ -43,10 +43,10 @@ class Asked:
 
 
 def read_nginx(environ: Mapping[str, Any], only_host: str) -> Asked:
-    """Return what nginx's auth_request asks about. Raises Misreported.
+    """Return the request that nginx's auth_request asks about. Raises Misreported.
 
-    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone. That belongs to *only_host*; with several
-    sites, where *only_host* is empty, it could be of any of them.
+    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone. The short form belongs to *only_host*.
+    With several sites *only_host* is empty, and the short form is rejected.
     """
     method = _method(_header(environ, "X-Original-Method"))
     url = _header(environ, "X-Original-URL")
@@ -58,7 +58,7 @@ def read_nginx(environ: Mapping[str, Any], only_host: str) -> Asked:
 
 
 def read_forward(environ: Mapping[str, Any]) -> Asked:
-    """Return what Caddy's forward_auth and Traefik's ForwardAuth ask about. Raises Misreported."""
+    """Return the request that Caddy's forward_auth or Traefik's ForwardAuth asks about. Raises Misreported."""
     if _header(environ, "X-Forwarded-Proto").lower() not in SCHEMES:
         raise Misreported("X-Forwarded-Proto is not http or https")
     method = _method(_header(environ, "X-Forwarded-Method"))

@@ -1,9 +1,9 @@
-"""Decide about requests to applications in this process: the same for WSGI and ASGI.
+"""Decide about requests to applications in this process, in the same way for WSGI and ASGI.
 
-Both entry points describe a request as a WSGI environ. Here is each step that they share, in the order in which they
-take it: `arrive`, `decide`, `instead`, `hand_over`. So neither can allow more than the other. What differs stays with
-them: where a session is looked up (in the thread of the request, or in another one), and how an answer is sent. A step
-that returns a WSGI application returns what answers the request; None means that the next step is taken.
+Both entry points describe a request as a WSGI environ, and share these steps in this order: `arrive`, `decide`,
+`instead`, `hand_over`. So neither can allow more than the other. They differ in where they look up a session (in the
+request's thread or in another), and in how they send an answer. If a step returns a WSGI application, it answers the
+request; None means: go on with the next step.
 """
 
 from __future__ import annotations
@@ -73,7 +73,10 @@ class InProcess:
         core.reloader.serve()
 
     def arrive(self, environ: WSGIEnvironment) -> Destination | None:
-        """Give the request its ID, and remove what its sender may not say. Return where it goes; None: not to us."""
+        """Give the request its ID, and remove headers that its sender may not set.
+
+        Return its destination; None for a foreign host.
+        """
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
         trusted = self._is_trusted(peer)
@@ -91,13 +94,16 @@ class InProcess:
         return destination if is_usual else destination.with_care()
 
     def destination(self, environ: WSGIEnvironment) -> Destination | None:
-        """Return where a request goes that came before, by what is in force now."""
+        """Return the destination of a request that arrived earlier, by the rules in force now."""
         key = environ.get("HTTP_HOST", ""), environ["REQUEST_METHOD"], environ.get("PATH_INFO") or "/"
         found = self._find(self.keeper.in_force(), *key)
         return None if found is None else found.with_care()
 
     def _find(self, in_force: SitesInForce, host: str, method: str, path: str) -> Destination | None:
-        """Return where a request goes by what is in force. Nothing else may matter, since the result is remembered."""
+        """Return the destination by the rules in force.
+
+        It depends only on the arguments, because the result is cached.
+        """
         access = in_force.at(host)
         if access is None:
             if path not in self._by_any_name:
@@ -116,7 +122,7 @@ class InProcess:
         return self._answers.turn_away(reason, environ, start_response)
 
     def decide(self, environ: WSGIEnvironment, destination: Destination, session: Session | None) -> Decision:
-        """Return what to do with a request for the application."""
+        """Return the decision about a request for the application."""
         access, path, query = destination.access, destination.path, environ.get("QUERY_STRING", "")
         possible = destination.possible
         if possible and not (query and in_query(query)) and not other_spellings(environ, path):  # nearly always
@@ -132,7 +138,7 @@ class InProcess:
     def instead(
         self, decision: Decision, environ: WSGIEnvironment, destination: Destination, session: Session | None
     ) -> WSGIApplication | None:
-        """Return what answers in place of the application, unless the *decision* is to let the request in."""
+        """Return the answer in place of the application; None if the *decision* allows the request."""
         may_be_shown = destination.is_probe and is_for_echo(decision, destination.path)
         if may_be_shown and (ticket := self._doctor.ticket(environ)) is not None:
             return partial(self._doctor.echo, ticket)
@@ -146,13 +152,13 @@ class InProcess:
     def hand_over(
         self, environ: WSGIEnvironment, access: SiteAccess, presented: Presented, session: Session | None
     ) -> None:
-        """Take our secrets out of *environ*, and tell the application in it who is signed in."""
+        """Remove our secrets from *environ*, and add the identity of the signed-in person for the application."""
         if "HTTP_COOKIE" in environ:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
                 del environ["HTTP_COOKIE"]
         if HAS_TOKEN in environ and environ.pop(HAS_TOKEN):
-            del environ["HTTP_AUTHORIZATION"]  # it counts at every site; the application does not need it
+            del environ["HTTP_AUTHORIZATION"]  # the token is valid at every site; the application does not need it
         if session is not None:
             introduce(environ, session, access.header_set, access.name)
 
@@ -169,12 +175,12 @@ class InProcess:
         return self._answers.turn_away(store_down(), environ, start_response)
 
     def busy(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer the same without rendering a page."""
+        """Answer like `store_down`, without rendering a page."""
         reason = store_down()
         return self._answers.say(environ, start_response, reason.status, str(reason.text), headers=reason.headers)
 
     def headers_too_large(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer for headers that are not read."""
+        """Answer a request whose headers are too large."""
         text = "The headers of this request are too large. Delete the cookies of this site, then try again."
         return self._answers.say(environ, start_response, 431, text)
 
@@ -183,7 +189,7 @@ class InProcess:
         return self._answers.turn_away(no_application(), environ, start_response)
 
     def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
-        """Return what answers the question of a trusted proxy from memory; None for all other requests."""
+        """Return the answer to a trusted proxy's question from memory; None for all other requests."""
         answer = self._at_once.get(environ["PATH_INFO"])
         return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 

@@ -3,7 +3,7 @@
     from sp.gateway import Gateway
     application = Gateway(application)
 
-It is safe if it is the outermost layer and the WSGI server passes on what the client sent. First, identity headers are
+It is safe if it is the outermost layer, and the WSGI server passes requests on unchanged. First, identity headers are
 removed from the request in every spelling; then the true identity is set in environ keys that no header can set. The
 application is never called before the decision is made. PATH_INFO and SCRIPT_NAME are not changed; bodies, streams,
 `wsgi.file_wrapper` and `close()` pass through unchanged. From the response, only cookies with our names are removed.
@@ -39,8 +39,8 @@ class Gateway:
 
     *sign_in_on_401*: begin a sign-in if the application itself answers 401 and the person is not signed in. This is for
     applications that are open to everyone and decide themselves which pages need a sign-in. The default is the setting
-    SP_SIGN_IN_ON_401. *sites* are the applications of further sites by the site's name. A site that is not among them
-    is protected through forward-auth only.
+    SP_SIGN_IN_ON_401. *sites* are the applications of further sites by the site's name. A site without an application
+    here is protected through forward-auth only.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Gateway:
     def answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         """Answer forward-auth from memory, in our own server's event loop (`shared.worker`).
 
-        Returns None if the same request, unchanged, must be answered in a thread. Raises InThread if the rest must.
+        Returns None if a thread must answer the unchanged request. Raises InThread if a thread must do the rest.
         """
         steps = self._steps
         if (answer := steps.at_once(environ)) is None:
@@ -95,7 +95,10 @@ class Gateway:
         return application(environ, request_ids.shown(environ, start_response))
 
     def collects_body(self, target: str) -> bool:
-        """Tell whether the URL is ours: then our own server may collect the whole body first, since it is small."""
+        """Tell whether *target* is one of our URLs.
+
+        Then our own server may collect the whole body first, because it is small.
+        """
         own, path = self._steps.keeper.own, target.partition("?")[0]
         return path.startswith(own.prefixes) or path in own.exact
 

@@ -1,7 +1,7 @@
 """Start a sign-in when the application answers 401 to a person without a session.
 
-Only the status of the response is read. Any other response is passed on unchanged, streamed and with its `close()`; a
-401 is discarded and closed before any part of it was sent.
+Only the status of the response is read. A 401 is discarded and closed before any part of it is sent. Any other response
+is passed on unchanged, streamed and with its `close()`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def ask_application(
 
 
 def _settle(body: Iterable[bytes], statuses: list[str], sign_in: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
-    """Read until the application has set its status: it may do so with the first piece of the body."""
+    """Read until the application has set its status, which may be as late as the first piece of the body."""
     rest = iter(body)
     first: list[bytes] = []
     try:
@@ -63,7 +63,7 @@ class _Resumed:
         return self._pieces
 
     def close(self) -> None:
-        """Close what the application has returned."""
+        """Close the application's body."""
         _close(self._body)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ALGORITHM = "ES256"
 LIFETIME = 120  # seconds; docs/protocol.md
-PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes; a key signs only when all can have it
+PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes; a key must reach all of them first
 ROTATE_AFTER = timedelta(days=90)
 KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives
 
@@ -51,19 +51,19 @@ def claims_about(
 
 
 def signing_key(keys: Sequence[KeyAge], now: datetime) -> KeyAge | None:
-    """Return the key that signs now: the newest that every verifier can have, else the oldest."""
+    """Return the key that signs now: the newest key that every verifier can have, otherwise the oldest."""
     oldest_first = sorted(keys, key=lambda key: (key.created_at, key.kid))
     known = [key for key in oldest_first if now - key.created_at >= PUBLISH_BEFORE]
     return known[-1] if known else next(iter(oldest_first), None)
 
 
 def needs_new_key(keys: Sequence[KeyAge], now: datetime) -> bool:
-    """Tell whether a new key is due: the newest is old enough, or there is none."""
+    """Tell whether a new key is due: the newest key is too old, or there is none."""
     return all(now - key.created_at >= ROTATE_AFTER for key in keys)
 
 
 def outlived(keys: Sequence[KeyAge], now: datetime) -> list[KeyAge]:
-    """Return the keys that no unexpired assertion needs: those older than the signing key, after a while."""
+    """Return the keys that no unexpired assertion needs: older than the signing key, for longer than KEEP_AFTER."""
     current = signing_key(keys, now)
     if current is None or now - current.created_at < PUBLISH_BEFORE + KEEP_AFTER:
         return []

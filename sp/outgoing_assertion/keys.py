@@ -51,7 +51,7 @@ class AssertionKeys:
         return self._current if time.monotonic() - self._asked_at < REFRESH else None
 
     def published(self) -> list[dict[str, Any]]:
-        """Return the public keys as JWKs: those that sign, will sign, or have signed assertions that may be valid."""
+        """Return as JWKs the public keys that sign now, will sign soon, or signed assertions that may be valid."""
         self._choose()
         return [key.public_jwk() for _age, key in self._load()]
 
@@ -62,7 +62,7 @@ class AssertionKeys:
         return [(age, age == current) for age in ages]
 
     def rotate(self) -> str:
-        """Create a new key now, and return its name. It signs when every verifier can have it."""
+        """Create a new key now, and return its name. It begins to sign when every verifier can have it."""
         with self._database.writing() as connection:
             return self._make(connection, utc_now())
 
@@ -99,7 +99,10 @@ class AssertionKeys:
             return self._read(connection)
 
     def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
-        """Return the keys that can be decrypted, oldest first. If SP_SECRET_KEY alone was changed, none can."""
+        """Return the keys that can be decrypted, oldest first.
+
+        There are none if SP_SECRET_KEY was changed without a fallback.
+        """
         found = []
         for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):
             try:

@@ -1,1 +1,1 @@
-"""Pure: the rules, the decision that they lead to, and its explanation."""
+"""Pure: the rules, the decision, and its explanation."""

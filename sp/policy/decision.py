@@ -1,4 +1,4 @@
-"""Decide about a request: facts and identity in; allow, sign in or deny out.
+"""Decide about a request by the rules: allow it, ask for a sign-in, or deny it.
 
 Pure, so that the three entry points (WSGI middleware, nginx, forward-auth) decide alike, and so that tests can try
 every path without a server.
@@ -21,15 +21,15 @@ from typing import Protocol
 
 from sp.policy.readings import readings, shorn
 
-# Letters, digits and punctuation that no server decodes, between single slashes, and no dot segment: what nearly every
-# path looks like. One pattern, because it is checked at each request.
+# An ordinary path, like nearly every path: letters, digits and punctuation that no server decodes, between single
+# slashes, without a dot segment. It is one pattern, because it is checked at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
 MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
 
 
 class Verdict(IntEnum):
-    """What to do with a request; of two verdicts on two readings of it, the greater one counts."""
+    """What to do with a request. If two readings of it get different verdicts, the greater one counts."""
 
     LET_IN = 0
     SIGN_IN = 1
@@ -39,16 +39,16 @@ class Verdict(IntEnum):
 
     @property
     def words(self) -> str:
-        """The verdict as the metrics name it."""
+        """The name of the verdict in the metrics."""
         return self.name.lower().replace("_", " ")
 
 
-# Python 3.11 needs ten times as long for a member of a class of enumeration as for a variable.
+# In Python 3.11 an access to an enumeration's member takes ten times as long as to a variable.
 LET_IN, _SIGN_IN, _FORBID = Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID
 
 
 class PolicySubject(Protocol):
-    """The person who sends the request, as rules see them."""
+    """The attributes of a person that rules use."""
 
     @property
     def email(self) -> str: ...
@@ -62,7 +62,7 @@ class Rule:
     """Who may send a request. `path` is a prefix if it ends in "/", else exact; no `methods` means all.
 
     `allow` is "anyone", "signed-in", or "members": one of the groups, users (e-mail) or e-mail domains. A `shadow` rule
-    is only decided beside the rules that count.
+    is evaluated, but does not decide.
     """
 
     path: str
@@ -93,7 +93,7 @@ class Rule:
         if self.allow != "members":
             return True
         email = person.email
-        if email.isascii():  # outside ASCII, "lower" changes letters: the Kelvin sign becomes a k
+        if email.isascii():  # outside ASCII, "lower" changes the letter: the Kelvin sign becomes k
             email = email.lower()
         return (
             email in self.users
@@ -107,9 +107,9 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, the rule that it comes from, and the reading of the path that the rule matched.
+    """A verdict, its rule, and the reading of the path that the rule matched.
 
-    `number` is the rule's position in the file, from 1; 0: no rule matches, or none was asked.
+    `number` is the rule's position in the file, from 1. It is 0 if no rule matches, or no rule was evaluated.
     """
 
     verdict: Verdict
@@ -121,7 +121,7 @@ class Decision:
 class Policy:
     """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly.
 
-    `trial` decides as if the shadow rules counted; it is None if there are none. Both together cache at most
+    `trial` decides as if the shadow rules were in force; None without shadow rules. Both together cache at most
     *remembered* requests.
     """
 
@@ -145,11 +145,11 @@ class Policy:
         overrides: Collection[str] = (),
         foreign_page: bool = False,
     ) -> Decision:
-        """Return what to do with *method* *path* (decoded once, without query) for *person*; None: not signed in.
+        """Return the decision about *method* *path* (decoded once, without query) for *person*, or None for a visitor.
 
-        *spellings* of the path are those of the request line that differ from it (`sp.policy.raw_path`). *overrides*
-        are methods that the request asks a framework to take instead. *foreign_page*: this is the handshake of a
-        WebSocket that a page of another site opens with the visitor's cookies.
+        *spellings* are other forms of the path in the request line (`sp.policy.raw_path`). *overrides* are methods that
+        a framework may use instead (`sp.policy.method_overrides`). *foreign_page*: a page of another site opens a
+        WebSocket with the visitor's cookies.
         """
         if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
@@ -160,7 +160,10 @@ class Policy:
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def asked(self, method: str, path: str) -> tuple[Rule, ...]:
-        """Return the rules of which the strictest one decides about a request; empty if its path is ambiguous."""
+        """Return the rules that match the readings of a request. The strictest one decides.
+
+        Empty if the path is ambiguous.
+        """
         methods = dict.fromkeys(meant if meant in self._methods else "" for meant in meant_by(method))
         found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
         return tuple({id(rule): rule for rule in found}.values())
@@ -168,8 +171,8 @@ class Policy:
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
         """Return the possible decisions about a request by its method and path alone, in the order of verdicts.
 
-        They have one rule, and its verdict about a person chooses among them. There are none if the path has several
-        readings that the rules distinguish.
+        One rule matches, and its verdict about a person selects the decision. The result is empty if different rules
+        match different readings of the path.
         """
         if not _ONE_READING.match(path):
             return ()
@@ -203,7 +206,7 @@ def about_everybody(possible: tuple[Decision, ...]) -> Decision | None:
 
 
 def meant_by(method: str) -> tuple[str, ...]:
-    """Return the methods whose rules hold for *method*, which frameworks fold."""
+    """Return the methods whose rules apply to *method*: frameworks treat HEAD as GET."""
     method = method.strip().upper()
     return ("HEAD", "GET") if method == "HEAD" else (method,)
 

@@ -29,7 +29,7 @@ HIT, MISS, NOT_REACHED = "hit", "miss", "not reached"
 
 @dataclass(frozen=True)
 class Someone:
-    """A person, as rules see them."""
+    """The attributes of a person that rules use."""
 
     email: str
     groups: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Someone:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What a rule said: hit, miss, or not reached, because an earlier one decided."""
+    """The result of a rule: hit, miss, or not reached, because an earlier rule decided."""
 
     number: int
     path: str
@@ -50,7 +50,7 @@ class RuleResult:
 class Explanation:
     """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason.
 
-    `shadow` says what the first shadow rule that matches would decide. `own_path`: the path is the gateway's own.
+    `shadow` is the decision of the first shadow rule that matches. `own_path`: the path is the gateway's own.
     """
 
     method: str
@@ -71,7 +71,7 @@ class Explanation:
 
     @property
     def in_short(self) -> str:
-        """The decision, and the rule that it comes from."""
+        """The decision and its rule."""
         return (
             f"{self.decision}, by rule {self.rule} ({self.rule_text})"
             if self.rule
@@ -82,7 +82,7 @@ class Explanation:
 def explain(
     policy: Policy, own: Routes, method: str, url: str, person: PolicySubject | None, site: str = HOME
 ) -> Explanation:  # fmt: skip
-    """Return what happens to *method* *url*, as written in a request line, for *person* or without a session.
+    """Explain the decision about *method* *url*, as in a request line, for *person*, or for a visitor.
 
     *policy* has the rules of *site*.
     """
@@ -132,7 +132,7 @@ def decided(verdict: Verdict) -> str:
 
 
 def _results(rules: Sequence[Rule], methods: Sequence[str], decision: Decision) -> Iterator[RuleResult]:
-    """Yield what each rule says about the reading and the method that decided."""
+    """Yield the result of each rule for the reading and the method that decided."""
     asked = decision.verdict is not Verdict.AMBIGUOUS
     counting = [rule for rule in rules if not rule.shadow]
     meant = next((name for name in methods if find(counting, name, decision.reading) is decision.rule), methods[0])
@@ -163,7 +163,7 @@ def describe(rule: Rule) -> str:
 
 
 def admitted(rule: Rule) -> str:
-    """Return whom a rule allows."""
+    """Return the text about the people whom a rule allows."""
     return {"anyone": "anyone", "signed-in": "any signed-in person"}.get(rule.allow) or _members(rule)
 
 
@@ -197,7 +197,7 @@ def _reasons(decision: Decision, path: str, person: PolicySubject | None) -> lis
 
 
 def _near_misses(rules: Sequence[Rule], method: str, path: str, decision: Decision) -> list[str]:
-    """Name rules that the operator may have expected here."""
+    """Name the rules that the operator may have expected to match."""
     found = []
     for number, rule in enumerate(rules, 1):
         if number == decision.number:

@@ -1,9 +1,9 @@
 """Find the methods that a request names in addition to that of its request line. Pure.
 
 Forms can send only GET and POST, so some frameworks read another method from a header or from `_method`. A rule for
-some methods would then check a method that is not the one that runs. So every method that is named counts: in each item
-of a list, because some parsers use the first item and others the last, and in the query. A method in a form's body is
-not considered, because no body is read here.
+some methods would then check a method that is not the one that runs. So every named method counts: in headers, where
+each item of a list counts because some parsers use the first item and others the last, and in the query. A method in a
+form's body is ignored, because no body is read here.
 """
 
 from __future__ import annotations
@@ -40,5 +40,5 @@ def _values(query: str) -> Iterator[str]:
 
 
 def _is_field(name: str) -> bool:
-    """Tell whether some framework takes *name* for the field: PHP drops spaces before it and reads a dot as _."""
+    """Tell whether some framework reads *name* as the field: PHP drops spaces before it, and reads a dot as _."""
     return name.strip().replace(".", "_").partition("[")[0].lower() == FIELD

@@ -1,11 +1,11 @@
 """Compare two sets of rules: what changes in them, and who gains or loses access at which place. Pure.
 
-A *place* is a site, a method and a path that a rule names, before or after. A prefix stands for its own path and for a
-page below it. A rule without methods stands for every method: for each one that some rule of the site names, and for
-GET, or the next usual one, in place of all others, which no rule distinguishes.
+A *place* is a site, a method and a path that a rule names, before or after. A prefix represents its own path and a page
+below it. A rule without methods applies to every method: each method that some rule of the site names, and one more,
+usually GET. That method represents all others, because no rule distinguishes them.
 
-Every decision is made by `sp.policy.decision`. But accounts are many, so those that no rule of a place distinguishes
-are decided once: they are in its groups, users and domains, or not. Sets of accounts are integers, a bit for each
+`sp.policy.decision` makes every decision. There are many accounts, so accounts that the rules of a place treat alike
+are decided together: they match the same groups, users and domains. Sets of accounts are integers, with a bit for each
 account.
 """
 
@@ -34,7 +34,7 @@ Progress = Callable[[str, int], None]
 
 
 class Place(NamedTuple):
-    """What is asked for."""
+    """A site, a method and a path to decide about."""
 
     site: str
     method: str
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class RuleChange:
-    """A rule that is in one of the sets only, or in both but not the same. `number` is its position, from 1."""
+    """A rule that is in only one of the sets, or differs between them. `number` is its position, from 1."""
 
     site: str
     number: int
@@ -55,7 +55,7 @@ class RuleChange:
 
 @dataclass
 class RuleChanges:
-    """The rules that are added, removed or changed; a rule is known by its path and methods."""
+    """The rules that are added, removed or changed. Path and methods identify a rule."""
 
     added: list[RuleChange] = field(default_factory=list)
     removed: list[RuleChange] = field(default_factory=list)
@@ -71,7 +71,7 @@ class Affected:
 
     @property
     def count(self) -> int:
-        """How many they are."""
+        """The number of affected accounts."""
         return self.accounts.bit_count()
 
 
@@ -104,7 +104,7 @@ def plan(before: Rules, after: Rules, people: Iterable[Person], progress: Progre
 
 
 def places_of(before: Rules, after: Rules) -> list[Place]:
-    """Return every place that a rule names, in the order of sites and rules; of a site without rules, its "/"."""
+    """Return every place that a rule names, in the order of sites and rules. A site without rules has the place "/"."""
     found: dict[Place, None] = {}
     for site in dict.fromkeys((*after, *before)):
         rules = (*after.get(site, ()), *before.get(site, ()))
@@ -119,13 +119,13 @@ def places_of(before: Rules, after: Rules) -> list[Place]:
 
 
 def _methods_of(rules: Iterable[Rule]) -> list[str]:
-    """Return every method that is named, and one that is not."""
+    """Return every method that a rule names, and one other method."""
     named = {method for rule in rules for method in rule.methods}
     return [*sorted(named), next((method for method in USUAL if method not in named), OTHER)]
 
 
 def _child_of(rules: Iterable[Rule]) -> str:
-    """Return a name of a page below a prefix that no rule names."""
+    """Return a name for a page below a prefix that no rule names."""
     parts = {part for rule in rules for part in rule.path.split("/")}
     return next(name for name in (PAGE, *(f"{PAGE}-{number}" for number in range(len(parts) + 1))) if name not in parts)
 
@@ -138,7 +138,7 @@ class _Sides:
         self._after = {site: Policy(rules) for site, rules in after.items()}
 
     def may_differ(self, place: Place) -> bool:
-        """Tell whether the rules that are asked admit different people, before and after."""
+        """Tell whether the matching rules allow different people before and after."""
         before, after = (
             {(rule.allow, rule.groups, rule.users, rule.email_domains) for rule in rules} if rules is not None else None
             for rules in self._asked(place)
@@ -146,7 +146,7 @@ class _Sides:
         return before != after
 
     def rules_at(self, place: Place) -> list[Rule]:
-        """Return all rules that are asked about a place."""
+        """Return all rules that match a place."""
         return [rule for rules in self._asked(place) for rule in rules or ()]
 
     def allow(self, place: Place, person: Someone | None) -> tuple[bool, bool]:
@@ -163,7 +163,7 @@ class _Sides:
 
 
 class _Crowd:
-    """The accounts, and which of them are in each group, have each e-mail and each domain that *rules* name."""
+    """The accounts, and the set of accounts for each group, e-mail and domain that *rules* name."""
 
     def __init__(self, rules: Iterable[Rule], people: Iterable[Person], progress: Progress) -> None:
         self.emails: list[str] = []
@@ -189,7 +189,7 @@ class _Crowd:
         self._of = {member: _set_of(numbers, len(self.emails)) for member, numbers in named.items()}
 
     def classes(self, rules: Iterable[Rule]) -> list[int]:
-        """Return sets of accounts that together are all, of which *rules* treat each as one."""
+        """Divide all accounts into sets whose members *rules* treat alike."""
         cells = [(1 << len(self.emails)) - 1]
         for rule in rules:
             for members in _members(rule):
@@ -214,7 +214,7 @@ def _members(rule: Rule) -> Iterator[list[tuple[str, str]]]:
 
 
 def _by_email(email: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return what rules may name of an e-mail, spelled as rules spell it."""
+    """Return the parts of an e-mail that rules may name, in the spelling of rules."""
     folded = email.lower() if email.isascii() else email
     return (USER, folded), (DOMAIN, folded.rpartition("@")[2])
 
@@ -234,7 +234,7 @@ def numbers_in(accounts: int) -> Iterator[int]:
 
 
 def _decide(sides: _Sides, place: Place, crowd: _Crowd, found: AccessPlan) -> None:
-    """Add who gains or loses at *place*."""
+    """Add the accounts that gain or lose access at *place* to *found*."""
     gains, loses = Affected(place), Affected(place)
     for accounts in crowd.classes(sides.rules_at(place)):
         match sides.allow(place, crowd.example(accounts)):
@@ -252,7 +252,7 @@ def _decide(sides: _Sides, place: Place, crowd: _Crowd, found: AccessPlan) -> No
 
 
 def compare(before: Rules, after: Rules) -> RuleChanges:
-    """Return the rules that differ. One that now comes after another that it preceded has changed too."""
+    """Return the rules that differ. A rule counts as changed if it moved behind another rule."""
     found = RuleChanges()
     for site in dict.fromkeys((*after, *before)):
         old, new = _keyed(before.get(site, ())), _keyed(after.get(site, ()))
@@ -284,7 +284,7 @@ def _keyed(rules: Sequence[Rule]) -> dict[_Key, tuple[int, Rule]]:
 
 
 def _moved(before: Sequence[_Key], after: Sequence[_Key]) -> set[_Key]:
-    """Return what is in another order."""
+    """Return the rules whose order differs."""
     blocks = SequenceMatcher(None, before, after, autojunk=False).get_matching_blocks()
     kept = {key for block in blocks for key in after[block.b : block.b + block.size]}
     return set(after) - kept

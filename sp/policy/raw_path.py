@@ -1,11 +1,11 @@
-"""Find the raw path of the request line, if known: one more reading that the rules must allow. Pure.
+"""Find the raw path of the request line, if known. It is a further reading that the rules must allow. Pure.
 
 PATH_INFO is decoded, so `/public%2fx` looks like `/public/x` in it. An application that routes by the raw path sees one
-segment there, and serves another page than the one that the rule was checked for. gunicorn provides the raw path in
-RAW_URI, other servers in REQUEST_URI; no header can set these keys. A proxy that uses forward-auth always sends it.
+segment there. It would serve another page than the page for which the rule was checked. gunicorn provides the raw path
+in RAW_URI, other servers in REQUEST_URI; no header can set these keys. A proxy that uses forward-auth always sends it.
 
 Only bytes that a URL cannot contain unencoded are decoded, so that a rule for `/café/` can match. Letters and slashes
-that were encoded without need stay encoded, so a rule that names them does not match.
+that were unnecessarily encoded stay encoded, so a rule that names them does not match.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")  # RFC 9112, section 3.2.2
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _OCTET = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
-# RFC 3986, section 3.3: what a path may hold without an escape.
+# RFC 3986, section 3.3: characters that a path may contain unencoded.
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/")
 
 
@@ -35,11 +35,11 @@ def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
 
 
 def spelled(raw_path: str) -> str:
-    """Return *raw_path* (bytes as latin-1) as text, decoded except for escapes that were not necessary."""
+    """Return *raw_path* (bytes as latin-1) as text, decoded except for unnecessary percent-encoding."""
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # servers pass bytes only; anything else is rejected
+        return ""  # servers pass bytes as latin-1; anything else is rejected
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 
@@ -54,7 +54,7 @@ def _path_of(target: str) -> str:
 def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
     """Return *raw_path* without the SCRIPT_NAME, which is not in PATH_INFO; unchanged if it does not begin with it.
 
-    Rules are about the path that the application sees, and it may be mounted below another one.
+    Rules apply to the path that the application sees, and it may be mounted below another path.
     """
     mount = environ.get("SCRIPT_NAME", "")
     if mount and _decoded(raw_path) == mount + environ.get("PATH_INFO", ""):

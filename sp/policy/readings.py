@@ -16,7 +16,7 @@ from sp.redirects import MAX_DECODINGS, is_plain_as_it_stands
 
 MAX_READINGS = 32
 MAX_WORK = 131_072  # characters of all readings: two of 64 KiB, which is all that servers accept
-_ESCAPE = 32  # characters: to decode a percent sign takes as long as to look at so many
+_ESCAPE = 32  # characters: decoding a percent sign takes as long as reading this many
 MAX_MARKS = 30  # combining marks in sequence (UAX #15, Stream-Safe Text): sorting them takes quadratic time
 _PARAMETERS = re.compile(r";[^/]*")
 
@@ -24,9 +24,8 @@ _PARAMETERS = re.compile(r";[^/]*")
 def readings(path: str) -> tuple[str, ...]:
     """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
 
-    Further rounds of percent-decoding; each of them without `;parameters`, which some servers drop, and without the
-    slash at its end; and with characters such as the full-width letters replaced by those that they are compatible
-    with (NFKC).
+    The readings are further rounds of percent-decoding. Each is also read without `;parameters`, which some servers
+    drop, without the slash at its end, and with compatible characters replaced (NFKC), such as full-width letters.
     """
     found: dict[str, None] = {}
     waiting, work = deque([(path, 0)]), 0

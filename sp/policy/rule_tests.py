@@ -1,7 +1,7 @@
 """The operator's own tests of the rules, `[[tests]]` of SP_CONFIG: parse them, and decide each as a request. Pure.
 
 A test names a request, a person and the expected decision. It is decided by the same function as a request. A test
-about an account that does not exist cannot be decided: that is not a failure, because a new installation has no
+about an account that does not exist cannot be decided. This is not a failure, because a new installation has no
 accounts, but it is reported as *undecided* wherever tests run.
 """
 
@@ -30,7 +30,7 @@ Locate = Callable[[str], "tuple[str, str] | None"]
 
 
 class StoredAccount(PolicySubject, Protocol):
-    """An account, as far as tests need it."""
+    """The part of an account that tests need."""
 
     @property
     def is_active(self) -> bool: ...
@@ -38,7 +38,7 @@ class StoredAccount(PolicySubject, Protocol):
 
 @dataclass(frozen=True)
 class RuleTest:
-    """One test. The person is an account (`user`), somebody with `groups`, or for neither a visitor."""
+    """One test. The person is an account (`user`), somebody with `groups`, or, with neither, a visitor."""
 
     number: int
     request: str
@@ -61,7 +61,7 @@ class RuleTest:
 
 @dataclass(frozen=True)
 class TestsRun:
-    """What tests said, one line each: which failed, and which could not be decided."""
+    """The results of tests, one line each: failed tests, and undecided tests."""
 
     __test__ = False  # for pytest
 

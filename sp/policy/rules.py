@@ -1,8 +1,8 @@
-"""Parse the access rules: `[[rules]]` of a TOML file into what `sp.policy.decision` decides by.
+"""Parse the access rules, `[[rules]]` of a TOML file, for `sp.policy.decision`.
 
-Pure. If the gateway guessed what its operator meant, it could be open where the operator thinks that it is closed. So
-surprising rules are rejected at start, all errors at once: patterns, spellings that no request has, rules that are
-never reached because an earlier one always matches, and public rules that cover the gateway's own paths.
+Pure. The gateway does not guess the operator's intention, because a wrong guess could open pages. So it rejects
+surprising rules at the start, and reports all errors at once: patterns, spellings that no request has, rules that are
+never reached because an earlier rule always matches, and public rules that cover the gateway's own paths.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_RULES = 1000  # they are tried one by one
 
 _WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
-_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # of other products' rules; very rare in a path
+_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # characters of patterns in other products; very rare in a path
 _DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
 
 
@@ -52,7 +52,7 @@ def parse_rules(tables: object, own: Routes) -> tuple[Rule, ...]:
 
 
 def warnings(rules: Sequence[Rule]) -> list[str]:
-    """Return what an operator may not have meant, one sentence each."""
+    """Return a sentence for each rule that the operator may not have intended."""
     rules = [rule for rule in rules if not rule.shadow]
     return [
         f'the rule for "{rule.path}" does not cover "{rule.path[:-1]}" without the slash at the end'

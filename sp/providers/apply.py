@@ -1,7 +1,7 @@
 """Store providers in the database: apply them from a file, remove them, and audit every change.
 
-Keys are encrypted before they are stored. A change is validated as a whole before anything is written, and applying a
-file a second time makes no change.
+Keys are encrypted before they are stored. A change is validated as a whole before anything is written. Applying a file
+a second time makes no change.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from sp.database.access import Database
 from sp.providers import changes, rows
 from sp.providers.provider import Provider
 from sp.providers.rows import MANAGED, default_of_the_file
-from sp.providers.rows import StoredProvider as StoredProvider  # handed out by `load`
+from sp.providers.rows import StoredProvider as StoredProvider  # exported, because `load` returns it
 from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import parse_provider
 from sp.routes import Routes
 
-SETTINGS_LOCK = 0x73657474  # "sett": nodes that start at once apply the same file one after another
+SETTINGS_LOCK = 0x73657474  # "sett": nodes that start together apply the same file one after another
 
 log = logging.getLogger("lychgate")
 
@@ -59,7 +59,8 @@ class Applied:
 class ProviderStore:
     """Reads and writes providers. *vault* encrypts their keys; *own* are the gateway's URLs.
 
-    Providers from the operator's file can be changed only in that file, which is applied at each start and change.
+    Providers from the operator's file can be changed only in that file. It is applied at each start, and when it has
+    changed.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
@@ -82,16 +83,16 @@ class ProviderStore:
     ) -> Applied:
         """Create or change the providers of *document*, a table of names and settings.
 
-        `keys` left out or empty keeps the stored ones; a new HS provider without any gets one generated. With
-        *managed_by_file* the document is the operator's own file: a provider that such a file named before and no
-        longer names is removed. Without *removes* it is disabled and keeps its keys, in case the file names it again.
+        If `keys` is missing or empty, the stored keys stay, and a new HS provider gets a generated key. With
+        *managed_by_file*, the document is the operator's own file: a provider that it no longer names is removed with
+        *removes*. Without *removes* the provider is disabled and keeps its keys, in case the file names it again.
         Raises ProvidersRefused with every error in every provider.
         """
         with self._database.writing() as connection:
             return self._apply(connection, document, actor, managed_by_file, removes)
 
     def mistakes_in(self, document: Mapping[str, Any]) -> list[str]:
-        """Return why *document*, as the operator's own file, could not be applied now. Changes nothing."""
+        """Return the errors that applying *document* as the operator's own file would cause. Changes nothing."""
         try:
             with self._database.writing() as connection:
                 self._apply(connection, document, "check", managed_by_file=True)
@@ -139,7 +140,7 @@ class ProviderStore:
     def remove(self, name: str, *, actor: str) -> bool:
         """Remove the provider *name* with its keys; tell whether it was there. Accounts and sessions stay.
 
-        Raises ProvidersRefused for one that the operator's file defines.
+        Raises ProvidersRefused if the operator's file defines the provider.
         """
         with self._database.writing() as connection:
             stored = rows.load_one(connection, name, lock=True)
@@ -151,7 +152,7 @@ class ProviderStore:
         return True
 
     def note_use(self, connection: Connection, key_id: int, now: datetime) -> None:
-        """Record when a key last verified a token, so that a retired one is seen to be unused."""
+        """Record when a key last verified a token, so that an administrator sees which keys are unused."""
         rows.note_key_use(connection, key_id, now)
 
     def _remove(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
@@ -160,7 +161,7 @@ class ProviderStore:
         rows.bump_revision(connection)
 
     def _disable(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
-        """Disable a provider. It is the default no longer, so that another one is found without a name."""
+        """Disable a provider. It also stops being the default, so that another provider can be found without a name."""
         disabled = replace(stored.provider, enabled=False, default=False)
         detail = changes.changed(disabled, stored, [key.fingerprint for key in stored.keys])
         rows.write(connection, disabled, is_new=False, managed_by_file=True)

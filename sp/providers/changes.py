@@ -1,7 +1,7 @@
 """Record a provider change for the audit trail: settings before and after, keys by fingerprint only.
 
-For a new provider only the differences to the preset are recorded; for a removed one everything, because the preset may
-have changed since. Written within the transaction of the change.
+For a new provider only the differences from the preset are recorded. For a removed provider everything is recorded,
+because the preset may have changed since. The record is written in the transaction of the change.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Changes = dict[str, Any]
 
 
 def created(provider: Provider, fingerprints: Sequence[str]) -> Changes:
-    """Return [None, value] of each setting of a new provider that is not its preset's, and of its keys.
+    """Return [None, value] for each setting of a new provider that differs from its preset, and for its keys.
 
-    A field that the preset matches and this provider does not has the value "", as in files.
+    A field of the preset that this provider does not match has the value "", as in files.
     """
     preset = parse_provider(provider.name, {"preset": provider.preset})
     different = _compare(preset.as_settings(), provider)
@@ -38,20 +38,20 @@ def created(provider: Provider, fingerprints: Sequence[str]) -> Changes:
 
 
 def changed(provider: Provider, stored: StoredProvider, fingerprints: Sequence[str]) -> Changes:
-    """Return [before, after] of each setting that differs, and of the keys."""
+    """Return [before, after] for each setting that differs, and for the keys."""
     changes = _compare(stored.settings, provider)
     before = _fingerprints(stored)
     return changes | ({"keys": [before, list(fingerprints)]} if before != list(fingerprints) else {})
 
 
 def removed(stored: StoredProvider) -> Changes:
-    """Return [value, None] of every setting that the provider had, and of its keys."""
+    """Return [value, None] for every setting of the provider, and for its keys."""
     last = {name: [value, None] for name, value in _flat(stored.settings).items()}
     return last | {"keys": [_fingerprints(stored), None]}
 
 
 def take_default(connection: Connection, provider: Provider, actor: str) -> None:
-    """If *provider* becomes the default, record which one was it before."""
+    """If *provider* becomes the default, record which provider was the default before."""
     if provider.default:
         for other in rows.withdraw_default(connection, except_for=provider.name):
             audit.record(connection, actor, "provider changed", other, {"default": [True, False]})
@@ -67,7 +67,7 @@ def _compare(before: Mapping[str, Any], provider: Provider) -> Changes:
 
 
 def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *settings* with tables taken apart, and without the fields of a mapping that are not wanted."""
+    """Return *settings* with nested tables flattened, and without unused fields of the field matching."""
     flat: dict[str, Any] = {}
     for name, value in settings.items():
         if isinstance(value, Mapping):

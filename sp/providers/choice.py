@@ -1,7 +1,7 @@
 """Decide which identity provider signs in a person whose request names none. Pure.
 
-A provider that is marked as the default is for everyone, so no one is asked. Without one, and with several enabled
-providers, no rule can know the person's provider: the person chooses it, or an e-mail domain leads to it.
+The default provider is for everyone, so people need not choose. Without a default, and with several enabled providers,
+the person chooses the provider, or the domain of the e-mail selects it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from sp.providers.provider import Provider
 
 @dataclass(frozen=True)
 class Offer:
-    """What a person can choose. `shown` have a button; `by_domain` has each e-mail domain of exactly one provider.
+    """What a person can choose. `shown`: the providers with a button.
 
-    `must_choose` is False where the default provider, or the only one, is for everyone.
+    `by_domain`: each e-mail domain that exactly one provider lists.
+
+    `must_choose` is False if there is a default provider, or only one provider.
     """
 
     shown: tuple[Provider, ...]
@@ -27,7 +29,10 @@ class Offer:
 
     @classmethod
     def of(cls, providers: Iterable[Provider]) -> Offer:
-        """Return what *providers* offer. A provider without a login URL cannot start a sign-in, so it is left out."""
+        """Return the choice among *providers*.
+
+        A provider without a login URL cannot start a sign-in, so it is left out.
+        """
         everyone = tuple(providers)
         enabled = [provider for provider in everyone if provider.enabled]
         usable = [provider for provider in enabled if provider.login_url]
@@ -43,12 +48,12 @@ class Offer:
     def for_email(self, email: str) -> Provider | None:
         """Return the one provider that lists the domain of *email*, or None. The part before the @ is not read.
 
-        Only ASCII letters are compared without case, as where `email_domains` is checked.
+        Only the case of ASCII letters is ignored, as in the check of `email_domains`.
         """
         return self.by_domain.get(email_as_id(email.strip()).rpartition("@")[2])
 
     def settled(self, remembered: str) -> Provider | None:
-        """Return the provider of a person who must choose: the only one shown, or the *remembered* one. Else None."""
+        """Return the provider of a person who must choose: the only one shown, or the *remembered* one, or None."""
         return self.shown[0] if len(self.shown) == 1 else self.named(remembered)
 
 

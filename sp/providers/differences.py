@@ -1,6 +1,6 @@
 """Tell which settings of a provider differ from its preset. Pure.
 
-The settings may be those of a form that has not been validated: a value that makes no sense differs.
+The settings may come from a form that was not validated. An invalid value counts as different.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose or
 
 
 def different_from_preset(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of those *settings* whose value is not the one of the preset that they name."""
+    """Return the names of the *settings* that differ from the preset that they name."""
     preset = settings.get("preset")
     usual = parse_provider("x", {"preset": preset if preset in PRESETS else "ispring"}).as_settings()
     return frozenset(

@@ -1,7 +1,7 @@
 """Apply changes from the settings page: one provider at a time, validated as a whole, audited.
 
 Two administrators who edit at the same time cannot overwrite each other without noticing: a change names the version
-that it is based on, and is rejected if that is no longer the current one. A provider from the operator's file can be
+that it is based on, and is rejected if that version is no longer current. A provider from the operator's file can be
 changed in that file only. Keys are encrypted here. A generated key is returned once; no key is shown again.
 """
 
@@ -93,8 +93,8 @@ class ProviderEditor:
     def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
         """Change the settings of a provider, and add the key *material* if it is not empty; return the provider.
 
-        With a new algorithm the stored keys stay only if they fit it; else *material* or a JWKS endpoint must replace
-        them. Raises ProviderRefused with every error, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        With a new algorithm the stored keys stay only if they fit it. Otherwise *material* or a JWKS endpoint must
+        replace them. Raises ProviderRefused with every error, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
@@ -126,9 +126,9 @@ class ProviderEditor:
         return provider
 
     def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
-        """Add a key after the others, generated if *material* is empty: it verifies at once, but does not sign yet.
+        """Add a key at the end, generated if *material* is empty. It verifies at once, but does not sign yet.
 
-        Give the key to the identity provider after that, so that no sign-in is rejected in between. Raises
+        Give the key to the identity provider only afterwards, so that no sign-in is rejected in between. Raises
         ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
@@ -142,7 +142,10 @@ class ProviderEditor:
         return new
 
     def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Remove a key. Without a JWKS endpoint the last one cannot be removed: everyone would be locked out."""
+        """Remove a key.
+
+        Without a JWKS endpoint the last key cannot be removed, because everyone would be locked out.
+        """
         with self._editing(name) as (connection, stored):
             kept = [key for key in stored.keys if key.fingerprint != fingerprint]
             if len(kept) == len(stored.keys):
@@ -154,7 +157,7 @@ class ProviderEditor:
             audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
 
     def sign_with(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Put a key first: it signs what the gateway sends to the provider's logout URL."""
+        """Put a key first, so that it signs the sign-out tokens for the provider's logout URL."""
         with self._editing(name) as (connection, stored):
             order = sorted((key.fingerprint for key in stored.keys), key=lambda one: one != fingerprint)
             if not order or order[0] != fingerprint or stored.keys[0].fingerprint == fingerprint:
@@ -164,13 +167,13 @@ class ProviderEditor:
             audit.record(connection, actor, "signing key chosen", name, {"keys": [order[1], fingerprint]})
 
     def remove(self, name: str, *, actor: str) -> None:
-        """Remove a provider with its keys. Accounts stay, and so do their ids there."""
+        """Remove a provider with its keys. Accounts and their ids at the provider stay."""
         with self._editing(name) as (connection, stored):
             rows.remove(connection, name)
             audit.record(connection, actor, "provider removed", name, changes.removed(stored))
 
     def judge_keys(self, stored: StoredProvider) -> list[JudgedKey]:
-        """Return the keys of *stored* with what is wrong with each."""
+        """Return the keys of *stored*, each with its error."""
         return [self._judge(key, stored.provider) for key in stored.keys]
 
     def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
@@ -185,7 +188,7 @@ class ProviderEditor:
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
-        """A transaction that locks the provider against other changes, ends with a new revision, and tells of it."""
+        """A transaction that locks the provider against other changes, adds a revision, and then calls *changed*."""
         with self._database.writing() as connection:
             stored = _known(rows.load_one(connection, name, lock=True), name)
             if stored.managed_by_file:
@@ -202,7 +205,7 @@ class ProviderEditor:
 
 
 def _parse(name: str, settings: Mapping[str, Any], own: Routes, mistakes: dict[str, str]) -> Provider:
-    """Return the provider that *settings* describe; if they have errors, one with which further errors can be found."""
+    """Return the provider of *settings*. If they have errors, return a provider that allows finding further errors."""
     try:
         return parse_provider(name, settings, own)
     except ProviderRefused as error:

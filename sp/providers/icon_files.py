@@ -1,4 +1,4 @@
-"""Read the images that a file of settings names as icons of providers: `icon = "logo.png"`, beside that file."""
+"""Read the image files that a settings file names as icons of providers, such as `icon = "logo.png"`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sp.providers.setting_reader import MARKS_AND_INITIALS
 
 
 def with_images(document: Mapping[str, Any], folder: Path, mistakes: list[str]) -> dict[str, Any]:
-    """Return *document* with the images in place of their files, which are looked up from *folder*.
+    """Return *document* with images in place of file names. Paths are relative to *folder*.
 
     A text that begins with `<` is an SVG image itself, as `file:logo.svg` reads it. Adds each error to *mistakes*.
     """
@@ -40,5 +40,5 @@ def _content(icon: str, folder: Path) -> bytes:
             return file.read(MAX_IMAGE + 1)
     except (OSError, ValueError) as error:
         marks = ", ".join(filter(None, MARKS_AND_INITIALS))
-        # Without the text: it may be the content of a file or variable that `file:` or `env:` named by mistake.
+        # Do not quote the text: it may be the content of a file or variable that `file:` or `env:` named by mistake.
         raise IconRefused(f"is neither a mark ({marks}) nor a file that can be read") from error

@@ -1,6 +1,6 @@
-"""Keep the image of a provider's icon in its settings, as a data URL (RFC 2397). Pure.
+"""Store the image of a provider's icon in its settings, as a data URL (RFC 2397). Pure.
 
-The image is stored with the other settings, so every node has it. It is small, and of a kind that its first bytes show.
+The image is stored with the other settings, so every node has it. It is small, and its first bytes show its type.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ KINDS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WebP", "image/
 
 
 class IconRefused(ValueError):
-    """An image that cannot be an icon. The text says why."""
+    """The image cannot be an icon. The message gives the reason."""
 
 
 def icon_from(content: bytes) -> str:
@@ -27,7 +27,10 @@ def icon_from(content: bytes) -> str:
 
 
 def image_of(icon: str) -> Logo | None:
-    """Return the image in the setting *icon*; None if it is a mark's name or empty. Raises IconRefused."""
+    """Return the image in the setting *icon*; None if it is the name of a built-in mark, or empty.
+
+    Raises IconRefused.
+    """
     if not icon.startswith(BEGINNING):
         return None
     _media_type, found, encoded = icon.partition(_BASE64)

@@ -1,7 +1,7 @@
 """Choose the icon of a provider: an image, a built-in mark, or the initials of its name. Pure.
 
 The marks are simple shapes of our own, not the logos of products. They are drawn in the page itself, so the sign-in
-page needs no further request. An image is a request to the gateway, and browsers keep it.
+page needs no further request. An image needs a request to the gateway, and browsers cache it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ MOST_INITIALS = 2
 
 @dataclass(frozen=True)
 class Icon:
-    """What to draw on a square of *color*: the lines of `mark`, or `initials` if that is empty.
+    """The content of a square of *color*: the lines of `mark`, or `initials` if `mark` is empty.
 
-    If there is an image, `version` changes with it; the URL of the image has it, because browsers keep the image.
+    If there is an image, `version` changes with it. The URL of the image contains `version`, because browsers cache the
+    image.
     """
 
     color: str

@@ -1,4 +1,4 @@
-"""Keep each JWKS endpoint's last good keys in the database, so that a restart works while it is down.
+"""Store each JWKS endpoint's last good keys in the database, so that a restart works while the endpoint is down.
 
 The keys are public, but must not be forged: an attacker who can only write to the database must not gain a key that
 signs people in. So they are encrypted like the configured keys, together with their provider, their URL and the time
@@ -33,7 +33,7 @@ class SqlKeyCopies:
         self._database, self._vault = database, vault
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
-        """Return the JWKs saved for *provider* and *url*, and when; none if there are none that can be trusted."""
+        """Return the JWKs saved for *provider* and *url*, and the time; an empty list if none can be trusted."""
         try:
             with self._database.reading() as connection:
                 sealed = connection.execute(select(_copy.c.sealed).where(_copy.c.provider == provider)).scalar()
@@ -42,7 +42,7 @@ class SqlKeyCopies:
             log.warning("the last good keys of %s cannot be read: %s", provider, type(error).__name__)
             return [], 0.0
         if (content.get("provider"), content.get("url")) != (provider, url):
-            return [], 0.0  # the URL was changed meanwhile, or the row comes from elsewhere
+            return [], 0.0  # the URL was changed meanwhile, or the row was copied from another one
         jwks: list[Mapping[str, Any]] = content["keys"]
         return jwks, float(content.get("at", 0.0))  # without a time: written by an older version, so the age is unknown
 

@@ -1,10 +1,11 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
 A sign-in must depend on that endpoint as little as possible. The keys are fetched at most every few minutes, in a
-separate thread, one fetch at a time. When the endpoint fails, the last good keys stay in use, also after a restart, for
-at most a day. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. What the
-endpoint publishes replaces the old keys, even if none of it is usable, because a provider withdraws a key by no longer
-publishing it. A token cannot choose where keys come from; at most it makes us fetch the same URL again, now and then.
+separate thread, one fetch at a time. When the endpoint fails, the last good keys stay in use for at most a day, even
+after a restart. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. Each
+published key set replaces the old keys, even if no key in it is usable, because a provider withdraws a key by no longer
+publishing it. A token cannot choose where keys come from. At most it causes another fetch of the same URL from time to
+time.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from sp.providers.patience import GLANCE, MOST_SECONDS, Patience
 
 FETCH_SECONDS = 5.0  # for a whole fetch
 PATIENCE = 1.0  # seconds that a sign-in waits for a URL that failed before
-MAX_BYTES = 256 * 1024  # bytes of a set: the largest published ones have a tenth of that
+MAX_BYTES = 256 * 1024  # bytes of a key set; the largest known sets have a tenth of that
 MAX_KEYS = 50  # of a set: a token without a kid is tried against each
 FRESH = 300  # seconds for which keys are used without another fetch
-STALE = 3600  # seconds after which a sign-in waits for the fetch; before that, it uses the keys that we have
+STALE = 3600  # seconds after which a sign-in waits for the fetch; before that, it uses the cached keys
 MAX_STALE = 86_400  # seconds for which the last good keys are used while the URL fails; SP_JWKS_MAX_STALE
-SAVES = 24  # of keys that do not change, within that time, so that a restart knows when they were last published
+SAVES = 24  # how often unchanged keys are saved in that time, so that a restart knows when they were last published
 RETRY = 30  # seconds between two attempts at a URL that fails, while there are keys to use
 RETRY_WITHOUT_KEYS = 1  # seconds between two attempts, while there are no keys
 UNKNOWN_KEY = 10  # seconds between two fetches that tokens with an unknown key can cause
@@ -45,9 +46,9 @@ class KeyCopies(Protocol):
     """
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
-        """Return the JWKs saved for *provider* and *url*, and when: seconds since 1970.
+        """Return the JWKs saved for *provider* and *url*, and the time in seconds since 1970.
 
-        None if there are none, or none that can be trusted.
+        The list is empty if there are no trustworthy ones.
         """
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
@@ -55,7 +56,7 @@ class KeyCopies(Protocol):
 
 
 def fetch(url: str) -> bytes:
-    """Return what *url* publishes, or raise ExchangeFailed."""
+    """Return the content of *url*, or raise ExchangeFailed."""
     headers = {"Accept": "application/jwk-set+json, application/json"}
     answer = exchange(url, seconds=FETCH_SECONDS, most_bytes=MAX_BYTES, headers=headers)
     if answer.status != 200:
@@ -105,7 +106,7 @@ class KeyEndpoint:
         self._problem = ""
 
     def keys(self, patience: Patience | None = None) -> KeySet:
-        """Return the keys that are valid now. Raises KeyUnavailable if there are none, or none for too long."""
+        """Return the keys that are valid now. Raises KeyUnavailable if there are none, or if they are too old."""
         age = self._clock() - self._fetched_at
         usable = self._can_go_on()
         if age >= FRESH or not usable:
@@ -123,14 +124,14 @@ class KeyEndpoint:
         return keys
 
     def _can_go_on(self) -> bool:
-        """Tell whether there are keys to verify with, even if the next fetch fails."""
+        """Tell whether there are keys to use even if the next fetch fails."""
         return self._keys is not None and bool(self._keys.keys) and not self._is_too_old()
 
     def _is_too_old(self) -> bool:
         return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
-        """Return other keys than *tried*, after another fetch unless the last one was recent; None if there are none.
+        """Return newer keys than *tried*, or None. Fetches again unless the last fetch was recent.
 
         Raises KeyUnavailable if too many requests wait for keys already.
         """
@@ -146,7 +147,10 @@ class KeyEndpoint:
         return self._keys if self._keys is not tried else None
 
     def _look(self, interval: float) -> threading.Event | None:
-        """Return an event for the end of the running fetch; start one if the last began *interval* seconds ago."""
+        """Return an event for the end of the running fetch.
+
+        Start a fetch if the last one began *interval* seconds ago.
+        """
         with self._lock:
             if self._under_way is None and self._clock() - self._tried_at >= interval:
                 return self._begin()
@@ -160,11 +164,11 @@ class KeyEndpoint:
         return done
 
     def _wait(self, look: threading.Event, patience: Patience) -> bool:
-        """Wait for a fetch, but only briefly if the last one failed. Tell whether there was a place to wait."""
+        """Wait for a fetch, but only briefly if the last one failed. Tell whether it was allowed to wait."""
         glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
         fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
         if fetched is False and not look.is_set():
-            self._problem = self._problem or "it takes too long"  # name resolution can take longer than a fetch may
+            self._problem = self._problem or "it takes too long"  # name resolution may exceed the time limit
         return fetched is not None
 
     def _refresh(self, done: threading.Event) -> None:
@@ -174,7 +178,7 @@ class KeyEndpoint:
             self._confirmed_at = self._fetched_at
             is_news = keys != self._keys
             if is_news:
-                self._keys = keys  # only then a new object: `newer_than` detects changes by it
+                self._keys = keys  # a new object only if they changed, because `newer_than` compares objects
             if is_news or self._fetched_at - self._saved_at >= self._max_stale / SAVES:
                 self._saved_at = self._fetched_at
                 self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
@@ -183,7 +187,7 @@ class KeyEndpoint:
             log.warning("the keys of %s at %s cannot be fetched: %s", self.provider, self.url, error)
             if self._keys is None:
                 self._keys = self._saved()
-        except Exception:  # a bug of ours must not leave the event unset, and all threads waiting
+        except Exception:  # an unexpected error must not leave the event unset and all threads waiting
             self._problem = "an unexpected error; see the log"
             log.exception("the keys of %s could not be taken over", self.provider)
         finally:
@@ -196,14 +200,14 @@ class KeyEndpoint:
         keys = tuple(_usable(jwks, self.algorithm))
         if not keys:
             return None
-        # A time in the future is as doubtful as an old one: the clock was wrong, then or now.
+        # A time in the future shows that the clock is or was wrong, so the keys count as old.
         self._confirmed_at = self._clock() - abs(self._wall_clock() - at)
         log.warning("the last good keys of %s are used instead", self.provider)
         return KeySet(keys)
 
 
 def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
-    """Return the keys of *members* that can verify *algorithm*, each once."""
+    """Return the keys of *members* that can verify *algorithm*, without duplicates."""
     found: dict[str, TokenKey] = {}
     for member in members:
         try:
@@ -216,7 +220,7 @@ def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
 
 
 def _published(key: TokenKey) -> dict[str, Any]:
-    """Return the key as it was published; no name is added to a key without one."""
+    """Return the key as it was published; a key without a kid gets none."""
     return {name: value for name, value in key.public_jwk().items() if name != "kid" or key.kid is not None}
 
 

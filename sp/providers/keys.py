@@ -1,4 +1,4 @@
-"""Work out which keys a provider has after a change, and what is wrong with the stored ones.
+"""Determine the keys of a provider after a change, and the errors of the stored keys.
 
 This module decides, `sp.providers.edit` writes. `shared.keys` has the policy for a single key.
 """
@@ -20,7 +20,7 @@ PRIVATE_KEY = (
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key to be stored. `shown_once` is the part of a generated key that the identity provider needs, else empty."""
+    """A key to store. `shown_once` is the part of a generated key that the identity provider needs, otherwise empty."""
 
     material: str
     key: TokenKey
@@ -37,7 +37,10 @@ class JudgedKey:
 
 
 def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
-    """Return the key in *material*, or a generated one if that is empty. None, and an error, if it is rejected."""
+    """Return the key in *material*, or a generated one if that is empty.
+
+    Returns None and adds an error if it is rejected.
+    """
     if "algorithm" in mistakes:
         return None
     shown_once = ""
@@ -58,16 +61,16 @@ def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewK
 def keys_after(
     vault: Vault, provider: Provider, stored: StoredProvider, new: NewKey | None, mistakes: dict[str, str]
 ) -> dict[str, str | None]:
-    """Return the keys that the provider is to have: material by fingerprint, None for one that is stored already.
+    """Return the provider's keys after the change: material by fingerprint, None for a key that is already stored.
 
-    A new key goes after the others: it verifies at once, but signs only when an administrator says so. With another
-    algorithm than before, the stored keys stay only if all of them fit it.
+    A new key is added at the end. It verifies at once, but signs only when an administrator decides that. With a new
+    algorithm, the stored keys stay only if all of them fit it.
     """
     added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
     before = stored.provider
     policy_stays = (provider.algorithm, provider.allow_short_secret) == (before.algorithm, before.allow_short_secret)
     if new is None and policy_stays and stored.keys:
-        return {key.fingerprint: None for key in stored.keys}  # also those that cannot be decrypted
+        return {key.fingerprint: None for key in stored.keys}  # even keys that cannot be decrypted
     try:
         present = _load(vault, provider, stored)
     except (KeyRefused, VaultLocked) as error:
@@ -76,7 +79,7 @@ def keys_after(
         if new is None:
             mistakes["keys"] = f"the stored keys do not fit: {error}. Enter one that does"
             return added
-        present = KeySet(())  # a key that cannot be decrypted must not prevent a good one
+        present = KeySet(())  # an unreadable key must not prevent adding a good one
     try:
         key_set([*present.keys, *([new.key] if new else [])])
     except KeyRefused as error:

@@ -1,7 +1,7 @@
 """Count and end the sessions that one provider has opened.
 
-A provider that is disabled or removed cannot sign anyone in any more, but the sessions that it opened before continue
-until they end. An administrator who no longer trusts the provider ends those as well.
+A disabled or removed provider cannot sign anyone in any more, but its earlier sessions continue. An administrator who
+no longer trusts the provider can end them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _session: Any = SessionRecord.__table__
 
 
 class ProviderSessions:
-    """Counts and ends sessions by the provider that opened them. `idle` is the limit of *sessions*, in seconds."""
+    """Counts and ends sessions by the provider that opened them. `idle` is their idle limit in seconds."""
 
     def __init__(self, database: Database, sessions: SessionStore) -> None:
         self._database = database
         self._sessions = sessions
 
     def count(self, provider: str) -> int:
-        """Return how many sessions of *provider* are open, without the parts of them at further sites."""
+        """Return the number of open sessions of *provider*. Sessions at further sites are not counted separately."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (

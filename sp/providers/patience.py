@@ -1,8 +1,8 @@
 """Limit how long a request may wait for JWKS URLs, and how many requests may wait at once.
 
-Anyone can send a token that names an unknown key, and so make its request wait for a JWKS URL. When that URL hangs,
-such tokens must not occupy all threads of a worker. All requests may wait for a fetch that has just begun, because it
-usually ends soon; after that only a few may wait, over all URLs.
+Anyone can send a token that names an unknown key, and so make its request wait for a JWKS URL. If that URL hangs, such
+tokens must not occupy all threads of a worker. Every request may wait for a fetch that has just begun, because it
+usually ends soon. After that only a few may wait, for all URLs together.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import threading
 import time
 
-MOST_SECONDS = 4.0  # that one request waits in total, for all URLs
+MOST_SECONDS = 4.0  # one request waits at most this long, for all URLs together
 GLANCE = 0.5  # seconds from the beginning of a fetch during which everyone may wait
-WAITERS = 4  # per worker, for longer than that
+WAITERS = 4  # so many requests per worker may wait longer
 
 _places = threading.BoundedSemaphore(WAITERS)
 

@@ -25,7 +25,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "deliveries": ["form"],
         "mapping": {"id": ["external_id", "email"], "email": "email", "name": "name", "groups": "organization"},
     },
-    # LoginRadius: an existing profile, named by id, gets an access token; no account is created.
+    # LoginRadius: an existing profile, identified by id, gets an access token. No account is created.
     "loginradius": {
         "token_parameter": "jwttoken",
         "auto_create": False,

@@ -1,8 +1,8 @@
-"""Define one identity provider as the gateway's setting: what is trusted, and how far. Pure.
+"""Define the settings of one identity provider: what the gateway trusts. Pure.
 
-A `Provider` that `sp.providers.settings_parser` returned is valid: code that has one need not check it again. Keys are
-not part of it; they are stored beside it, encrypted. `sp.providers.presets` says what each setting is by default, and
-`sp.providers.risks` what an administrator should know about those that are allowed.
+A `Provider` from `sp.providers.settings_parser` is valid, so other code need not check it again. Keys are not part of
+it; they are stored separately, encrypted. `sp.providers.presets` has the defaults of products. `sp.providers.risks`
+warns about settings that are allowed but risky.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Provider:
         return f"{routes.origin}{routes.prefix}{path}{name}"
 
     def as_settings(self) -> dict[str, Any]:
-        """Return the settings under their names in files; `parse_provider` of it gives this provider again."""
+        """Return the settings by their names in files. `parse_provider` makes the same provider of them."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
         for name in ("deliveries", "required_claims", "email_domains"):
             settings[name] = list(settings[name])
@@ -95,11 +95,11 @@ class Provider:
             settings[name] = dict(vars(settings[name]))
         matching = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
         unwanted: dict[str, Any] = dict.fromkeys(PRESET_SETTINGS[self.preset]["mapping"], "")
-        settings["mapping"] = unwanted | matching  # a preset's field that this provider does not use stays unused
+        settings["mapping"] = unwanted | matching  # keep a preset's field unused
         return settings
 
 
 def is_safe_url(url: str) -> bool:
-    """Tell whether traffic from and to an absolute *url* is protected against changes on the way."""
+    """Tell whether traffic to and from an absolute *url* is protected against modification."""
     parts = urlsplit(url)
     return parts.scheme == "https" or is_loopback(parts.hostname or "")

@@ -1,7 +1,7 @@
 """Cache the providers that a worker trusts, with settings and decrypted keys, for each request.
 
-Reads the database again when the settings have changed, which it asks at most every SP_SESSION_CACHE seconds. Keys
-are imported here, once, because importing one costs more than a whole sign-in.
+At most every SP_SESSION_CACHE seconds it asks the database whether the settings have changed, and then reads them
+again. Keys are imported here only once, because importing a key takes longer than a whole sign-in.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Trusted:
     configured: KeySet | None
     key_ids: dict[str, int]
     endpoint: KeyEndpoint | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # shared secrets of all providers: no log may have them
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # of all providers: keep them out of logs
 
     @property
     def signing_key(self) -> TokenKey | None:
@@ -49,8 +49,8 @@ class Trusted:
     ) -> Result:
         """Return the result of *attempt*, which verifies the token, with this provider's keys.
 
-        If the token names a key that is not known here, or none, and no key fits, the provider may have changed its
-        keys: its endpoint is fetched again, at most every few seconds, and *attempt* is repeated with any new keys.
+        If no key fits and the token names an unknown key or none, the provider may have changed its keys. Then the
+        endpoint is fetched again, at most every few seconds, and *attempt* is repeated with the new keys.
         """
         patience = patience or Patience()
         keys = self.keys(patience)
@@ -69,9 +69,9 @@ class Trusted:
         return self.endpoint.newer_than(tried, patience)
 
     def keys(self, patience: Patience | None = None) -> KeySet:
-        """Return the keys to verify with: those of the endpoint, if there is one, else the configured ones.
+        """Return the keys that verify: the endpoint's keys if there is an endpoint, otherwise the configured keys.
 
-        Raises KeyUnavailable if the configured ones cannot be decrypted, or the endpoint never answered.
+        Raises KeyUnavailable if the configured keys cannot be decrypted, or the endpoint never answered.
         """
         if self.endpoint is not None:
             return self.endpoint.keys(patience)
@@ -112,9 +112,10 @@ class ProviderRegistry:
         return sorted(found, key=lambda trusted: not trusted.provider.default)
 
     def get(self, name: str | None) -> Trusted:
-        """Return the enabled provider *name*, or the default one for None.
+        """Return the enabled provider *name*, or the default provider for None.
 
-        The default is the one marked so, else the only enabled one. Raises ProviderUnknown, ProviderDisabled.
+        The default is the provider marked as default, otherwise the only enabled provider. Raises ProviderUnknown,
+        ProviderDisabled.
         """
         trusted = self.find(name)
         if not trusted.provider.enabled:
@@ -122,7 +123,7 @@ class ProviderRegistry:
         return trusted
 
     def find(self, name: str | None) -> Trusted:
-        """Return the provider *name*, or the default one for None, enabled or not. Raises ProviderUnknown."""
+        """Return the provider *name*, or the default provider for None, enabled or not. Raises ProviderUnknown."""
         if name is None:
             return self._default()
         self._refresh()
@@ -132,11 +133,11 @@ class ProviderRegistry:
         return trusted
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the texts of the shared secrets of all providers, as last read, to remove them from what is logged."""
+        """Return the shared secrets of all providers, as last read, to remove them from log texts."""
         return self._secrets
 
     def find_now(self, name: str) -> Trusted:
-        """Return the provider as `find` does, as it is in the database at this moment."""
+        """Return the provider as `find` does, but read it from the database now."""
         self.forget()
         return self.find(name)
 
@@ -174,7 +175,7 @@ class ProviderRegistry:
         self._asked_at = now
 
     def _open(self, stored: StoredProvider) -> Trusted:
-        """Decrypt the keys. One that cannot be decrypted is left out, and the others still verify."""
+        """Decrypt the keys. A key that cannot be decrypted is left out, and the others still verify."""
         provider = stored.provider
         keys = []
         for kept in stored.keys:

@@ -17,7 +17,7 @@ def risks_of(provider: Provider) -> list[str]:
 
 
 def _of_strangers(provider: Provider) -> Iterator[str]:
-    """Yield what may give strangers access, or show them secrets."""
+    """Yield the settings that may give strangers access, or show them secrets."""
     for name in ("login_url", "logout_url", "return_url", "error_url"):
         url = getattr(provider, name)
         if url.startswith("http:") and not is_safe_url(url):
@@ -46,13 +46,13 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
 
 
 def _needs_no_nonce(provider: Provider) -> bool:
-    """Tell whether a browser can begin a sign-in there, and a token without a nonce can answer it."""
+    """Tell whether a browser can start a sign-in at this provider, and a token without a nonce can answer it."""
     required = provider.require_nonce or "nonce" in provider.required_claims
     return bool(provider.login_url) and provider.deliveries != ("header",) and not required
 
 
 def _of_shutting_out(provider: Provider) -> Iterator[str]:
-    """Yield what may lock people out, or separate them from their accounts."""
+    """Yield the settings that may lock people out, or separate them from their accounts."""
     if not provider.login_url:
         if provider.unsolicited == "accept":
             yield "The Identity provider URL is missing: only a sign-in that begins at the identity provider works."

@@ -1,7 +1,7 @@
 """Read and write the rows of a provider and its keys within the caller's transaction.
 
-Who may change what, and whether it makes sense, is decided by `sp.providers.apply` (files, command line) and
-`sp.providers.edit` (settings page).
+`sp.providers.apply` (files, command line) and `sp.providers.edit` (settings page) decide who may change what, and
+validate it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class StoredKey:
 class StoredProvider:
     """A provider as it is stored, its keys newest first.
 
-    `mistakes` are errors in settings that an older version wrote and this one rejects: such a provider is disabled.
+    `mistakes` are errors in settings that an older version stored and this version rejects. Such a provider is
+    disabled.
     """
 
     provider: Provider
@@ -68,7 +69,7 @@ class StoredProvider:
 
 
 def default_of_the_file(everyone: Iterable[StoredProvider], provider: Provider) -> str:
-    """Return why *provider* cannot be made the default here: the operator's file names another one. Else ""."""
+    """Return why *provider* cannot become the default here (the operator's file names another one), or ""."""
     for other in everyone if provider.default else ():
         if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
             return f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
@@ -95,8 +96,8 @@ def load_one(connection: Connection, name: str, *, lock: bool = False) -> Stored
 def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
     """Insert or update the settings of *provider*.
 
-    Administrators by its group lose the right if it is disabled or names another group. Those who are in that one get
-    the right at their next sign-in.
+    Administrators by its group lose the right if the provider is disabled or names another group. Members of the other
+    group get the right at their next sign-in.
     """
     now = utc_now()
     values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}
@@ -122,7 +123,7 @@ def write_keys(
     now = utc_now()
     for position, (fingerprint, material) in enumerate(wanted.items()):
         if fingerprint in rows:
-            # Encrypted again where the key material is given: the secret key that encrypted the old row may be lost.
+            # Encrypt the key material again: the secret key that encrypted the old row may be lost.
             changes = {"position": position} | ({"sealed": vault.encrypt(material)} if material is not None else {})
             connection.execute(update(_key).where(_key.c.id == rows[fingerprint]).values(changes))
         elif material is None:
@@ -138,7 +139,7 @@ def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:
 
 
 def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
-    """Make this the only default provider; return the names of those that were it before."""
+    """Make this the only default provider; return the names of the previous default providers."""
     withdrawn = []
     for record in connection.execute(select(_provider).where(_provider.c.name != except_for)).all():
         if record.settings.get("default"):
@@ -151,8 +152,8 @@ def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
 def granted_group(connection: Connection, name: str, *, lock: bool = False) -> str:
     """Return the group whose members the provider *name* makes administrators, as stored now, or "".
 
-    With *lock* the settings cannot change until the transaction ends. If they are being changed at this moment, the
-    answer is "", without waiting: who changes them will want the lock of an account that the caller holds.
+    With *lock* the settings cannot change until the transaction ends. If they are being changed at this moment, return
+    "" without waiting, because the other transaction will wait for an account that the caller has locked.
     """
     query = select(_provider.c.settings).where(_provider.c.name == name)
     if lock:
@@ -162,7 +163,7 @@ def granted_group(connection: Connection, name: str, *, lock: bool = False) -> s
 
 
 def withdraw_administrators(connection: Connection, name: str) -> None:
-    """Take the right away from everyone who has it by a group at the provider *name*, whose row is locked already."""
+    """Remove the right from all administrators by a group of the provider *name*. Its row must be locked already."""
     connection.execute(update(_account).where(_account.c.admin_through == name).values(admin_through=None))
 
 

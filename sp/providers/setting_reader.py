@@ -40,7 +40,7 @@ class ProviderRefused(ValueError):
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is expected of iss or aud (seed: LoginRadius, "Expected Value", "Match Value", "Is Mandatory")."""
+    """The expected value of iss or aud (seed: LoginRadius, "Expected Value", "Match Value", "Is Mandatory")."""
 
     expected: str = ""
     match: bool = True
@@ -51,7 +51,7 @@ NOTHING_EXPECTED = Expectation()
 
 
 class Reader:
-    """Reads settings; missing ones come from the preset, then from the defaults. Collects the errors."""
+    """Reads settings, and collects the errors. Missing settings come from the preset, then from the defaults."""
 
     def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.mistakes: dict[str, str] = {}
@@ -114,7 +114,7 @@ class Reader:
 
     def domains(self, name: str) -> tuple[str, ...]:
         """Domains: the part after the @ of an e-mail address. A leading @ is allowed."""
-        # As e-mails are compared: only ASCII letters without case.
+        # As for e-mails, only the case of ASCII letters is ignored.
         domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
         wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
         return self.refuse(name, "; ".join(wrong), ()) if wrong else domains
@@ -150,7 +150,7 @@ class Reader:
         )
 
     def expectation(self, name: str) -> Expectation:
-        """A text alone is the expected value. A member that is left out has the preset's value."""
+        """A plain text is the expected value. In a table, a missing member has the preset's value."""
         value = self.settings[name]
         if isinstance(value, Expectation):
             return value
@@ -168,7 +168,7 @@ class Reader:
         return expectation
 
     def mapping(self) -> FieldMatching:
-        """Field matching. A table that is given adds to the preset's: a field that is not wanted is set to ""."""
+        """Field matching. The given table is added to the preset's table. An unwanted field is set to ""."""
         preset = PRESET_SETTINGS[self.preset]["mapping"]
         given = self.settings["mapping"]
         if not isinstance(given, dict):
@@ -195,7 +195,7 @@ class Reader:
 
 
 def _is_claim(name: object) -> bool:
-    """Tell whether a field matching may contain *name*; an empty one means that the field is not wanted."""
+    """Tell whether a field matching may contain *name*. An empty name means that the field is unused."""
     return isinstance(name, str) and (not name.strip() or CLAIM.match(name.strip()) is not None)
 
 

@@ -1,6 +1,6 @@
-"""Parse the settings of a provider, as a TOML file, the settings page and the command line give them. Pure.
+"""Parse the settings of a provider from a TOML file, the settings page or the command line. Pure.
 
-`sp.providers.setting_reader` says what each setting may be; here the settings are validated together.
+`sp.providers.setting_reader` validates each setting; this module validates them together.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def parse_name(text: str) -> str:
 def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
     """Return the provider that *settings* describe, or raise ProviderRefused with all errors at once.
 
-    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop.
-    `keys` is not looked at here: it holds secrets, and its policy is `shared.keys`.
+    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop. `keys`
+    is not parsed here, because it contains secrets; `shared.keys` has its policy.
     """
     reader = Reader(settings, {field.name: field.default for field in fields(Provider) if field.name != "name"})
     provider = Provider(
@@ -100,7 +100,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
-    """Yield URLs of ours that would send people back into the sign-in that has just ended."""
+    """Yield settings with URLs of ours that would restart the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (

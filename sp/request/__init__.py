@@ -1,1 +1,1 @@
-"""Pure: what a request says about itself and about identity, and which part of that may be trusted."""
+"""Pure: what a request reports about itself and about identity, and which of that to trust."""

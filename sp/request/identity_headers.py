@@ -1,4 +1,4 @@
-"""Remove identity headers that clients sent, and add those that the gateway knows to be true.
+"""Remove identity headers that clients sent, and add the true identity.
 
 Pure. Proxies tell applications in headers who a person is, and any client can send a header. So every header that could
 be read as an identity is removed, in every spelling that a server or a framework treats as the same name:
@@ -26,7 +26,7 @@ ASSERTION = "X-Lychgate-Assertion"
 
 
 class Known(NamedTuple):
-    """What headers say about a person."""
+    """The data about a person that headers contain."""
 
     email: str
     full_name: str
@@ -49,8 +49,8 @@ HEADER_SETS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 
-# Names without their punctuation, in capitals. Beside our own sets: what other gateways, clouds, meshes and TLS
-# terminators use, for an application may have been written for one of those.
+# Names without punctuation, in capitals. In addition to our own sets they contain the headers of other gateways,
+# clouds, meshes and TLS terminators, because an application may have been written for one of those.
 _IDENTITY = re.compile(
     r"REMOTE|XREMOTE|AUTHTYPE|AUTHUSER|AUTHENTICATEDUSER|LOGONUSER|X?PROXY(?:USER|ROLE)|X?IMPERSONATE"
     r"|XFORWARDED(?!(?:FOR|HOST|PROTO|PROTOCOL|PORT|PREFIX|SERVER|SSL|SCHEME|BY|METHOD|URI|URL|PATH)\Z)"
@@ -62,7 +62,7 @@ _IDENTITY = re.compile(
     r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
     r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
 )
-# What only a proxy may say: where a request came from, and what its URL was before it was rewritten.
+# Headers that only a proxy may set: where a request came from, and its URL before it was rewritten.
 _REWRITTEN = re.compile(
     r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
 )
@@ -77,27 +77,27 @@ _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%"
 _NEEDS_QUOTES = re.compile(r"[^ -$&-~]")
 _MAX_REMEMBERED = 4096  # names
 _MAX_REMEMBERED_LENGTH = 100  # characters of each
-_MAX_PEOPLE = 1024  # whose headers are cached, since a page is many requests; a token limits the length of each
+_MAX_PEOPLE = 1024  # whose headers are cached, because a page causes many requests; a token limits their length
 
 
 class Sender(IntEnum):
-    """Who sends the request, by the socket's peer: the more it is trusted, the more of its headers are kept."""
+    """The sender of the request, by the socket's peer. More headers are kept for a more trusted sender."""
 
     STRANGER = 0
-    PROXY = 1  # says where the request came from
+    PROXY = 1  # a proxy that reports where the request came from
     QUESTIONER = 2  # a proxy that asks whether another request may pass, and describes it in headers
 
 
-STRANGER = Sender.STRANGER  # faster at each request: Python 3.11 is slow to find a member of an enumeration
+STRANGER = Sender.STRANGER  # faster at each request, because Python 3.11 accesses enumeration members slowly
 
 
 class IdentityHeaderFilter:
     """Removes identity headers from a request's environ, and headers for proxies if no trusted proxy sent them.
 
-    Headers with the original URL of a rewritten request are always removed, except from a forward-auth request: proxies
-    pass them on as clients send them, and an application that trusts them serves another page than the one that was
-    checked. Each name is classified once and then cached, because every request has dozens. Clients choose some of the
-    names, so the cache is bounded.
+    Headers with the original URL of a rewritten request are always removed, except from a forward-auth request. Proxies
+    pass them on unchanged, and an application that trusts them would serve another page than the checked page. Each
+    name is classified once and then cached, because every request has dozens. Clients choose some of the names, so the
+    cache is bounded.
     """
 
     def __init__(self, unusual: Collection[str] = ()) -> None:
@@ -107,8 +107,8 @@ class IdentityHeaderFilter:
     def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> bool:
         """Remove such headers from *environ*, which *sender* sent.
 
-        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows it. Return whether the
-        *unusual* keys are all absent from what is left.
+        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows that. Return whether the
+        rest contains none of the *unusual* keys.
         """
         usual = self._usual[sender]
         if usual.issuperset(environ):
@@ -146,7 +146,7 @@ def may_say(sender: Sender, key: str) -> bool:
 
 
 def _folded(key: str) -> str:
-    """Return a header's name as the most lenient parser reads it; HTTP_REMOTE_USER may be a header too."""
+    """Return a header's name as the most lenient parser reads it. HTTP_REMOTE_USER may be a header too."""
     name = _PUNCTUATION.sub("", key.upper())
     while name.startswith("HTTP"):
         name = name[4:]
@@ -161,14 +161,14 @@ def introduce(environ: MutableMapping[str, Any], session: Session, header_set: s
     remote_user, profile, in_headers = kept
     environ["REMOTE_USER"] = remote_user
     environ["AUTH_TYPE"] = AUTH_TYPE
-    user = environ["sso.user"] = profile.copy()  # the application may change it, and what is in it
+    user = environ["sso.user"] = profile.copy()  # a copy, because the application may change it
     user["groups"], user["attributes"], user["site"] = [*session.groups], {**session.attributes}, site
     if in_headers:
         environ.update(in_headers)
 
 
 def _introduction(session: Session, header_set: str) -> tuple[str, dict[str, Any], dict[str, str]]:
-    """Return REMOTE_USER, what `describe` returns, and the keys of identity headers."""
+    """Return REMOTE_USER, the result of `describe`, and the identity headers by their keys."""
     email = session.email
     remote_user = email if email.isascii() else email.encode().decode("latin-1")  # PEP 3333
     told = headers(header_set, session) if header_set else ()
@@ -176,7 +176,7 @@ def _introduction(session: Session, header_set: str) -> tuple[str, dict[str, Any
 
 
 def describe(session: Session, site: str = HOME) -> dict[str, Any]:
-    """Return what the application of *site* learns about a person: environ["sso.user"] (docs/protocol.md)."""
+    """Return the description of a person for the application of *site*: environ["sso.user"] (docs/protocol.md)."""
     return {
         "id": session.account_id,
         "email": session.email,
@@ -194,7 +194,7 @@ def describe(session: Session, site: str = HOME) -> dict[str, Any]:
 
 
 def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
-    """Return every header of the set, also empty ones, so that a stranger's header never stays."""
+    """Return every header of the set, even if empty, so that a stranger's header never stays."""
     if session is None:
         return [(name, "") for name in HEADER_SETS[header_set]]
     return list(_headers(header_set, session.email, session.full_name, session.login, session.groups))

@@ -1,8 +1,8 @@
 """Classify a request: does a browser navigate to a page, or does a script or program ask for data? Pure.
 
 A person is redirected to the sign-in. A script that is redirected there gets a page instead of its data, or a browser
-error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers say which of the two it is
-(Sec-Fetch-Mode, Fetch Metadata); older browsers are recognised by their Accept header.
+error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers tell the two apart
+(Sec-Fetch-Mode, Fetch Metadata). For older browsers the Accept header decides.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
 def is_of_a_window(environ: Mapping[str, Any]) -> bool:
     """Tell whether the request is for a whole window, not for an image, script or frame in a page (Fetch Metadata).
 
-    Without the header it counts as a window: over https all browsers send it since 2023; over plain http none does,
-    except to this machine.
+    Without the header it counts as a window. All browsers have sent it over https since 2023. Over plain http they send
+    it only to this machine.
     """
     dest, mode = environ.get("HTTP_SEC_FETCH_DEST", "document"), environ.get("HTTP_SEC_FETCH_MODE", "navigate")
     return bool(dest == "document" and mode == "navigate")
 
 
 def is_from_elsewhere(environ: Mapping[str, Any]) -> bool:
-    """Tell whether a page of another origin caused this request, if the browser says so (Fetch Metadata).
+    """Tell whether the browser reports that a page of another origin caused this request (Fetch Metadata).
 
-    Redirects count: a foreign link to a page of ours is foreign at each redirect that follows. A URL that a person
-    types or opens from another program is not foreign.
+    A foreign link to a page of ours stays foreign after each redirect. A URL that a person types or opens from another
+    program is not foreign.
     """
     return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
 

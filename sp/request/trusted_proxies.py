@@ -1,6 +1,7 @@
 """Accept forwarded headers from trusted proxies only, which the socket's peer IP identifies.
 
-Pure. `shared.proxies` decides whom to trust and which IP is the client's; scheme, host and our own name are read here.
+Pure. `shared.proxies` decides whom to trust, and determines the client's IP. This module reads scheme, host and our own
+name.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Peers(TrustedProxies):
 class OwnHost:
     """The host name under which people reach us, from SP_EXTERNAL_URL.
 
-    Ports are not compared: cookies do not respect them either, and many proxies pass only the name. If the name is this
-    machine's, its other names are accepted. Only if the URL is a guess (*is_guess*), a request for another port shows
-    that the guess is wrong.
+    Ports are not compared, because cookies ignore them too, and many proxies pass only the name. If the name is a name
+    of this machine, its other names are accepted too. If the URL is a guess (*is_guess*), a request for another port
+    shows that the guess is wrong.
     """
 
     def __init__(self, external_url: str, *, is_guess: bool = False) -> None:
@@ -44,7 +45,7 @@ class OwnHost:
         parts = urlsplit(external_url)
         self.netloc = parts.netloc
         self._name = (parts.hostname or "").rstrip(".")
-        self._port = parts.port or 80  # compared only for a guess, which is http
+        self._port = parts.port or 80  # compared only for a guess, whose scheme is http
 
     def is_meant_by(self, host: str) -> bool:
         """Tell whether a Host header names us."""
@@ -81,5 +82,5 @@ def is_this_machine(ip: str) -> bool:
 
 
 def _last(values: str) -> str:
-    """Return the last of several values: the one that the nearest proxy added."""
+    """Return the last of several values, which the nearest proxy added."""
     return values.rpartition(",")[2].strip()

@@ -1,7 +1,9 @@
-"""Open sessions at further sites. Each belongs to a browser's session at home, and is alive only while that one is.
+"""Open sessions at further sites.
 
-The session at home is looked up without a lock. If it ends at the same moment, a row may be left over here, but no
-look-up finds it alive, see `sp.sessions.store`. So a hand-over never waits for a sign-out, or blocks one.
+Each belongs to a browser's session at home, and is valid only as long as that session.
+
+The session at home is looked up without a lock. If that session ends at the same moment, a row may be left over, but no
+look-up treats it as valid; see `sp.sessions.store`. So a hand-over and a sign-out never wait for each other.
 """
 
 from __future__ import annotations
@@ -50,9 +52,9 @@ class HomeSession:
     expires_at: int
 
     def origin(self, site: str, ip: str, user_agent: str) -> Origin:
-        """Return what a session at *site* that belongs to this one is opened for.
+        """Return the origin of a session at *site* that belongs to this session.
 
-        Its page is not stored: it is asked for only at home, and its query may have an access token.
+        Its first page is not stored, because it is needed only at home, and its query may contain an access token.
         """
         return Origin(
             self.account_id,
@@ -86,5 +88,5 @@ def open_at_site(connection: Connection, new: NewSession, origin: Origin, home: 
 
 
 def replace_at_site(connection: Connection, id_hash: bytes, site: str) -> None:
-    """End the session of this browser at *site*, and nothing else: the new one may belong to the same family."""
+    """End only this browser's session at *site*, because the new session may belong to the same family."""
     connection.execute(delete(_session).where(_session.c.id_hash == id_hash, _session.c.site == site))

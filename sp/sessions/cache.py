@@ -1,7 +1,7 @@
-"""Cache the sessions that a worker has read. Whether a reading is still good is for its reader to decide.
+"""Cache the sessions that a worker has read. The caller decides whether a reading is still valid.
 
-Reading takes no lock, since every protected request reads. A full cache drops its oldest entries only: if it were
-emptied, everybody's next request would go to the database at the same moment.
+Reading needs no lock, because every protected request reads. A full cache drops only its oldest entries. If it were
+emptied, the next requests of all people would go to the database at the same moment.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class SessionCache(Generic[T]):
         return len(self._readings)
 
     def put(self, reading: T) -> None:
-        """Keep *reading* in place of an earlier one of the same session."""
+        """Store *reading*, in place of an earlier reading of the same session."""
         with self._changing:
             self._readings.pop(reading.id_hash, None)
             while len(self._readings) >= self._limit:

@@ -5,7 +5,7 @@ The application neither sees nor sets the first six; see `sp.sessions.cookies`.
 
 NAME = "sp_session"
 PENDING_PREFIX = "sp_pending_"
-HAND_OVER_PREFIX = f"{PENDING_PREFIX}site_"  # of a hand-over that began at a site
+HAND_OVER_PREFIX = f"{PENDING_PREFIX}site_"  # for a hand-over that began at a further site
 FORM_NAME = "sp_form"
 DEVICE_NAME = "sp_device"
 LANDED_NAME = "sp_landed"

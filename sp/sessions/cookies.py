@@ -1,4 +1,4 @@
-"""List the gateway's cookies, and set and read the session cookie, safe against forged duplicates."""
+"""List the gateway's cookies. Set and read the session cookie, and reject forged duplicates."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _NAMES = "|".join((_SESSIONS, FORM_NAME, DEVICE_NAME, LANDED_NAME, PROVIDER_NAME
 _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
 )
-# A Set-Cookie that is one of ours in some browser (RFC 6265bis, section 5.6): white space around a name is dropped, and
-# a cookie without a name is sent back as its bare value. After a comma, semicolon, quote or line end comes another
-# cookie for parsers that split there; an ordinary cookie of another name contains no such text.
-# For a pending sign-in the prefix is enough: some parsers read a comma, a quote or a space as part of the name.
+# Matches a Set-Cookie that some browser treats as one of our cookies (RFC 6265bis, section 5.6). Browsers drop white
+# space around a name, and return a cookie without a name as its bare value. Some parsers begin another cookie after a
+# comma, semicolon, quote or line end; an ordinary foreign cookie contains no such text. For a pending sign-in the
+# prefix is enough: some parsers read a comma, a quote or a space as part of the name.
 _PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
 _SET = re.compile(
     rf"\A[\s=\"]*(?:{HOST_PREFIX})?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
@@ -37,7 +37,7 @@ _SET = re.compile(
 
 
 class FormSessions(SecureCookieSessionInterface):
-    """Flask's own session. It holds only the secret of a form here, so a request without a form needs no session."""
+    """Flask's own session. Here it contains only the secret of a form, so a request without a form needs no session."""
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
         """Return the content of the browser's cookie; without a cookie, no content is prepared."""
@@ -46,7 +46,7 @@ class FormSessions(SecureCookieSessionInterface):
         return super().open_session(app, request)
 
     def is_null_session(self, obj: object) -> bool:
-        """Tell whether there is nothing to save. None: the session was never opened."""
+        """Tell whether there is nothing to save. *obj* is None if the session was never opened."""
         return obj is None or super().is_null_session(obj)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
@@ -61,9 +61,9 @@ def session_cookie_name(https: bool, suffix: str = "") -> str:
 
 
 def read_session_cookie(header: str, name: str) -> str | None:
-    """Return the one value of the cookie *name* in a Cookie *header*, or None.
+    """Return the value of the cookie *name* in a Cookie *header*, or None if it is missing or ambiguous.
 
-    Two different values count as none: one of them was planted by a neighbouring host. Names are compared exactly,
+    Two different values are ambiguous, because a neighbouring host has planted one of them. Names are compared exactly,
     because `__Host-x ` with a space is not `__Host-x`, although some parsers treat it so.
     """
     prefix = name + "="
@@ -71,7 +71,7 @@ def read_session_cookie(header: str, name: str) -> str | None:
     if at < 0:
         return None
     if header.find(prefix, at + 1) < 0 and (at == 0 or header[at - 2 : at] == "; "):
-        end = header.find(";", at)  # there is one, as browsers write it
+        end = header.find(";", at)  # as browsers write it
         return header[at + len(prefix) : None if end < 0 else end].rstrip(" \t")
     values = {
         part[len(prefix) :].rstrip(" \t")
@@ -82,7 +82,7 @@ def read_session_cookie(header: str, name: str) -> str | None:
 
 
 def set_session_cookie(response: Response, secret: str, *, https: bool, suffix: str = "") -> None:
-    """Give the browser its session. The cookie ends with the browser; the server limits the session itself."""
+    """Set the session cookie. It ends when the browser closes; the server limits the session itself."""
     set_cookie(response, session_cookie_name(https, suffix), secret, https=https)
 
 
@@ -104,7 +104,7 @@ def set_device_cookie(response: Response, value: str, *, max_age: int, https: bo
 def without_ours(header: str) -> str:
     """Return a Cookie *header* without our own cookies: applications do not need them, and must not leak them.
 
-    A server may have joined two such headers by a comma, so what follows a comma counts as a cookie as well.
+    A server may have joined two such headers by a comma, so the text after a comma counts as a cookie too.
     """
     return _OURS.sub("", header).strip(" \t;,") if "sp_" in header else header
 

@@ -1,9 +1,9 @@
-"""End sessions: those named, those that a provider's sign-out names, and the families of both.
+"""End sessions, by name or by a provider's sign-out, always with their families.
 
-A family is a browser's session at home and what was opened with it: its sessions at further sites, and an access token
-from its sign-in. A family ends as a whole, regardless of which browser's session in it is ended, by whom and how. All
-code of the gateway ends sessions by the one statement in this module, so a caller cannot forget the others. But the
-family continues when its access token is revoked.
+A family is a browser's session at home and everything that was opened with it: its sessions at further sites, and an
+access token from its sign-in. If any browser's session of a family is ended, the whole family ends. All code of the
+gateway ends sessions by one statement in this module, so no caller can forget the rest of a family. There is one
+exception: if only the access token is revoked, the family continues.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _account: Any = Account.__table__
 
 
 def provider_session_of(claims: Claims) -> str | None:
-    """Return the name of the provider's own session, by which it may end ours; None if it is invalid."""
+    """Return the name of the provider's own session, by which the provider may end ours; None if it is invalid."""
     sid = claims.raw.get("sid")
     return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 
@@ -41,19 +41,19 @@ def end_sessions(connection: Connection, conditions: Conditions) -> int:
     named = select(_session.c.id_hash, head.label("head")).where(*conditions).cte("named", nesting=True)
     heads = select(named.c.head)
     with_them = select(_beside.c.id_hash).where(_beside.c.opened_with.is_not(None), _beside.c.opened_with.in_(heads))
-    # A union, not a condition with OR: PostgreSQL would read the whole table for that.
+    # A union, because PostgreSQL would read the whole table for a condition with OR.
     ended = select(named.c.id_hash).union_all(heads, with_them).add_cte(named, nest_here=True)
     return connection.execute(delete(_session).where(_session.c.id_hash.in_(ended))).rowcount
 
 
 def _lock_in_order(connection: Connection, heads: Any) -> None:
-    """Lock the heads of the families, so that two transactions that end the same ones cannot block each other."""
+    """Lock the heads of the families in order, so that two transactions that end the same families cannot deadlock."""
     in_order = select(_beside.c.id_hash).where(_beside.c.id_hash.in_(heads)).order_by(_beside.c.id_hash)
     connection.execute(in_order.with_for_update())
 
 
 def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None) -> Conditions:
-    """Return the conditions that name sessions by id, by public name, by account; None leaves one out."""
+    """Return the conditions on id, public name and account of sessions; None leaves a condition out."""
     named = ((_session.c.id_hash, id_hash), (_session.c.public_id, public_id), (_session.c.account_id, account_id))
     return [column == value for column, value in named if value is not None]
 
@@ -66,7 +66,7 @@ def by_password(account_id: int) -> Conditions:
 def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     """Return the conditions for the sessions that a provider's sign-out names.
 
-    If the sign-out names a session of the provider, a session with a known name ends only if the names match. With
+    If the sign-out names a session of the provider, our sessions whose provider session is known must match it. With
     *only*, the hash of a session's id, no other session is selected.
     """
     account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
@@ -77,13 +77,14 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
 def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) -> list[ColumnElement[bool]]:
     """Return the conditions for the rows that a sign-out names, in a table with the *columns* of a sign-in.
 
-    *has_email* is the condition that the row has an e-mail address of the sign-out.
+    *has_email* is the condition that the row's e-mail address is one of the sign-out's.
     """
     person = [columns.subject.in_(sign_out.subjects)]
     if sign_out.sub is not None:
         person.append(columns.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
-        # The e-mail may have belonged to another person before, so the ids of the sign-in must not contradict it.
+        # The e-mail may have belonged to another person before, so the ids of the sign-in must not contradict the
+        # sign-out.
         person.append(and_(has_email, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
@@ -94,6 +95,6 @@ def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) ->
 def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
     """Return the condition that sign-in and sign-out have the same value for a claim, or the sign-in has none."""
     claim, value = name
-    places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as `find_claim` looks for it
+    places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as in `find_claim`
     said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)
-    return or_(said.is_(None), said == value)  # a number is compared as its digits
+    return or_(said.is_(None), said == value)  # numbers are compared as text

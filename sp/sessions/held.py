@@ -1,8 +1,8 @@
-"""Hold tokens that are verified and spent, while their person is asked "Continue as X?".
+"""Hold verified and spent tokens while their person is asked "Continue as X?".
 
-A row is the permission to open one session, for LIFETIME seconds after the token first came, however often the
-question is shown. The transaction that opens the session deletes the row. So does everything that would have ended that
-session: a sign-out at the provider, an administrator who ends sessions, the answer "not me".
+A row is the permission to open one session, for LIFETIME seconds after the token first arrived, even if the question is
+shown again. The transaction that opens the session deletes the row. Everything that would end that session also deletes
+it: a sign-out at the provider, an administrator who ends sessions, the answer "not me".
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class HeldTokens:
         self._database = database
 
     def pending_hash(self, key: bytes) -> bytes | None:
-        """Return the hash of the pending sign-in for which the token with *key* is held, or None if it is not."""
+        """Return the hash of the pending sign-in for which the token with *key* is held, or None if it is not held."""
         query = select(_table.c.pending_hash).where(_table.c.key == key, _table.c.expires_at > int(time_now()))
         with self._database.reading() as connection:
             found: bytes | None = connection.execute(query).scalar()
@@ -88,7 +88,7 @@ def take(connection: Connection, key: bytes, now: int) -> None:
 
 
 def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
-    """Delete the held tokens of a provider's sign-out, before it ends sessions, so that no answer slips in between."""
+    """Delete the held tokens of a provider's sign-out, before it ends sessions, so that no answer comes in between."""
     has_email = _table.c.email_key.in_(sign_out.emails)
     connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_email)))
 
@@ -109,6 +109,6 @@ def close_of_provider(connection: Connection, provider: str) -> None:
 
 
 def clean_up(now: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* that are too old; return how many there were."""
+    """Delete up to *rows* rows that are too old; return how many."""
     gone = select(_table.c.key).where(_table.c.expires_at < now).limit(rows).with_for_update(skip_locked=True)
     return connection.execute(delete(_table).where(_table.c.key.in_(gone))).rowcount

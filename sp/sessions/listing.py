@@ -1,4 +1,4 @@
-"""Look up sessions without changing them: one by its public ID, all of a person, how many there are.
+"""Look up sessions without changing them: one by its public ID, all sessions of a person, or their number.
 
 The results are the current rows of the database. `sp.sessions.store`, with its cache, decides whether
 a request is admitted.
@@ -36,9 +36,9 @@ _DETAIL = (
 
 @dataclass(frozen=True)
 class SessionDetail:
-    """A session as its owner and administrators see it. Times are seconds since 1970.
+    """The details of a session for its owner and administrators. Times are in seconds since 1970.
 
-    `sites` are the names of the further sites where the browser is signed in with it.
+    `sites` are the names of the further sites where it has signed the browser in.
     """
 
     public_id: str
@@ -69,7 +69,7 @@ class SessionFinder:
         return SessionDetail(*row) if row else None
 
     def list_of(self, account_id: int) -> list[SessionDetail]:
-        """Return a person's live sessions at home, newest first, each with the further sites where it counts."""
+        """Return a person's live sessions at home, newest first, each with its further sites."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
@@ -92,16 +92,19 @@ class SessionFinder:
         return [replace(SessionDetail(*row[:-1]), sites=tuple(sites[row.id_hash])) for row in rows]
 
     def live(self) -> int:
-        """Return how many sessions have not expired. Those at further sites are parts of others, and not counted."""
+        """Return how many sessions have not expired.
+
+        Sessions at further sites belong to others, and are not counted.
+        """
         sessions = select(func.count()).where(_session.c.expires_at > int(time_now()), _session.c.site.is_(None))
         with self._database.reading() as connection:
             found: int = connection.execute(sessions).scalar_one()
             return found
 
     def unreturned(self, ip: str, user_agent: str, return_path: str, since: int) -> bool:
-        """Tell whether a session was opened since then, for this browser and page, and never used.
+        """Tell whether a session was opened after *since*, for this browser and page, and never used.
 
-        Found by the index on `expires_at`: every session lives equally long. Raises StoreUnavailable.
+        The index on `expires_at` finds it, because all sessions have the same lifetime. Raises StoreUnavailable.
         """
         query = (
             select(_session.c.account_id)

@@ -1,4 +1,4 @@
-"""What a provider's sign-out names. Pure."""
+"""The person and session that a provider's sign-out names. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 class SignOut:
     """A provider's message that a person signed out there.
 
-    The person is named by `subjects` (mapped ids), by `sub` if ids are mapped from another claim, or by `emails`
-    (normalised) if the token lacks the claim that ids are mapped from first. `names` are the token's ids by claim: a
-    session whose sign-in had another value for one of them belongs to another person. `sid` names one session of the
-    provider. `until` is the second after which the token has expired in any case. `header`, `claims` and the
-    fingerprint of the `key` are those of the token.
+    `subjects` (mapped ids) name the person. If ids are mapped from another claim, `sub` does; if the token lacks the
+    first claim for ids, `emails` (normalised) do. `names` are the token's ids by claim: a session whose sign-in had
+    another value for one of them belongs to another person. `sid` names one session of the provider. After the second
+    `until`, the token has certainly expired. `header`, `claims` and the fingerprint of the `key` are the token's.
     """
 
     provider: str

@@ -1,12 +1,13 @@
 """Store sessions on the server, with a cache in front.
 
-The cookie holds an opaque random id. Only its hash is stored, so a copy of the database opens no session. A worker may
-trust a session for SP_SESSION_CACHE seconds without asking the database; that is the longest a revocation can take.
+The cookie contains an opaque random id. Only its hash is stored, so a copy of the database cannot be used to sign in. A
+worker may trust a session for SP_SESSION_CACHE seconds without asking the database. So a revocation takes effect within
+that time.
 
-A session at a further site is alive only while the session at home that it was opened with is: a look-up reads both,
-so no race can leave one behind. Its use is the use of the session at home, which the idle limit looks at.
+A session at a further site is valid only as long as its session at home. A look-up reads both, so no race can leave one
+behind. Using it counts as using the session at home, for the idle limit.
 
-`sp.sessions.ending` decides what ends together with a session; `sp.sessions.listing` has lists and counts;
+`sp.sessions.ending` decides which sessions end together. `sp.sessions.listing` has lists and counts.
 `sp.sessions.at_sites` opens sessions at further sites.
 """
 
@@ -35,8 +36,8 @@ from sp.sessions.provider_sign_out import SignOut
 BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
-MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are kept
-TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written so often per idle limit at the most
+MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are stored
+TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written at most this often per idle limit
 
 _session: Any = SessionRecord.__table__
 _home: Any = _session.alias("home")
@@ -79,8 +80,8 @@ class Session:
     """A live session and its person, as last read from the database.
 
     `full_name` is built from the known name fields, and empty if there are none. `good_until` (monotonic seconds) is
-    when the session must be read again. `site` is where a browser's session counts; an access token counts at each.
-    `kept` is for results that follow from this reading alone, so that they end with it.
+    when the session must be read again. `site` is where a browser's session is valid; an access token is valid at every
+    site. `kept` caches results that depend only on this reading.
     """
 
     public_id: str
@@ -119,9 +120,9 @@ class NewSession:
 
 @dataclass(frozen=True)
 class Origin:
-    """What a session is opened for: whose it is, the browser or client, its first page, and the site where it counts.
+    """Data of a new session: its person, the browser or client, its first page, and the site where it is valid.
 
-    The rest is what the token of a provider said, and empty after a local sign-in.
+    The other fields come from the provider's token, and are empty after a local sign-in.
     """
 
     account_id: int
@@ -135,7 +136,7 @@ class Origin:
     site: str = HOME
 
     def columns(self) -> dict[str, Any]:
-        """Return the columns of the session's row that hold it."""
+        """Return it as columns of the session's row."""
         return {
             "account_id": self.account_id,
             "provider": self.provider,
@@ -150,7 +151,7 @@ class Origin:
 
 
 def hash_id(secret: str) -> bytes:
-    """Return what is stored of a session id. A fast hash is enough: the id has 256 random bits."""
+    """Return the hash of a session id, which is stored. A fast hash is enough, because the id has 256 random bits."""
     return hashlib.sha256(secret.encode("ascii", "replace")).digest()
 
 
@@ -166,7 +167,7 @@ class SessionStore:
     def find(self, secret: str, kind: str = BROWSER, *, is_use: bool = True) -> Session | None:
         """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
 
-        Use counts: it is what the idle limit looks at. A request that a page sends by itself is not *is_use*.
+        *is_use*: the request counts as use for the idle limit. A request that a page sends by itself does not.
         """
         return self.find_by_hash(hash_id(secret), kind, is_use=is_use) if len(secret) == ID_LENGTH else None
 
@@ -178,7 +179,7 @@ class SessionStore:
         return session if session is not None and session.kind == kind else None
 
     def find_at_once(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
-        """Return what `find_by_hash` does, without asking the database. Raises NotCached."""
+        """Find a session as `find_by_hash` does, but only in the cache. Raises NotCached."""
         session = self._cache.get(id_hash)
         if session is None or time.monotonic() >= session.good_until:
             raise NotCached
@@ -196,7 +197,7 @@ class SessionStore:
     ) -> None:
         """Insert the session *new* within the caller's transaction.
 
-        If *opened_with* is given, the new session ends when that one ends.
+        If *opened_with* is given, the new session ends together with that session.
         """
         values = {
             "id_hash": new.id_hash,
@@ -209,7 +210,10 @@ class SessionStore:
         _OPEN.run(connection, values | origin.columns())
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
-        """End the sessions that fit every given condition, one at least; return how many. Raises StoreUnavailable."""
+        """End the sessions that meet every given condition; return how many. At least one condition is needed.
+
+        Raises StoreUnavailable.
+        """
         with self._database.writing() as connection:
             ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
         self.forget()
@@ -224,26 +228,26 @@ class SessionStore:
         account_id: int | None = None,
     ) -> int:
         """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
-        if account_id is not None and id_hash is None and public_id is None:  # all, and what a question could open
+        if account_id is not None and id_hash is None and public_id is None:  # all; held tokens too
             held.close_of_account(connection, account_id)
         return end_sessions(connection, by_name(id_hash, public_id, account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
         """End the sessions that a provider's sign-out names, and close its questions, as `end_within` does.
 
-        With *only*, the hash of a session's id, no other session ends but what was opened with it. Returns how many.
+        With *only*, the hash of a session's id, only this session and its family end. Returns how many.
         """
         held.close_by_sign_out(connection, sign_out)
         return end_sessions(connection, by_provider(sign_out, only))
 
     def clean_up(self, now: int, connection: Connection, rows: int) -> int:
-        """Delete up to *rows* sessions that have run out; return how many there were."""
+        """Delete up to *rows* expired sessions; return how many."""
         over = _session.c.expires_at < now
         gone = select(_session.c.id_hash).where(over).limit(rows).with_for_update(skip_locked=True)
         return connection.execute(delete(_session).where(_session.c.id_hash.in_(gone))).rowcount
 
     def replace(self, connection: Connection, id_hash: bytes) -> None:
-        """End that session, within the transaction that opens the same browser's next one (ASVS 5.0, 7.2.4)."""
+        """End a session in the transaction that opens the same browser's next session (ASVS 5.0, 7.2.4)."""
         self.end_within(connection, id_hash=id_hash)
         self._cache.drop(id_hash)
 
@@ -256,9 +260,9 @@ class SessionStore:
         self._cache.clear()
 
     def _look_up(self, id_hash: bytes, kind: str, is_use: bool) -> Session | None:
-        """Read a session, note that it is used, and cache it until one of its limits could change that.
+        """Read a session, record its use, and cache it until one of its limits could be reached.
 
-        Without *is_use*, nothing is noted; a reading for which that was due is not used again.
+        Without *is_use*, nothing is recorded. If recording is due, the reading is then not cached.
         """
         asked_at = time.monotonic()
         counters.session_query()
@@ -306,14 +310,17 @@ class SessionStore:
         return bool(row.home_hash is not None and now < row.home_expires_at and now - row.home_seen_at <= self.idle)
 
     def _touch(self, id_hash: bytes, now: int) -> None:
-        """Note the use of one session. Each row has its own transaction: two that lock the same rows could block."""
+        """Record the use of one session.
+
+        Each row has its own transaction, because two that lock the same rows could deadlock.
+        """
         with self._database.writing() as connection:
             connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
 
 
 def _by_group(row: Any) -> bool:
-    """Tell whether a group of the very provider that opened the session makes the person an administrator.
+    """Tell whether the person is an administrator by a group of the provider that opened the session.
 
-    Another provider that vouches for the same account does not inherit the right.
+    A session from another provider for the same account does not have the right.
     """
     return row.admin_through is not None and row.admin_through == row.provider

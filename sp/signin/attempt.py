@@ -1,6 +1,6 @@
-"""One attempt to sign in or out with a token: verify the token, and keep for the log what was known at each stage.
+"""One attempt to sign in or out with a token: verify the token, and keep the facts known at each stage for the log.
 
-A view declares what is known in a `with known(...)` block. A Rejection raised in the block carries that to the error
+A view declares the known facts in a `with known(...)` block. A Rejection raised in the block carries them to the error
 handler, which logs and answers all rejections.
 """
 
@@ -20,9 +20,9 @@ from sp.signin.verification import Verified, verify
 
 @dataclass(frozen=True)
 class Attempt:
-    """What is known so far; None for what is unknown. `verified` is set only after every check has passed.
+    """The facts known so far; None for an unknown fact. `verified` is set only after every check has passed.
 
-    `keys` are those that a token that was rejected was verified with.
+    `keys` are the keys that were tried, if the token was rejected.
     """
 
     provider: Provider | None = None
@@ -32,7 +32,7 @@ class Attempt:
 
 @contextmanager
 def known(provider: Provider, verified: Verified | None = None) -> Iterator[None]:
-    """Attach what is known of the attempt to a Rejection raised in this block, unless an inner block already has."""
+    """Attach the known facts to a Rejection raised in this block, unless an inner block has attached its own."""
     try:
         yield
     except Rejection as rejection:
@@ -41,7 +41,7 @@ def known(provider: Provider, verified: Verified | None = None) -> Iterator[None
 
 
 def attempt_of(rejection: Rejection) -> Attempt:
-    """Return what was known when *rejection* was raised."""
+    """Return the facts that were known when *rejection* was raised."""
     return rejection.attempt if isinstance(rejection.attempt, Attempt) else Attempt()
 
 
@@ -54,7 +54,7 @@ def verify_with_keys(
 ) -> Verified:
     """Return the verified token, or raise the Rejection that says why it is not valid. Spends nothing.
 
-    *clock* tells the seconds since 1970; it is asked once the keys are there, because fetching them may take seconds.
+    *clock* tells the seconds since 1970; it is called after the keys were fetched, because that may take seconds.
     *note* is called with each key set that is tried: a second one follows if the provider has changed its keys.
     """
 

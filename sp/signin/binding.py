@@ -52,7 +52,7 @@ def bind(
     """Return what to do with the verified token in the browser that delivered it. Raises NonceMismatch, Unsolicited.
 
     *pending* is the list of sign-ins that the browser has started with *provider*, newest first. *wanted* is the path
-    on this site that the token or the request asks for, and *home* the provider's page after sign-in. *signed_in* looks
+    on this site that the token or the request names, and *home* is the provider's page after sign-in. *signed_in* looks
     up the browser's session; it is called only if the answer depends on it.
     """
     may_restart = provider.unsolicited == "restart" and provider.login_url != ""
@@ -66,7 +66,7 @@ def bind(
 
 
 def check_client(claims: Claims, provider: Provider, pending: Sequence[Pending]) -> None:
-    """Check that a client that gets no cookie may use the token. Raises NonceMismatch, Unsolicited.
+    """Check that a client without cookies may use the token. Raises NonceMismatch, Unsolicited.
 
     Without a cookie, users cannot be signed in against their will, so an unsolicited token needs no restart.
     """
@@ -74,7 +74,7 @@ def check_client(claims: Claims, provider: Provider, pending: Sequence[Pending])
 
 
 def gets_access_token(provider: Provider, landing: str, home: str) -> bool:
-    """Tell whether *landing* receives an access token for clients. Only *home*, the page in the settings, does.
+    """Tell whether *landing* receives an access token for clients: only *home*, the page in the settings, does.
 
     Any other page was chosen by the sender of the token or of a link.
     """
@@ -85,8 +85,8 @@ def _answers_a_finished_one(claims: Claims, pending: Sequence[Pending], signed_i
     """Tell whether the token seems to answer a sign-in of this browser that is already finished.
 
     A user who goes back to the identity provider's form gets a new token with the nonce of a finished sign-in, while
-    other tabs may still wait. So an unknown nonce in a signed-in browser is treated as that case, and opens no session.
-    In a browser that is not signed in, it may be an attack, and check_nonce rejects it.
+    other tabs may still wait. So an unknown nonce in a signed-in browser counts as this case, and opens no session. In
+    a browser that is not signed in, it may be an attack, and check_nonce rejects it.
     """
     return claims.nonce is not None and all(one.nonce != claims.nonce for one in pending) and signed_in()
 
@@ -100,7 +100,7 @@ def _check_asked(
 
 
 def _answered(claims: Claims, pending: Sequence[Pending], wanted: str | None) -> Pending:
-    """Return the sign-in that the token answers: by nonce, else by page, else the newest."""
+    """Return the sign-in that the token answers: by nonce, otherwise by page, otherwise the newest."""
     by_nonce = (one for one in pending if one.nonce == claims.nonce)
     by_page = (one for one in pending if one.return_path == wanted)
     return next(by_nonce, None) or next(by_page, pending[0])
@@ -109,6 +109,6 @@ def _answered(claims: Claims, pending: Sequence[Pending], wanted: str | None) ->
 def _must_ask(claims: Claims, provider: Provider, pending: Pending) -> bool:
     """Tell whether a page of another site may have both started the sign-in and delivered the token.
 
-    A nonce would bind the token to the sign-in. Where unsolicited tokens are accepted, asking would protect nothing.
+    A nonce would bind the token to the sign-in. If unsolicited tokens are accepted, asking would not protect anyone.
     """
     return pending.elsewhere and claims.nonce is None and provider.unsolicited != "accept"

@@ -1,4 +1,4 @@
-"""Delete what has expired: spent and held tokens, sessions, counters and old activity log entries.
+"""Delete expired data: spent and held tokens, sessions, counters and old activity log entries.
 
 Sign-ins and refusals trigger a clean-up. It runs in a separate thread, which ends when nothing is left to delete. So an
 idle worker does no work, and a worker under load, or under attack, deletes fast enough.
@@ -25,7 +25,7 @@ from sp.sessions.store import SessionStore
 from sp.signin import replay
 
 EVERY = 60.0  # seconds between two runs of a worker
-SOON = 1.0  # the same in seconds, after MUCH events or if a run did not finish
+SOON = 1.0  # seconds between two runs after MUCH events, or if a run did not finish
 MUCH = 50  # sign-ins and refusals since the last run
 RUN_SECONDS = 10.0  # at most; the next run, SOON, deletes the rest
 
@@ -62,7 +62,7 @@ class Housekeeping:
             thread.join()
 
     def clean_up(self, seconds: float = RUN_SECONDS) -> bool:
-        """Delete what has expired; return True if nothing is left. After a failure, the next run tries again."""
+        """Delete expired data; return True if none is left. After a failure, the next run tries again."""
         try:
             return tidy(self._database.writing, self._steps(int(time_now())), seconds=seconds)
         except (StoreUnavailable, IntegrityError) as error:

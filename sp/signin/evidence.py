@@ -1,6 +1,6 @@
-"""What is known when an attempt is rejected: the request, the settings, the keys. Pure.
+"""The facts about a rejected attempt: the request, the settings, the keys. Pure.
 
-`sp.diagnosis.causes` finds the cause in it. A view collects it, because only a view knows the request.
+`sp.diagnosis.causes` finds the cause in them. A view collects them, because only a view knows the request.
 """
 
 from __future__ import annotations
@@ -39,11 +39,13 @@ class EarlierUse:
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a request brought. `tokens` are (way, token) in the expected place, neither verified nor kept.
+    """The tokens of a request.
 
-    `elsewhere` is (kind of place, name) of what looks like a token and is in another place; `names` are the parameters.
-    `scheme` is that of an Authorization header that is not Bearer. `is_bound` is False for a client whose cookies are
-    not looked at.
+    `tokens` are pairs (way, token) in the expected place; they are neither verified nor stored.
+
+    `elsewhere` are pairs (kind of place, name) for texts in other places that look like tokens. `names` are the
+    parameters. `scheme` is the scheme of an Authorization header that is not Bearer. `is_bound` is False for a client
+    whose cookies are ignored.
     """
 
     parameter: str = "jwt"
@@ -62,16 +64,18 @@ class Arrival:
 
 
 def never_used(_key: bytes, _subject: str) -> EarlierUse | None:
-    """Say that no earlier use of a token is known."""
+    """Return None: no earlier use of a token is known."""
     return None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All of it. `others` are the keys of the other providers by name, `asked` the sign-ins that the browser started.
+    """All facts. `others` are the keys of the other providers by name.
 
-    `earlier` looks the first use of a token up, by its key and the person's ID at the provider. `now` is in seconds
-    since 1970. `secrets` are texts to remove from everything that is kept.
+    `asked` are the sign-ins that the browser started.
+
+    `earlier` looks up the first use of a token by its key and the person's ID at the provider. `now` is in seconds
+    since 1970. `secrets` are texts to remove from everything that is stored.
     """
 
     rejection: Rejection

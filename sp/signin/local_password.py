@@ -22,7 +22,7 @@ from sp.signin.verification import is_plain_email
 
 
 class WrongPassword(Exception):
-    """E-mail and password do not match, or the account may not sign in here; the answer does not say which."""
+    """E-mail and password do not match, or the account may not sign in here. The answer does not say which."""
 
 
 @dataclass(frozen=True)

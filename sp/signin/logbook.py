@@ -1,13 +1,14 @@
 """Write rejections and sign-outs to the activity log.
 
-The line of a successful sign-in is part of its transaction (`sp.signin.transaction`). The lines here have a transaction
-each, and a refusal stays the same refusal if its line cannot be written. Tokens and passwords are never in a line.
+The line of a successful sign-in is part of its transaction (`sp.signin.transaction`). Each line here has its own
+transaction, and if a line cannot be written, the answer to the person stays the same. No line contains a token or
+password.
 
 Anyone can cause any number of refusals. So only some refusals get a line each (see `shared.folding`); more of the same
-kind are counted in one line per hour (see `sp.activity.folds`). There are three separate budgets of lines, so that one
-kind of sender cannot use up the lines of another: without a verified token, with one, and with a password. Only a
-refusal with a line is explained: looking for the cause takes longer than the refusal itself. Its line, with its trace,
-takes at most MAX_ROW bytes.
+kind are counted in one line per hour (see `sp.activity.folds`). There are three separate budgets of lines: for senders
+without a verified token, with a verified token, and with a password. So one kind of sender cannot use up the lines of
+another. Only a refusal with a line is explained, because finding the cause takes longer than the refusal itself. Its
+line, with its trace, takes at most MAX_ROW bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ log = logging.getLogger("lychgate")
 
 
 class Logbook:
-    """Writes the lines of rejections and sign-outs. *secrets* returns the texts that no line may have."""
+    """Writes the lines of rejections and sign-outs. *secrets* returns the texts to remove from each line."""
 
     def __init__(
         self, database: Database, housekeeping: Housekeeping, secrets: Callable[[], Collection[str]] = tuple
@@ -64,9 +65,10 @@ class Logbook:
         attempt: Attempt = NOTHING_KNOWN,
         explain: Callable[[], Explained] | None = None,
     ) -> str:
-        """Log a rejected token, with what is known of it; return the reference by which to find the line.
+        """Log a rejected token with the facts about it; return the reference by which to find the line.
 
-        That is *reference*, or the reference of the line that counts this kind of refusal. *explain* finds the cause.
+        The result is *reference*, or the reference of the line that counts this kind of refusal. *explain* finds the
+        cause.
         """
         known = _known_of(attempt)
         budget = self._senders if attempt.verified else self._strangers
@@ -89,7 +91,7 @@ class Logbook:
         code: str,
         explain: Callable[[], str] | None = None,
     ) -> str:
-        """Log a refused local sign-in; return the reference by which to find the line, as `note_refusal` does.
+        """Log a rejected local sign-in; return the reference by which to find the line, as `note_refusal` does.
 
         *explain* finds the cause, which the person is not told.
         """
@@ -106,7 +108,7 @@ class Logbook:
         return found_by
 
     def note_sign_out(self, session: Session, visitor: Visitor, *, reference: str, sent_to: str | None = None) -> None:
-        """Log a sign-out, which leads to the URL *sent_to*. Raises StoreUnavailable."""
+        """Log a sign-out that redirects to the URL *sent_to*. Raises StoreUnavailable."""
         with self._database.writing() as connection:
             activity.record(
                 connection,
@@ -165,7 +167,7 @@ class Logbook:
         return fold.reference
 
     def _clean_ids(self, known: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *known* with an e-mail and a subject that hold no secret; each is None if it is missing."""
+        """Return *known* with e-mail and subject cleaned of secrets; each is None if it is missing."""
         ids = {column: known.get(column) for column in ("email", "subject")}
         return {**known, **{column: clean_id(text, self._secrets()) if text else None for column, text in ids.items()}}
 
@@ -173,7 +175,7 @@ class Logbook:
         try:
             with self._database.writing() as connection:
                 activity.record(connection, line)
-        except (StoreUnavailable, IntegrityError, ValueError) as error:  # the driver could not take a text
+        except (StoreUnavailable, IntegrityError, ValueError) as error:  # the driver rejected a text
             log.error(
                 "the refusal %s could not be written to the activity log: %s", line.reference, type(error).__name__
             )
@@ -184,7 +186,7 @@ class Logbook:
 
 
 def _named(reference: str, code: str) -> dict[str, str]:
-    """Return the members that a line of a JSON log has beside its message."""
+    """Return the members of a JSON log line besides its message."""
     return {"event": activity.REFUSED, "reference": reference, "code": code}
 
 
@@ -200,7 +202,7 @@ def _known_of(attempt: Attempt) -> dict[str, Any]:
 
 
 def _tried(explain: Callable[[], Explained], plain: Explained) -> Explained:
-    """Return the explanation, or the plain one: an error in looking for a cause must not change the answer."""
+    """Return the explanation, or *plain* after an error: an error in finding a cause must not change the answer."""
     try:
         return explain()
     except Exception:

@@ -1,7 +1,7 @@
-"""Say which checks an accepted token passed, with the values that were compared. Pure.
+"""List the checks that an accepted token passed, with the compared values. Pure.
 
-`sp.signin.verification` runs the checks and stops at the first that fails; here all of them have passed. So nothing is
-verified again, and writing this down costs a sign-in next to nothing. `sp.diagnosis.inspector` has the same names.
+`sp.signin.verification` runs the checks and stops at the first failure. For an accepted token all checks have passed.
+So nothing is verified again, and the list takes a sign-in almost no time. `sp.diagnosis.inspector` has the same names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def passed_checks(
 
 
 def compared_values(claims: Claims, provider: Provider, now: float, secrets: Collection[str]) -> list[CheckResult]:
-    """Return the checks that compare a claim with a setting or the clock, as they read if they pass."""
+    """Return the checks that compare a claim with a setting or the clock, with the texts of a passed check."""
     return [
         CheckResult("required", PASSED, ", ".join(provider.required_claims)),
         CheckResult("token_id", PASSED, f"{len(claims.token_id or '')} characters"),
@@ -54,9 +54,9 @@ def compared_values(claims: Claims, provider: Provider, now: float, secrets: Col
 def browser_checks(
     nonce: str | None, *, matches: bool, asked: bool, elsewhere: bool, is_bound: bool
 ) -> tuple[CheckResult, CheckResult]:
-    """Say whether the browser had started a sign-in, and whether the token's nonce *matches* one of them.
+    """Say whether the browser had started a sign-in, and whether the token's nonce *matches* it.
 
-    *is_bound* is False for a client whose cookies are not looked at. *elsewhere*: another site started the sign-in.
+    *is_bound* is False for a client whose cookies are ignored. *elsewhere*: another site started the sign-in.
     """
     if not is_bound:
         return CheckResult("asked_for", SKIPPED, NOT_FOR_CLIENTS), CheckResult("nonce", SKIPPED, NOT_FOR_CLIENTS)

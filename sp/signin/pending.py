@@ -24,7 +24,7 @@ LIFETIME = 3600  # seconds that a person may take at the identity provider's for
 MAX_PENDING = 5  # per browser; a further one deletes the oldest
 MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers reject requests with larger headers
 TRIAL = "trial_"  # follows PENDING_PREFIX
-ELSEWHERE = -1  # where a trial has its account: nodes of the previous version read this as an ordinary sign-in
+ELSEWHERE = -1  # in the place of a trial's account; nodes of the previous version read it as an ordinary sign-in
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PendingSignIns:
         self._serializer = SignedValues(secret_keys, "lychgate pending sign-in")
         self._https = https
         self._prefix = full_name(PENDING_PREFIX, https)
-        self._not_ours = full_name(HAND_OVER_PREFIX, https)  # of a site on another port of this host
+        self._not_ours = full_name(HAND_OVER_PREFIX, https)  # belongs to a site on another port of this host
 
     def begin(
         self,
@@ -91,7 +91,7 @@ class PendingSignIns:
     def trials(self, cookies: Mapping[str, str], provider: str) -> list[Pending]:
         """Return the trials that this browser has started with *provider*, newest first."""
         if not any(name.startswith(self._prefix + TRIAL) for name in cookies):
-            return []  # nearly always, and then the cookies are not verified twice in a sign-in
+            return []  # the usual case: do not verify the cookies twice in a sign-in
         return [pending for pending in self._read(cookies, provider) if pending.trial]
 
     def finish(self, response: Response, pending: Pending) -> None:
@@ -133,9 +133,9 @@ class PendingSignIns:
 
 
 def too_many(cookies: Mapping[str, str], began_at: Mapping[str, int], needed: int) -> Iterator[str]:
-    """Yield the names of the *cookies* to delete, so that one of *needed* bytes has room: the invalid and oldest ones.
+    """Yield the names of *cookies* to delete, invalid and oldest first, to make room for a cookie of *needed* bytes.
 
-    *began_at* is when each began, in seconds since 1970; 0 if it is invalid.
+    *began_at* is the time at which each began, in seconds since 1970; 0 for an invalid cookie.
     """
     for kept, name in enumerate(sorted(cookies, key=lambda name: -began_at[name]), start=1):
         needed += len(cookies[name])

@@ -22,7 +22,8 @@ from sp.sessions.held import LIFETIME
 class Question:
     """The claims of a token that was verified and spent. `key` is the fingerprint of the key that signed it.
 
-    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` where the browser goes after a yes.
+    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` is where the browser goes after a
+    yes.
     """
 
     provider: str

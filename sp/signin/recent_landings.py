@@ -16,7 +16,7 @@ from shared.signed_values import SignedValues
 from sp.sessions.cookies import LANDED_NAME
 
 WINDOW = 10  # seconds that a landing is remembered; one round takes at most one second
-ROUNDS = 2  # each has four redirects, and there may be ten in all (docs/protocol.md)
+ROUNDS = 2  # each has four redirects, and at most ten are allowed (docs/protocol.md)
 REFUSED = "refused"  # for the error page; it cannot be a path, because a path begins with /
 MAX_PATH = 200  # characters of a path that are stored for the comparison
 
@@ -30,11 +30,11 @@ class Landings:
         self._name = full_name(LANDED_NAME, https)
 
     def note(self, response: Response, cookies: Mapping[str, str], return_path: str) -> None:
-        """Note in *response* that the browser was signed in and sent to *return_path*."""
+        """Record in *response* that the browser was signed in and sent to *return_path*."""
         self._note(response, cookies, return_path[:MAX_PATH])
 
     def note_refusal(self, response: Response, cookies: Mapping[str, str]) -> None:
-        """Note in *response* that the browser was refused and sent to the provider's own error page."""
+        """Record in *response* that the browser was rejected and sent to the provider's own error page."""
         self._note(response, cookies, REFUSED)
 
     def was_refused(self, cookies: Mapping[str, str]) -> bool:

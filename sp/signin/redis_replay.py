@@ -1,11 +1,11 @@
 """Keep spent tokens in Redis (appendonly, noeviction) instead of the database, for gateways on several machines.
 
-Redis loses no acknowledged write in a crash only with `appendfsync always`. With `everysec` it answers before the write
-is on the disk, and a crash can lose the last two seconds.
+With `appendfsync always`, Redis loses no acknowledged write in a crash. With `everysec` it answers before the write is
+on the disk, and a crash can lose the last two seconds.
 
 Redis is called before the database transaction begins and after it has ended, never inside it: a hanging Redis must not
 block the only writer of SQLite. Lifetimes in Redis are relative (EX), because its clock may be minutes ahead of ours.
-If an absolute time (EXAT) is past by its clock, it answers OK and stores nothing.
+With an absolute time (EXAT) that is past by its clock, Redis would answer OK and store nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sp.metrics_counters import REDIS, STORING, counters
 from sp.signin.replay import Ask, FirstUse, Result, Spending, nothing
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
-# A delayed delete, which a hanging Redis runs later, must not remove what another request has spent in the meantime.
+# If Redis hangs, it may run a delete late. That must not remove a token that another request has spent meanwhile.
 _DELETE_IF_MINE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -52,8 +52,8 @@ class RedisReplayCache:
     ) -> Result:
         """Spend *token*, then begin the transaction. If that fails before the commit starts, make it unspent again.
 
-        After a failed commit, which may have succeeded in the database, or a crash, the token stays spent. On SQLite it
-        also does if *work* was done and another member of its group then ended the transaction (a full disk).
+        After a crash or a failed commit, which may have succeeded in the database, the token stays spent. On SQLite it
+        also stays spent if another member of its group ended the transaction (a full disk) after *work* was done.
         """
         mine = self._spend(token)
         may_be_committed = False
@@ -89,7 +89,10 @@ class RedisReplayCache:
             raise StoreUnavailable("a key for a spent token has an unknown value in Redis") from error
 
     def check(self) -> str | None:
-        """Return a warning if Redis has a wrong clock, else None. Raises StoreUnavailable if Redis does not answer."""
+        """Return a warning if Redis has a wrong clock, otherwise None.
+
+        Raises StoreUnavailable if Redis does not answer.
+        """
 
         def ask() -> float:
             seconds, microseconds = self._redis.time()

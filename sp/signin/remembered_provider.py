@@ -1,6 +1,6 @@
 """Remember in a signed cookie which identity provider the person chose in this browser.
 
-It cannot sign anyone in. It only skips the choice, and the provider that it names must still be one that can be chosen.
+It cannot sign anyone in. It only skips the choice, and only if people can still choose the named provider.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from shared.known_browsers import MAX_AGE
 from shared.timed_texts import timed_serializer
 from sp.sessions.cookies import PROVIDER_NAME, read_session_cookie
 
-MAX_BYTES = 200  # of the cookie's value; ours have at most 113
+MAX_BYTES = 200  # of the cookie's value; our values have at most 113
 
 
 class RememberedProviders:
@@ -27,7 +27,7 @@ class RememberedProviders:
         self._name = full_name(PROVIDER_NAME, https)
 
     def read(self, cookie_header: str) -> str:
-        """Return the name of the provider that this browser's person chose; empty if there is none, or it is forged."""
+        """Return the name of the provider that was chosen in this browser; empty if there is none, or it is forged."""
         value = read_session_cookie(cookie_header, self._name)
         if value is None or len(value) > MAX_BYTES:
             return ""
@@ -38,7 +38,7 @@ class RememberedProviders:
         return name if isinstance(name, str) else ""
 
     def remember(self, response: Response, provider: str) -> None:
-        """Remember *provider*, the name of a provider of ours."""
+        """Store the name of the *provider* in the cookie."""
         value = str(self._serializer.dumps(provider))
         set_cookie(response, self._name, value, https=self._https, max_age=MAX_AGE)
 

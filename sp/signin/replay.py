@@ -32,7 +32,7 @@ _FIRST_USE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.retur
 class FirstUse:
     """What is stored with a spent token, to recognise the browser that used it.
 
-    The hashes of the session that it opened and of the pending sign-in that it answered, and the path it led to.
+    The fields are the hashes of the opened session and of the answered pending sign-in, and the path of the redirect.
     """
 
     session_hash: bytes | None = None
@@ -42,7 +42,7 @@ class FirstUse:
 
 @dataclass(frozen=True)
 class Spending:
-    """A token to spend: its *key* is remembered until *until*, in seconds since 1970, with its first use."""
+    """A token to spend. Its *key* is stored with its first use until the time *until*, in seconds since 1970."""
 
     key: bytes
     until: int
@@ -61,29 +61,29 @@ class ReplayCache(Protocol):
     def spend(
         self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
     ) -> Result:
-        """Spend *token* atomically, then do *work* in a transaction; return its result once both are kept.
+        """Spend *token* atomically, then do *work* in a transaction; return its result after both are stored.
 
         *ask* may send questions, whose answers *work* uses: on PostgreSQL they come with the answer to the spending.
 
-        Raises TokenReplayed if it was spent before, without doing *work*, and StoreUnavailable if the store does not
-        give a clear answer. If *work* raises, nothing that it wrote is kept, and the token is unspent, if the store can
-        be reached. `Database.together` says what *work* must not do.
+        Raises TokenReplayed, without doing *work*, if the token was spent before, and StoreUnavailable if the store
+        gives no clear answer. If *work* raises, its changes are rolled back, and the token becomes unspent if the store
+        can be reached. `Database.together` lists what *work* must not do.
         """
 
     def first_use(self, database: Database, key: bytes) -> FirstUse | None:
-        """Return what was stored when the token was spent, or None if there is no entry."""
+        """Return the data that was stored when the token was spent, or None."""
 
     def check(self) -> str | None:
-        """Return what is wrong with the store's clock, or None. Raises StoreUnavailable if there is no answer."""
+        """Return a warning about the store's clock, or None. Raises StoreUnavailable if there is no answer."""
 
 
 def answer_key(key: bytes) -> bytes:
-    """Return the key to spend when the question about a spent token is answered: the answer also works only once."""
+    """Return the key to spend when the question about a spent token is answered, so that the answer works only once."""
     return hashlib.sha256(b"answer\0" + key).digest()[:16]
 
 
 class SqlReplayCache:
-    """In the gateway's database, within the sign-in's own transaction: both are committed, or neither is."""
+    """Stores spent tokens in the gateway's database, in the sign-in's transaction: both are committed, or neither."""
 
     store = "database"
 

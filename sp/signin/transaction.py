@@ -1,9 +1,9 @@
 """Run a sign-in as one transaction with one commit.
 
-Spending the token, creating or changing the account, opening the session and logging it happen together or not at all.
-A failure in the middle leaves neither an account nor a spent token. If Redis keeps the spent tokens, the token is spent
-there first, and made unspent again after a failure; docs/decisions/0008 explains the order. `sp.signin.logbook` logs
-tokens that do not sign anyone in.
+Either all of these happen or none: spending the token, changing the account, opening the session, logging. A failure in
+the middle leaves neither an account nor a spent token. If Redis keeps the spent tokens, the token is spent there first,
+and made unspent again after a failure; docs/decisions/0008 explains the order. `sp.signin.logbook` logs tokens that do
+not sign anyone in.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One sign-in with a token: what was verified, and what to open."""
+    """One sign-in with a token: the verified claims, the provider, and the session to open."""
 
     verified: Verified
     trusted: Trusted
@@ -94,7 +94,7 @@ class _Entry:
 
     @property
     def kept_subject(self) -> str:
-        """The person's ID at the provider, as the log keeps it."""
+        """The person's ID at the provider, in the form of the log."""
         return clean_id(self.profile.subject, self.trusted.secrets)
 
     def line_of_sign_in(self, found: accounts.Provisioned, ready: _Ready) -> activity.Entry:
@@ -124,7 +124,7 @@ class _Entry:
         )
 
     def _facts(self, now: float, sent_to: str | None) -> Facts:
-        """Return what the trace keeps, without secrets. Only the decision about the account is missing."""
+        """Return the facts for the trace, without secrets. The decision about the account is added later."""
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
         claims, clipped = clean(verified.claims.raw, secrets)
@@ -144,9 +144,9 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Ready:
-    """What a sign-in prepares before its transaction, so that others wait less: its time, sessions, and trace.
+    """The data that a sign-in prepares before its transaction, so that others wait less: its time, sessions, and trace.
 
-    `extra` is the access token beside the browser's session, if one is due.
+    `extra` is the access token in addition to the browser's session, if one is required.
     """
 
     now: datetime
@@ -187,7 +187,7 @@ class SignIn:
         self._key_noted_at: dict[int, float] = {}
 
     def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
-        """Spend the token and open a session for its person, or raise the Rejection that says why not.
+        """Spend the token and open a session for its person, or raise a Rejection.
 
         If the person was asked first, `hold` has already spent the token, and this method spends the answer. Raises
         NotHeld if the question is no longer open.
@@ -214,7 +214,7 @@ class SignIn:
         found = self._replay.spend(self._database, _spending(entry, ready), write, question.send)
         self._forget_replaced(entry.opening)
         if "admin_through" in found.changed:
-            self._sessions.forget()  # other sessions of the account are cached with the right, or without it
+            self._sessions.forget()  # the cache has other sessions of the account with their old rights
         created, reference = found.how == CREATED, entry.opening.reference
         access_token = ready.extra.secret if ready.extra else None
         return SignedIn(ready.new.secret, found.account_id, found.email, created, reference, access_token)
@@ -236,13 +236,13 @@ class SignIn:
         return found
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
-        """Open the session, and end the one whose id the browser sent."""
+        """Open the session, and end the session whose id the browser sent."""
         if opening.replacing:
             self._sessions.replace(connection, opening.replacing)
         self._sessions.open(connection, new, origin, now=int(now.timestamp()), kind=opening.kind)
 
     def _forget_replaced(self, opening: Opening) -> None:
-        """Drop the session that has ended from the cache: another request may have read it again before the commit."""
+        """Drop the replaced session from the cache: another request may have read it before the commit."""
         if opening.replacing:
             self._sessions.forget_one(opening.replacing)
 
@@ -270,7 +270,8 @@ class SignIn:
     ) -> None:
         """Spend a token, but open no session, because the person is asked first. After a yes, call `with_token`.
 
-        Raises TokenReplayed, also if only the held token is left of its first use: Redis may have lost the rest.
+        Raises TokenReplayed, even if only the held token is left of its first use, because Redis may have lost the
+        rest.
         """
         entry = _Entry.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, entry.profile, utc_now()
@@ -288,7 +289,7 @@ class SignIn:
         self._note_accepted(verified, trusted)
 
     def _note_accepted(self, verified: Verified, trusted: Trusted) -> None:
-        """Note how near the token was to a rejection, unless that was noted when it arrived earlier."""
+        """Record how near the token was to a rejection, unless that was recorded at its earlier arrival."""
         self._housekeeping.note()
         if (received := verified.received) is not None:
             self._margins.note(trusted.provider.name, verified.claims, received.at, received.size)
@@ -321,7 +322,7 @@ class SignIn:
         return account is not None and account.id == account_id
 
     def first_use(self, key: bytes) -> FirstUse | None:
-        """Return what was stored when the token was spent, or None."""
+        """Return the data that was stored when the token was spent, or None."""
         return self._replay.first_use(self._database, key)
 
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
@@ -332,7 +333,7 @@ class SignIn:
 
 
 def _spending(entry: _Entry, ready: _Ready) -> Spending:
-    """Return what a sign-in spends: the token, or the answer to the question about it."""
+    """Return the entry that a sign-in spends: the token, or the answer to the question about it."""
     key, opening = entry.verified.token_key, entry.opening
     use = FirstUse(ready.new.id_hash, opening.pending_hash, opening.return_path)
     if opening.answered:
@@ -341,12 +342,12 @@ def _spending(entry: _Entry, ready: _Ready) -> Spending:
 
 
 def _setting_aside(entry: _Entry) -> Spending:
-    """Return what is spent without opening a session: the token."""
+    """Return the entry that spends the token without opening a session."""
     return Spending(entry.verified.token_key, acceptable_until(entry.verified.claims, entry.trusted.provider))
 
 
 def _note_times(verified: Verified, began: int, ended: int) -> None:
-    """Count how long each step took, unless a person was asked in between: that waits for the person."""
+    """Count how long each step took, unless a person was asked in between, which would count the person's time."""
     if verified.received is not None and verified.received.timed is not None:
         arrived, was_verified = verified.received.timed
         counters.duration(SIGNING_IN, VERIFY, was_verified - arrived)
@@ -355,7 +356,7 @@ def _note_times(verified: Verified, began: int, ended: int) -> None:
 
 
 def _decision(found: accounts.Provisioned) -> AccountDecision:
-    """Say what was decided about the account, for the trace."""
+    """Return the decision about the account, for the trace."""
     why = HOW[found.how]
     if found.is_older:
         why += "; nothing was synchronised, because the token is older than the last one"

@@ -1,8 +1,8 @@
 """Verify a token: a list of named checks, in order of trust. Pure.
 
 The signature comes first, and nothing in the token is trusted before it is verified. Each later check is a function of
-the claims, the provider's settings and the clock, and raises a Rejection that says what is wrong. A sign-in stops at
-the first failed check; the inspector runs all of them. Nothing here spends the token or looks up an account.
+the claims, the provider's settings and the clock, and raises a Rejection that names the error. A sign-in stops at the
+first failed check; the inspector runs all of them. Nothing here spends the token or looks up an account.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from sp.providers.provider import Provider
 
 FOREIGN_CLAIMS = ("scope", "client_id", "purpose")  # claims of access tokens and other tokens, RFC 8725 3.11
 STRICT_HEADER = {"alg", "typ", "kid"}
-MOST_NAMES = 40  # names of claims that are compared with a missing one: strangers send any number
+MOST_NAMES = 40  # names of claims to compare with a missing claim: strangers may send any number
 MAX_TOKEN_ID_LENGTH = 512  # characters
 REMEMBERED_LONGER = 300  # seconds by which the clocks of gateways, database and Redis may differ
 MAX_EMAIL_LENGTH = 254  # characters: RFC 5321, section 4.5.3.1.3, without the angle brackets
@@ -44,9 +44,9 @@ _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Received(NamedTuple):
-    """When a token was received, in seconds since 1970, its size in bytes, and its header.
+    """The time at which a token was received, in seconds since 1970, its size in bytes, and its header.
 
-    `timed`: when its verification began and ended, in monotonic nanoseconds, if that was measured.
+    `timed` has the beginning and end of its verification in monotonic nanoseconds, if measured.
     """
 
     at: float
@@ -58,7 +58,7 @@ class Received(NamedTuple):
 class Verified(NamedTuple):
     """The claims of a token that passed every check, the key that signed it, and the key under which it is spent.
 
-    `received` is None if the token came with an earlier request, since when only its claims were kept.
+    `received` is None if the token came with an earlier request and only its claims were kept.
     """
 
     claims: Claims
@@ -77,12 +77,12 @@ class Verified(NamedTuple):
         return self.received.header if self.received else None
 
     def timed(self, began: int, ended: int) -> Verified:
-        """Return the same with the times of its verification."""
+        """Return a copy with the times of the verification."""
         return self._replace(received=self.received and self.received._replace(timed=(began, ended)))
 
 
 class Case(NamedTuple):
-    """What a check may look at."""
+    """The data that a check may use."""
 
     header: Mapping[str, Any]
     claims: Claims
@@ -92,7 +92,7 @@ class Case(NamedTuple):
 
 
 def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) -> Verified:
-    """Return the claims of *unverified_token*, or raise the Rejection that says why it is not valid.
+    """Return the claims of *unverified_token*, or raise a Rejection that gives the reason.
 
     *now* is in seconds since 1970. Spends nothing: the caller spends the jti last, so that a rejected token stays
     unspent. The caller also checks the nonce and whether the browser asked for a token (`sp.signin.binding`).
@@ -114,10 +114,10 @@ def token_key(provider: str, token_id: str) -> bytes:
 
 
 def acceptable_until(claims: Claims, provider: Provider) -> int:
-    """Return until when a spent token must be remembered, in seconds since 1970. After that it is rejected anyway.
+    """Return the time, in seconds since 1970, until which a spent token must be remembered. Later it has expired.
 
     This uses the present settings. If an administrator raises clock_skew, max_age or expiry_adjustment, tokens that
-    expired more than REMEMBERED_LONGER ago may become valid again, and the record that they were spent is gone.
+    expired more than REMEMBERED_LONGER ago may become valid again, although the record that they were spent is deleted.
     """
     ends = []
     if claims.issued_at is not None:
@@ -254,7 +254,7 @@ def check_strict_text(case: Case) -> None:
     for name in case.provider.mapped_claims:
         value = raw[name] if name in raw else find_claim(raw, name)
         if value is None or (type(value) is str and value.isprintable()):
-            continue  # the fast way for most values: printable text has none of these categories
+            continue  # the fast way for most values: printable text has no such characters
         for text in _texts(value):
             if not text.isprintable() and any(unicodedata.category(c) in _INVISIBLE for c in text):
                 raise ClaimInvalid(f"{name} has control or format characters", claim=name)
@@ -303,8 +303,8 @@ def is_plain_email(value: Any) -> bool:
 
 
 def _hint(raw: Mapping[str, Any], name: str) -> str:
-    """Return a hint at a similar name: published samples write IAT and JTI, and exp with Cyrillic letters."""
-    as_long = (other for other in raw if len(other) == len(name) and other != name)  # no letter looks like two
+    """Return a hint about a similar name: published samples write IAT and JTI, and exp with Cyrillic letters."""
+    as_long = (other for other in raw if len(other) == len(name) and other != name)  # look-alikes have equal length
     for other in islice(as_long, MOST_NAMES):
         if other.lower() == name:
             return f"; the token has {other}, but names of claims are in lower case"

@@ -86,7 +86,7 @@ def _line(sign_out: SignOut, trusted: Trusted, visitor: Visitor, reference: str,
 
 
 def _facts(sign_out: SignOut, trusted: Trusted, ended: int) -> Facts:
-    """Return what the trace keeps of the sign-out, without secrets."""
+    """Return the facts about the sign-out for the trace, without secrets."""
     claims, clipped = clean(sign_out.claims, trusted.secrets)
     return Facts(
         header=clean(sign_out.header, trusted.secrets)[0],

@@ -44,8 +44,8 @@ class OwnSignOuts:
     def end(self, secret: str, session: Session | None, visitor: Visitor, *, reference: str) -> str | None:
         """End the session with this id, and return the provider's logout URL, if it has one.
 
-        *session* is None if it has expired because it was not used. It is ended as well, because the access token that
-        was opened with it may still be in use.
+        *session* is None if it has reached the idle limit. It is ended too, because the access token that was opened
+        with it may still be in use.
         """
         trusted = self.provider_of(session) if session else None
         onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None

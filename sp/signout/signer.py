@@ -18,7 +18,7 @@ from sp.sessions.provider_sign_out import SignOut
 from sp.signin.attempt import known
 from sp.signout.tokens import verify_sign_out
 
-# After these refusals another provider is tried. Later in the list means: more checks have passed.
+# After these rejections another provider is tried. The later in the list, the more checks have passed.
 NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, AudienceMismatch, IssuerMismatch)
 
 
@@ -32,7 +32,7 @@ def verify_by_any(
 ) -> tuple[Trusted, SignOut]:
     """Return the provider that signed the token, and the sign-out that the token asks for. Spends nothing.
 
-    *clock* tells the seconds since 1970; it is asked once the keys are there, because fetching them may take seconds.
+    *clock* tells the seconds since 1970; it is called after the keys were fetched, because that may take seconds.
     Raises the Rejection of that provider, or, if no provider signed it, the Rejection after the most passed checks.
     """
     refusals: list[Rejection] = []

@@ -1,4 +1,4 @@
-"""Verify a sign-out token of an identity provider, and read whose sessions to end. Pure.
+"""Verify a sign-out token of an identity provider, and read which sessions to end. Pure.
 
 OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The type in the header says that it is a sign-out token, so
 a sign-in token never signs anyone out. A sign-out token that the gateway made for the provider is rejected here, so it
@@ -38,7 +38,7 @@ def verify_sign_out(
 
 
 def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
-    """The provider issued the token, not the gateway, and for the gateway."""
+    """The provider issued the token for the gateway; the gateway did not issue it itself."""
     if claims.issuer == our_url:
         raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience

@@ -1,1 +1,1 @@
-"""Several sites behind one gateway: which there are, and how a person gets from one to another."""
+"""Several sites behind one gateway: their settings, and the hand-over of a person from one to another."""

@@ -1,4 +1,4 @@
-"""Parse what SP_CONFIG says about access: home's rules, the further sites with theirs, and the tests. Pure.
+"""Parse the access part of SP_CONFIG: the home site's rules, the further sites with their rules, and the tests. Pure.
 
 Every error is collected, so that an operator can correct all of them together.
 """
@@ -29,7 +29,7 @@ class AccessFile:
 
 
 def parse_access(document: Mapping[str, Any], host: OwnHost, own: Routes) -> tuple[AccessFile, list[str]]:
-    """Return what *document* says, and every error in it. *host* is that of home."""
+    """Return the access part of *document*, and every error in it. *host* is the host of the home site."""
     mistakes: list[str] = []
     rules: tuple[Rule, ...] = ()
     sites: tuple[Site, ...] | None = None

@@ -1,8 +1,8 @@
 """Remember the hand-overs that a browser has begun at a site, each with a nonce and the page to return to.
 
-A hand-over is the way of a browser that is signed in at home to a session at a further site. Its cookie is set by the
-site where it began, and home learns only a hash of the nonce. So a ticket that home issues for one browser opens
-nothing in another one. Each hand-over has a separate signed cookie, so several tabs do not overwrite each other.
+A hand-over gives a browser that is signed in at home a session at a further site. That site sets the cookie, and home
+gets only a hash of the nonce. So a ticket that home issues for one browser opens no session in another browser. Each
+hand-over has a separate signed cookie, so several tabs do not overwrite each other.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class HandOver:
 
     @property
     def state(self) -> str:
-        """What home learns of the nonce."""
+        """The hash of the nonce, which is sent to home."""
         return _state_of(self.nonce)
 
 
@@ -92,7 +92,7 @@ class HandOvers:
             self._set(response, name, "", 0)
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
-        """Set a cookie that browsers send with the redirect from home: it is a GET of the whole window, so Lax does."""
+        """Set a cookie that browsers send with the redirect from home. Lax is enough for a GET of the whole window."""
         set_cookie(response, name, value, https=self._https, max_age=max_age)
 
 

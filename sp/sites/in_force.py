@@ -1,6 +1,6 @@
-"""Hold the sites and rules that are in force. They are replaced as a whole, so no request is decided by half a file.
+"""Hold the sites and rules in force. They are replaced as a whole, so no request is decided by half of a file.
 
-Pure: who reads the file, and when, is decided in `sp.reloading`.
+Pure: `sp.reloading` reads the file.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class InForce:
 
     @classmethod
     def of(cls, sites: Sequence[Site], home_host: OwnHost) -> InForce:
-        """Return *sites*, of which one is home, in the form in which requests are decided."""
+        """Return *sites*, one of which is home, with tables to find them."""
         return cls(tuple(sites), SiteHosts(sites, home_host))
 
     def named(self, name: str) -> Site | None:
@@ -47,9 +47,9 @@ class InForce:
         return self._by_origin.get(origin)
 
     def locate(self, target: str) -> tuple[str, str] | None:
-        """Return the site's name, and the path with its query there, that a path at home or a URL leads to.
+        """Return the name of the site to which *target*, a path at home or a URL, leads, and the path with query there.
 
-        None: it is of no listed site.
+        Returns None if the URL belongs to no listed site.
         """
         if target.startswith("/"):
             return HOME, target
@@ -67,7 +67,7 @@ class InForce:
 
 
 class Rulebook:
-    """What is in force in this worker. `current` is read once for each request."""
+    """The sites and rules in force in this worker. `current` is read once for each request."""
 
     def __init__(self, current: InForce) -> None:
         self.current = current

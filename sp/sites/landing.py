@@ -1,8 +1,8 @@
 """Open a browser's session at a further site with a ticket, in one transaction with one commit.
 
-The ticket is spent by the same atomic insert as tokens are, before anything else: of two requests with one ticket, on
-any nodes, exactly one opens a session. `sp.sites.tickets` and `sp.sites.hand_overs` decide before that whether the
-ticket is for this site and this browser.
+The ticket is spent first, by the same atomic insert as a token. So of two requests with one ticket, on any nodes,
+exactly one opens a session. Before that, `sp.sites.tickets` and `sp.sites.hand_overs` decide whether the ticket is for
+this site and this browser.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BY_HOME = "by the session at home"
 
 @dataclass(frozen=True)
 class SiteArrival:
-    """A browser that comes to a site with a ticket that was issued for it.
+    """A browser that arrives at a site with its ticket.
 
-    `return_to` is where it goes. `replacing` is the hash of the session id that it sent: that session ends.
+    `return_to` is its destination. `replacing` is the hash of the session id that it sent. That session ends.
     """
 
     ticket: SiteTicket
@@ -54,7 +54,7 @@ class SiteLanding:
     def enter(self, arrival: SiteArrival) -> str:
         """Return the id of a new session at the site of the ticket. Raises TicketInvalid, StoreUnavailable."""
         ticket, new = arrival.ticket, NewSession.generate()
-        use = FirstUse(new.id_hash)  # not the page: its query may have an access token
+        use = FirstUse(new.id_hash)  # without the page, whose query may contain an access token
         spending = Spending(ticket.key, ticket.remembered_until, use)
         try:
             self.replay.spend(self.database, spending, partial(self._open, arrival, new))
@@ -66,7 +66,7 @@ class SiteLanding:
         return new.secret
 
     def _open(self, arrival: SiteArrival, new: NewSession, connection: Connection) -> None:
-        """Open the session, if the one at home is still alive."""
+        """Open the session if the session at home is still valid."""
         ticket, now = arrival.ticket, int(time_now())
         home = find_home(connection, ticket.home, now, self.sessions.idle)
         if home is None:

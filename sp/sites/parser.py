@@ -1,6 +1,6 @@
 """Parse the sites of SP_CONFIG: `[sites.NAME]` of the TOML file. Pure.
 
-Every error is collected, because a site that is not what its operator meant may be open where it should be closed.
+Every error is collected, because an error in a site's settings may leave pages open that should be closed.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ def is_app(target: str) -> bool:
 
 
 def _same_names(sites: Sequence[Site]) -> list[str]:
-    """Name each site whose name differs from another one only in case."""
+    """Report each site whose name differs from another name only in case."""
     times = Counter(site.name for site in sites)
     return [f"sites.{name}: there are {number} sites of this name" for name, number in times.items() if number > 1]
 
 
 def _same_origins(sites: Sequence[Site], home_url: str) -> list[str]:
-    """Name each site whose URL belongs to home or to an earlier site."""
+    """Report each site whose URL belongs to home or to an earlier site."""
     owners = {own_origin(home_url): "SP_EXTERNAL_URL"}
     found = []
     for site in sites:
@@ -151,7 +151,7 @@ def _same_origins(sites: Sequence[Site], home_url: str) -> list[str]:
 
 
 def _with_own_cookies(sites: Sequence[Site], home_url: str) -> tuple[Site, ...]:
-    """Return *sites* with separate session cookies where several have one host name."""
+    """Return *sites* with separate session cookies for sites on the same host name."""
     taken = {(urlsplit(home_url).hostname or "").rstrip(".")}
     named = []
     for site in sites:

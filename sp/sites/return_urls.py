@@ -1,7 +1,7 @@
-"""Decide where a browser may be sent after a sign-in: a page of the site that is asked, of home, or of a listed site.
+"""Decide where a browser may be sent after a sign-in: a page of the current site, of home, or of a listed site.
 
-Pure. The rules for paths are those of `sp.redirects`. An absolute URL is only compared with the URLs of our sites: the
-result is always built from one of them and a validated path, so it cannot be read as leading to another host.
+Pure. `sp.redirects` has the rules for paths. The result is always built from the URL of one of our sites and a
+validated path, so no browser can read it as a URL of another host.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
     """Return *url* as a path of the site *here*, or as an absolute URL of another of our sites; None if it is neither.
 
-    The site of an absolute URL is compared as browsers compare origins: in any case, with or without the standard port.
+    Origins are compared as in browsers: case is ignored, and the standard port may be omitted.
     """
     site = site_of(url, here, in_force)
     path = own_path(url, site.url) if site is not None else None

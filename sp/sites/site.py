@@ -23,9 +23,9 @@ _STANDARD_PORT = {"http": "80", "https": "443"}
 
 @dataclass(frozen=True)
 class Site:
-    """One site. `url` is its origin; `app` is the application that is protected in process, as SP_APP names one.
+    """One site. `url` is its origin. `app` names the application that is protected in process, as SP_APP does.
 
-    `identity_headers` None stands for SP_IDENTITY_HEADERS, and an empty `provider` for the default provider.
+    If `identity_headers` is None, SP_IDENTITY_HEADERS applies. An empty `provider` means the default provider.
     `cookie_suffix` distinguishes the session cookies of sites on one host name, because browsers send a cookie to every
     port.
     """
@@ -57,8 +57,8 @@ class Site:
 class SiteHosts:
     """Finds sites by Host headers.
 
-    A further site has exactly the host and port of its URL, and the port may be left out if it is the scheme's own.
-    Home is less strict about ports, see OwnHost, but a further site on another port of home's host comes first.
+    A further site matches only the host and port of its URL; the scheme's default port may be omitted. Home is less
+    strict about ports, see OwnHost. But a further site on another port of home's host takes precedence.
     """
 
     def __init__(self, sites: Sequence[Site], home_host: OwnHost) -> None:
@@ -79,7 +79,7 @@ class SiteHosts:
 
 
 def _spellings_of(url: str) -> list[tuple[str, str]]:
-    """Return host and port of *url* as Host headers name them; an empty port is the scheme's own."""
+    """Return host and port of *url* in the forms of a Host header; an empty port means the scheme's default."""
     parts = urlsplit(own_origin(url))
     name = (parts.hostname or "").rstrip(".")
     if parts.port is None:

@@ -1,7 +1,7 @@
 """Store the sites and rules that the running gateway has put in force, so that `config plan` can compare with them.
 
-Only what decides about access is stored, in the form in which it was parsed: no provider and no secret. The worker that
-puts a file in force writes it, and only if it is different from what is stored.
+Only the parsed sites and rules are stored, without providers and secrets. The worker that puts a file in force stores
+them, and only if they have changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sp.policy.decision import Rule
 from sp.sites.in_force import InForce
 from sp.sites.site import Site
 
-IN_FORCE_LOCK = 0x72756C65  # "rule": on PostgreSQL, nodes that start at once write one after another
+IN_FORCE_LOCK = 0x72756C65  # "rule": on PostgreSQL, nodes that start together write one after another
 ONLY_ROW = 1
 MEMBERS = ("groups", "users", "email_domains")
 
@@ -27,7 +27,7 @@ _table: Any = RulesInForce.__table__
 
 
 def record(database: Database, in_force: InForce) -> None:
-    """Store what is in force, if it has changed. Raises StoreUnavailable."""
+    """Store the sites and rules in force, if they have changed. Raises StoreUnavailable."""
     sites = [_site_as_json(site) for site in in_force.sites]
     if _read(database) == sites:
         return
@@ -39,7 +39,7 @@ def record(database: Database, in_force: InForce) -> None:
 
 
 def stored_sites(database: Database) -> tuple[Site, ...] | None:
-    """Return the sites that a gateway has put in force last, home first; None: no gateway ever did."""
+    """Return the sites that were last put in force, home first; None if there never were any."""
     sites = _read(database)
     return None if sites is None else tuple(_site_from_json(site) for site in sites)
 

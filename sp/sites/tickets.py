@@ -1,8 +1,8 @@
-"""Issue and open tickets, with which a browser that is signed in at home opens its session at a further site.
+"""Issue and open tickets. With a ticket, a browser that is signed in at home opens a session at a further site.
 
-A ticket is encrypted and authenticated, so only the nodes of one gateway can read or make one. Issuing one writes
-nothing. It names the site, the hand-over that it answers and the session at home. Whether it was used before, and
-whether the session at home is still alive, is decided when it is used.
+A ticket is encrypted and authenticated, so only the nodes of one gateway can read or make one. Issuing a ticket writes
+nothing. The ticket names the site, the hand-over that it answers, and the session at home. The gateway checks when the
+ticket is used that it was not used before, and that the session at home is still valid.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from shared.errors import TicketInvalid
 from shared.vault import Vault, VaultLocked
 from sp.signin.verification import REMEMBERED_LONGER
 
-LIFETIME = 60  # seconds; the wire contract
+LIFETIME = 60  # seconds; docs/protocol.md
 MAX_LENGTH = 1024  # characters; ours have about 400
 AHEAD = WORTH_SAYING  # seconds by which the clock of the node that issued it may be ahead
 
 
 @dataclass(frozen=True)
 class SiteTicket:
-    """What a ticket says. `home` is the hash of the session at home, `issued_at` is in seconds since 1970."""
+    """The content of a ticket. `home` is the hash of the session at home, `issued_at` is in seconds since 1970."""
 
     site: str
     state: str
@@ -35,12 +35,15 @@ class SiteTicket:
 
     @property
     def key(self) -> bytes:
-        """The 16 bytes under which it is spent. No token has the same: their keys are hashes of a provider's name."""
+        """The 16 bytes under which the ticket is spent.
+
+        No token has the same key, because those contain a provider's name.
+        """
         return hashlib.sha256(b"\0ticket\0" + self.id.encode()).digest()[:16]
 
     @property
     def remembered_until(self) -> int:
-        """Until when it must be remembered that it was spent, in seconds since 1970."""
+        """The time until which it counts as spent, in seconds since 1970. Later it has expired."""
         return self.issued_at + LIFETIME + REMEMBERED_LONGER
 
 
@@ -55,7 +58,7 @@ class SiteTickets:
         return self._vault.encrypt(json.dumps([site, state, home.hex(), secrets.token_urlsafe(16), now]))
 
     def open(self, text: str, site: str, now: int) -> SiteTicket:
-        """Return the ticket if it is ours, for *site* and not too old. Raises TicketInvalid."""
+        """Return the ticket in *text* if it is ours, for *site*, and not too old. Raises TicketInvalid."""
         if len(text) > MAX_LENGTH or not text.isascii():
             raise TicketInvalid("the ticket was not issued here")
         try:

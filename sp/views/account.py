@@ -43,7 +43,8 @@ def end(public_id: str) -> ResponseReturnValue:
         mine = current_user.session
         components().sessions.end(public_id=public_id, account_id=mine.account_id)
         if browser_session() is None:
-            # Not a page that requires a sign-in: the identity provider would sign the person in again at once.
+            # Do not redirect to a page that requires a sign-in: the identity provider would sign the person in again at
+            # once.
             response = redirect(url_for("sign_out.ask"), 303)
             clear_session_cookie(response, https=components().config.https)
             return response
@@ -57,7 +58,7 @@ def end_others() -> ResponseReturnValue:
     """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        components().held.close_all_of(mine.account_id)  # open questions in other browsers: a yes would open a session
+        components().held.close_all_of(mine.account_id)  # a yes in another browser would open one
         for other in components().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 components().sessions.end(public_id=other.public_id, account_id=mine.account_id)

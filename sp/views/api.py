@@ -3,8 +3,8 @@
 They neither read nor set cookies, so CSRF is not possible here. The session of an access token is of a separate kind: a
 browser's cookie is never accepted as an access token, and an access token never as a cookie.
 
-`sp.views.oauth` is imported by the first request for one of them: Authlib takes longer to import than Flask's own code,
-and most gateways are never asked.
+The first request for one of these endpoints imports `sp.views.oauth`. The import of Authlib takes longer than that of
+Flask, and most gateways never need it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Let a person choose an identity provider, by a button or by the domain of an e-mail address, and remember the choice.
 
-The page carries `return_to` without reading it: only /sso/start decides where a browser may return to. The buttons are
-links and the form answers with a page, because browsers apply form-action to every redirect after a form, and an
-identity provider may redirect to hosts that we do not know.
+The page passes `return_to` on without validating it, because /sso/start decides where a browser may return to. The
+buttons are links, and the form is answered with a page. The reason is that browsers apply form-action to every redirect
+after a form, and an identity provider may redirect to hosts that we do not know.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from sp.redirects import MAX_LENGTH
 from sp.request.kind import is_from_elsewhere, is_of_a_window
 
 views = Blueprint("choice", __name__)
-MAX_CARRIED = MAX_LENGTH + 300  # characters: a path of ours, with an origin in front
+MAX_CARRIED = MAX_LENGTH + 300  # characters: one of our paths, with an origin in front
 UNKNOWN_DOMAIN = N_("No sign-in is known for the domain of this e-mail address. Check it, or sign in in another way.")
 
 
 class EmailForm(FlaskForm):  # type: ignore[misc]
-    """An e-mail address, of which only the domain is read. Its CSRF token keeps other sites from choosing."""
+    """An e-mail address, of which only the domain is read.
+
+    The CSRF token prevents other sites from choosing a provider.
+    """
 
     email = StringField(
         N_("E-mail address"),
@@ -43,7 +46,7 @@ class EmailForm(FlaskForm):  # type: ignore[misc]
 def provider_for(name: str | None) -> Provider | None:
     """Return the provider that a sign-in starts with, or None if the person must choose.
 
-    It is the one in the URL, else the default one. Raises ProviderUnknown, ProviderDisabled.
+    It is the provider in the URL, otherwise the default provider. Raises ProviderUnknown, ProviderDisabled.
     """
     if name is None and (offer := _offer()).must_choose:
         return offer.settled(remembered())
@@ -104,7 +107,7 @@ def _page(offer: Offer, form: EmailForm, status: int = 200, *, problem: str = ""
 
 
 def _return_to() -> str | None:
-    """Return the page to return to as it was asked for, unless it is too long to be one of ours."""
+    """Return the requested return page unchanged, or an empty text if it is too long to be one of ours."""
     asked_for = request.values.get("return_to", "")
     return asked_for if 0 < len(asked_for) <= MAX_CARRIED else None
 

@@ -20,7 +20,7 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
     """
     use = components().sign_in.first_use(key)
     if use is not None and use.return_path is None:
-        use = components().sign_in.first_use(answer_key(key))  # the person may have been asked, and confirmed
+        use = components().sign_in.first_use(answer_key(key))  # the person may have confirmed the question
     if use is None or use.return_path is None:
         return None
     if any(pending.nonce_hash == use.pending_hash for pending in asked):

@@ -1,4 +1,4 @@
-"""Collect what the current request shows about a rejection, for `sp.diagnosis` to find the cause in."""
+"""Collect the facts in the current request about a rejection, in which `sp.diagnosis` finds the cause."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from sp.signin.evidence import Arrival, EarlierUse, Evidence, Purpose
 SIGN_OUT = {"sign_out.back_channel": "logout_token", "sign_out.front_channel": "jwt"}
 CLIENTS = "api.token"
 REMEMBERED = 2 * 86_400  # seconds for which an earlier use of a token is looked up
-MOST_FIELDS = 50  # of a stranger's request that are looked through
+MOST_FIELDS = 50  # of a stranger's request that are searched
 MAX_NAME = 40  # characters
 
 
 def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Evidence:
-    """Return all that is known of the rejected attempt of this request."""
+    """Return all known facts about the rejected attempt of this request."""
     provider = known.provider
     every = _providers()
     own = every.get(provider.name, (provider, None))[1] if provider else None
@@ -56,7 +56,7 @@ def parameter_of(provider: Provider | None) -> str:
 
 
 def _arrival(provider: Provider | None) -> Arrival:
-    """Return what this request brought, and where."""
+    """Return the tokens in this request, and their places."""
     parameter = parameter_of(provider)
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"

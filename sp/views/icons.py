@@ -1,4 +1,4 @@
-"""Serve the images of providers' icons: to everyone if the sign-in page can show them, else to administrators."""
+"""Serve the images of providers' icons: to everyone if the sign-in page can show them, otherwise to administrators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ views = Blueprint("icons", __name__)
 def image(name: str) -> Response:
     """Return the image of a provider that is shown to people. The query changes with the image."""
     try:
-        provider = components().provider_registry.find(name).provider  # cached: strangers ask for it
+        provider = components().provider_registry.find(name).provider  # cached, because strangers may request it
     except ProviderUnknown:
         abort(404)
     found = image_of(provider.icon)
@@ -27,7 +27,7 @@ def image(name: str) -> Response:
     if found is None or not (everyone or _is_administrator()):
         abort(404)
     response = image_response(found)
-    if not everyone or request.args.get("v") != version_of(found):  # it was changed in another worker a moment ago
+    if not everyone or request.args.get("v") != version_of(found):  # another worker has just changed it
         response.headers["Cache-Control"] = "no-store"
     return response
 

@@ -82,7 +82,7 @@ def metrics() -> Response:
 
 
 def _may_know() -> bool:
-    """Tell whether the peer, and every client that it forwards for, is this machine or a trusted proxy.
+    """Tell whether the peer, and every client for which it forwards the request, is this machine or a trusted proxy.
 
     A forwarded request from an untrusted peer on this machine is denied: the proxy's headers cannot be trusted.
     """
@@ -98,7 +98,7 @@ def _may_know() -> bool:
 
 
 def _of_providers(healths: Iterable[ProviderHealth]) -> Iterator[Gauge]:
-    """Yield the margins. Their labels are the names of configured providers, and our own words."""
+    """Yield the margins. Their labels are the names of configured providers and our own fixed texts."""
     by_unit: dict[str, dict[tuple[str, ...], float]] = {"s": {}, "bytes": {}}
     refuses_at: dict[tuple[str, ...], float] = {}
     for health in healths:

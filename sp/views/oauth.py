@@ -122,7 +122,7 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
     """The request in the form that Authlib expects."""
 
     def __init__(self) -> None:
-        # Not the request's URL: behind a proxy that is http, and Authlib requires https. SP_EXTERNAL_URL decides that.
+        # Do not use the request's URL: behind a proxy it is http, and Authlib requires https. SP_EXTERNAL_URL decides.
         super().__init__(request.method, "https://gateway.invalid/", headers=request.headers)
         self.payload = FormPayload()
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def enter(
     verified: Verified, trusted: Trusted, pending: Pending | None, landing: str, *, answered: bool = False
 ) -> Response:
-    """Spend the token (with *answered*: the person's yes to it), open the session, and redirect to *landing*."""
+    """Spend the token (with *answered*, the person's yes), open the session, and redirect to *landing*."""
     core, provider = components(), trusted.provider
     opening = Opening(
         visitor(provider.token_parameter),
@@ -59,37 +59,37 @@ def return_page(provider: Provider) -> str:
 
 
 def page_of_ours(url: str | None) -> str | None:
-    """Return *url* as a path of the current site, or as an absolute URL of another one of ours; None if it is neither.
+    """Return *url* as a path of the current site, or as an absolute URL of another of our sites, or None.
 
-    Called when a page is asked for, and again when the browser is sent there: the site may have been removed since.
+    It is called when a page is requested, and again before the redirect, because the site may have been removed since.
     """
     return return_target(url, current_site(), components().rulebook.current)
 
 
 def site_at(landing: str) -> Site | None:
-    """Return the site of ours that *landing* leads to, or None."""
+    """Return our site to which *landing* leads, or None."""
     return site_of(landing, current_site(), components().rulebook.current)
 
 
 def pending_of(provider: Provider) -> list[Pending]:
     """Return the sign-ins that this browser has started with *provider*, newest first.
 
-    A page that is not ours any more is replaced by the start page. An empty one stands for the provider's page.
+    A page that is no longer ours is replaced by the start page. An empty page means the provider's page after sign-in.
     """
     found = components().pending.read(current_request().cookies, provider.name)
     return [replace(one, return_path=one.return_path and still_ours(one.return_path, provider)) for one in found]
 
 
 def still_ours(landing: str, provider: Provider) -> str:
-    """Return *landing*, which was a valid page before, or the start page if it is not one any more."""
+    """Return *landing*, or the start page if *landing* is no longer a valid page."""
     return landing if landing == return_page(provider) else page_of_ours(landing) or "/"
 
 
 def lead_on(url: str) -> Response:
-    """Lead the browser to *url*, which may be on another site of ours: by a redirect, or by a page if it needs one.
+    """Send the browser to *url*, which may be on another of our sites, by a redirect or, if necessary, by a page.
 
     After a form at the identity provider, browsers apply the form-action of the form's page to each redirect, and that
-    page knows home only. So a redirect to another site would be blocked. A page that leads on begins a new navigation.
+    page allows only home. So a redirect to another site would be blocked. An intermediate page begins a new navigation.
     """
     if url.startswith("/") or not is_from_elsewhere(current_request().environ):
         return redirect(url, 303)
@@ -105,7 +105,7 @@ def require_window() -> None:
 
 
 def allow_landing(landing: str) -> None:
-    """Allow the form of this page to lead to *landing*, also through a hand-over to a site of ours."""
+    """Allow the form of this page to lead to *landing*, even through a hand-over to one of our sites."""
     path, _mark, query = landing.partition("?")
     handed_to = parse_qs(query).get("site", [""])[0] if path == url_for("sites.hand_over") else ""
     site = components().rulebook.current.named(handed_to) or site_at(landing)

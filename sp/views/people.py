@@ -31,8 +31,8 @@ class LoginUser(UserMixin):  # type: ignore[misc]
 def install_login(app: Flask) -> None:
     """Make `current_user` and `login_required` work with our session cookie."""
     manager = LoginManager()
-    # Not by its init_app. That would query the database for every page, and open the session of a form at each answer,
-    # for a cookie that we do not use.
+    # Do not call its init_app. It would query the database for every page, and open the session of a form at each
+    # answer, for a cookie that we do not use.
     app.login_manager = manager  # type: ignore[attr-defined]
     app.jinja_env.globals["current_user"] = current_user  # this queries only if a template uses current_user
     manager.session_protection = None  # its "strong" mode trusts X-Forwarded-For
@@ -70,9 +70,9 @@ def presented_session() -> bytes | None:
 
 
 def visitor(parameter: str = "") -> Visitor:
-    """Return where this request comes from, and how it delivered the token in *parameter*, if it did.
+    """Return where this request comes from, and how it delivered the token in *parameter*, if there is one.
 
-    All of it is stored, so a token in the user agent is removed, and cookies are named without their values.
+    All of this is stored, so a token in the user agent is removed, and only the names of cookies are included.
     """
     request = current_request()
     return Visitor(

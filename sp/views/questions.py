@@ -35,13 +35,15 @@ class AnswerForm(FlaskForm):  # type: ignore[misc]
 def ask(
     verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
-    """Spend the token and show the question, but open no session. In this browser, the same token shows it again.
+    """Spend the token and show the question, but open no session.
+
+    In this browser, the same token shows the question again.
 
     A person who is already signed in with the account of the token is not asked.
     """
     session = browser_session()
     if session and components().sign_in.leads_to(session.account_id, verified, trusted):
-        with suppress(TokenReplayed):  # spent already, perhaps by its question, which may still be open
+        with suppress(TokenReplayed):  # already spent, perhaps by its own question, which may still be open
             return enter(verified, trusted, pending, landing)
     try:
         components().sign_in.hold(
@@ -58,7 +60,7 @@ def ask(
         pending = held_for
     provider = trusted.provider
     question = Question(provider.name, verified.claims.raw, verified.key.fingerprint, pending.nonce_hash.hex(), landing)
-    allow_landing(landing)  # browsers apply form-action also to the redirect after the form
+    allow_landing(landing)  # browsers also apply form-action to the redirect after the form
     return page(
         "sp/question.html",
         form=AnswerForm(),
@@ -108,7 +110,7 @@ def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
 
 
 def _verified(question: Question, trusted: Trusted) -> Verified | None:
-    """Return the claims as verified, or None if the key that signed them is no longer trusted."""
+    """Return the claims of *question* as verified, or None if the key that signed them is no longer trusted."""
     key = next((key for key in trusted.keys().keys if key.fingerprint == question.key), None)
     if key is None:
         return None

@@ -4,15 +4,16 @@ After a sign-in, a browser normally returns its session cookie at once. A browse
 within seconds, and then starts a third sign-in for that page without a session, would loop forever. Each landing is
 stored in a signed cookie for a few seconds, so browsers are not confused with each other, even behind the same IP.
 
-A rejected browser would also loop, with or without cookies, if the provider's error page requires a sign-in. This shows
-in the requested URL, which has the code and the reference of the refusal. Then our own error page shows them.
+A rejected browser would also loop, with or without cookies, if the provider's error page requires a sign-in. Then the
+requested URL contains the code and the reference of the refusal. In that case our own error page shows them.
 
 A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, if a
 session was just opened from its IP and never used, we set a cookie and redirect the browser, to test whether it comes
 back with the cookie.
 
-At a further site the same is true of a hand-over, which has four redirects as well. So that a sign-in at home and what
-follows are at most ten, a hand-over is stopped after one round if the browser returns no session cookie at all.
+At a further site the same is true of a hand-over, which also has four redirects. A sign-in at home and the hand-over
+together may have at most ten redirects. So a hand-over is stopped after one round if the browser returns no session
+cookie at all.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def place(site: Site, return_to: str) -> str:
 def break_circle_at(site: Site, return_to: str) -> None:
     """Raise CookiesBlocked if beginning a hand-over at *site* would continue a redirect loop.
 
-    A browser that comes back without any session cookie has blocked it. One with a session that ended a moment ago is
-    handed over again, but not for ever.
+    A browser that returns without any session cookie has blocked it. A browser whose session has just ended is handed
+    over again, but not for ever.
     """
     rounds = components().landings.rounds(request.cookies, place(site, return_to))
     if rounds and browser_session() is None and (rounds >= ROUNDS or browser_secret() is None):
@@ -76,7 +77,7 @@ def break_circle_at(site: Site, return_to: str) -> None:
 
 
 def break_circle_of_hand_over(here: str) -> None:
-    """Raise CookiesBlocked if the browser was signed in at home for this very hand-over, and returned no session."""
+    """Raise CookiesBlocked if the browser was signed in at home for this hand-over, but returned no session."""
     if was_signed_in_for(here):
         raise CookiesBlocked(
             "the browser was signed in for a further site and came back without a session: "
@@ -85,12 +86,12 @@ def break_circle_of_hand_over(here: str) -> None:
 
 
 def was_signed_in_for(here: str) -> bool:
-    """Tell whether the browser was signed in a moment ago to come to this hand-over."""
+    """Tell whether the browser was signed in a moment ago for this hand-over."""
     return components().landings.rounds(request.cookies, here) > 0
 
 
 def returns_no_cookies() -> bool:
-    """Tell whether this browser blocks all cookies, on the error page: the refusal that led here gave it one."""
+    """On the error page, tell whether this browser blocks all cookies. The refusal before has set one."""
     return not request.cookies
 
 

@@ -70,7 +70,7 @@ def error() -> ResponseReturnValue:
 
 
 def _other_account(rejection: type[Rejection], reference: str) -> str:
-    """Return where to sign out of the account that was rejected; starting again would only use it once more."""
+    """Return where to sign out of the rejected account, because a new sign-in would only use it again."""
     if rejection not in OF_THE_ACCOUNT or not reference:
         return ""
     line = activity_log.by_reference(components().database, reference)
@@ -83,7 +83,7 @@ def _other_account(rejection: type[Rejection], reference: str) -> str:
 
 
 def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]:
-    """Return HttpsNeeded if the activity log has that cause, else *rejection*: the URL has only the code."""
+    """Return HttpsNeeded if the activity log has that cause, otherwise *rejection*. The URL has only the code."""
     if rejection is not CookiesBlocked or not reference:
         return rejection
     line = activity_log.by_reference(components().database, reference)
@@ -91,7 +91,7 @@ def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]
 
 
 def install_errors(app: Flask) -> None:
-    """Answer every Rejection, raised anywhere, as docs/protocol.md says."""
+    """Answer every Rejection, wherever it is raised, as docs/protocol.md defines."""
     app.register_error_handler(Rejection, refuse)
 
 
@@ -118,7 +118,7 @@ def _where(rejection: Rejection) -> str:
 
 
 def _error_url(rejection: Rejection) -> str | None:
-    """Return the provider's own error page if the browser is to see it, else None."""
+    """Return the provider's own error page if the browser should see it, otherwise None."""
     provider = attempt_of(rejection).provider
     return provider.error_url if provider is not None and _leads_on(provider, rejection) else None
 
@@ -127,7 +127,7 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
     """Tell whether to redirect the browser to the provider's own error page.
 
     That page may redirect back to a sign-in, and so cause a loop. So a browser that was sent there in the last seconds
-    sees our error page. A browser that blocks cookies cannot be recognised, so it never goes to an error page behind
+    sees our error page. A browser that blocks cookies cannot be recognised, so it is never sent to an error page behind
     the gateway.
     """
     if not provider.error_url or components().landings.was_refused(request.cookies):
@@ -137,9 +137,9 @@ def _leads_on(provider: Provider, rejection: Rejection) -> bool:
 
 
 def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to: str | None = None) -> str:
-    """Write a refusal to the activity log, with its cause; return the reference of its line.
+    """Log a refusal with its cause; return the reference of its line.
 
-    *attempt* is what is known of the token, if the rejection was not raised in a `with known(...)` block. *sent_to* is
+    *attempt* has the facts about the token, if the rejection was not raised in a `with known(...)` block. *sent_to* is
     the URL that the browser is sent to.
     """
     known = attempt or attempt_of(rejection)

@@ -97,7 +97,7 @@ def _enabled_providers() -> list[Provider]:
 def _login_page(
     form: PasswordForm, status: int = 200, *, providers: Sequence[Provider] = (), problem: str = ""
 ) -> ResponseReturnValue:
-    """Show the page. *providers* are the enabled ones: not all of them are shown."""
+    """Show the page. *providers* are all enabled providers; some of them are not shown."""
     return_to = form.return_to.data or ""
     allow_landing(page_of_ours(return_to) or "/")
     return page(

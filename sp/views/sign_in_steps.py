@@ -1,10 +1,10 @@
-"""Answer the steps of a sign-in by the shortest way through Flask: their views, without what only pages need.
+"""Answer the steps of a sign-in faster: call their views without the parts of Flask that only pages need.
 
 For each request, Flask searches for the route, opens the session of a form, and sends signals. A step of a sign-in has
-a known route and no form. So its view is called directly, and the session and what builds URLs are made only if they
-are used. A refusal or another error is handled by Flask's own handlers, within the same request: nothing is verified or
-spent a second time. An unusual request (its method, its host, a name with other characters) takes Flask's way from the
-beginning. Both ways have the same views, handlers and headers.
+a known route and no form. So its view is called directly, and the session and the URL builder are made only if they are
+used. Flask's own handlers handle rejections and other errors, within the same request, so nothing is verified or spent
+a second time. Flask handles an unusual request (its method, its host, a name with other characters) from the beginning.
+Both ways use the same views, handlers and headers.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 STEPS = frozenset(("sso.start", "sso.login_jwt", "sso.access_jwt"))
 NAME = "<provider_name>"
-KEEPS_CONTEXT = "werkzeug.debug.preserve_context"  # a debugger or test client looks at the context afterwards
+KEEPS_CONTEXT = "werkzeug.debug.preserve_context"  # a debugger or test client reads the context afterwards
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
@@ -50,12 +50,12 @@ class StepContext(RequestContext):
 
     @cached_property
     def url_adapter(self) -> MapAdapter | None:  # type: ignore[override]
-        """What builds URLs."""
+        """The builder of URLs."""
         return self.app.create_url_adapter(self.request)
 
     @property
     def session(self) -> SessionMixin:
-        """The session of a form."""
+        """Flask's session, for a form."""
         if self._session is None:
             self._session = self.app.session_interface.open_session(self.app, self.request)
         return super().session
@@ -69,7 +69,7 @@ class SignInSteps:
         rules = {rule.rule: rule for rule in app.url_map.iter_rules() if rule.endpoint in STEPS}
         self._named = {path.removesuffix(NAME): rule for path, rule in rules.items() if path.endswith(NAME)}
         self._exact = {path: rule for path, rule in rules.items() if not path.endswith(NAME)}
-        # The last part of such a path, as of /access/jwt/error, is not the name of a provider.
+        # The last part of these paths, such as /access/jwt/error, is not the name of a provider.
         self._of_others = {rule.rule for rule in app.url_map.iter_rules()} - rules.keys()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -85,7 +85,7 @@ class SignInSteps:
             context.request.close()
             _cv_request.reset(in_request)
             _cv_app.reset(in_app)
-            environ["werkzeug.request"] = None  # it holds the environ, which would hold it
+            environ["werkzeug.request"] = None  # breaks a reference cycle with the environ
 
     def _find(self, environ: WSGIEnvironment) -> tuple[Rule, dict[str, Any]] | None:
         """Return the route and its arguments; None for a request that is not a step, or is unusual."""
@@ -102,7 +102,7 @@ class SignInSteps:
         return (rule, {"provider_name": name}) if host is not None and KEEPS_CONTEXT not in environ else None
 
     def _answer(self, rule: Rule, arguments: dict[str, Any]) -> Response:
-        """Answer as Flask does, also if something fails."""
+        """Answer as Flask does, even after an error."""
         app = self._app
         try:
             try:

@@ -1,8 +1,8 @@
 """Sign out: at the person's request, or at an identity provider's, through the browser or from server to server.
 
-The two endpoints for providers accept only a sign-out token, and never start a sign-in. The one that is called through
-the browser ends only the session of that browser, with the access token that was opened with it, and only if the
-sign-out token names the person of that session.
+The two endpoints for providers accept only a sign-out token, and never start a sign-in. The endpoint that is called
+through the browser ends only the session of that browser, with its access token, and only if the sign-out token names
+the person of that session.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SignOutForm(FlaskForm):  # type: ignore[misc]
 def ask() -> ResponseReturnValue:
     """Ask for confirmation, because a link or an image on another site must not sign people out."""
     session, site = browser_session(), current_site()
-    if session is None and not site.is_home:  # the person may still be signed in at home, and so at every site
+    if session is None and not site.is_home:  # perhaps still signed in at home, and so at every site
         home = components().rulebook.current.home.url
         return redirect(f"{home}{url_for('sign_out.ask', return_to=f'{site.url}/')}", 303)
     if session is None:
@@ -66,7 +66,7 @@ def end() -> ResponseReturnValue:
 def back_channel() -> ResponseReturnValue:
     """End sessions as the provider requests, and return how many (OpenID Connect Back-Channel Logout 1.0, 2.5 to 2.8).
 
-    From a 0, the provider knows that the person may still be signed in here, and can tell them so.
+    If the number is 0, the provider can tell the person that they may still be signed in here.
     """
     try:
         tokens = request.form.getlist("logout_token")
@@ -85,7 +85,7 @@ def front_channel() -> ResponseReturnValue:
         return "", 200  # link previews and mail scanners spend no token
     secret, session = browser_secret(), browser_session()
     try:
-        only = hash_id(secret) if secret else b""  # also if the session has expired: its access token may be in use
+        only = hash_id(secret) if secret else b""  # even if the session has expired: its access token may be in use
         tokens = request.args.getlist("jwt")
         ended = components().sign_outs.front_channel(tokens, visitor("jwt"), reference=new_reference(), only=only)
     except TokenReplayed as rejection:

@@ -1,7 +1,7 @@
 """Decide which of the gateway's own pages a further site answers, and where its links lead.
 
-Sign-in, settings and accounts live at home, so a further site answers only what is listed here. Every other page of
-ours is at home: a browser that asks for it is redirected there, and anything else gets 404.
+Sign-in, settings and accounts belong to home, so a further site answers only the URLs listed here. For any other page
+of ours, it redirects a browser to home. All other requests get 404.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _IN_PATH = "/:@!$&'()*+,;=~-._"
 
 
 def install_site_pages(app: Flask) -> None:
-    """Answer at further sites what is listed and nothing else, and give templates the links."""
+    """Let further sites answer only the listed URLs, and give templates the links."""
     app.before_request(_only_what_is_listed)
     app.jinja_env.globals.update(sign_in_url=sign_in_url, password_url=password_url, account_url=account_url)
     app.jinja_env.globals["site_url"] = site_url

@@ -13,14 +13,14 @@ from sp.views.opening import page_of_ours, require_window
 
 
 def begin_hand_over(provider_name: str | None) -> ResponseReturnValue:
-    """Begin a hand-over at the further site of this request; `/sso/start` is this at such a site."""
+    """Begin a hand-over at the further site of this request. At such a site, `/sso/start` calls this function."""
     site, core = current_site(), components()
     require_window()
     if request.method == "HEAD":
         return "", 200
     return_to = page_of_ours(request.args.get("return_to")) or "/"
     home = core.rulebook.current.home
-    if provider_name is not None:  # a link that names the provider: the sign-in at home leads back to the page
+    if provider_name is not None:  # the link names a provider: sign in at home, which leads back to the page
         page = f"{site.url}{return_to}" if return_to.startswith("/") else return_to
         start = url_for("sso.start", provider_name=provider_name)
         return redirect(f"{home.url}{start}?{urlencode({'return_to': page})}", 303)

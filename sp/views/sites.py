@@ -1,7 +1,7 @@
 """Sign a browser in at a further site with its session at home. `sp.views.site_start` begins that at the site.
 
-The way is: SITE/sso/start, HOME/sso/hand-over, SITE/sso/land. At the site where it begins, the browser gets a cookie
-with a nonce; home issues a ticket for the hash of this nonce; the ticket is good only together with the cookie. If the
+The steps are: SITE/sso/start, HOME/sso/hand-over, SITE/sso/land. At the site where it begins, the browser gets a cookie
+with a nonce. Home issues a ticket for the hash of this nonce. The ticket is valid only together with the cookie. If the
 browser has no session at home, it signs in there first, and then comes back to the hand-over.
 """
 
@@ -34,7 +34,7 @@ def hand_over() -> ResponseReturnValue:
         return "", 200
     presented = presented_session()
     if presented:
-        components().sessions.forget_one(presented)  # a ticket for a session that has ended would open nothing
+        components().sessions.forget_one(presented)  # read it again: a ticket for an ended session is useless
     session = browser_session()
     here = url_for("sites.hand_over", site=site.name, state=state)
     if session is None:

@@ -45,7 +45,7 @@ RESTARTED = "restarted"  # parameter of /sso/start: an unsolicited token started
 
 @dataclass(frozen=True)
 class Delivery:
-    """A token and how it arrived. With `wants_json`, the answer is an access token, not a cookie for a browser."""
+    """A token and how it arrived. With `wants_json`, the answer is an access token instead of a browser's cookie."""
 
     unverified_token: str
     way: str
@@ -73,7 +73,7 @@ def _start(provider: Provider) -> ResponseReturnValue:
     request = current_request()
     landing = page_of_ours(request.args.get("return_to")) or return_page(provider)
     require_window()
-    return_path = page_of_ours(landing) or ""  # "" means the provider's return_url, which is on another site
+    return_path = page_of_ours(landing) or ""  # "": use the provider's return_url, which is on another site
     if not provider.login_url:
         return redirect(url_for("signin.login", no_sso="", return_to=return_path or "/"), 303)
     if request.method == "HEAD":
@@ -183,7 +183,7 @@ def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> R
 
 
 def _wanted_path(verified: Verified) -> str | None:
-    """Return the page of ours that the token asks for, or else the request."""
+    """Return our page that the token names, otherwise the page that the request names."""
     claim = verified.claims.raw.get("return_to")
     return page_of_ours(claim if isinstance(claim, str) else None) or page_of_ours(
         current_request().values.get("return_to")

@@ -1,7 +1,6 @@
 """The tour of the demo: the sign-in that just happened, and buttons that break it.
 
-It is there only where the program is a demo, and answers only this machine. In a real deployment /tour is a path of the
-application like any other.
+Only a demo has it, and only for this machine. In a real deployment /tour is an ordinary path of the application.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from sp.signin.replay import Spending
 from sp.signin.verification import token_key
 
 BROKEN = "tour_broken"  # in the form session: the jti of each token that this browser's buttons made
-MAX_BROKEN = 20  # kept; a cookie has 4 KB
+MAX_BROKEN = 20  # jtis stored; a cookie has 4 KB
 
 views = Blueprint("tour", __name__)
 views.before_request(refuse_nul)
@@ -47,10 +46,10 @@ class BreakForm(FlaskForm):  # type: ignore[misc]
 
 @views.before_request
 def only_here() -> None:
-    """Answer only a demo, and only this machine, whatever the server was told to listen on.
+    """Answer only in a demo, and only this machine, even if the server listens for others.
 
-    A proxy on this machine is not enough: a request that it forwards is from this machine only if the proxy is trusted
-    and says so in X-Forwarded-For.
+    A proxy on this machine is not enough. A forwarded request counts as from this machine only if the proxy is trusted
+    and reports this in X-Forwarded-For.
     """
     environ = request.environ
     client, peer = request.remote_addr or "", environ.get("lychgate.peer", request.remote_addr) or ""
@@ -76,7 +75,7 @@ def show() -> ResponseReturnValue:
         idp_url = demo.read(config.instance).idp_url
         told = steps(claims, idp_url, config.external_url, detail.created_at, session_cookie_name(config.https))
         keys = trusted.keys()
-        again = sign(claims, keys.keys[0])  # the token itself is not kept
+        again = sign(claims, keys.keys[0])  # sign again, because the token itself is not stored
         checks = [
             found for found in inspect(again, trusted.provider, keys, detail.created_at) if found.check != "nonce"
         ]
@@ -138,7 +137,10 @@ def _note_break(token_id: str) -> None:
 
 
 def _is_own_break(found: Trace | None) -> bool:
-    """Tell whether a button of this browser made the rejected token. Most rejections have no e-mail: none is proven."""
+    """Tell whether a button of this browser made the rejected token.
+
+    Most rejections have no verified e-mail to compare.
+    """
     claims = found.facts.claims if found else None
     return claims is not None and claims.get("jti") in session.get(BROKEN, [])
 

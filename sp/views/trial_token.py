@@ -20,7 +20,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     """Receive the token of a trial, and return a redirect to its report; None if this browser has no such trial.
 
     After None, the caller handles an ordinary token. *read_token* returns the request's token for a given provider, or
-    raises the Rejection that says why there is none.
+    raises a Rejection.
     """
     request = current_request()
     if request.method == "HEAD":
@@ -59,7 +59,7 @@ def _name_of(provider_name: str | None) -> str | None:
 
 
 def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
-    """Return the trial that the token answers: by nonce, else the newest if no sign-in was started after it.
+    """Return the trial that the token answers: by nonce, otherwise the newest if no sign-in was started after it.
 
     The nonce is not verified here. That is safe: a trial opens no session, and an ordinary sign-in verifies the nonce.
     """

@@ -1,4 +1,4 @@
-"""Probe what a client without a session gets, and whether it can ask the proxy's own questions."""
+"""Probe what a client without a session gets, and whether it reaches the proxy's endpoints of the gateway."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USUALLY_FORGOTTEN = (
     *("/.well-known/doctor", "/ws/doctor", "/graphql", "/health", "/status", "/favicon.ico/x"),
 )
 METHODS = ("HEAD", "OPTIONS", "POST", "PUT", "DELETE", "PATCH")
-OF_PROXIES = (  # what a proxy's own question says about the request
+OF_PROXIES = (  # the headers with which a proxy describes the request
     ("X-Original-URL", f"{PATH}x"),
     ("X-Original-Method", "GET"),
     ("X-Forwarded-Uri", f"{PATH}x"),
@@ -33,7 +33,7 @@ REFUSED_BY_THE_GATEWAY = "The request of the proxy is invalid"
 
 
 def signed_out(chain: Chain) -> Iterator[Finding]:
-    """Probe pages, scripts, and the paths and methods that a configuration easily leaves out."""
+    """Probe pages, scripts, and paths and methods that are easily forgotten in a configuration."""
     if not chain.needs_sign_in("GET", f"{PATH}page"):
         yield Finding("sign_in", "skipped", "the rules let anyone open every page")
         return

@@ -1,4 +1,4 @@
-"""Probe what arrives of headers that only a proxy or the gateway may set."""
+"""Probe whether a client's headers arrive that only a proxy or the gateway may set."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def _upgrade(chain: Chain) -> Finding:
 
 
 def _two_lengths(chain: Chain) -> Iterator[Finding]:
-    body = b"0\r\n\r\n"  # five bytes, and the end of a chunked body: both readings end at the same place
+    body = b"0\r\n\r\n"  # five bytes, and the end of a chunked body: both readings end here
     headers = (("Content-Length", str(len(body))), ("Transfer-Encoding", "chunked"))
     echo = chain.ask_application(headers=headers, method="POST", body=body).echo
     yield chain.judge(

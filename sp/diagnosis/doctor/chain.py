@@ -22,7 +22,7 @@ SCRIPT = (("Accept", "application/json"),)
 
 @dataclass(frozen=True)
 class Echoed:
-    """What an echo says of a request."""
+    """The request as an echo received it."""
 
     who: str
     content: dict[str, Any]
@@ -48,7 +48,7 @@ class Echoed:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer of the chain: `echo` if it is one, `problem` if there was none."""
+    """An answer of the chain. `echo`: its content if an echo answered; `problem`: why there was no answer."""
 
     reply: Reply | None
     echo: Echoed | None = None
@@ -70,7 +70,7 @@ class Answered:
 
     @property
     def said(self) -> str:
-        """The status or the problem, for a finding."""
+        """The status or the problem, as text for a finding."""
         return f"status {self.status}" if self.reply else self.problem
 
 
@@ -78,8 +78,8 @@ class Answered:
 class Chain:
     """The chain at *url*. `needs_sign_in` tells whether the rules let only signed-in people open a path.
 
-    `site_url` is the URL of the site, as the settings have it. `echo_by` is who echoes in place of the application: the
-    gateway, a separate echo, or "" if nothing does. `proxy` is the name of the nearest proxy, as it gives it.
+    `site_url` is the URL of the site, as the settings have it. `echo_by` names the program that echoes in place of the
+    application: the gateway, a separate echo, or "" for none. `proxy` is the name that the nearest proxy sends.
     """
 
     url: SplitResult
@@ -123,16 +123,16 @@ class Chain:
         return Answered(reply, _echo(reply, signed) if ticket else None)
 
     def ask_application(self, rest: str = "x", headers: Headers = (), **more: Any) -> Answered:
-        """Ask for a path where the echo answers in place of the application."""
+        """Send a request for a path where the echo answers in place of the application."""
         return self.ask(f"{PATH}{rest}", headers, **more)
 
     def ask_gateway(self, headers: Headers = (), **more: Any) -> Answered:
-        """Ask the gateway what it believes about a request."""
+        """Ask the gateway how it understands a request."""
         return self.ask(f"{self.prefix}{OWN_PATH}", headers, **more)
 
     @property
     def is_forward_auth(self) -> bool:
-        """Whether the application is behind the proxy, and the gateway is only asked."""
+        """Whether the application is behind the proxy, which only asks the gateway."""
         return self.echo_by == APPLICATION
 
     @property
@@ -150,7 +150,7 @@ class Chain:
 
 
 def is_marked(answer: Answered) -> bool:
-    """Tell whether an echo answered, even if it refused to."""
+    """Tell whether an echo answered, even with a refusal."""
     return f'"{MARK}"' in answer.text
 
 

@@ -1,4 +1,4 @@
-"""Answer a request with what arrived, to the holder of a ticket.
+"""Answer a request with a description of that request, if it has a ticket.
 
 The gateway does so for an application inside its process. `echo_server` does it in place of the application.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from sp.diagnosis.doctor.tickets import Ticket
 
-MARK = "lychgate_doctor"  # the member that says who echoes
+MARK = "lychgate_doctor"  # the JSON member that names the echoing program
 GATEWAY, APPLICATION, OWN = "gateway", "application", "own"
 
 

@@ -1,4 +1,4 @@
-"""Echo in place of an application behind a forward-auth proxy: only there one can see what the proxy passes on."""
+"""Echo in place of an application behind a forward-auth proxy, which shows what the proxy passes on."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Echo(BaseHTTPRequestHandler):
             self.rfile.read(min(int(length), MAX_BODY))
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing: a request line may contain what a person typed."""
+        """Log nothing, because a request line may contain a person's input."""
 
     do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = answer
 

@@ -1,4 +1,4 @@
-"""Make a token without a signature, as an attacker does. It is only sent, never accepted here."""
+"""Make a token without a signature, as an attacker does. The gateway never accepts it."""
 
 from __future__ import annotations
 

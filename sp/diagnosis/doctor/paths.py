@@ -32,12 +32,12 @@ TRICKS = (
     f"/secret//..{PATH}x",
 )
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986, section 2.3: the same with and without an escape
+_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]")  # RFC 3986, section 2.3: the same if percent-encoded
 _SUBDELIMITERS = ":@!$&'()*+,;="
 
 
 def as_they_arrive(chain: Chain) -> Iterator[Finding]:
-    """Probe ordinary paths, which must arrive as they were sent, and tricks, which must not arrive at all."""
+    """Probe ordinary paths, which must arrive unchanged, and tricky paths, which must not arrive at all."""
     changed = []
     for rest in UNCHANGED:
         echo = chain.ask_application(rest).echo
@@ -68,7 +68,7 @@ def _path(target: str) -> str:
 
 
 def _same(path: str) -> str:
-    """Return *path* in one spelling: what needs no escape has none, and escapes have capital letters."""
+    """Return *path* in one spelling: unnecessary percent-encoding decoded, the rest in capital letters."""
     return _ESCAPE.sub(_spell, path)
 
 

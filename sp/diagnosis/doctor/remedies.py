@@ -1,4 +1,4 @@
-"""Say how to correct each finding of the doctor, in the words of the proxy that is in front."""
+"""Say how to correct each finding of the doctor, with the directives of the proxy in front."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Sign and open the doctor's tickets, without which no echo answers.
 
-An echo shows a request as it arrived: IPs of proxies, headers that they added. That is not for strangers. The command
-line has the gateway's settings, so it can sign. A ticket is valid for one site and two minutes. It proves no more.
+An echo shows a request as it arrived, with IPs of proxies and headers that they added. Strangers must not see these.
+The command line has the gateway's settings, so it can sign. A ticket is valid for one site and two minutes, and allows
+nothing else.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from itsdangerous import BadData
 from shared.timed_texts import timed_serializer
 
 HEADER = "Doctor-Ticket"
-PATH = "/lychgate-doctor/"  # where the application would get a request: the echo answers there in its place
-OWN_PATH = "/sso/doctor"  # where the gateway says what it believes about a request
+PATH = "/lychgate-doctor/"  # the echo answers requests below this path, in place of the application
+OWN_PATH = "/sso/doctor"  # where the gateway shows how it understands a request
 LIFETIME = 120  # seconds: longer than one run
 MAX_LENGTH = 512  # characters
 MAX_PADDING = 8192  # bytes
@@ -30,7 +31,7 @@ class TicketRefused(Exception):
 
 @dataclass(frozen=True)
 class Ticket:
-    """`nonce` comes back in the echo. `padding` is the number of bytes by which the answer's headers are longer."""
+    """The echo returns `nonce`. `padding` is the number of bytes added to the answer's headers."""
 
     nonce: str
     padding: int = 0

@@ -1,7 +1,7 @@
-"""Ask the application itself, past the gateway: whom does it believe?
+"""Send forged identities directly to the application, without the gateway, and see whether it believes them.
 
 An application behind a forward-auth proxy must be reachable only through it, or verify X-Lychgate-Assertion. Each probe
-sends one forged identity, and compares the answer with that to a stranger.
+sends one forged identity, and compares the answer with the answer to a stranger.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sp.request.identity_headers import ASSERTION, HEADER_SETS
 
 PERSON = "doctor@lychgate.invalid"  # a reserved name: RFC 6761
 AN_HOUR = 3600  # seconds
-_CHANGING = re.compile(r"[0-9A-Za-z_-]{16,}|\d+")  # tokens, times and numbers differ between any two answers
+_CHANGING = re.compile(r"[0-9A-Za-z_-]{16,}|\d+")  # tokens, times and numbers differ in every answer
 
 WHY = "the application believes it. Let nothing but the proxy reach the application, "
 VERIFY = "and verify the assertion as docs/guides/proxies.md shows."
@@ -51,7 +51,7 @@ class Application:
 
 
 def ask_application(application: Application, now: int) -> Iterator[Finding]:
-    """Return what *application* believes. *now* is in seconds since 1970."""
+    """Return the findings about *application*. *now* is in seconds since 1970."""
     try:
         yield from _ask(application, now)
     except NoAnswer as problem:
@@ -107,7 +107,7 @@ def _plain_headers(header_set: str) -> list[tuple[str, str]]:
 
 
 def _believes(application: Application, stranger: Reply, *headers: tuple[str, str]) -> bool:
-    """Tell whether the answer names the person, or is another one than a stranger gets."""
+    """Tell whether the answer names the person, or differs from the answer to a stranger."""
     reply = application.ask(*headers)
     if PERSON.encode() in reply.body:
         return True

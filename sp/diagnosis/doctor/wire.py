@@ -1,6 +1,6 @@
-"""Send one request exactly as it is written, and read the answer, with limits on time and size.
+"""Send one request byte for byte, and read the answer, with limits on time and size.
 
-Libraries repair a request before they send it. The doctor sends requests that no library would.
+Libraries correct a request before they send it. The doctor must also send invalid requests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_ANSWER = 262_144  # bytes
 
 
 class NoAnswer(Exception):
-    """There is no HTTP answer. The message says why, in one line."""
+    """There is no HTTP answer. The message gives the reason in one line."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _receive(connection: socket.socket, deadline: float) -> bytes:
 
 
 def _is_complete(received: bytearray) -> bool:
-    """Tell whether an answer with a length has arrived whole; others end with the connection."""
+    """Tell whether an answer with a Content-Length is complete. Other answers end with the connection."""
     head, end, body = bytes(received).partition(b"\r\n\r\n")
     if not end:
         return False

@@ -15,8 +15,8 @@ revision = "0004"
 down_revision = "0003"
 
 COLUMNS = "provider, subject, account_id, issued_at, created_at"
-# The previous version cannot distinguish them, and would confuse two people. A person who loses an id here finds the
-# account again by the e-mail, if the provider's settings allow that.
+# The previous version cannot distinguish them, and would confuse two people. A person whose id is removed here gets the
+# account back by the e-mail, if the provider's settings allow that.
 FORGET_LIKE_IDS = sa.text(
     "DELETE FROM identity WHERE EXISTS (SELECT 1 FROM identity AS other WHERE other.provider = identity.provider"
     " AND other.subject = identity.subject AND other.claim <> identity.claim)"
@@ -42,14 +42,14 @@ def downgrade() -> None:
 
 
 def _known(mapping: dict[str, Any]) -> Iterator[tuple[str, tuple[sa.ColumnElement[bool], ...]]]:
-    """Yield what the field matching shows: a claim, and the condition for the ids that came from it."""
+    """Yield each claim of the field matching, and the condition for ids that came from it."""
     ids, addresses = _names(mapping.get("id")), _names(mapping.get("email"))
     others = [name for name in ids if name not in addresses]
     if ids and not others:
         yield "email", ()
     elif len(ids) == 1:
         yield ids[0], ()
-    elif len(others) == 1:  # every e-mail has an @; an id with one may be either
+    elif len(others) == 1:  # every e-mail has an @; an id with an @ may come from either claim
         yield others[0], (_identity.c.subject.not_like("%@%"),)
 
 

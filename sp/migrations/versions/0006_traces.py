@@ -1,7 +1,7 @@
-"""traces: what was known of each attempt, in the line of the activity log
+"""traces: the facts about each attempt, in its line of the activity log
 
-A nullable column without a default is added at once, however large the table is. Lines of before have no trace, and
-nodes of the previous version write lines without one until they are restarted.
+A nullable column without a default is added at once, however large the table is. Earlier lines have no trace, and nodes
+of the previous version write lines without a trace until they are restarted.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,7 @@
 """margins
 
 How near the accepted sign-ins of each provider came to a rejection, by hour. The table begins empty, and nodes of the
-version before do not write it.
+previous version do not write to it.
 """
 
 import sqlalchemy as sa

@@ -1,7 +1,6 @@
 """rules in force
 
-The sites and rules that a gateway has put in force last, for `config plan`. Nodes of the previous version do not know
-the table.
+The sites and rules that were last put in force, for `config plan`. Nodes of the previous version do not know the table.
 """
 
 import sqlalchemy as sa
