@@ -1,4 +1,4 @@
-"""Compare e-mails: as the name of an account, and as a person's id at a provider. Pure."""
+"""Normalise e-mails for comparison: as the name of an account, and as a person's id at a provider. Pure."""
 
 from __future__ import annotations
 

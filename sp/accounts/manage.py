@@ -90,7 +90,7 @@ class People:
         self._sessions, self._seat_limit = sessions, seat_limit
 
     def authenticate(self, email: str, password: str) -> Proven | None:
-        """Return the active person whose password this is, or None. Takes the same time for every e-mail."""
+        """Return the active person with this e-mail and password, or None. Takes the same time for every e-mail."""
         with self._database.reading() as connection:
             row = connection.execute(_BY_EMAIL, {"email": email_key(email)}).first()
         stored_hash = row.password_hash if row and row.is_active else None
@@ -211,7 +211,7 @@ class People:
         return ended
 
     def _rehash(self, row: Any, new_hash: str) -> bool:
-        """Replace the hash in the row by *new_hash*; tell whether the old one was still stored."""
+        """Replace the password hash in *row* by *new_hash*; return whether the old hash was still stored."""
         still = (_account.c.id == row.id, _account.c.password_hash == row.password_hash)
         with self._database.writing() as connection:
             changed = connection.execute(update(_account).where(*still).values(password_hash=new_hash))

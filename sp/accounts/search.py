@@ -100,7 +100,7 @@ class PeopleFinder:
         columns = (_account.c.email, cast(_account.c.groups, Text), _account.c.email_key, _account.c.is_active)
         query = (
             select(*columns).order_by(_account.c.email_key).limit(ROWS_AT_ONCE)
-        )  # without an index that needs sorting
+        )  # this condition has no index, so the rows must be sorted
         after = ""
         while True:
             with self._database.reading() as connection:

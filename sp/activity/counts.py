@@ -30,7 +30,7 @@ _rejected = _activity.c.code.is_not(None)
 class Counts:
     """How many tokens were accepted in each hour, and how many rejections there were of each code.
 
-    Hours are named by their first second since 1970, and so is `counted_from`.
+    An hour is named by its first second, in seconds since 1970. `counted_from` is in seconds since 1970 too.
     """
 
     accepted: Mapping[int, int]

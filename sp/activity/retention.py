@@ -19,7 +19,7 @@ from sp.database.access import Database
 from sp.database.models import Activity, Margin, SettingsChange
 
 MAX_REFUSALS = 100_000  # rows; about 60 MB with their indexes
-MAX_DAYS = 36_500  # a hundred years: more counts as for ever, so that dates do not overflow
+MAX_DAYS = 36_500  # a hundred years; a higher number means "for ever", so that dates do not overflow
 DAY = 86_400  # seconds
 
 _activity: Any = Activity.__table__
@@ -63,12 +63,15 @@ def forget_margins_before(before: int, connection: Connection, rows: int) -> int
 
 
 def forget_refusals(last: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* refusals, the oldest first, up to the line *last*."""
+    """Delete up to *rows* rejections, oldest first, up to and including the line *last*."""
     return _delete(connection, _activity, _refusal & (_activity.c.id <= last), _activity.c.id, rows)
 
 
 def _newest_surplus(database: Database, most: int) -> int | None:
-    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
+    """Return the newest rejection to delete.
+
+    None if there are at most *most*. Reads only an index, so no writer waits.
+    """
     query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
     with database.reading() as connection:
         found: int | None = connection.execute(query).scalar()

@@ -16,7 +16,7 @@ from sp.events import REFUSED, WORDS, WRONG_PASSWORD
 
 CODES = (*REJECTIONS, WRONG_PASSWORD)
 LAST = {"1h": (3600, "the last hour"), "24h": (86_400, "the last 24 hours"), "7d": (604_800, "the last 7 days")}
-NAMES = ("email", "code", "event", "provider", "last", "from", "until")  # of the query, in the order of the form
+NAMES = ("email", "code", "event", "provider", "last", "from", "until")  # parameters, in the order of the form
 LABELS = {
     "email": "e-mail",
     "code": "code",
@@ -37,7 +37,7 @@ class AskedFilter:
     mistakes: tuple[str, ...]
 
     def without(self, name: str) -> dict[str, str]:
-        """Return the query without one part."""
+        """Return the query without the parameter *name*."""
         return {key: value for key, value in self.query.items() if key != name}
 
 

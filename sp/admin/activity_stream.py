@@ -33,7 +33,7 @@ from sp.current import components
 from sp.events import WORDS
 from sp.views.people import browser_session
 
-SLOTS = 2  # of a worker, which has 8 to 16 threads
+SLOTS = 2  # streams that a worker sends at a time; it has 8 to 16 threads
 LIVE_SECONDS = 25.0  # shorter than the grace period of servers that stop
 POLL_SECONDS = 1.0
 RETRY = 2000  # milliseconds until the browser connects again

@@ -21,7 +21,10 @@ administrators_only(views)
 
 @views.post("/settings/users/<int:account_id>/appoint")
 def appoint(account_id: int) -> ResponseReturnValue:
-    """Make an account an administrator's. The question lists the ids that sign in to it: their providers decide who."""
+    """Make an account an administrator's.
+
+    The question lists the ids that sign in to it, because their providers decide who that is.
+    """
     detail = find_account(account_id)
     if not is_by_hand():
         return _only_by_hand(account_id)
@@ -44,7 +47,7 @@ def appoint(account_id: int) -> ResponseReturnValue:
 
 @views.post("/settings/users/<int:account_id>/dismiss")
 def dismiss(account_id: int) -> ResponseReturnValue:
-    """Take the right away. The last active administrator keeps it."""
+    """Withdraw the right to administer. The last active administrator keeps it."""
     detail = find_account(account_id)
     if not is_by_hand():
         return _only_by_hand(account_id)

@@ -105,7 +105,7 @@ def of_warnings(warnings: Sequence[str]) -> Iterator[Attention]:
 
 
 def compare(counts: Counts, now: int) -> Iterator[Attention]:
-    """Yield the codes that became more frequent, if both days were counted completely."""
+    """Yield the codes that became more frequent. Yields nothing unless both days were counted completely."""
     day = 86_400
     if counts.counted_from <= now - 2 * day + 3600:
         yield from of_rejections(counts.rejected_in(now - day), counts.rejected_in(now - 2 * day, now - day))

@@ -56,7 +56,7 @@ def add(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/key-file")
 def key_file(name: str) -> ResponseReturnValue:
-    """Return a file with the key that the page of a new key has sent. So the key is in no URL, which browsers keep."""
+    """Return a file with the key that the page of a new key has sent in a form. So the key is in no URL."""
     stored = find(name)
     file = request.form.get("file", "")
     key = request.form.get("key", "").replace("\r\n", "\n")  # browsers send line breaks of forms as two characters
@@ -70,7 +70,7 @@ def key_file(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/keys/<fingerprint>/retire")
 def retire(name: str, fingerprint: str) -> ResponseReturnValue:
-    """Remove a key, so that tokens signed with it are rejected. Ask first, and show which keys were used when."""
+    """Remove a key, so that tokens signed with it are rejected. Ask first, and show when each key was last used."""
     stored = find(name)
     key = next((key for key in stored.keys if key.fingerprint == fingerprint), None)
     if key is not None and not stored.managed_by_file and not request.form.get("confirmed"):
@@ -112,7 +112,10 @@ def latest_use(keys: Sequence[StoredKey]) -> datetime | None:
 
 
 def _content(file: str, provider: Provider, key: str) -> str:
-    """Return the key itself, or the test program with this name."""
+    """Return the content of the file called *file*: the key itself, or a test program.
+
+    Raises NotFound for other names.
+    """
     if file == key_file_name(provider):
         return key
     program = next((one for one in trial_programs(provider) if one.file == file), None)

@@ -39,7 +39,7 @@ administrators_only(views)
 NEW = ""  # the provider of a kept key, while it has no name
 USUAL_NAME = "company"
 NAME_OF_ANY = "{name}"  # the page's script replaces it by the typed name
-UNFINISHED = {"add_field", "show_url"}  # buttons that show the form again and save nothing
+UNFINISHED = {"add_field", "show_url"}  # buttons that only show the form again, without saving
 MANAGED = f"This provider {rows.MANAGED}."
 
 
@@ -128,7 +128,7 @@ def enable(name: str) -> ResponseReturnValue:
 
 @views.route("/settings/sso/jwt/provider/<name>/disable", methods=["GET", "POST"])
 def disable(name: str) -> ResponseReturnValue:
-    """Disable a provider; ask first if that may lock the administrators out."""
+    """Disable a provider. Ask first if that may lock the administrators out."""
     stored = find(name)
     if request.method == "GET" or (
         not request.form.get("confirmed") and not components().people.administrator_can_enter()
@@ -242,13 +242,16 @@ def _return_url(form: ProviderForm, name: str | None = None) -> str:
 
 
 def _free_name(taken: Collection[str]) -> str:
-    """Return a name for a new provider that can stay, so that its Return URL can be shown."""
+    """Return a free name for a new provider, so that its Return URL can be shown."""
     names = (USUAL_NAME if number == 1 else f"{USUAL_NAME}-{number}" for number in count(1))
     return next(name for name in names if name not in taken)
 
 
 def _is_local() -> bool:
-    """Tell whether the gateway is used on its own machine only, where a test program can answer its browsers."""
+    """Tell whether the gateway is used only on this machine.
+
+    Then its browsers can reach a test program on this machine.
+    """
     return is_loopback(urlsplit(components().config.external_url).hostname or "")
 
 

@@ -36,7 +36,7 @@ CHECK_NAMES = {
 
 @views.get("/settings/sso/jwt/provider/<name>/try")
 def start(name: str) -> ResponseReturnValue:
-    """Redirect to the identity provider, as at a sign-in; or to the test program, which is on the browser's machine."""
+    """Redirect to the identity provider, as at a sign-in, or to the test program on the browser's machine."""
     provider = _present(name).provider
     login_url = program_url(provider) if request.args.get("with") == "program" else provider.login_url
     if not login_url:
@@ -78,7 +78,10 @@ def show(trial: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/trial/<trial>/expect")
 def expect(trial: str) -> ResponseReturnValue:
-    """Expect the issuer and the audience of the token that was tested: those of the report, not of the form."""
+    """Save the issuer and the audience of the tested token as the expected values.
+
+    They come from the report, not from the form.
+    """
     tried = components().trials.find(trial, administrator().account_id)
     if tried is None:
         raise NotFound("There is no report of this trial. It is older than a day. Start a new trial.")
@@ -112,7 +115,7 @@ def inspect(name: str) -> ResponseReturnValue:
 
 
 def _worth_expecting(tried: Tried) -> dict[str, str]:
-    """Return the issuer and the audience to expect, but for the example that the programs of this gateway contain."""
+    """Return the issuer and the audience to expect. Leave out the example values of this gateway's own programs."""
     values = tried.report.get("expect", {})
     return {name: value for name, value in values.items() if value != EXAMPLE_ISSUER}
 

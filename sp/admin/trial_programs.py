@@ -1,8 +1,8 @@
 """Write a small identity provider to test with: one file in PHP, Python, Node or Ruby, with all values filled in.
 
-It runs with one command on the administrator's own machine, asks for no password, and signs in one example person. So a
-provider can be tested before the site has a page that makes tokens. It answers only on this machine and under its own
-URL, so that no other site can use it.
+One command starts it on the administrator's own machine. It asks for no password, and signs in one example person. So a
+provider can be tested before the site has a page that makes tokens. The program answers only on that machine and under
+its own URL, so that no other site can use it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.settings import is_loopback
 from sp.admin.snippets import EXAMPLE, python_needs, render, values_of
 from sp.providers.provider import Provider
 
-FIRST_PORT = 5080  # of a program whose URL no setting names; the demo has 5000 and 5001, browsers refuse 5060 and 5061
+FIRST_PORT = 5080  # used if no setting names a URL; the demo has 5000 and 5001, browsers refuse 5060 and 5061
 LEAST_PORT = 1024  # ports below need a privileged account
 PATH = "/login-token/"
 LIFETIME = 300  # seconds for which the page of the program can be used, if max_age allows as many
@@ -84,12 +84,12 @@ def program_code(program: TrialProgram, provider: Provider, key: str, return_url
 
 
 def program_url(provider: Provider) -> str:
-    """Return where the test program answers: at the Identity provider URL if that is on this machine."""
+    """Return the URL of the test program: the Identity provider URL if that is on this machine, else a default."""
     return provider.login_url if _is_servable(provider.login_url) else _url(FIRST_PORT)
 
 
 def free_program_url(taken: Iterable[str]) -> str:
-    """Return a URL of a test program that is none of *taken*."""
+    """Return a URL for a test program that is not in *taken*."""
     known = set(taken)
     return next(url for url in map(_url, count(FIRST_PORT)) if url not in known)
 
@@ -99,7 +99,7 @@ def _url(port: int) -> str:
 
 
 def _is_servable(url: str) -> bool:
-    """Tell whether a program on this machine can answer at *url*, by plain HTTP on a port of its choice."""
+    """Tell whether a program on this machine can serve *url*: plain HTTP, and a port that needs no privileges."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return parts.scheme == "http" and ":" not in host and is_loopback(host) and (parts.port or 0) >= LEAST_PORT

@@ -130,7 +130,7 @@ def export(code: str, email: str, provider: str, since: int | None) -> None:
 
 
 def find(reference: str) -> Trace:
-    """Return the trace with this reference, or end with status 1."""
+    """Return the trace with this reference, or exit with status 1."""
     trace = reading.by_reference(components().database, reference.strip().upper())
     if trace is None:
         fail(f"there is no log entry with the reference {reference[:40]}")

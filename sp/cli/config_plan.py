@@ -1,4 +1,4 @@
-"""Print what `config plan` finds: for people, grouped by place; for programs, every person at every place."""
+"""Print the plan that `config plan` has made: for people grouped by place, for programs every person at every place."""
 
 from __future__ import annotations
 

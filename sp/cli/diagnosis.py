@@ -72,7 +72,7 @@ def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool)
 
 
 def _find(name: str | None) -> Trusted:
-    """Return the provider, enabled or not, or end with status 1."""
+    """Return the provider, enabled or not, or exit with status 1."""
     try:
         return components().provider_registry.find(name)
     except Rejection as rejection:
@@ -113,7 +113,7 @@ def _spent(token: str, trusted: Trusted, keys: KeySet, now: float) -> Finding:
 
 
 def print_findings(findings: Sequence[Finding], as_json: bool, **about: str) -> None:
-    """Print the findings and end: with status 0 if none failed, else with 1."""
+    """Print the findings and exit, with status 0 if none failed, else with 1."""
     good = passes(list(findings))
     if as_json:
         print_json({**about, "passed": good, "findings": [asdict(f) for f in findings]})

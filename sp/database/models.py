@@ -1,6 +1,6 @@
 """Define the gateway's tables and their meaning.
 
-Hot tables (spent tokens, sessions) count time in whole seconds since 1970, the others in aware datetimes.
+Frequently used tables (spent tokens, sessions) store time in whole seconds since 1970, all others as aware datetimes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class ProviderRecord(Base):
 
 
 class ProviderKey(Base):
-    """A key of a provider, encrypted. `position` 0 is the newest: all verify, the first signs."""
+    """A key of a provider, encrypted. `position` 0 is the newest. All keys verify, the first one signs."""
 
     __tablename__ = "provider_key"
 
@@ -67,7 +67,10 @@ class ProviderKey(Base):
 
 
 class KeyCopy(Base):
-    """The keys that a provider's key endpoint last published, encrypted: needed after a restart while it is down."""
+    """The keys that a provider's key endpoint last published, encrypted.
+
+    Used after a restart while the endpoint is down.
+    """
 
     __tablename__ = "key_copy"
 
@@ -85,7 +88,7 @@ class SettingsRevision(Base):
 
 
 class SettingsChange(Base):
-    """The audit trail of settings: who changed what, when. Never a secret."""
+    """A line of the audit trail of settings: who changed what, and when. It never contains a secret."""
 
     __tablename__ = "settings_change"
 

@@ -147,7 +147,7 @@ class _Member(Generic[Result]):
 
     def __init__(self, work: Work[Result]) -> None:
         self._work = work
-        self._context = copy_context()  # so that a line of the log has the ID of the right request
+        self._context = copy_context()  # so that log lines have the ID of the request that asked for the work
         self._result: list[Result] = []
         self._error: Exception | None = None
         self._came_at = time.monotonic()

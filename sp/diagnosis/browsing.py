@@ -1,4 +1,4 @@
-"""A small browser without scripts: pages, forms, cookies, and every redirect one by one.
+"""Drive a small browser without scripts: pages, forms, cookies, and each redirect separately.
 
 It drives a real identity provider as a person would. It does not follow redirects by itself, so the caller sees each
 answer and can stop before a token reaches us.
@@ -187,7 +187,7 @@ class _Reader(HTMLParser):
         if not name:
             return
         if kind == "submit" and "submit" not in form.kinds.values():
-            form.fields[name] = values.get("value", "")  # Enter presses the first button
+            form.fields[name] = values.get("value", "")  # the Enter key presses the first button
         elif kind not in _NEVER_SENT and (kind not in ("checkbox", "radio") or "checked" in values):
             form.fields[name] = values.get("value", "on" if kind == "checkbox" else "")
         form.kinds.setdefault(name, kind)

@@ -13,7 +13,7 @@ from sp.diagnosis.near_misses import HALF_HOUR, NEAR
 from sp.signin.evidence import EarlierUse, Evidence
 from sp.signin.verification import token_key
 
-CERTAIN = 2  # seconds: a difference that rounding can explain proves nothing
+CERTAIN = 2  # seconds: rounding can explain a smaller difference
 
 
 def not_yet_valid(evidence: Evidence, claims: Mapping[str, Any]) -> str:
@@ -30,7 +30,7 @@ def not_yet_valid(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def expired(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say whether the token is old, its lifetime too short, or the sender's clock behind."""
+    """Say whether the token is old, its lifetime is too short, or the sender's clock is behind."""
     issued, expires = _number(claims, "iat"), _number(claims, "exp")
     if expires is None:
         return ""
@@ -45,7 +45,7 @@ def expired(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def too_old(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say whether the token is old, or the sender's clock behind."""
+    """Say whether the token is old, or the sender's clock is behind."""
     issued = _number(claims, "iat")
     if issued is None or evidence.provider is None:
         return ""

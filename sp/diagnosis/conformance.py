@@ -34,7 +34,7 @@ ELSEWHERE = "https://elsewhere.invalid/stolen"  # a reserved name: RFC 6761, sec
 def check_idp(
     provider: Provider, keys: KeySet | None, credentials: Credentials, gateway_url: str, token_paths: Sequence[str]
 ) -> list[Finding]:
-    """Return the findings about *provider*. *gateway_url* is ours; tokens belong to one of its *token_paths*."""
+    """Return the findings about *provider*. *gateway_url* is ours; tokens must be sent to one of its *token_paths*."""
     return list(_check(provider, keys, credentials, gateway_url, token_paths))
 
 
@@ -98,7 +98,7 @@ def _read(token: str, provider: Provider) -> Claims | None:
 
 
 def _without_the_password(provider: Provider, credentials: Credentials, gateway_url: str) -> Iterator[Finding]:
-    """Visit with a wrong password, and with an e-mail that is unknown there."""
+    """Visit the provider with a wrong password, and with an e-mail that it does not know."""
     domain = credentials.email.rpartition("@")[2]
     emails = (credentials.email, f"nobody-{secrets.token_hex(6)}@{domain}")
 

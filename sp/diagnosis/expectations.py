@@ -1,7 +1,7 @@
-"""Find the issuer and the audience of a valid token that its provider requires, but compares with nothing. Pure.
+"""Find the issuer and the audience of a valid token for which its provider's settings have no expected value. Pure.
 
-Such a provider accepts a token of any issuer and for any site that its key has signed. A test knows the right values:
-an administrator can take them over from its report.
+Such a provider accepts every token that its key has signed, from any issuer and for any site. A trial sign-in shows the
+right values, so an administrator can take them from its report.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ WHY = {
 
 
 def not_compared(claims: Claims, provider: Provider) -> dict[str, str]:
-    """Return the values of a valid token that could be expected, by setting."""
+    """Return, by setting, the values of a valid token that the setting could expect."""
     only = claims.audience[0] if len(claims.audience) == 1 else None
     values = {"issuer": claims.issuer, "audience": only}
     return {name: value for name, value in values.items() if value and _could_be_compared(provider, name)}
 
 
 def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
-    """Return *finding*, or advice if it is about one of the *values* that are compared with nothing."""
+    """Return *finding*; or advice, if it is about one of *values*, which no setting expects yet."""
     value = values.get(finding.check)
     if value is None:
         return finding
@@ -43,7 +43,7 @@ def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
 
 
 def expecting(provider: Provider, values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings of *provider*, in which those *values* are expected that are compared with nothing now."""
+    """Return the settings of *provider*, with *values* as the expected values where none was set."""
     settings = provider.as_settings()
     for name in CLAIM:
         if name in values and _could_be_compared(provider, name):

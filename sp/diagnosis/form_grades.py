@@ -122,7 +122,7 @@ def _tells_by_time(known: Journey, unknown: Journey, guess: Callable[[str], Jour
         for email in rounds:
             again = guess(email)
             if _shown(again, email) != _shown(known, emails[0]):
-                return False  # such as a page about too many attempts, which comes fast
+                return False  # such as the page about too many attempts, which is fast
             seconds[email].append(_seconds(again))
         fastest, usual = min(seconds[emails[0]]), median(seconds[emails[1]])
         if fastest <= SLOW or usual * MUCH_FASTER >= fastest:

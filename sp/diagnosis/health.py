@@ -167,7 +167,7 @@ class ProviderHealth:
 
 
 def judge(stored: StoredProvider, measured: Mapping[str, Sequence[MeasuredHour]], now: float) -> ProviderHealth:
-    """Return the health of *stored*, with its *measured* hours by quantity, the oldest first."""
+    """Return the health of *stored*. *measured* has the hours of each quantity, oldest first."""
     reports, counts = [], [0]
     for limit in limits_of(stored.provider):
         hours = measured.get(limit.quantity, ())
@@ -208,7 +208,7 @@ def day_of(moment: float) -> date:
 def amount(value: float, unit: str) -> str:
     """Return *value* as text: a whole number, or one decimal below ten seconds."""
     digits = 1 if unit == "s" and 0.05 <= abs(value) < 10 and value != int(value) else 0
-    return f"{round(value, digits) + 0.0:,.{digits}f} {unit}"  # + 0.0: no minus before a zero
+    return f"{round(value, digits) + 0.0:,.{digits}f} {unit}"  # + 0.0 turns -0.0 into 0.0
 
 
 def trend_sentence(report: LimitReport) -> str:

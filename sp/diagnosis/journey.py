@@ -47,7 +47,7 @@ class Journey:
 
     @property
     def carrier(self) -> Page:
-        """The answer with the token, or the last one."""
+        """The answer that contained the token, or the last answer."""
         return self.pages[-1]
 
     @property
@@ -136,7 +136,7 @@ def _caught(journey: Journey, page: Page, parameter: str) -> bool:
 
 
 def _step(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
-    """Do what a person would do with *page*; None if there is no next step, and `stuck` says why."""
+    """Do what a person would do with *page*. Returns None if there is no next step; `stuck` then says why."""
     if page.next:
         return browser.open(page.next)
     form = next((form for form in page.forms if form.first("password")), None)

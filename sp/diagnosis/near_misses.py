@@ -1,8 +1,9 @@
 """Recognise known errors of token senders, and explain them.
 
 Pure. This module does not decide what is accepted: a token that needs an explanation has already been rejected. The
-list comes from published samples and from questions that people ask: claims in capitals, an exp in Cyrillic letters,
-milliseconds, dates as text, a payload that is an array, a secret that was decoded or ends with a line break.
+list comes from published samples and from users' questions. Examples are claims in capitals, an exp in Cyrillic
+letters, milliseconds, dates as text, a payload that is an array, and a secret that was decoded or ends with a line
+break.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def peek(token: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
 
 
 def explain_form(token: str) -> str:
-    """Say why *token* does not look like one."""
+    """Say why *token* does not have the form of a token."""
     header, _payload = peek(token)
     pieces = token.split(".")
     cases = (

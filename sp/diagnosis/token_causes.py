@@ -58,7 +58,7 @@ def algorithm(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
 
 
 def signature(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
-    """Say what the sender did with the key."""
+    """Say which mistake the sender made with the key."""
     parts = _parts(evidence)
     if parts is None:
         return ""

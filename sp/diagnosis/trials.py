@@ -183,7 +183,7 @@ class Trials:
 
         If this fails, only these are rolled back, and the token stays spent.
         """
-        with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice, at once
+        with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice at the same time
             self._keep(connection, pending, provider, report)
             self._note(connection, pending, provider, report, visitor, reference, content)
 

@@ -54,7 +54,7 @@ class LookUp(Protocol):
 
 @dataclass(frozen=True)
 class Again:
-    """How an attempt ended, and how it would end: "accepted", "restart", "held", or the code of the rejection."""
+    """The recorded and the new result of an attempt: "accepted", "restart", "held", or the code of the rejection."""
 
     trace: Trace
     before: str
@@ -63,7 +63,7 @@ class Again:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A sign-in that the browser had started. Its nonce is only compared."""
+    """A sign-in that the browser had started, as far as `bind` needs it."""
 
     nonce: str
     elsewhere: bool
@@ -92,7 +92,7 @@ def decide_again(trace: Trace, provider: Provider, look_up: LookUp) -> Again:
 
 
 def _ending(trace: Trace, provider: Provider, look_up: LookUp) -> str:
-    """Return the ending in the order of a sign-in. Raises the Rejection."""
+    """Run the steps of a sign-in in their order, and return the result. Raises the Rejection."""
     if not provider.enabled:
         raise ProviderDisabled
     if trace.code in UNCHANGED or _has_two_tokens(trace):
@@ -120,7 +120,7 @@ def _is_unreadable(trace: Trace, part: str) -> bool:
 
 
 def _uses_deliveries(trace: Trace) -> bool:
-    """Tell whether the endpoint looks at `deliveries`: `/sso/token` does not."""
+    """Tell whether the endpoint respects the setting `deliveries`. `/sso/token` does not."""
     asked = trace.check("asked_for")
     return asked is None or asked.detail != NOT_FOR_CLIENTS or trace.facts.delivery == "header"
 

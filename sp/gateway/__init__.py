@@ -1,4 +1,4 @@
-"""May this request pass? The WSGI and ASGI middleware, forward-auth, and what they share.
+"""Decide whether a request may pass: WSGI and ASGI middleware, forward-auth, and their common code.
 
 `from sp.gateway import AsgiGateway, Gateway` are the public names.
 """

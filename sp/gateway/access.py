@@ -46,7 +46,7 @@ AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) 
 
 
 class Presented(NamedTuple):
-    """The content of a Cookie header: the hash of our session id, and the cookies of the application."""
+    """The content of a Cookie header: the hash of our session id, and the cookies for the application."""
 
     id_hash: bytes | None
     others: str
@@ -160,7 +160,7 @@ class SiteAccess:
     def _counted(self, decision: Decision, method: str, path: str, session: Session | None, **more: Any) -> Decision:
         """Count a decision, and compare it with what the shadow rules would decide."""
         if decision.verdict > _BY_RULES:
-            return decision  # the rules were not asked
+            return decision  # rejected before the rules
         self.count(decision.number)
         if self._trial is not None:
             trial = self._trial.decide(method, path, session, **more)

@@ -38,7 +38,7 @@ def load(target: str, setting: str = "SP_APP") -> WSGIApplication:
 
 
 def why_not_wsgi(application: Any) -> str | None:
-    """Return why *application* cannot be a WSGI application, or None. In case of doubt it is accepted."""
+    """Return why *application* cannot be a WSGI application, or None. In doubt, return None."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
     if is_asynchronous(application):
@@ -50,7 +50,7 @@ def why_not_wsgi(application: Any) -> str | None:
 
 
 def why_not_asgi(application: Any) -> str | None:
-    """Return why *application* cannot be an ASGI application (version 3), or None. In case of doubt it is accepted."""
+    """Return why *application* cannot be an ASGI application (version 3), or None. In doubt, return None."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
     if inspect.isclass(application):
@@ -59,7 +59,7 @@ def why_not_asgi(application: Any) -> str | None:
 
 
 def is_asynchronous(application: Any) -> bool:
-    """Tell whether calling *application* gives a coroutine or an asynchronous generator."""
+    """Tell whether a call of *application* returns a coroutine or an asynchronous generator."""
     return any(
         inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
         for called in (application, getattr(application, "__call__", None))  # noqa: B004

@@ -239,7 +239,10 @@ class AsgiGateway:
         return await self._checks.run(look_up, ANSWER_SECONDS)
 
     def _may_stay(self, environ: WSGIEnvironment, opened: SiteAccess, session: Session | None) -> bool:
-        """Tell whether a WebSocket that was opened with *environ* would be allowed now: rules and groups may change."""
+        """Tell whether a WebSocket that was opened with *environ* would be allowed now.
+
+        The rules or groups may have changed.
+        """
         destination = self._steps.destination(environ)
         if session is None and destination is not None and destination.access is opened:
             return True  # a visitor has no session that could end

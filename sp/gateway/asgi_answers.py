@@ -45,7 +45,7 @@ def collected(answer: WSGIApplication, environ: WSGIEnvironment) -> tuple[Messag
 
 
 class NoThreadFree(Exception):
-    """All threads are busy, and no answer was begun."""
+    """All threads are busy, so no part of an answer was sent."""
 
 
 class PageThreads:
@@ -120,7 +120,7 @@ class _Running:
             raise NoThreadFree from error
 
     def __call__(self) -> None:
-        """Answer, unless the request was given up."""
+        """Run the page, unless the request was given up."""
         if self._begun.cancelled() or self._exchange.is_given_up:
             from_thread(self._loop, _done, self.ended, None)
             return

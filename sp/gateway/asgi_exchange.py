@@ -82,7 +82,7 @@ class Exchange:
         return io.BytesIO(begun) if self.is_complete else io.BufferedReader(_Rest(begun, self))
 
     async def wait_until_closed(self) -> None:
-        """Give up when the client closes the connection. While a body is being read, the reader notices."""
+        """Give up when the client closes the connection. While the body is read, the reader notices that instead."""
         while not self.is_complete:
             await asyncio.sleep(1)
         if self._receive and (await self._receive())["type"] == "http.disconnect":

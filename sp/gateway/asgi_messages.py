@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _BEGINNINGS = frozenset(("http.response.start", "websocket.accept", "websocket.http.response.start"))
 _REQUEST_ID = b"x-request-id"
-_LENGTH = len(_REQUEST_ID)  # compared first, which is faster
+_LENGTH = len(_REQUEST_ID)  # the length is compared first, which is faster
 
 RawHeader = tuple[bytes, bytes]
 

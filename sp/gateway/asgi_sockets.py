@@ -103,7 +103,7 @@ class WatchedSocket:
         if self._pending is not None:
             self._pending.cancel()  # granian sends nothing while it waits for the client
         try:
-            with suppress(OSError, RuntimeError):  # the client may have closed it just now
+            with suppress(OSError, RuntimeError):  # the client may have just closed it
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
         finally:
             self._is_closed.set()
@@ -115,7 +115,7 @@ class WatchedSocket:
         await asyncio.wait({watcher}, timeout=CLOSING_SECONDS)
 
     async def _end_of_stay(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> tuple[int, str]:
-        """Wait for the end, and return its code and reason. Raises StoreUnavailable."""
+        """Wait until the socket must be closed, and return the close code and the reason. Raises StoreUnavailable."""
         while True:
             await asyncio.sleep(self._seconds_until_next())
             if self._session is not None:

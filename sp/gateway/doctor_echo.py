@@ -45,14 +45,17 @@ class DoctorEcho:
             return None
 
     def echo(self, ticket: Ticket, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Show the doctor what the application would have got."""
+        """Show the doctor the request that the application would have received."""
         environ = {**environ, "HTTP_COOKIE": without_ours(environ.get("HTTP_COOKIE", ""))}
         body = of_environ(environ, GATEWAY, ticket)
         start_response("200 OK", response_headers(body, ticket))
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
 
     def own_echo(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Show the doctor what the gateway believes about a request; None without a ticket."""
+        """Show the doctor which client, scheme and host the gateway sees in a request.
+
+        Returns None without a ticket.
+        """
         ticket = self.ticket(environ)
         if ticket is None:
             return None

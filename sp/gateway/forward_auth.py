@@ -60,7 +60,7 @@ class ForwardAuth:
         return self._reply(FORWARD, environ).answer(environ, start_response)
 
     def nginx_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Answer nginx from memory; None, or InThread, if that is not possible."""
+        """Answer nginx from memory. Returns None, or raises InThread, if that is not possible."""
         return self._at_once(NGINX, environ, start_response)
 
     def forward_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
@@ -118,7 +118,7 @@ class ForwardAuth:
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Reject a forward-auth request for a foreign host, because the sign-in would end on another site."""
+        """Reject a forward-auth request for a foreign host: after the sign-in, the browser would be on another site."""
         own = self._keeper.host
         log.warning(
             "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",

@@ -54,7 +54,7 @@ def _settle(body: Iterable[bytes], statuses: list[str], sign_in: Callable[[], It
 
 
 class _Resumed:
-    """A body whose first pieces were read already."""
+    """A body whose first pieces have already been read."""
 
     def __init__(self, pieces: Iterator[bytes], body: Iterable[bytes]) -> None:
         self._pieces, self._body = pieces, body

@@ -27,7 +27,7 @@ KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives
 
 @dataclass(frozen=True)
 class KeyAge:
-    """The part of a key that rotation needs."""
+    """The name and the age of a key, for rotation."""
 
     kid: str
     created_at: datetime

@@ -23,7 +23,7 @@ from sp.database.models import AssertionKey
 from sp.outgoing_assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
 
 REFRESH = 60  # seconds for which a worker keeps using the key that it knows
-LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at once make one key
+LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at the same time create only one key
 
 log = logging.getLogger("lychgate")
 _table: Any = AssertionKey.__table__
@@ -38,7 +38,10 @@ class AssertionKeys:
         self._asked_at = float("-inf")
 
     def sign(self, claims: Mapping[str, Any], key: TokenKey | None = None) -> str:
-        """Return *claims* as a signed assertion, with *key* if it is the known one. Raises StoreUnavailable."""
+        """Return *claims* as an assertion signed with *key*, or with the key from the database.
+
+        Raises StoreUnavailable.
+        """
         key = key or self.known_key()
         if key is None:
             now = time.monotonic()
@@ -47,7 +50,7 @@ class AssertionKeys:
         return sign(claims, key, typ=ASSERTION_TYPE, kid=True)
 
     def known_key(self) -> TokenKey | None:
-        """Return the key that signs, or None if the database must be asked."""
+        """Return the key that signs if this worker knows it, or None if it must be read from the database."""
         return self._current if time.monotonic() - self._asked_at < REFRESH else None
 
     def published(self) -> list[dict[str, Any]]:

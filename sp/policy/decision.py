@@ -80,7 +80,7 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
     def judge(self, person: PolicySubject | None) -> Verdict:
-        """Return the verdict of this rule for *person*, or for a visitor who is not signed in (None)."""
+        """Return the verdict of this rule for *person*; None is a visitor who is not signed in."""
         allow = self.allow
         if allow == "anyone":
             return LET_IN
@@ -89,7 +89,7 @@ class Rule:
         return LET_IN if allow != "members" or self.admits(person) else _FORBID
 
     def admits(self, person: PolicySubject) -> bool:
-        """Tell whether a signed-in person may pass."""
+        """Tell whether this rule allows the signed-in *person*."""
         if self.allow != "members":
             return True
         email = person.email
@@ -196,7 +196,7 @@ class Policy:
         return max(found, key=lambda decision: decision.verdict)
 
     def number_of(self, rule: Rule) -> int:
-        """Return the position of one of the rules, from 1; 0 for the default."""
+        """Return the position of *rule*, from 1; 0 for the default rule."""
         return self._numbers.get(id(rule), 0)
 
 
@@ -220,5 +220,5 @@ def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
 
 
 def is_unambiguous(path: str) -> bool:
-    """Tell whether *path* is valid, so that rules are checked at all."""
+    """Tell whether *path* is unambiguous. Any other path is rejected before the rules."""
     return _ONE_READING.match(path) is not None or bool(readings(path))

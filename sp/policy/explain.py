@@ -66,7 +66,7 @@ class Explanation:
     own_path: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """Return the explanation for programs."""
+        """Return the explanation as JSON for programs."""
         return {**asdict(self), "why": list(self.why), "rules": [asdict(each) for each in self.rules]}
 
     @property

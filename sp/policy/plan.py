@@ -20,8 +20,8 @@ from sp.policy.decision import Policy, Rule, Verdict
 from sp.policy.explain import Someone, admitted, describe
 
 USUAL = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-OTHER = "X-OTHER"  # if rules name all of USUAL
-PAGE = "page"  # below a prefix
+OTHER = "X-OTHER"  # used if rules name every method in USUAL
+PAGE = "page"  # name of a page below a prefix
 
 Rules = Mapping[str, Sequence[Rule]]
 """The rules of each site by its name."""
@@ -77,7 +77,7 @@ class Affected:
 
 @dataclass
 class AccessPlan:
-    """What would change. `opened` and `closed` are the places where visitors who are not signed in gain or lose."""
+    """What would change. At `opened`, visitors who are not signed in gain access; at `closed`, they lose it."""
 
     rules: RuleChanges
     gains: list[Affected] = field(default_factory=list)
@@ -150,7 +150,7 @@ class _Sides:
         return [rule for rules in self._asked(place) for rule in rules or ()]
 
     def allow(self, place: Place, person: Someone | None) -> tuple[bool, bool]:
-        """Tell whether *person* has access, before and after. A site that is not listed gives no access."""
+        """Return whether *person* has access before, and after. A site that is not listed gives no access."""
         before, after = (
             policy is not None and policy.decide(place.method, place.path, person).verdict is Verdict.LET_IN
             for policy in (self._before.get(place.site), self._after.get(place.site))
@@ -275,7 +275,10 @@ _Key = tuple[str, frozenset[str], int]
 
 
 def _keyed(rules: Sequence[Rule]) -> dict[_Key, tuple[int, Rule]]:
-    """Return position and rule by path and methods; a shadow rule may have those of another rule."""
+    """Return position and rule by path, methods and a count.
+
+    A shadow rule may repeat path and methods of another rule.
+    """
     found: dict[_Key, tuple[int, Rule]] = {}
     for number, rule in enumerate(rules, 1):
         times = next(times for times in range(len(rules)) if (rule.path, rule.methods, times) not in found)

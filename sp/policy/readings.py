@@ -2,7 +2,7 @@
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. A
 stranger can write a path that has hundreds of readings, or one that is slow to read. So the work is limited, and a path
-that needs more is ambiguous. A path without escapes has one or two readings, and is never too long.
+that needs more work counts as ambiguous. A path without escapes has one or two readings, and never exceeds the limit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from sp.redirects import MAX_DECODINGS, is_plain_as_it_stands
 
 MAX_READINGS = 32
-MAX_WORK = 131_072  # characters of all readings: two of 64 KiB, which is all that servers accept
+MAX_WORK = 131_072  # characters of all readings: two readings of 64 KiB, the longest path that servers accept
 _ESCAPE = 32  # characters: decoding a percent sign takes as long as reading this many
 MAX_MARKS = 30  # combining marks in sequence (UAX #15, Stream-Safe Text): sorting them takes quadratic time
 _PARAMETERS = re.compile(r";[^/]*")
@@ -55,7 +55,7 @@ def shorn(path: str) -> str:
 
 
 def _is_stream_safe(path: str) -> bool:
-    """Tell whether at most MAX_MARKS characters in sequence are combining marks, or decompose into such."""
+    """Tell whether no sequence of combining marks is longer than MAX_MARKS, even after decomposition."""
     decomposed = {character: unicodedata.normalize("NFKD", character) for character in set(path)}
     marks = {character for character, parts in decomposed.items() if unicodedata.combining(parts[0])}
     count = 0

@@ -21,7 +21,7 @@ from sp.routes import Routes
 KEYS = {"request", "user", "groups", "nobody", "expect"}
 WHO = ("user", "groups", "nobody")
 ONE_OF_WHO = ", ".join(WHO)
-MAX_TESTS = 1000  # they run at every start
+MAX_TESTS = 1000  # limited because they run at every start
 
 _REQUEST = re.compile(r"([A-Z][A-Z-]{0,30}) (\S{1,4096})\Z")
 

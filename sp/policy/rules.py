@@ -17,7 +17,7 @@ from sp.routes import Routes
 KEYS = {"path", "methods", "allow", "everything", "shadow"}
 MEMBERS = ("groups", "users", "email_domains")
 ALLOW_WORDS = ("anyone", "signed-in")
-MAX_RULES = 1000  # they are tried one by one
+MAX_RULES = 1000  # limited because they are tried one by one
 
 _WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")

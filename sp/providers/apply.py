@@ -41,12 +41,12 @@ class ProvidersRefused(ValueError):
 
 
 class _Undone(Exception):
-    """Rolls the transaction of a trial back."""
+    """Raised to roll back a transaction that only looks for errors."""
 
 
 @dataclass
 class Applied:
-    """The result of a change: names of providers, and new keys by name, to be shown once."""
+    """The result of a change: the names of the providers, and new keys by provider, which are shown once."""
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)

@@ -61,7 +61,7 @@ class ProviderEditor:
             return _known(rows.load_one(connection, name), name)
 
     def create(self, name: str, settings: Mapping[str, Any], material: str, *, actor: str) -> tuple[Provider, str]:
-        """Create a provider; return it with the generated key to be shown once, or "".
+        """Create a provider. Return it, and the generated key to show once ("" if none was generated).
 
         Without *material* a key is generated, unless there is a JWKS endpoint. Raises ProviderRefused with every
         error, by setting.

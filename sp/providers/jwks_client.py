@@ -67,9 +67,9 @@ def fetch(url: str) -> bytes:
 def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
     """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is invalid.
 
-    A member that is of another kind, broken, weak or private is ignored: "Implementations SHOULD ignore JWKs within
-    a JWK Set that use kty values that are not understood by them, that are missing required members, or for which
-    values are out of the supported ranges."
+    A key that is of another kind, broken, weak or private is ignored: "Implementations SHOULD ignore JWKs within a JWK
+    Set that use kty values that are not understood by them, that are missing required members, or for which values are
+    out of the supported ranges."
     """
     try:
         members = read_object(octets, "answer").get("keys")

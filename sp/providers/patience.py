@@ -24,9 +24,9 @@ class Patience:
         self._left = seconds
 
     def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
-        """Wait *glance* seconds and, unless too many requests wait already, up to *at_most* more.
+        """Wait *glance* seconds. Then wait up to *at_most* more, unless too many requests wait already.
 
-        Tell whether *fetched* is set; None if too many wait.
+        Return whether *fetched* is set, or None if too many requests wait.
         """
         if self._wait(fetched, glance):
             return True

@@ -81,7 +81,7 @@ class Trusted:
 
 
 class ProviderRegistry:
-    """Returns providers by name. *adjust* lets the demo point its provider at the other program's URL."""
+    """Returns providers by name. *adjust* changes each provider: the demo sets the URL of the other program with it."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class ProviderRegistry:
         return self.find(name)
 
     def in_force(self, stored: StoredProvider) -> StoredProvider:
-        """Return *stored* with the settings that are in force: those of a demo's provider follow the other program."""
+        """Return *stored* with the settings in use: those of a demo's provider contain the other program's URL."""
         return replace(stored, provider=self._adjust(stored.provider))
 
     def forget(self) -> None:

@@ -62,7 +62,7 @@ class OwnHost:
 
 
 def split_host(host: str) -> tuple[str, str] | None:
-    """Return name and port of a Host header, for comparison; the port is empty if there is none. None: it is invalid.
+    """Return name and port of a Host header, for comparison, or None if it is invalid. A missing port is empty.
 
     One dot at the end of the name is the DNS root; more are invalid.
     """

@@ -14,7 +14,7 @@ MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary 
 
 
 class NotCached(Exception):
-    """The database must be asked, and the caller may not wait for it."""
+    """The session is not in the cache, and the caller must not wait for the database."""
 
 
 class Reading(Protocol):

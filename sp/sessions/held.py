@@ -44,7 +44,7 @@ class HeldTokens:
         return found
 
     def close(self, key: bytes) -> None:
-        """Prevent the token with *key* from opening a session."""
+        """Delete the held token with *key*, so that it cannot open a session."""
         with self._database.writing() as connection:
             connection.execute(delete(_table).where(_table.c.key == key))
 

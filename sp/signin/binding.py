@@ -1,7 +1,8 @@
 """Decide which pending sign-in of a browser a token answers, and what to do next. Pure.
 
-This stops login CSRF: an attacker who makes a browser deliver the attacker's token must not sign its user in as
-somebody else. The token was verified before, and is spent afterwards; nothing is looked up or changed here.
+This stops login CSRF: an attacker can make another person's browser deliver the attacker's token. That must not sign
+the person in to the attacker's account. The token was verified before, and is spent afterwards; nothing is looked up or
+changed here.
 """
 
 from __future__ import annotations

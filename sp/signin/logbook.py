@@ -147,7 +147,7 @@ class Logbook:
         provider: str | None = None,
         **known: Any,
     ) -> tuple[str, str]:
-        """Write a line, or count the refusal; return the reference by which to find it, and the cause."""
+        """Write a line, or only count the refusal. Return the reference by which to find the line, and the cause."""
         self._housekeeping.note()
         now, kind = int(time_now()), (code, provider)
         if not budget.take(kind, MAX_ROW):

@@ -21,7 +21,7 @@ from shared.signed_values import SignedValues
 from sp.sessions.cookies import HAND_OVER_PREFIX, PENDING_PREFIX
 
 LIFETIME = 3600  # seconds that a person may take at the identity provider's form
-MAX_PENDING = 5  # per browser; a further one deletes the oldest
+MAX_PENDING = 5  # per browser; a further sign-in deletes the oldest
 MAX_COOKIE_BYTES = 5000  # of all pending cookies together: servers reject requests with larger headers
 TRIAL = "trial_"  # follows PENDING_PREFIX
 ELSEWHERE = -1  # in the place of a trial's account; nodes of the previous version read it as an ordinary sign-in

@@ -78,7 +78,7 @@ class HandOvers:
         except (BadSignature, ValueError, TypeError):
             return None
         if name != self._name(nonce) or not time_now() - LIFETIME < began_at:
-            return None  # expired; or it has another name, so we did not set it
+            return None  # it has expired, or it has another name, so we did not set it
         return HandOver(nonce, site, return_to, began_at, name)
 
     def _name(self, nonce: str) -> str:

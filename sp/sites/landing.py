@@ -72,7 +72,7 @@ class SiteLanding:
         if home is None:
             raise TicketInvalid("the session at home has ended since the ticket was issued")
         origin = home.origin(ticket.site, arrival.visitor.ip, arrival.visitor.user_agent)
-        if arrival.replacing:  # first: on PostgreSQL the insert locks the account, for which others may wait
+        if arrival.replacing:  # first: on PostgreSQL the insert locks the account, which can block others
             replace_at_site(connection, arrival.replacing, ticket.site)
         open_at_site(connection, new, origin, home, now)
         activity.record(connection, _line(arrival, home, now))

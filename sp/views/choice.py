@@ -87,7 +87,7 @@ def choose(name: str) -> ResponseReturnValue:
 
 @views.post("/sso/choose")
 def by_email() -> ResponseReturnValue:
-    """Lead to the provider of the e-mail's domain. The answer is the same for every e-mail address of a domain."""
+    """Redirect to the provider of the e-mail's domain. The answer is the same for every e-mail address of a domain."""
     offer, form = _offer(), EmailForm()
     if not form.validate_on_submit():
         expired = "csrf_token" in form.errors

@@ -76,7 +76,7 @@ def _arrival(provider: Provider | None) -> Arrival:
 
 
 def _elsewhere(parameter: str) -> Iterator[tuple[str, str]]:
-    """Yield each place, other than the expected one, with something that looks like a token."""
+    """Yield each place, except the expected one, that contains something like a token."""
     body = request.get_json(silent=True) if request.is_json else None
     places = (
         ("form field", [*request.form.items()]),

@@ -33,7 +33,7 @@ def image(name: str) -> Response:
 
 
 def _is_shown_to_strangers(provider: Provider) -> bool:
-    """Tell whether the sign-in page has a button for it, or leads to it by the domain of an e-mail address."""
+    """Tell whether the sign-in page shows *provider* as a button, or selects it by the domain of an e-mail address."""
     return provider.enabled and (provider.show_on_login or bool(provider.email_domains))
 
 

@@ -34,7 +34,7 @@ def install_login(app: Flask) -> None:
     # Do not call its init_app. It would query the database for every page, and open the session of a form at each
     # answer, for a cookie that we do not use.
     app.login_manager = manager  # type: ignore[attr-defined]
-    app.jinja_env.globals["current_user"] = current_user  # this queries only if a template uses current_user
+    app.jinja_env.globals["current_user"] = current_user  # queries the database only if a template uses it
     manager.session_protection = None  # its "strong" mode trusts X-Forwarded-For
 
     @manager.request_loader

@@ -39,7 +39,7 @@ class StepContext(RequestContext):
         self.app = app
         self.request = app.request_class(environ)
         self.request.json_module = app.json
-        self.request.max_content_length = app.config["MAX_CONTENT_LENGTH"]  # else each is looked up again and again
+        self.request.max_content_length = app.config["MAX_CONTENT_LENGTH"]  # else Flask looks it up at each use
         self.request.max_form_memory_size = app.config["MAX_FORM_MEMORY_SIZE"]
         self.request.max_form_parts = app.config["MAX_FORM_PARTS"]
         self.request.url_rule, self.request.view_args = rule, arguments

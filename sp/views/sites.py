@@ -27,7 +27,7 @@ views = Blueprint("sites", __name__)
 
 @views.get("/sso/hand-over")
 def hand_over() -> ResponseReturnValue:
-    """Send a browser that is signed in at home back to its site with a ticket; others sign in first."""
+    """Send a browser that is signed in at home back to its site with a ticket. Any other browser signs in first."""
     require_window()
     site, state = _asked_for()
     if request.method == "HEAD":

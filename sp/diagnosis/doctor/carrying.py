@@ -1,4 +1,4 @@
-"""Probe what a chain must carry unchanged: cookies and long headers, both ways."""
+"""Probe whether a chain passes on cookies and long headers unchanged, in both directions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def both_ways(chain: Chain) -> Iterator[Finding]:
 
 
 def to_the_application(chain: Chain) -> Iterator[Finding]:
-    """Probe the session cookie, which the application must not get, and a long answer of the gateway."""
+    """Probe whether the application gets the session cookie, which it must not, and whether a long answer passes."""
     cookie = f"first=1; {chain.session_cookie}={SECRET}; last=2"
     echo = chain.ask_application(headers=(("Cookie", cookie),)).echo
     yield chain.judge(

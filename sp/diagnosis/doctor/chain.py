@@ -1,4 +1,4 @@
-"""One chain of proxies, gateway and application, as the doctor's probes see it: ask, and read the echo."""
+"""Send probes through a chain of proxies, gateway and application, and read the echo."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ class Chain:
         return self.echo_by == GATEWAY
 
     def found(self, check: str, explanation: str, outcome: Outcome = "failed") -> Finding:
-        """Return a finding, with what to do about it in this proxy."""
+        """Return a finding, with the remedy for this proxy."""
         return Finding(check, outcome, explanation, remedy_for(check, self.proxy))
 
     def judge(self, check: str, holds: bool, good: str, bad: str) -> Finding:

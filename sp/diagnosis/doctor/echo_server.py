@@ -22,7 +22,7 @@ class Echo(BaseHTTPRequestHandler):
     tickets: Tickets
 
     def answer(self) -> None:
-        """Echo the request to the holder of a ticket; refuse it to anyone else."""
+        """Echo a request that has a ticket; refuse every other request."""
         try:
             ticket = self.tickets.open(self.headers.get(HEADER, ""))
         except TicketRefused:

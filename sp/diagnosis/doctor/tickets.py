@@ -40,7 +40,7 @@ class Ticket:
 class Tickets:
     """Signs and opens tickets for the site at *external_url*, with the gateway's secret keys.
 
-    Gateways of several sites may share the keys: the ticket of one opens no echo at another.
+    Gateways of several sites may share the keys. A ticket is valid for one of them only.
     """
 
     def __init__(self, secret_keys: Sequence[str], external_url: str) -> None:

@@ -59,7 +59,7 @@ def _connect(server: SplitResult, deadline: float) -> socket.socket:
 
 
 def _receive(connection: socket.socket, deadline: float) -> bytes:
-    """Read until the server closes the connection. Every request asks it to."""
+    """Read until the server closes the connection, which every request asks for."""
     received = bytearray()
     while len(received) < MAX_ANSWER:
         connection.settimeout(_left(deadline))
