@@ -1,34 +1,49 @@
-"""Verify the signatures of tokens: HMAC, RSA and ECDSA as RFC 7518, section 3, has them. Pure.
+"""Sign, and verify signatures: HMAC, RSA and ECDSA as in RFC 7518, section 3. Pure.
 
-`cryptography` and `hmac` compute. joserfc, which signs, calls them alike, but asks each time whether the kind, curve
-and `key_ops` of the key fit the algorithm. `shared.keys` has asked that once, when the key was configured.
+`cryptography` and `hmac` compute. joserfc calls them in the same way, but asks at each token whether kind, curve and
+`key_ops` of the key fit the algorithm. `shared.keys` has asked that once, when the key was configured.
 """
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
-Verifier = Callable[[Any, bytes, bytes], bool]
-"""Tells whether the `native` part of a TokenKey for this algorithm made the signature (last) of these bytes."""
+
+class Method(NamedTuple):
+    """The two functions of an algorithm. Both take the `native` part of a TokenKey for that algorithm.
+
+    `sign` takes the bytes to sign, and returns the signature. It raises ValueError for a public key. `verify` takes the
+    bytes and a signature, and returns whether it is valid.
+    """
+
+    sign: Callable[[Any, bytes], bytes]
+    verify: Callable[[Any, bytes, bytes], bool]
 
 
-def _hmac(name: str) -> Verifier:
+def _hmac(name: str) -> Method:
+    def sign(key: Any, signed: bytes) -> bytes:
+        return hmac.new(key.raw_value, signed, name).digest()
+
     def verify(key: Any, signed: bytes, signature: bytes) -> bool:
         return hmac.compare_digest(hmac.new(key.raw_value, signed, name).digest(), signature)
 
-    return verify
+    return Method(sign, verify)
 
 
-def _rsa(hash_algorithm: HashAlgorithm) -> Verifier:
+def _rsa(hash_algorithm: HashAlgorithm) -> Method:
     padding = PKCS1v15()
+
+    def sign(key: Any, signed: bytes) -> bytes:
+        signature: bytes = _private(key).sign(signed, padding, hash_algorithm)
+        return signature
 
     def verify(key: Any, signed: bytes, signature: bytes) -> bool:
         try:
@@ -37,12 +52,16 @@ def _rsa(hash_algorithm: HashAlgorithm) -> Verifier:
             return False
         return True
 
-    return verify
+    return Method(sign, verify)
 
 
-def _ecdsa(hash_algorithm: HashAlgorithm, size: int) -> Verifier:
-    """Return the verifier for two numbers of *size* bytes, one after the other (RFC 7518, section 3.4)."""
+def _ecdsa(hash_algorithm: HashAlgorithm, size: int) -> Method:
+    """Return the functions for signatures of two numbers of *size* bytes, one after the other (RFC 7518, 3.4)."""
     method = ECDSA(hash_algorithm)
+
+    def sign(key: Any, signed: bytes) -> bytes:
+        first, second = decode_dss_signature(_private(key).sign(signed, method))
+        return first.to_bytes(size, "big") + second.to_bytes(size, "big")
 
     def verify(key: Any, signed: bytes, signature: bytes) -> bool:
         if len(signature) != 2 * size:
@@ -54,10 +73,16 @@ def _ecdsa(hash_algorithm: HashAlgorithm, size: int) -> Verifier:
             return False
         return True
 
-    return verify
+    return Method(sign, verify)
 
 
-VERIFIERS: Mapping[str, Verifier] = {
+def _private(key: Any) -> Any:
+    if key.private_key is None:
+        raise ValueError("a public key cannot sign")
+    return key.private_key
+
+
+METHODS: Mapping[str, Method] = {
     "HS256": _hmac("sha256"),
     "HS384": _hmac("sha384"),
     "HS512": _hmac("sha512"),

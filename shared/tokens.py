@@ -15,11 +15,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from joserfc.jws import JWSRegistry
-
 from shared.errors import AlgorithmNotAllowed, SignatureInvalid, TokenMalformed
 from shared.keys import KeySet, TokenKey
-from shared.signatures import VERIFIERS
+from shared.signatures import METHODS
 
 MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
 MAX_DEPTH = 32  # of nested objects and lists, because the value is serialised again, deeper in the stack
@@ -103,7 +101,7 @@ def check_algorithm(header: Mapping[str, Any], algorithm: str) -> None:
 
 def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKey:
     """Return the key of *keys* that made the signature, or raise SignatureInvalid."""
-    verify = VERIFIERS[algorithm]
+    verify = METHODS[algorithm].verify
     candidates = keys.candidates(parts.header.get("kid"))
     for key in candidates:
         if key.algorithm == algorithm and verify(key.native, parts.signing_input, parts.signature):
@@ -140,7 +138,7 @@ def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
 def sign(claims: Mapping[str, Any], key: TokenKey, *, typ: str = SIGN_IN_TYPE, kid: bool = False) -> str:
     """Return *claims* as a compact JWS, signed with *key*. With *kid*, the header contains the key's public name."""
     signing_input = _header(typ, key.algorithm, key.public_name if kid else None) + b"." + _base64(_encode(claims))
-    signature = JWSRegistry.algorithms[key.algorithm].sign(signing_input, key.native)
+    signature = METHODS[key.algorithm].sign(key.native, signing_input)
     return (signing_input + b"." + urlsafe_b64encode(signature).rstrip(b"=")).decode("ascii")
 
 
