@@ -41,8 +41,13 @@ class KeptConnection:
 
     def close(self) -> None:
         """Close the connection, unless a transaction is under way: then it is closed after that."""
-        while self._free:
-            self._free.pop().close()
+        while True:
+            try:
+                connection = self._free.pop()  # another thread may take it at the same moment
+            except IndexError:
+                return
+            connection.detach()  # a pool that was disposed of would keep it open
+            connection.close()
 
     def _take(self) -> Connection:
         try:

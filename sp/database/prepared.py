@@ -111,7 +111,7 @@ def pipelined(connection: Connection) -> Iterator[None]:
         with driver.pipelined():
             yield
     except BaseException as error:
-        if driver.closed:
+        if driver.closed or driver.info.pipeline_status:  # lost, or an interrupted wait has left answers unread
             connection.invalidate(error)
         if not isinstance(error, driver.Error):
             raise

@@ -1,11 +1,12 @@
 """Transactions that share a connection: each has the write lock for itself, and a failure leaves nothing in it."""
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from shared import sqlite
@@ -87,6 +88,17 @@ def test_it_is_closed_with_the_engine(engine: Engine, kept: KeptConnection) -> N
     engine.dispose()
     assert add(kept, 2) is not first
     assert numbers(engine) == [1, 2]
+
+
+def test_attack_a_child_of_a_fork_inherits_no_connection_of_an_engine_that_was_disposed_of(
+    engine: Engine, kept: KeptConnection
+) -> None:
+    """SQLite forbids to carry one into a child: its locks are those of the process that opened it."""
+    event.listen(engine, "engine_disposed", lambda _engine: kept.close())
+    driver = add(kept, 1)
+    engine.dispose()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        driver.execute("SELECT 1")
 
 
 def test_one_whose_engine_was_disposed_of_meanwhile_is_closed_at_the_end(engine: Engine, kept: KeptConnection) -> None:

@@ -2,16 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import Connection as Connected
 from psycopg import OperationalError
+from psycopg.pq import PipelineStatus, TransactionStatus
 from sqlalchemy import Connection, bindparam, func, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from shared.breaker import StoreHangs
 from shared.errors import StoreUnavailable
+from shared.postgresql import BoundedConnection
 from sp.database.access import Database
 from sp.database.models import SpentToken
 from sp.database.prepared import Prepared
@@ -130,6 +134,31 @@ def test_a_connection_that_is_lost_before_the_commit_denies_access_and_is_not_us
     assert lost[0].closed
     database.together(lambda connection: SPEND.run(connection, OTHER))
     assert count(database) == 1
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_attack_a_thread_that_is_ended_while_it_waits_leaves_no_pipeline_in_the_pool(
+    database: Database, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its worker's time-out may end it by an exception, at any wait: the next request would use what it has left."""
+    count(database)  # so that a connection is open
+    waits: list[Any] = []
+
+    def wait(self: BoundedConnection, gen: Any, *limits: Any) -> Any:
+        waits.append(gen)
+        if len(waits) == number + 1:
+            next(gen, None)
+            gen.close()
+            raise SystemExit
+        return Connected.wait(self, gen, *limits)
+
+    with monkeypatch.context() as patched, suppress(SystemExit, StoreUnavailable):
+        patched.setattr(BoundedConnection, "wait", wait)
+        database.together(lambda connection: FIND.first(connection, {"wanted": ONE["key"]}))
+    assert len(waits) > number
+    with database.reading() as connection:
+        assert driver_of(connection).info.pipeline_status == PipelineStatus.OFF
+        assert driver_of(connection).info.transaction_status == TransactionStatus.IDLE
 
 
 def test_sending_to_a_server_that_hangs_does_not_tell_others_that_it_is_well(
