@@ -208,6 +208,7 @@ def provider_page(
         groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
+        preset_title=_preset_title(form),
     )
 
 
@@ -224,7 +225,7 @@ def _new_page(
         groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
-        preset_words=PRESET_WORDS.get(form.preset.data),
+        preset_title=_preset_title(form),
         return_url=_return_url(form),
         return_url_of_any=_return_url(form, NAME_OF_ANY),
         is_local=_is_local(),
@@ -239,6 +240,10 @@ def _return_url(form: ProviderForm, name: str | None = None) -> str:
         name = ""
     provider = Provider(name, preset=form.preset.data or "", default=form.default.data or not name)
     return provider.token_url(components().routes)
+
+
+def _preset_title(form: ProviderForm) -> str:
+    return PRESET_WORDS.get(form.preset.data or "", ("",))[0]
 
 
 def _free_name(taken: Collection[str]) -> str:
