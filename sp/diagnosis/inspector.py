@@ -54,7 +54,7 @@ REMEDIES = {
     "token_too_old": "Create a new token for each sign-in, with the current time. Stored tokens are rejected.",
     "token_expired": "If this token is old, inspect a new one.",
     "issuer_mismatch": "If this is the right sender, enter its iss in the settings: Token requirements, Issuer.",
-    "audience_mismatch": "Have the token issued for this gateway, or correct the settings: Token requirements, Audience.",
+    "audience_mismatch": "Have the token issued for this gateway, or correct Token requirements, Audience.",
     "nonce_mismatch": "Copy the nonce of the request to the token, at the identity provider, or do not require it.",
     "email_not_allowed": "To allow people of this domain, add it to email_domains.",
 }

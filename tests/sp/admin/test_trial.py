@@ -338,7 +338,10 @@ def test_values_that_are_required_but_compared_with_nothing_can_be_taken_over_fr
     report = bring(carol, mint(claims(**NAMED), KEY)).request.path
     assert carol.page.text.count('class="check-advice"') == 3  # the third is the nonce
     assert "iss is required, but any value is accepted; this one is https://people.example.org" in carol.text
-    assert "Recommended: accept only tokens with these values Any issuer and any audience are accepted so far." in carol.text
+    assert (
+        "Recommended: accept only tokens with these values Any issuer and any audience are accepted so far."
+        in carol.text
+    )
     carol.send(carol.form(f"{report}/expect"))
     assert "tokens with another issuer or audience are rejected" in carol.text
     assert f'action="{report}/expect"' not in carol.page.text
