@@ -52,7 +52,7 @@ _status, headers, body = SIGN_IN.call({ 'PATH_INFO' => '/login-token/', 'QUERY_S
 puts headers['location'] || body.join
 """,
 }
-NOBODY = {  # where the code says who is signed in, and what says that nobody is
+NOT_SIGNED_IN = {  # the line where the code returns the person, and a line that returns none
     "Python": ('site, or None."""\n', "    return None\n"),
     "Node": ("function signedInPerson(request) {\n", "return null;\n"),
     "PHP": ("?array\n{\n", "return null;\n"),
@@ -215,9 +215,9 @@ def test_the_code_is_on_the_page_of_the_provider_too_and_has_no_key(app: Flask, 
 @pytest.mark.parametrize("language", INSTALLED)
 def test_the_nonce_survives_the_login_of_the_site(carol: Visitor, tmp_path: Path, language: str) -> None:
     create(carol, "strict")
-    before, here, after = code_of(carol.page.text, language).partition(NOBODY[language][0])
+    before, here, after = code_of(carol.page.text, language).partition(NOT_SIGNED_IN[language][0])
     assert here
-    location = run(language, f"{before}{here}{NOBODY[language][1]}{after}", tmp_path, nonce="n0nce")
+    location = run(language, f"{before}{here}{NOT_SIGNED_IN[language][1]}{after}", tmp_path, nonce="n0nce")
     path, _, query = location.partition("?")
     assert path.endswith("/your-login")
     assert parse_qs(query)["next"] == ["/login-token/?nonce=n0nce"]
