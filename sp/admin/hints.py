@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESET_WORDS = {
     "strict": (
         "Strict",
-        "You get code and a test program. The strictest checks: the test then fills in the issuer and the audience to "
-        "expect. Also for Lychgate's identity provider.",
+        "You get code, a test program, and the strictest checks; the test completes them. Also for Lychgate's identity "
+        "provider.",
     ),
     "ispring": (
         "iSpring Learn",
