@@ -38,7 +38,7 @@ def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
         finding,
         outcome="advice",
         explanation=f"{CLAIM[finding.check]} is required, but any value is accepted; this one is {value[:100]}",
-        remedy=f"Expect this {finding.check}, {WHY[finding.check]}.",
+        remedy=f"Accept only this {finding.check}, {WHY[finding.check]}.",
     )
 
 
