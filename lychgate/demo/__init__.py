@@ -130,20 +130,21 @@ def open_browser(url: str) -> None:
 
 def introduction(url: str, idp_url: str, passwords: DemoPasswords) -> str:
     return f"""
-Lychgate is running. Ctrl-C stops it.
-
-To try a sign-in:
-  1. Open  {url}/
-  2. Sign in as  {PERSON}   password  {passwords.password(PERSON)}
+Lychgate is running.
 
 To connect a provider:
-  1. Open  {url}/login?no_sso
-     Sign in as administrator  {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
+  1. Sign in as administrator at  {url}/login?no_sso
+     {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
   2. Open the settings  {url}/settings/sso/jwt
 
-More:
-  {OTHER_PERSON}   password  {passwords.password(OTHER_PERSON)}   in group sales; alice is in staff
-  {DISABLED_PERSON}    password  {passwords.password(DISABLED_PERSON)}   disabled
-  What happens at a sign-in, and how it fails  {url}/tour
-  Identity provider  {idp_url}/
-  These passwords are kept in  {passwords.path}"""
+To try a sign-in:
+  Open  {url}/
+  {PERSON}   password  {passwords.password(PERSON)}   group staff
+  {OTHER_PERSON}    password  {passwords.password(OTHER_PERSON)}   group sales
+  {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
+
+Tour  {url}/tour
+Identity provider  {idp_url}/
+Passwords  {passwords.path}
+
+Ctrl-C stops both programs."""
