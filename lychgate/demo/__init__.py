@@ -132,16 +132,19 @@ def introduction(url: str, idp_url: str, passwords: DemoPasswords) -> str:
     return f"""
 Lychgate is running.
 
-  Open               {url}/
-  Sign in as         {PERSON}   password  {passwords.password(PERSON)}   group staff
-                     {OTHER_PERSON}    password  {passwords.password(OTHER_PERSON)}   group sales
-                     {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
+To connect a provider:
+  1. Sign in as administrator at  {url}/login?no_sso
+     {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
+  2. Open the settings  {url}/settings/sso/jwt
 
-  Tour               {url}/tour   what happened when you signed in, and how it fails
-  Settings           {url}/settings/sso/jwt
-  Administrator      {ADMINISTRATOR}   password  {passwords.password(ADMINISTRATOR)}
-  signs in at        {url}/login?no_sso
-  Identity provider  {idp_url}/
+To try a sign-in:
+  Open  {url}/
+  {PERSON}   password  {passwords.password(PERSON)}   group staff
+  {OTHER_PERSON}    password  {passwords.password(OTHER_PERSON)}   group sales
+  {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
 
-The passwords were made for this folder and are kept in {passwords.path}
+Tour  {url}/tour
+Identity provider  {idp_url}/
+Passwords  {passwords.path}
+
 Ctrl-C stops both programs."""

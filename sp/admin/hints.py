@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESET_WORDS = {
     "strict": (
         "Strict",
-        "You write the identity provider, or have none yet: you get code and a test program. Every check is on. Also "
-        "for Lychgate's identity provider.",
+        "You get code, a test program, and the strictest checks; the test completes them. Also for Lychgate's identity "
+        "provider.",
     ),
     "ispring": (
         "iSpring Learn",
@@ -33,13 +33,12 @@ HINTS = {
     "display_name": "The label of the button on the sign-in page.",
     "icon_file": "PNG, JPEG, WebP or SVG, at most 16 KiB, best square. It takes the place of the icon above.",
     "icon": "Shown beside the name on the sign-in page and in the list of providers.",
-    "enabled": "“This account” is this site: people can sign in to it with this provider. You can test it while "
-    "this is off.",
+    "enabled": "Let people sign in to this site with this provider. You can test it while this is off.",
     "default": "Handles the tokens that arrive at the Return URL without a provider name. Sign-ins that start "
     "here go to it without a question. Only one provider can be the default.",
     "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
     "providers.",
-    "algorithm": "The algorithm used for signing. One per provider: a token with another algorithm is rejected.",
+    "algorithm": "The algorithm of the signature. One per provider: a token with another algorithm is rejected.",
     "keys": "Or paste the key of your identity provider: the shared secret for HS, the public key (PEM, certificate or "
     "JWK) for RS and ES. It is stored encrypted.",
     "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "

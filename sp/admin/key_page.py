@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask.typing import ResponseReturnValue
 
-from shared.keys import SYMMETRIC
 from shared.web import allow_own_script, page
-from sp.admin.snippets import snippets
+from sp.admin.snippets import key_file_name, snippets
 from sp.admin.trial_programs import program_url, trial_programs
 from sp.current import components
 from sp.providers.provider import Provider
@@ -27,13 +26,8 @@ def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnVa
         key=key,
         key_file=key_file_name(provider),
         return_url=return_url,
-        snippets=snippets(provider, key, return_url),
+        snippets=snippets(provider, return_url),
         programs=trial_programs(provider),
         program_url=program_url(provider),
         created=created,
     )
-
-
-def key_file_name(provider: Provider) -> str:
-    """Return the name of the file in which the key is downloaded."""
-    return f"{provider.name}-key.{'txt' if provider.algorithm in SYMMETRIC else 'pem'}"

@@ -16,8 +16,9 @@ from werkzeug.exceptions import NotFound
 from shared.keys import KeyRefused, load_key
 from shared.web import page
 from sp.admin.guard import administrator, administrators_only
-from sp.admin.key_page import key_file_name, key_page
+from sp.admin.key_page import key_page
 from sp.admin.provider import MANAGED, find
+from sp.admin.snippets import key_file_name
 from sp.admin.trial_programs import program_code, trial_programs
 from sp.current import components
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile

@@ -22,6 +22,7 @@ from sp.admin.key_page import key_page
 from sp.admin.margins import margins_of
 from sp.admin.provider_form import ProviderForm
 from sp.admin.settings import CHANGES_ON_FRONT
+from sp.admin.snippets import snippets
 from sp.admin.trial_programs import free_program_url
 from sp.current import components
 from sp.diagnosis.health import amount
@@ -189,6 +190,7 @@ def provider_page(
     form.keep_key(components().vault, administrator().account_id, stored.provider.name)
     allow_own_script()
     keys = components().provider_editor.judge_keys(stored)
+    return_url = stored.provider.token_url(components().routes)
     return page(
         "sp/settings/provider.html",
         status,
@@ -203,11 +205,13 @@ def provider_page(
         warnings=provider_warnings.of_one(stored, keys),
         margins=margins_of(stored),
         amount=amount,
-        return_url=stored.provider.token_url(components().routes),
+        return_url=return_url,
+        snippets=snippets(stored.provider, return_url),
         changes=audit.recent(components().database, subject=stored.provider.name, limit=CHANGES_ON_FRONT),
         groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
+        preset_title=_preset_title(form),
     )
 
 
@@ -224,7 +228,7 @@ def _new_page(
         groups=folded_groups(form),
         hints=HINTS,
         fields=FIELDS,
-        preset_words=PRESET_WORDS.get(form.preset.data),
+        preset_title=_preset_title(form),
         return_url=_return_url(form),
         return_url_of_any=_return_url(form, NAME_OF_ANY),
         is_local=_is_local(),
@@ -239,6 +243,10 @@ def _return_url(form: ProviderForm, name: str | None = None) -> str:
         name = ""
     provider = Provider(name, preset=form.preset.data or "", default=form.default.data or not name)
     return provider.token_url(components().routes)
+
+
+def _preset_title(form: ProviderForm) -> str:
+    return PRESET_WORDS.get(form.preset.data or "", ("",))[0]
 
 
 def _free_name(taken: Collection[str]) -> str:

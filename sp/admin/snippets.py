@@ -1,7 +1,8 @@
-"""Write the code that signs a person in at one provider: PHP, Python, Node and Ruby, with its values filled in.
+"""Write the sign-in page of a site for one provider: PHP, Python, Node and Ruby, with its values filled in.
 
-An integrator copies one of them behind the sign-in of a site, and replaces the example person. Each program runs
-unchanged. It prints the URL, or the form, that sends a token to the Return URL.
+An integrator copies one of them, and replaces the example person by the one who is signed in to the site. Each runs
+unchanged. It redirects with a token to the Return URL, or shows the form that sends one. It reads the key from the
+environment, so the code can be shown at any time.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from flask import render_template
 
+from shared.keys import SYMMETRIC
 from sp.providers.provider import Provider
 
 MADE_BY_THE_CODE = ("iat", "exp", "jti", "nbf", "nonce")
@@ -21,6 +23,9 @@ LIFETIME = 60  # seconds
 SIGNATURE_BYTES = {"ES256": 32, "ES384": 48, "ES512": 66}  # of r and of s: RFC 7518, section 3.4
 EXAMPLE = {"email": "alice@example.com", "given_name": "Alice", "family_name": "Example", "name": "Alice Example"}
 EXAMPLE_ID = "person-17"
+EXAMPLE_PATH = "/login-token/"  # while no Identity provider URL is set
+FIXED = ("iss", "aud")  # claims that are the same for everyone
+PYJWT = " 'pyjwt[crypto]'"
 EXAMPLE_ISSUER = "https://identity-provider.example.com"  # while no Identity provider URL is set
 
 Person = dict[str, Any]
@@ -35,12 +40,20 @@ class Snippet:
     needs: str = ""
 
 
-def snippets(provider: Provider, key: str, return_url: str) -> list[Snippet]:
-    """Return the programs that sign with *key*, the secret or the private key, and send to *return_url*."""
-    values = values_of(provider, key, return_url)
+def snippets(provider: Provider, return_url: str) -> list[Snippet]:
+    """Return the sign-in page in each language, which sends its tokens to *return_url*."""
+    values = values_of(provider, "", return_url)
+    person = values["person"]
+    values |= {
+        "fixed": {name: person.pop(name) for name in FIXED if name in person},
+        "groups": next((claims[0] for field, claims in provider.mapping if field == "groups"), ""),
+        "path": urlsplit(provider.login_url).path or EXAMPLE_PATH,
+        "key_file": key_file_name(provider),
+        "needs": f"pip install flask{'' if values['family'] == 'HS' else PYJWT}",
+    }
     return [
         Snippet("PHP", render("php", values)),
-        Snippet("Python", render("python", values), python_needs(provider)),
+        Snippet("Python", render("python", values), values["needs"]),
         Snippet("Node", render("node", values)),
         Snippet("Ruby", render("ruby", values)),
     ]
@@ -65,7 +78,12 @@ def values_of(provider: Provider, key: str, return_url: str) -> dict[str, Any]:
 
 def python_needs(provider: Provider) -> str:
     """Return what must be installed for the Python code, if anything."""
-    return "" if provider.algorithm.startswith("HS") else "pip install 'pyjwt[crypto]'"
+    return "" if provider.algorithm.startswith("HS") else f"pip install{PYJWT}"
+
+
+def key_file_name(provider: Provider) -> str:
+    """Return the name of the file in which the key is downloaded."""
+    return f"{provider.name}-key.{'txt' if provider.algorithm in SYMMETRIC else 'pem'}"
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 from flask import Blueprint, flash, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import NotFound
 
 from shared.errors import Rejection
-from shared.web import page
+from shared.web import allow_own_script, page
 from sp.admin.guard import administrator, administrators_only
 from sp.admin.provider import MANAGED, find
 from sp.admin.snippets import EXAMPLE_ISSUER
 from sp.admin.trial_programs import program_url
 from sp.current import components
-from sp.diagnosis.expectations import expecting
+from sp.diagnosis.expectations import expecting, reviewed
+from sp.diagnosis.inspector import Finding
 from sp.diagnosis.trials import Tried
 from sp.providers.edit import ChangedMeanwhile, ManagedByFile
 from sp.providers.registry import Trusted
@@ -65,12 +67,14 @@ def show(trial: str) -> ResponseReturnValue:
     except Rejection:
         stored = None
     values = _worth_expecting(tried)
+    allow_own_script()
     return page(
         "sp/settings/trial.html",
         tried=tried,
-        report=tried.report,
+        report=_report_now(tried, stored),
         stored=stored,
         names=CHECK_NAMES,
+        sign_in_url=components().config.external_url + url_for("sso.start", provider_name=tried.provider),
         uses_program=stored is not None and program_url(stored.provider) == stored.provider.login_url,
         expect=values if stored and expecting(stored.provider, values) != stored.provider.as_settings() else {},
     )
@@ -112,6 +116,14 @@ def inspect(name: str) -> ResponseReturnValue:
     token = request.form.get("token", "").strip()
     report = components().trials.inspect(token, trusted)
     return page("sp/settings/inspected.html", provider=trusted.provider, report=report, names=CHECK_NAMES)
+
+
+def _report_now(tried: Tried, stored: StoredProvider | None) -> dict[str, Any]:
+    """Return the report, with the advice that was taken since shown as taken."""
+    report, values = dict(tried.report), tried.report.get("expect", {})
+    if stored and values:
+        report["findings"] = [reviewed(Finding(**f), values, stored.provider) for f in report["findings"]]
+    return report
 
 
 def _worth_expecting(tried: Tried) -> dict[str, str]:

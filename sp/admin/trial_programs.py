@@ -67,6 +67,7 @@ def program_code(program: TrialProgram, provider: Provider, key: str, return_url
     parts = urlsplit(url)
     values = values_of(provider, key, return_url)
     lifetime = min(LIFETIME, provider.max_age)
+    button = "Test a sign-in" if provider.login_url == url else "Test with the program"
     return render(
         program.template,
         {
@@ -78,7 +79,7 @@ def program_code(program: TrialProgram, provider: Provider, key: str, return_url
             "path": parts.path or "/",
             "headers": HEADERS,
             "page": list(_page(provider, return_url, lifetime)),
-            "ready": f'Ready at {url} - now press "Test a sign-in" in the settings. Ctrl-C stops this program.',
+            "ready": f'Ready at {url} - now go back to the browser and press "{button}". Ctrl-C stops this program.',
         },
     )
 

@@ -38,8 +38,25 @@ def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
         finding,
         outcome="advice",
         explanation=f"{CLAIM[finding.check]} is required, but any value is accepted; this one is {value[:100]}",
-        remedy=f"Expect this {finding.check}, {WHY[finding.check]}.",
+        remedy=f"Accept only this {finding.check}, {WHY[finding.check]}.",
     )
+
+
+def reviewed(finding: Finding, values: Mapping[str, str], provider: Provider) -> Finding:
+    """Return *finding*; or, if it advises to expect one of *values*, the result under the *provider*'s settings of now.
+
+    An administrator takes the advice on the page of the report, and should then see it taken.
+    """
+    value = values.get(finding.check)
+    if finding.outcome != "advice" or value is None or _could_be_compared(provider, finding.check):
+        return finding
+    wanted: Expectation = getattr(provider, finding.check)
+    if not (wanted.match and wanted.expected):
+        return replace(finding, explanation="this claim is no longer required", remedy="")
+    if wanted.expected != value:
+        changed = f"the settings have changed since this test: they expect {wanted.expected[:100]}"
+        return replace(finding, explanation=changed, remedy="Test again.")
+    return replace(finding, outcome="passed", explanation=f"Only {value[:100]} is accepted now.", remedy="")
 
 
 def expecting(provider: Provider, values: Mapping[str, str]) -> dict[str, Any]:

@@ -53,8 +53,8 @@ REMEDIES = {
     "claim_invalid": "Have the identity provider send a valid value.",
     "token_too_old": "Create a new token for each sign-in, with the current time. Stored tokens are rejected.",
     "token_expired": "If this token is old, inspect a new one.",
-    "issuer_mismatch": "If this is the right sender, copy the value of iss to the expected issuer.",
-    "audience_mismatch": "Have the token issued for this gateway, or correct the expected audience.",
+    "issuer_mismatch": "If this is the right sender, enter its iss in the settings: Token requirements, Issuer.",
+    "audience_mismatch": "Have the token issued for this gateway, or correct Token requirements, Audience.",
     "nonce_mismatch": "Copy the nonce of the request to the token, at the identity provider, or do not require it.",
     "email_not_allowed": "To allow people of this domain, add it to email_domains.",
 }
@@ -207,7 +207,7 @@ def _run(check: Check, case: Case, bad_types: Collection[str], missing: Collecti
         return Finding(name, "skipped", f"the token has no {' and no '.join(needed)}")
     if wrong := [claim for claim in needed if claim in bad_types]:
         return Finding(name, "skipped", f"{' and '.join(wrong)} has the wrong type, so it could not be checked")
-    return Finding(name, "passed", (check.__doc__ or "").strip())
+    return Finding(name, "passed", (check.__doc__ or "").replace("`", "").strip())
 
 
 def _clock_remedy(rejection: Rejection, case: Case) -> str:

@@ -43,12 +43,15 @@ _trial: Any = Trial.__table__
 
 @dataclass(frozen=True)
 class Tried:
-    """A finished trial. `report` is the result of `Trials.conclude`; times are in seconds since 1970."""
+    """A finished trial. `report` is the result of `Trials.conclude`; times are in seconds since 1970.
+
+    `ended_at` is when the token arrived.
+    """
 
     id: str
     provider: str
     account_id: int
-    started_at: int
+    ended_at: int
     report: Mapping[str, Any]
 
 
@@ -109,7 +112,7 @@ class Trials:
         query = select(_trial).where(_trial.c.id == trial_id, _trial.c.account_id == account_id)
         with self._database.reading() as connection:
             row = connection.execute(query).first()
-        return Tried(row.id, row.provider, row.account_id, row.started_at, row.report) if row else None
+        return Tried(row.id, row.provider, row.account_id, _end_of(row), row.report) if row else None
 
     def uses_of_keys(self) -> dict[tuple[str, str], datetime]:
         """Return when a trial of the last day last verified a token, by provider and fingerprint of the key."""
@@ -122,7 +125,7 @@ class Trials:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
         return {
-            (row.provider, row.report["key"]): datetime.fromtimestamp(row.started_at, UTC)
+            (row.provider, row.report["key"]): datetime.fromtimestamp(_end_of(row), UTC)
             for row in reversed(rows)
             if row.report and row.report.get("key")
         }
@@ -195,7 +198,7 @@ class Trials:
             "provider": provider,
             "account_id": pending.trial_by,
             "started_at": pending.started_at,
-            "report": storable(report),
+            "report": storable(report) | {"ended_at": int(time_now())},
         }
         connection.execute(insert(_trial), values)
 
@@ -227,3 +230,8 @@ class Trials:
                 trace=activity.trace_of(visitor, trial_facts(report, content, self._secrets())),
             ),
         )
+
+
+def _end_of(row: Any) -> int:
+    """Return when the token of a stored trial arrived; for reports of earlier versions, when the trial began."""
+    return int((row.report or {}).get("ended_at", row.started_at))

@@ -28,8 +28,8 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
         yield "Unsolicited sign-ins are accepted: an attacker can sign other people in to the attacker's account."
     elif _needs_no_nonce(provider):
         yield (
-            "A nonce is not required: during a person's sign-in, a page of another site can inject a token of another "
-            "account. If the identity provider sends the nonce back (a trial sign-in shows this), require it."
+            "A nonce is not required: while a person signs in, another site can sign that person in to the attacker's "
+            "account instead. If the report of a test sign-in says that the nonce came back, require it."
         )
     if provider.admin_group:
         yield (

@@ -147,7 +147,7 @@ def check_required(case: Case) -> None:
 
 
 def check_token_id(case: Case) -> None:
-    """The jti is present, with any settings, and short enough to store."""
+    """The jti is present, which is always required, and is not too long."""
     token_id = case.claims.token_id
     if token_id is None:
         raise ClaimMissing("without a jti the token could be used twice", claim="jti")

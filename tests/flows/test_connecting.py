@@ -55,7 +55,9 @@ def program_running(page: Page, folder: Path) -> Iterator[None]:
     with subprocess.Popen(arguments, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
-            assert process.stdout.readline().startswith("Ready at http://")
+            line = process.stdout.readline()
+            assert line.startswith("Ready at http://")
+            assert 'go back to the browser and press "Test a sign-in"' in line
             yield
         finally:
             process.terminate()
@@ -84,17 +86,21 @@ def test_a_newcomer_connects_a_provider_with_the_pages_alone(
         report = try_it(page)
         assert report.locator(".text-danger, .check-failed").count() == 0
         assert {look: found for look, found in see(report, "report").violations.items() if found} == {}
-        report.get_by_role("button", name="Expect these values").click()
+        report.get_by_role("button", name="Accept only tokens with these values").click()
         expect(report.get_by_text("tokens with another issuer or audience are rejected")).to_be_visible()
-        expect(report.get_by_text("The provider is enabled: people can sign in with it now.")).to_be_visible()
+        expect(report.get_by_text("Sign in for real: open this URL in a private window")).to_be_visible()
         expect(report.get_by_text("Later, enter the URL of your own sign-in page in the settings.")).to_be_visible()
+        sign_in_url = report.get_by_label("Sign-in URL").input_value()
+        assert sign_in_url == f"{pair.sp.url}/sso/start/{name}"
         report.close()
         page.goto(f"{pair.sp.url}/settings/sso/jwt")
         expect(page.get_by_text(re.compile(r"1 key, used by a test .*, not by a sign-in yet"))).to_be_visible()
 
         person = new_context().new_page()
-        person.goto(f"{pair.sp.url}/sso/start/{name}?return_to=/account")
+        person.goto(sign_in_url)
         person.get_by_role("button", name="Sign in as Alice Example").click()
+        person.wait_for_url(lambda url: url.startswith(pair.sp.url))
+        person.goto(f"{pair.sp.url}/account")
         expect(person.get_by_role("heading", name="Alice Example")).to_be_visible()
 
 
@@ -107,6 +113,6 @@ def test_the_path_needs_no_scripts_and_the_program_may_be_another_site(
     create(page, own_pair, "localhost")
     with program_running(page, tmp_path):
         report = try_it(page)
-        report.get_by_role("button", name="Expect these values").click()
+        report.get_by_role("button", name="Accept only tokens with these values").click()
         expect(report.get_by_text("tokens with another issuer or audience are rejected")).to_be_visible()
     context.close()

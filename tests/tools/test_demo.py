@@ -85,6 +85,9 @@ def test_it_prints_the_addresses_and_the_passwords(running: Demo, kept: Kept) ->
     assert f"http://127.0.0.1:{running.sp_port}/login?no_sso\n" in printed
     assert f"http://127.0.0.1:{running.sp_port}/settings/sso/jwt\n" in printed
     assert f"http://127.0.0.1:{running.idp_port}/\n" in printed
+    steps = ["1. Sign in as administrator at", "/login?no_sso", "carol@", "2. Open the settings"]
+    places = [printed.index(step) for step in steps]
+    assert places == sorted(places)
     people = {"alice@example.com", "erin@example.com", "bob@example.com", "carol@example.com"}
     assert set(passwords_in(kept.printed)) == people
     listed = flask_command("idp", running.folder, "users list --json")

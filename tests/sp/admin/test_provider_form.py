@@ -89,7 +89,7 @@ def test_a_new_provider_shows_at_most_twelve_inputs_and_every_group_folded(carol
     assert len(shown(carol).inputs) <= MOST_OPEN
     assert list(shown(carol).groups) == [f"part-{id}" for id, _title, _names in GROUPS]
     assert not any(shown(carol).groups.values())
-    assert re.search(r"0 of \d+ differ from", carol.text)
+    assert re.search(r"0 of \d+ settings differ from the ", carol.text)
 
 
 @pytest.mark.parametrize("address", [f"{NEW}?preset=ispring", PAGE])
@@ -105,12 +105,12 @@ def test_the_form_has_the_order_of_the_seeds(carol: Visitor, address: str) -> No
 @pytest.mark.parametrize(
     ("settings", "group", "words"),
     [
-        ({"max_age": 77, "clock_skew": 5}, "token", "2 of 6 differ from ispring"),
-        ({"issuer": "https://issuer.example"}, "token", "1 of 6 differs from ispring"),
-        ({"required_claims": ["iat", "jti"]}, "token", "1 of 6 differs from ispring"),
-        ({"deliveries": ["form"]}, "delivery", "1 of 6 differs from ispring"),
-        ({"auto_create": False}, "accounts", "1 of 6 differs from ispring"),
-        ({"return_url": "/home"}, "connection", "1 of 3 differs from ispring"),
+        ({"max_age": 77, "clock_skew": 5}, "token", "2 of 6 differ"),
+        ({"issuer": "https://issuer.example"}, "token", "1 of 6 differs"),
+        ({"required_claims": ["iat", "jti"]}, "token", "1 of 6 differs"),
+        ({"deliveries": ["form"]}, "delivery", "1 of 6 differs"),
+        ({"auto_create": False}, "accounts", "1 of 6 differs"),
+        ({"return_url": "/home"}, "connection", "1 of 3 differs"),
     ],
 )
 def test_a_group_is_open_where_it_differs_from_the_preset_and_says_how_much(
@@ -139,7 +139,7 @@ def test_a_group_with_an_error_is_open(carol: Visitor) -> None:
 
 def test_the_hints_say_in_one_sentence_what_to_enter_or_what_a_switch_does(carol: Visitor) -> None:
     carol.open(f"{NEW}?preset=ispring")
-    assert "“This account” is this site: people can sign in to it with this provider." in carol.text
+    assert "Let people sign in to this site with this provider." in carol.text
     assert "Leave this empty: a key is made and shown on the next page." in carol.text
     carol.open(PAGE)
     assert "Leave this empty to keep the keys." in carol.text

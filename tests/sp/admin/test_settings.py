@@ -207,9 +207,9 @@ def test_the_return_url_is_there_to_be_copied(gateway: MakeGateway, settings: di
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "the GET request with the parameter jwt=xxx.yyy.zzz , or a POST request"),
-        ({"preset": "loginradius"}, "jwttoken=xxx.yyy.zzz"),
-        ({"preset": "zendesk"}, "implies a POST request with the form field jwt"),
+        ({}, "Send the token to this URL: GET with ?jwt=<token> , or POST with the form field jwt"),
+        ({"preset": "loginradius"}, "GET with ?jwttoken=<token>"),
+        ({"preset": "zendesk"}, "Send the token to this URL: POST with the form field jwt"),
     ],
 )
 def test_the_note_says_what_the_return_url_implies(gateway: MakeGateway, settings: dict[str, Any], words: str) -> None:

@@ -1,9 +1,10 @@
-"""The page of a new key: copy, download, code. Each program on it runs, and the gateway accepts its token."""
+"""The page of a new key: copy, download, code. Each sign-in page on it runs, and the gateway accepts its token."""
 
 from __future__ import annotations
 
 import html
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -15,9 +16,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 
+from lab.ports import free_port
 from sp.admin.snippets import example_person, snippets
 from sp.providers.presets import PRESETS
 from sp.providers.settings_parser import parse_provider
+from tests.sp.admin.test_trial_programs import ask, running
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, PAGE, administrator_of, usable_keys
 from tests.support.forms import Visitor
@@ -26,6 +29,35 @@ from tests.support.gateway import core_of
 NEW = "/settings/sso/jwt/new"
 RUNS = {"PHP": ("php", "php"), "Python": (sys.executable, "py"), "Node": ("node", "mjs"), "Ruby": ("ruby", "rb")}
 INSTALLED = [language for language, (program, _ending) in RUNS.items() if shutil.which(program)]
+DRIVERS = {
+    "Python": """
+import sys
+import sign_in
+answer = sign_in.app.test_client().get("/login-token/", query_string={"nonce": sys.argv[1]})
+print(answer.location or answer.text)
+""",
+    "Node": """
+import http from "node:http";
+import { signIn } from "./sign_in.mjs";
+const server = http.createServer(signIn).listen(0, "127.0.0.1", async () => {
+  const url = `http://127.0.0.1:${server.address().port}/login-token/?nonce=${process.argv[2]}`;
+  const answer = await fetch(url, { redirect: "manual" });
+  console.log(answer.headers.get("location") ?? (await answer.text()));
+  process.exit();
+});
+""",
+    "Ruby": """
+require './sign_in'
+_status, headers, body = SIGN_IN.call({ 'PATH_INFO' => '/login-token/', 'QUERY_STRING' => "nonce=#{ARGV[0]}" })
+puts headers['location'] || body.join
+""",
+}
+NOT_SIGNED_IN = {  # the line where the code returns the person, and a line that returns none
+    "Python": ('site, or None."""\n', "    return None\n"),
+    "Node": ("function signedInPerson(request) {\n", "return null;\n"),
+    "PHP": ("?array\n{\n", "return null;\n"),
+    "Ruby": ("def signed_in_person(_env)\n", "return nil\n"),
+}
 HTTP_PAGE = "http://127.0.0.1:5000"
 
 
@@ -54,14 +86,23 @@ def code_of(page: str, language: str) -> str:
     return html.unescape(found[1])
 
 
-def run(language: str, code: str, folder: Path, nonce: str = "") -> str:
-    """Return what the program prints."""
+def run(language: str, code: str, folder: Path, key: str = "x" * 64, nonce: str = "") -> str:
+    """Ask the sign-in page for a token; return where it redirects to, or the form that it shows."""
     program, ending = RUNS[language]
-    file = folder / f"sign_in.{ending}"
-    file.write_text(code)
-    done = subprocess.run([program, file, nonce], capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, "SSO_KEY": key, "PYTHONDONTWRITEBYTECODE": "1"}
+    if language == "PHP":
+        port = free_port()
+        with running(code, f"php -S 127.0.0.1:{port} sign_in.php", port, folder, environment):
+            _status, text, headers = ask(port, f"/login-token/?nonce={nonce}")
+        return headers.get("location") or text
+    (folder / f"sign_in.{ending}").write_text(code)
+    driver = folder / f"driver.{ending}"
+    driver.write_text(DRIVERS[language])
+    done = subprocess.run(
+        [program, driver, nonce], cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("language", RUNS)
@@ -78,12 +119,12 @@ def test_each_program_signs_a_person_in(
     app: Flask, carol: Visitor, tmp_path: Path, preset: str, algorithm: str
 ) -> None:
     create(carol, preset, algorithm)
-    page = carol.page.text
+    page, key = carol.page.text, carol.form("/settings/sso/jwt/provider/second/key-file").fields["key"]
     for language in INSTALLED:
         browser = app.test_client()
         login_url = browser.get("/sso/start/second").location
         nonce = parse_qs(urlsplit(login_url).query)["nonce"][0]
-        printed = run(language, code_of(page, language), tmp_path, nonce)
+        printed = run(language, code_of(page, language), tmp_path, key, nonce)
         if preset == "zendesk":
             action, token = re.search(r'action="([^"]+)".*value="([^"]+)"', printed, re.DOTALL).groups()  # type: ignore[union-attr]
             answer = browser.post(action.removeprefix(HTTP_PAGE), data={"jwt": token})
@@ -113,7 +154,7 @@ def test_attack_settings_that_look_like_code_stay_text_in_the_program(app: Flask
     claim = 'it\'s-"#{exit}"-\\'
     provider = parse_provider("odd", {"issuer": odd, "mapping": {"given_name": claim}})
     with app.test_request_context():
-        made = {one.language: one.code for one in snippets(provider, odd * 2, f"{HTTP_PAGE}/sso/login/jwt/odd")}
+        made = {one.language: one.code for one in snippets(provider, f"{HTTP_PAGE}/sso/login/jwt/odd")}
     for language in INSTALLED:
         token = run(language, made[language], tmp_path).strip().partition("?jwt=")[2]
         payload = token.split(".")[1]
@@ -155,5 +196,37 @@ def test_the_page_of_a_key_leads_on_to_a_test(carol: Visitor) -> None:
 def test_a_rotated_key_comes_with_the_same_page(app: Flask, carol: Visitor) -> None:
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys"), "generate")
-    assert usable_keys(app)[1] in code_of(carol.page.text, "Python")
+    assert usable_keys(app)[1] in carol.page.text
     assert "accepts tokens signed with this key and with the earlier keys" in carol.text
+
+
+def test_the_code_is_on_the_page_of_the_provider_too_and_has_no_key(app: Flask, carol: Visitor) -> None:
+    create(carol)
+    (key,) = usable_keys(app, "second")
+    shown = {language: code_of(carol.page.text, language) for language in RUNS}
+    carol.open("/settings/sso/jwt/provider/second")
+    for language, code in shown.items():
+        assert code_of(carol.page.text, language) == code
+        assert key not in code
+        assert "SSO_KEY" in code
+        assert "second-key.txt" in code
+
+
+@pytest.mark.parametrize("language", INSTALLED)
+def test_the_nonce_survives_the_login_of_the_site(carol: Visitor, tmp_path: Path, language: str) -> None:
+    create(carol, "strict")
+    before, here, after = code_of(carol.page.text, language).partition(NOT_SIGNED_IN[language][0])
+    assert here
+    location = run(language, f"{before}{here}{NOT_SIGNED_IN[language][1]}{after}", tmp_path, nonce="n0nce")
+    path, _, query = location.partition("?")
+    assert path.endswith("/your-login")
+    assert parse_qs(query)["next"] == ["/login-token/?nonce=n0nce"]
+
+
+def test_issuer_and_audience_stand_outside_of_what_is_replaced_and_groups_are_shown(carol: Visitor) -> None:
+    create(carol, "strict")
+    code = code_of(carol.page.text, "Python")
+    person = code.partition("def signed_in_person")[2].partition("@app.get")[0]
+    assert 'FIXED = {"iss": "http://127.0.0.1:1", "aud": "http://127.0.0.1:5000"}' in code
+    assert '"iss"' not in person
+    assert '# "groups": ["staff"],' in person

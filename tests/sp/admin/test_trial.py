@@ -12,6 +12,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from lab.cast import ALICE, CAROL, Person
+from lab.clock import Clock
 from lab.minting import mint, sign_text
 from sp.admin.snippets import EXAMPLE_ISSUER
 from tests.sp.conftest import MakeGateway
@@ -337,10 +338,15 @@ def test_values_that_are_required_but_compared_with_nothing_can_be_taken_over_fr
     report = bring(carol, mint(claims(**NAMED), KEY)).request.path
     assert carol.page.text.count('class="check-advice"') == 3  # the third is the nonce
     assert "iss is required, but any value is accepted; this one is https://people.example.org" in carol.text
-    assert "Any issuer and any audience are accepted so far. Expect these values" in carol.text
+    assert (
+        "Recommended: accept only tokens with these values Any issuer and any audience are accepted so far."
+        in carol.text
+    )
     carol.send(carol.form(f"{report}/expect"))
     assert "tokens with another issuer or audience are rejected" in carol.text
     assert f'action="{report}/expect"' not in carol.page.text
+    assert "Only https://people.example.org is accepted now." in carol.text
+    assert carol.page.text.count('class="check-advice"') == 1, "the advice that was taken is no advice any more"
     provider = stored(app).provider
     assert (provider.issuer.expected, provider.audience.expected) == (NAMED["iss"], NAMED["aud"])
     begin(carol)
@@ -401,8 +407,51 @@ def test_the_issuer_of_our_example_is_not_offered(gateway: MakeGateway) -> None:
     carol = administrator_of(gateway({"corporate": {**CORPORATE, **REQUIRED}}))
     begin(carol)
     bring(carol, mint(claims(**{**NAMED, "iss": EXAMPLE_ISSUER}), KEY))
-    assert "Any audience is accepted so far. Expect this value" in carol.text
+    assert "accept only tokens with this value Any audience is accepted so far." in carol.text
     assert f"Issuer {EXAMPLE_ISSUER}" not in carol.text
+
+
+def test_a_report_says_so_if_the_settings_expect_something_else_by_now(gateway: MakeGateway) -> None:
+    app = gateway({"corporate": {**CORPORATE, **REQUIRED}})
+    carol = administrator_of(app)
+    begin(carol)
+    report = bring(carol, mint(claims(**NAMED), KEY)).request.path
+    carol.open(PAGE)
+    carol.send(carol.form(PAGE).fill(issuer__expected="https://other.example", audience__required=[]))
+    carol.open(report)
+    assert "the settings have changed since this test: they expect https://other.example" in carol.text
+    assert "this claim is no longer required" in carol.text
+
+
+def test_checks_that_passed_are_folded_and_what_needs_attention_comes_first(carol: Visitor) -> None:
+    begin(carol)
+    bring(carol, mint(claims(email=None), KEY))
+    before, folded = carol.page.text.split("<details>")
+    assert 'class="check-failed"' in before
+    assert 'class="check-passed"' not in before
+    assert 'class="check-failed"' not in folded
+    assert re.search(r"<summary>\d+ passed, \d+ skipped</summary>", folded)
+    assert "`" not in carol.text
+
+
+def test_an_issuer_that_is_not_the_expected_one_leads_to_its_setting(gateway: MakeGateway) -> None:
+    carol = administrator_of(gateway({"corporate": {**CORPORATE, "issuer": NAMED["iss"]}}))
+    begin(carol)
+    bring(carol, mint(claims(iss="https://elsewhere.example"), KEY))
+    assert "enter its iss in the settings: Token requirements, Issuer. To this setting" in carol.text
+    assert f'href="{PAGE}#issuer-expected"' in carol.page.text
+    assert 'id="issuer-expected"' in carol.open(PAGE).text
+
+
+def test_the_time_of_a_test_is_when_its_token_arrived(app: Flask, carol: Visitor, clock: Clock) -> None:
+    begin(carol)
+    begun = clock.time()
+    clock.tick(seconds=95)
+    now = int(clock.time())
+    report = bring(carol, mint(claims(iat=now, exp=now + 60), KEY)).request.path
+    trial = core_of(app).trials.find(report.rpartition("/")[2], 1)
+    assert trial is not None
+    assert trial.ended_at >= begun + 94
 
 
 def test_the_list_and_the_page_say_that_a_test_has_used_the_key(app: Flask, carol: Visitor) -> None:

@@ -74,13 +74,13 @@ def download(carol: Visitor, language: str) -> tuple[str, str]:
 
 
 @contextmanager
-def running(code: str, command: str, port: int, folder: Path) -> Iterator[None]:
+def running(code: str, command: str, port: int, folder: Path, env: dict[str, str] | None = None) -> Iterator[None]:
     """Start the program with its command; stop it afterwards. It answers at *port*."""
     arguments = shlex.split(command)
     (folder / arguments[-1]).write_text(code)
     program = sys.executable if arguments[0] == "python3" else arguments[0]
     with (folder / "log").open("w+") as log:
-        process = subprocess.Popen([program, *arguments[1:]], cwd=folder, stdout=log, stderr=log)
+        process = subprocess.Popen([program, *arguments[1:]], cwd=folder, stdout=log, stderr=log, env=env)
         try:
             wait_for(process, port, folder / "log")
             yield
