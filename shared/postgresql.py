@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import psycopg
 from sqlalchemy import URL, Connection, Engine, event, exc
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, QueuePool
 
 from shared.breaker import PLACES, Breaker, StoreHangs
 
@@ -61,6 +61,7 @@ class Pool(QueuePool):
 
     breaker: Breaker
     limits = SERVING
+    _is_disposed = False
 
     def connect(self) -> PoolProxiedConnection:
         """Return a connection. Raises OperationalError if none is free in time."""
@@ -82,6 +83,17 @@ class Pool(QueuePool):
         fresh = cast(Pool, super().recreate())
         fresh.breaker, fresh.limits = self.breaker, self.limits
         return fresh
+
+    def dispose(self) -> None:
+        """Close all connections: those in use when they come back, since nobody would find them in this pool."""
+        self._is_disposed = True
+        super().dispose()
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        if self._is_disposed:
+            record.close()
+        else:
+            super()._do_return_conn(record)
 
 
 class BoundedConnection(psycopg.Connection[Any]):
@@ -256,6 +268,10 @@ def _connect_in_time(parameters: dict[str, Any]) -> BoundedConnection:
         found = result.get(timeout=CONNECT_SECONDS)
     except queue.Empty:
         given_up.set()
+        with suppress(queue.Empty):  # it may have come in this moment
+            late = result.get_nowait()
+            if isinstance(late, BoundedConnection):
+                late.close()
         raise psycopg.errors.ConnectionTimeout(f"no connection within {CONNECT_SECONDS} seconds") from None
     if isinstance(found, BaseException):
         raise found

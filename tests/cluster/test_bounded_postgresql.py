@@ -66,6 +66,17 @@ def test_a_connection_that_others_have_is_waited_for_briefly(engine: Engine) -> 
     assert works(engine)
 
 
+def test_a_connection_that_comes_back_after_the_pool_was_disposed_of_is_closed(engine: Engine) -> None:
+    """A thread in the background may have it at that time. The server would keep it until the garbage collection."""
+    with engine.connect() as connection:
+        driver = connection.connection.dbapi_connection
+        assert isinstance(driver, limits.BoundedConnection)
+        engine.dispose()
+        assert not driver.closed
+    assert driver.closed
+    assert works(engine)
+
+
 def test_a_migration_may_take_its_time_and_what_serves_people_may_not(engine: Engine) -> None:
     def limit() -> str:
         with engine.connect() as connection:
