@@ -85,7 +85,7 @@ class Pool(QueuePool):
         return fresh
 
     def dispose(self) -> None:
-        """Close all connections. Those in use are closed when they come back, because no caller uses this pool any more."""
+        """Close all connections. Those in use are closed when they come back: no caller uses this pool any more."""
         self._is_disposed = True
         super().dispose()
 
