@@ -11,13 +11,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 import redis
 
 from lab.ports import free_port
+from tests.support.waiting import wait_until
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -52,10 +53,17 @@ class Server:
             self.process.wait(STOP_SECONDS)
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """End it and its processes at once, as a power cut would."""
         if self.process is not None:
+            self.process.send_signal(signal.SIGSTOP)  # first, so that no further ones are made
+            children = self._children()
+            for pid in children:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.process.kill()
             self.process.wait()
+            # PostgreSQL does not start while a process of the one before uses its shared memory.
+            wait_until(lambda: not any(is_alive(pid) for pid in children))
 
     @contextmanager
     def hanging(self) -> Iterator[None]:
@@ -224,3 +232,11 @@ def _somebody_else() -> pwd.struct_passwd | None:
         return None
     known = {account.pw_name: account for account in pwd.getpwall()}
     return next(known[name] for name in UNPRIVILEGED if name in known)
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether the process still runs. A zombie does not: it only waits to be asked for its status."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
