@@ -144,7 +144,7 @@ To try a sign-in:
   {DISABLED_PERSON}     password  {passwords.password(DISABLED_PERSON)}   disabled
 
 Tour  {url}/tour
-Identity provider  {idp_url}/
+Identity provider of the demo  {idp_url}/
 Passwords  {passwords.path}
 
 Ctrl-C stops both programs."""

@@ -41,11 +41,12 @@ class Band:
 class LineChart:
     """The mean as a line, with a band from least to greatest, and a limit.
 
-    `limit_y` is None if the limit is far away.
+    `limit_y` is None if the limit is far away. A single value makes no line, so `point` is its position.
     """
 
     line: str
     band: str
+    point: tuple[float, float] | None
     limit_y: float | None
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
@@ -89,6 +90,7 @@ def line_chart(bands: Sequence[Band], limit: float, begins: float, ends: float) 
     return LineChart(
         line=_points(((band.at, band.mean) for band in bands), x_span, y_span),
         band=_points([*above, *below], x_span, y_span),
+        point=(_x(bands[0].at, x_span), _y(bands[0].mean, y_span)) if len(bands) == 1 else None,
         limit_y=_y(limit, y_span) if seen else None,
         x_ticks=tuple(_days(x_span)),
         y_ticks=tuple(Tick(_y(value, y_span), f"{value:,g}") for value in values),

@@ -5,8 +5,8 @@ from __future__ import annotations
 PRESET_WORDS = {
     "strict": (
         "Strict",
-        "You get code, a test program, and the strictest checks; the test completes them. Also for Lychgate's identity "
-        "provider.",
+        "You get code, a test program, and the strictest checks. Their values come from the test. Also for Lychgate's "
+        "identity provider.",
     ),
     "ispring": (
         "iSpring Learn",
@@ -39,8 +39,8 @@ HINTS = {
     "show_on_login": "Adds a button to the sign-in page, and to the page where people choose, if there are several "
     "providers.",
     "algorithm": "The algorithm of the signature. One per provider: a token with another algorithm is rejected.",
-    "keys": "Or paste the key of your identity provider: the shared secret for HS, the public key (PEM, certificate or "
-    "JWK) for RS and ES. It is stored encrypted.",
+    "keys": "If your identity provider has a key already, paste it: the shared secret for HS, the public key (PEM, "
+    "certificate or JWK) for RS and ES. It is stored encrypted.",
     "jwks_url": "For RS and ES: the https URL where the identity provider publishes its public keys. Overrides the "
     "keys above; no key is made then.",
     "login_url": "The URL of the script that generates the JWT tokens. People who are not signed in are "

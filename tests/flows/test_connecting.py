@@ -70,7 +70,7 @@ def try_it(page: Page) -> Page:
         page.get_by_role("link", name="Test a sign-in").click()
     window = opened.value
     window.get_by_role("button", name="Sign in as Alice Example").click()
-    expect(window.get_by_role("heading", name="Tested sign-in")).to_be_visible()
+    expect(window.get_by_role("heading", name="Result of the test sign-in")).to_be_visible()
     expect(window.get_by_text("This sign-in would succeed.")).to_be_visible()
     return window
 

@@ -160,7 +160,7 @@ def try_it_out(page: Page, pair: Pair) -> None:
         page.get_by_role("link", name="Test a sign-in").click()
     window = opened.value
     type_password(window, ALICE)
-    expect(window.get_by_role("heading", name="Tested sign-in")).to_be_visible()
+    expect(window.get_by_role("heading", name="Result of the test sign-in")).to_be_visible()
     assert window.url.startswith(f"{pair.sp.url}/settings/sso/jwt/trial/")
     expect(window.get_by_text("This sign-in would succeed.")).to_be_visible()
     expect(window.get_by_text(f"A new account would be created for {ALICE.email}.")).to_be_visible()

@@ -120,7 +120,7 @@ def administrators_pages(page: Page, pair: Pair) -> Iterator[str]:
     yield from pages_of_a_new_provider(page, pair)
     page.goto(f"{pair.sp.url}/settings/sso/jwt/provider/{PROVIDER}/try")
     type_password(page, ALICE)
-    expect(page.get_by_role("heading", name="Tested sign-in")).to_be_visible()
+    expect(page.get_by_role("heading", name="Result of the test sign-in")).to_be_visible()
     yield "sp-trial"
 
 

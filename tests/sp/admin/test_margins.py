@@ -77,6 +77,13 @@ def test_a_chart_of_any_values_stays_within_its_frame(value: float) -> None:
     assert 2 <= len(chart.y_ticks) <= 7
 
 
+def test_the_first_sign_in_is_a_visible_point_in_each_chart(app: Flask, carol: Visitor) -> None:
+    measure(app, per_hour=0, hours=0)
+    points = re.findall(r'<circle class="chart-point" cx="([\d.]+)" cy="([\d.]+)"', carol.open(PAGE).text)
+    assert len(points) == 4
+    assert all(46 <= float(x) <= 392 and 10 <= float(y) <= 146 for x, y in points)
+
+
 def test_bars_are_stacked_without_overlap() -> None:
     chart = bar_chart([("Mon", {0: 5, 1: 2}), ("Tue", {}), ("Wed", {1: 10})], tick_every=2)
     assert [(bar.series, bar.label) for bar in chart.bars] == [(0, "Mon: 5"), (1, "Mon: 2"), (1, "Wed: 10")]

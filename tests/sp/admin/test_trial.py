@@ -483,6 +483,8 @@ def test_joining_an_account_is_foretold(app: Flask, carol: Visitor) -> None:
     before = state(app)
     bring(carol, mint(claims(), KEY))
     assert "would be linked to the account with the e-mail address alice@example.com" in carol.text
+    assert "Linked ID to alice@example.com" in carol.text
+    assert "Nothing. The account already matches" not in carol.text
     assert "given_name from Al to Alice" in carol.text
     assert state(app) == before
 
