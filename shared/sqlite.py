@@ -25,6 +25,7 @@ BUSY_MS = 1_000
 START_TURN = 15.0
 START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two attempts to lock the turnstile
+OCCUPIED = "another process has held the write lock all the time"
 WAITS, WRITES = "waits", "writes"  # states of a connection: waits for the file's lock, or holds it
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
@@ -228,13 +229,15 @@ def _waiting(breaker: Breaker) -> Iterator[None]:
         with breaker.asking((exc.OperationalError,)):
             yield
     except StoreHangs:
-        raise _locked("another process has held the write lock all the time") from None
+        raise _locked(OCCUPIED) from None
 
 
 def _execute(connection: Any, statement: str) -> None:
     try:
         connection.connection.dbapi_connection.execute(statement)
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+            raise _locked(f"{OCCUPIED}; try again when it has finished") from error
         raise exc.OperationalError(statement, None, error) from error
 
 

@@ -148,7 +148,7 @@ def test_a_program_that_starts_waits_longer_than_one_that_serves(tmp_path: Path)
     release.join()
     assert total(engine) == 1
     other.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(DatabaseError, match="locked"):
+    with pytest.raises(DatabaseError, match="another process has held the write lock all the time; try again"):
         add_one(engine)
     other.close()
     engine.dispose()
