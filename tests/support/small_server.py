@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 LARGE = 24 * 1024 * 1024  # more than the buffers between server and client take
-STREAMED = 256 * 1024 * 1024  # in pieces that exist once
+STREAMED = 1 << 30  # bytes, in pieces that exist once
 PIECE = bytes(1024 * 1024)
 STUCK_SECONDS = 3
 at_work, most_at_work = 0, 0
