@@ -23,6 +23,7 @@ TESTS = (
     *("tests/shared/test_tokens.py", "tests/shared/test_signatures.py"),
     *("tests/sp/signin/test_verification.py", "tests/attacks/test_token_cases.py"),
 )
+PARTS = ("shared", "sp", "tests", "lab", "idp")  # mutmut changes the first two; the tests import the others
 DIRECT = "not the_gateway_decides and not on_the_error_page"  # the cases against `verify` itself, without HTTP
 SECONDS = 120  # for a whole run of the tests; a mutant may loop for ever
 
@@ -96,7 +97,7 @@ filterwarnings = ["error"]
 [tool.mutmut]
 source_paths = ["shared", "sp"]
 only_mutate = {list(MODULES)}
-also_copy = ["tests"]
+also_copy = {list(PARTS[2:])}
 pytest_add_cli_args = ["-q", "-x", "-p", "no:cacheprovider"]
 pytest_add_cli_args_test_selection = {[*TESTS, "-k", DIRECT]}
 """
@@ -122,7 +123,7 @@ def without_comment(line: str) -> str:
 
 def copy_source(folder: Path) -> Path:
     """Copy the files that the tests need, without the settings of the whole suite."""
-    for part in ("shared", "sp", "tests"):
+    for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text(PYPROJECT)
     return folder
