@@ -24,7 +24,7 @@ from shared.tokens import sign
 from sp.activity import reading
 from sp.activity import record as activity
 from sp.activity.trace import Facts
-from sp.signin import transaction
+from sp.signin import preparation
 from tests.support.gateway import core_of, make_gateway
 
 SIGN_INS = 150  # of each kind in a round
@@ -61,7 +61,7 @@ def _recording(records: bool, action: Callable[[], float]) -> float:
     """Return the result of *action*, with the recording of traces on or off."""
     if records:
         return action()
-    entry: Any = transaction._Entry
+    entry: Any = preparation._Entry
     pack, facts = activity.trace_of, entry._facts
     activity.trace_of = lambda *_: None
     entry._facts = lambda *_: Facts()
