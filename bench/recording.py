@@ -61,14 +61,14 @@ def _recording(records: bool, action: Callable[[], float]) -> float:
     """Return the result of *action*, with the recording of traces on or off."""
     if records:
         return action()
-    entry: Any = preparation._Entry
-    pack, facts = activity.trace_of, entry._facts
+    entry: Any = preparation.TokenSignIn
+    pack, facts = activity.trace_of, entry.facts
     activity.trace_of = lambda *_: None
-    entry._facts = lambda *_: Facts()
+    entry.facts = lambda *_: Facts()
     try:
         return action()
     finally:
-        activity.trace_of, entry._facts = pack, facts
+        activity.trace_of, entry.facts = pack, facts
 
 
 def _sign_in(client: FlaskClient) -> float:

@@ -1,6 +1,6 @@
-"""Prepare what a sign-in writes, before its transaction begins: its session, its log line and trace, its spent token.
+"""Prepare what a sign-in writes: the session, the line of the activity log with its trace, and the spent token.
 
-`sp.signin.transaction` writes it.
+All of this is made before the transaction begins, so that the transaction is short. `sp.signin.transaction` writes it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ASKED = "the token has no nonce, and another site may have started the sign-in, 
 
 
 @dataclass(frozen=True)
-class _Entry:
+class TokenSignIn:
     """One sign-in with a token: the verified claims, the provider, and the session to open."""
 
     verified: Verified
@@ -45,7 +45,7 @@ class _Entry:
     opening: Opening
 
     @classmethod
-    def of(cls, verified: Verified, trusted: Trusted, opening: Opening) -> _Entry:
+    def of(cls, verified: Verified, trusted: Trusted, opening: Opening) -> TokenSignIn:
         return cls(verified, trusted, read_profile(verified.claims, trusted.provider), opening)
 
     def origin(self, account_id: int) -> Origin:
@@ -67,12 +67,12 @@ class _Entry:
         """The person's ID at the provider, in the form of the log."""
         return clean_id(self.profile.subject, self.trusted.secrets)
 
-    def line_of_sign_in(self, found: accounts.Provisioned, ready: _Ready) -> activity.Entry:
-        """Return the line of the activity log about a session that was opened."""
+    def line_of_sign_in(self, found: accounts.Provisioned, prepared: PreparedWrites) -> activity.Entry:
+        """Return the line of the activity log for a session that was opened."""
         return self.line(
             activity.SIGN_IN,
-            ready.now,
-            replace(ready.facts, account=_decision(found)),
+            prepared.now,
+            replace(prepared.facts, account=_decision(found)),
             email=found.email,
             account_id=found.account_id,
             detail="account created" if found.how == CREATED else None,
@@ -93,7 +93,7 @@ class _Entry:
             **more,
         )
 
-    def _facts(self, now: float, sent_to: str | None) -> Facts:
+    def facts(self, now: float, sent_to: str | None) -> Facts:
         """Return the facts for the trace, without secrets. The decision about the account is added later."""
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
@@ -111,12 +111,28 @@ class _Entry:
             clipped=clipped,
         )
 
+    def spending(self, prepared: PreparedWrites) -> Spending:
+        """Return what the sign-in spends: the token; or the answer to the question, if the person was asked first."""
+        key, opening = self.verified.token_key, self.opening
+        use = FirstUse(prepared.new.id_hash, opening.pending_hash, opening.return_path)
+        if opening.answered:
+            return Spending(answer_key(key), prepared.seconds + held.LIFETIME + REMEMBERED_LONGER, use)
+        return Spending(key, self._acceptable_until, use)
+
+    def spending_without_session(self) -> Spending:
+        """Return what spends the token if no session is opened now."""
+        return Spending(self.verified.token_key, self._acceptable_until)
+
+    @property
+    def _acceptable_until(self) -> int:
+        return acceptable_until(self.verified.claims, self.trusted.provider)
+
 
 @dataclass(frozen=True)
-class _Ready:
-    """The data that a sign-in prepares before its transaction, so that others wait less: its time, sessions, and trace.
+class PreparedWrites:
+    """What a sign-in makes before its transaction, so that other writers wait less: the time, sessions, and trace.
 
-    `extra` is the access token in addition to the browser's session, if one is required.
+    `new` is the session to open. `extra` is an access token in addition to it, if the provider's settings want one.
     """
 
     now: datetime
@@ -125,11 +141,11 @@ class _Ready:
     facts: Facts
 
     @classmethod
-    def of(cls, entry: _Entry) -> _Ready:
-        opening, now = entry.opening, utc_now()
+    def of(cls, sign_in: TokenSignIn) -> PreparedWrites:
+        opening, now = sign_in.opening, utc_now()
         sent_to = None if opening.kind == API else opening.return_path
         extra = NewSession.generate() if opening.access_token else None
-        return cls(now, NewSession.generate(), extra, entry._facts(now.timestamp(), sent_to))
+        return cls(now, NewSession.generate(), extra, sign_in.facts(now.timestamp(), sent_to))
 
     @property
     def seconds(self) -> int:
@@ -137,29 +153,8 @@ class _Ready:
         return int(self.now.timestamp())
 
 
-def _spending(entry: _Entry, ready: _Ready) -> Spending:
-    """Return the entry that a sign-in spends: the token, or the answer to the question about it."""
-    key, opening = entry.verified.token_key, entry.opening
-    use = FirstUse(ready.new.id_hash, opening.pending_hash, opening.return_path)
-    if opening.answered:
-        return Spending(answer_key(key), ready.seconds + held.LIFETIME + REMEMBERED_LONGER, use)
-    return Spending(key, acceptable_until(entry.verified.claims, entry.trusted.provider), use)
-
-
-def _setting_aside(entry: _Entry) -> Spending:
-    """Return the entry that spends the token without opening a session."""
-    return Spending(entry.verified.token_key, acceptable_until(entry.verified.claims, entry.trusted.provider))
-
-
-def _decision(found: accounts.Provisioned) -> AccountDecision:
-    """Return the decision about the account, for the trace."""
-    why = HOW[found.how]
-    if found.is_older:
-        why += "; nothing was synchronised, because the token is older than the last one"
-    return AccountDecision(found.how, why, found.account_id, found.changed)
-
-
-def _line_of_password(proven: Proven, opening: Opening, now: datetime) -> activity.Entry:
+def line_of_password(proven: Proven, opening: Opening, now: datetime) -> activity.Entry:
+    """Return the line of the activity log for a session that was opened with a local password."""
     account = AccountDecision("found", "by e-mail address and password", proven.person.id)
     facts = Facts(account=account, sent_to=clean_url(opening.return_path))
     return activity.Entry(
@@ -172,3 +167,11 @@ def _line_of_password(proven: Proven, opening: Opening, now: datetime) -> activi
         detail="with a local password",
         trace=activity.trace_of(opening.visitor, facts),
     )
+
+
+def _decision(found: accounts.Provisioned) -> AccountDecision:
+    """Return the decision about the account, for the trace."""
+    why = HOW[found.how]
+    if found.is_older:
+        why += "; nothing was synchronised, because the token is older than the last one"
+    return AccountDecision(found.how, why, found.account_id, found.changed)

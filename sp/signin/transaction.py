@@ -32,16 +32,7 @@ from sp.sessions import held
 from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
-from sp.signin.preparation import (
-    ASKED,
-    CREATED,
-    RESTARTED,
-    _Entry,
-    _line_of_password,
-    _Ready,
-    _setting_aside,
-    _spending,
-)
+from sp.signin.preparation import ASKED, CREATED, RESTARTED, PreparedWrites, TokenSignIn, line_of_password
 from sp.signin.replay import FirstUse, ReplayCache
 from sp.signin.verification import Verified
 
@@ -88,10 +79,10 @@ class SignIn:
         NotHeld if the question is no longer open.
         """
         began = time.perf_counter_ns()
-        entry = _Entry.of(verified, trusted, opening)
+        sign_in = TokenSignIn.of(verified, trusted, opening)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                signed_in = self._enter(entry)
+                signed_in = self._enter(sign_in)
                 break
             except IntegrityError as error:
                 # On PostgreSQL, two first sign-ins of one person can collide. The next attempt finds the account.
@@ -101,33 +92,35 @@ class SignIn:
         self._note_accepted(verified, trusted)
         return signed_in
 
-    def _enter(self, entry: _Entry) -> SignedIn:
+    def _enter(self, sign_in: TokenSignIn) -> SignedIn:
         """Do all steps of a sign-in in one transaction."""
-        ready = _Ready.of(entry)
-        question = accounts.AccountQuestion(entry.trusted.provider.name, entry.profile)
-        write = partial(self._write, entry, ready, question)
-        found = self._replay.spend(self._database, _spending(entry, ready), write, question.send)
-        self._forget_replaced(entry.opening)
+        prepared = PreparedWrites.of(sign_in)
+        question = accounts.AccountQuestion(sign_in.trusted.provider.name, sign_in.profile)
+        write = partial(self._write, sign_in, prepared, question)
+        found = self._replay.spend(self._database, sign_in.spending(prepared), write, question.send)
+        self._forget_replaced(sign_in.opening)
         if "admin_through" in found.changed:
             self._sessions.forget()  # the cache has other sessions of the account with their old rights
-        created, reference = found.how == CREATED, entry.opening.reference
-        access_token = ready.extra.secret if ready.extra else None
-        return SignedIn(ready.new.secret, found.account_id, found.email, created, reference, access_token)
+        created, reference = found.how == CREATED, sign_in.opening.reference
+        access_token = prepared.extra.secret if prepared.extra else None
+        return SignedIn(prepared.new.secret, found.account_id, found.email, created, reference, access_token)
 
     def _write(
-        self, entry: _Entry, ready: _Ready, question: accounts.AccountQuestion, connection: Connection
+        self, sign_in: TokenSignIn, prepared: PreparedWrites, question: accounts.AccountQuestion, connection: Connection
     ) -> accounts.Provisioned:
         """Write a sign-in, after its token is spent: the account, the session, the activity log."""
-        provider, opening = entry.trusted.provider, entry.opening
-        found = accounts.provision(connection, entry.profile, provider, self._seat_limit, ready.now, question)
+        provider, opening = sign_in.trusted.provider, sign_in.opening
+        found = accounts.provision(connection, sign_in.profile, provider, self._seat_limit, prepared.now, question)
         if opening.answered:
-            held.take(connection, entry.verified.token_key, ready.seconds)
-        origin = entry.origin(found.account_id)
-        self._open(connection, ready.new, origin, opening, ready.now)
-        if ready.extra:
-            self._sessions.open(connection, ready.extra, origin, now=ready.seconds, kind=API, opened_with=ready.new)
-        activity.record(connection, entry.line_of_sign_in(found, ready))
-        self._note_key_use(connection, entry.trusted.key_ids.get(entry.verified.key.fingerprint), ready.now)
+            held.take(connection, sign_in.verified.token_key, prepared.seconds)
+        origin = sign_in.origin(found.account_id)
+        self._open(connection, prepared.new, origin, opening, prepared.now)
+        if prepared.extra:
+            self._sessions.open(
+                connection, prepared.extra, origin, now=prepared.seconds, kind=API, opened_with=prepared.new
+            )
+        activity.record(connection, sign_in.line_of_sign_in(found, prepared))
+        self._note_key_use(connection, sign_in.trusted.key_ids.get(sign_in.verified.key.fingerprint), prepared.now)
         return found
 
     def _open(self, connection: Connection, new: NewSession, origin: Origin, opening: Opening, now: datetime) -> None:
@@ -147,18 +140,18 @@ class SignIn:
         Raises CookiesBlocked if the same person's sign-in was restarted within RESTART_WINDOW and not completed: the
         browser does not return our cookies, and would be redirected forever.
         """
-        entry = _Entry.of(verified, trusted, Opening(visitor, reference))
+        sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
-        facts = entry._facts(now.timestamp(), "/sso/start")
+        facts = sign_in.facts(now.timestamp(), "/sso/start")
 
         def write(connection: Connection) -> None:
             since = int(now.timestamp()) - RESTART_WINDOW
-            if activity.restarted_in_vain(connection, provider, entry.kept_subject, since):
+            if activity.restarted_in_vain(connection, provider, sign_in.kept_subject, since):
                 raise CookiesBlocked("the sign-in was restarted a moment ago, and the browser returned no cookie")
-            line = entry.line(activity.RESTART, now, facts, email=entry.profile.email, detail=RESTARTED)
+            line = sign_in.line(activity.RESTART, now, facts, email=sign_in.profile.email, detail=RESTARTED)
             activity.record(connection, line)
 
-        self._replay.spend(self._database, _setting_aside(entry), write)
+        self._replay.spend(self._database, sign_in.spending_without_session(), write)
 
     def hold(
         self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str, pending_hash: bytes
@@ -168,9 +161,9 @@ class SignIn:
         Raises TokenReplayed, even if only the held token is left of its first use, because Redis may have lost the
         rest.
         """
-        entry = _Entry.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
-        provider, profile, now = trusted.provider.name, entry.profile, utc_now()
-        facts = entry._facts(now.timestamp(), None)
+        sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
+        provider, profile, now = trusted.provider.name, sign_in.profile, utc_now()
+        facts = sign_in.facts(now.timestamp(), None)
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
 
         def write(connection: Connection) -> None:
@@ -178,9 +171,9 @@ class SignIn:
                 held.hold(connection, *row, int(now.timestamp()))
             except IntegrityError as error:
                 raise TokenReplayed("the token is already held") from error
-            activity.record(connection, entry.line(activity.HELD, now, facts, email=profile.email, detail=ASKED))
+            activity.record(connection, sign_in.line(activity.HELD, now, facts, email=profile.email, detail=ASKED))
 
-        self._replay.spend(self._database, _setting_aside(entry), write)
+        self._replay.spend(self._database, sign_in.spending_without_session(), write)
         self._note_accepted(verified, trusted)
 
     def _note_accepted(self, verified: Verified, trusted: Trusted) -> None:
@@ -201,7 +194,7 @@ class SignIn:
         def write(connection: Connection) -> None:
             confirm(connection, proven)
             self._open(connection, new, origin, opening, now)
-            activity.record(connection, _line_of_password(proven, opening, now))
+            activity.record(connection, line_of_password(proven, opening, now))
             accounts.note_sign_in(connection, account_id, now)
 
         self._database.together(write)
