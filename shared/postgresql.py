@@ -35,7 +35,7 @@ NETWORK = {
 }
 _SET_LIMITS = (
     "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),"
-    " set_config('idle_in_transaction_session_timeout', %s, false)"
+    " set_config('idle_in_transaction_session_timeout', %s, false), pg_backend_pid()"
 )
 
 
@@ -175,12 +175,18 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
-        """Set the limits, here and at the server. It does not use start-up options, because PgBouncer rejects those."""
+        """Set the limits, here and at the server. It does not use start-up options, because PgBouncer rejects those.
+
+        A pooler such as PgBouncer may run each transaction on another server process, which does not have the
+        statements that were prepared on this one. So behind a pooler nothing is prepared.
+        """
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)
         self.autocommit = True
-        self.execute(_SET_LIMITS, [str(value) for value in values])
+        found = self.execute(_SET_LIMITS, [str(value) for value in values]).fetchone()
         self.autocommit = False
+        if found is None or found[-1] != self.info.backend_pid:  # the pooler has told us an identifier of its own
+            self.prepare_threshold = None
 
 
 def options(url: URL) -> dict[str, Any]:

@@ -7,6 +7,7 @@ a suite that quietly tested less must not look the same as one that tested every
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,7 +19,16 @@ import pytest
 from lab.clock import Clock
 from lab.pair import Pair, running_pair
 from tests.support.cheap import collect_rarely, hash_cheaply, look_when_told, share_compiled_statements
-from tests.support.stores import PostgreSQL, Redis, find_postgresql, find_redis, running_postgresql, running_redis
+from tests.support.stores import (
+    PgBouncer,
+    PostgreSQL,
+    Redis,
+    find_postgresql,
+    find_redis,
+    running_pgbouncer,
+    running_postgresql,
+    running_redis,
+)
 from tests.support.temporary import use_memory
 
 if TYPE_CHECKING:  # Playwright is imported by the fixtures that use it: a unit test starts without it
@@ -85,6 +95,16 @@ def postgresql() -> Iterator[PostgreSQL]:
         pytest.skip("no PostgreSQL on this machine; tools/system-packages installs it")
     with running_postgresql(binaries) as server:
         yield server
+
+
+@pytest.fixture
+def pgbouncer(postgresql: PostgreSQL) -> Iterator[PgBouncer]:
+    """A pooler in front of the worker's PostgreSQL server, in transaction mode."""
+    binary = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if binary is None:
+        pytest.skip("no PgBouncer on this machine; tools/system-packages installs it")
+    with running_pgbouncer(binary, postgresql) as pooler:
+        yield pooler
 
 
 @pytest.fixture(scope="session")

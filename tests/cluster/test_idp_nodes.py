@@ -13,7 +13,7 @@ from lab.cast import ALICE
 from lab.pair import program_environment, table
 from lab.ports import free_port
 from lab.programs import RunningProgram, flask_command
-from tests.support.stores import PostgreSQL
+from tests.support.stores import PgBouncer, PostgreSQL
 
 pytestmark = pytest.mark.cluster
 
@@ -22,15 +22,19 @@ AT_ONCE = 8
 Nodes = list[RunningProgram]
 
 
-@pytest.fixture
-def nodes(tmp_path: Path, postgresql: PostgreSQL) -> Iterator[Nodes]:
+@pytest.fixture(params=["directly", "through a pooler"])
+def nodes(request: pytest.FixtureRequest, tmp_path: Path, postgresql: PostgreSQL) -> Iterator[Nodes]:
     """Two nodes with two workers each, and Alice."""
+    database = postgresql.create_database()
+    if request.param != "directly":
+        pooler: PgBouncer = request.getfixturevalue("pgbouncer")
+        database = pooler.through(database)
     services = "".join(
         table(f"services.s{number}", {"preset": "lychgate", "return_url": f"http://127.0.0.1:9/{number}", "keys": []})
         for number in range(SERVICES)
     )
     env = program_environment("IDP", tmp_path, "http://127.0.0.1:5001", services)
-    env["IDP_DATABASE_URL"] = postgresql.create_database()
+    env["IDP_DATABASE_URL"] = database
     typed = f"{ALICE.password}\n"
     flask_command("idp", "users", "add", ALICE.email, "--password-stdin", env=env, folder=tmp_path, typed=typed)
     with ExitStack() as stack:

@@ -5,6 +5,7 @@ Both can be stopped, killed and started again on what they kept, so that a test 
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from tests.support.waiting import wait_until
 
 START_SECONDS = 60
 STOP_SECONDS = 30
+CONNECTIONS_OF_POOLER = 4  # fewer than the clients have, so that they share them
 UNPRIVILEGED = ("postgres", "nobody")  # PostgreSQL refuses to run as root
 
 
@@ -169,6 +171,34 @@ class Redis(Server):
             return False
 
 
+class PgBouncer(Server):
+    """A connection pooler in front of *server*. Each transaction may run on another connection to the server."""
+
+    def __init__(self, folder: Path, binary: str, server: PostgreSQL) -> None:
+        self.port = free_port()
+        (folder / "users").write_text('"lychgate" ""\n')
+        (folder / "settings").write_text(
+            "[databases]\n"
+            f"* = host=127.0.0.1 port={server.port}\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self.port}\nunix_socket_dir =\n"
+            f"auth_type = trust\nauth_file = {folder / 'users'}\n"
+            f"pool_mode = transaction\ndefault_pool_size = {CONNECTIONS_OF_POOLER}\n"
+        )
+        super().__init__(folder, [binary, str(folder / "settings")])
+
+    def through(self, url: str) -> str:
+        """Return the *url* of a database as it is reached through the pooler."""
+        return re.sub(r":[0-9]+/", f":{self.port}/", url)
+
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(f"host=127.0.0.1 port={self.port} user=lychgate dbname=postgres connect_timeout=5").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
 def find_postgresql() -> Path | None:
     """Return the folder of PostgreSQL's programs, of the newest version that the distribution installed."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[4]))
@@ -193,6 +223,18 @@ def running_postgresql(binaries: Path, **settings: str) -> Iterator[PostgreSQL]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def running_pgbouncer(binary: str, server: PostgreSQL) -> Iterator[PgBouncer]:
+    """Run PgBouncer in front of *server*."""
+    with _private_folder("lychgate-pgbouncer-") as folder:
+        pooler = PgBouncer(folder, binary, server)
+        try:
+            pooler.start()
+            yield pooler
+        finally:
+            pooler.stop()
 
 
 @contextmanager
