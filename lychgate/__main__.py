@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line. Each program parses the arguments after its name."""
+    """Return the parser of the command line. Each program parses the arguments after its own name itself."""
     top = argparse.ArgumentParser(
         prog="lychgate",
         description="Single sign-on by signed tokens.",
@@ -66,7 +66,7 @@ def identity_provider(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run both programs. There are no options, only environment variables."""
+    """Run both programs for a first try. This command has no options; environment variables change its settings."""
     from lychgate import demo as the_demo
 
     argparse.ArgumentParser(
@@ -83,7 +83,10 @@ def lab(arguments: Sequence[str]) -> int:
 
 
 def find_what_is_here() -> None:
-    """Add the current folder to the module path, as `flask` and `python -m` do, for SP_APP and IDP_PEOPLE."""
+    """Add the current folder to the module path, as `flask` and `python -m` do.
+
+    SP_APP and IDP_PEOPLE may name a module in this folder.
+    """
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
 

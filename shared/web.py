@@ -1,8 +1,8 @@
 """Give both programs the same pages, headers and error pages.
 
-`install` gives a Flask application the common style, the security headers and the two error pages: one for errors of
-the request, one for errors of the program. A page never shows a stack trace. It shows a reference, and the log has the
-same reference next to the trace.
+`install` gives a Flask application the common style, the security headers and the two error pages. One page is for
+errors in the request, the other for errors in the program. A page never shows a stack trace. Instead it shows a
+reference, and the log has the same reference next to the stack trace.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def install(
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
     *theme_cookie* is the name of the cookie for light or dark. It differs for each program, because cookies ignore
     ports. *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
-    *wants_json* tells whether errors of the current request are answered in JSON; without it, the Accept header
+    *wants_json* tells whether errors of the current request are answered in JSON. If it is not given, the Accept header
     decides.
     """
     look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
@@ -89,7 +89,7 @@ def install(
 
     @app.after_request
     def protect(response: Response) -> Response:
-        """Add the common headers to every response; a header that the response already has is kept."""
+        """Add the common headers to *response*. If the response already has one of them, that header is kept."""
         noted, endpoint = current_globals(), current_request().endpoint
         static = endpoint is not None and endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
@@ -159,7 +159,7 @@ def when(time: datetime | int | None) -> Markup | str:
 def allow_form_target(url: str) -> None:
     """Allow the forms of this page to lead to the origin of *url*.
 
-    The CSP directive form-action also blocks a redirect after the form is sent.
+    Without this, the CSP directive form-action would also block a redirect to that origin after the form is sent.
     """
     parts = urlsplit(url)
     if parts.scheme and parts.netloc:

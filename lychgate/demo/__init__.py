@@ -46,7 +46,10 @@ def main() -> int:
 
 
 def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
-    """Start the two programs, print the introduction, and watch them; *cleanup* stops what was started."""
+    """Start the two programs, print the introduction, and watch the programs.
+
+    *cleanup* stops each program that was started.
+    """
     environment = demo_environment()
     folder = Path(environment["SP_INSTANCE"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -86,9 +89,9 @@ def stop_on_signals() -> Event:
 
 
 def demo_environment() -> dict[str, str]:
-    """Return the environment for all programs of the demo: the caller's, with one folder for both.
+    """Return the environment of this process, changed so that both programs use the same instance folder.
 
-    Without settings, the two programs connect through files in the instance folder, so they must share it.
+    Without settings, the two programs exchange secrets and URLs through a file in this folder, so they must share it.
     """
     environment = dict(os.environ)
     names = ("SP_INSTANCE", "IDP_INSTANCE")
@@ -105,9 +108,9 @@ def demo_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def only_demo_of(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder: two demos with the same data would overwrite each other's settings.
+    """Keep *folder* locked inside this block, because two demos in one folder would overwrite each other's settings.
 
-    The operating system releases the lock when this process ends, for any reason.
+    The operating system releases the lock when this process ends, even after a crash.
     """
     with (folder / "demo.lock").open("w") as lock:
         try:
@@ -121,7 +124,7 @@ def only_demo_of(folder: Path) -> Iterator[None]:
 
 
 def open_browser(url: str) -> None:
-    """Open *url* in the user's browser, and go on without one."""
+    """Open *url* in the user's browser. If there is no browser, print a message and continue."""
     import webbrowser
 
     if not webbrowser.open(url):

@@ -1,4 +1,4 @@
-"""Create the accounts of the demo users, with the programs' commands, and keep their passwords."""
+"""Create the accounts of the demo users with the commands of the two programs, and store their passwords."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ class DemoPasswords:
         return email in self.passwords
 
     def password(self, email: str) -> str:
-        """Return the password of this user; a new one is saved to disk before it is used."""
+        """Return the password of this user. A new password is saved to disk before it is used."""
         if email not in self.passwords:
             groups = ("".join(secrets.choice(READABLE) for _ in range(4)) for _ in range(4))
             self.passwords[email] = "-".join(groups)
@@ -112,7 +112,7 @@ def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: E
 
 
 def make(environment: dict[str, str], job: tuple[Account, tuple[str, ...], str]) -> None:
-    """Create an account, or give it its password."""
+    """Create the account of *job*, or set its password."""
     account, arguments, password = job
     command(account.app, [*arguments, "--password-stdin"], environment, typed=password)
     if account.afterwards:
@@ -120,7 +120,7 @@ def make(environment: dict[str, str], job: tuple[Account, tuple[str, ...], str])
 
 
 def is_listed(email: str, listing: str) -> bool:
-    """Tell whether the JSON *listing* contains exactly this e-mail address, in any layout."""
+    """Tell whether the JSON *listing* contains this e-mail address as a whole string, in any letter case."""
     return re.search(f'"{re.escape(email)}"', listing, re.IGNORECASE) is not None
 
 
