@@ -1,4 +1,4 @@
-"""The command `lychgate`: the gateway, the identity provider, both with two demo users, or the lab for tests."""
+"""Run the command `lychgate`, which starts the gateway, the identity provider, a demo of both, or the lab for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from lychgate import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that *arguments* name, by default those of this process; return its exit status."""
+    """Run the command that *arguments* name, and return its exit status.
+
+    By default, *arguments* are those of this process.
+    """
     options, others = parser().parse_known_args(arguments)
     run: Callable[[Sequence[str]], int] = options.run
     return run(others)

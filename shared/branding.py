@@ -49,7 +49,7 @@ def meanings(prefix: str) -> dict[str, str]:
 
 
 def read_branding(environment: Environment, prefix: str) -> Branding:
-    """Return the branding of the program whose settings begin with *prefix*; errors are recorded."""
+    """Return the branding of the program whose settings begin with *prefix*. Errors are recorded in *environment*."""
     return Branding(
         name=_name(environment, f"{prefix}NAME"),
         logo=_logo(environment, f"{prefix}LOGO"),

@@ -18,7 +18,7 @@ from itertools import count
 STALL = 1.0  # seconds without any answer, after which the store counts as hanging
 STALL_WHEN_FULL = 0.2  # seconds; used instead of STALL while PLACES queries are pending: other threads stay free
 TEST_EVERY = 1.0  # seconds between two requests that are allowed through to a store in trouble
-PLACES = 12  # pending queries, of the 16 threads of a worker (shared/serving.py): four can always answer
+PLACES = 12  # pending queries; a worker has 16 threads (shared/serving.py), so four can always answer
 
 
 class StoreHangs(Exception):

@@ -1,4 +1,4 @@
-"""Print the output of the commands: tables for people, JSON for programs; exit with status 1 on rejection.
+"""Print the output of the commands, as tables for people or as JSON for programs. Exit with status 1 on rejection.
 
 Names, e-mails and claims come from strangers. So all commands print through these functions, which escape line breaks
 and terminal control characters. On a terminal, headers are bold and outcomes have a colour, unless NO_COLOR is set
@@ -52,7 +52,7 @@ def print_json_line(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print the *columns* of *rows* as a table with a header; with *as_json*, print the whole rows as JSON."""
+    """Print the *columns* of *rows* as a table with a header. With *as_json*, print the whole rows as JSON."""
     if as_json:
         print_json(list(rows))
         return

@@ -29,7 +29,7 @@ def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_no
 
 
 def complaint(name: str, ahead: float) -> str | None:
-    """Return the warning for a store whose clock is *ahead* by that many seconds; None if no warning is needed."""
+    """Return the warning for a store whose clock is *ahead* seconds ahead, or None if no warning is needed."""
     if abs(ahead) <= WORTH_SAYING:
         return None
     direction = "ahead of" if ahead > 0 else "behind"

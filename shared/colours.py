@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
 BLACK, WHITE = "#000000", "#ffffff"
-TEXT, EDGE = 4.6, 3.0  # least contrast; for text slightly more than the 4.5 of WCAG, because colours are rounded
+TEXT, EDGE = 4.6, 3.0  # least contrast; TEXT is slightly more than the 4.5 of WCAG, because colours are rounded
 # The lightest and darkest backgrounds that text in the accent colour has in lychgate.css, light and dark.
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#eef2ef", "#222c28"
 STEPS = 50  # number of steps between a colour and black or white
@@ -46,7 +46,7 @@ def stylesheet(colour: str) -> str:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours: 1 for the same, 21 for black and white."""
+    """Return the contrast of two colours. It is 1 if they are equal, and 21 for black and white."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 

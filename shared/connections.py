@@ -87,7 +87,7 @@ class ClientSocket(socket.socket):
     """A client's socket. In the threads that answer requests it limits every wait; elsewhere it is a plain socket."""
 
     _threads: Threads
-    hurried = True  # enforce a minimum rate; otherwise limit only the time without progress
+    hurried = True  # if true, enforce a minimum rate; if false, limit only the time without progress
     patient = True  # if false, never wait
 
     @classmethod

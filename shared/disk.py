@@ -21,7 +21,7 @@ BELIEVED = 5  # seconds for which a result is cached: anyone may ask, and each c
 PATIENCE = 1  # seconds to wait for another writer; if another writer is active, the database can be written
 
 _lock = threading.Lock()
-_known: dict[str, tuple[float, str]] = {}  # by file: until when the result is valid, and the problem
+_known: dict[str, tuple[float, str]] = {}  # for each file: the time until which the result is valid, and the problem
 
 
 def write_trouble(engine: Engine) -> str:
@@ -54,7 +54,7 @@ def _try(database: Path) -> str:
 
 
 def _write(database: Path) -> None:
-    """Write a page without changing data: the user_version, which only we use, with its present value."""
+    """Write a page without changing data: set the user_version, which only we use, to its present value."""
     uri = f"{database.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")

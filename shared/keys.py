@@ -35,7 +35,7 @@ MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192  # a longer key makes verification slow, and adds little security
 MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
-KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three, by the names that PEM files use
+KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three curves, by the names that PEM files use
 MAX_KEYS = 16  # in a set, because a signature may have to be tried against each key
 
 PRIMES_BELOW_1000 = math.prod(n for n in range(2, 1000) if all(n % divisor for divisor in range(2, math.isqrt(n) + 1)))

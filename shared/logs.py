@@ -67,7 +67,7 @@ def _clean_record(record: logging.LogRecord) -> None:
     try:
         message = record.getMessage()
     except Exception:
-        return  # a wrong format string; logging reports it by itself
+        return  # the format string is wrong; logging itself reports this
     cleaned = clean(message)
     if cleaned != message:
         record.msg = _takes_arguments(cleaned, record.args)
@@ -95,7 +95,7 @@ def _clean_argument(argument: Any, clean: Clean) -> Any:
     try:
         text = str(argument)
     except Exception:
-        return argument  # logging reports it by itself
+        return argument  # logging itself reports this
     cleaned = clean(text)
     return argument if cleaned == text else cleaned
 

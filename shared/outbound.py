@@ -130,7 +130,7 @@ class _Deadline:
 
 
 class _Line:
-    """The part of a socket that http.client needs; it checks the deadline before each operation."""
+    """The part of a socket that http.client needs. It checks the deadline before each operation."""
 
     def __init__(self, connected: socket.socket, deadline: _Deadline) -> None:
         self._socket, self._deadline = connected, deadline

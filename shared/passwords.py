@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MIN_PASSWORD_LENGTH = 8  # ASVS 5.0, 6.2.1
 MEMORY_KIB, PASSES = 19 * 1024, 2
-MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the limit prevents hashing megabytes
+MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; with a limit, no megabytes must be hashed
 
 
 class PasswordRefused(ValueError):

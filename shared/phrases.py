@@ -27,5 +27,5 @@ class Phrase:
 
 
 def N_(text: str) -> str:  # the name that gettext's tools know
-    """Mark *text* for the catalogues; it is translated where a page shows it."""
+    """Mark *text* for the catalogues. It is translated when a page shows it."""
     return text

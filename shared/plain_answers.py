@@ -1,4 +1,4 @@
-"""Let the application answer plain requests: in a thread, or at once in the event loop.
+"""Let the application answer plain requests, in a thread or at once in the event loop.
 
 An answer from the event loop is short and complete. The loop sends as much of it as the client accepts without waiting;
 if bytes are left, a thread sends them. `shared.worker` decides whether the loop or a thread answers a request.
@@ -46,7 +46,7 @@ class PlainAnswers:
 
     @property
     def may_answer_at_once(self) -> bool:
-        """Whether the event loop may answer now: all its log lines are written, and the worker is not stopping."""
+        """Whether the event loop may answer: all its log lines are written, and the worker is not stopping."""
         return self._at_once is not None and self._lines.is_open and self._worker.alive
 
     def in_thread(self, conn: Connection, request: PlainRequest) -> bool:

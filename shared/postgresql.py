@@ -41,7 +41,7 @@ _SET_LIMITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection waits for an answer, and how long the server works on it; 0 means no limit."""
+    """How long a connection waits for an answer, and how long the server works on a statement. 0 means no limit."""
 
     answer: float  # seconds for one exchange with the server
     statement: int  # ms

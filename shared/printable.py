@@ -26,7 +26,7 @@ def printable_cell(text: str) -> str:
 
 
 def printable_json(value: Any, indent: int | None = None) -> str:
-    r"""Return *value* as JSON: printable characters unchanged, all others as \uXXXX, which means the same."""
+    r"""Return *value* as JSON. Printable characters stay; all others become \uXXXX, which has the same meaning."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if text.isprintable():
         return text

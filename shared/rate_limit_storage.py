@@ -96,7 +96,7 @@ class SqlStorage(Storage):
             connection.execute(delete(self._table).where(self._table.c.key == key))
 
     def forget_ended(self, connection: Connection, rows: int) -> int:
-        """Delete up to *rows* counters whose window is over, in the caller's transaction; return how many."""
+        """Delete up to *rows* counters whose window is over, in the caller's transaction. Return their number."""
         columns = self._table.c
         over = select(columns.key).where(columns.ends_at <= self._now()).limit(rows).with_for_update(skip_locked=True)
         return connection.execute(delete(self._table).where(columns.key.in_(over))).rowcount

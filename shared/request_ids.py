@@ -29,7 +29,7 @@ current = _current.get
 
 
 def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: bool) -> StartResponse:
-    """Give the request in *environ* its ID, as `assign` does; return a start_response that adds it to the answer."""
+    """Give the request its ID, as `assign` does. Return a start_response that adds the ID to the answer."""
     assign(environ, trusted)
     return shown(environ, start_response)
 

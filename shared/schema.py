@@ -47,7 +47,7 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
     if parsed.get_backend_name() == "postgresql":
         load_extra("psycopg", "postgresql", setting)
         try:
-            parsed.get_dialect()().create_connect_args(parsed)  # reads the port; its error quotes an invalid one
+            parsed.get_dialect()().create_connect_args(parsed)  # reads the port; its error quotes an invalid port
         except DatabaseError:
             raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
@@ -55,7 +55,7 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> Engine:
-    """Limit every wait of *engine*, and set SQLite's options for durability; return *engine*."""
+    """Limit every wait of *engine*, and for SQLite set the options for durability. Return *engine*."""
     _module(engine.dialect.name).prepare(engine)
     return engine
 

@@ -95,7 +95,7 @@ def logging_as(log_format: str) -> dict[str, Any]:
 
 
 def announce(text: str, log_format: str) -> None:
-    """Print the banner; with JSON logs, as one line of JSON."""
+    """Print the banner. If the log format is JSON, log the banner as one line of JSON instead."""
     if log_format == JSON:
         logging.getLogger(OURS).info("%s", " ".join(text.split()), extra={"event": "start"})
     else:

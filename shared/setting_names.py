@@ -32,7 +32,7 @@ class SettingNames:
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret read from its file; an unreadable file is recorded as an error."""
+        """Return *values* with each secret read from its file, if it has one. If this fails, an error is recorded."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:

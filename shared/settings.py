@@ -1,8 +1,8 @@
 """Read settings from an environment and from TOML, and report every error at once.
 
 After an error, a reader records it and continues, so that an operator can correct all errors together. At the end
-`finish` raises an exception if there were errors. Pure code, except that `read_toml` reads files: only the `config.py`
-of each program reads the process environment.
+`finish` raises an exception if there were errors. Pure code, except that `read_toml` reads files. The process
+environment is read only by the `config.py` of each program.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Environment:
         self.mistakes: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the text, without white space around it; an empty text counts as missing."""
+        """Return the text, without white space around it. An empty text counts as missing."""
         return self.values.get(name, "").strip() or default
 
     def whole(self, name: str, default: int, *, at_least: int = 0) -> int:
@@ -98,7 +98,7 @@ class Environment:
         return tuple(found)
 
     def secret(self, name: str, default: str = "") -> str:
-        """Return a secret key of 32 characters or more; no message contains its value."""
+        """Return a secret key of 32 characters or more. No error message contains its value."""
         text = self.text(name, default)
         if text and len(text) < LEAST_SECRET:
             self.mistake(name, f"must have {LEAST_SECRET} characters or more; make one with: openssl rand -base64 48")

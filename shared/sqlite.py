@@ -26,7 +26,7 @@ BUSY_MS = 1_000
 START_TURN = 15.0
 START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two attempts to lock the turnstile
-WAITS, WRITES = "waits", "writes"  # states of a connection: waits for the file's lock, or holds it
+WAITS, WRITES = "waits", "writes"  # states of a connection: it waits for the lock of the file, or holds this lock
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
@@ -166,7 +166,7 @@ class _Turnstile:
         try:
             yield
         finally:
-            # Closing would not be enough: a child process may have been forked meanwhile.
+            # To close the file would not be enough, because a child process may have been forked meanwhile.
             fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def _file(self) -> int:

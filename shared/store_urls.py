@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"/?[0-9]*\Z")  # the path of a Redis URL: the number of th
 
 
 def database_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a database; empty if it is valid."""
+    """Return what is wrong with the URL of a database, or an empty text if the URL is valid."""
     if url.startswith("sqlite:///"):
         # For a file: URL, SQLite creates the file itself, so we cannot make sure that the file is private.
         is_uri = url.removeprefix("sqlite:///").lower().startswith("file:")
@@ -34,7 +34,10 @@ def database_mistake(url: str) -> str:
 
 
 def redis_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a Redis server; empty if it is valid. An empty URL means no Redis."""
+    """Return what is wrong with the URL of a Redis server, or an empty text if it is valid.
+
+    An empty URL is valid. It means that no Redis is used.
+    """
     if not url:
         return ""
     if not url.startswith(("redis://", "rediss://", "unix://")):

@@ -25,7 +25,7 @@ Task = Callable[[], None]
 
 
 class InThread(Exception):
-    """Raised by an application's `answer_at_once`: the decision is made, but *application* must answer in a thread."""
+    """`answer_at_once` raises this if it has decided on the request, but *application* must answer in a thread."""
 
     def __init__(self, application: WSGIApplication) -> None:
         super().__init__("this answer may have to wait")

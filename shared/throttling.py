@@ -62,7 +62,10 @@ class Throttle:
         self._limiter = FixedWindowRateLimiter(storage)
 
     def admit(self, email: str, ip: str, device: str | None) -> PasswordAttempt:
-        """Count an attempt at *email* from *ip*; *device* names a browser that this person has used before."""
+        """Count an attempt at *email* from *ip*.
+
+        *device* is the name of the browser if this person has signed in with it before, else None.
+        """
         account = account_key(email)
         if device is not None:
             return self._count((PER_DEVICE, (device, account)))

@@ -13,10 +13,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-MOST_ROWS = 100  # in a step; a thousand rows take 35 ms
+MOST_ROWS = 100  # rows in a step; to delete a thousand rows takes 35 ms
 LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes most of the time
-LONG_STEP = 0.010  # seconds of a write transaction; after a longer one the next step is half as large
-SHORT_STEP = 0.007  # seconds; after a shorter one the next step may be larger again
+LONG_STEP = 0.010  # seconds of a write transaction; after a longer transaction the next step is half as large
+SHORT_STEP = 0.007  # seconds; after a shorter transaction the next step may be larger again
 PAUSE = 0.010  # seconds between two rounds, for other writers
 
 Step = Callable[[Any, int], int]

@@ -140,7 +140,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def moment(when: datetime | int | None) -> str:
-    """Return a time (aware, or in seconds since 1970) as a readable date and time; empty for None."""
+    """Return *when* (aware, or in seconds since 1970) as a readable date and time, or an empty text for None."""
     if when is None:
         return ""
     aware = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
@@ -148,7 +148,10 @@ def moment(when: datetime | int | None) -> str:
 
 
 def when(time: datetime | int | None) -> Markup | str:
-    """Return a time as an HTML element in UTC; static/times.js shows it in the reader's zone. Empty for None."""
+    """Return *time* as an HTML element in UTC, or an empty text for None.
+
+    static/times.js shows it in the reader's time zone.
+    """
     if time is None:
         return ""
     g.own_script = g.times = True
@@ -257,7 +260,7 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 def _problem(
     status: int, code: str, title: str, text: str | None, reference: str | None, *, again: str = ""
 ) -> ResponseReturnValue:
-    """Answer with JSON or a page; *again* is the label of a button that opens the same URL again."""
+    """Answer with JSON or a page. *again* is the label of a button that opens the same URL again."""
     if answers_json():
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status

@@ -157,11 +157,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Queue the request; the next free thread answers it."""
+        """Queue the request. The next free thread answers it."""
         self.tpool.submit(partial(self._answer, conn))
 
     def handle(self, conn: Connection) -> Any:
-        """Answer one request; tell whether the connection is kept. Runs in a thread."""
+        """Answer one request, and tell whether the connection is kept. This runs in a thread."""
         if conn.head_is_too_large:
             self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
             return False
@@ -250,7 +250,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             time.sleep(SWEEP_SECONDS / 10)
 
     def _go_on(self, conn: Connection) -> None:
-        """Answer the received request: here if the application can answer at once, otherwise in a thread."""
+        """Answer the received request. If the application can answer at once, do it here, otherwise in a thread."""
         answer = self._answer_at_once(conn) if self._plain.may_answer_at_once else None
         if answer is None:
             self._leave_to(self.enqueue_req, conn)
@@ -290,7 +290,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.tpool.submit(partial(self._send, unsent, kept, conn))
 
     def _send(self, unsent: bytes, kept: bool, conn: Connection) -> None:
-        """Send the rest of an answer, and go on in the event loop. Runs in a thread."""
+        """Send the rest of an answer, and let the event loop continue with the connection. This runs in a thread."""
         conn.sock.begin_request()
         try:
             conn.sock.setblocking(True)
@@ -369,7 +369,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def received(conn: Connection) -> bytes | None:
-    """Return the bytes that have arrived: empty if the client has closed, None if there are none yet."""
+    """Return the bytes that have arrived.
+
+    The result is empty if the client has closed the connection, and None if no bytes have arrived yet.
+    """
     try:
         return conn.sock.recv_now(PIECE)
     except BlockingIOError:

@@ -1,8 +1,9 @@
-"""Build the documents as a site in build/site: python -m tools.docs_site (`make docs`, which installs Zensical).
+"""Build the documents as a site in build/site, with `python -m tools.docs_site`.
 
-`stage` copies the documents (README.md, docs/, idp/README.md and so on) into one folder and adapts their links. It also
-makes a page from every source file that a document links to. Zensical then builds the HTML in strict mode. `finish`
-replaces the only script that a page would load from another host.
+`make docs` installs Zensical and then runs this module. `stage` copies the documents (README.md, docs/, idp/README.md
+and so on) into one folder and adapts their links. It also makes a page from every source file that a document links to.
+Zensical then builds the HTML in strict mode. `finish` replaces the only script that a page would load from another
+host.
 """
 
 import os
@@ -45,7 +46,7 @@ class SiteRefused(Exception):
 
 
 def main() -> int:
-    """Stage, build and finish; return the exit status."""
+    """Stage, build and finish the site, and return the exit status."""
     stage(BUILD / "docs")
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(CONFIG)],

@@ -1,4 +1,4 @@
-"""Make lychgate.pyz: the wheel and the pure-Python packages it needs, as one file that Python runs.
+"""Make lychgate.pyz, one file that Python can run. It contains the wheel and the pure-Python packages it needs.
 
 The packages come from the building environment, at its pinned versions, with their licences. Packages that must be
 compiled for a machine are left out; if one is missing, tools/one_file_main.py tells the user to install it.

@@ -1,4 +1,4 @@
-"""Write the pages of docs/reference from the code: python -m tools.reference
+"""Write the pages of docs/reference from the code, with `python -m tools.reference`.
 
 - The names of settings come from the lists of known settings, and their defaults from an empty environment.
 - URLs come from the two Flask url_maps.

@@ -1,4 +1,4 @@
-"""Hatchling's build hook: put everything into the wheel under the one name `lychgate`.
+"""Put all packages into the wheel under the one name `lychgate`. Hatchling runs this build hook.
 
 docs/decisions/0009-one-name-when-installed.md says why. The source distribution contains the unchanged repository. A
 wheel can be built from the repository and from the source distribution, so `pip install .` also works.

@@ -1,4 +1,4 @@
-"""Start the gateway and the identity provider for a first try: with demo users, and one URL to open.
+"""Start the gateway and the identity provider for a first try, with demo users, and print the URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
 the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep
@@ -30,8 +30,8 @@ from lychgate.demo.programs import Program, wait_until_healthy, watch
 
 
 def main() -> int:
-    """Run until Ctrl-C, SIGTERM or the end of one of the programs; return the exit status."""
-    os.umask(0o077)  # for the programs and commands that it starts as well
+    """Run until Ctrl-C, SIGTERM or the end of one of the programs, and return the exit status."""
+    os.umask(0o077)  # this also applies to the programs and commands that the demo starts
     stop = stop_on_signals()
     try:
         with contextlib.ExitStack() as cleanup:
@@ -83,7 +83,7 @@ def stop_on_signals() -> Event:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # started with nohup: must survive the end of its terminal
+            continue  # the demo was started with nohup, so it must survive the end of its terminal
         signal.signal(number, lambda *_: stop.set())
     return stop
 

@@ -16,10 +16,10 @@ from threading import Event
 from lychgate.demo.outcome import DemoFailed, Stopped
 
 PERSON = "alice@example.com"
-OTHER_PERSON = "erin@example.com"  # in another group
+OTHER_PERSON = "erin@example.com"  # is in another group than alice
 DISABLED_PERSON = "bob@example.com"
 ADMINISTRATOR = "carol@example.com"
-GATEWAY = "flask --app sp"  # beginning of its commands
+GATEWAY = "flask --app sp"  # the beginning of every command of this program
 IDENTITY_PROVIDER = "flask --app idp"
 COMMAND_SECONDS = 60
 OUTPUT_LINES = 20  # number of lines that are shown of the output of a command that failed
@@ -27,7 +27,7 @@ READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look ali
 
 
 class DemoPasswords:
-    """The passwords of the demo users, stored so that every start in the same folder prints the same ones."""
+    """The passwords of the demo users. They are stored, so every start in the same folder prints the same passwords."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -61,7 +61,7 @@ class DemoPasswords:
 
 @dataclass(frozen=True)
 class Account:
-    """An account of the demo: its program, and the commands that create it or set a new password."""
+    """An account of the demo: the program that has it, and the commands that create it or set a new password."""
 
     app: str
     email: str

@@ -95,7 +95,7 @@ def wait_until_healthy(programs: list[Program], stop: Event) -> None:
 
 
 def watch(programs: list[Program], stop: Event) -> None:
-    """Wait until *stop* is set; raise DemoFailed if a program ends by itself."""
+    """Wait until *stop* is set. Raise DemoFailed if one of the programs ends before that."""
     while not stop.wait(0.5):
         for program in programs:
             program.insist_alive()
