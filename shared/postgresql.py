@@ -85,7 +85,10 @@ class Pool(QueuePool):
         return fresh
 
     def dispose(self) -> None:
-        """Close all connections. A connection in use is closed when it comes back to the pool."""
+        """Close all connections. A connection in use is closed when it comes back.
+
+        No caller uses this pool any more.
+        """
         self._is_disposed = True
         super().dispose()
 

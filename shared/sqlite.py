@@ -139,11 +139,11 @@ def _keep_private(engine: Engine, database: str) -> None:
 
 
 class _Turnstile:
-    """The lock file at *path*. Only the writer that holds it waits for SQLite's lock, in all processes together.
+    """The lock file at *path*. Only the writer that holds it waits for SQLite's lock, of all writers in all processes.
 
-    For its next write, a process must take the lock file again, so a process that is waiting gets its turn. The file
-    stays open, because opening it takes longer than all other steps. The caller makes sure that only one thread of this
-    process uses it at a time.
+    A writer releases the lock file as soon as it has SQLite's lock. While it writes, a waiting process takes the lock
+    file, so that process writes next. The file stays open, because opening it takes longer than all other steps. The
+    caller makes sure that only one thread of this process uses it at a time.
     """
 
     def __init__(self, path: str) -> None:

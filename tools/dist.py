@@ -2,7 +2,7 @@
 
     python -m tools.dist [FOLDER]
 
-The wheel is built from the unpacked sdist. So if the sdist lacks a file that the build needs, the build fails here.
+The wheel is built from the unpacked sdist. So if the sdist lacks a file, this is noticed here.
 """
 
 from __future__ import annotations
