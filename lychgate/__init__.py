@@ -9,9 +9,9 @@
     from lychgate import current_user, require_group
     user = current_user(request)                # in the application
 
-An installation adds only this package. In it, the gateway, the identity provider, their shared code and the lab are
-`lychgate.sp`, `lychgate.idp`, `lychgate.shared` and `lychgate.lab`. In a checkout they are `sp`, `idp`, `shared` and
-`lab`.
+An installation adds only this package. The gateway is then `lychgate.sp`, the identity provider `lychgate.idp`, their
+shared code `lychgate.shared`, and the lab (the tools for tests) `lychgate.lab`. In a checkout of the repository, these
+packages are `sp`, `idp`, `shared` and `lab`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command `lychgate`: the gateway, the identity provider, both with two demo users, or the lab for tests."""
+"""Run the command `lychgate`, which starts the gateway, the identity provider, a demo of both, or the lab for tests."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from lychgate import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command that *arguments* name, by default those of this process; return its exit status."""
+    """Run the command that *arguments* name, and return its exit status.
+
+    By default, *arguments* are those of this process.
+    """
     options, others = parser().parse_known_args(arguments)
     run: Callable[[Sequence[str]], int] = options.run
     return run(others)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line. Each program parses the arguments after its name."""
+    """Return the parser of the command line. Each program parses the arguments after its own name itself."""
     top = argparse.ArgumentParser(
         prog="lychgate",
         description="Single sign-on by signed tokens.",
@@ -66,7 +69,7 @@ def identity_provider(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run both programs. There are no options, only environment variables."""
+    """Run both programs for a first try. This command has no options; environment variables change its settings."""
     from lychgate import demo as the_demo
 
     argparse.ArgumentParser(
@@ -83,7 +86,10 @@ def lab(arguments: Sequence[str]) -> int:
 
 
 def find_what_is_here() -> None:
-    """Add the current folder to the module path, as `flask` and `python -m` do, for SP_APP and IDP_PEOPLE."""
+    """Add the current folder to the module path, as `flask` and `python -m` do.
+
+    SP_APP and IDP_PEOPLE may name a module in this folder.
+    """
     if (here := os.getcwd()) not in sys.path:
         sys.path.insert(0, here)
 

@@ -7,11 +7,13 @@
     @app.get("/reports")
     def reports(user: Annotated[User, Depends(require_group("staff"))]): ...     # FastAPI
 
-One of the groups is enough. A person without it gets 403, and a visitor who is not signed in gets 401, which begins a
-sign-in if SP_SIGN_IN_ON_401 is set. A rule in SP_CONFIG does the same for a path, before the application is reached.
-Prefer a rule if the path is enough to decide.
+Membership in one of the groups is enough. A signed-in person who is in none of the groups gets 403. A visitor who is
+not signed in gets 401; if SP_SIGN_IN_ON_401 is set, the gateway then starts a sign-in. A rule in SP_CONFIG also limits
+a path to groups, and rejects a request before it reaches the application. Prefer a rule if the path is enough to
+decide.
 
-This module imports no framework. It raises or returns an answer of the framework that made the request.
+This module imports no framework when it is loaded. It denies a request with the exception or the response class of the
+framework that made the request.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="lychgate"'}  # RFC 9110, section
 
 
 def require_group(*groups: str) -> RequiredGroup:
-    """Return a decorator for a view, which is also a dependency for FastAPI. Raises ValueError without a group."""
+    """Return a decorator for a view. FastAPI can also use it as a dependency.
+
+    Raises ValueError if no group is given.
+    """
     if not groups or not all(isinstance(group, str) and group for group in groups):
         raise ValueError('require_group needs the names of groups: @require_group("staff")')
     return RequiredGroup(groups)
@@ -45,7 +50,7 @@ class RequiredGroup:
         self._groups = groups
 
     def __call__(self, view: Any = None, /, **given: Any) -> Any:
-        """Decorate a *view*; or, called by FastAPI with the connection, return the user."""
+        """Decorate *view*. If FastAPI calls this as a dependency, with the connection, return the user instead."""
         if view is None:
             return self._user_of(given["connection"])
         return self._around_async(view) if inspect.iscoroutinefunction(view) else self._around(view)
@@ -82,7 +87,10 @@ class RequiredGroup:
         raise denial(request, 401 if user is None else 403)
 
     def _refusal(self, request: Any) -> Any:
-        """Return None for a person who may use the view. Raises, or returns for Django, an answer with 401 or 403."""
+        """Return None if the person may use the view, and otherwise deny the request with 401 or 403.
+
+        Usually this raises the framework's exception. Django has none for 401, so this returns Django's response.
+        """
         if is_of_django(request) and current_user(request) is None:
             make = import_module("django.http").HttpResponse
             headers = {"Content-Type": "text/plain", **CHALLENGE}
@@ -92,7 +100,7 @@ class RequiredGroup:
 
 
 def denial(request: Any, status: int) -> Exception:
-    """Return the exception that the framework of *request* answers with this *status*."""
+    """Return the exception for which the framework of *request* sends an answer with this *status*."""
     text = SIGN_IN_FIRST if status == 401 else NOT_A_MEMBER
     if is_of_django(request):
         return import_module("django.core.exceptions").PermissionDenied(text)  # type: ignore[no-any-return]
@@ -107,14 +115,14 @@ def denial(request: Any, status: int) -> Exception:
 
 
 def is_of_django(request: Any) -> bool:
-    """Tell whether it is a request of Django, which may be served by WSGI or ASGI."""
+    """Tell whether *request* is a Django request. WSGI and ASGI requests of Django both have META."""
     return hasattr(request, "META")
 
 
 def find_request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the request among the arguments of a view, or Flask's current one. Raises TypeError.
+    """Return the request from the arguments of a view, or Flask's current request. Raises TypeError if there is none.
 
-    In views of Django and Starlette the request is the first argument; in methods it comes after `self`.
+    In views of Django and Starlette the request is the first argument. In methods it is the second, after `self`.
     """
     for argument in (*args[:2], kwargs.get("request"), kwargs.get("websocket")):
         if hasattr(argument, "META") or hasattr(argument, "scope"):

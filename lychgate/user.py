@@ -4,7 +4,7 @@
     user = current_user(request)      # a User, or None
 
 This module reads `environ["sso.user"]` and `scope["lychgate.user"]`. Only `Gateway` and `AsgiGateway` can set these
-keys; no header of a request can. Without a gateway in this process, there is no user.
+keys; a request header cannot. If no gateway runs in this process, `current_user` returns None.
 
 This module imports no framework.
 """
@@ -22,10 +22,12 @@ OF_A2WSGI = "wsgi_environ"  # the key of the scope in which a2wsgi keeps the env
 
 @dataclass(frozen=True)
 class User:
-    """The signed-in person. `attributes` are the fields of the profile that the provider's field matching has filled.
+    """The signed-in person.
 
-    `id` is the account in the gateway, which stays when the e-mail address changes. `session` is the public name of the
-    session. `provider` is None after a sign-in with a local password. `is_admin`: the person administers the gateway.
+    `id` identifies the account in the gateway; it stays the same if the e-mail address changes. `attributes` are the
+    profile fields that the provider's field matching has filled. `session` is the public name of the session.
+    `provider` is None after a sign-in with a local password. `is_admin` says whether the person administers the
+    gateway.
 
     Flask-Login and Starlette expect the members below the fields.
     """
@@ -61,29 +63,29 @@ class User:
 
     @property
     def display_name(self) -> str:
-        """The name, or the e-mail address of a person without a name (Starlette)."""
+        """The name, or the e-mail address if the person has no name (Starlette)."""
         return self.name or self.email
 
     @classmethod
     def of(cls, told: Mapping[str, Any]) -> User:
-        """Return the user from the gateway's data *told*. Members that this version does not know are left out."""
+        """Return the user from *told*, the gateway's data. Members that this version does not know are ignored."""
         known = {field.name: told[field.name] for field in fields(cls) if field.name in told}
         known |= {"groups": tuple(told["groups"]), "attributes": MappingProxyType(dict(told["attributes"]))}
         return cls(**known)
 
 
 def current_user(request: Any) -> User | None:
-    """Return who is signed in, or None.
+    """Return the signed-in user, or None if the visitor is not signed in.
 
-    *request* is a request of Flask, Django, Starlette or FastAPI (a WebSocket too), a WSGI environ, or an ASGI scope.
-    Raises TypeError for anything else.
+    *request* is a request or WebSocket of Flask, Django, Starlette or FastAPI, a WSGI environ, or an ASGI scope.
+    Raises TypeError if *request* is none of these.
     """
     told = what_is_told(request)
     return User.of(told) if told else None
 
 
 def what_is_told(request: Any) -> Mapping[str, Any] | None:
-    """Return the gateway's data about the person who sent *request*. Raises TypeError."""
+    """Return the gateway's data about the person who sent *request*, or None. Raises TypeError like `current_user`."""
     if isinstance(scope := getattr(request, "scope", request), Mapping) and "type" in scope:
         told: Mapping[str, Any] | None = scope.get(IN_SCOPE) or scope.get(OF_A2WSGI, {}).get(IN_ENVIRON)
         return told

@@ -1,9 +1,10 @@
 """Write the access log: one line for each request. It has the path but not the query, which may contain a token.
 
-A thread writes each line as an ordinary log record. The event loop cannot: it must not wait for the reader of the log,
-and a record costs it more time than an answer. So it collects its lines, and writes them together after each turn of
-the loop, as many as the reader accepts. While lines are left, `is_open` is false, and the loop passes all requests to
-threads, which may wait. The same holds if an application has changed where log lines go.
+A thread writes each line as an ordinary log record. The event loop cannot do so: it must not wait for the process that
+reads the log, and it needs more time to write a log record than to answer a request. So the event loop collects its
+lines. After each turn of the loop, it writes as many of them as the reader accepts. While lines are left, `is_open` is
+false, and the loop passes all requests to threads, which may wait. `is_open` is also false if the application has
+changed where log lines go.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 FORMAT = '%(h)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'  # %(U)s is the path: tokens travel in the query
-AT_ONCE = select.PIPE_BUF  # bytes that a pipe takes without waiting, if it takes any
+AT_ONCE = select.PIPE_BUF  # bytes that a pipe accepts without waiting if it is writable
 
 Atoms = Mapping[str, Any]  # the parts of a line, by gunicorn's names
 
@@ -48,7 +49,7 @@ def atoms_of(answer: Any, environ: WSGIEnvironment, seconds: float) -> dict[str,
         "h": environ.get("REMOTE_ADDR", "-"),
         "m": environ.get("REQUEST_METHOD"),
         "U": environ.get("PATH_INFO"),
-        "s": (answer.status or "-").partition(" ")[0],  # no status: it failed before it began
+        "s": (answer.status or "-").partition(" ")[0],  # no status if the answer failed before it began
         "B": answer.sent,
         "M": int(seconds * 1000),
     }
@@ -120,7 +121,10 @@ _LINES: dict[type, Callable[[LoopLog, float, str, Atoms], str]] = {
 
 
 def _where_lines_go() -> tuple[logging.StreamHandler[Any] | None, Callable[[LoopLog, float, str, Atoms], str]]:
-    """Return the handler of access lines and its line format; None if an application has changed where the lines go."""
+    """Return the handler of access lines, and the function that formats a line for it.
+
+    The handler is None if an application has changed where the lines go.
+    """
     log, handlers = logging.getLogger(ACCESS_LOGGER), logging.getLogger().handlers
     handler = handlers[0] if len(handlers) == 1 else None
     if type(handler) is not logging.StreamHandler:

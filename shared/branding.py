@@ -1,7 +1,7 @@
-"""Read the operator's name, logo and colour, and the links to help and privacy. Pure but for reading the logo.
+"""Read the operator's name, logo and colour, and the links to help and privacy.
 
-Each program has these five settings, whose names begin with its prefix. A page loads nothing from another host, so the
-logo is a file that the program reads once, at its start, and serves itself.
+Each program has these five settings, whose names begin with its prefix. A page loads nothing from another host. So the
+logo is a file that the program reads once, when it starts, and serves itself. This module does no other I/O.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Branding:
-    """The operator's name, logo, colour and links. Where a field is empty, the page shows our own."""
+    """The operator's name, logo, colour and links. If the name, logo or colour is empty, pages show Lychgate's."""
 
     name: str = ""
     logo: Logo | None = None
@@ -49,7 +49,7 @@ def meanings(prefix: str) -> dict[str, str]:
 
 
 def read_branding(environment: Environment, prefix: str) -> Branding:
-    """Return the branding of the program whose settings begin with *prefix*; errors are recorded."""
+    """Return the branding of the program whose settings begin with *prefix*. Errors are recorded in *environment*."""
     return Branding(
         name=_name(environment, f"{prefix}NAME"),
         logo=_logo(environment, f"{prefix}LOGO"),

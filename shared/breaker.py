@@ -1,8 +1,11 @@
-"""A circuit breaker: while a store does not answer, reject each request at once instead of letting it wait. Pure.
+"""Reject requests at once while a store does not answer, instead of letting them wait (a circuit breaker).
 
-It watches the pending queries (statements, connections, waits for a lock) and the time of the last answer. One slow
-query is not a fault. If the store answers no query at all, the breaker opens: it allows only one request a second, as a
-test. The first answer closes it again. An error counts as an answer, because a store that sends an error does not hang.
+The breaker watches the pending queries (statements, connection attempts, waits for a lock) and the time of the last
+answer. One slow query is not a fault. If the store answers no query at all, the breaker opens: it allows only one
+request a second, as a test. The first answer closes the breaker again. An error counts as an answer, because a store
+that sends an error does not hang.
+
+Pure code: it does no I/O, and its caller passes the clock.
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ from contextlib import contextmanager
 from itertools import count
 
 STALL = 1.0  # seconds without any answer, after which the store counts as hanging
-STALL_WHEN_FULL = 0.2  # seconds; the same while PLACES queries are pending, so that the other threads stay free
+STALL_WHEN_FULL = 0.2  # seconds; used instead of STALL while PLACES queries are pending: other threads stay free
 TEST_EVERY = 1.0  # seconds between two requests that are allowed through to a store in trouble
-PLACES = 12  # pending queries, of the 16 threads of a worker (shared/serving.py): four can always answer
+PLACES = 12  # pending queries; a worker has 16 threads (shared/serving.py), so four can always answer
 
 
 class StoreHangs(Exception):
@@ -65,7 +68,7 @@ class Breaker:
     def check(self) -> None:
         """Raise StoreHangs while the store does not answer.
 
-        For an admitted request that still waits for a connection.
+        Call it for a request that was admitted and still waits for a connection.
         """
         with self._lock:
             now = self._clock()

@@ -1,7 +1,8 @@
-"""Parse the claims of a token once into known types. Pure.
+"""Parse the claims of a token once into known types.
 
-This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not validate their
-values: expiry, issuer and so on depend on the settings of a provider, and are verified where those are known.
+This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not verify their values.
+Which expiry, issuer and so on are valid depends on the settings of the provider, so the modules that know the provider
+verify the values. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Any, NamedTuple
 
 from shared.errors import ClaimInvalid
 
-# 2286-11-20 in seconds. Any later "date" is really milliseconds (13 digits) or an error.
+# 2286-11-20 in seconds. A larger number is a time in milliseconds (13 digits), or an error.
 LATEST_TIME = 9_999_999_999
 
 
 class Claims(NamedTuple):
-    """What a token says. Times are seconds since 1970, whole or fractional; None where the claim is absent.
+    """The claims of a token. Times are seconds since 1970, whole or fractional. An absent claim is None.
 
-    `raw` is the whole payload, for field matching and for showing it to its owner.
+    `raw` is the whole payload. Field matching uses it, and the person may see it.
     """
 
     raw: Mapping[str, Any]
@@ -103,7 +104,7 @@ def _kind(value: Any) -> str:
 
 
 def find_claim(raw: Mapping[str, Any], name: str) -> Any:
-    """Return the claim *name*, or None. Dots lead into nested objects: `a.b` is the member `b` of the claim `a`."""
+    """Return the claim *name*, or None. A dot leads into a nested object: `a.b` is the member `b` of `a`."""
     if name in raw or "." not in name:
         return raw.get(name)
     value: Any = raw

@@ -1,8 +1,8 @@
-"""Print the output of the commands: tables for people, JSON for programs; exit with status 1 on rejection.
+"""Print the output of the commands, as tables for people or as JSON for programs. Exit with status 1 on rejection.
 
-Names, e-mails and claims come from strangers, so all commands print through these functions: they escape line breaks
-and terminal control characters. Headers are bold and outcomes have a colour, on a terminal only, and not if NO_COLOR is
-set (https://no-color.org) or the terminal has no colours.
+Names, e-mails and claims come from strangers. So all commands print through these functions, which escape line breaks
+and terminal control characters. On a terminal, headers are bold and outcomes have a colour, unless NO_COLOR is set
+(https://no-color.org) or the terminal has no colours.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import click
 from shared.printable import printable, printable_cell, printable_json
 
 INDENT = 2  # of all JSON that the commands print
-COLORS = {"FAILED": "red", "passed": "green", "advice": "yellow"}  # of the outcome that a line begins with
+COLORS = {"FAILED": "red", "passed": "green", "advice": "yellow"}  # by the outcome that a line begins with
 _OUTCOME = re.compile(rf"(?:{'|'.join(COLORS)})(?= )")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def say(*lines: object, err: bool = False) -> None:
-    """Print each of *lines* on one line, to standard error with *err*."""
+    """Print each of *lines* on one line. With *err*, print to standard error."""
     for line in lines:
         text = printable(str(line))
         if found := _OUTCOME.match(text):
@@ -52,7 +52,7 @@ def print_json_line(value: Any) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bool) -> None:
-    """Print the *columns* of *rows* as a table with a header; with *as_json*, print the whole rows as JSON."""
+    """Print the *columns* of *rows* as a table with a header. With *as_json*, print the whole rows as JSON."""
     if as_json:
         print_json(list(rows))
         return
@@ -67,7 +67,7 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_js
 def write_json(piece: str) -> None:
     """Write a *piece* of a JSON document that is too long for one string.
 
-    Pass texts of strangers through `printable_json` first.
+    If it contains texts from strangers, pass these through `printable_json` first.
     """
     click.echo(piece, nl=False)
 
@@ -89,13 +89,13 @@ class ProgressLine:
 
 
 def fail(*lines: object) -> NoReturn:
-    """Print the reason, and exit with status 1, which means a finding or a rejection."""
+    """Print *lines*, the reason, to standard error. Exit with status 1, which means a finding or a rejection."""
     say(*lines, err=True)
     sys.exit(1)
 
 
 def read_password(from_stdin: bool = True) -> str:
-    """Return the password: with *from_stdin* the first line of standard input, otherwise asked for twice."""
+    """Return the password: the first line of standard input, or, without *from_stdin*, what the person types twice."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

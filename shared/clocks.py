@@ -1,8 +1,8 @@
 """Compare our clock with a store's, and warn the operator before a difference causes rejections.
 
-The clock of a store does not matter: tokens are verified, and remembered, by the clock of the machine that receives
-them. But if two clocks differ, one is wrong, and a gateway whose clock is wrong by more than a provider's
-`clock_skew` rejects valid tokens.
+The clock of a store does not decide anything: the machine that receives a token uses its own clock to verify it and to
+remember that it was used. But if the two clocks differ, one of them is wrong. If the gateway's clock is wrong by more
+than a provider's `clock_skew`, the gateway rejects valid tokens.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from collections.abc import Callable
 
 from shared.clock import time_now
 
-WORTH_SAYING = 5  # seconds: NTP keeps clocks within a tenth of one
+WORTH_SAYING = 5  # seconds; NTP keeps clocks within a tenth of a second
 
 
 def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_now) -> float:
     """Return how many seconds the clock that *ask* reads is ahead of *clock*. The result is negative if it is behind.
 
-    The store read its clock at some time between our question and its answer, so a slow network makes no difference.
+    The store read its clock at some time between our question and its answer. Only a time outside of this interval
+    counts as a difference, so a slow network causes no warning.
     """
     before = clock()
     theirs = ask()
@@ -28,7 +29,7 @@ def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_no
 
 
 def complaint(name: str, ahead: float) -> str | None:
-    """Return the warning for a store whose clock is *ahead* by that many seconds; None if no warning is needed."""
+    """Return the warning for a store whose clock is *ahead* seconds ahead, or None if no warning is needed."""
     if abs(ahead) <= WORTH_SAYING:
         return None
     direction = "ahead of" if ahead > 0 else "behind"

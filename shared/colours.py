@@ -1,6 +1,7 @@
-"""Derive the colours of a page from one accent colour, so that text on them can be read. Pure.
+"""Derive the colours of a page from one accent colour, so that text in or on these colours can be read.
 
-Contrast is that of WCAG 2.2 (relative luminance): text needs 4.5 or more, 1.4.3; the edge of a button 3, 1.4.11.
+Contrast is computed as in WCAG 2.2 (relative luminance). Text needs a contrast of 4.5 or more (criterion 1.4.3), and
+the edge of a button needs 3 or more (criterion 1.4.11). Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Mapping
 
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
 BLACK, WHITE = "#000000", "#ffffff"
-TEXT, EDGE = 4.6, 3.0  # least contrast; for text slightly more than the 4.5 of WCAG, because colours are rounded
+TEXT, EDGE = 4.6, 3.0  # least contrast; TEXT is slightly more than the 4.5 of WCAG, because colours are rounded
 # The lightest and darkest backgrounds that text in the accent colour has in lychgate.css, light and dark.
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#eef2ef", "#222c28"
-STEPS = 50  # between a colour and black or white
+STEPS = 50  # number of steps between a colour and black or white
 
 Pair = tuple[str, str]  # a colour in light mode, and its partner in dark mode
 
@@ -45,7 +46,7 @@ def stylesheet(colour: str) -> str:
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast of two colours: 1 for the same, 21 for black and white."""
+    """Return the contrast of two colours. It is 1 if they are equal, and 21 for black and white."""
     darker, lighter = sorted((_luminance(one), _luminance(other)))
     return (lighter + 0.05) / (darker + 0.05)
 
@@ -62,7 +63,7 @@ def towards(colour: str, end: str, background: str, least: float) -> str:
 
 
 def mix(colour: str, other: str, share: float) -> str:
-    """Return *colour* with a *share* of *other*, from 0 to 1; a negative share moves away from *other*."""
+    """Return *colour* mixed with a *share* (0 to 1) of *other*. A negative share moves *colour* away from *other*."""
     pairs = zip(_octets(colour), _octets(other), strict=True)
     return "#" + "".join(f"{min(255, max(0, round(a + (b - a) * share))):02x}" for a, b in pairs)
 

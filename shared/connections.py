@@ -1,9 +1,9 @@
 """Read from and write to a client's connection, with a limit on every wait.
 
-The worker's event loop reads the head of a request, and a small body, before it assigns a thread. The loop only
-estimates how much to read. gunicorn's parser gets every byte unchanged, and decides where a request ends. For larger
-uploads and long responses, a thread reads and writes through `ClientSocket`, which limits each wait. While the thread
-waits, another thread works in its place.
+The worker's event loop reads the head of a request, and its body if the body is small, before it assigns a thread. If
+gunicorn's parser will read the request, the loop only estimates how many bytes to collect: the parser gets every byte
+unchanged, and decides where the request ends. For larger uploads and long responses, a thread reads and writes through
+`ClientSocket`, which limits each wait. While this thread waits for the client, another thread works in its place.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
     from shared.threads import Threads
 
-HEAD_SECONDS = 10  # for a whole head: from the start of the connection, or from the first byte of a later request
-HEAD_BYTES = 65_536
-SMALL_BODY = MAX_BODY  # bytes are read before a thread is assigned; a longer head is rejected at once
+HEAD_SECONDS = 10  # limit for a whole head, from the start of the connection or the first byte of a later request
+HEAD_BYTES = 65_536  # a longer head is rejected at once
+SMALL_BODY = MAX_BODY  # bytes of a body that the loop reads before it assigns a thread
 GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
 LEAST_RATE = 1_024  # bytes a second
-ROOM = 65_536  # bytes that count as moved at the start of a request: a client that just began is not the slowest
-IDLE_SECONDS = 60  # without a byte moved, for the protected application's uploads and downloads
-LINGER_SECONDS = 2  # for the client to read the answer before the connection is closed
+ROOM = 65_536  # bytes that count as moved at the start of a request, so that a new client is not the slowest
+IDLE_SECONDS = 60  # limit without a byte moved, for uploads to and downloads from the protected application
+LINGER_SECONDS = 2  # limit for the client to read the answer before we close the connection
 LINGER_BYTES = 1_048_576
 
 HEAD_ENDS, LAST_CHUNK = b"\r\n\r\n", b"\r\n0\r\n"
@@ -84,10 +84,10 @@ class Phase(Enum):
 
 
 class ClientSocket(socket.socket):
-    """A client's socket. It limits every wait in the threads that answer requests; elsewhere it is a plain socket."""
+    """A client's socket. In the threads that answer requests it limits every wait; elsewhere it is a plain socket."""
 
     _threads: Threads
-    hurried = True  # enforce a minimum rate; otherwise limit only the time without progress
+    hurried = True  # if true, enforce a minimum rate; if false, limit only the time without progress
     patient = True  # if false, never wait
 
     @classmethod
@@ -108,9 +108,9 @@ class ClientSocket(socket.socket):
         self.hurried = False
 
     def slowness(self) -> float:
-        """Return for how many seconds this client has kept us waiting, in this request, for each byte that it moved.
+        """Return how long this client has kept us waiting in this request, in seconds for each byte that it moved.
 
-        A fast start does not help the client: a pause afterwards increases the result all the same.
+        If a client starts fast and then pauses, the pause still increases the result.
         """
         return self._seconds_waited() / (self._moved + ROOM)
 
@@ -225,13 +225,13 @@ class Connection(TConn):  # type: ignore[misc]
         self.data_ready = True  # a thread gets a complete head, so it does not wait for a first byte
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
-        self.request: PlainRequest | None = None  # received and plain; gunicorn's parser reads all others
-        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # who answers, if known yet
+        self.request: PlainRequest | None = None  # None: gunicorn's parser reads the request
+        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # who answers, if it is known yet
         self.ends = ends_of(client, server, sock)
         self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Begin to wait for the next request; *already* are its bytes received so far. Tell whether it is complete."""
+        """Wait for the next request, of which the bytes *already* were received. Tell whether it is complete."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 
@@ -265,7 +265,7 @@ class Connection(TConn):  # type: ignore[misc]
         return bytes(self._came[self._head_bytes : self._awaited])
 
     def rest(self) -> bytes:
-        """Return the bytes received after the answered request, and forget that request."""
+        """Return the bytes that were received after the answered request, and discard that request."""
         if self.request is None:
             return bytes(self.parser.unreader.take_buffered())
         rest = bytes(self._came[self._awaited :])
@@ -280,7 +280,7 @@ class Connection(TConn):  # type: ignore[misc]
 
     @property
     def head_is_one_line(self) -> bool:
-        """Tell whether even the request line is incomplete."""
+        """Tell whether the received bytes do not yet contain the whole request line."""
         return b"\r\n" not in self._came
 
     def hand_over(self) -> None:
@@ -344,7 +344,7 @@ def target_of(head: bytes) -> str:
 
 
 def body_to_await(head: bytes | bytearray) -> int:
-    """Return how many bytes of body to read before a thread is assigned: 0 in any case of doubt."""
+    """Return how many bytes of the body to read before a thread is assigned. If this is not certain, return 0."""
     if BARE_LF.search(head):
         return 0
     found = FRAMING.findall(head)

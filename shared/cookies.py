@@ -1,8 +1,8 @@
 """Name cookies and set their flags. Only this module writes Set-Cookie headers.
 
-Every cookie of both programs is hidden from scripts and sent for every path of this host only. Under https it is
-Secure, and its name begins with `__Host-`, which browsers accept only if it is Secure, for every path, and without a
-domain: another subdomain cannot set it (RFC 6265bis, section 4.1.3.2).
+Every cookie of both programs is hidden from scripts, and browsers send it to this host only, for every path. Under
+https the cookie is Secure, and its name begins with `__Host-`. Browsers accept such a name only if the cookie is
+Secure, is valid for every path, and has no domain. So another subdomain cannot set it (RFC 6265bis, section 4.1.3.2).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from werkzeug.wrappers import Response
 
 HOST_PREFIX = "__Host-"
-_PLAIN = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)  # of base64url, which all our values are: nothing to quote
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]*", re.ASCII)  # all our values are base64url, so nothing must be quoted
 
 
 def full_name(name: str, https: bool) -> str:
@@ -25,13 +25,13 @@ def set_cookie(
 ) -> None:
     """Set the cookie until the browser is closed, or for *max_age* seconds.
 
-    With *cross_site* the browser also sends it with a form that another site posts here (SameSite=None instead of Lax).
-    None requires Secure, so over http the cookie is Lax, and such a form comes without it. Raises ValueError for a
-    *value* with other characters than letters, digits, "_", "." and "-".
+    With *cross_site* the browser also sends the cookie with a form that another site posts here (SameSite=None instead
+    of Lax). SameSite=None requires Secure, so over http the cookie is Lax, and such a form comes without the cookie.
+    Raises ValueError if *value* has other characters than letters, digits, "_", "." and "-".
     """
     if not _PLAIN.fullmatch(value):
         raise ValueError(f"the value of the cookie {full_name} has a character that must be quoted")
-    name = full_name.encode().decode("latin-1")  # as headers carry a name that a browser sent: one to be deleted
+    name = full_name.encode().decode("latin-1")  # a cookie to delete may have a non-ASCII name
     life = "" if max_age is None else f" Max-Age={max_age};"
     secure = " Secure;" if https else ""
     same_site = "None" if cross_site and https else "Lax"
@@ -44,7 +44,7 @@ def clear_cookie(response: Response, full_name: str, *, https: bool) -> None:
 
 
 def form_cookie(name: str, https: bool) -> dict[str, object]:
-    """Return Flask's settings for its own signed cookie, which holds only the secret of the forms."""
+    """Return Flask's settings for its own signed cookie, which contains only the CSRF secret of the forms."""
     return {
         "SESSION_COOKIE_NAME": full_name(name, https),
         "SESSION_COOKIE_PATH": "/",

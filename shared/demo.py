@@ -1,7 +1,7 @@
 """Connect the two programs of a demo on one machine, through a file in the instance folder.
 
-The file contains generated secrets and the two URLs, is readable by its owner only, and is written under a lock,
-because both programs may start at once. It exists only if no secret key was configured; there is no default secret.
+The file contains generated secrets and the two URLs, and only its owner can read it. It is written under a lock,
+because both programs may start at once. It is created only if no secret key is configured; there is no default secret.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SERVICE = "demo"  # the name under which the identity provider knows the gateway
 
 @dataclass(frozen=True)
 class DemoPair:
-    """Secrets and URLs of a demo pair. `token_key` is the secret that both sign and verify with (HS256)."""
+    """The secrets and URLs of a demo pair. Both programs sign and verify tokens with `token_key` (HS256)."""
 
     sp_secret_key: str
     idp_secret_key: str

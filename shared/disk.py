@@ -1,7 +1,8 @@
-"""Tell whether a SQLite database can be written to: a full disk is found before the next sign-in fails.
+"""Tell whether a SQLite database can be written to, so that a full disk is found before a sign-in fails.
 
-A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this module checks
-the free space. Then it writes and syncs a page, as a sign-in does; this also finds quotas, limits and read-only mounts.
+A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this module first
+checks the free space. Then it writes and syncs a page, as a sign-in does. The write also finds quotas, limits and
+read-only mounts.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from pathlib import Path
 
 from shared.schema import Engine
 
-LEAST_FREE = 1024 * 1024  # bytes: some 20 sign-ins, with their log
-BELIEVED = 5  # seconds for which a result is cached: anyone may ask, and each check costs a write
-PATIENCE = 1  # seconds to wait for another writer: if one is active, writing works
+LEAST_FREE = 1024 * 1024  # bytes: enough for about 20 sign-ins and their log
+BELIEVED = 5  # seconds for which a result is cached: anyone may ask, and each check is a write
+PATIENCE = 1  # seconds to wait for another writer; if another writer is active, the database can be written
 
 _lock = threading.Lock()
-_known: dict[str, tuple[float, str]] = {}  # by file: until when the result is valid, and the problem
+_known: dict[str, tuple[float, str]] = {}  # for each file: the time until which the result is valid, and the problem
 
 
 def write_trouble(engine: Engine) -> str:
@@ -53,7 +54,7 @@ def _try(database: Path) -> str:
 
 
 def _write(database: Path) -> None:
-    """Write a page without changing data: the user_version, which only we use, with its present value."""
+    """Write a page without changing data: set the user_version, which only we use, to its present value."""
     uri = f"{database.absolute().as_uri()}?mode=rw"
     with closing(sqlite3.connect(uri, uri=True, timeout=PATIENCE, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=FULL")

@@ -1,7 +1,8 @@
-"""Define why a sign-in is rejected: one class for each code of docs/protocol.md. Pure.
+"""Define why a sign-in is rejected: one class for each code of docs/protocol.md.
 
-An error has three readers. `code` and `status` are for programs, `explanation` and `remedy` for the person who wants to
-sign in, `detail` for the log. None of them ever contains a token, a key, a password or a cookie.
+An error has three readers. `code` and `status` are for programs, `explanation` and `remedy` are for the person who
+wants to sign in, and `detail` is for the log. None of these texts ever contains a token, a key, a password or a cookie.
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from typing import ClassVar
 
 
 class Rejection(Exception):
-    """A rejection with a code. Raised, never returned, so that no caller can overlook it.
+    """A rejection with a code. It is raised, never returned, so that no caller can overlook it.
 
-    *detail* is one line for the log and for `error_description`; *claim* names the claim that is wrong, if any.
+    *detail* is one line for the log and for `error_description`. If a claim is wrong, *claim* is its name.
     """
 
     code: ClassVar[str] = "rejected"
@@ -31,9 +32,9 @@ class Rejection(Exception):
 
     @property
     def description(self) -> str:
-        """The text of `error_description` (RFC 6749, section 5.2): names the claim that is wrong, if any.
+        """The text of `error_description` (RFC 6749, section 5.2). If a claim is wrong, the text names it.
 
-        RFC 6749 allows printable ASCII without the quote and the backslash, so anything else is replaced.
+        RFC 6749 allows only printable ASCII without the quote and the backslash, so all other characters are replaced.
         """
         text = self.detail if not self.claim or self.claim in self.detail else f"{self.claim}: {self.detail}"
         return "".join(c if " " <= c <= "~" and c not in '"\\' else "'" if c == '"' else "?" for c in text)
@@ -224,7 +225,7 @@ class CookiesBlocked(Rejection):
 
 
 class HttpsNeeded(CookiesBlocked):
-    """The same code, if the request shows that missing https is the cause, not the browser."""
+    """The code `cookies_blocked`, if the request shows that missing https is the cause, not the browser."""
 
     explanation = (
         "Your sign-in service posts its token from another site, and this site uses plain http. Browsers send our "

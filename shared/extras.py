@@ -15,6 +15,6 @@ def load_extra(package: str, extra: str, setting: str) -> ModuleType:
     """
     try:
         return importlib.import_module(package)
-    except ImportError as error:  # psycopg also raises it if it finds no libpq
+    except ImportError as error:  # psycopg also raises ImportError if it finds no libpq
         needs = f"{setting or 'This store'} needs the Python package {package}, which cannot be imported"
         raise SettingsRefused([f"{needs} ({error}). Run: pip install 'lychgate[{extra}]'"]) from error

@@ -1,10 +1,11 @@
-"""Limit how many rejections get a database row each, and count the others.
+"""Limit how many rejections get a separate database row, and count the others.
 
 If each rejection had a row and a write transaction, anyone could fill the disk and delay sign-ins. So a worker writes
-full rows up to a limit, and after that a few rows per minute. It counts further rejections of the same kind in memory,
-and adds the count to one row about once a second. The limit is in bytes, because a stranger decides how long a row is.
-A kind consists only of our own values (code, provider, event), never of input that a stranger can vary. A worker that
-is killed loses the counts of its last second; a worker that shuts down normally loses none.
+full rows up to a limit, and after that a few rows per minute. It counts further rejections of the same kind in memory.
+About once a second, it adds the count to one row of that kind. The limit is in bytes, because a stranger decides how
+long a row is. A kind consists only of our own values (code, provider, event), never of input that a stranger can vary.
+
+A worker that is killed loses the counts of its last second. A worker that shuts down normally loses no counts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, Self, TypeVar
 
-# Bytes in the database. One kind: a thousand short rows at once, and 3 a minute. All kinds together: twice that.
+# Bytes in the database. One kind may write a thousand short rows at once, and 3 a minute. All kinds together may write
+# twice as many.
 KIND_BURST, KIND_PER_MINUTE = 384 * 1024, 1536
 BURST, PER_MINUTE = 2 * KIND_BURST, 2 * KIND_PER_MINUTE
 FLUSH_AFTER = 1.0  # seconds
@@ -51,7 +53,7 @@ class Budget:
         self._kinds: dict[Hashable, Allowance] = {}
 
     def take(self, kind: Hashable, size: int) -> bool:
-        """Tell whether another rejection of *kind*, of *size* bytes, gets a full row, and count its bytes if so."""
+        """Tell whether another rejection of *kind*, of *size* bytes, gets a full row. If it does, count its bytes."""
         with self._lock:
             now = self._clock()
             own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
@@ -89,7 +91,7 @@ Value = TypeVar("Value", bound=Sum)
 class Later(Generic[Key, Value]):
     """Sums in memory by key, and passes the sums to *write* about a second after the first value.
 
-    *write* may raise: then the sums are kept, and written together with the next ones.
+    If *write* raises, the sums are kept, and are written together with the next ones.
     """
 
     def __init__(self, write: Callable[[Mapping[Key, Value]], None], after: float = FLUSH_AFTER) -> None:

@@ -1,4 +1,7 @@
-"""Tell which kind of image a file is, by its first bytes. Pure."""
+"""Tell which kind of image a file is, by its first bytes.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class Logo:
 
 
 def media_type(content: bytes) -> str | None:
-    """Return the media type of an image by its first bytes, or None for a kind that we do not serve."""
+    """Return the media type of an image by its first bytes, or None if we do not serve this kind."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if content.startswith(b"\xff\xd8\xff"):

@@ -1,8 +1,8 @@
 """Write log records as JSON, one object a line, with the time in UTC (RFC 3339).
 
-Each object has `time`, `level`, `logger` and `message`, and also `event`, `reference`, `code` and `request_id`, which
-may be null. A line of the access log also has the parts of the request. No text can end a line or add a name, because
-JSON escapes it.
+Each object has `time`, `level`, `logger` and `message`. It also has `event`, `reference`, `code` and `request_id`,
+which may be null. A line of the access log also has the parts of the request. JSON escapes every text, so no text can
+end a line or add a name to the object.
 """
 
 from __future__ import annotations

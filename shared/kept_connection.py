@@ -1,7 +1,7 @@
-"""Run transactions one after the other on a connection that stays out of the pool between them.
+"""Run transactions one after the other on one connection, which does not go back to the pool between them.
 
-Taking a connection out of SQLAlchemy's pool, and giving it back, costs as much as the statements of a sign-in. If a
-transaction fails in any way, its connection goes back to the pool, which makes it clean or replaces it.
+To take a connection out of SQLAlchemy's pool and give it back takes as long as the statements of a sign-in. If a
+transaction fails in any way, its connection goes back to the pool, which resets or replaces it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from sqlalchemy import Connection, Engine, QueuePool
 
 
 class KeptConnection:
-    """The connection of *engine* for callers that take turns. *ended* is called with it after each transaction.
+    """A connection of *engine* that is kept for callers that take turns.
 
-    After `close`, the next transaction has a new one.
+    After each transaction, *ended* is called with the connection. After `close`, the next transaction opens a new
+    connection.
     """
 
     def __init__(self, engine: Engine, ended: Callable[[Connection], object]) -> None:
@@ -24,7 +25,7 @@ class KeptConnection:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Yield the connection in a transaction, committed at the end and rolled back by any exception."""
+        """Yield the connection in a transaction, which is committed at the end, or rolled back after an exception."""
         pool, connection = self._engine.pool, self._take()
         try:
             with connection.begin():
@@ -33,14 +34,15 @@ class KeptConnection:
         except BaseException:
             connection.close()
             raise
-        # A database in memory has a connection for each thread, and an engine that was disposed of has another pool.
+        # Keep the connection only if every thread may use it (in a QueuePool, not for a database in memory), and if the
+        # engine still has the same pool: an engine that was disposed of has another one.
         if isinstance(pool, QueuePool) and pool is self._engine.pool:
             self._free.append(connection)
         else:
             connection.close()
 
     def close(self) -> None:
-        """Close the connection, unless a transaction is under way: then it is closed after that."""
+        """Close the connection. If a transaction is running on it, it is closed when that transaction ends."""
         while True:
             try:
                 connection = self._free.pop()  # another thread may take it at the same moment

@@ -1,9 +1,10 @@
-"""Load the keys that sign and verify tokens, and enforce the policy for keys. Pure.
+"""Load the keys that sign and verify tokens, and enforce the policy for keys.
 
-A key is validated once, when it is configured; a `TokenKey` is always valid. One key has one algorithm,
-which comes from a setting and never from a token (RFC 8725, section 3.1). The policy rejects what libraries accept
-with a warning or silently: short secrets, RSA keys that are short or factorable, keys of another kind pasted as a
-secret, and sets in which two keys are the same.
+A key is validated once, when it is configured, so a `TokenKey` is always valid. Each key has one algorithm, which comes
+from a setting and never from a token (RFC 8725, section 3.1). Pure code: it does no I/O and reads no clock.
+
+Libraries accept some insecure keys silently or with a warning. The policy rejects them: short secrets, RSA keys that
+are short or can be factored, keys of another kind that were pasted as a secret, and sets that contain a key twice.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from shared.pasted_keys import what_was_pasted
 ALGORITHMS = ("HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 SYMMETRIC = ("HS256", "HS384", "HS512")
 
-MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2: as many as the hash
+MIN_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}  # RFC 7518, section 3.2: as many bytes as the hash has
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 MAX_RSA_BITS = 8192  # a longer key makes verification slow, and adds little security
 MIN_RSA_EXPONENT = 65537  # NIST SP 800-56B: smaller ones have failed in practice
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}  # RFC 7518, section 3.4
-KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three, by the names that PEM files use
-MAX_KEYS = 16  # in a set: an unknown kid may have to be tried against each
+KNOWN_CURVES = ("secp256r1", "secp384r1", "secp521r1")  # the same three curves, by the names that PEM files use
+MAX_KEYS = 16  # in a set, because a signature may have to be tried against each key
 
 PRIMES_BELOW_1000 = math.prod(n for n in range(2, 1000) if all(n % divisor for divisor in range(2, math.isqrt(n) + 1)))
 # A number whose remainders by these primes are all powers of 65537 was made by the flawed generator of
@@ -51,9 +52,9 @@ class KeyRefused(ValueError):
 class TokenKey:
     """A key and the one algorithm that it is for.
 
-    `kid` is the key ID in a JWK, None for a secret or a PEM. `fingerprint` distinguishes keys in lists and logs. For a
-    secret it comes from a slow hash, so that it does not help to guess the secret. `private` says whether the key can
-    sign.
+    `kid` is the key ID of a JWK; it is None for a secret or a PEM. `fingerprint` distinguishes keys in lists and logs.
+    The fingerprint of a secret comes from a slow hash, so that it does not help to guess the secret. `private` says
+    whether the key can sign.
     """
 
     algorithm: str
@@ -84,14 +85,14 @@ class TokenKey:
 
 @dataclass(frozen=True)
 class KeySet:
-    """The current keys of one provider or service, newest first. All of them verify, the first one signs."""
+    """The current keys of one provider or service, newest first. All keys verify tokens; only the first key signs."""
 
     keys: tuple[TokenKey, ...]
 
     def candidates(self, kid: str | None) -> Sequence[TokenKey]:
-        """Return the keys that a token naming *kid* may be signed with.
+        """Return the keys that may have signed a token whose header names *kid*.
 
-        The header's kid is not verified: it only narrows the choice. A key without a name is always included.
+        The kid in the header is not verified, so it only narrows the choice. A key without a kid is always included.
         """
         if kid is None:
             return self.keys
@@ -101,8 +102,9 @@ class KeySet:
 def load_key(material: str, algorithm: str, *, allow_short_secret: bool = False) -> TokenKey:
     """Return the key in *material* for *algorithm*, or raise KeyRefused with the reason.
 
-    For HS the material is the secret's text, used as its UTF-8 bytes; white space around it, such as a newline that
-    was pasted along, is dropped. For RS and ES it is a PEM (public key, private key or certificate) or a JWK in JSON.
+    For an HS algorithm, *material* is the text of the secret, and its UTF-8 bytes are used. White space around it, such
+    as a pasted newline, is dropped. For RS and ES, *material* is a PEM (public key, private key or certificate) or a
+    JWK in JSON.
     """
     if algorithm not in ALGORITHMS:
         raise KeyRefused(f"unknown algorithm: use one of {', '.join(ALGORITHMS)}")
@@ -122,15 +124,20 @@ def load_jwk(jwk: Mapping[str, Any], algorithm: str) -> TokenKey:
 def load_key_set(
     materials: Iterable[str], algorithm: str, *, allow_short_secret: bool = False, signing: bool = False
 ) -> KeySet:
-    """Return the set of *materials*, newest first, or raise KeyRefused: bad key, duplicate key, duplicate kid.
+    """Return the set of the keys in *materials*, newest first.
 
-    With *signing* the first key must be able to sign.
+    Raises KeyRefused if a key is bad, or if two keys or two kids are the same. With *signing*, it also raises
+    KeyRefused if the first key cannot sign.
     """
     return key_set([load_key(m, algorithm, allow_short_secret=allow_short_secret) for m in materials], signing=signing)
 
 
 def key_set(keys: Sequence[TokenKey], *, signing: bool = False) -> KeySet:
-    """Return *keys* as a set, or raise KeyRefused if two are the same, or of different kinds, or too many."""
+    """Return *keys* as a set.
+
+    Raises KeyRefused if there are too many keys, if two keys or two kids are the same, or if the algorithms differ.
+    With *signing*, it also raises KeyRefused if the first key cannot sign.
+    """
     if len(keys) > MAX_KEYS:
         raise KeyRefused(f"more than {MAX_KEYS} keys")
     if len({key.algorithm for key in keys}) > 1:
@@ -161,7 +168,7 @@ def generate_key(algorithm: str) -> str:
 
 
 def public_pem(material: str) -> str:
-    """Return the public key as PEM of *material*, which is a private key as PEM."""
+    """Return the public key of *material*, a private key as PEM. The public key is also a PEM."""
     key = _import_asymmetric(material)
     return key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -180,7 +187,7 @@ def _load_secret(secret: str, algorithm: str, allow_short: bool) -> TokenKey:
 
 
 def fingerprint_of_secret(octets: bytes) -> str:
-    """Return the public name of a secret. It is slow to compute, which makes it hard to guess a weak secret from it."""
+    """Return the fingerprint of a secret. It is slow to compute, so that it does not help to guess the secret."""
     return hashlib.scrypt(octets, salt=b"lychgate key fingerprint", n=2**12, r=8, p=1, dklen=6).hex()
 
 
@@ -220,7 +227,7 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
     jwk: Any = json.loads(material, object_pairs_hook=_members)
     if jwk.get("kty") not in ("RSA", "EC"):
         raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-    # A private key also verifies, with its public half. The library would use it only to sign.
+    # A private key also verifies, with its public half. With its key_ops, the library would use it only to sign.
     operations = jwk.pop("key_ops", ["sign", "verify"])
     if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
         raise KeyRefused("the JWK's key_ops do not allow signatures")

@@ -1,6 +1,7 @@
-"""Recognise a browser in which a person has signed in before: a signed cookie with no other meaning.
+"""Recognise a browser in which a person has signed in before, by a signed cookie.
 
-It cannot sign anyone in. It only gives the person's attempts a separate count (shared/throttling.py).
+The cookie cannot sign anyone in. It only makes the program count the person's password attempts from this browser
+separately (shared/throttling.py).
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from itsdangerous import BadData
 
 from shared.timed_texts import timed_serializer
 
-MAX_AGE = 34_560_000  # seconds: 400 days, the most that browsers keep a cookie
+MAX_AGE = 34_560_000  # seconds: 400 days, the longest time for which browsers keep a cookie
 MAX_PEOPLE = 5  # people per browser; the person with the oldest sign-in is dropped first
 
 
 class KnownBrowsers:
-    """Reads and makes the cookie's value. *secret_keys*, newest first, sign it.
+    """Reads and makes the value of the cookie.
 
-    The *salt* differs between the two programs.
+    It is signed with *secret_keys*, newest first. The *salt* differs between the two programs.
     """
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
@@ -47,9 +48,9 @@ class KnownBrowsers:
 
 
 def _person(email: str) -> str:
-    """Return a short name for the person, without revealing the e-mail.
+    """Return a short name for the person that does not reveal the e-mail.
 
-    It ignores only case, unlike `throttling.account_key`: the owner of a similar e-mail must not get a separate count
-    for this one.
+    Two e-mails get the same name only if they differ in nothing but case. `throttling.account_key` treats more e-mails
+    as the same. Here that would be wrong: the owner of a similar e-mail must not get a separate count for this one.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

@@ -1,8 +1,8 @@
 """Show pages in the language that the browser asks for: English, German, Spanish or French.
 
-Each part of the source has its catalogues beside it, in translations/LANGUAGE.po. They are compiled in memory when the
-first page in a language is shown, so no compiled file can be out of date. Answers to programs stay in English, and so
-do the pages of administrators. A text that a catalogue lacks is shown in English.
+Each part of the source has its catalogues in translations/LANGUAGE.po. A catalogue is compiled in memory when the first
+page in its language is shown, so no compiled file can be out of date. Answers to programs and pages for administrators
+are always in English. If a catalogue lacks a text, the text is shown in English.
 """
 
 from __future__ import annotations

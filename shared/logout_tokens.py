@@ -1,9 +1,9 @@
-"""Make sign-out tokens, and check their type, event and age. Pure.
+"""Make sign-out tokens, and check their type, event and age.
 
-OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. Both programs send such tokens, and both receive them. A
-token's type or event makes it a sign-out token, not the URL at which it arrives. So a sign-in token cannot sign anyone
-out, and a sign-out token cannot sign anyone in. Each program itself decides who may send a token, and whom it signs
-out.
+The source is OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. Both programs send and receive sign-out
+tokens. A token is a sign-out token because of its type or event, not because of the URL at which it arrives. So a
+sign-in token cannot sign anyone out, and a sign-out token cannot sign anyone in. Each program itself decides which
+senders it accepts and which person a token signs out. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -55,13 +55,16 @@ def token_type(header: Mapping[str, Any]) -> str:
 
 
 def check_type(header: Mapping[str, Any]) -> None:
-    """The token says that it is for signing out (RFC 8725, section 3.11). Raises TokenTypeWrong."""
+    """Check that the type of the token is that of sign-out tokens (RFC 8725, section 3.11). Raises TokenTypeWrong."""
     if token_type(header) != SIGN_OUT_TYPE:
         raise TokenTypeWrong(f"this is not a sign-out token: its typ must be {SIGN_OUT_TYPE}")
 
 
 def check_event(claims: Claims, *, required: bool = False) -> None:
-    """The event is a sign-out, and there is no nonce, so that it cannot pass as an ID token (section 2.4)."""
+    """Check that the event is a sign-out, and that there is no nonce (section 2.4). Raises ClaimMissing, ClaimInvalid.
+
+    Without a nonce, a sign-out token cannot be used as an ID token.
+    """
     events = claims.raw.get("events")
     if events is None and required:
         raise ClaimMissing("a sign-out token must have the claim events", claim="events")
@@ -72,10 +75,10 @@ def check_event(claims: Claims, *, required: bool = False) -> None:
 
 
 def check_clock(claims: Claims, now: float, *, clock_skew: int, max_age: int) -> None:
-    """The token is recent and has not expired; *clock_skew* seconds are allowed for wrong clocks.
+    """Check that the token is recent and has not expired. The clocks may differ by *clock_skew* seconds.
 
-    Raises TokenNotYetValid, TokenExpired, TokenTooOld, or ClaimMissing if there is no iat. A token without exp ends
-    *max_age* seconds after its iat.
+    Raises TokenNotYetValid, TokenExpired, TokenTooOld, or ClaimMissing if there is no iat. No token is valid for
+    longer than *max_age* seconds after its iat, with or without an exp.
     """
     issued_at, expires_at = claims.issued_at, claims.expires_at
     if max(issued_at or 0.0, claims.not_before or 0.0) > now + clock_skew:

@@ -1,8 +1,11 @@
-"""Keep out of the logs: tokens, and characters with which a stranger could forge a line.
+"""Remove tokens from the logs, and escape characters with which a stranger could forge a log line.
 
-`install_log_redaction` works on the records themselves, in any process and for any formatter: it removes tokens from
-message, arguments and traceback, and makes the output of our own loggers printable. `LineFormatter` is the formatter of
-run_sp.py and run_idp.py. It makes the records of all loggers printable, one line each, plus the lines of a traceback.
+`install_log_redaction` changes the log records themselves, so it works in any process and with any formatter. It
+removes tokens from the message, the arguments and the traceback. It also makes the records of our own loggers
+printable.
+
+run_sp.py and run_idp.py use the formatter `LineFormatter`. It makes the records of all loggers printable. Each record
+is one line; if it has a traceback, the lines of the traceback follow.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ Clean = Callable[[str], str]
 
 
 class LineFormatter(logging.Formatter):
-    """Format a record as one printable line. The lines of a traceback follow it, each made printable too."""
+    """Formats a record as one printable line. If there is a traceback, its lines follow; they are printable too."""
 
     def format(self, record: logging.LogRecord) -> str:
         if record.exc_info:
@@ -51,9 +54,9 @@ def install_log_redaction() -> None:
 
 
 def _clean_record(record: logging.LogRecord) -> None:
-    """Clean arguments, message and traceback.
+    """Clean the arguments, the message and the traceback of *record*.
 
-    The record keeps the number of its arguments, and numbers stay numbers.
+    The record keeps the number of its arguments, and an argument that is a number stays a number.
     """
     ours = record.name.partition(".")[0] == OURS
     clean = _redact_and_escape if ours else redact
@@ -64,7 +67,7 @@ def _clean_record(record: logging.LogRecord) -> None:
     try:
         message = record.getMessage()
     except Exception:
-        return  # a wrong format string; logging reports it by itself
+        return  # the format string is wrong; logging itself reports this
     cleaned = clean(message)
     if cleaned != message:
         record.msg = _takes_arguments(cleaned, record.args)
@@ -92,7 +95,7 @@ def _clean_argument(argument: Any, clean: Clean) -> Any:
     try:
         text = str(argument)
     except Exception:
-        return argument  # logging reports it by itself
+        return argument  # logging itself reports this
     cleaned = clean(text)
     return argument if cleaned == text else cleaned
 
@@ -114,7 +117,7 @@ def _plain_traceback(exception: Any) -> str:
 
 
 def traceback_lines(exception: Any) -> str:
-    """Return a traceback without tokens, each line indented, so that a stranger's text cannot begin a line.
+    """Return a traceback without tokens. Each line is indented, so that a stranger's text cannot begin a line.
 
     A newline in the text of an exception is escaped. A note of an exception keeps its lines, as in the standard
     library.
@@ -125,7 +128,7 @@ def traceback_lines(exception: Any) -> str:
 
 
 def _lines(chunk: str) -> list[str]:
-    """Return the lines of a *chunk* of a traceback. A frame has several lines (file, code), anything else has one."""
+    """Return the lines of a *chunk* of a traceback. A frame has several lines (file, code), other chunks have one."""
     body = chunk.strip("\n")
     is_frame = body.startswith(" ") and body.lstrip(" |+-").startswith('File "')
     return body.split("\n") if is_frame else [body]

@@ -1,7 +1,8 @@
 """Give the pages of both programs their look: name, logo, colour, and light or dark.
 
-Light or dark follows the browser's preference. At the foot of each page a person can choose one; a cookie keeps the
-choice. The program itself serves all files. The colour is in a stylesheet, because pages have no inline style.
+Whether a page is light or dark follows the browser's preference. At the foot of each page, a person can choose light or
+dark; a cookie keeps the choice. The program itself serves all files. The colour is in a stylesheet, because pages have
+no inline styles.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from shared.images import Logo
 from shared.tokens import redact
 
 THEMES = ("auto", "light", "dark")  # auto follows the browser, and has no cookie
-THEME_SECONDS = 31_536_000  # a year; the choice of one person in one browser
+THEME_SECONDS = 31_536_000  # a year: how long a browser keeps the choice
 CACHE_SECONDS = 86_400
 MAX_PATH = 2048  # characters
 # An SVG may contain scripts. In an <img> they never run; this policy is for a person who opens the URL of the SVG.
@@ -47,7 +48,7 @@ class Look:
 
     @property
     def theme(self) -> str:
-        """Return the theme that this browser has chosen; anything unknown is auto."""
+        """Return the theme that was chosen in this browser. An unknown value counts as auto."""
         chosen = request.cookies.get(self.cookie, "")
         return chosen if chosen in THEMES else THEMES[0]
 
@@ -66,7 +67,7 @@ class Look:
 
     @property
     def colours_url(self) -> str:
-        """Return the URL of the stylesheet with the accent colour; empty without one."""
+        """Return the URL of the stylesheet with the accent colour, or an empty text if no colour is set."""
         colour = self.branding.colour
         return url_for("ui.colours", v=colour[1:]) if colour else ""
 
@@ -74,16 +75,14 @@ class Look:
     def can_return(self) -> bool:
         """Tell whether the browser can load this page again and get the same.
 
-        An answer to a form cannot be loaded again.
-
-        An answer to a form may show a key, which is shown only once. So that page has no buttons that lead away from
-        it.
+        The answer to a form cannot be loaded again. It may show a key that is shown only once, so such a page has no
+        buttons that lead away from it.
         """
         return request.method in ("GET", "HEAD")
 
     @property
     def here(self) -> str:
-        """Return the path and query of this page, to return to it later. A query that contains a token is left out."""
+        """Return the path and query of this page, to return to it later. A query with a token is left out."""
         given = request.environ.get(HERE)
         path = given if isinstance(given, str) else request.full_path.rstrip("?")
         path = path if redact(path) == path else path.partition("?")[0]
@@ -103,7 +102,8 @@ def add_views(ui: Blueprint, prefix: str, look: Look, *, https: bool) -> None:
     def theme() -> WerkzeugResponse:
         """Keep the chosen theme in a cookie, and return to the page.
 
-        The form has no CSRF token, because the page would then set a cookie. Browsers say which site a form comes from.
+        The form has no CSRF token, because each page would then have to set a cookie. Instead, the header
+        Sec-Fetch-Site says whether the form comes from this site.
         """
         back, chosen = request.form.get("back", ""), request.form.get("theme", "")
         response = redirect(back if is_own_path(back) else "/", 303)

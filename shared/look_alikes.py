@@ -1,7 +1,7 @@
-"""Letters of another alphabet that look like ours. Pure.
+"""Replace Cyrillic letters that look like Latin letters.
 
-Published samples have an `exp` whose letters are Cyrillic. The difference is invisible on a screen, so the text of a
-rejection names it.
+Some published samples have an `exp` whose letters are Cyrillic. The difference is invisible on a screen, so the text of
+the rejection names it. Pure code: it does no I/O and reads no clock.
 """
 
 # Cyrillic lower-case letters, escaped because they look the same in source code, and their Latin look-alikes.

@@ -1,6 +1,7 @@
 """List the common errors in a shared secret, so that the inspector can name the sender's error.
 
-Pure. Never used to accept a token: otherwise a mistyped secret would be a second valid secret.
+These keys are never used to accept a token: otherwise a mistyped secret would be a second valid secret. Pure code: it
+does no I/O and reads no clock.
 """
 
 from __future__ import annotations

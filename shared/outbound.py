@@ -1,9 +1,10 @@
 """Send a request to another server, with limits on time, size and destination.
 
-The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us. It
-follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only on this machine.
-The IP of the real connection decides that, because a host name may resolve to any IP by then. It uses http.client
-because the well-known libraries limit single reads, but not a whole exchange.
+The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us.
+This module follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only to
+this machine, unless the caller allows it. This is checked by the IP to which the connection was really made, because a
+host name may resolve to another IP at that time. The module uses http.client, because the well-known libraries limit
+single reads, but not a whole exchange.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def exchange(
 ) -> Answer:
     """Return the answer to one request, or raise ExchangeFailed.
 
-    *seconds* limit everything from the first connection to the last byte. The system's name resolution is not limited.
-    *http_anywhere* also allows plain http to other machines.
+    *seconds* is the limit from the first connection to the last byte. It does not include name resolution by the
+    system. *http_anywhere* also allows plain http to other machines.
     """
     if not is_web_url(url):
         raise ExchangeFailed("the URL is not an http or https URL")
@@ -59,7 +60,7 @@ def exchange(
         line = _connect(parts.scheme, parts.hostname or "", parts.port, deadline, http_anywhere)
         try:
             connection = http.client.HTTPConnection(parts.hostname or "", parts.port or _port(parts.scheme))
-            connection.sock = line  # connected already, so it does not connect by itself
+            connection.sock = line  # http.client does not connect if it has a socket
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
             own = {"User-Agent": USER_AGENT, "Connection": "close"}
             connection.request(method, target, body=body, headers={**own, **(headers or {})})
@@ -129,7 +130,7 @@ class _Deadline:
 
 
 class _Line:
-    """The part of a socket that http.client needs; it checks the deadline before each operation."""
+    """The part of a socket that http.client needs. It checks the deadline before each operation."""
 
     def __init__(self, connected: socket.socket, deadline: _Deadline) -> None:
         self._socket, self._deadline = connected, deadline

@@ -1,8 +1,8 @@
 """Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
-lane. Tests make them cheap in their own process. The rules for a new password are those of ASVS 5.0, section 6.2: a
-minimum length, no rule about characters.
+lane. Tests use cheaper parameters in their own process. The rules for a new password follow ASVS 5.0, section 6.2: it
+has a minimum length, and it may consist of any characters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MIN_PASSWORD_LENGTH = 8  # ASVS 5.0, 6.2.1
 MEMORY_KIB, PASSES = 19 * 1024, 2
-MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the limit prevents hashing megabytes
+MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; with a limit, no megabytes must be hashed
 
 
 class PasswordRefused(ValueError):
@@ -30,7 +30,10 @@ def hash_password(password: str) -> str:
 
 
 def check_password(stored_hash: str | None, password: str) -> bool:
-    """Tell whether *password* is correct. Runs a dummy hash for unknown accounts so that the timing does not differ."""
+    """Tell whether *password* is correct.
+
+    If the account is unknown, a dummy hash is verified, so that the answer takes the same time.
+    """
     from argon2.exceptions import InvalidHashError, VerificationError
 
     hasher, hash_of_nobody = _hasher()
@@ -42,7 +45,10 @@ def check_password(stored_hash: str | None, password: str) -> bool:
 
 
 def needs_rehash(stored_hash: str) -> bool:
-    """Tell whether *stored_hash* was made with other parameters than today's: hash again at the next sign-in."""
+    """Tell whether *stored_hash* was made with other parameters than the present ones.
+
+    If so, hash the password again at the next sign-in.
+    """
     return _hasher()[0].check_needs_rehash(stored_hash)
 
 
@@ -50,8 +56,8 @@ def needs_rehash(stored_hash: str) -> bool:
 def _hasher() -> tuple[PasswordHasher, str]:
     """Return the hasher, and a hash for accounts that do not exist.
 
-    Both are made at the first use, so that commands without passwords do not wait for them. They are made together, so
-    that the first attempt takes the same time for a known account as for an unknown one.
+    The hasher and the hash are made at the first use, so that commands without passwords do not wait for them. They are
+    made together, so that the first attempt takes the same time for a known account as for an unknown one.
     """
     from argon2 import PasswordHasher
 

@@ -1,8 +1,10 @@
 """Recognise a key of a key pair that was entered as a shared secret, in any of its usual encodings.
 
-Pure. Everyone knows a public key. If it is used as an HMAC secret, everyone can sign. A private key must not be used as
-a secret either. Such texts are recognised by their content, not only by their first letters. An ordinary secret is not
-affected, even a random one in base64 or hexadecimal, and is checked in microseconds.
+Everyone knows a public key, so if it is used as an HMAC secret, everyone can sign. A private key must not be used as a
+secret either. Such texts are recognised by their content, not only by their first letters. Ordinary secrets are not
+affected, even random ones in base64 or hexadecimal. To check an ordinary secret takes microseconds.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -87,7 +89,7 @@ def _is_der_key(octets: bytes) -> bool:
         load_der_x509_certificate,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about old or unusual keys, which are rejected anyway
+        warnings.simplefilter("ignore")  # the warnings are about old or unusual keys, which are rejected anyway
         return any(_loads(loader, octets) for loader in loaders)
 
 
@@ -102,7 +104,7 @@ def _loads(loader: Callable[[bytes], Any], octets: bytes) -> bool:
 
 
 def _first_element(octets: bytes) -> bytes:
-    """Return the sequence at the start of *octets* if it is complete (X.690, section 8.1.3), else no bytes."""
+    """Return the sequence at the start of *octets* (X.690, section 8.1.3), or no bytes if it is incomplete."""
     if len(octets) < 2 or octets[0] != _SEQUENCE:
         return b""
     length, header = octets[1], 2

@@ -1,7 +1,7 @@
-"""Texts that are written in English and shown in the reader's language. Pure: shared/languages.py translates them.
+"""Define texts that are written in English and shown in the reader's language.
 
-Programs and logs always get the English text. The catalogue contains the template without values, so a phrase keeps the
-two separate.
+shared/languages.py translates them. Programs and logs always get the English text. The catalogue contains the template
+without values, so a phrase keeps the template and the values separate. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -27,5 +27,5 @@ class Phrase:
 
 
 def N_(text: str) -> str:  # the name that gettext's tools know
-    """Mark *text* for the catalogues; it is translated where a page shows it."""
+    """Mark *text* for the catalogues. It is translated when a page shows it."""
     return text

@@ -1,7 +1,7 @@
-"""Let the application answer plain requests: in a thread, or at once in the event loop.
+"""Let the application answer plain requests, in a thread or at once in the event loop.
 
-An answer from the event loop is short and complete. The loop sends as much of it as the client accepts without waiting,
-and a thread sends the rest. `shared.worker` decides which way a request goes.
+An answer from the event loop is short and complete. The loop sends as much of it as the client accepts without waiting;
+if bytes are left, a thread sends them. `shared.worker` decides whether the loop or a thread answers a request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ AtOnce = Callable[["WSGIEnvironment", "StartResponse"], Iterable[bytes] | None]
 
 
 class PlainAnswers:
-    """Answers for one worker."""
+    """Answers the plain requests of one worker."""
 
     def __init__(self, worker: Worker, application: WSGIApplication) -> None:
         self._worker, self._cfg, self._application = worker, worker.cfg, application
@@ -46,13 +46,13 @@ class PlainAnswers:
 
     @property
     def may_answer_at_once(self) -> bool:
-        """Whether the event loop may answer now: all its log lines are written, and the worker is not stopping."""
+        """Whether the event loop may answer: all its log lines are written, and the worker is not stopping."""
         return self._at_once is not None and self._lines.is_open and self._worker.alive
 
     def in_thread(self, conn: Connection, request: PlainRequest) -> bool:
-        """Answer, and tell whether the connection is kept.
+        """Answer *request*, and tell whether the connection is kept.
 
-        Passes on exceptions that the application raises before its answer begins.
+        If the application raises an exception before its answer begins, this method raises it too.
         """
         application = self._application
         if conn.decided is None:
@@ -63,9 +63,9 @@ class PlainAnswers:
         return self._answer(conn, request, environ, application)
 
     def at_once(self, conn: Connection, request: PlainRequest) -> tuple[bytes, bool] | None:
-        """Return the bytes of an answer, and whether the connection is kept; None if a thread must answer.
+        """Return the bytes of an answer, and whether the connection is kept. Return None if a thread must answer.
 
-        It never waits. It passes on all exceptions of the application.
+        This method never waits. If the application raises an exception, this method raises it too.
         """
         began = time.perf_counter()
         environ = self._environ(conn, request)
@@ -106,7 +106,7 @@ class PlainAnswers:
                 raise
             if not is_lost(error):
                 self._worker.log.exception("Error handling request")
-            return False  # cut the answer off: the client would read a second answer as a part of this one
+            return False  # close now: the client would read an error page as a part of this answer
         return not (answer.should_close() or answer.is_too_short)
 
     def _environ(self, conn: Connection, request: PlainRequest) -> WSGIEnvironment:

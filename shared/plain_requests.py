@@ -1,8 +1,9 @@
-"""Read the head of a plain request: one that every parser reads in the same way. Pure.
+"""Read the head of a plain request. Every parser reads a plain request in the same way.
 
-Most requests are plain: one line, a few headers of different names, an optional body of a given length. This module
-reads them in a tenth of the time of gunicorn's parser. It rejects nothing: a request that is doubtful, unusual or long
-is not plain, and gunicorn's parser reads it. `tests/shared/test_plain_requests.py` compares the two parsers.
+Most requests are plain: they have one request line, a few headers with different names, and no body or a body of a
+given length. This module reads them in a tenth of the time that gunicorn's parser needs. It rejects no request: if a
+request is doubtful, unusual or long, it is not plain, and gunicorn's parser reads it. The test
+`tests/shared/test_plain_requests.py` compares the two parsers. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from urllib.parse import unquote_to_bytes
 
 MAX_HEAD = 8_190  # bytes: gunicorn's limit for one field, which is below its limit for the request line
 MAX_FIELDS = 100  # gunicorn's own limit
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # names of headers: strangers choose them
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # of header names: strangers choose them
 
-# No # (gunicorn cuts a fragment off), no second slash at the beginning (a host, to some), nothing but printable ASCII.
+# The path must be printable ASCII. It has no "#", because gunicorn drops a fragment, and it does not begin with "//",
+# because some parsers read a host there.
 _REQUEST_LINE = re.compile(r"(GET|HEAD|POST|PUT|DELETE|PATCH|OPTIONS) (/(?!/)[!\"$-~]*|/) HTTP/1\.([01])\Z")
-# Without an underscore: gunicorn drops such headers, since X_Name and X-Name would be one key.
+# A name has no underscore: gunicorn drops such headers, because X_Name and X-Name would be the same key.
 _FIELD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*\Z")
 _LENGTH = re.compile(r"[0-9]{1,15}\Z", re.ASCII)
 _CONTROLS = bytes({*range(0x20), 0x7F} - {*b"\t\r\n"})

@@ -1,7 +1,8 @@
 """Write answers as gunicorn does, but send the head and the first piece of the body in one system call.
 
-The checks are gunicorn's: a header with a line break is never sent. Only the server sets the headers about the
-connection and the framing of the body. Each name is checked once and then remembered; all values are checked together.
+The checks are the same as gunicorn's: a header with a line break is never sent, and only the server sets the headers
+about the connection and the framing of the body. Each header name is checked once, and the result is remembered. All
+header values of an answer are checked together.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from shared.clock import time_now
 Headers = list[tuple[str, str]]
 
 TOGETHER = 65_536  # bytes of a body that are copied to send them together with the head
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # names of headers: an application may invent them
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # of header names: an application may invent them
 _ORDINARY, _LENGTH, _SPECIAL = 1, 2, 3
 
 _kinds: dict[str, int] = {}
@@ -30,14 +31,14 @@ class PlainResponse(Response):  # type: ignore[misc]
     def __init__(self, request: Any, sock: Any, cfg: Any) -> None:
         super().__init__(request, sock, cfg)
         self.headers_sent: bool
-        self._head = b""  # the head, once begun and until it is sent
+        self._head = b""  # the head, from `send_headers` until it is sent
         self._is_file = False
 
     @property
     def is_too_short(self) -> bool:
         """Tell whether the body ended before its announced length.
 
-        The client would read the next answer as its rest.
+        On the same connection, the client would read the next answer as the rest of this body.
         """
         if self.response_length is None or self._omits_body or self._is_file:  # sending a file checks its length
             return False
@@ -111,7 +112,10 @@ def head_of(minor: int, status: str, connection: str, headers: Headers, *, chunk
 
 
 def length_if_ordinary(headers: Headers) -> str | None:
-    """Return the Content-Length, or an empty text if there is none. None: some of *headers* need gunicorn's checks."""
+    """Return the Content-Length, or an empty text if there is none.
+
+    Return None if some of *headers* are unusual and need gunicorn's own checks.
+    """
     length = ""
     try:
         for name, value in headers:

@@ -1,9 +1,9 @@
 """Limit every wait for PostgreSQL, so that a server that hangs does not block a thread for ever.
 
-The server's own limits end slow statements, and waits for locks. They do not help if the server itself stops (a frozen
-machine, a full disk, SIGSTOP). Its kernel still acknowledges our data, so TCP does not notice either. So we limit each
-wait for the server ourselves, and close the connection afterwards. Meanwhile the breaker rejects further requests at
-once. docs/deploying.md lists the numbers.
+The server's own limits end slow statements and waits for locks. They do not help if the server itself stops (a frozen
+machine, a full disk, SIGSTOP). The kernel of the server may still acknowledge our data, so TCP does not notice the stop
+either. So this module limits each wait for the server, and closes the connection when the limit is reached. While the
+server does not answer, the breaker rejects further requests at once. docs/deploying.md lists the limits.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SET_LIMITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection waits for an answer, and how long the server works on it; 0 means no limit."""
+    """How long a connection waits for an answer, and how long the server works on a statement. 0 means no limit."""
 
     answer: float  # seconds for one exchange with the server
     statement: int  # ms
@@ -85,7 +85,10 @@ class Pool(QueuePool):
         return fresh
 
     def dispose(self) -> None:
-        """Close all connections. Those in use are closed when they come back: no caller uses this pool any more."""
+        """Close all connections. A connection in use is closed when it comes back.
+
+        No caller uses this pool any more.
+        """
         self._is_disposed = True
         super().dispose()
 
@@ -101,7 +104,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     breaker: Breaker
     limits = SERVING
-    _pipe: psycopg.Pipeline | None = None  # while `pipelined`
+    _pipe: psycopg.Pipeline | None = None  # set while `pipelined` runs
     _only_sends = False  # so that the end of a wait does not say that the server is alive
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
@@ -125,9 +128,9 @@ class BoundedConnection(psycopg.Connection[Any]):
     def pipelined(self) -> Iterator[None]:
         """Run the block as a transaction whose statements are sent without waiting for one another.
 
-        Call `catch_up` before you look at an answer. The COMMIT goes with the last statements. A statement that fails
-        ends the transaction: its error is raised where an answer is waited for next, at the latest here. Raises
-        psycopg.Error if the COMMIT was not done, or not confirmed.
+        Call `catch_up` before you look at an answer. The COMMIT is sent together with the last statements. If a
+        statement fails, the transaction ends. The error is raised at the next wait for an answer, at the latest at the
+        end of the block. Raises psycopg.Error if the COMMIT failed or was not confirmed.
         """
         raised: BaseException | None = None
         self._only_sends = True
@@ -152,10 +155,10 @@ class BoundedConnection(psycopg.Connection[Any]):
             raise raised
 
     def catch_up(self) -> None:
-        """While `pipelined`, wait for the answers to all that was sent. Raises psycopg.Error if one is an error.
+        """While `pipelined` runs, wait for all answers. Raises psycopg.Error if an answer is an error.
 
-        Fetching alone would wait too, but the server would not know that it waits for us then, and if we hang, keep the
-        locks for ever: its limit counts from the end of an exchange.
+        To fetch a row would also wait for its answer. But it would not end the exchange, and only after that does the
+        server's limit for idle transactions count. If this process then hung, the server would keep the locks for ever.
         """
         if self._pipe is not None:
             self._only_sends = False
@@ -165,27 +168,30 @@ class BoundedConnection(psycopg.Connection[Any]):
                 self._only_sends = True
 
     def _send(self, pipe: psycopg.Pipeline, command: bytes) -> None:
-        """Send a command. psycopg would wait for the answer, also before its own BEGIN, which it leaves out then."""
+        """Send *command* without waiting. psycopg itself would wait for the answer, even before its own BEGIN.
+
+        After the BEGIN that we send, psycopg does not send another one.
+        """
         self.pgconn.send_query_params(command, None)
         pipe.result_queue.append(None)
 
     def _check_not_failed(self) -> None:
-        """Raise an error if a statement has failed, and its error went unnoticed: COMMIT would not be an error then."""
+        """Raise an error if a statement has failed and its error was not noticed. COMMIT would not raise one then."""
         if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
             raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
-        """Set the limits, here and at the server. It does not use start-up options, because PgBouncer rejects those.
+        """Set *limits* here and at the server. This uses no start-up options, because PgBouncer rejects them.
 
-        A pooler such as PgBouncer may run each transaction on another server process, which does not have the
-        statements that were prepared on this one. So behind a pooler nothing is prepared.
+        A pooler such as PgBouncer may run each transaction in another server process, which does not have the
+        statements that were prepared in this one. So behind a pooler nothing is prepared.
         """
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)
         self.autocommit = True
         found = self.execute(_SET_LIMITS, [str(value) for value in values]).fetchone()
         self.autocommit = False
-        if found is None or found[-1] != self.info.backend_pid:  # the pooler has told us an identifier of its own
+        if found is None or found[-1] != self.info.backend_pid:  # a pooler invents this identifier
             self.prepare_threshold = None
 
 
@@ -274,7 +280,7 @@ def _connect_in_time(parameters: dict[str, Any]) -> BoundedConnection:
         found = result.get(timeout=CONNECT_SECONDS)
     except queue.Empty:
         given_up.set()
-        with suppress(queue.Empty):  # it may have come in this moment
+        with suppress(queue.Empty):  # the connection may have come at this moment
             late = result.get_nowait()
             if isinstance(late, BoundedConnection):
                 late.close()

@@ -1,7 +1,8 @@
-"""Make text from strangers safe to print on one line of a log or of an administrator's terminal. Pure.
+"""Make text from strangers safe to print on one line of a log or of an administrator's terminal.
 
-A newline begins a line that looks like one of ours, ESC and the C1 controls send commands to the terminal, and
-bidirectional and other format characters change the visible order of a text. All of these are written as escapes.
+After a newline, a text could look like a log line of ours. ESC and the C1 controls send commands to the terminal.
+Bidirectional and other format characters change the visible order of a text. All of these characters are written as
+escapes. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def printable_cell(text: str) -> str:
 
 
 def printable_json(value: Any, indent: int | None = None) -> str:
-    r"""Return *value* as JSON: printable characters unchanged, all others as \uXXXX, which means the same."""
+    r"""Return *value* as JSON. Printable characters stay; all others become \uXXXX, which has the same meaning."""
     text = json.dumps(value, ensure_ascii=False, indent=indent)
     if text.isprintable():
         return text

@@ -1,7 +1,7 @@
 """Create files and folders that only their owner may read, because they contain personal data and secrets.
 
-The modes are set when a file is created, so they hold for every program and command, with any umask.
-run_sp.py and run_idp.py also set the umask, for other files that they or their libraries write.
+The mode is set when a file or folder is created, so every program and command creates it private, with any umask.
+run_sp.py and run_idp.py also set the umask, because they or their libraries may write other files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def keep_to_owner() -> None:
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Create *folder* for its owner only, if it does not exist, and return it. An existing one is not changed."""
+    """Create *folder* for its owner only, if it does not exist, and return it. An existing folder is not changed."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
 
@@ -29,8 +29,8 @@ def make_private_folder(folder: Path) -> Path:
 def make_private_file(path: str | Path) -> None:
     """Create an empty file for its owner only, if it does not exist.
 
-    An existing one is not opened: closing any handle of a file drops every POSIX lock that this process holds on it,
-    and SQLite uses such locks.
+    An existing file is not opened. To close any handle of a file would drop every POSIX lock that this process holds on
+    the file, and SQLite uses such locks.
     """
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

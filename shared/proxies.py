@@ -1,8 +1,8 @@
-"""Determine a client's IP behind trusted proxies. Pure.
+"""Determine a client's IP behind trusted proxies.
 
 Anyone can send a header that names an IP, but the peer's IP comes from the kernel. So X-Forwarded-For is read only if
-the peer is trusted. Its list is read from the end, past further trusted proxies, up to the first IP that is not
-trusted. Earlier entries may be forged.
+the peer is a trusted proxy. Its list is read from the end. IPs of trusted proxies are skipped, and the first IP that is
+not trusted is the client's. Entries before that IP may be forged. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from shared.settings import Network
 
-MAX_REMEMBERED = 4096  # IPs; anyone may connect to a public port, so the cache is bounded
+MAX_REMEMBERED = 4096  # IPs in the cache; it is bounded, because anyone may connect to a public port
 
 
 class TrustedProxies:

@@ -18,7 +18,7 @@ INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.inse
 class SqlStorage(Storage):
     """Fixed windows in a *table* of key, count and ends_at.
 
-    One statement counts, so two attempts never get the same number.
+    One statement increases a count and reads it, so two attempts never get the same number.
 
     *writing* opens a transaction that is independent of the request's, so the attempt counts even if the request fails.
     *reading* opens one that only reads, which on SQLite waits for no writer.
@@ -42,7 +42,7 @@ class SqlStorage(Storage):
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add *amount* to the window of *key*, or to a new window if that one is over; return the count."""
+        """Add *amount* to the count of *key*, and return the count. If the window is over, a new one begins at zero."""
         now, columns = self._now(), self._table.c
         with self._writing() as connection:
             new = INSERT[connection.dialect.name](self._table).values(
@@ -96,7 +96,7 @@ class SqlStorage(Storage):
             connection.execute(delete(self._table).where(self._table.c.key == key))
 
     def forget_ended(self, connection: Connection, rows: int) -> int:
-        """Delete up to *rows* counters whose window is over, in the caller's transaction; return how many."""
+        """Delete up to *rows* counters whose window is over, in the caller's transaction. Return their number."""
         columns = self._table.c
         over = select(columns.key).where(columns.ends_at <= self._now()).limit(rows).with_for_update(skip_locked=True)
         return connection.execute(delete(self._table).where(columns.key.in_(over))).rowcount

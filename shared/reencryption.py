@@ -18,7 +18,7 @@ class Reencrypted:
     def fresh(self, encrypted: str, vault: Vault) -> str:
         """Return the value encrypted with the newest key, and count it.
 
-        A value that no key decrypts is returned as it is: its key may be found later.
+        If no key decrypts the value, it is returned unchanged, because its key may be found later.
         """
         if vault.is_newest(encrypted):
             self.before += 1

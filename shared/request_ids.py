@@ -1,8 +1,8 @@
 """Give each request an ID, which the log, the trace and the answer all show.
 
-A trusted proxy may name the request (X-Request-Id); otherwise it gets a random ID. An ID from any other client is
-ignored. A stranger who could choose it could make two requests look like one, or write into the log. `current()` is the
-ID of the request that this thread answers.
+A trusted proxy may choose the ID (X-Request-Id); otherwise the request gets a random ID. An ID from any other client is
+ignored: a stranger who could choose IDs could make two requests look like one, or write into the log. `current()`
+returns the ID of the request that this thread answers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEADER, IN_ENVIRON = "X-Request-Id", "HTTP_X_REQUEST_ID"
 _ACCEPTED = re.compile(r"[A-Za-z0-9_.:=+/-]{1,64}", re.ASCII)
 _NEW_BYTES = 8
 _DRAWN_AT_ONCE = 256  # IDs
-_LENGTH = len(HEADER)  # compared first: that is faster than the names of all headers
+_LENGTH = len(HEADER)  # compared first, because this is faster than comparing the names of all headers
 
 _current: ContextVar[str] = ContextVar("lychgate_request_id", default="")
 _set_current = _current.set
@@ -29,7 +29,7 @@ current = _current.get
 
 
 def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: bool) -> StartResponse:
-    """Give the request in *environ* its ID, as `assign` does; return a start_response that adds it to the answer."""
+    """Give the request its ID, as `assign` does. Return a start_response that adds the ID to the answer."""
     assign(environ, trusted)
     return shown(environ, start_response)
 
@@ -37,7 +37,8 @@ def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: b
 def assign(environ: WSGIEnvironment, trusted: bool) -> None:
     """Give the request in *environ* its ID.
 
-    *trusted*: the peer is a trusted proxy. The protected application finds the same ID in the request's header.
+    *trusted* says whether the peer is a trusted proxy. The protected application finds the same ID in the request's
+    header.
     """
     given = environ.get(IN_ENVIRON) if trusted else None
     if given and _ACCEPTED.fullmatch(given):

@@ -1,8 +1,8 @@
 """Limit the body of a request, and reject values that no database accepts.
 
-The body of a stranger's request is limited to MAX_BODY. A number that is too large for a column makes SQLite raise
-OverflowError, and PostgreSQL rejects a NUL in any text. Both are errors of the client, and get the same answer with
-every database.
+The body of a stranger's request is limited to MAX_BODY. SQLite raises OverflowError if a number is too large for a
+column, and PostgreSQL rejects a NUL in any text. The number and the NUL are errors of the client, so this module gives
+them the same answer with every database.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _measure_chunks() -> None:
 
 
 def _read_chunks(stream: IO[bytes]) -> bytes:
-    """Return the body; if it is too long, the first byte beyond the limit too. Raises BadRequest, RequestTimeout.
+    """Return at most one byte more of the body than MAX_BODY. Raises BadRequest or RequestTimeout.
 
     If the server's parser cannot read the body, that is a client error, and the server closes the connection.
     """

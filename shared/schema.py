@@ -1,6 +1,6 @@
-"""Open a database with a limit on every wait, and migrate it, safely when several nodes start at once.
+"""Open a database with a limit on every wait, and migrate it, even if several nodes start at the same time.
 
-shared/postgresql.py and shared/sqlite.py have the part for each kind of database.
+shared/postgresql.py and shared/sqlite.py contain the code for each kind of database.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take wh
 
 
 def engine_options(url: str, setting: str = "") -> dict[str, Any]:
-    """Return the options for creating the engine of *url*: its pool and network limits.
+    """Return the options for the engine of *url*: its pool and network limits.
 
-    Raises SettingsRefused, with the name of the *setting* that holds the URL, if it cannot be read or has no driver.
+    *setting* is the name of the setting that contains the URL. Raises SettingsRefused, which names it, if the URL
+    cannot be parsed or its driver is not installed.
     """
     try:
         parsed = make_url(url)
@@ -46,7 +47,7 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
     if parsed.get_backend_name() == "postgresql":
         load_extra("psycopg", "postgresql", setting)
         try:
-            parsed.get_dialect()().create_connect_args(parsed)  # reads the port; its error quotes an invalid one
+            parsed.get_dialect()().create_connect_args(parsed)  # reads the port; its error quotes an invalid port
         except DatabaseError:
             raise SettingsRefused([f"{setting} {NO_DATABASE}"]) from None
     found: dict[str, Any] = _module(parsed.get_backend_name()).options(parsed)
@@ -54,13 +55,13 @@ def engine_options(url: str, setting: str = "") -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> Engine:
-    """Limit every wait of *engine*, and set SQLite's options for durability; return *engine*."""
+    """Limit every wait of *engine*, and for SQLite set the options for durability. Return *engine*."""
     _module(engine.dialect.name).prepare(engine)
     return engine
 
 
 def make_engine(url: str) -> Engine:
-    """Return an engine for *url*, prepared."""
+    """Return an engine for *url*, prepared by `prepare_engine`."""
     return prepare_engine(create_engine(url, **engine_options(url)))
 
 
@@ -81,10 +82,10 @@ def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
 
 
 def lock_for_transaction(connection: Connection, key: int) -> None:
-    """Hold the lock *key* until this transaction ends; other transactions wait for it.
+    """Hold the lock *key* until this transaction ends. Other transactions that take the lock wait for it.
 
-    Use it for data that several nodes read, check and then write. On SQLite it does nothing: only one transaction with
-    the execution option `write` runs at a time.
+    Use it for data that several nodes read, check and then write. On SQLite it does nothing, because only one
+    transaction with the execution option `write` runs at a time.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
@@ -112,10 +113,10 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 
 @lru_cache
 def _head(migrations: Path) -> str | None:
-    """Return the newest migration, which no other migration follows, by the assignments at the top of each file.
+    """Return the newest migration: the one that no other migration follows.
 
-    Alembic is asked only if these lines do not name one. The files are read only once, because they belong to the
-    running code.
+    It is found by the assignments at the top of each file. Alembic is asked only if these lines do not name exactly one
+    newest migration. The files are read only once, because they belong to the running code.
     """
     texts = [path.read_text(encoding="utf-8") for path in (migrations / "versions").glob("*.py")]
     found: list[dict[str, str]] = [dict(_REVISION.findall(text)) for text in texts]
@@ -129,7 +130,7 @@ def _head(migrations: Path) -> str | None:
 
 
 def _current(connection: Connection) -> str | None:
-    """Return the migration that the database has, or None if it is new. Alembic keeps it in this table."""
+    """Return the newest migration in the database, or None if it has none. Alembic records it in a table."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
     found: str | None = connection.execute(text("SELECT max(version_num) FROM alembic_version")).scalar()
@@ -145,12 +146,12 @@ def _alembic_config(migrations: Path) -> Config:
 
 
 def clock_complaint(engine: Engine) -> str | None:
-    """Return a warning about the clock of a database on another machine; None if it is right. Raises DatabaseError."""
+    """Return a warning if the clock of a PostgreSQL server is wrong, else None. Raises DatabaseError."""
     if engine.dialect.name != "postgresql":
         return None
     now = text("SELECT extract(epoch FROM clock_timestamp())")
     with engine.connect() as connection:
-        connection.execute(now)  # so that the time for connecting is not counted
+        connection.execute(now)  # connect now, so that the time for connecting is not counted
         return complaint("the database", seconds_ahead(lambda: float(connection.execute(now).scalar_one())))
 
 

@@ -26,10 +26,10 @@ from shared.settings import SettingsRefused
 from shared.version import VERSION
 from shared.worker import Worker
 
-MAX_REQUEST_LINE = 16_384  # bytes: it may contain a token of 8 KiB, and gunicorn's maximum is 8,190
+MAX_REQUEST_LINE = 16_384  # bytes: the line may contain a token of 8 KiB, and gunicorn's maximum of 8,190 is too small
 THREADS = 16  # per worker, unless --threads says otherwise
 CONNECTIONS = 1_000  # per worker, if the machine allows so many open files
-OTHER_FILES = 100  # for databases, logs and the protected application
+OTHER_FILES = 100  # open files for databases, logs and the protected application
 GRACE = 30  # seconds to finish current requests after SIGTERM
 TEXT, JSON = "text", "json"  # the values of SP_LOG and IDP_LOG
 FORMATTERS: dict[str, dict[str, Any]] = {
@@ -58,12 +58,17 @@ def main(
     arguments: Sequence[str] | None = None,
     called: str | None = None,
 ) -> None:
-    """Serve the package that *load* imports, with *arguments*, by default those of this process.
+    """Serve the package that *load* imports.
 
-    *description* and *called*, the program's name, are for its help. The package offers `log_format()`, text or json;
-    `prepare(host, port)`, which checks settings, migrates and returns the banner to print; and `create_wsgi()`, which
-    each worker calls. If one of them raises SettingsRefused, the program ends with status 2. If the package also offers
-    `reload(application)`, SIGHUP calls that in each worker; else SIGHUP replaces the workers, as gunicorn does.
+    *arguments* are by default those of this process. *description* and the program's name, *called*, are for the help.
+    The package offers three functions:
+
+    - `log_format()` returns "text" or "json".
+    - `prepare(host, port)` checks the settings, migrates the database and returns the banner to print.
+    - `create_wsgi()` returns the application. Each worker calls it.
+
+    If `prepare` or `create_wsgi` raises SettingsRefused, the program ends with status 2. If the package also offers
+    `reload(application)`, a SIGHUP makes each worker call it. Otherwise a SIGHUP replaces the workers, as in gunicorn.
     """
     options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()
@@ -90,7 +95,7 @@ def logging_as(log_format: str) -> dict[str, Any]:
 
 
 def announce(text: str, log_format: str) -> None:
-    """Print the banner; with JSON logs, as one line of JSON."""
+    """Print the banner. If the log format is JSON, log the banner as one line of JSON instead."""
     if log_format == JSON:
         logging.getLogger(OURS).info("%s", " ".join(text.split()), extra={"event": "start"})
     else:
@@ -127,7 +132,7 @@ def bind_to(host: str, port: int) -> str:
 
 
 def serve(server: Server) -> None:
-    """Serve until a signal ends it; end with status 2 if the workers refuse to start."""
+    """Serve until a signal ends *server*. If the workers cannot load the application, end with status 2."""
     main_process = os.getpid()
     try:
         server.run()
@@ -138,7 +143,7 @@ def serve(server: Server) -> None:
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn, configured to trust no peer: the programs decide themselves which proxies they trust."""
+    """gunicorn, configured to trust no peer, because each program itself decides which proxies it trusts."""
 
     def __init__(
         self,
@@ -195,7 +200,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's main process, changed so that SIGHUP reaches the workers: none is replaced, no connection ends."""
+    """gunicorn's main process, changed so that it passes SIGHUP to the workers. No worker is replaced."""
 
     def handle_hup(self) -> None:
         """Send the signal to the workers."""

@@ -1,8 +1,9 @@
-"""Define the settings of a program; each secret one may be read from a separate file. Pure.
+"""Define the settings of a program. A secret setting may be read from a separate file.
 
-An unknown variable that begins with the program's prefix is an error, so that no misspelled name is overlooked. Without
-SP_TRUSTED_PROXIES, for example, the gateway trusts no proxy, and without SP_SECRET_KEY it is a demo. Kubernetes sets
-such variables for a Service called `sp` or `idp`; docs/deploying.md says how to stop that.
+A variable that begins with the program's prefix but is not a setting is an error, so that no misspelled name is
+overlooked. For example, if SP_TRUSTED_PROXIES is misspelled, the gateway trusts no proxy; if SP_SECRET_KEY is
+misspelled, it starts as a demo. Kubernetes sets variables with this prefix for a Service called `sp` or `idp`;
+docs/deploying.md says how to stop that. Pure code, except that it reads the files of secrets.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from pathlib import Path
 
 from shared.settings import Environment
 
-FILE = "_FILE"  # suffix of a secret's name: the path of a file that contains it
+FILE = "_FILE"  # suffix of a variable that has the path of a file with the secret
 IN_FILE = "file:"  # a secret `file:PATH` is read from that file
-MAX_BYTES = 65_536  # of a secret's file
+MAX_BYTES = 65_536  # limit for the file of a secret
 
 
 @dataclass(frozen=True)
 class SettingNames:
-    """The settings of one program with their descriptions, secrets separately. Each name begins with *prefix*."""
+    """The settings of one program, with their descriptions. *secret* are the secret ones, *plain* all others.
+
+    Each name begins with *prefix*.
+    """
 
     prefix: str
     plain: Mapping[str, str]
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret read from its file; an unreadable file is recorded as an error."""
+        """Return *values* with each secret read from its file, if it has one. If this fails, an error is recorded."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -41,7 +45,7 @@ class SettingNames:
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
         """Return an error for each name in *values* that is not a setting.
 
-        Names in *asked_for*, which files refer to, are allowed.
+        Names in *asked_for* are also allowed: configuration files refer to them.
         """
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [

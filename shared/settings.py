@@ -1,7 +1,8 @@
 """Read settings from an environment and from TOML, and report every error at once.
 
-Pure: only each program's `config.py` reads the process environment. A reader collects errors and continues, so that an
-operator can correct all of them together. At the end `finish` raises if there were any.
+After an error, a reader records it and continues, so that an operator can correct all errors together. At the end
+`finish` raises an exception if there were errors. Pure code, except that `read_toml` reads files. The process
+environment is read only by the `config.py` of each program.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from urllib.parse import urlsplit
 import click
 
 LEAST_SECRET = 32  # characters
-WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # more digits would overflow a time that many seconds from now
-WIDEST_NETWORK = {4: 8, 6: 7}  # of trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private ones
+WHOLE_NUMBER = re.compile(r"[0-9]{1,10}\Z")  # with more digits, a time so many seconds from now would overflow
+WIDEST_NETWORK = {4: 8, 6: 7}  # for trusted proxies: 10.0.0.0/8 and fc00::/7 are the widest private networks
 Network = IPv4Network | IPv6Network
 
 
@@ -50,7 +51,7 @@ class Environment:
         self.mistakes: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
-        """Return the text, without white space around it; an empty text counts as missing."""
+        """Return the text, without white space around it. An empty text counts as missing."""
         return self.values.get(name, "").strip() or default
 
     def whole(self, name: str, default: int, *, at_least: int = 0) -> int:
@@ -97,7 +98,7 @@ class Environment:
         return tuple(found)
 
     def secret(self, name: str, default: str = "") -> str:
-        """Return a secret key of 32 characters or more; no message contains its value."""
+        """Return a secret key of 32 characters or more. No error message contains its value."""
         text = self.text(name, default)
         if text and len(text) < LEAST_SECRET:
             self.mistake(name, f"must have {LEAST_SECRET} characters or more; make one with: openssl rand -base64 48")
@@ -121,7 +122,7 @@ class Environment:
 
 
 def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return the TOML file at *path*, its `env:NAME` and `file:PATH` texts replaced by the values.
+    """Return the content of the TOML file at *path*. The texts `env:NAME` and `file:PATH` are replaced by their values.
 
     *lookup* returns the environment variable of a name, or None. Raises SettingsRefused.
     """
@@ -158,7 +159,7 @@ def read_toml(path: Path, lookup: Callable[[str], str | None]) -> dict[str, Any]
 
 
 def is_origin(text: str) -> bool:
-    """Tell whether *text* is scheme://host[:port] and no more."""
+    """Tell whether *text* is scheme://host[:port], without a path, a query or a fragment."""
     return is_web_url(text) and urlsplit(text)._replace(scheme="", netloc="").geturl() == ""
 
 

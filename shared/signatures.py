@@ -1,7 +1,8 @@
-"""Sign, and verify signatures: HMAC, RSA and ECDSA as in RFC 7518, section 3. Pure.
+"""Sign, and verify signatures: HMAC, RSA and ECDSA as in RFC 7518, section 3.
 
-`cryptography` and `hmac` compute. joserfc calls them in the same way, but asks at each token whether kind, curve and
-`key_ops` of the key fit the algorithm. `shared.keys` has asked that once, when the key was configured.
+`cryptography` and `hmac` compute the signatures. joserfc calls them in the same way, but for each token it checks again
+whether the kind, the curve and the `key_ops` of the key fit the algorithm. `shared.keys` has checked this once, when
+the key was configured. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAl
 
 
 class Method(NamedTuple):
-    """The two functions of an algorithm. Both take the `native` part of a TokenKey for that algorithm.
+    """The two functions of an algorithm. The first argument of each is the `native` part of a TokenKey.
 
     `sign` takes the bytes to sign, and returns the signature. It raises ValueError for a public key. `verify` takes the
-    bytes and a signature, and returns whether it is valid.
+    bytes and a signature, and tells whether the signature is valid.
     """
 
     sign: Callable[[Any, bytes], bytes]

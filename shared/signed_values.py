@@ -1,6 +1,6 @@
-"""Sign values that a browser keeps, and read them again: itsdangerous, which derives each key once here.
+"""Sign values that a browser keeps, and read them again. This uses itsdangerous, but derives each key only once.
 
-The newest key signs, and all keys verify. What was signed is the same as with `URLSafeSerializer`.
+The newest key signs, and all keys verify. The signed values are the same as those of `URLSafeSerializer`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from itsdangerous import HMACAlgorithm, Serializer, Signer, URLSafeSerializer
 from itsdangerous.encoding import base64_encode
 
-WORTH_COMPRESSING = 200  # bytes of JSON; of less, compression saves a few bytes, and costs more than the signature
+WORTH_COMPRESSING = 200  # bytes of JSON; for less, compression saves few bytes and takes longer than signing
 
 
 class SignedValues(URLSafeSerializer):

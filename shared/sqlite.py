@@ -17,16 +17,17 @@ from sqlalchemy import URL, Engine, event, exc
 from shared.breaker import STALL, Breaker, StoreHangs
 from shared.private_files import make_private_file
 
-# How long a writer waits for its turn, and then for SQLite's lock. Another writer holds that lock for one transaction
-# at most. The two together are less than the five seconds within which every request is answered.
+# How long a writer waits for its turn, and then for SQLite's lock, which another writer holds for one transaction at
+# most. TURN and BUSY_MS together are less than the five seconds within which every request is answered.
 TURN = 3.0  # seconds
 BUSY_MS = 1_000
-# The same while a program starts. Together they are less than the 30 seconds after which gunicorn replaces a worker.
+# The same limits while a program starts. Together they are less than the 30 seconds after which gunicorn replaces a
+# worker.
 START_TURN = 15.0
 START_BUSY_MS = 10_000
 LOOK = 0.001  # seconds between two attempts to lock the turnstile
 OCCUPIED = "another process has held the write lock all the time"
-WAITS, WRITES = "waits", "writes"  # states of a connection: waits for the file's lock, or holds it
+WAITS, WRITES = "waits", "writes"  # states of a connection: it waits for the lock of the file, or holds this lock
 _starting: WeakSet[Engine] = WeakSet()
 _thread = threading.local()
 _breakers: WeakKeyDictionary[Engine, Breaker] = WeakKeyDictionary()
@@ -42,11 +43,11 @@ def options(url: URL) -> dict[str, Any]:
 def prepare(engine: Engine) -> None:
     """Set the pragmas of each connection and let SQLAlchemy begin transactions itself.
 
-    WAL lets readers continue while one connection writes; synchronous=FULL keeps the last commits through a power cut.
+    WAL lets readers continue while one connection writes. With synchronous=FULL, a power cut loses no commit.
     A connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
-    failing in the middle. The threads of a process first wait for a lock of their process, and then one thread of each
-    process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and longer
-    while another process passes the lock from thread to thread.
+    failing in the middle. The threads of a process first wait for a lock of their process (the "door"). Then one thread
+    of each process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and
+    longer while another process passes the lock from thread to thread.
     """
     database = _file(engine)
     if database:
@@ -57,7 +58,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # sqlite3 must not begin transactions behind SQLAlchemy's back
+        connection.isolation_level = None  # sqlite3 must not begin transactions, because SQLAlchemy begins them
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={START_BUSY_MS if engine in _starting else BUSY_MS}")
         cursor.execute("PRAGMA journal_mode=WAL")
@@ -88,15 +89,15 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "engine_disposed")
     def close(_engine: Engine) -> None:
-        if door.acquire(blocking=False):  # else a writer is there, and the file stays open for it
+        if door.acquire(blocking=False):  # if this fails, a writer is using the file, which stays open
             turnstile.close()
             door.release()
 
 
 def leave(engine: Engine, info: MutableMapping[Any, Any]) -> None:
-    """Release the lock of the process after a transaction of the connection with this *info*, however it ended.
+    """Release the lock of the process after a transaction of the connection with this *info*, committed or not.
 
-    A connection that goes back to the pool does this by itself.
+    When a connection goes back to the pool, this is called automatically.
     """
     state = info.pop("behind_door", None)
     if state is not None:
@@ -124,7 +125,7 @@ def breaker_of(engine: Engine) -> Breaker:
 
 
 def _file(engine: Engine) -> str:
-    """Return the path of the database, or an empty text for one in memory."""
+    """Return the path of the database, or an empty text for a database in memory."""
     database = engine.url.database or ""
     return "" if database == ":memory:" or database.startswith("file:") else database
 
@@ -139,10 +140,11 @@ def _keep_private(engine: Engine, database: str) -> None:
 
 
 class _Turnstile:
-    """The lock file at *path*: of all processes, one writer at a time waits for SQLite's lock.
+    """The lock file at *path*. Only the writer that holds it waits for SQLite's lock, of all writers in all processes.
 
-    A process that has just written queues again for its next write, behind the process that is waiting. The file stays
-    open, because opening it takes longer than all the rest. The caller lets one thread in at a time.
+    A writer releases the lock file as soon as it has SQLite's lock. While it writes, a waiting process takes the lock
+    file, so that process writes next. The file stays open, because opening it takes longer than all other steps. The
+    caller makes sure that only one thread of this process uses it at a time.
     """
 
     def __init__(self, path: str) -> None:
@@ -165,13 +167,13 @@ class _Turnstile:
         try:
             yield
         finally:
-            # Closing would not be enough: a child process may have been forked meanwhile.
+            # To close the file would not be enough, because a child process may have been forked meanwhile.
             fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def _file(self) -> int:
-        """Return the open file. It is opened again if another file has its path now, or in a child process.
+        """Return the open file. It is opened again if another file has its path now, and in a child process.
 
-        A child shares the lock of its parent's open file, and both would hold it.
+        A child process shares the lock of its parent's open file, so parent and child would both hold the lock.
         """
         if not self._mark or self._mark != self._found():
             self.close()
@@ -209,9 +211,9 @@ def _taken(turnstile: int) -> bool:
 
 @contextmanager
 def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
-    """Let the connections of *engine* wait longer during the start: many programs may start on one new database."""
+    """Let the connections of *engine* wait longer during the start, when many programs may open a new database."""
     if not _file(engine):
-        yield  # in memory: no other process, and a new connection would be a new database
+        yield  # in memory: no other process uses it, and a new connection would be a new database
         return
     _starting.add(engine)
     engine.dispose()  # so that each connection gets its limit
@@ -224,7 +226,7 @@ def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
 
 @contextmanager
 def _waiting(breaker: Breaker) -> Iterator[None]:
-    """Wait for the write lock, or raise OperationalError at once while other writers do not get it either."""
+    """Wait for the write lock in this block. If other writers do not get it either, raise OperationalError at once."""
     try:
         with breaker.asking((exc.OperationalError,)):
             yield

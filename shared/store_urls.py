@@ -1,4 +1,4 @@
-"""Describe the error in the URL of a store, without quoting any part of it, because it contains a password.
+"""Describe the error in the URL of a store, without quoting any part of the URL, because it contains a password.
 
 A library that misreads such a URL may show a part of the password in its error message, as an unknown host or port. So
 a URL that can be read in two ways is rejected before a library sees it.
@@ -23,9 +23,9 @@ _NUMBER = re.compile(r"/?[0-9]*\Z")  # the path of a Redis URL: the number of th
 
 
 def database_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a database; empty if it is valid."""
+    """Return what is wrong with the URL of a database, or an empty text if the URL is valid."""
     if url.startswith("sqlite:///"):
-        # SQLite creates such a file itself, so we cannot make sure that it is private.
+        # For a file: URL, SQLite creates the file itself, so we cannot make sure that the file is private.
         is_uri = url.removeprefix("sqlite:///").lower().startswith("file:")
         return "must name a file by its path, and not by a file: URL" if is_uri else ""
     if not url.startswith("postgresql+psycopg://"):
@@ -34,7 +34,10 @@ def database_mistake(url: str) -> str:
 
 
 def redis_mistake(url: str) -> str:
-    """Return what is wrong with the URL of a Redis server; empty if it is valid. An empty URL means no Redis."""
+    """Return what is wrong with the URL of a Redis server, or an empty text if it is valid.
+
+    An empty URL is valid. It means that no Redis is used.
+    """
     if not url:
         return ""
     if not url.startswith(("redis://", "rediss://", "unix://")):
@@ -57,7 +60,7 @@ def _is_plain(url: str) -> bool:
 def _is_read(url: str) -> bool:
     """Tell whether redis-py can create a connection object from *url*. This does not connect."""
     try:
-        import redis  # not needed where no URL is set, nor by the identity provider
+        import redis  # needed only if the URL is set, and never by the identity provider
     except ImportError:
         return True  # the code that opens the store says how to install it
 

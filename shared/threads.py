@@ -1,10 +1,10 @@
 """Run requests in a fixed number of working threads. Spare threads replace those that wait for a client.
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
-Meanwhile a spare thread works in its place, so the number of working threads stays the same. If more clients wait than
-there are spare threads, the client that has been slowest overall is dropped. The length of the current wait does not
-matter, because a client that sends byte by byte begins a new wait with each byte. So no number of slow clients can
-occupy all threads, or displace a client that only pauses now and then.
+Meanwhile a spare thread works in its place, so the number of working threads stays the same. If threads wait for more
+clients than there are spare threads, the client that has been slowest since its request began is dropped. The length of
+its current wait does not matter, because a client that sends byte by byte begins a new wait with each byte. So slow
+clients, however many, can neither occupy all threads nor displace a client that only pauses now and then.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 TAKE_YOUR_TIME = "lychgate.take_your_time"  # a function in the environ: removes the minimum rate for body and response
-SPARE = 64  # per worker: so many clients may keep a thread waiting
+SPARE = 64  # per worker: number of clients for which a thread may wait at the same time
 
 Task = Callable[[], None]
 
 
 class InThread(Exception):
-    """Raised by an application's `answer_at_once`: the decision is made, but *application* must answer in a thread."""
+    """`answer_at_once` raises this if it has decided on the request, but *application* must answer in a thread."""
 
     def __init__(self, application: WSGIApplication) -> None:
         super().__init__("this answer may have to wait")
@@ -55,7 +55,7 @@ class Threads:
         self._started = self._too_many = 0
 
     def submit(self, task: Task) -> None:
-        """Run *task* in a thread, as soon as one is free. Threads start with the first tasks, after any fork."""
+        """Run *task* as soon as a thread is free. Threads start with the first tasks, and so after any fork."""
         if self._started < self._size:
             with self._one_at_a_time:
                 self._start()

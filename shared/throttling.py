@@ -1,10 +1,11 @@
 """Limit password attempts, without allowing a stranger to lock anyone out.
 
-All workers share the counts. One count is per IP network, another per account. A browser in which that person has
-signed in before has its own count for the account, which replaces the other two (the "device cookies" of OWASP's
-authentication advice). So an attacker who uses up the first two counts does not lock out the real person in their usual
-browser. An attempt is counted before the password is verified, so parallel attempts all count; a success is subtracted
-again. Attempts beyond the limit are rejected without a write, so that many of them do not block the database.
+All workers share the counts. One count is per IP network, another is per account. A browser in which that person has
+signed in before has a separate count for the account, which replaces the counts of the network and the account (the
+"device cookies" of OWASP's authentication advice). So if an attacker uses up these two counts, the real person can
+still sign in with their usual browser. An attempt is counted before the password is verified, so parallel attempts all
+count. If the password is correct, the attempt is subtracted again. Attempts beyond the limit are rejected without a
+write, so that many of them do not block the database.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ class PasswordAttempt:
 
 
 class TooManyAttempts(RateLimited):
-    """Too many attempts; no password was verified. `retry_after` is in seconds, `reference` names a log line."""
+    """There were too many attempts, so the password was not verified.
+
+    `retry_after` is in seconds. `reference` is the reference in a log line.
+    """
 
     def __init__(self, retry_after: int) -> None:
         self.retry_after, self.reference = retry_after, ""
@@ -58,16 +62,20 @@ class Throttle:
         self._limiter = FixedWindowRateLimiter(storage)
 
     def admit(self, email: str, ip: str, device: str | None) -> PasswordAttempt:
-        """Count an attempt at *email* from *ip*; *device* names a browser that this person has used before."""
+        """Count an attempt at *email* from *ip*.
+
+        *device* is the name of the browser if this person has signed in with it before, else None.
+        """
         account = account_key(email)
         if device is not None:
             return self._count((PER_DEVICE, (device, account)))
         return self._count((PER_IP, (network_of(ip),)), (PER_ACCOUNT, (account,)))
 
     def admit_found(self, attempt: PasswordAttempt, typed: str, found: str) -> PasswordAttempt:
-        """Count *attempt* for the account *found* too, if the directory treats *typed* as a spelling of its e-mail.
+        """Count *attempt* also for the e-mail *found*, if its account key differs from that of *typed*.
 
-        This happens only if the directory ignores more differences than `account_key` does.
+        The directory found this account for *typed*. The keys differ only if the directory ignores more differences
+        between e-mails than `account_key` does.
         """
         if account_key(found) == account_key(typed):
             return attempt
@@ -84,12 +92,12 @@ class Throttle:
 
 
 def account_key(email: str) -> str:
-    """Return a short name for the account that was typed, existing or not, without revealing the e-mail.
+    """Return a short name for the typed e-mail that does not reveal it. The account may exist or not.
 
-    All spellings that the gateway's lookup, or a directory, may treat as the same e-mail are one account: case (ß is
-    ss), accents, spaces, invisible characters and dots at the end are ignored. This is coarser than any lookup, so an
-    account that exists and one that does not are counted alike. Two people may share a count, so the key does not
-    identify a person; see known_browsers.
+    The gateway's lookup, or a directory, may treat several spellings as the same e-mail. They all get the same key:
+    case (ß is ss), accents, spaces, invisible characters and dots at the end are ignored. No lookup should ignore more,
+    so attempts are counted in the same way whether an account exists or not. Two people may share a count, so the key
+    does not identify a person; see known_browsers.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

@@ -1,7 +1,8 @@
 """Delete all expired data, in steps so small that no sign-in has to wait for them.
 
-A database has few writers, SQLite only one. So each step is a transaction with a few rows, found by an index, and
-others can write between two steps. After a slow step (a slow disk, a large table), the next step is smaller.
+A database allows few writers at a time, and SQLite only one. So each step is a transaction that deletes a few rows,
+which an index finds, and other transactions can write between two steps. If a step is slow (a slow disk, a large
+table), the next step is smaller.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-MOST_ROWS = 100  # in a step; a thousand rows take 35 ms
-LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes the time
-LONG_STEP = 0.010  # seconds of a write transaction; after a longer one the next step is half as large
-SHORT_STEP = 0.007  # seconds; after a shorter one the next step may be larger again
+MOST_ROWS = 100  # rows in a step; to delete a thousand rows takes 35 ms
+LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes most of the time
+LONG_STEP = 0.010  # seconds of a write transaction; after a longer transaction the next step is half as large
+SHORT_STEP = 0.007  # seconds; after a shorter transaction the next step may be larger again
 PAUSE = 0.010  # seconds between two rounds, for other writers
 
 Step = Callable[[Any, int], int]
@@ -37,7 +38,7 @@ def tidy(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Repeat *steps* in turns until no row is left, for about *seconds* at most; tell whether they are all done.
+    """Repeat *steps* in turns until no row is left, for about *seconds* at most. Tell whether no row is left.
 
     *writing* opens a write transaction.
     """

@@ -1,4 +1,4 @@
-"""Sign short texts with the time at which they were made, by the clock of both programs."""
+"""Sign short texts together with the time at which they were made, by `shared.clock`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class ClockedSigner(TimestampSigner):
 
 
 def timed_serializer(secret_keys: Sequence[str], salt: str) -> URLSafeTimedSerializer:
-    """Return a signer that signs with the first of *secret_keys* and verifies with all; *salt* separates two uses."""
+    """Return a serializer that signs with the first of *secret_keys* and verifies with all of them.
+
+    Each use has a different *salt*, so a text that was signed for one use is not valid for another.
+    """
     newest_last = list(reversed(secret_keys))  # the order that itsdangerous expects
     return URLSafeTimedSerializer(newest_last, salt=salt, signer=ClockedSigner)

@@ -1,8 +1,9 @@
-"""Sign tokens, and open them: the only place where the text of a token becomes trusted. Pure.
+"""Sign tokens, and open them. Only this module turns the text of a token into trusted data.
 
-Opening is strict, because attackers have used everything that a lenient parser accepts. A token has at most 8 KiB and
-three canonical base64url parts. Its header and payload are JSON objects without duplicate names, and its algorithm is
-the configured one. Keys and URLs in the header are never used.
+Opening is strict, because attackers have used everything that a lenient parser accepts. A token must have at most 8 KiB
+and three canonical base64url parts. Its header and payload must be JSON objects without duplicate names, and its
+algorithm must be the configured one. Keys and URLs in the header are never used. Pure code: it does no I/O and reads no
+clock.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from shared.keys import KeySet, TokenKey
 from shared.signatures import METHODS
 
 MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
-MAX_DEPTH = 32  # of nested objects and lists, because the value is serialised again, deeper in the stack
+MAX_DEPTH = 32  # levels of nested objects and lists; the value is serialised again, deeper in the stack
 MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, so the cache is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
 SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
@@ -53,7 +54,7 @@ class Opened(NamedTuple):
 
 
 class TokenParts(NamedTuple):
-    """A parsed token, not verified."""
+    """The parts of a parsed token, whose signature is not yet verified."""
 
     header: Mapping[str, Any]
     payload: bytes
@@ -64,7 +65,8 @@ class TokenParts(NamedTuple):
 def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
     """Verify the signature of *unverified_token*; return its header and payload, or raise a Rejection.
 
-    Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. Checks no claim. RFC 7515, section 5.2.
+    Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. This function checks no claim. The source is RFC
+    7515, section 5.2.
     """
     parts = take_apart(unverified_token)
     check_algorithm(parts.header, algorithm)
@@ -114,9 +116,9 @@ def verify_signature(parts: TokenParts, keys: KeySet, algorithm: str) -> TokenKe
 def read_object(octets: bytes, part: str) -> Mapping[str, Any]:
     """Return the JSON object in *octets*, or raise TokenMalformed that names the *part*.
 
-    UTF-8 without a byte order mark, no duplicate name, no NaN or infinity, no unpaired surrogate, no more than
-    MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections 8.1, 8.2 and 9). No NUL either:
-    real text never contains one, and PostgreSQL cannot store it.
+    The object must be UTF-8 without a byte order mark. It must not contain a duplicate name, NaN or infinity, an
+    unpaired surrogate, or more than MAX_DEPTH levels (RFC 7519, section 7.2; RFC 8725, section 2.6; RFC 8259, sections
+    8.1, 8.2 and 9). It must not contain a NUL either: real text never contains one, and PostgreSQL cannot store it.
     """
     try:
         text = octets.decode("utf-8").strip(_JSON_SPACE)
@@ -175,8 +177,8 @@ def _read_header(encoded: bytes) -> Mapping[str, Any]:
 def _decode(part: bytes, name: str) -> bytes:
     """Return the bytes of a base64url *part* in its one canonical spelling (RFC 7515, section 2; RFC 4648, 3.5).
 
-    The caller has checked the alphabet. This rejects an impossible length, and a last character whose unused bits are
-    not zero: that would be a second spelling of the same bytes.
+    The caller has checked the alphabet. This function rejects an impossible length. It also rejects a last character
+    whose unused bits are not zero, because it would be a second spelling of the same bytes.
     """
     if part and part[-1] not in _LAST_CHARACTERS[len(part) % 4]:
         raise TokenMalformed(f"the {name} is not canonical base64url")

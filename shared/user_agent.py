@@ -1,6 +1,6 @@
 """Name a browser and its system from a User-Agent header, such as "Firefox on Linux".
 
-For lists of sessions only: a client can send any value, so no decision uses it.
+Use the name only in lists of sessions. A client can send any value, so no decision may depend on it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str) -> Phrase:
-    """Return the browser and system in *user_agent* in a few words; for unknown browsers, its first word."""
+    """Return the browser and system in *user_agent* in a few words. For an unknown browser, return its first word."""
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser:

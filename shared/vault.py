@@ -1,7 +1,7 @@
 """Encrypt secrets for storage in a database, with a key that can be rotated.
 
 A thief who has only the database cannot read the keys of providers and services. The first secret key encrypts, and all
-keys decrypt. To rotate, put the new key first and the old key among the fallbacks.
+keys decrypt. To rotate the key, put the new key first and the old key among the fallbacks.
 """
 
 from __future__ import annotations

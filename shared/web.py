@@ -1,8 +1,8 @@
 """Give both programs the same pages, headers and error pages.
 
-`install` gives a Flask application the common style, the security headers and the two error pages: one for errors of
-the request, one for errors of the program. A page never shows a stack trace. It shows a reference, and the log has the
-same reference next to the trace.
+`install` gives a Flask application the common style, the security headers and the two error pages. One page is for
+errors in the request, the other for errors in the program. A page never shows a stack trace. Instead it shows a
+reference, and the log has the same reference next to the stack trace.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def install(
     *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
     *theme_cookie* is the name of the cookie for light or dark. It differs for each program, because cookies ignore
     ports. *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
-    *wants_json* tells whether errors of the current request are answered in JSON; without it, the Accept header
+    *wants_json* tells whether errors of the current request are answered in JSON. If it is not given, the Accept header
     decides.
     """
     look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
@@ -89,7 +89,7 @@ def install(
 
     @app.after_request
     def protect(response: Response) -> Response:
-        """Add the common headers to every response; a header that the response already has is kept."""
+        """Add the common headers to *response*. If the response already has one of them, that header is kept."""
         noted, endpoint = current_globals(), current_request().endpoint
         static = endpoint is not None and endpoint.startswith("ui.")
         present = {name.lower() for name, _value in response.headers}
@@ -140,7 +140,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def moment(when: datetime | int | None) -> str:
-    """Return a time (aware, or in seconds since 1970) as a readable date and time; empty for None."""
+    """Return *when* (aware, or in seconds since 1970) as a readable date and time, or an empty text for None."""
     if when is None:
         return ""
     aware = when if isinstance(when, datetime) else datetime.fromtimestamp(when, UTC)
@@ -148,7 +148,10 @@ def moment(when: datetime | int | None) -> str:
 
 
 def when(time: datetime | int | None) -> Markup | str:
-    """Return a time as an HTML element in UTC; static/times.js shows it in the reader's zone. Empty for None."""
+    """Return *time* as an HTML element in UTC, or an empty text for None.
+
+    static/times.js shows it in the reader's time zone.
+    """
     if time is None:
         return ""
     g.own_script = g.times = True
@@ -159,7 +162,7 @@ def when(time: datetime | int | None) -> Markup | str:
 def allow_form_target(url: str) -> None:
     """Allow the forms of this page to lead to the origin of *url*.
 
-    The CSP directive form-action also blocks a redirect after the form is sent.
+    Without this, the CSP directive form-action would also block a redirect to that origin after the form is sent.
     """
     parts = urlsplit(url)
     if parts.scheme and parts.netloc:
@@ -257,7 +260,7 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 def _problem(
     status: int, code: str, title: str, text: str | None, reference: str | None, *, again: str = ""
 ) -> ResponseReturnValue:
-    """Answer with JSON or a page; *again* is the label of a button that opens the same URL again."""
+    """Answer with JSON or a page. *again* is the label of a button that opens the same URL again."""
     if answers_json():
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status

@@ -1,16 +1,18 @@
 """gunicorn's threaded worker, changed so that a slow client occupies a connection but not a thread.
 
-gunicorn 27's own worker assigns a thread to each connection after its first byte, and reads the head there without a
-deadline. When it closes a connection, its only accepting thread waits up to two seconds for the client. Here the event
-loop reads heads and small bodies, closes without waiting, and enforces the deadlines (`shared.connections`). A thread
-gets a request when it is complete, or its body is too large (`shared.threads`). The signals and the graceful stop are
-gunicorn's own, and so is the parser of every request that is not plain (`shared.plain_requests`).
+gunicorn 27's own worker assigns a thread to each connection after its first byte. The thread reads the head of the
+request without a deadline. When gunicorn's worker closes a connection, its only accepting thread waits up to two
+seconds for the client. In this worker, the event loop reads heads and small bodies, closes connections without waiting,
+and enforces the deadlines (`shared.connections`). A thread gets a request when the request is complete, or when its
+body is too large for the loop (`shared.threads`). The handling of signals and the graceful stop are gunicorn's own.
+gunicorn's parser reads every request that is not plain (`shared.plain_requests`).
 
 An application may answer some plain requests from memory, without a thread. For this it offers `answer_at_once(environ,
-start_response)`, which returns the body, or None if the request needs a thread. It may also offer
-`collects_body(target)`. For those targets, whose bodies are small, the event loop collects a chunked body.
+start_response)`, which returns the body, or None if the request needs a thread. An application may also offer
+`collects_body(target)`. If it returns true, bodies for this target are small, and the event loop collects a chunked
+body.
 
-When a worker has its maximum number of connections, a new one replaces the one that has waited longest.
+If a worker has its maximum number of connections, a new connection replaces the connection that has waited longest.
 """
 
 from __future__ import annotations
@@ -44,9 +46,9 @@ if TYPE_CHECKING:
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
-MOST_ACCEPTED = 16  # new connections in each turn of the event loop, which then answers the open ones
+MOST_ACCEPTED = 16  # new connections in each turn of the event loop; then it handles the open connections
 MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
-FIRST_SECONDS = 30  # for the first worker to load: gunicorn ends one that takes longer
+FIRST_SECONDS = 30  # limit for the first worker to load; gunicorn ends a worker that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
 NO_DESCRIPTOR_LEFT = {errno.EMFILE, errno.ENFILE}
 
@@ -65,8 +67,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._must_reload = False
 
     def init_signals(self) -> None:
-        """Remember a SIGHUP for the event loop, where no lock is held."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # at first SIGHUP would end the process
+        """Let a SIGHUP only set a flag. The event loop then reloads, at a point where no lock is held."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])  # before its handler is set, SIGHUP would kill us
         super().init_signals()
         signal.signal(signal.SIGHUP, self._handle_hup)
         signal.siginterrupt(signal.SIGHUP, False)
@@ -108,10 +110,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.wsgi = with_time
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """Begin or end to accept.
+        """Begin or stop accepting connections.
 
-        When the worker stops, it first takes the connections that the kernel has accepted. After that the kernel must
-        refuse new ones at once. Otherwise they would wait until the current requests end, and would then be cut off.
+        When the worker stops, it first takes the connections that the kernel has accepted. After that, the kernel must
+        refuse new connections at once. Otherwise these would wait until the current requests end, and would then be
+        cut off.
         """
         is_stop = self._accepting and not self.alive
         if is_stop:
@@ -131,7 +134,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 break
 
     def _accept_one(self, listener: Any) -> bool:
-        """Accept one connection, and begin to read. Tell whether there was one."""
+        """Accept one connection, and begin to read from it. Tell whether a connection was waiting."""
         try:
             accepted, client = listener.accept()
         except OSError as error:
@@ -154,11 +157,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def enqueue_req(self, conn: Connection) -> None:
-        """Queue the request; the next free thread answers it."""
+        """Queue the request. The next free thread answers it."""
         self.tpool.submit(partial(self._answer, conn))
 
     def handle(self, conn: Connection) -> Any:
-        """Answer one request; tell whether the connection is kept. Runs in a thread."""
+        """Answer one request, and tell whether the connection is kept. This runs in a thread."""
         if conn.head_is_too_large:
             self.handle_error(None, conn.sock, conn.client, why_too_large(conn))
             return False
@@ -184,7 +187,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._wait(conn)
 
     def murder_keepalived(self, force: bool = False) -> None:
-        """Close connections that have waited too long; with *force*, all that wait."""
+        """Close connections that have waited too long. With *force*, close all waiting connections."""
         now = time.monotonic()
         if now < self._next_sweep and not force:
             return
@@ -216,12 +219,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except ParseException:
-            return False  # it was answered; the client would take a second response for the next request's
+            return False  # the request was answered; an error response would look like the answer to the next one
         finally:
             conn.sock.patient = True
 
     def _refuse(self, refusal: SettingsRefused) -> NoReturn:
-        """If the first worker cannot load, end the server and say why. A later worker is started again."""
+        """End this worker, which cannot load. The first worker also ends the server and prints the reason.
+
+        A later worker only exits, and gunicorn starts a new one in its place.
+        """
         if self.age == 1:
             print(refusal, file=sys.stderr, flush=True)
             self.app.first_is_done[0] = 1  # gunicorn loses a SIGTERM that comes while it forks a worker
@@ -236,7 +242,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _leave_it_to_the_first(self) -> None:
         """Wait until the first worker has loaded.
 
-        If it fails, it ends the server, so the reason is printed only once.
+        If the first worker fails, it ends the server, so the reason is printed only once.
         """
         deadline = time.monotonic() + FIRST_SECONDS
         while self.alive and not self.app.first_is_done[0] and self.is_parent_alive() and time.monotonic() < deadline:
@@ -244,7 +250,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             time.sleep(SWEEP_SECONDS / 10)
 
     def _go_on(self, conn: Connection) -> None:
-        """Answer the received request: here if the application can answer at once, otherwise in a thread."""
+        """Answer the received request. If the application can answer at once, do it here, otherwise in a thread."""
         answer = self._answer_at_once(conn) if self._plain.may_answer_at_once else None
         if answer is None:
             self._leave_to(self.enqueue_req, conn)
@@ -284,7 +290,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.tpool.submit(partial(self._send, unsent, kept, conn))
 
     def _send(self, unsent: bytes, kept: bool, conn: Connection) -> None:
-        """Send the rest of an answer, and go on in the event loop. Runs in a thread."""
+        """Send the rest of an answer, and let the event loop continue with the connection. This runs in a thread."""
         conn.sock.begin_request()
         try:
             conn.sock.setblocking(True)
@@ -347,7 +353,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._end(conn)
 
     def _make_room(self) -> None:
-        """Keep room for one more connection; otherwise none would be accepted until another one ends."""
+        """Keep room for one more connection. Without room, no connection would be accepted until another one ends."""
         if self.nr_conns >= self.worker_connections:
             self._give_up_the_longest()
 
@@ -363,7 +369,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def received(conn: Connection) -> bytes | None:
-    """Return the bytes that have arrived: empty if the client has closed, None if there are none yet."""
+    """Return the bytes that have arrived.
+
+    The result is empty if the client has closed the connection, and None if no bytes have arrived yet.
+    """
     try:
         return conn.sock.recv_now(PIECE)
     except BlockingIOError:
@@ -373,7 +382,7 @@ def received(conn: Connection) -> bytes | None:
 
 
 def why_too_large(conn: Connection) -> Exception:
-    """Return the error for an incomplete head."""
+    """Return the error for a head that is too large."""
     why: Exception = LimitRequestHeaders("the head of the request is too large")
     if conn.head_is_one_line:
         why = LimitRequestLine(HEAD_BYTES, conn.cfg.limit_request_line)

@@ -1,6 +1,6 @@
-"""Start both programs with demo users: `make demo` runs this.
+"""Start the gateway and the identity provider with demo users. `make demo` runs this module.
 
-The code is in lychgate/demo, which is also in the wheel.
+The code is in lychgate/demo, which is also part of the wheel.
 """
 
 import sys

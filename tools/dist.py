@@ -1,8 +1,8 @@
-"""Build what people install, into a folder: the sdist, the wheel made from it, and lychgate.pyz. `make dist` runs this.
+"""Build the files that people install: the sdist, a wheel made from it, and lychgate.pyz. `make dist` runs this.
 
     python -m tools.dist [FOLDER]
 
-The wheel is made from the unpacked sdist, so a file that the sdist lacks is noticed here.
+The wheel is built from the unpacked sdist. So if the sdist lacks a file, this is noticed here.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Build everything, and print what was made."""
+    """Build all three files, and print their names and sizes."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "dist").resolve()
     for file in build(folder):
         print(f"{file}  {file.stat().st_size / 1e6:.1f} MB")
 
 
 def build(folder: Path) -> tuple[Path, Path, Path]:
-    """Return sdist, wheel and pyz, built in *folder*. Files of an earlier build are removed first."""
+    """Remove the files of an earlier build from *folder*, then build the sdist, the wheel and the pyz there."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in [*folder.glob("lychgate-*.whl"), *folder.glob("lychgate-*.tar.gz"), *folder.glob("lychgate.pyz")]:
         old.unlink()

@@ -1,8 +1,9 @@
-"""Build the documents as a site in build/site: python -m tools.docs_site (`make docs`, which installs Zensical).
+"""Build the documents as a site in build/site, with `python -m tools.docs_site`.
 
-The documents stay in their places: README.md, docs/, idp/README.md and so on. `stage` copies them into one folder,
-adapts their links, and makes a page of every source file that they link to. Zensical builds the HTML in strict mode.
-`finish` replaces the only script that a page would load from another host.
+`make docs` installs Zensical and then runs this module. `stage` copies the documents (README.md, docs/, idp/README.md
+and so on) into one folder and adapts their links. It also makes a page from every source file that a document links to.
+Zensical then builds the HTML in strict mode. `finish` replaces the only script that a page would load from another
+host.
 """
 
 import os
@@ -23,10 +24,10 @@ PAGES = {  # documents outside docs/, by the path of their page in the site
     "bench/README.md": "benchmarks.md",
     "CHANGELOG.md": "changes.md",
 }
-RESULTS = "bench/results"  # of the benchmarks: a page and a chart for each version
+RESULTS = "bench/results"  # results of the benchmarks: a page and a chart for each version
 DECISIONS = "docs/decisions"
 LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
-SHIM = "https://unpkg.com/iframe-worker/shim"  # for search in a folder: browsers start no Worker from file://
+SHIM = "https://unpkg.com/iframe-worker/shim"  # lets the search work from file://
 OUR_SHIM = "assets/javascripts/worker-from-file.js"
 FOREIGN = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*?\b(?:src|href)=[\"']?(?:https?:)?//[^>]*>")
 LANGUAGES = {
@@ -45,7 +46,7 @@ class SiteRefused(Exception):
 
 
 def main() -> int:
-    """Stage, build and finish; return the exit status."""
+    """Stage, build and finish the site, and return the exit status."""
     stage(BUILD / "docs")
     built = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "--config-file", str(CONFIG)],
@@ -75,7 +76,7 @@ def stage(folder: Path) -> None:
 
 
 def documents() -> dict[str, str]:
-    """Return the page of every document, by its path in the repository."""
+    """Return a mapping from each document's path in the repository to the path of its page in the site."""
     own = {path.relative_to(ROOT).as_posix(): path.relative_to(ROOT / "docs").as_posix() for path in markdown_of_docs()}
     return (
         own
@@ -90,7 +91,7 @@ def markdown_of_docs() -> list[Path]:
 
 
 def followed(source: str, page: str, places: dict[str, str]) -> str:
-    """Return the document with its links changed to pages. Linked source files are added to *places*."""
+    """Return the document with links that lead to pages of the site. Add each linked source file to *places*."""
     if source == DECISIONS:
         return ""
 
@@ -131,7 +132,7 @@ def write(path: Path, text: str) -> None:
 
 
 def finish(site: Path) -> None:
-    """Replace the foreign script by ours, and reject any other file that would be loaded from another host."""
+    """Replace the script from another host by ours. Raises SiteRefused if a page loads another such file."""
     shutil.copy(ROOT / "tools" / "worker_from_file.js", site / OUR_SHIM)
     for path in sorted(site.rglob("*.html")):
         up = "../" * (len(path.relative_to(site).parts) - 1)

@@ -1,8 +1,9 @@
 """Change the most important modules in small ways, one at a time, and see whether a test fails: `make mutation`.
 
-There are two runs. mutmut changes code inside the functions of MODULES. HAND_MADE changes code outside of functions,
-which mutmut does not change: the list of checks, the alphabets and the limits. Both work on a copy of the source. A
-survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
+There are two runs. mutmut changes code inside the functions of MODULES. The second run makes the changes in HAND_MADE.
+These are in code outside of functions, which mutmut does not change: the list of checks, the alphabets and the limits.
+Both runs change a copy of the source. A change that no test notices is called a survivor. A survivor is accepted only
+if docs/mutation.md shows its line and says why it is equivalent to the original.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ TESTS = (
     *("tests/sp/signin/test_verification.py", "tests/attacks/test_token_cases.py"),
 )
 PARTS = ("shared", "sp", "tests", "lab", "idp")  # mutmut changes the first two; the tests import the others
-DIRECT = "not the_gateway_decides and not on_the_error_page"  # the cases against `verify` itself, without HTTP
-SECONDS = 120  # for a whole run of the tests; a mutant may loop for ever
+DIRECT = "not the_gateway_decides and not on_the_error_page"  # only cases that call `verify` without HTTP
+SECONDS = 120  # limit for a whole run of the tests; a mutant may loop for ever
 
 HAND_MADE: tuple[tuple[str, str, str], ...] = (
     (TOKENS, "MAX_TOKEN_BYTES = 8192", "MAX_TOKEN_BYTES = 8191"),
@@ -104,7 +105,7 @@ pytest_add_cli_args_test_selection = {[*TESTS, "-k", DIRECT]}
 
 
 def main() -> int:
-    """Run both kinds of mutants; print the survivors without an explanation. Return 1 if there is one."""
+    """Test both kinds of mutants, and print the survivors that are not explained. Return 1 if there are any, else 0."""
     explained = {without_comment(line) for line in re.findall("`([^`\n]+)`", EXPLAINED.read_text())}
     with tempfile.TemporaryDirectory(prefix="lychgate-mutation-") as folder:
         copy = copy_source(Path(folder))
@@ -117,12 +118,12 @@ def main() -> int:
 
 
 def without_comment(line: str) -> str:
-    """Return a line of code without its comment, which may be rewritten."""
+    """Return a line of code without its comment, so that a comment can change without a change in docs/mutation.md."""
     return line.split("  # ")[0].strip()
 
 
 def copy_source(folder: Path) -> Path:
-    """Copy the files that the tests need, without the settings of the whole suite."""
+    """Copy the files that the tests need into *folder*, with PYPROJECT instead of the project's pyproject.toml."""
     for part in PARTS:
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "pyproject.toml").write_text(PYPROJECT)
@@ -130,7 +131,7 @@ def copy_source(folder: Path) -> Path:
 
 
 def mutmut_survivors(copy: Path) -> Iterator[tuple[str, str]]:
-    """Yield the name and the changed line of each mutant of mutmut's that no test noticed."""
+    """Yield the name and the changed line of each mutant by mutmut that no test noticed."""
     mutmut = [sys.executable, "-m", "mutmut"]
     with (copy / "mutmut.log").open("w") as log:  # its output is an animation
         subprocess.run([*mutmut, "run"], cwd=copy, check=True, stdout=log)
@@ -145,7 +146,7 @@ def mutmut_survivors(copy: Path) -> Iterator[tuple[str, str]]:
 
 
 def hand_made_survivors(copy: Path) -> Iterator[tuple[str, str]]:
-    """Yield the module and the change of each mutant of ours that no test noticed."""
+    """Yield the module and the change of each mutant from HAND_MADE that no test noticed."""
     shutil.rmtree(copy / "mutants", ignore_errors=True)
     if not notice_nothing(copy):
         raise SystemExit("The tests fail without any change.")

@@ -1,7 +1,7 @@
-"""Make lychgate.pyz: the wheel and the pure-Python packages it needs, as one file that Python runs.
+"""Make lychgate.pyz, one file that Python can run. It contains the wheel and the pure-Python packages it needs.
 
 The packages come from the building environment, at its pinned versions, with their licences. Packages that must be
-compiled for a machine are left out; tools/one_file_main.py tells the user to install them.
+compiled for a machine are left out; if one is missing, tools/one_file_main.py tells the user to install it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 START = Path(__file__).with_name("one_file_main.py")
-# Compiled for speed only: each also has the same code in Python, and uses it if the compiled part is missing.
+# These packages have compiled parts only for speed. If the parts are missing, they use the same code in Python.
 RUN_AS_PURE_PYTHON = ("markupsafe", "sqlalchemy", "wrapt")
 COMPILED = (".so", ".pyd", ".c", ".pyx", ".pxd")
-MADE_AT = 1_577_836_800  # 2020-01-01: so that the same content makes the same file
+MADE_AT = 1_577_836_800  # 2020-01-01; a fixed time, so that the same content always makes the same archive
 
 
 def make(wheel: Path, target: Path) -> None:
@@ -44,7 +44,10 @@ def make(wheel: Path, target: Path) -> None:
 
 
 def add_packages(tree: Path) -> list[str]:
-    """Copy the requirements of the wheel in *tree*, and theirs, into *tree*; return the packages to install."""
+    """Copy the packages that the wheel in *tree* requires, directly or indirectly, into *tree*.
+
+    Return the requirements that the user must install, because their packages are compiled.
+    """
     waiting = requirements((next(tree.glob("lychgate-*.dist-info")) / "METADATA").read_text("utf-8"))
     added: set[str] = set()
     needs: dict[str, SpecifierSet] = {}
@@ -83,7 +86,7 @@ def copy(package: Distribution, tree: Path) -> None:
 
 
 def digest(stage: Path) -> str:
-    """Return a name for the content of *stage*: different content is unpacked into a different folder."""
+    """Return a hash of the content of *stage*. It names the folder to unpack to, so each content has its own folder."""
     found = hashlib.sha256()
     for file in sorted(path for path in stage.rglob("*") if path.is_file()):
         found.update(f"{file.relative_to(stage)}\0{file.stat().st_size}\0".encode())

@@ -1,8 +1,8 @@
 """Start Lychgate out of lychgate.pyz: `python lychgate.pyz gateway|idp|demo`. tools/one_file.py makes that file.
 
-Templates, migrations and the processes that Lychgate starts need real files, so the first start unpacks them into the
-cache folder of this user; later starts find them there. This is the `__main__.py` of the archive, and imports none of
-our modules before that.
+Templates, migrations and the processes that Lychgate starts need real files. So the first start unpacks the archive
+into this user's cache folder, and later starts use the unpacked files. This module is the `__main__.py` of the archive.
+It imports our modules only after the files are unpacked.
 """
 
 import json
@@ -46,16 +46,16 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f"Lychgate unpacks itself into {folder}, which cannot be made: {error.strerror}. Set XDG_CACHE_HOME.")
-    found = folder.lstat()  # not stat: another user could change a link later
+    found = folder.lstat()  # not stat, which follows a link: another user could change it later
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         sys.exit(f"{folder} is not a folder that only you can write, so code is not run from it. Set XDG_CACHE_HOME.")
     return folder
 
 
 def unpacked(file: zipfile.ZipFile, folder: Path) -> Path:
-    """Return *folder* with the content of *file*.
+    """Unpack *file* into *folder* if *folder* does not exist yet, and return *folder*.
 
-    It appears complete or not at all, even if several programs start at once.
+    The folder gets its name only when it is complete, so several programs may start at the same time.
     """
     if folder.is_dir():
         return folder
@@ -74,7 +74,7 @@ def unpacked(file: zipfile.ZipFile, folder: Path) -> Path:
 
 def missing_packages(needs: list[str]) -> list[str]:
     """Return the requirements that this Python does not meet."""
-    from packaging.requirements import Requirement  # it was just unpacked
+    from packaging.requirements import Requirement  # the archive contains it, so unpack first
 
     def is_met(requirement: Requirement) -> bool:
         try:

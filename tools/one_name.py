@@ -1,14 +1,15 @@
 """Rewrite our absolute names to names below one package: `sp.gateway` becomes `lychgate.sp.gateway`.
 
-In the repository `sp`, `idp`, `shared` and `lab` are at the top level. An installation may add only `lychgate` to other
-people's packages. The names are changed token by token, so that all other code keeps its line and column:
+In the repository `sp`, `idp`, `shared` and `lab` are top-level packages. In an installation, beside packages of other
+projects, only `lychgate` may be top-level. This module changes the names token by token, so that all other code keeps
+its line and column. It changes:
 
 - imports: `from sp.x import y`, `import sp.x as y`, `import sp.x`, `from sp import x`;
-- dotted names in texts and comments, where that module exists here: "idp.stores.directory:open_directory";
+- dotted names in texts and comments, if the module exists here: "idp.stores.directory:open_directory";
 - commands for people, in any file: `flask --app sp`.
 
-The build stops if an old name would remain: an import that was missed, or a module name that is built from parts (use
-`__package__` for that).
+The build stops if an old name would remain. This can be an import that was missed, or a module name that the code
+builds from parts. In the second case, use `__package__`.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class OneName:
     parts: tuple[str, ...] = PARTS
 
     def python(self, source: str, path: str) -> str:
-        """Return the module *source* under its new names. Raises NameLeft; *path* is for its text."""
+        """Return *source* with the new names. Raises NameLeft if an old name remains; its message shows *path*."""
         lines = list(io.StringIO(source))
         for (first, start), (last, end), text in sorted(self._edits(lines), reverse=True):
             lines[first - 1 : last] = [lines[first - 1][:start] + text + lines[last - 1][end:]]
@@ -75,7 +76,7 @@ class OneName:
                     yield code[0].start, code[-1].end, text
 
     def _import(self, clause: str) -> str:
-        """Return the statement for one clause of an `import`, which binds the same name to the same module."""
+        """Return the new statement for one clause of an `import`. It binds the same name to the same module."""
         if not self._is_ours(clause):
             return f"import {clause}"
         module, _as, alias = clause.partition(" as ")
@@ -94,7 +95,7 @@ class OneName:
         return re.sub(dotted, lambda found: self._renamed(found[0]), self.text(text))
 
     def _renamed(self, dotted: str) -> str:
-        """Return *dotted* below our name if it is a module or an attribute of a module. "sp.sqlite3" is a data file."""
+        """Return *dotted* below our name if it begins with a module. "sp.sqlite3" does not: it is a data file."""
         part, module, *_rest = dotted.split(".")
         file = self.root / part / module
         return f"{self.name}.{dotted}" if file.is_dir() or file.with_suffix(".py").is_file() else dotted
@@ -118,7 +119,7 @@ class OneName:
 
 
 def _statements(lines: list[str]) -> Iterator[list[tokenize.TokenInfo]]:
-    """Yield the tokens of each statement, and comments between them.
+    """Yield the tokens of each statement, together with the comments before it.
 
     The body of `if x: y` counts as a separate statement.
     """

@@ -1,7 +1,11 @@
-"""Write the pages of docs/reference from the code: python -m tools.reference
+"""Write the pages of docs/reference from the code, with `python -m tools.reference`.
 
-Settings come from the lists of names and from an empty environment (the defaults), URLs from the two url_maps, error
-codes from their classes, commands from click and argparse. `make docs` runs this, and a test compares the pages.
+- The names of settings come from the lists of known settings, and their defaults from an empty environment.
+- URLs come from the two Flask url_maps.
+- Error codes come from the error classes.
+- Commands come from click and argparse.
+
+`make docs` runs this module. A test fails if the pages in docs/reference differ from its output.
 """
 
 import argparse
@@ -34,7 +38,7 @@ from sp.routes import FORWARD, NGINX
 from sp.views.denied import Denial
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
-NOT_FOR_USE = {"ui", "denied"}  # blueprints of the pages' files, and of internal pages
+NOT_FOR_USE = {"ui", "denied"}  # blueprints: the static files of the pages, and the gateway's internal pages
 OF_FLASK = {"run", "shell", "routes"}
 PROGRAMS = {"sp": "gateway", "idp": "identity provider"}
 PORTS = {"sp": 5000, "idp": 5001}
@@ -110,7 +114,7 @@ def _settings(program: str, names: SettingNames, defaults: object, folder: str) 
 
 
 def _default(name: str, names: SettingNames, defaults: object, folder: str) -> str:
-    """Return the program's value in an empty environment, in the form that a person would write."""
+    """Return the value that the setting has in an empty environment, in the form that a person would write."""
     value = getattr(defaults, name.removeprefix(names.prefix).lower(), "")
     if isinstance(value, bool):
         return "`yes`" if value else "`no`"

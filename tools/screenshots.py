@@ -1,6 +1,7 @@
 """Take the screenshots for README.md of the real programs: `python -m tools.screenshots`.
 
-A real pair of programs is started as in the tests, and a real Chromium visits its pages and takes the pictures.
+This starts a real gateway and a real identity provider, as the tests do. A real Chromium visits their pages and takes
+the pictures.
 """
 
 import tempfile

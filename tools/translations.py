@@ -1,7 +1,7 @@
 """Bring the catalogues of all languages up to date with the source: `python -m tools.translations`.
 
-It adds each new text without a translation, and removes texts that are no longer used. It never guesses from similar
-texts. tests/test_translations.py fails until every text is translated.
+It adds each new text with an empty translation, and removes texts that are no longer used. It never guesses a
+translation from a similar text. tests/test_translations.py fails until every text is translated.
 """
 
 import re
@@ -28,7 +28,7 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
 def main() -> None:
-    """Write every catalogue again, with the translations that it has."""
+    """Write every catalogue again. Existing translations are kept."""
     for part in PARTS:
         wanted = texts_of(part)
         for language in LANGUAGES:

@@ -1,7 +1,7 @@
-"""Hatchling's build hook: put everything into the wheel under the one name `lychgate`.
+"""Put all packages into the wheel under the one name `lychgate`. Hatchling runs this build hook.
 
-docs/decisions/0009-one-name-when-installed.md says why. The sdist contains the unchanged repository. A wheel can be
-built from both, so `pip install .` works too.
+docs/decisions/0009-one-name-when-installed.md says why. The source distribution contains the unchanged repository. A
+wheel can be built from the repository and from the source distribution, so `pip install .` also works.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a build runs hooks without the project on the path
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # hatchling does not add the project to the path
 from tools.one_name import NAME, PARTS, OneName
 
 NOT_INSTALLED = ("__pycache__", "tests", "README.md")  # at any depth
 
 
 class WheelHook(BuildHookInterface[Any]):
-    """Stages the rewritten tree in a folder outside the source, and removes it after the build."""
+    """Writes the rewritten tree into a temporary folder outside the source, and removes it after the build."""
 
     _stage: tempfile.TemporaryDirectory[str] | None = None
 
@@ -33,7 +33,7 @@ class WheelHook(BuildHookInterface[Any]):
         build_data["force_include"][str(stage(Path(self.root), Path(self._stage.name)))] = NAME
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove what was staged."""
+        """Remove the staged tree."""
         if self._stage:
             self._stage.cleanup()
 

@@ -1,4 +1,4 @@
-"""Start the gateway and the identity provider for a first try: with demo users, and one URL to open.
+"""Start the gateway and the identity provider for a first try, with demo users, and print the URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
 the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep
@@ -30,8 +30,8 @@ from lychgate.demo.programs import Program, wait_until_healthy, watch
 
 
 def main() -> int:
-    """Run until Ctrl-C, SIGTERM or the end of one of the programs; return the exit status."""
-    os.umask(0o077)  # for the programs and commands that it starts as well
+    """Run until Ctrl-C, SIGTERM or the end of one of the programs, and return the exit status."""
+    os.umask(0o077)  # this also applies to the programs and commands that the demo starts
     stop = stop_on_signals()
     try:
         with contextlib.ExitStack() as cleanup:
@@ -46,7 +46,10 @@ def main() -> int:
 
 
 def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
-    """Start the two programs, print the introduction, and watch them; *cleanup* stops what was started."""
+    """Start the two programs, print the introduction, and watch the programs.
+
+    *cleanup* stops each program that was started.
+    """
     environment = demo_environment()
     folder = Path(environment["SP_INSTANCE"])
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,15 +83,15 @@ def stop_on_signals() -> Event:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-            continue  # started with nohup: must survive the end of its terminal
+            continue  # the demo was started with nohup, so it must survive the end of its terminal
         signal.signal(number, lambda *_: stop.set())
     return stop
 
 
 def demo_environment() -> dict[str, str]:
-    """Return the environment for all programs of the demo: the caller's, with one folder for both.
+    """Return the environment of this process, changed so that both programs use the same instance folder.
 
-    Without settings, the two programs connect through files in the instance folder, so they must share it.
+    Without settings, the two programs exchange secrets and URLs through a file in this folder, so they must share it.
     """
     environment = dict(os.environ)
     names = ("SP_INSTANCE", "IDP_INSTANCE")
@@ -105,9 +108,9 @@ def demo_environment() -> dict[str, str]:
 
 @contextlib.contextmanager
 def only_demo_of(folder: Path) -> Iterator[None]:
-    """Hold the lock of the folder: two demos with the same data would overwrite each other's settings.
+    """Keep *folder* locked inside this block, because two demos in one folder would overwrite each other's settings.
 
-    The operating system releases the lock when this process ends, for any reason.
+    The operating system releases the lock when this process ends, even after a crash.
     """
     with (folder / "demo.lock").open("w") as lock:
         try:
@@ -121,7 +124,7 @@ def only_demo_of(folder: Path) -> Iterator[None]:
 
 
 def open_browser(url: str) -> None:
-    """Open *url* in the user's browser, and go on without one."""
+    """Open *url* in the user's browser. If there is no browser, print a message and continue."""
     import webbrowser
 
     if not webbrowser.open(url):

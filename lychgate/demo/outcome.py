@@ -6,7 +6,7 @@ def say(text: str) -> None:
 
 
 class DemoFailed(Exception):
-    """The demo cannot continue; the text tells the user why."""
+    """The demo cannot continue. The text tells the user why."""
 
 
 class Stopped(Exception):

@@ -1,4 +1,4 @@
-"""Create the accounts of the demo users, with the programs' commands, and keep their passwords."""
+"""Create the accounts of the demo users with the commands of the two programs, and store their passwords."""
 
 import contextlib
 import json
@@ -16,10 +16,10 @@ from threading import Event
 from lychgate.demo.outcome import DemoFailed, Stopped
 
 PERSON = "alice@example.com"
-OTHER_PERSON = "erin@example.com"  # in another group
+OTHER_PERSON = "erin@example.com"  # is in another group than alice
 DISABLED_PERSON = "bob@example.com"
 ADMINISTRATOR = "carol@example.com"
-GATEWAY = "flask --app sp"  # beginning of its commands
+GATEWAY = "flask --app sp"  # the beginning of every command of this program
 IDENTITY_PROVIDER = "flask --app idp"
 COMMAND_SECONDS = 60
 OUTPUT_LINES = 20  # number of lines that are shown of the output of a command that failed
@@ -27,7 +27,7 @@ READABLE = "abcdefghjkmnpqrstuvwxyz23456789"  # without characters that look ali
 
 
 class DemoPasswords:
-    """The passwords of the demo users, stored so that every start in the same folder prints the same ones."""
+    """The passwords of the demo users. They are stored, so every start in the same folder prints the same passwords."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,7 +42,7 @@ class DemoPasswords:
         return email in self.passwords
 
     def password(self, email: str) -> str:
-        """Return the password of this user; a new one is saved to disk before it is used."""
+        """Return the password of this user. A new password is saved to disk before it is used."""
         if email not in self.passwords:
             groups = ("".join(secrets.choice(READABLE) for _ in range(4)) for _ in range(4))
             self.passwords[email] = "-".join(groups)
@@ -61,7 +61,7 @@ class DemoPasswords:
 
 @dataclass(frozen=True)
 class Account:
-    """An account of the demo: its program, and the commands that create it or set a new password."""
+    """An account of the demo: the program that has it, and the commands that create it or set a new password."""
 
     app: str
     email: str
@@ -112,7 +112,7 @@ def create_people(passwords: DemoPasswords, environment: dict[str, str], stop: E
 
 
 def make(environment: dict[str, str], job: tuple[Account, tuple[str, ...], str]) -> None:
-    """Create an account, or give it its password."""
+    """Create the account of *job*, or set its password."""
     account, arguments, password = job
     command(account.app, [*arguments, "--password-stdin"], environment, typed=password)
     if account.afterwards:
@@ -120,7 +120,7 @@ def make(environment: dict[str, str], job: tuple[Account, tuple[str, ...], str])
 
 
 def is_listed(email: str, listing: str) -> bool:
-    """Tell whether the JSON *listing* contains exactly this e-mail address, in any layout."""
+    """Tell whether the JSON *listing* contains this e-mail address as a whole string, in any letter case."""
     return re.search(f'"{re.escape(email)}"', listing, re.IGNORECASE) is not None
 
 

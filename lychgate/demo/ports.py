@@ -16,7 +16,7 @@ def wished_port(name: str, default: int) -> int:
 
 
 def choose_port(who: str, wish: int, avoid: set[int]) -> int:
-    """Return *wish* if it is free, else print a message and return the next free port after it."""
+    """Return the port *wish* if it is free. If not, print a message and return the next free port."""
     if wish not in avoid and is_free(wish):
         return wish
     for port in range(wish + 1, min(wish + 200, 65536)):
@@ -27,9 +27,9 @@ def choose_port(who: str, wish: int, avoid: set[int]) -> int:
 
 
 def is_free(port: int) -> bool:
-    """Tell whether the port can be bound and nothing answers there.
+    """Tell whether the port can be bound and no program answers on it.
 
-    Both are checked, because some systems let a second program bind a port that is in use.
+    Binding alone is not enough: some systems let a second program bind a port that is in use.
     """
     with socket.socket() as caller:
         caller.settimeout(1)

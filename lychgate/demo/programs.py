@@ -1,4 +1,4 @@
-"""The two programs as child processes of the demo."""
+"""Start, watch and stop the two programs as child processes of the demo."""
 
 import os
 import signal
@@ -14,8 +14,8 @@ from threading import Event
 from lychgate.demo.outcome import DemoFailed, Stopped
 from lychgate.demo.ports import HOST
 
-START_SECONDS = 60  # until both programs answer; long, because the first start compiles every module
-STOP_SECONDS = 10  # for running requests; after that a program is killed
+START_SECONDS = 60  # limit until both programs answer; it is long, because the first start compiles every module
+STOP_SECONDS = 10  # time for a program to finish its running requests; then the demo kills it
 LOG_LINES = 20  # number of lines that are shown of the log of a program that ended
 
 
@@ -35,7 +35,10 @@ class Program:
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
-        """Start it in a new session, so that Ctrl-C reaches only the demo, which then stops both programs in order."""
+        """Start the program in a new session.
+
+        Ctrl-C then reaches only the demo, which stops both programs in order.
+        """
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "lychgate", self.command, "--host", HOST, "--port", str(self.port)],
@@ -57,7 +60,7 @@ class Program:
         )
 
     def is_healthy(self) -> bool:
-        # Without the proxy of the environment (http_proxy): the program runs on this machine.
+        # The program runs on this machine, so ignore a proxy that is set in the environment (http_proxy).
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(f"{self.url}/healthz", timeout=2) as answer:
@@ -66,7 +69,7 @@ class Program:
             return False
 
     def stop(self) -> None:
-        """Ask it to finish, wait, and only then kill it together with its workers."""
+        """Terminate the program. If it does not end within STOP_SECONDS, kill it and its workers."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.terminate()
@@ -92,7 +95,7 @@ def wait_until_healthy(programs: list[Program], stop: Event) -> None:
 
 
 def watch(programs: list[Program], stop: Event) -> None:
-    """Wait until *stop* is set; raise DemoFailed if a program ends by itself."""
+    """Wait until *stop* is set. Raise DemoFailed if one of the programs ends before that."""
     while not stop.wait(0.5):
         for program in programs:
             program.insist_alive()
