@@ -1,5 +1,6 @@
 """Each check decides to the second and to the letter, and says what it found."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +15,16 @@ from sp.providers.provider import Provider
 from sp.providers.settings_parser import parse_provider
 from sp.signin.verification import (
     CHECKS,
+    MOST_NAMES,
     REMEMBERED_LONGER,
     STRICT_CHECKS,
+    Received,
+    Verified,
     acceptable_until,
     check_nonce,
     checks_of,
     is_plain_email,
+    token_key,
     verify,
 )
 
@@ -74,6 +79,29 @@ def test_a_verified_token_gives_its_claims_and_the_key_that_signed_it() -> None:
     verified = verify(token(), provider(), KEYS, NOW)
     assert verified.claims == Claims.parse(CLAIMS)
     assert verified.key is KEYS.keys[0]
+
+
+def test_a_verified_token_says_when_it_came_how_long_it_was_and_what_its_header_was() -> None:
+    text = token()
+    verified = verify(text, provider(), KEYS, NOW)
+    assert verified.received is not None
+    assert verified.received == Received(NOW, len(text), {"typ": "JWT", "alg": "HS256"}, timed=None)
+    assert verified.timed(3, 5).received == Received(NOW, len(text), {"typ": "JWT", "alg": "HS256"}, timed=(3, 5))
+    of_earlier = Verified.of(verified.claims, verified.key, provider())
+    assert of_earlier.received is of_earlier.timed(3, 5).received is None
+
+
+def test_a_token_is_spent_under_16_bytes_of_a_hash_of_provider_and_jti_with_any_letters() -> None:
+    assert verify(token(), provider(), KEYS, NOW).token_key == token_key("corporate", "j")
+    assert token_key("corporate", "j").hex() == hashlib.sha256(b"corporate\0j").hexdigest()[:32]
+    different = [
+        ("corporate", "j"),
+        ("other", "j"),
+        ("corporate", "k"),
+        ("corporate", "\ud800"),
+        ("corporate", "\ud801"),
+    ]
+    assert len({token_key(*one) for one in different}) == len(different)
 
 
 # --- Time ---
@@ -391,3 +419,22 @@ def test_a_refusal_names_its_claim(make: Callable[[], str]) -> None:
     with pytest.raises((ClaimMissing, ClaimInvalid)) as refused:
         verify(make(), provider(required_claims=["iat", "email"]), KEYS, NOW)
     assert refused.value.claim in ("email", "exp")
+
+
+# --- What a refusal says ---
+
+
+def test_strict_says_how_many_recipients_a_token_has() -> None:
+    two = token(aud=["x", "y"], exp=NOW + 60, nbf=NOW)
+    assert detail(two, provider(**STRICT_SETTINGS)) == (
+        None,
+        "aud names 2 recipients; the gateway must be the only one",
+    )
+
+
+@pytest.mark.parametrize(("others", "is_named"), [(MOST_NAMES - 6, True), (MOST_NAMES - 5, False)])
+def test_attack_many_names_of_claims_are_not_all_compared_with_a_missing_one(others: int, is_named: bool) -> None:
+    names = {f"x{number:02}": number for number in range(others)}  # beside iss, aud, sub, iat and jti
+    without = token(exp=None, **names, EXP=NOW + 60)
+    _claim, said = detail(without, provider(required_claims=["exp", "jti"]))
+    assert ("EXP" in said) is is_named
