@@ -1,7 +1,7 @@
-"""`make bench`: measure every row and print the report. Exit status 1 if a row missed what was wanted, or is void.
+"""`make bench`: measure every row and print the report. The exit status is 1 if a row missed its target or is void.
 
 python -m bench [PART ...]            measure all parts, or those named
-python -m bench --write [PART ...]    the same, and write it into bench/results, with a chart
+python -m bench --write [PART ...]    the same, and write the report into bench/results, with a chart
 python -m bench --profile PART        only print where the time of a part goes
 
 BENCH_ROUNDS=2 makes a quick run, whose numbers mean little.

@@ -1,7 +1,7 @@
 """Load from this process: clients that wait for their answers, and requests that arrive at fixed times.
 
-The second kind measures from the time at which a request was due, not from when it could be sent. So if a server stops
-for a second, all requests of that second count as late, not only the few that it had accepted.
+Requests at fixed times are measured from the time at which a request was due, not from when it could be sent. So if a
+server stops for a second, all requests of that second count as late, not only the few that it had accepted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Forward-auth alone: one process that is asked directly about the requests of a person who is signed in.
+"""Measure forward-auth alone: one process is asked directly about the requests of a person who is signed in.
 
 It compares run_sp.py with the same WSGI application on gunicorn's gthread worker, which first served version 0.1.0. wrk
 sends requests over eight connections. Processor time is the time of all processes of the server, without wrk.

@@ -1,10 +1,12 @@
-"""What the gateway adds to a protected request, in process: the session honoured, revocable, identity removed and set.
+"""Measure, in process, the time that the gateway adds to a protected request.
 
-The same for WSGI and ASGI. The ASGI gateway is driven without an event loop: with a cached session it never waits. It
-is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are requested in turns.
+The gateway honours a session that can be revoked, removes identity that the client sent, and sets the real identity.
+WSGI and ASGI are measured in the same way. The ASGI gateway is driven without an event loop: with a cached session it
+never waits. It is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are requested in
+turns.
 
-Negative controls first: without a cookie, and with a forged one, the application must not be reached; nor at another
-site, nor against a rule.
+Negative controls run first. A request without a cookie, with a forged cookie, for another site, or against a rule must
+not reach the application.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests a second, by wrk: a client that is much faster than what it measures."""
+"""Measure requests per second with wrk, a client that is much faster than the servers it measures."""
 
 from __future__ import annotations
 

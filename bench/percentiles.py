@@ -1,4 +1,4 @@
-"""How long people wait at a part of the highest rate: requests that arrive at their own times, in even distances.
+"""Measure how long people wait at a part of the highest rate, with requests that arrive at even intervals.
 
 Each wait counts from the due time of the request. The highest rate is the rate of eight clients that wait for their
 answers. The percentiles are of all rounds together. The row with a target compares each round by itself.

@@ -1,8 +1,8 @@
 """Sign-ins on PostgreSQL (fsync on): four workers, against the ORM's way with four workers, and against one worker.
 
-A server of the distribution is started for this run. Sixteen clients sign in at once, each of them its own people, so
-that no two sign-ins of one person meet: they would wait for each other, and two first ones collide. We find the account
-then; the peer, as a tutorial writes it, answers 500.
+A server of the distribution is started for this run. Sixteen clients sign in at once. Each client signs in different
+people, because two sign-ins of one person at the same time would wait for each other, and two first sign-ins would
+collide. In a collision we find the account; the peer, as a tutorial writes it, answers 500.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the time of a part goes: its costliest functions, by cProfile in this process, without a server.
+"""Show where the time of a part goes: its slowest functions, by cProfile in this process, without a server.
 
 Only the thread of the request is profiled. If it waits for another thread, the wait is a line. A sign-in is timed by
 the clock, because it waits for the disk. All others are timed by processor time. cProfile makes calls look slower than

@@ -1,8 +1,8 @@
-"""What asking keeps of a proxy that serves a file: nginx that asks our gateway, Apache with mod_auth_openidc.
+"""Measure how much of its speed a proxy keeps when it asks about each request before it serves a file.
 
-Each is compared with the same proxy without protection, in requests a second. nginx first serves the file itself, and
-then passes requests on to another nginx that serves it. Apache keeps its session in a cookie, and decides without
-asking another program.
+The proxies are nginx, which asks our gateway, and Apache with mod_auth_openidc. Each is compared with the same proxy
+without protection, in requests a second. nginx first serves the file itself, and then passes requests on to another
+nginx that serves it. Apache keeps its session in a cookie, and decides without asking another program.
 """
 
 from __future__ import annotations

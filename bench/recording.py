@@ -1,7 +1,7 @@
-"""What recording a trace costs: a sign-in with it, of the same without.
+"""Measure what recording a trace costs: compare a sign-in that records a trace with one that does not.
 
 It uses Flask's test client on SQLite with synchronous=FULL. There is no server and no socket, which would hide a part
-of the cost. The two take turns, sign-in by sign-in, in one process and on one database.
+of the cost. The two kinds of sign-in take turns, sign-in by sign-in, in one process and on one database.
 """
 
 from __future__ import annotations

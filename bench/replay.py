@@ -1,4 +1,4 @@
-"""Spending a token among 5,000,000 spent ones that are still remembered, of the same among 10,000; on SQLite.
+"""Compare spending a token on SQLite with 5,000,000 remembered spent tokens, and with 10,000.
 
 Each token is spent in a separate transaction with synchronous=FULL, and for each an expired one is deleted, a hundred
 at a time, as the clean-up does. The two databases take turns, token by token.

@@ -1,4 +1,4 @@
-"""A flood of refusals, and the clean-up of a large activity log, on SQLite: room on the disk, and time of a step.
+"""Measure a flood of refusals and the clean-up of a large activity log on SQLite: disk space, and time per step.
 
 A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a busy
 machine, read the processor time in the note, because the other figures include waits for a processor.

@@ -1,4 +1,4 @@
-"""A protected Flask page against the same unprotected, and against the same protected by others; requests a second.
+"""Compare a protected Flask page with the same page unprotected or protected by others, in requests per second.
 
 It runs on our own server (run_sp.py, and the same server without a gateway), and on granian, which also runs the peers,
 because it hides least of the difference.

@@ -1,8 +1,8 @@
-"""A sign-in over HTTP on SQLite: ours against Flask's ORM with Flask-Login, and against Express on Node.js.
+"""Compare a sign-in over HTTP on SQLite: ours against Flask's ORM with Flask-Login, and against Express on Node.js.
 
 All use synchronous=FULL, one process each, and a person with an account. First eight clients sign in at once, each one
-sign-in after the other: sign-ins a second, and the longest wait. Then one client alone: the time of a sign-in. The peer
-with the ORM runs on gunicorn.
+sign-in after the other: sign-ins a second, and the longest wait. Then one client signs in alone, to measure the time of
+one sign-in. The peer with the ORM runs on gunicorn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long a worker takes to start, how much memory it has then, and how long a command takes.
+"""Measure how long a worker takes to start, how much memory it has then, and how long a command takes.
 
 Each is measured in a new process, by its processor time, with modules compiled before. Bare Flask is one view
 behind Flask's own client. The worker's row names the packages that take most of the time.

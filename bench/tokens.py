@@ -1,4 +1,4 @@
-"""Opening and verifying a token with all strict checks on, against the least that any verification must do.
+"""Compare opening and verifying a token with all strict checks on with the least that any verification must do.
 
 The least is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings. It
 makes no checks: no alphabet, no duplicate names, no claims.

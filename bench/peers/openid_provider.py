@@ -1,7 +1,7 @@
 """The least that an OpenID provider must do for one person: an authorization code, and a signed ID token for it.
 
-For Apache's mod_auth_openidc, in a thread of the benchmark. It gets requests only at the sign-in, which is not
-measured.
+It serves Apache's mod_auth_openidc, and runs in a thread of the benchmark. It gets requests only at the sign-in, which
+is not measured.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The same sign-in as a Flask tutorial writes it: the ORM of Flask-SQLAlchemy, Flask-Login, and two commits.
 
-Same database settings (on SQLite WAL, synchronous=FULL), same tables with the same indexes (sp.models), same rows: the
-spent token, the account, the identity, the session and a line of the activity log. joserfc opens the token. Of its
-claims, only the times, the jti and the fields of the person are read.
+It uses the same database settings (on SQLite WAL, synchronous=FULL) and the same tables with the same indexes
+(sp.models). It writes the same rows: the spent token, the account, the identity, the session and a line of the activity
+log. joserfc opens the token. Of its claims, only the times, the jti and the fields of the person are read.
 """
 
 from __future__ import annotations

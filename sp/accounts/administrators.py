@@ -3,8 +3,8 @@
 Providers control an account that tokens sign in to. So the page shows the ids of the account, and the account becomes
 an administrator only if its ids are still the same. One active administrator always remains.
 
-Only an administrator who was appointed by hand may do either. An administrator by a group loses the right with the
-group, and must not be able to make it permanent.
+Only an administrator who was appointed by hand may appoint or dismiss others. The right of an
+administrator by a group ends when the group no longer gives it, and they must not be able to make it permanent.
 """
 
 from __future__ import annotations

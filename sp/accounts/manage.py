@@ -144,7 +144,7 @@ class People:
 
         Raises ControlledByProviders if the account has ids at providers, because these providers could then sign in as
         an administrator. With *keep_identities* the operator allows that. Ends the sessions that were opened with the
-        earlier password. Ignores the seat limit, because this must work when nothing else does.
+        earlier password. Ignores the seat limit, because this command must work when nothing else does.
         """
         password_hash = hash_password(password)
         now = utc_now()
@@ -221,8 +221,8 @@ class People:
 def confirm(connection: Connection, proven: Proven) -> None:
     """Raise PasswordChanged if the password was changed, or the account disabled, since the password was checked.
 
-    The row stays locked until the caller's transaction ends: a change of the password waits for that, and then ends the
-    new session.
+    The row stays locked until the caller's transaction ends: a change of the password waits for this end, and then ends
+    the new session.
     """
     query = select(_account.c.password_hash, _account.c.is_active).where(_account.c.id == proven.person.id)
     row = connection.execute(query.with_for_update()).first()

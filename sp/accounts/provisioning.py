@@ -1,8 +1,8 @@
 """Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
 
-Pure: the caller looks accounts up, this module decides, the caller writes. Identity is (provider, mapped id); the
-e-mail address is an attribute. Linking by it is allowed only if an attacker cannot use it to get another person's
-account.
+Pure code does this: the caller looks accounts up, this module decides, and the caller writes. Identity is (provider,
+mapped id); the e-mail address is an attribute. Linking by e-mail is allowed only if an attacker cannot use it to get
+another person's account.
 """
 
 from __future__ import annotations

@@ -265,7 +265,8 @@ def has_free_seat(connection: Connection, limit: int) -> bool:
 def _ask_for_id(connection: Connection) -> Sent[int] | None:
     """On PostgreSQL, ask for the id of an account that may be created.
 
-    The answer comes with that of the next question. So the rows that name the account go with its own to the server.
+    The answer comes with the answer to the next question. So the rows that name the account go to the server together
+    with the account's row.
     """
     return _NEXT_ID.ask(connection, {}) if connection.dialect.name == "postgresql" else None
 

@@ -1,7 +1,7 @@
-"""The audit trail: who changed which provider or account, when, and how. Never a secret.
+"""Write and read the audit trail: who changed which provider or account, when, and how. It never contains a secret.
 
-The line is written in the transaction of the change itself, so that either both are stored or none. A key is identified
-by its fingerprint.
+The line is written in the transaction of the change itself, so that either the change and its line are both stored, or
+neither is. A key is identified by its fingerprint.
 """
 
 from __future__ import annotations

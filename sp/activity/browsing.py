@@ -28,7 +28,7 @@ _table: Any = Activity.__table__
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page, and the row after which the next page begins; None if there is none.
+    """One page, and the row after which the next page begins; None if no page follows.
 
     `searched_to`: the search stopped at its limit of lines, at this time.
     """

@@ -1,8 +1,10 @@
-"""Remove tokens, secrets and nonces from a trace, and clip long texts. Pure.
+"""Remove tokens, secrets and nonces from a trace, and clip long texts.
 
 A sender may write anything into a claim: a token of another service, the shared secret itself, a megabyte. So every
 text is searched for tokens and for the given secrets. A claim with the name of a secret loses its value. Long texts,
 long lists and deep objects are clipped, and marked as clipped.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

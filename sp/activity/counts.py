@@ -1,8 +1,8 @@
 """Count accepted tokens and rejections by hour, fast with any number of sign-ins.
 
 Accepted tokens come from the measured hours (`sp.activity.margin_rows`), one row for each hour. Rejections are counted
-line by line. A stranger can cause many, so only the newest MOST_REJECTIONS lines are counted. The counts are complete
-from `counted_from` on.
+line by line. A stranger can cause many rejections, so only the newest MOST_REJECTIONS lines are counted. The counts are
+complete from `counted_from` on.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Count rejections in one log line per code, provider and hour, for any number of rejections and workers.
 
 The line's reference is derived from code, provider and hour. So each worker can show it to a person before the line is
-written, and `/settings/activity` finds the line by it.
+written, and `/settings/activity` finds the line by this
+reference.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Say when a quantity that rises towards its limit will reach it. Pure.
+"""Say when a quantity that rises towards its limit will reach it.
 
 The trend is the median of the slopes between all pairs of points (Theil and Sen). Up to a quarter of the points may be
 outliers without moving it. False alarms must be rare, because administrators soon ignore them. So a rise counts as a
@@ -10,6 +10,8 @@ trend only if all of this holds:
 - the latest points are on the line: the points of a clock that was corrected an hour ago are not;
 - the level is higher than usual before the rise began: a clock that is corrected every night drifts every day, but
   never reaches the limit.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

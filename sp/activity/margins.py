@@ -1,7 +1,9 @@
-"""Measure how near an accepted sign-in was to a rejection. Pure.
+"""Measure how near an accepted sign-in was to a rejection.
 
 Four values are measured. They are stored without regard to the provider's settings. The code that reads them applies
 the settings, so a changed setting also applies to earlier hours.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

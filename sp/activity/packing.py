@@ -1,8 +1,10 @@
-"""Compress a trace into few bytes, and decompress it. Pure.
+"""Compress a trace into few bytes, and decompress it.
 
 A trace is compact JSON, compressed by deflate with a dictionary of common texts. A sign-in with ten claims takes about
 320 bytes. The first byte names the dictionary, so a later version can have a better one and still read stored traces. A
 trace that exceeds the limit is clipped in steps, the least important part first, and marked as clipped.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ COLUMNS: tuple[Any, ...] = (
 class Line:
     """One sign-in, accepted or refused, or another logged event. `at` is in seconds since 1970.
 
-    With `last_at`, the line counts `times` similar rejections, the first at `at`, the last at `last_at`.
+    If `last_at` is set, the line counts `times` similar rejections, the first at `at`, the last at `last_at`.
     """
 
     id: int

@@ -1,7 +1,9 @@
-"""A trace: the record of one attempt to sign in or out, for the person who has to find out why it failed. Pure.
+"""Define a trace: the record of one attempt to sign in or out, for the person who has to find out why it failed.
 
 A trace never contains a token, a signature, a key, a password, or the value of a cookie or nonce.
 `sp.activity.cleaning` removes them. `sp.activity.packing` compresses a trace into a few hundred bytes.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

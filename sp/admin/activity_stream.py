@@ -1,8 +1,8 @@
 """Send new lines of the activity log as server-sent events, or all lines as a file.
 
-Both keep a thread of the worker busy. So a worker sends only SLOTS of them at a time, and the live view ends after
-LIVE_SECONDS; then the browser connects again, to any worker. The session is looked up again before each step, so a
-sign-out ends the stream as fast as any other page.
+The live view and the file each keep a thread of the worker busy. So a worker sends only SLOTS of them at a time, and
+the live view ends after LIVE_SECONDS; then the browser connects again, to any worker. The session is looked up again
+before each step, so a sign-out ends the stream as fast as any other page.
 """
 
 from __future__ import annotations

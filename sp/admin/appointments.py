@@ -1,4 +1,4 @@
-"""Make an account an administrator, or an ordinary account again. Both ask for confirmation first.
+"""Make an account an administrator, or an ordinary account again. The page asks for confirmation first.
 
 Only administrators who were appointed by hand may do this. The page tells this to an administrator by a group.
 """
@@ -23,7 +23,8 @@ administrators_only(views)
 def appoint(account_id: int) -> ResponseReturnValue:
     """Make an account an administrator's.
 
-    The question lists the ids that sign in to it, because their providers decide who that is.
+    The question lists the ids that sign in to it, because the providers of these ids decide who can
+    sign in to the account.
     """
     detail = find_account(account_id)
     if not is_by_hand():

@@ -1,7 +1,9 @@
-"""Lay out charts as SVG on the server, without scripts and without inline style, which the CSP forbids. Pure.
+"""Lay out charts as SVG on the server, without scripts and without inline style, which the CSP forbids.
 
 Coordinates are in the units of the viewBox; the stylesheet scales and colours the chart. Each chart also has its
 numbers as a table.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Protect the settings pages: administrators only, and no forms submitted by other sites.
 
-This module checks both for a whole blueprint, so that a page added later is protected too.
+This module checks the account and the form's origin for a whole blueprint, so that a page added later is protected too.
 """
 
 from __future__ import annotations

@@ -223,8 +223,8 @@ class ProviderForm(Form):  # type: ignore[misc]
     def keep_key(self, vault: Vault, typed_by: int, provider: str) -> None:
         """Keep the typed key for the next time that this form is sent, unless the key itself has an error.
 
-        It is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: it cannot be used by
-        another administrator, for another provider, or later.
+        The key is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: it cannot be used
+        by another administrator, for another provider, or later.
         """
         typed = (self.keys.data or "").strip()
         if self.keys.errors:

@@ -1,8 +1,8 @@
 """Write the sign-in page of a site for one provider: PHP, Python, Node and Ruby, with its values filled in.
 
-An integrator copies one of them, and replaces the example person by the one who is signed in to the site. Each runs
-unchanged. It redirects with a token to the Return URL, or shows the form that sends one. It reads the key from the
-environment, so the code can be shown at any time.
+An integrator copies one of them, and replaces the example person by the one who is signed in to the site. Each page
+runs unchanged. It redirects with a token to the Return URL, or shows the form that sends a token. It reads the key from
+the environment, so the code can be shown at any time.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 def example_person(provider: Provider, return_url: str) -> Person:
     """Return the claims of an example person: those for the provider's fields, and every other mandatory claim.
 
-    If no setting names the issuer or the audience, it is the URL of the provider's site or of the gateway.
+    If no setting names the issuer or the audience, that claim is the URL of the provider's site or of the gateway.
     """
     person: Person = {}
     for field, claims in provider.mapping:

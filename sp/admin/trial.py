@@ -84,7 +84,7 @@ def show(trial: str) -> ResponseReturnValue:
 def expect(trial: str) -> ResponseReturnValue:
     """Save the issuer and the audience of the tested token as the expected values.
 
-    They come from the report, not from the form.
+    Both values come from the report, not from the form.
     """
     tried = components().trials.find(trial, administrator().account_id)
     if tried is None:

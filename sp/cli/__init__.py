@@ -1,6 +1,7 @@
 """The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage.
 
-Each command is imported when it is called, because a server needs none of them, and a command only itself.
+Each command is imported when it is called, because a server needs none of the commands, and a command needs no other
+command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The gateway's URL, for commands that print it or send requests to it."""
+"""Read the gateway's URL, for commands that print it or send requests to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Causes in the request: where the token was, who asked for it, which provider was named. Pure."""
+"""Name causes in the request: where the token was, who asked for it, which provider was named.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Name the cause of a rejection in one line, as specific as the evidence allows. Pure.
+"""Name the cause of a rejection in one line, as specific as the evidence allows.
 
 The activity log stores at most 240 bytes of the line, so the cause comes first and the remedy after it.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

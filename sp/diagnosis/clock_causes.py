@@ -1,4 +1,7 @@
-"""Causes in time: clocks that differ, tokens that were stored, tokens that were used before. Pure."""
+"""Name causes in time: clocks that differ, tokens that were stored, tokens that were used before.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

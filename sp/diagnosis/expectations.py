@@ -1,7 +1,9 @@
-"""Find the issuer and the audience of a valid token for which its provider's settings have no expected value. Pure.
+"""Find the issuer and the audience of a valid token for which its provider's settings have no expected value.
 
 Such a provider accepts every token that its key has signed, from any issuer and for any site. A trial sign-in shows the
 right values, so an administrator can take them from its report.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -43,9 +45,9 @@ def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
 
 
 def reviewed(finding: Finding, values: Mapping[str, str], provider: Provider) -> Finding:
-    """Return *finding*; or, if it advises to expect one of *values*, the result under the *provider*'s settings of now.
+    """Return *finding*, or, if it advises to expect one of *values*, the result under the present settings.
 
-    An administrator takes the advice on the page of the report, and should then see it taken.
+    An administrator takes the advice on the report page. The page should then show that the advice was taken.
     """
     value = values.get(finding.check)
     if finding.outcome != "advice" or value is None or _could_be_compared(provider, finding.check):

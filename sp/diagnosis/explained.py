@@ -1,6 +1,8 @@
-"""Explain a rejection when it happens: the cause in one line, every check, and the token's content. Pure.
+"""Explain a rejection when it happens: the cause in one line, every check, and the token's content.
 
 The activity log stores the result. Nothing here decides: the attempt has already been rejected.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def _tells_by_time(known: Journey, unknown: Journey, guess: Callable[[str], Jour
 
     Other work on the machine makes a visit slower, never faster. So the fastest visit of the known person is compared
     with the median of the unknown person's visits, which one slow visit does not change. The known person gets another
-    visit only if there is a suspicion, because many providers lock an account after a few wrong passwords.
+    visit only if the times look suspicious, because many providers lock an account after a few wrong passwords.
     """
     seconds = {email: [_seconds(journey)] for email, journey in zip(emails, (known, unknown), strict=True)}
     if min(seconds[emails[0]]) <= SLOW:

@@ -1,8 +1,10 @@
-"""Judge how near a provider's accepted sign-ins come to a rejection, and from which day people are rejected. Pure.
+"""Judge how near a provider's accepted sign-ins come to a rejection, and from which day people are rejected.
 
 The measured values are compared with the provider's present settings. A value is near its limit if the usual sign-in of
-the last day is near it; a single unusual sign-in does not count. A provider is on its way out if a trend reaches a
-limit (see `sp.activity.forecast`). The age of a key is reported, but it does not cause rejections.
+the last day is near it; a single unusual sign-in does not count. A provider counts as on its way out if a trend
+reaches a limit (see `sp.activity.forecast`). The age of a key is reported, but it does not cause rejections.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

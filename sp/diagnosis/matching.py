@@ -1,6 +1,7 @@
 """Show which claim fills which field, and which claims and fields are not used.
 
-A typing error in the field matching causes no error, but leaves a field empty. So this report shows it. Pure.
+A typing error in the field matching causes no error, but leaves a field empty. So this report shows it. Pure code does
+this, without I/O and without a clock.
 """
 
 from __future__ import annotations

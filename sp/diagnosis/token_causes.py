@@ -1,4 +1,7 @@
-"""Causes in the token: its form, its key, its claims. Pure."""
+"""Name causes in the token: its form, its key, its claims.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

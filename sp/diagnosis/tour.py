@@ -1,7 +1,9 @@
-"""Describe a sign-in step by step, and make tokens with one error each, for the tour of the demo. Pure.
+"""Describe a sign-in step by step, and make tokens with one error each, for the tour of the demo.
 
 The tour is for people who try the program on their own machine. It runs only where the program is a demo, which has the
 key of its identity provider, so it can sign such tokens.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Compare two attempts, and list the differences, the most significant first. Pure.
+"""Compare two attempts, and list the differences, the most significant first.
 
 Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead the tokens' ages at arrival
 and lifetimes are compared. A difference that explains the code of the rejection comes first. Then follow differences in
 the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -53,7 +55,7 @@ ABOUT = {
 class Difference:
     """One difference. `what` names it, and `kind` decides its rank.
 
-    `before` is the value of the good attempt, `after` of the other.
+    `before` is the value of the good attempt, and `after` is the value of the other attempt.
     """
 
     what: str

@@ -1,7 +1,7 @@
 """Report on a trial sign-in: the result of every check, and of the field matching.
 
-Pure but for the keys, which may be fetched from the provider's key endpoint. `sp.diagnosis.trials` adds the account of
-the token, and whether it was spent before.
+Pure but for the keys: this module does no I/O, except that it may fetch keys from the provider's key endpoint.
+`sp.diagnosis.trials` adds the account of the token, and whether it was spent before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Build the activity log's trace of a trial sign-in: its outcome, and every check with its result. Pure."""
+"""Build the activity log's trace of a trial sign-in: its outcome, and every check with its result.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class Trials:
     ) -> None:
         """Store the report and its log line, unless they exist.
 
-        If this fails, only these are rolled back, and the token stays spent.
+        If storing fails, only the report and its log line are rolled back, and the token stays spent.
         """
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice at the same time
             self._keep(connection, pending, provider, report)

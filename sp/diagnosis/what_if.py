@@ -1,9 +1,11 @@
-"""Decide recorded attempts again under other settings of their provider. Pure.
+"""Decide recorded attempts again under other settings of their provider.
 
 The functions of a sign-in decide: the checks of `sp.signin.verification`, `bind`, the field matching, and the decision
 about the account. A trace does not show everything. Signatures are not checked again, because traces do not contain
 them: an attempt with an invalid signature keeps its result, and all other attempts count as correctly signed. Results
 that depended on the moment also stay (a store that did not answer, a token that could not be read).
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

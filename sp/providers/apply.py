@@ -138,7 +138,7 @@ class ProviderStore:
         return applied
 
     def remove(self, name: str, *, actor: str) -> bool:
-        """Remove the provider *name* with its keys; tell whether it was there. Accounts and sessions stay.
+        """Remove the provider *name* with its keys; tell whether the provider existed. Accounts and sessions stay.
 
         Raises ProvidersRefused if the operator's file defines the provider.
         """

@@ -1,7 +1,9 @@
-"""Decide which identity provider signs in a person whose request names none. Pure.
+"""Decide which identity provider signs in a person whose request names none.
 
 The default provider is for everyone, so people need not choose. Without a default, and with several enabled providers,
 the person chooses the provider, or the domain of the e-mail selects it.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Tell which settings of a provider differ from its preset. Pure.
+"""Tell which settings of a provider differ from its preset.
 
 The settings may come from a form that was not validated. An invalid value counts as different.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

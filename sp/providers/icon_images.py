@@ -1,6 +1,8 @@
-"""Store the image of a provider's icon in its settings, as a data URL (RFC 2397). Pure.
+"""Store the image of a provider's icon in its settings, as a data URL (RFC 2397).
 
 The image is stored with the other settings, so every node has it. It is small, and its first bytes show its type.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

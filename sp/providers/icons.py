@@ -1,7 +1,9 @@
-"""Choose the icon of a provider: an image, a built-in mark, or the initials of its name. Pure.
+"""Choose the icon of a provider: an image, a built-in mark, or the initials of its name.
 
 The marks are simple shapes of our own, not the logos of products. They are drawn in the page itself, so the sign-in
 page needs no further request. An image needs a request to the gateway, and browsers cache it.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Store each JWKS endpoint's last good keys in the database, so that a restart works while the endpoint is down.
 
 The keys are public, but must not be forged: an attacker who can only write to the database must not gain a key that
-signs people in. So they are encrypted like the configured keys, together with their provider, their URL and the time
-at which they were fetched: restoring an old row does not make its keys newer.
+signs people in. So the keys are encrypted like the configured keys, together with their provider, their URL and the
+time at which they were fetched: restoring an old row does not make its keys newer.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class KeyCopies(Protocol):
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
         """Return the JWKs saved for *provider* and *url*, and the time in seconds since 1970.
 
-        The list is empty if there are no trustworthy ones.
+        The list is empty if no trustworthy keys are saved.
         """
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:

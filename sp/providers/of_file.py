@@ -21,7 +21,7 @@ def apply_file(
 ) -> None:
     """Apply the providers in *document*. *demo_in* is a demo's folder. Raises ProvidersRefused.
 
-    Providers that the file no longer names are disabled; with *removes*, they are removed.
+    Providers that the file no longer names are disabled, or removed if *removes* is true.
     """
     tables = document.get("providers", {})
     if has_file:

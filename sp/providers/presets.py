@@ -1,6 +1,7 @@
 """Presets: defaults for named products, so that their published samples work unchanged.
 
-Pure. The provider's own setting comes first, then the preset's, then the default of `sp.providers.provider.Provider`.
+Pure code does this, without I/O. The provider's own setting comes first, then the preset's, then the default of
+`sp.providers.provider.Provider`.
 """
 
 from __future__ import annotations

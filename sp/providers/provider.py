@@ -1,8 +1,10 @@
-"""Define the settings of one identity provider: what the gateway trusts. Pure.
+"""Define the settings of one identity provider: what the gateway trusts.
 
 A `Provider` from `sp.providers.settings_parser` is valid, so other code need not check it again. Keys are not part of
 it; they are stored separately, encrypted. `sp.providers.presets` has the defaults of products. `sp.providers.risks`
 warns about settings that are allowed but risky.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

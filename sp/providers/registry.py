@@ -49,7 +49,7 @@ class Trusted:
     ) -> Result:
         """Return the result of *attempt*, which verifies the token, with this provider's keys.
 
-        If no key fits and the token names an unknown key or none, the provider may have changed its keys. Then the
+        If no key fits, and the token names an unknown key or no key, the provider may have changed its keys. Then the
         endpoint is fetched again, at most every few seconds, and *attempt* is repeated with the new keys.
         """
         patience = patience or Patience()

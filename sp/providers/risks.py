@@ -1,7 +1,7 @@
 """Warn about settings that are valid but risky.
 
-Pure. A setting that can never be right is an error, and `sp.providers.settings_parser` rejects it. The settings named
-here work, but allow or reject people in a way that is easily overlooked.
+Pure code does this, without I/O. A setting that can never be right is an error, and `sp.providers.settings_parser`
+rejects it. The settings named here work, but allow or reject people in a way that is easily overlooked.
 """
 
 from __future__ import annotations

@@ -96,8 +96,8 @@ def load_one(connection: Connection, name: str, *, lock: bool = False) -> Stored
 def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
     """Insert or update the settings of *provider*.
 
-    Administrators by its group lose the right if the provider is disabled or names another group. Members of the other
-    group get the right at their next sign-in.
+    People who are administrators because of its group lose this right if the provider is disabled or names another
+    group. Members of the other group get the right at their next sign-in.
     """
     now = utc_now()
     values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}

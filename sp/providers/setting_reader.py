@@ -1,6 +1,7 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure. It validates each setting separately; `sp.providers.settings_parser` validates them together.
+Pure code does this, without I/O. It validates each setting separately; `sp.providers.settings_parser` validates them
+together.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Parse the settings of a provider from a TOML file, the settings page or the command line. Pure.
+"""Parse the settings of a provider from a TOML file, the settings page or the command line.
 
 `sp.providers.setting_reader` validates each setting; this module validates them together.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
