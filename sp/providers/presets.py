@@ -1,6 +1,6 @@
 """Presets: defaults for named products, so that their published samples work unchanged.
 
-Pure code does this, without I/O. The provider's own setting comes first, then the preset's, then the default of
+Pure code: it does no I/O. The provider's own setting comes first, then the preset's, then the default of
 `sp.providers.provider.Provider`.
 """
 

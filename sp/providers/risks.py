@@ -1,6 +1,6 @@
 """Warn about settings that are valid but risky.
 
-Pure code does this, without I/O. A setting that can never be right is an error, and `sp.providers.settings_parser`
+Pure code: it does no I/O. A setting that can never be right is an error, and `sp.providers.settings_parser`
 rejects it. The settings named here work, but allow or reject people in a way that is easily overlooked.
 """
 

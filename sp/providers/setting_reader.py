@@ -1,6 +1,6 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure code does this, without I/O. It validates each setting separately; `sp.providers.settings_parser` validates them
+Pure code: it does no I/O. It validates each setting separately; `sp.providers.settings_parser` validates them
 together.
 """
 
