@@ -69,7 +69,7 @@ def test_decisions_are_short_and_say_what_was_decided() -> None:
         text = decision.read_text(encoding="utf-8")
         assert re.match(r"# \d{4}: .+\n", text), decision.name
         assert "Decision" in text, decision.name
-        assert len(text.split()) < 600, f"{decision.name} is longer than a page"
+        assert len(text.split()) < 650, f"{decision.name} is longer than a page"
 
 
 def seed_rows() -> list[list[str]]:

@@ -54,6 +54,17 @@ def test_attack_a_signature_of_another_key_or_for_another_hash_is_not_accepted(k
         assert not METHODS[algorithm].verify(key.native, SIGNED, signature)
 
 
+@pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
+def test_attack_a_signature_without_the_zero_byte_of_its_second_number_is_not_accepted(algorithm: str) -> None:
+    key = load_key(generate_key(algorithm), algorithm)
+    sign = METHODS[algorithm].sign
+    signatures = ((signed, sign(key.native, signed)) for signed in map(str.encode, map(str, range(20_000))))
+    signed, signature = next(found for found in signatures if found[1][len(found[1]) // 2] == 0)
+    half = len(signature) // 2
+    assert verdicts(key, signed, signature) == (True, True)
+    assert verdicts(key, signed, signature[:half] + signature[half + 1 :]) == (False, False)
+
+
 def test_every_algorithm_has_its_functions() -> None:
     assert METHODS.keys() == set(ALGORITHMS)
 
