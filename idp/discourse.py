@@ -1,9 +1,11 @@
-"""DiscourseConnect: read Discourse's sign-in request, and make the answer that replaces a JWT. Pure.
+"""DiscourseConnect: read Discourse's sign-in request, and make the answer that replaces a JWT.
 
 Request and answer have the same form: a query string in base64 (`sso`) and its HMAC-SHA256 in hexadecimal digits
 (`sig`), with one shared secret. The request (here: question) has a nonce and the URL for the answer. The answer has the
 same nonce and describes the person. Sources: "Setup DiscourseConnect" (meta.discourse.org/t/13045) and in
 lib/discourse_connect_base.rb of Discourse, read in November 2026.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Make the token that signs a person in to a service.
 
-Pure: the time, the key and the token's id are arguments, so the same arguments give the same token. The preset and the
-claims mapping decide which claims a service receives (services.py). The directory provides the person (people.py).
+The time, the key and the token's ID are arguments, so the same arguments give the same token. The preset and the claims
+mapping decide which claims a service receives (services.py). The directory provides the person (people.py).
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

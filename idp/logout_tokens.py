@@ -1,8 +1,10 @@
-"""Verify the sign-out tokens of services, and make sign-out tokens for services. Pure.
+"""Verify the sign-out tokens of services, and make sign-out tokens for services.
 
 Its type or an `events` claim marks a sign-out token, so that it cannot be used as a sign-in token, nor the reverse.
 This is necessary because one secret may sign in both directions. A token that we issued to a service is never accepted
 as a token of that service.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Define people and their directory. SEAM: IDP_PEOPLE names the function that opens your own directory.
 
-Pure. A directory has two methods. `authenticate` is called once, with the password; `find` is called before every
-token, so that a person who was disabled or removed a minute ago does not get one. idp/examples/ has examples for an
-existing table and for LDAP. The default, idp/stores/directory.py, keeps people in this program's own database.
+A directory has two methods. `authenticate` is called once, with the password; `find` is called before every token, so
+that a person who was disabled or removed a minute ago does not get one. idp/examples/ has examples for an existing
+table and for LDAP. The default, idp/stores/directory.py, keeps people in this program's own database.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Define a preset for each product, as its documentation requires. SEAM: add yours, in the terms of the services file.
 
-Pure. docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file
-may change it, except where the product accepts only one value.
+docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file may change
+it, except where the product accepts only one value.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to store them elsewhere. Pure.
+"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to store them elsewhere.
 
 A service must be registered first: a token is sent only to its `return_url`, and a request cannot change that.
 A services file registers services (services_file.py).
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Parse a services file, which has a table `[services.NAME]` in TOML for each service; report all errors at once. Pure.
+"""Parse a services file, which has a table `[services.NAME]` in TOML for each service; report all errors at once.
 
 An entry names a preset (presets.py) and needs only the settings that differ. services.py explains a `Service`.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Normalise e-mails for comparison: as the name of an account, and as a person's id at a provider. Pure."""
+"""Normalise e-mails for comparison: as the name of an account, and as a person's id at a provider.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The events of the activity log, the metrics and the pages, each with its text for people. Pure."""
+"""The events of the activity log, the metrics and the pages, each with its text for people.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 HAND_OVER = "hand_over"  # from home to a further site

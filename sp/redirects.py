@@ -1,8 +1,10 @@
-"""Validate return URLs, in one place: may a browser be redirected there after a sign-in? Pure.
+"""Validate return URLs, in one place: may a browser be redirected there after a sign-in?
 
 Attackers find open redirects with URLs that the check and the browser read differently. So this module does not correct
 URLs: a path that is not plain, however often it is decoded, is rejected. An absolute URL must have our own origin, and
 the browser gets only its path.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

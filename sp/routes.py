@@ -1,6 +1,8 @@
 """Define the gateway's own URL paths. All other paths belong to the protected application (docs/protocol.md).
 
-Pure. Access rules do not apply to these paths; each view decides who may use it.
+Access rules do not apply to these paths; each view decides who may use it.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

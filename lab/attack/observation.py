@@ -1,4 +1,4 @@
-"""Decide whether an answer means that a token was accepted. Pure.
+"""Decide whether an answer means that a token was accepted.
 
 A service provider does not report this in a machine-readable form. So it first gets valid tokens and garbage. A feature
 that is the same for all valid tokens, and different for garbage, tells them apart. These features are used, the most
@@ -14,6 +14,8 @@ reliable first:
 The first feature that differs decides. If the page of 1 and 2 looks neither signed in nor signed out (for example, a
 name is missing), the next feature decides. A response that does not look like the answer to a valid token counts as a
 rejection.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

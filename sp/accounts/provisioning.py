@@ -1,8 +1,10 @@
 """Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
 
-Pure code does this: the caller looks accounts up, this module decides, and the caller writes. Identity is (provider,
-mapped id); the e-mail address is an attribute. Linking by e-mail is allowed only if an attacker cannot use it to get
-another person's account.
+The caller looks accounts up, this module decides, and the caller writes. A person is identified by the provider and the
+mapped ID; the e-mail address is only an attribute. Linking by e-mail is allowed only if an attacker cannot use it to
+get another person's account.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

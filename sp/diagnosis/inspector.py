@@ -1,8 +1,10 @@
 """Inspect a token: run every check, report passed or failed, and give the remedy.
 
 It runs the same checks as a sign-in, in the same order, but does not stop at a failure. Claims are checked even if the
-signature failed, and are then marked as unverified. Pure code does this: it spends no token and opens no session.
-`near_misses` explains errors. The caller adds whether the token was spent before, and whose account it belongs to.
+signature failed, and are then marked as unverified. The inspector spends no token and opens no session. `near_misses`
+explains errors. The caller adds whether the token was spent before, and whose account it belongs to.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Show which claim fills which field, and which claims and fields are not used.
 
-A typing error in the field matching causes no error, but leaves a field empty. So this report shows it. Pure code does
-this, without I/O and without a clock.
+A typing error in the field matching causes no error, but leaves a field empty. So this report shows it.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Parse the headers in which a proxy describes the request that it asks about. Pure.
+"""Parse the headers in which a proxy describes the request that it asks about.
 
 Each proxy has its set of headers, and only that set is read. If two sets were read, a client could send the set that
 its proxy does not write. A missing, duplicate or malformed header is rejected; no value is guessed.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Decide about a request by the rules: allow it, ask for a sign-in, or deny it.
 
-Pure, so that the three entry points (WSGI middleware, nginx, forward-auth) decide alike, and so that tests can try
+All entry points (WSGI and ASGI middleware, nginx, forward-auth) use this module, so they decide alike. Tests can try
 every path without a server.
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. So a path
@@ -8,6 +8,8 @@ with a dot segment or the like is rejected before any rule. Any other path is co
 reading: decoded again, without parameters, without the slash at its end, in compatible characters, and as the request
 line spelled it (`sp.policy.raw_path`). HEAD is also checked as GET, because it is answered like GET without the body.
 The strictest answer counts.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

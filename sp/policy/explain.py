@@ -1,4 +1,7 @@
-"""Explain the decision of `sp.policy.decision` in words: which rule decides about a request, and why. Pure."""
+"""Explain the decision of `sp.policy.decision` in words: which rule decides about a request, and why.
+
+Pure code: it does no I/O and reads no clock.
+"""
 
 from __future__ import annotations
 

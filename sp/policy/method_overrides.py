@@ -1,9 +1,11 @@
-"""Find the methods that a request names in addition to that of its request line. Pure.
+"""Find the methods that a request names in addition to that of its request line.
 
 Forms can send only GET and POST, so some frameworks read another method from a header or from `_method`. A rule for
 some methods would then check a method that is not the one that runs. So every named method counts: in headers, where
 each item of a list counts because some parsers use the first item and others the last, and in the query. A method in a
 form's body is ignored, because no body is read here.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

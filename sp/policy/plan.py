@@ -1,4 +1,4 @@
-"""Compare two sets of rules: what changes in them, and who gains or loses access at which place. Pure.
+"""Compare two sets of rules: what changes in them, and who gains or loses access at which place.
 
 A *place* is a site, a method and a path that a rule names, before or after. A prefix represents its own path and a page
 below it. A rule without methods applies to every method: each method that some rule of the site names, and one more,
@@ -7,6 +7,8 @@ usually GET. That method represents all others, because no rule distinguishes th
 `sp.policy.decision` makes every decision. There are many accounts, so accounts that the rules of a place treat alike
 are decided together: they match the same groups, users and domains. Sets of accounts are integers, with a bit for each
 account.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Find the raw path of the request line, if known. It is a further reading that the rules must allow. Pure.
+"""Find the raw path of the request line, if known. It is a further reading that the rules must allow.
 
 PATH_INFO is decoded, so `/public%2fx` looks like `/public/x` in it. An application that routes by the raw path sees one
 segment there. It would serve another page than the page for which the rule was checked. gunicorn provides the raw path
@@ -6,6 +6,8 @@ in RAW_URI, other servers in REQUEST_URI; no header can set these keys. A proxy 
 
 Only bytes that a URL cannot contain unencoded are decoded, so that a rule for `/café/` can match. Letters and slashes
 that were unnecessarily encoded stay encoded, so a rule that names them does not match.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Find the ways in which an application may read a path. Pure.
+"""Find the ways in which an application may read a path.
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. A
 stranger can write a path that has hundreds of readings, or one that is slow to read. So the work is limited, and a path
 that needs more work counts as ambiguous. A path without escapes has one or two readings, and never exceeds the limit.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The operator's own tests of the rules, `[[tests]]` of SP_CONFIG: parse them, and decide each as a request. Pure.
+"""The operator's own tests of the rules, `[[tests]]` of SP_CONFIG: parse them, and decide each as a request.
 
 A test names a request, a person and the expected decision. It is decided by the same function as a request. A test
 about an account that does not exist cannot be decided. This is not a failure, because a new installation has no
 accounts, but it is reported as *undecided* wherever tests run.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

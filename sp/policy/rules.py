@@ -1,8 +1,10 @@
 """Parse the access rules, `[[rules]]` of a TOML file, for `sp.policy.decision`.
 
-Pure. The gateway does not guess the operator's intention, because a wrong guess could open pages. So it rejects
-surprising rules at the start, and reports all errors at once: patterns, spellings that no request has, rules that are
-never reached because an earlier rule always matches, and public rules that cover the gateway's own paths.
+The gateway does not guess the operator's intention, because a wrong guess could open pages. So it rejects surprising
+rules at the start, and reports all errors at once: patterns, spellings that no request has, rules that are never
+reached because an earlier rule always matches, and public rules that cover the gateway's own paths.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

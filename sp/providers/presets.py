@@ -1,7 +1,8 @@
 """Presets: defaults for named products, so that their published samples work unchanged.
 
-Pure code: it does no I/O. The provider's own setting comes first, then the preset's, then the default of
-`sp.providers.provider.Provider`.
+The provider's own setting comes first, then the preset's, then the default of `sp.providers.provider.Provider`.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

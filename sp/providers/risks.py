@@ -1,7 +1,9 @@
 """Warn about settings that are valid but risky.
 
-Pure code: it does no I/O. A setting that can never be right is an error, and `sp.providers.settings_parser`
-rejects it. The settings named here work, but allow or reject people in a way that is easily overlooked.
+A setting that can never be right is an error, and `sp.providers.settings_parser` rejects it. The settings named here
+work, but allow or reject people in a way that is easily overlooked.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

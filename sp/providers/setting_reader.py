@@ -1,7 +1,8 @@
 """Read the settings of a provider one by one, and collect every error.
 
-Pure code: it does no I/O. It validates each setting separately; `sp.providers.settings_parser` validates them
-together.
+It validates each setting separately; `sp.providers.settings_parser` validates them together.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""Pure: what a request reports about itself and about identity, and which of that to trust."""
+"""Read what a request says about its client and about identity, and decide what to trust.
+
+Pure code: it does no I/O and reads no clock.
+"""

@@ -1,9 +1,11 @@
 """Remove identity headers that clients sent, and add the true identity.
 
-Pure. Proxies tell applications in headers who a person is, and any client can send a header. So every header that could
-be read as an identity is removed, in every spelling that a server or a framework treats as the same name:
-X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway sets the true identity in environ
-keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only if the operator asks for them.
+Proxies tell applications in headers who a person is, and any client can send a header. So every header that could be
+read as an identity is removed, in every spelling that a server or a framework treats as the same name:
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway sets the true identity in environ keys
+that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only if the operator asks for them.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Classify a request: does a browser navigate to a page, or does a script or program ask for data? Pure.
+"""Classify a request: does a browser navigate to a page, or does a script or program ask for data?
 
 A person is redirected to the sign-in. A script that is redirected there gets a page instead of its data, or a browser
 error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers tell the two apart
 (Sec-Fetch-Mode, Fetch Metadata). For older browsers the Accept header decides.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Accept forwarded headers from trusted proxies only, which the socket's peer IP identifies.
 
-Pure. `shared.proxies` decides whom to trust, and determines the client's IP. This module reads scheme, host and our own
-name.
+`shared.proxies` decides whom to trust, and determines the client's IP. This module reads scheme, host and our own name.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

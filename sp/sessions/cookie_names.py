@@ -1,6 +1,8 @@
-"""The names of all cookies of the gateway. Pure.
+"""The names of all cookies of the gateway.
 
 The application neither sees nor sets the first six; see `sp.sessions.cookies`.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 NAME = "sp_session"

@@ -1,4 +1,4 @@
-"""The person and session that a provider's sign-out names. Pure."""
+"""The person and session that a provider's sign-out names. Pure code: it does no I/O and reads no clock."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""The facts about a rejected attempt: the request, the settings, the keys. Pure.
+"""The facts about a rejected attempt: the request, the settings, the keys.
 
 `sp.diagnosis.causes` finds the cause in them. A view collects them, because only a view knows the request.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

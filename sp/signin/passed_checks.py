@@ -1,7 +1,9 @@
-"""List the checks that an accepted token passed, with the compared values. Pure.
+"""List the checks that an accepted token passed, with the compared values.
 
 `sp.signin.verification` runs the checks and stops at the first failure. For an accepted token all checks have passed.
 So nothing is verified again, and the list takes a sign-in almost no time. `sp.diagnosis.inspector` has the same names.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Verify a token: a list of named checks, in order of trust. Pure.
+"""Verify a token: a list of named checks, in order of trust.
 
 The signature comes first, and nothing in the token is trusted before it is verified. Each later check is a function of
 the claims, the provider's settings and the clock, and raises a Rejection that names the error. A sign-in stops at the
 first failed check; the inspector runs all of them. Nothing here spends the token or looks up an account.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

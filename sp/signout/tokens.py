@@ -1,8 +1,10 @@
-"""Verify a sign-out token of an identity provider, and read which sessions to end. Pure.
+"""Verify a sign-out token of an identity provider, and read which sessions to end.
 
 OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The type in the header says that it is a sign-out token, so
 a sign-in token never signs anyone out. A sign-out token that the gateway made for the provider is rejected here, so it
 cannot be sent back to us.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Parse the access part of SP_CONFIG: the home site's rules, the further sites with their rules, and the tests. Pure.
+"""Parse the access part of SP_CONFIG: the home site's rules, the further sites with their rules, and the tests.
 
 Every error is collected, so that an operator can correct all of them together.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

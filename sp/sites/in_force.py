@@ -1,6 +1,8 @@
 """Hold the sites and rules in force. They are replaced as a whole, so no request is decided by half of a file.
 
-Pure: `sp.reloading` reads the file.
+`sp.reloading` reads the file.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Parse the sites of SP_CONFIG: `[sites.NAME]` of the TOML file. Pure.
+"""Parse the sites of SP_CONFIG: `[sites.NAME]` of the TOML file.
 
 Every error is collected, because an error in a site's settings may leave pages open that should be closed.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Decide where a browser may be sent after a sign-in: a page of the current site, of home, or of a listed site.
 
-Pure. `sp.redirects` has the rules for paths. The result is always built from the URL of one of our sites and a
-validated path, so no browser can read it as a URL of another host.
+`sp.redirects` has the rules for paths. The result is always built from the URL of one of our sites and a validated
+path, so no browser can read it as a URL of another host.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Describe a site, and find the site that a request is for by its host. Pure.
+"""Describe a site, and find the site that a request is for by its host.
 
 *Home* is the site of SP_EXTERNAL_URL: sign-in, settings and accounts live there. Further sites are listed in SP_CONFIG.
 A host that is not listed belongs to no site.
+
+Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
