@@ -75,7 +75,11 @@ def start_gateway(
 
 
 def sign_in(port: int, secret: str) -> str:
-    """Sign Alice in and return her cookie. The negative control: a second use, and a forged token, are rejected."""
+    """Sign Alice in and return her cookie.
+
+    As a negative control, also check that the gateway rejects a second use of the token, and a forged token. Raises
+    AssertionError if it does not.
+    """
     request, forged_request = sign_in_request(port, secret), sign_in_request(port, secrets.token_urlsafe(48))
     with Connection(port) as connection:
         first, second, forged = (connection.ask(each) for each in (request, request, forged_request))

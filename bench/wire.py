@@ -1,4 +1,4 @@
-"""HTTP/1.1 over a plain socket: a client that uses little processor time, so that the server is measured.
+"""Send HTTP/1.1 requests over a plain socket, with little processor time: measure the server and not the client.
 
 It reads answers of our own servers: with a length, in chunks or without a body. It does not support anything else.
 """

@@ -68,9 +68,9 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(database: Database, most: int) -> int | None:
-    """Return the newest rejection to delete.
+    """Return the ID of the newest rejection that must be deleted: with it and all older ones, there are over *most*.
 
-    None if there are at most *most*. Reads only an index, so no writer waits.
+    Return None if there are at most *most* rejections. Only an index is read, so no writer waits.
     """
     query = select(_activity.c.id).where(_refusal).order_by(_activity.c.id.desc()).offset(most).limit(1)
     with database.reading() as connection:

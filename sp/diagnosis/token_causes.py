@@ -168,7 +168,10 @@ def _how_it_differs(value: str, expected: str) -> str:
 
 
 def _tried(evidence: Evidence) -> list[tuple[Provider, KeySet]]:
-    """Return the provider and the keys that were tried; at a sign-out, those of a few providers."""
+    """Return the provider of the token, with the keys that were tried.
+
+    At a sign-out the provider is not known, so the result is a few providers with their keys.
+    """
     if evidence.provider is not None:
         return [(evidence.provider, evidence.keys)] if evidence.keys is not None else []
     return [(provider, keys) for provider, keys in evidence.others.values() if keys is not None][:MOST_TRIED]

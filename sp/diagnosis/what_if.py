@@ -178,7 +178,7 @@ def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
 
 
 def _decide_account(trace: Trace, profile: Profile, provider: Provider, look_up: LookUp) -> None:
-    """Raise the rejection of the account. The state at the attempt takes precedence over today's state."""
+    """Raise the rejection if the account would be rejected, by its recorded state at the attempt, else by today's."""
     if trace.code == UserDisabled.code:
         raise UserDisabled
     found = look_up(profile)

@@ -264,7 +264,10 @@ def _share(remembered: int, parts: int) -> int:
 
 
 def access_token_in(authorization: str) -> str:
-    """Return the possible access token of ours (RFC 6750, section 2.1), or an empty text."""
+    """Return the Bearer token (RFC 6750, section 2.1) if it is as long as ours, else an empty text.
+
+    The token is not verified here.
+    """
     if authorization[: len(_BEARER)].lower() != _BEARER:
         return ""
     secret = authorization[len(_BEARER) :].strip()

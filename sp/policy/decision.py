@@ -109,7 +109,7 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, its rule, and the reading of the path that the rule matched.
+    """A verdict, its rule, and the reading that the rule matched: one way in which an application may read the path.
 
     `number` is the rule's position in the file, from 1. It is 0 if no rule matches, or no rule was evaluated.
     """

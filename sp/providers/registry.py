@@ -133,7 +133,10 @@ class ProviderRegistry:
         return trusted
 
     def secrets(self) -> tuple[str, ...]:
-        """Return the shared secrets of all providers, as last read, to remove them from log texts."""
+        """Return the shared secrets of all providers, so that they can be removed from log texts.
+
+        They are those of the last read of the database. This method does not read the database.
+        """
         return self._secrets
 
     def find_now(self, name: str) -> Trusted:

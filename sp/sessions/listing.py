@@ -1,4 +1,4 @@
-"""Look up sessions without changing them: one by its public ID, all sessions of a person, or their number.
+"""Look up one session by its public ID, list the sessions of a person, or count all live sessions. Change nothing.
 
 The results are the current rows of the database. `sp.sessions.store`, with its cache, decides whether
 a request is admitted.

@@ -5,7 +5,7 @@ on the disk, and a crash can lose the last two seconds.
 
 Redis is called before the database transaction begins and after it has ended, never inside it: a hanging Redis must not
 block the only writer of SQLite. Lifetimes in Redis are relative (EX), because its clock may be minutes ahead of ours.
-With an absolute time (EXAT) that is past by its clock, Redis would answer OK and store nothing.
+If an absolute time (EXAT) has already passed on the clock of Redis, it would answer OK and store nothing.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """margins
 
-How near the accepted sign-ins of each provider came to a rejection, by hour. The table begins empty, and nodes of the
-previous version do not write to it.
+The table stores, for each provider and hour, how near the accepted sign-ins were to a rejection. It begins empty, and
+nodes of the previous version do not write to it.
 """
 
 import sqlalchemy as sa

@@ -158,7 +158,7 @@ def test_a_faulty_file_changes_nothing_and_is_seen_everywhere(
     assert said in "".join(record.getMessage() for record in caplog.records if record.levelno == logging.ERROR)
     for path in ("/settings", "/settings/users", "/settings/sso/jwt"):
         page = gate.ask(path, headers=PAGE, secret=carol).text
-        assert "What was in force before stays" in page
+        assert "The previous settings stay in force" in page
     save(CLOSED + PROVIDER)
     assert notes(gate) == 302
     assert metric(gate) == "lychgate_config_rejected 0.0"
