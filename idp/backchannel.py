@@ -129,7 +129,7 @@ def send(url: str, logout_token: str) -> int | None:
 
 
 def sessions_ended(body: bytes) -> int | None:
-    """Return the count in `{"sessions_ended": 2}`, which is our gateway's answer; None for any other answer."""
+    """Return the count in `{"sessions_ended": 2}`, which is our gateway's answer, or None for any other answer."""
     if len(body) > MOST_BYTES_READ:
         return None
     try:

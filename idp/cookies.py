@@ -18,7 +18,10 @@ FORM = "idp_form"  # Flask's own signed cookie, which holds the secret of the fo
 
 
 def read(name: str) -> str | None:
-    """Return the cookie's value; None if it is missing, or was sent twice with different values: one may be planted."""
+    """Return the cookie's value.
+
+    Return None if it is missing, or was sent twice with different values: one may be planted.
+    """
     values = set(request.cookies.getlist(full_name(name, context().settings.https)))
     return values.pop() if len(values) == 1 else None
 

@@ -12,7 +12,7 @@ from shared.keys import load_key
 
 
 def service(settings: Settings) -> Service | None:
-    """Return the service `demo`. None if this is not a demo, or if IDP_CONFIG defines services.
+    """Return the service `demo`. Return None if this is not a demo, or if IDP_CONFIG defines services.
 
     It is built for each request, so neither the order of start nor the choice of ports matters.
     """

@@ -50,7 +50,7 @@ class Person:
         return self.attributes.get("username") or self.email
 
     def value_of(self, field_name: str) -> str | list[str] | None:
-        """Return the field that a claims mapping names; None if the person does not have it."""
+        """Return the field that a claims mapping names, or None if the person does not have it."""
         if field_name == "groups":
             return list(self.groups)  # even if empty: a service then learns that the last group was removed
         if field_name in ("id", "email", "given_name", "family_name", "name", "username"):

@@ -68,7 +68,7 @@ def own_path(url: str | None, external_url: str) -> str | None:
 
 
 def origin_of(url: str | None) -> str | None:
-    """Return the origin of an absolute http or https *url*, normalised for comparison; None if it is not one."""
+    """Return the origin of an absolute http or https *url*, normalised for comparison, or None if it is not one."""
     found = _ABSOLUTE.match(url) if url else None
     return _origin(found[1]) if found else None
 

@@ -201,7 +201,7 @@ class Reloader:
         self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _read(self, file: Path) -> tuple[Signature, dict[str, Any], AccessFile] | None:
-        """Return the content of an unchanged file; None if it keeps changing. Raises SettingsRefused."""
+        """Return the content of an unchanged file, or None if it keeps changing. Raises SettingsRefused."""
         for _round in range(ROUNDS):
             before = signature_of(file)
             settle()
@@ -274,7 +274,7 @@ def settle() -> None:
 
 
 def signature_of(file: Path) -> Signature:
-    """Return a value that changes with *file*; None if it does not exist."""
+    """Return a value that changes with *file*, or None if it does not exist."""
     try:
         found = file.stat()
     except OSError:

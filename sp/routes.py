@@ -78,7 +78,7 @@ class Routes:
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path of *url*, a path or an absolute URL, on this site; None if it leads to another site.
+        """Return the path of *url*, a path or an absolute URL, on this site, or None if it leads to another site.
 
         The path is decoded once, as by servers, and has no query.
         """

@@ -74,7 +74,7 @@ class PersonalData:
             }
 
     def remove(self, email: str) -> Removed | None:
-        """Remove the person, at once and in one transaction; None if there is no account."""
+        """Remove the person, at once and in one transaction. Return None if there is no account."""
         with self._database.reading() as connection:  # reading traces takes too long for a write transaction
             account = _find(connection, email)
             by_trace = [] if account is None else [*_lines_by_trace(connection, account)]

@@ -125,7 +125,7 @@ class _Address:
 
 
 def _address(connection: Connection, email: str) -> _Address | None:
-    """Return the condition on the e-mail: equal if a line has this e-mail, otherwise containing it; None for any."""
+    """Return the condition on the e-mail: equal if a line has this e-mail, otherwise containing it, or None for any."""
     if not email:
         return None
     whole = _table.c.email == searched_as(email)

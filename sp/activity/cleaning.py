@@ -110,7 +110,7 @@ def cookie_names(names: Collection[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=512)  # each sender uses the same few names; bounded, because strangers choose any
 def _says_secret(name: str) -> bool | None:
-    """Tell whether a claim of this *name* is secret; None if the name itself must be cleaned."""
+    """Tell whether a claim of this *name* is secret. Return None if the name itself must be cleaned."""
     if clean_text(name) != name or not name.isprintable():
         return None
     return _SECRET_NAME.search(name) is not None

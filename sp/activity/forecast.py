@@ -60,7 +60,7 @@ class _Line:
 
 
 def forecast(points: Sequence[Point], limit: float) -> Trend | None:
-    """Return the trend of *points*, the oldest first, that reaches *limit* from below; None if there is none."""
+    """Return the trend of *points*, the oldest first, that reaches *limit* from below, or None if there is none."""
     if not points:
         return None
     origin = points[-1].at

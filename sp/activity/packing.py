@@ -50,7 +50,7 @@ _OUTCOMES = {letter: outcome for outcome, letter in _LETTERS.items()}
 
 
 def pack(facts: Facts, limit: int) -> bytes | None:
-    """Return *facts* in at most *limit* bytes, clipped if necessary; None if even the shortest form is too long."""
+    """Return *facts* in at most *limit* bytes, clipped if necessary, or None if even the shortest form is too long."""
     for shorten in _STEPS:
         facts = shorten(facts)
         text = _encode(_short(facts)).encode("utf-8", "replace")

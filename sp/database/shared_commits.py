@@ -127,7 +127,7 @@ class SharedCommits:
                     member.call()
 
     def _next(self, group: list[_Member[Any]]) -> _Member[Any] | None:
-        """Move the next member from the queue into *group* and return it; None if there is none, or no room."""
+        """Move the next member from the queue into *group* and return it. Return None if there is none, or no room."""
         with self._lock:
             if len(group) == MOST or not self._waiting:
                 return None

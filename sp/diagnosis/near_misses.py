@@ -40,7 +40,7 @@ _SYNONYMS = {
 
 
 def peek(token: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
-    """Return the header and the bytes of the payload, parsed leniently, to display them; None if that fails.
+    """Return the header and the bytes of the payload, parsed leniently, to display them, or None if that fails.
 
     The result must never be trusted.
     """
@@ -111,7 +111,7 @@ def explain_payload(octets: bytes) -> str:
 
 
 def payload_inside(octets: bytes | None) -> Mapping[str, Any] | None:
-    """Return the claims from a payload of a wrong form, such as an array; None if there are none."""
+    """Return the claims from a payload of a wrong form, such as an array, or None if there are none."""
     try:
         value = json.loads(octets or b"")
         value = json.loads(value) if isinstance(value, str) else value

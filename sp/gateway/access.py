@@ -203,7 +203,7 @@ class SitesInForce:
         self.destinations = Destinations()
 
     def at(self, host: str) -> SiteAccess | None:
-        """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        """Return what decides about requests for the site that a Host header names, or None if it names no site."""
         site = self.current.hosts.find(host)
         return self._of[site.name] if site is not None else None
 
@@ -227,7 +227,7 @@ class AccessControl:
         self._adopted = self._adopt(core.rulebook.current)
 
     def at(self, host: str) -> SiteAccess | None:
-        """Return what decides about requests for the site that a Host header names; None if it names no site."""
+        """Return what decides about requests for the site that a Host header names, or None if it names no site."""
         return self.in_force().at(host)
 
     def in_force(self) -> SitesInForce:

@@ -68,7 +68,7 @@ class Exchange:
         return body
 
     async def next_piece(self) -> bytes | None:
-        """Return the next piece of the body; None if the client has closed the connection."""
+        """Return the next piece of the body, or None if the client has closed the connection."""
         message = await self._receive() if self._receive else NOTHING
         if message["type"] != "http.request":
             self.give_up()

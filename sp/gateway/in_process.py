@@ -75,7 +75,7 @@ class InProcess:
     def arrive(self, environ: WSGIEnvironment) -> Destination | None:
         """Give the request its ID, and remove headers that its sender may not set.
 
-        Return its destination; None for a foreign host.
+        Return its destination, or None for a foreign host.
         """
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
@@ -138,7 +138,7 @@ class InProcess:
     def instead(
         self, decision: Decision, environ: WSGIEnvironment, destination: Destination, session: Session | None
     ) -> WSGIApplication | None:
-        """Return the answer in place of the application; None if the *decision* allows the request."""
+        """Return the answer in place of the application, or None if the *decision* allows the request."""
         may_be_shown = destination.is_probe and is_for_echo(decision, destination.path)
         if may_be_shown and (ticket := self._doctor.ticket(environ)) is not None:
             return partial(self._doctor.echo, ticket)
@@ -189,7 +189,7 @@ class InProcess:
         return self._answers.turn_away(no_application(), environ, start_response)
 
     def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
-        """Return the answer to a trusted proxy's question from memory; None for all other requests."""
+        """Return the answer to a trusted proxy's question from memory, or None for all other requests."""
         answer = self._at_once.get(environ["PATH_INFO"])
         return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 

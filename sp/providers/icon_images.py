@@ -29,7 +29,7 @@ def icon_from(content: bytes) -> str:
 
 
 def image_of(icon: str) -> Logo | None:
-    """Return the image in the setting *icon*; None if it is the name of a built-in mark, or empty.
+    """Return the image in the setting *icon*, or None if it is the name of a built-in mark, or empty.
 
     Raises IconRefused.
     """

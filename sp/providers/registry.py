@@ -41,7 +41,7 @@ class Trusted:
 
     @property
     def signing_key(self) -> TokenKey | None:
-        """The newest configured key that can sign: a shared secret or a private key. None if there is none."""
+        """The newest configured key that can sign: a shared secret or a private key. Return None if there is none."""
         return next((key for key in self.configured.keys if key.private), None) if self.configured else None
 
     def with_keys(

@@ -26,7 +26,7 @@ _account: Any = Account.__table__
 
 
 def provider_session_of(claims: Claims) -> str | None:
-    """Return the name of the provider's own session, by which the provider may end ours; None if it is invalid."""
+    """Return the name of the provider's own session, by which the provider may end ours, or None if it is invalid."""
     sid = claims.raw.get("sid")
     return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 

@@ -33,7 +33,10 @@ class OwnSignOuts:
     our_url: str
 
     def provider_of(self, session: Session) -> Trusted | None:
-        """Return the provider that opened the session; None for a local sign-in, or if the provider is not enabled."""
+        """Return the provider that opened the session.
+
+        Return None for a local sign-in, or if the provider is not enabled.
+        """
         if session.provider is None:
             return None
         try:

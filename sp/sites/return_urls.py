@@ -30,6 +30,6 @@ def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
 
 
 def site_of(url: str | None, here: Site, in_force: InForce) -> Site | None:
-    """Return the site that *url* leads to, which is *here* for a path; None if it is not listed."""
+    """Return the site that *url* leads to, which is *here* for a path, or None if it is not listed."""
     origin = origin_of(url)
     return here if origin is None else in_force.at_origin(origin)

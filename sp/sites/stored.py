@@ -39,7 +39,7 @@ def record(database: Database, in_force: InForce) -> None:
 
 
 def stored_sites(database: Database) -> tuple[Site, ...] | None:
-    """Return the sites that were last put in force, home first; None if there never were any."""
+    """Return the sites that were last put in force, home first, or None if there never were any."""
     sites = _read(database)
     return None if sites is None else tuple(_site_from_json(site) for site in sites)
 

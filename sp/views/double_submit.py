@@ -13,7 +13,7 @@ from sp.views.people import browser_secret, browser_session
 
 
 def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
-    """Return where to redirect this browser after a second use of the token; None if another browser used it first.
+    """Return where to redirect this browser after a second use of the token, or None if another browser used it first.
 
     A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
     session that the token opened, or the pending sign-in that it answered. That opens no new session.

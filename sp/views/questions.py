@@ -104,7 +104,7 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
 
 
 def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
-    """Return this browser's pending sign-in for which the token is held; None if the question is no longer open."""
+    """Return this browser's pending sign-in for which the token is held, or None if the question is no longer open."""
     held_for = components().held.pending_hash(verified.token_key)
     return next((pending for pending in asked if pending.nonce_hash == held_for), None)
 

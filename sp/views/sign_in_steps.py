@@ -88,7 +88,7 @@ class SignInSteps:
             environ["werkzeug.request"] = None  # breaks a reference cycle with the environ
 
     def _find(self, environ: WSGIEnvironment) -> tuple[Rule, dict[str, Any]] | None:
-        """Return the route and its arguments; None for a request that is not a step, or is unusual."""
+        """Return the route and its arguments, or None for a request that is not a step, or is unusual."""
         path = environ.get("PATH_INFO", "")
         rule, name = self._exact.get(path), None
         if rule is None:

@@ -17,7 +17,7 @@ from sp.views.people import visitor
 
 
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
-    """Receive the token of a trial, and return a redirect to its report; None if this browser has no such trial.
+    """Receive the token of a trial, and return a redirect to its report, or None if this browser has no such trial.
 
     After None, the caller handles an ordinary token. *read_token* returns the request's token for a given provider, or
     raises a Rejection.
