@@ -77,9 +77,9 @@ def _read_chunks(stream: IO[bytes]) -> bytes:
     try:
         return stream.read(MAX_BODY + 1)
     except TimeoutError as error:
-        raise RequestTimeout("What was sent came too slowly, and was given up. Send it again.") from error
+        raise RequestTimeout("The request took too long. Send it again.") from error
     except (OSError, ValueError, ParseException) as error:
-        raise BadRequest("What was sent is cut off, or its chunks are not those of HTTP. Send it again.") from error
+        raise BadRequest("The request is incomplete, or its chunked encoding is invalid. Send it again.") from error
 
 
 def _texts() -> Iterator[str]:

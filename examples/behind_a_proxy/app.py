@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Show the person, and all other received headers that look like identity."""
     user = environ.get("HTTP_REMOTE_USER", "")
-    who = f"You are <b>{escape(unquote(user))}</b>." if user else "Nobody is signed in."
+    who = f"You are <b>{escape(unquote(user))}</b>." if user else "You are not signed in."
     parts = ("REMOTE", "FORWARDED_USER", "FORWARDED_EMAIL", "FORWARDED_GROUPS", "FORWARDED_PREFERRED", "AUTH_REQUEST")
     told = {name: environ[name] for name in environ if name.startswith("HTTP_") and any(p in name for p in parts)}
     signed = "with" if environ.get("HTTP_X_LYCHGATE_ASSERTION") else "without"

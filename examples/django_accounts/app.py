@@ -89,7 +89,7 @@ def staff(request: HttpRequest) -> JsonResponse:
 def page(request: HttpRequest) -> HttpResponse:
     """Show who is signed in."""
     if not request.user.is_authenticated:  # only if a rule has `allow = "anyone"`
-        return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>Nobody is signed in.</p>")
+        return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>You are not signed in.</p>")
     return HttpResponse(
         format_html(
             "<!doctype html><title>Django</title><h1>Django</h1><p>You are <b>{}</b>.</p><p>Groups: {}. "

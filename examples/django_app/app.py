@@ -28,7 +28,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """Show who is signed in. request.META is the WSGI environ; only the gateway can write the key "sso.user"."""
     person = request.META.get("sso.user")
     if person is None:  # only if a rule has `allow = "anyone"`
-        return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>Nobody is signed in.</p>")
+        return HttpResponse("<!doctype html><title>Django</title><h1>Django</h1><p>You are not signed in.</p>")
     return HttpResponse(
         format_html(
             "<!doctype html><title>Django</title><h1>Django</h1><p>You are <b>{}</b>.</p>"

@@ -45,7 +45,7 @@ async def echo(socket: WebSocket, user: Visitor) -> None:
 def page(path: str, user: Visitor) -> HTMLResponse:
     """Show who is signed in."""
     if user is None:
-        return HTMLResponse("<!doctype html><title>FastAPI</title><h1>FastAPI</h1><p>Nobody is signed in.</p>")
+        return HTMLResponse("<!doctype html><title>FastAPI</title><h1>FastAPI</h1><p>You are not signed in.</p>")
     groups = ", ".join(user.groups) or "none"
     return HTMLResponse(
         f"<!doctype html><title>FastAPI</title><h1>FastAPI</h1><p>You are <b>{escape(user.email)}</b>.</p>"

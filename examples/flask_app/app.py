@@ -20,7 +20,7 @@ def page(path: str) -> str:
     """Show who is signed in. Only the gateway can write environ["sso.user"]; no header can set this key."""
     person = request.environ.get("sso.user")
     if person is None:  # only if a rule has `allow = "anyone"`
-        return "<!doctype html><title>Flask</title><h1>Flask</h1><p>Nobody is signed in.</p>"
+        return "<!doctype html><title>Flask</title><h1>Flask</h1><p>You are not signed in.</p>"
     groups = ", ".join(person["groups"]) or "none"
     return (
         f"<!doctype html><title>Flask</title><h1>Flask</h1><p>You are <b>{escape(person['email'])}</b>.</p>"

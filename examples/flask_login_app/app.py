@@ -36,7 +36,7 @@ def members() -> str:
 def page(path: str) -> str:
     """Show who is signed in. A visitor comes here only if a rule has `allow = "anyone"`."""
     if not current_user.is_authenticated:
-        return "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>Nobody is signed in.</p>"
+        return "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>You are not signed in.</p>"
     return Markup(
         "<!doctype html><title>Flask-Login</title><h1>Flask-Login</h1><p>You are <b>{}</b>.</p>"
         '<p>You asked for /{}. <a href="/account">Your account</a> <a href="/logout">Sign out</a></p>'

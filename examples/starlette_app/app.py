@@ -36,7 +36,7 @@ async def staff(request: Request) -> JSONResponse:
 async def page(request: Request) -> HTMLResponse:
     """Show who is signed in."""
     if not request.user.is_authenticated:
-        return HTMLResponse("<!doctype html><title>Starlette</title><h1>Starlette</h1><p>Nobody is signed in.</p>")
+        return HTMLResponse("<!doctype html><title>Starlette</title><h1>Starlette</h1><p>You are not signed in.</p>")
     return HTMLResponse(
         f"<!doctype html><title>Starlette</title><h1>Starlette</h1><p>You are <b>{escape(request.user.email)}</b>, "
         f"called {escape(request.user.display_name)}.</p>"

@@ -75,10 +75,10 @@ def check(file: Path | None, as_json: bool) -> None:
 def plan(file: Path | None, as_json: bool) -> None:
     """Say what changes if FILE replaces what the gateway has put in force: rules, and who gains or loses access.
 
-    Without FILE: the file of SP_CONFIG as it is now. Each active account is decided at each place that a rule names: a
-    prefix stands for its own path and a page below it; a rule without methods, for every method that is named somewhere
-    and for GET (or the next one that no rule names) in place of all others. Nothing is put in force. Exit status 1:
-    somebody loses access, or the file has errors.
+    Without FILE, the present file of SP_CONFIG is compared. The command decides for each active account at each path
+    that a rule names: for a prefix, at its own path and at a page below it; for a rule without methods, with every
+    method that a rule of the site names, and with GET (or the next method that no rule names) for all others. Nothing
+    is put in force. The exit status is 1 if anyone loses access, or if the file has errors.
 
     Example: flask --app sp config plan new.toml --json
     """

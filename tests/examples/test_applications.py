@@ -66,7 +66,7 @@ def test_the_application_knows_the_person_and_links_account_and_sign_out(applica
 
 def test_attack_forged_headers_make_nobody_somebody(application: Application) -> None:
     public = application.ask("/public/page")
-    assert (public.status_code, "Nobody is signed in." in public.text) == (200, True)
+    assert (public.status_code, "You are not signed in." in public.text) == (200, True)
     assert MALLORY.email not in public.text
     assert application.ask("/reports").status_code == 302
     assert MALLORY.email not in application.ask("/reports", ALICE).text

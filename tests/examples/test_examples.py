@@ -60,7 +60,7 @@ def test_a_script_is_told_401_and_a_person_is_sent_to_the_sign_in(example: Examp
 def test_attack_forged_headers_make_nobody_somebody(example: Example) -> None:
     public = ask(example, "/public/page", headers=FORGED | PAGE)
     assert public.status_code == 200
-    assert "Nobody is signed in." in public.text
+    assert "You are not signed in." in public.text
     assert MALLORY.email not in public.text
     assert "with an assertion" not in public.text
     assert ask(example, DEEP_LINK, headers=FORGED | PAGE).status_code == 302
@@ -72,7 +72,7 @@ def test_attack_forged_headers_make_nobody_somebody(example: Example) -> None:
 def test_attack_a_path_that_is_read_in_two_ways_reaches_no_application(example: Example, path: str) -> None:
     answer = ask(example, path, headers=PAGE)
     assert answer.status_code in (302, 400, 403)
-    assert "Nobody is signed in." not in answer.text
+    assert "You are not signed in." not in answer.text
 
 
 @pytest.mark.parametrize("question", ["/sso/auth/nginx", "/sso/auth/forward"])
