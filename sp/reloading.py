@@ -241,7 +241,7 @@ class Reloader:
 
     def _reject(self, file: Path, mistakes: list[str]) -> None:
         if self._told != mistakes:  # log an error once, even if it is tried again
-            log.error("%s is not in force; what was in force stays: %s", file, "; ".join(mistakes))
+            log.error("%s is not used; the previous settings stay in force: %s", file, "; ".join(mistakes))
         self._told = mistakes
         self.state = FileState(tuple(mistakes), self.state.restart, self.state.undecided)
 

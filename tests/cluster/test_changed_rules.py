@@ -107,7 +107,7 @@ def test_a_change_is_in_force_on_every_worker_in_time_and_a_faulty_one_changes_n
             time.sleep(CACHE + 1)
             broken = save_in_place(file, rules("anyone") + '[[rules]]\npath = "/*"\nallow = "anyone"\n' + provider)
             for node in nodes:
-                node.wait_for_log("is not in force; what was in force stays")
+                node.wait_for_log("is not used; the previous settings stay in force")
             time.sleep(0.5)
             assert [metric(node) for node in nodes] == ["lychgate_config_rejected 1.0"] * 2
             for node in nodes:
