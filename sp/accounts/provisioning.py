@@ -170,7 +170,9 @@ def _check_join(profile: Profile, provider: Provider, account: AccountState) -> 
 def _changes(
     profile: Profile, provider: Provider, account: AccountState, same_email: AccountState | None
 ) -> dict[str, Any]:
-    """Return the columns to change. An older token changes nothing, and a missing claim leaves its column unchanged.
+    """Return the columns to change. A missing claim leaves its column unchanged.
+
+    An older token changes no column of the profile. It can only end an administrator's right by a group.
 
     "Older" means older than the newest token of any provider, because another provider may have sent a newer name. A
     token without iat counts as older than every other token.
