@@ -52,6 +52,10 @@ class Profile:
     issued_at: float
     email_verified: bool = True
 
+    def is_older_than(self, account: AccountState) -> bool:
+        """Tell whether the account was already synchronised with a newer token."""
+        return self.issued_at < account.synchronised_at
+
 
 @dataclass(frozen=True)
 class AccountState:
@@ -178,7 +182,7 @@ def _changes(
     token without iat counts as older than every other token.
     """
     changes = _change_of_right(profile, provider, account)
-    if profile.issued_at < account.synchronised_at:
+    if profile.is_older_than(account):
         return changes
     if provider.update_profile:
         changes |= {name: value for name, value in profile.fields.items() if account.fields.get(name) != value}
@@ -211,8 +215,9 @@ def _change_of_right(profile: Profile, provider: Provider, account: AccountState
     stays.
     """
     if _is_in_admin_group(profile, provider):
-        is_older = profile.issued_at < account.synchronised_at
-        return {} if is_older or account.admin_through == provider.name else {"admin_through": provider.name}
+        if profile.is_older_than(account) or account.admin_through == provider.name:
+            return {}
+        return {"admin_through": provider.name}
     return {"admin_through": None} if account.admin_through == provider.name else {}
 
 

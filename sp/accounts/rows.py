@@ -123,24 +123,24 @@ class Provisioned:
     is_older: bool = False
 
 
-class AccountQuestion:
-    """Asks for the account that has the profile's id, from the same claim, at *provider*.
+class AccountLookup:
+    """A query for the account that has the profile's ID, from the same claim, at *provider*.
 
-    It is sent together with other statements, and answered later. The row is locked until the transaction ends: an
-    older token that arrives at the same moment waits, and so does an administrator who disables the account.
+    It is sent together with other statements, and its result is read later. The row is locked until the transaction
+    ends: an older token that arrives at the same moment waits, and so does an administrator who disables the account.
     """
 
     def __init__(self, provider: str, profile: Profile) -> None:
         self._provider, self._profile = provider, profile
 
     def send(self, connection: Connection) -> None:
-        """Send the question."""
+        """Send the query. `result` waits for its answer."""
         values = {"at": self._provider, "who": self._profile.subject, "claim": self._profile.subject_claim}
-        self._asked = _BY_IDENTITY.ask(connection, values)
+        self._sent = _BY_IDENTITY.send(connection, values)
 
-    def answer(self) -> AccountState | None:
+    def result(self) -> AccountState | None:
         """Return the account, or None."""
-        for row in self._asked.all():
+        for row in self._sent.all():
             if row.at_provider or _may_be(row.email, self._profile):
                 return row.state(has_identity_here=True, identity_claim=row.at_provider)
         return None
@@ -152,13 +152,13 @@ def provision(
     provider: Provider,
     seat_limit: int,
     now: datetime,
-    question: AccountQuestion,
+    lookup: AccountLookup,
 ) -> Provisioned:
-    """Return the person's account, found or created; or raise the rejection. *question* was sent before."""
-    known = question.answer()
-    new_id = _ask_for_id(connection) if known is None else None
+    """Return the person's account, found or created; or raise the rejection. *lookup* was sent before."""
+    known = lookup.result()
+    new_id = _reserve_id(connection) if known is None else None
     try:
-        decision = _decide(connection, profile, provider, seat_limit, known)
+        decision = find_and_decide(connection, profile, provider, seat_limit, known)
     except (EmailConflict, SeatLimitReached):
         # On PostgreSQL, the person's first sign-in in another tab may have finished since the query.
         if known is not None:
@@ -166,7 +166,7 @@ def provision(
         known = find_by_identity(connection, provider.name, profile)
         if known is None:
             raise
-        decision = _decide(connection, profile, provider, seat_limit, known)
+        decision = find_and_decide(connection, profile, provider, seat_limit, known)
     if isinstance(decision, Create):
         account_id = create(connection, profile, now, new_id)
         if decision.administers and _may_give(connection, provider):
@@ -188,8 +188,20 @@ def provision(
         changes.get("email", account.email),
         "linked" if decision.join else "found",
         tuple(name for name in changes if name != "email_key"),
-        profile.issued_at < account.synchronised_at,
+        profile.is_older_than(account),
     )
+
+
+def find_and_decide(
+    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, known: AccountState | None
+) -> Create | Admit:
+    """Look up what `decide` needs besides the account *known* by its ID, and return the decision, or raise it."""
+    same_email = None
+    if known is None or (provider.update_email and known.email != profile.email):
+        same_email = find_by_email(connection, profile.email, provider.name)
+    needs_seat = known is None and same_email is None and provider.auto_create
+    free_seat = not needs_seat or has_free_seat(connection, seat_limit)
+    return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
 
 
 def _settle_right(
@@ -222,10 +234,10 @@ def _record_right(
 
 
 def find_by_identity(connection: Connection, provider: str, profile: Profile) -> AccountState | None:
-    """Ask an `AccountQuestion`, and return its answer."""
-    question = AccountQuestion(provider, profile)
-    question.send(connection)
-    return question.answer()
+    """Return the account that an `AccountLookup` finds, or None."""
+    lookup = AccountLookup(provider, profile)
+    lookup.send(connection)
+    return lookup.result()
 
 
 def _may_be(email: str, profile: Profile) -> bool:
@@ -262,13 +274,13 @@ def has_free_seat(connection: Connection, limit: int) -> bool:
     return active_count(connection) < limit
 
 
-def _ask_for_id(connection: Connection) -> Sent[int] | None:
-    """On PostgreSQL, ask for the id of an account that may be created.
+def _reserve_id(connection: Connection) -> Sent[int] | None:
+    """On PostgreSQL, send a query for the ID of an account that may be created.
 
-    The answer comes with the answer to the next question. So the rows that name the account go to the server together
+    Its answer comes with the answer to the next query. So the rows that name the account go to the server together
     with the account's row.
     """
-    return _NEXT_ID.ask(connection, {}) if connection.dialect.name == "postgresql" else None
+    return _NEXT_ID.send(connection, {}) if connection.dialect.name == "postgresql" else None
 
 
 def create(connection: Connection, profile: Profile, now: datetime, new_id: Sent[int] | None = None) -> int:
@@ -339,14 +351,3 @@ def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
     """Record a sign-in without a token: with a local password."""
     _CHANGE.run(connection, {"account": account_id, "last_sign_in_at": now})
-
-
-def _decide(
-    connection: Connection, profile: Profile, provider: Provider, seat_limit: int, known: AccountState | None
-) -> Create | Admit:
-    same_email = None
-    if known is None or (provider.update_email and known.email != profile.email):
-        same_email = find_by_email(connection, profile.email, provider.name)
-    needs_seat = known is None and same_email is None and provider.auto_create
-    free_seat = not needs_seat or has_free_seat(connection, seat_limit)
-    return decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)

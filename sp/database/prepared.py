@@ -35,21 +35,21 @@ class Prepared(Generic[Row]):
         """Execute the statement in the connection's transaction. Raises DBAPIError, as SQLAlchemy does."""
         self._execute(connection, values)[1].close()
 
-    def ask(self, connection: Connection, values: Values) -> Sent[Row]:
+    def send(self, connection: Connection, values: Values) -> Sent[Row]:
         """Execute the statement. Its rows can be fetched later: while `pipelined`, only that waits for the answer."""
         text, cursor = self._execute(connection, values)
-        asked = Sent(connection, text, cursor, self._row)
+        sent = Sent(connection, text, cursor, self._row)
         if connection.dialect.name == "sqlite":
-            asked.fetch()  # it works here too: it finds the next row only now
-        return asked
+            sent.fetch()  # it works here too: it finds the next row only now
+        return sent
 
     def all(self, connection: Connection, values: Values) -> list[Row]:
         """Execute the statement; return its rows."""
-        return self.ask(connection, values).all()
+        return self.send(connection, values).all()
 
     def first(self, connection: Connection, values: Values) -> Row | None:
         """Execute the statement; return its first row, or None."""
-        return self.ask(connection, values).first()
+        return self.send(connection, values).first()
 
     def _execute(self, connection: Connection, values: Values) -> tuple[_Text, Any]:
         """Execute the statement; return its text and the driver's cursor."""

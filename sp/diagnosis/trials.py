@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from shared.clock import time_now, utc_now
 from shared.errors import Rejection, TokenReplayed
 from sp.accounts import rows as accounts
-from sp.accounts.provisioning import COLUMNS, Admit, decide, read_profile
+from sp.accounts.provisioning import COLUMNS, Admit, read_profile
 from sp.activity import record as activity
 from sp.activity.cleaning import clean_id
 from sp.activity.record import Visitor
@@ -144,9 +144,7 @@ class Trials:
         try:
             profile = read_profile(claims, provider)
             known = accounts.find_by_identity(connection, provider.name, profile)
-            same_email = accounts.find_by_email(connection, profile.email, provider.name)
-            free_seat = accounts.has_free_seat(connection, self._seat_limit)
-            decision = decide(profile, provider, known=known, same_email=same_email, free_seat=free_seat)
+            decision = accounts.find_and_decide(connection, profile, provider, self._seat_limit, known)
         except Rejection as rejection:
             return refusal(rejection.code, rejection.detail, rejection.remedy)
         person = {"id": clean_id(profile.subject, trusted.secrets), "email": clean_id(profile.email, trusted.secrets)}

@@ -67,7 +67,7 @@ class TokenSignIn:
         """The person's ID at the provider, in the form of the log."""
         return clean_id(self.profile.subject, self.trusted.secrets)
 
-    def line_of_sign_in(self, found: accounts.Provisioned, prepared: PreparedWrites) -> activity.Entry:
+    def line_of_sign_in(self, found: accounts.Provisioned, prepared: SignInWrites) -> activity.Entry:
         """Return the line of the activity log for a session that was opened."""
         return self.line(
             activity.SIGN_IN,
@@ -98,9 +98,13 @@ class TokenSignIn:
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
         claims, clipped = clean(verified.claims.raw, secrets)
-        asked = opening.pending_hash is not None
+        started = opening.pending_hash is not None
         of_browser = browser_checks(
-            verified.claims.nonce, matches=asked, asked=asked, elsewhere=opening.answered, is_bound=opening.is_bound
+            verified.claims.nonce,
+            matches=started,
+            started=started,
+            elsewhere=opening.answered,
+            is_bound=opening.is_bound,
         )
         return Facts(
             header=None if verified.header is None else clean(verified.header, secrets)[0],
@@ -111,7 +115,7 @@ class TokenSignIn:
             clipped=clipped,
         )
 
-    def spending(self, prepared: PreparedWrites) -> Spending:
+    def spending(self, prepared: SignInWrites) -> Spending:
         """Return what the sign-in spends: the token; or the answer to the question, if the person was asked first."""
         key, opening = self.verified.token_key, self.opening
         use = FirstUse(prepared.new.id_hash, opening.pending_hash, opening.return_path)
@@ -129,7 +133,7 @@ class TokenSignIn:
 
 
 @dataclass(frozen=True)
-class PreparedWrites:
+class SignInWrites:
     """What a sign-in makes before its transaction, so that other writers wait less: the time, sessions, and trace.
 
     `new` is the session to open. `extra` is an access token in addition to it, if the provider's settings want one.
@@ -141,7 +145,7 @@ class PreparedWrites:
     facts: Facts
 
     @classmethod
-    def of(cls, sign_in: TokenSignIn) -> PreparedWrites:
+    def of(cls, sign_in: TokenSignIn) -> SignInWrites:
         opening, now = sign_in.opening, utc_now()
         sent_to = None if opening.kind == API else opening.return_path
         extra = NewSession.generate() if opening.access_token else None

@@ -28,7 +28,7 @@ from sp.database.access import Database
 from sp.database.prepared import catch_up
 from sp.database.shared_commits import OutcomeUnknown
 from sp.metrics_counters import REDIS, STORING, counters
-from sp.signin.replay import Ask, FirstUse, Result, Spending, nothing
+from sp.signin.replay import FirstUse, Result, SendAlso, Spending, nothing
 
 TIMEOUT = 1.0  # seconds, to connect and again to answer
 # If Redis hangs, it may run a delete late. That must not remove a token that another request has spent meanwhile.
@@ -48,7 +48,7 @@ class RedisReplayCache:
         self._clock = clock
 
     def spend(
-        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], send_also: SendAlso = nothing
     ) -> Result:
         """Spend *token*, then begin the transaction. If that fails before the commit starts, make it unspent again.
 
@@ -60,7 +60,7 @@ class RedisReplayCache:
 
         def work_and_note(connection: Connection) -> Result:
             nonlocal may_be_committed
-            result = _finished(ask, work, connection)
+            result = _finished(send_also, work, connection)
             may_be_committed = True
             return result
 
@@ -128,9 +128,9 @@ class RedisReplayCache:
             raise StoreUnavailable(f"Redis did not answer: {type(error).__name__}") from error
 
 
-def _finished(ask: Ask, work: Callable[[Connection], Result], connection: Connection) -> Result:
+def _finished(send_also: SendAlso, work: Callable[[Connection], Result], connection: Connection) -> Result:
     """Do *work* and wait until its statements are done: if one has failed, nothing will be committed."""
-    ask(connection)
+    send_also(connection)
     result = work(connection)
     catch_up(connection)
     return result

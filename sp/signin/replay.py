@@ -21,7 +21,7 @@ from sp.database.models import SpentToken
 from sp.database.prepared import Prepared
 
 Result = TypeVar("Result")
-Ask = Callable[[Connection], None]
+SendAlso = Callable[[Connection], None]  # sends statements together with the one that spends the token
 _table: Any = SpentToken.__table__
 _FIRST_USE = select(_table.c.session_hash, _table.c.pending_hash, _table.c.return_path).where(
     _table.c.key == bindparam("wanted")
@@ -50,7 +50,7 @@ class Spending:
 
 
 def nothing(_connection: Connection) -> None:
-    """Ask no question."""
+    """Send no other statement."""
 
 
 class ReplayCache(Protocol):
@@ -59,11 +59,12 @@ class ReplayCache(Protocol):
     store: str
 
     def spend(
-        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], send_also: SendAlso = nothing
     ) -> Result:
         """Spend *token* atomically, then do *work* in a transaction; return its result after both are stored.
 
-        *ask* may send questions, whose answers *work* uses: on PostgreSQL they come with the answer to the spending.
+        *send_also* may send queries, whose results *work* uses. On PostgreSQL they come with the answer to the
+        spending.
 
         Raises TokenReplayed, without doing *work*, if the token was spent before, and StoreUnavailable if the store
         gives no clear answer. If *work* raises, its changes are rolled back, and the token becomes unspent if the store
@@ -93,14 +94,14 @@ class SqlReplayCache:
         self._insert: Prepared[Any] = Prepared(build(_table).on_conflict_do_nothing().returning(_table.c.key))
 
     def spend(
-        self, database: Database, token: Spending, work: Callable[[Connection], Result], ask: Ask = nothing
+        self, database: Database, token: Spending, work: Callable[[Connection], Result], send_also: SendAlso = nothing
     ) -> Result:
         """Spend *token* by the first statement of the transaction."""
 
         def spend_and_work(connection: Connection) -> Result:
             values = {"key": token.key, "expires_at": token.until, **vars(token.use)}
-            spent = self._insert.ask(connection, values)
-            ask(connection)
+            spent = self._insert.send(connection, values)
+            send_also(connection)
             if spent.first() is None:
                 raise TokenReplayed("the token was used before")
             return work(connection)

@@ -32,7 +32,7 @@ from sp.sessions import held
 from sp.sessions.store import API, NewSession, Origin, SessionStore
 from sp.signin.cleanup import Housekeeping
 from sp.signin.opening import Opening
-from sp.signin.preparation import ASKED, CREATED, RESTARTED, PreparedWrites, TokenSignIn, line_of_password
+from sp.signin.preparation import ASKED, CREATED, RESTARTED, SignInWrites, TokenSignIn, line_of_password
 from sp.signin.replay import FirstUse, ReplayCache
 from sp.signin.verification import Verified
 
@@ -94,10 +94,10 @@ class SignIn:
 
     def _enter(self, sign_in: TokenSignIn) -> SignedIn:
         """Do all steps of a sign-in in one transaction."""
-        prepared = PreparedWrites.of(sign_in)
-        question = accounts.AccountQuestion(sign_in.trusted.provider.name, sign_in.profile)
-        write = partial(self._write, sign_in, prepared, question)
-        found = self._replay.spend(self._database, sign_in.spending(prepared), write, question.send)
+        prepared = SignInWrites.of(sign_in)
+        lookup = accounts.AccountLookup(sign_in.trusted.provider.name, sign_in.profile)
+        write = partial(self._write, sign_in, prepared, lookup)
+        found = self._replay.spend(self._database, sign_in.spending(prepared), write, lookup.send)
         self._forget_replaced(sign_in.opening)
         if "admin_through" in found.changed:
             self._sessions.forget()  # the cache has other sessions of the account with their old rights
@@ -106,11 +106,11 @@ class SignIn:
         return SignedIn(prepared.new.secret, found.account_id, found.email, created, reference, access_token)
 
     def _write(
-        self, sign_in: TokenSignIn, prepared: PreparedWrites, question: accounts.AccountQuestion, connection: Connection
+        self, sign_in: TokenSignIn, prepared: SignInWrites, lookup: accounts.AccountLookup, connection: Connection
     ) -> accounts.Provisioned:
         """Write a sign-in, after its token is spent: the account, the session, the activity log."""
         provider, opening = sign_in.trusted.provider, sign_in.opening
-        found = accounts.provision(connection, sign_in.profile, provider, self._seat_limit, prepared.now, question)
+        found = accounts.provision(connection, sign_in.profile, provider, self._seat_limit, prepared.now, lookup)
         if opening.answered:
             held.take(connection, sign_in.verified.token_key, prepared.seconds)
         origin = sign_in.origin(found.account_id)

@@ -96,8 +96,9 @@ class Case(NamedTuple):
 def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) -> Verified:
     """Return the claims of *unverified_token*, or raise a Rejection that gives the reason.
 
-    *now* is in seconds since 1970. Spends nothing: the caller spends the jti last, so that a rejected token stays
-    unspent. The caller also checks the nonce and whether the browser asked for a token (`sp.signin.binding`).
+    *now* is in seconds since 1970. Spends nothing. The caller then checks the nonce, and whether the browser asked for
+    a token (`sp.signin.binding`). After that it spends the jti, before it looks at the account; a rejection there makes
+    the token unspent again (`sp.signin.transaction`).
     """
     opened = open_signed(unverified_token, keys, provider.algorithm)  # trust nothing before this line
     claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)

@@ -50,7 +50,7 @@ def driver_of(connection: Connection) -> Any:
 def test_answers_are_there_when_they_are_looked_at(database: Database) -> None:
     def work(connection: Connection) -> tuple[Any, Any, int]:
         SPEND.run(connection, ONE)
-        found, missing = FIND.ask(connection, {"wanted": ONE["key"]}), FIND.ask(connection, {"wanted": OTHER["key"]})
+        found, missing = FIND.send(connection, {"wanted": ONE["key"]}), FIND.send(connection, {"wanted": OTHER["key"]})
         by_core = connection.execute(update(TABLE).values(expires_at=3)).rowcount
         return found.first(), missing.first(), by_core
 

@@ -8,9 +8,13 @@ from importlib import import_module
 from types import CodeType, FrameType
 from typing import Any
 
+from werkzeug.exceptions import NotFound
+from werkzeug.test import Client
+
 import sp.signin
 from lab.cast import ALICE
 from lab.minting import mint
+from sp.gateway import Gateway
 from tests.sp.conftest import MakeGateway
 from tests.sp.settings_support import CORPORATE, KEY
 
@@ -27,7 +31,7 @@ def named() -> list[tuple[int, str]]:
 
 def meant(name: str) -> Any:
     """Return what *name* means, in `sp.signin` or as a whole name."""
-    parts = (name if name.startswith("sp.") else f"sp.signin.{name}").split(".")
+    parts = (name if name.startswith(("sp.", "shared.")) else f"sp.signin.{name}").split(".")
     depth = max(n for n in range(1, len(parts) + 1) if is_module(".".join(parts[:n])))
     found: Any = import_module(".".join(parts[:depth]))
     for part in parts[depth:]:
@@ -48,7 +52,7 @@ def test_every_name_in_the_list_of_steps_exists() -> None:
 
 
 def test_the_listed_steps_run_in_their_order(gateway: MakeGateway) -> None:
-    """Steps 1 to 7 by their first call. The commit ends step 8, and step 9 is the end of step 4."""
+    """Steps 1 to 7 by their first call. The commit ends `together` of step 6, and step 9 is the end of step 4."""
     functions = [(step, meant(name)) for step, name in named() if step <= 7]
     listed: dict[CodeType, str] = {
         function.__code__: f"{step} {function.__qualname__}"
@@ -62,13 +66,14 @@ def test_the_listed_steps_run_in_their_order(gateway: MakeGateway) -> None:
         if event == "call" and name is not None and name not in called:
             called.append(name)
 
-    client, now = gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}}).test_client(), int(time.time())
+    own = gateway({"corporate": {**CORPORATE, "unsolicited": "accept"}})
+    client, now = Client(Gateway(NotFound(), own)), int(time.time())
     token = mint({"iat": now, "exp": now + 60, "jti": "of the steps", "email": ALICE.email}, KEY)
     sys.setprofile(note)
     try:
-        answer = client.get("/sso/login/jwt", query_string={"jwt": token})
+        answer = client.get("/sso/login/jwt", query_string={"jwt": token}, base_url="http://127.0.0.1:5000/")
     finally:
         sys.setprofile(None)
     assert answer.status_code == 303
     assert called == list(listed.values())
-    assert len(called) == 9
+    assert len(called) == 11
