@@ -109,7 +109,7 @@ def _of_browser(evidence: Evidence, nonce: object) -> tuple[CheckResult, CheckRe
     return browser_checks(
         nonce if isinstance(nonce, str) else None,
         matches=any(one.nonce == nonce for one in evidence.asked),
-        asked=bool(evidence.asked),
+        started=bool(evidence.asked),
         elsewhere=bool(matching) and matching[0].elsewhere,
         is_bound=evidence.arrival.is_bound,
     )

@@ -30,7 +30,7 @@ from sp.events import HELD, REFUSED, RESTART, SIGN_IN
 from sp.providers.provider import Provider
 from sp.sessions.cookie_names import NAME as SESSION_COOKIE
 from sp.signin.binding import Answers, Restart, bind, check_client
-from sp.signin.passed_checks import ASKED_ELSEWHERE, NOT_FOR_CLIENTS
+from sp.signin.passed_checks import NOT_FOR_CLIENTS, STARTED_ELSEWHERE
 from sp.signin.verification import Case, checks_of
 
 ACCEPTED = "accepted"
@@ -159,7 +159,7 @@ def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
         return ACCEPTED
     matches = nonce is not None and nonce.outcome == PASSED
     compared = claims._replace(nonce=None if claims.nonce is None else "sent")
-    elsewhere = trace.event == HELD or (asked is not None and asked.detail == ASKED_ELSEWHERE)
+    elsewhere = trace.event == HELD or (asked is not None and asked.detail == STARTED_ELSEWHERE)
     pending: list[Any] = []
     if asked is not None and asked.outcome == PASSED:
         pending = [_Asked("sent" if matches else "another", elsewhere and trace.event != SIGN_IN)]

@@ -17,9 +17,9 @@ from sp.providers.provider import Provider
 from sp.providers.setting_reader import Expectation
 from sp.signin.verification import CHECKS, STRICT_CHECKS, Verified
 
-ASKED = "this browser had started a sign-in"
-ASKED_ELSEWHERE = "this browser had started a sign-in, from another site"
-NOT_ASKED = "this browser had not started a sign-in"
+STARTED = "this browser had started a sign-in"
+STARTED_ELSEWHERE = "this browser had started a sign-in, from another site"
+NOT_STARTED = "this browser had not started a sign-in"
 NOT_FOR_CLIENTS = "not for a client without cookies"
 STRICT_ONLY = tuple(
     CheckResult(check.__name__.removeprefix("check_"), PASSED) for check in STRICT_CHECKS if check not in CHECKS
@@ -54,7 +54,7 @@ def compared_values(claims: Claims, provider: Provider, now: float, secrets: Col
 
 
 def browser_checks(
-    nonce: str | None, *, matches: bool, asked: bool, elsewhere: bool, is_bound: bool
+    nonce: str | None, *, matches: bool, started: bool, elsewhere: bool, is_bound: bool
 ) -> tuple[CheckResult, CheckResult]:
     """Say whether the browser had started a sign-in, and whether the token's nonce *matches* it.
 
@@ -62,12 +62,12 @@ def browser_checks(
     """
     if not is_bound:
         return CheckResult("asked_for", SKIPPED, NOT_FOR_CLIENTS), CheckResult("nonce", SKIPPED, NOT_FOR_CLIENTS)
-    started = (PASSED, ASKED_ELSEWHERE if elsewhere else ASKED) if asked else (SKIPPED, NOT_ASKED)
+    asked_for = (PASSED, STARTED_ELSEWHERE if elsewhere else STARTED) if started else (SKIPPED, NOT_STARTED)
     if nonce is None:
         compared = (SKIPPED, "not in the token")
     else:
         compared = (PASSED, "the one that this browser received") if matches else (SKIPPED, "none of this browser")
-    return CheckResult("asked_for", *started), CheckResult("nonce", *compared)
+    return CheckResult("asked_for", *asked_for), CheckResult("nonce", *compared)
 
 
 def _expected(name: str, value: str, wanted: Expectation) -> CheckResult:
