@@ -12,7 +12,7 @@ from sp.signin.replay import answer_key
 from sp.views.people import browser_secret, browser_session
 
 
-def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
+def landing_of_token(key: bytes, started: list[Pending]) -> str | None:
     """Return where to redirect this browser after a second use of the token, or None if another browser used it first.
 
     A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
@@ -23,7 +23,7 @@ def landing_of_token(key: bytes, asked: list[Pending]) -> str | None:
         use = components().sign_in.first_use(answer_key(key))  # the person may have confirmed the question
     if use is None or use.return_path is None:
         return None
-    if any(pending.nonce_hash == use.pending_hash for pending in asked):
+    if any(pending.nonce_hash == use.pending_hash for pending in started):
         return use.return_path
     secret = browser_secret()
     if secret and use.session_hash and hmac.compare_digest(hash_id(secret), use.session_hash):

@@ -12,6 +12,7 @@ from werkzeug.wrappers import Response
 
 from shared.current import current_request
 from shared.web import allow_form_target, new_reference, page
+from sp.activity.record import Visitor
 from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
@@ -23,19 +24,25 @@ from sp.signin.opening import Opening
 from sp.signin.pending import Pending
 from sp.signin.verification import Verified
 from sp.sites.return_urls import return_target, site_of
-from sp.views.people import presented_session, visitor
+from sp.views.people import presented_session
 
 if TYPE_CHECKING:
     from sp.sites.site import Site
 
 
 def enter(
-    verified: Verified, trusted: Trusted, pending: Pending | None, landing: str, *, answered: bool = False
+    verified: Verified,
+    trusted: Trusted,
+    here: Visitor,
+    pending: Pending | None,
+    landing: str,
+    *,
+    answered: bool = False,
 ) -> Response:
     """Spend the token (with *answered*, the person's yes), open the session, and redirect to *landing*."""
     core, provider = components(), trusted.provider
     opening = Opening(
-        visitor(provider.token_parameter),
+        here,
         new_reference(),
         return_path=landing,
         pending_hash=pending.nonce_hash if pending else None,

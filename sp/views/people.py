@@ -69,8 +69,8 @@ def presented_session() -> bytes | None:
     return hash_id(secret) if secret else None
 
 
-def visitor(parameter: str = "") -> Visitor:
-    """Return where this request comes from, and how it delivered the token in *parameter*, if there is one.
+def visitor(way: str = "none") -> Visitor:
+    """Return where this request comes from. *way* is how it delivered a token: "query", "form", "header" or "none".
 
     All of this is stored, so a token in the user agent is removed, and only the names of cookies are included.
     """
@@ -78,14 +78,14 @@ def visitor(parameter: str = "") -> Visitor:
     return Visitor(
         request.remote_addr or "",
         redact(request.user_agent.string),
-        way_of(parameter) if parameter else "none",
+        way,
         cookie_names(request.cookies),
         request_ids.current() or None,
     )
 
 
 def way_of(parameter: str) -> str:
-    """Return how this request delivers a token: in the form field or query parameter *parameter*, or in the header."""
+    """Return how this request delivers a token, in *parameter* or in the header. Rejects nothing, for the log."""
     request = current_request()
     if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
         return "header"

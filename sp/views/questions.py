@@ -12,6 +12,7 @@ from shared.claims import Claims
 from shared.errors import TokenReplayed, Unsolicited
 from shared.web import new_reference, page
 from sp.accounts.provisioning import read_profile
+from sp.activity.record import Visitor
 from sp.current import components
 from sp.providers.registry import Trusted
 from sp.sessions.held import NotHeld
@@ -33,7 +34,7 @@ class AnswerForm(FlaskForm):  # type: ignore[misc]
 
 
 def ask(
-    verified: Verified, trusted: Trusted, asked: list[Pending], pending: Pending, landing: str
+    verified: Verified, trusted: Trusted, here: Visitor, started: list[Pending], pending: Pending, landing: str
 ) -> ResponseReturnValue:
     """Spend the token and show the question, but open no session.
 
@@ -44,17 +45,17 @@ def ask(
     session = browser_session()
     if session and components().sign_in.leads_to(session.account_id, verified, trusted):
         with suppress(TokenReplayed):  # already spent, perhaps by its own question, which may still be open
-            return enter(verified, trusted, pending, landing)
+            return enter(verified, trusted, here, pending, landing)
     try:
         components().sign_in.hold(
             verified,
             trusted,
-            visitor(trusted.provider.token_parameter),
+            here,
             reference=new_reference(),
             pending_hash=pending.nonce_hash,
         )
     except TokenReplayed:
-        held_for = _held_for(verified, asked)
+        held_for = _held_for(verified, started)
         if held_for is None:
             raise
         pending = held_for
@@ -94,7 +95,7 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
         return _landed_before(key, []) or page("sp/question_closed.html", 400)
     try:
         landing = still_ours(question.landing, trusted.provider)
-        return enter(verified, trusted, pending, landing, answered=True)
+        return enter(verified, trusted, visitor(), pending, landing, answered=True)
     except TokenReplayed:
         if (landed := _landed_before(key, [pending])) is not None:
             return landed
@@ -103,10 +104,10 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
         return page("sp/question_closed.html", 400)
 
 
-def _held_for(verified: Verified, asked: list[Pending]) -> Pending | None:
+def _held_for(verified: Verified, started: list[Pending]) -> Pending | None:
     """Return this browser's pending sign-in for which the token is held, or None if the question is no longer open."""
     held_for = components().held.pending_hash(verified.token_key)
-    return next((pending for pending in asked if pending.nonce_hash == held_for), None)
+    return next((pending for pending in started if pending.nonce_hash == held_for), None)
 
 
 def _verified(question: Question, trusted: Trusted) -> Verified | None:
@@ -135,7 +136,7 @@ def _decline(attempt: Attempt, key: bytes, pending: Pending | None) -> ResponseR
     return response
 
 
-def _landed_before(key: bytes, asked: list[Pending]) -> ResponseReturnValue | None:
+def _landed_before(key: bytes, started: list[Pending]) -> ResponseReturnValue | None:
     """Return a redirect to the page if this browser has already answered the question (double click, back button)."""
-    path = landing_of_token(key, asked)
+    path = landing_of_token(key, started)
     return redirect(path, 303) if path is not None else None

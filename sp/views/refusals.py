@@ -31,7 +31,7 @@ from sp.signin.attempt import Attempt, attempt_of
 from sp.views import redirect_loops as loops
 from sp.views.double_submit import landing_of_refusal
 from sp.views.evidence import evidence_of, parameter_of
-from sp.views.people import browser_session, visitor
+from sp.views.people import browser_session, visitor, way_of
 
 views = Blueprint("refusals", __name__)
 OF_THE_ACCOUNT = (UserUnknown, UserDisabled, EmailConflict, EmailNotAllowed, SeatLimitReached)
@@ -145,7 +145,7 @@ def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to:
     known = attempt or attempt_of(rejection)
     return components().logbook.note_refusal(
         rejection,
-        visitor(parameter_of(known.provider)),
+        visitor(way_of(parameter_of(known.provider))),
         reference=new_reference(),
         attempt=known,
         explain=lambda: components().explain(evidence_of(rejection, known, sent_to)),

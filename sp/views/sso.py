@@ -19,6 +19,7 @@ from shared.errors import (
     Unsolicited,
 )
 from shared.web import answers_json, new_reference, prefers_json
+from sp.activity.record import Visitor
 from sp.current import components, current_site
 from sp.providers.provider import Provider
 from sp.providers.registry import Trusted
@@ -105,7 +106,7 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
     with known(trusted.provider, verified):
         if delivery.wants_json:
             return _open_for_client(verified, trusted, delivery)
-        return _open_for_browser(verified, trusted)
+        return _open_for_browser(verified, trusted, visitor(delivery.way))
 
 
 def _delivery(provider: Provider) -> Delivery:
@@ -132,7 +133,7 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     provider = trusted.provider
     if delivery.way != "header":
         check_client(verified.claims, provider, components().pending.read(current_request().cookies, provider.name))
-    here, is_bound = visitor(provider.token_parameter), delivery.way != "header"
+    here, is_bound = visitor(delivery.way), delivery.way != "header"
     signed_in = components().sign_in.with_token(
         verified, trusted, Opening(here, new_reference(), API, is_bound=is_bound)
     )
@@ -140,41 +141,40 @@ def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -
     return jsonify(body)
 
 
-def _open_for_browser(verified: Verified, trusted: Trusted) -> ResponseReturnValue:
+def _open_for_browser(verified: Verified, trusted: Trusted, here: Visitor) -> ResponseReturnValue:
     """Sign the browser in, or redirect it if the same token has already signed it in."""
-    asked = pending_of(trusted.provider)
+    started = pending_of(trusted.provider)
     try:
-        return _open_bound(verified, trusted, asked)
+        return _open_bound(verified, trusted, here, started)
     except (TokenReplayed, NonceMismatch, Unsolicited):
-        if (path := landing_of_token(verified.token_key, asked)) is not None:
+        if (path := landing_of_token(verified.token_key, started)) is not None:
             return redirect(path, 303)
         raise
 
 
-def _open_bound(verified: Verified, trusted: Trusted, asked: list[Pending]) -> ResponseReturnValue:
+def _open_bound(verified: Verified, trusted: Trusted, here: Visitor, started: list[Pending]) -> ResponseReturnValue:
     provider, wanted = trusted.provider, _wanted_path(verified)
     match bind(
         verified.claims,
         provider,
-        asked,
+        started,
         wanted=wanted,
         home=return_page(provider),
         signed_in=lambda: browser_session() is not None,
     ):
         case Restart():
-            return _restart(verified, trusted, wanted or page_of_ours(provider.return_url))
+            return _restart(verified, trusted, here, wanted or page_of_ours(provider.return_url))
         case Answers(pending, landing, must_ask=True):
-            return ask(verified, trusted, asked, pending, landing)
+            return ask(verified, trusted, here, started, pending, landing)
         case Answers(pending, landing):
-            return enter(verified, trusted, pending, landing)
+            return enter(verified, trusted, here, pending, landing)
         case Unasked(landing):
-            return enter(verified, trusted, None, landing)
+            return enter(verified, trusted, here, None, landing)
 
 
-def _restart(verified: Verified, trusted: Trusted, return_path: str | None) -> ResponseReturnValue:
+def _restart(verified: Verified, trusted: Trusted, here: Visitor, return_path: str | None) -> ResponseReturnValue:
     """Open no session; redirect the browser to ask for a token itself (docs/protocol.md, `unsolicited`)."""
     try:
-        here = visitor(trusted.provider.token_parameter)
         components().sign_in.restart(verified, trusted, here, reference=new_reference())
     except CookiesBlocked as blocked:
         raise loops.https_needed() or blocked from blocked

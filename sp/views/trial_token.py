@@ -13,7 +13,7 @@ from shared.tokens import read_object, take_apart
 from shared.web import new_reference
 from sp.current import components
 from sp.signin.pending import Pending
-from sp.views.people import visitor
+from sp.views.people import visitor, way_of
 
 
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
@@ -38,7 +38,7 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
     pending = _answered_trial(provider.name, token)
     if pending is None:
         return None
-    here = visitor(provider.token_parameter)
+    here = visitor(way_of(provider.token_parameter))
     if refusal is not None:
         components().trials.fail(pending, refusal, provider.name, here, reference=new_reference())
     else:
