@@ -54,9 +54,9 @@ class Database:
     def together(self, work: Callable[[Connection], Result]) -> Result:
         """Run *work* in a transaction, and return its result after the commit. An exception rolls all of it back.
 
-        On SQLite, those that meet share one commit, and `sp.database.shared_commits` says what *work* must not do. On
-        PostgreSQL its statements are `pipelined`.
-        Raises StoreUnavailable, or OutcomeUnknown if it gave up waiting for the commit.
+        On SQLite, transactions that arrive at the same time share one commit; `sp.database.shared_commits` says what
+        *work* must not do. On PostgreSQL, its statements are `pipelined`. Raises StoreUnavailable, or OutcomeUnknown if
+        it gave up waiting for the commit.
         """
         if self._shared is None:
             with self.writing() as connection, pipelined(connection):

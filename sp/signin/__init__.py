@@ -7,7 +7,8 @@ A browser brings a token to `/sso/login/jwt`. These are the steps, in the order 
 2. `attempt.verify_with_keys` gets the provider's keys and calls `verification.verify`, which opens the token with them
    and runs every check of the token alone. Nothing is stored yet.
 3. `binding.bind` checks the nonce, and decides what the token answers: a sign-in that this browser started, or none.
-   The person may have to be asked first (`sp.views.questions`), or the browser may have to start again.
+   A person may first be asked "Continue as X?" (`sp.views.questions`). A browser that has started no sign-in may first
+   have to start one.
 4. `sp.views.opening.enter` describes the session to open, as an `opening.Opening`.
 5. `transaction.SignIn.with_token` runs the rest. First, `preparation.SignInWrites` makes all that needs no database:
    the ID of the session, the facts for the activity log.
@@ -17,11 +18,12 @@ A browser brings a token to `/sso/login/jwt`. These are the steps, in the order 
    before the transaction, and makes it unspent again if the transaction fails.
 7. `transaction.SignIn._write` finds, creates or updates the account (`sp.accounts.rows.provision`), opens the session
    and records the activity. A rejection here rolls back everything, also the spending.
-8. `together` commits. On SQLite, sign-ins that meet share the commit (`sp.database.shared_commits`). On PostgreSQL,
-   statements do not wait for one another (`shared.postgresql.BoundedConnection.pipelined`).
+8. `together` commits. On SQLite, sign-ins that arrive at the same time share one commit
+   (`sp.database.shared_commits`). On PostgreSQL, statements are sent without waiting for the answers to earlier ones
+   (`shared.postgresql.BoundedConnection.pipelined`).
 9. `sp.views.opening.enter` sets the cookie, and redirects the browser to its page.
 
-If two first sign-ins of one person meet on PostgreSQL, one of them ends with an IntegrityError. Then `with_token`
-repeats steps 5 to 8, at most three times in all, and finds the account. A rejection of any step goes to
+If a new person signs in twice at the same moment, on PostgreSQL one of the two ends with an IntegrityError. Then
+`with_token` repeats steps 5 to 8, at most three times in all, and finds the account. A rejection of any step goes to
 `sp.views.refusals`, which logs it and answers.
 """

@@ -72,10 +72,9 @@ def never_used(_key: bytes, _subject: str) -> EarlierUse | None:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All facts. `others` are the keys of the other providers by name.
+    """All known facts about a rejected attempt.
 
-    `asked` are the sign-ins that the browser started.
-
+    `others` are the other providers, by name, with their keys. `asked` are the sign-ins that the browser started.
     `earlier` looks up the first use of a token by its key and the person's ID at the provider. `now` is in seconds
     since 1970. `secrets` are texts to remove from everything that is stored.
     """

@@ -1,6 +1,7 @@
 """Prepare what a sign-in writes: the session, the line of the activity log with its trace, and the spent token.
 
-All of this is made before the transaction begins, so that the transaction is short. `sp.signin.transaction` writes it.
+All of this is made before the transaction begins, so that the transaction is short. `sp.signin.transaction` stores
+it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Sign and read the question "Continue as X?", asked before a token opens a session.
 
 A token without a nonce does not show which sign-in it answers. If that sign-in was not started on a page of this site,
-another site may have started it and delivered its own token (login CSRF). So the token is spent, no session is opened,
-and the question's form contains the claims, signed by the gateway. The form works once, for a few minutes, and only in
-the browser whose pending sign-in it answers.
+another site may have started it and delivered its own token (login CSRF). So the token is spent, but no session is
+opened yet, and the question's form contains the claims, signed by the gateway. The form works once, for a few minutes,
+and only in the browser whose pending sign-in it answers.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from sp.sessions.held import LIFETIME
 class Question:
     """The claims of a token that was verified and spent. `key` is the fingerprint of the key that signed it.
 
-    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` is where the browser goes after a
-    yes.
+    `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` is where the browser goes after the
+    person has confirmed.
     """
 
     provider: str

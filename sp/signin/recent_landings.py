@@ -1,6 +1,6 @@
 """Remember where a browser landed in the last few seconds, in a signed cookie, to detect redirect loops.
 
-A sign-in lands on the requested page, a refusal on the error page in the provider's settings.
+A sign-in lands on the requested page. A refusal lands on the error page that the provider's settings name.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from shared.cookies import full_name, set_cookie
 from shared.signed_values import SignedValues
 from sp.sessions.cookies import LANDED_NAME
 
-WINDOW = 10  # seconds that a landing is remembered; one round takes at most one second
-ROUNDS = 2  # each has four redirects, and at most ten are allowed (docs/protocol.md)
+WINDOW = 10  # seconds that a landing is remembered; one round of a loop takes at most one second
+ROUNDS = 2  # a round of a loop has four redirects, and at most ten redirects are allowed (docs/protocol.md)
 REFUSED = "refused"  # for the error page; it cannot be a path, because a path begins with /
 MAX_PATH = 200  # characters of a path that are stored for the comparison
 

@@ -1,6 +1,7 @@
 """Remember in a signed cookie which identity provider the person chose in this browser.
 
-It cannot sign anyone in. It only skips the choice, and only if people can still choose the named provider.
+The cookie cannot sign anyone in. It only skips the page on which people choose a provider, and only while the named
+provider can still be chosen there.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class SignedIn:
 
 
 class SignIn:
-    """Turns verified tokens into sessions."""
+    """Opens sessions for people whose token or password was verified, each in one transaction."""
 
     def __init__(
         self,
@@ -75,8 +75,8 @@ class SignIn:
     def with_token(self, verified: Verified, trusted: Trusted, opening: Opening) -> SignedIn:
         """Spend the token and open a session for its person, or raise a Rejection.
 
-        If the person was asked first, `hold` has already spent the token, and this method spends the answer. Raises
-        NotHeld if the question is no longer open.
+        If the person was asked "Continue as X?" first, `hold` has already spent the token. Then this method spends the
+        person's answer instead, so that it too works only once. Raises NotHeld if the question is no longer open.
         """
         began = time.perf_counter_ns()
         sign_in = TokenSignIn.of(verified, trusted, opening)
@@ -137,8 +137,8 @@ class SignIn:
     def restart(self, verified: Verified, trusted: Trusted, visitor: Visitor, *, reference: str) -> None:
         """Spend an unsolicited token without opening a session.
 
-        Raises CookiesBlocked if the same person's sign-in was restarted within RESTART_WINDOW and not completed: the
-        browser does not return our cookies, and would be redirected forever.
+        Raises CookiesBlocked if the same person's sign-in was restarted within RESTART_WINDOW and not completed. That
+        means that the browser does not return our cookies, so a further restart would redirect it forever.
         """
         sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
@@ -158,8 +158,8 @@ class SignIn:
     ) -> None:
         """Spend a token, but open no session, because the person is asked first. After a yes, call `with_token`.
 
-        Raises TokenReplayed, even if only the held token is left of its first use, because Redis may have lost the
-        rest.
+        Raises TokenReplayed if the token was used before. Redis may have lost its record of the first use, so a stored
+        question about the token counts as a first use too.
         """
         sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, sign_in.profile, utc_now()
