@@ -88,7 +88,7 @@ def _checks(evidence: Evidence, findings: list[Finding], claims: Mapping[str, An
     code, detail = evidence.rejection.code, evidence.rejection.detail
     if evidence.verified is not None and evidence.provider is not None:
         passed = [
-            *passed_checks(evidence.verified, evidence.provider, evidence.now, evidence.secrets),
+            *passed_checks(evidence.verified, evidence.provider, evidence.secrets),
             *_of_browser(evidence, evidence.verified.claims.nonce),
         ]
         failed = CheckResult(LATER_CHECKS.get(code, code), FAILED, detail)

@@ -1,4 +1,4 @@
-"""List the checks that an accepted token passed, with the compared values.
+"""List the checks that an accepted token passed, with the values that were compared.
 
 `sp.signin.verification` runs the checks and stops at the first failure. For an accepted token all checks have passed.
 So nothing is verified again, and the list takes a sign-in almost no time. `sp.diagnosis.inspector` has the same names.
@@ -26,14 +26,12 @@ STRICT_ONLY = tuple(
 )
 
 
-def passed_checks(
-    verified: Verified, provider: Provider, now: float, secrets: Collection[str] = ()
-) -> tuple[CheckResult, ...]:
-    """Return the checks of the token that passed, without the *secrets*. *now* is in seconds since 1970."""
+def passed_checks(verified: Verified, provider: Provider, secrets: Collection[str] = ()) -> tuple[CheckResult, ...]:
+    """Return the checks that the token passed when it was verified, without the *secrets*."""
     found = [
         CheckResult("signature", PASSED, f"{provider.algorithm}, with the key {verified.key.fingerprint}"),
         CheckResult("type", PASSED, str((verified.header or {}).get("typ", ""))),
-        *compared_values(verified.claims, provider, now, secrets),
+        *compared_values(verified.claims, provider, verified.checked_at, secrets),
     ]
     if provider.strict:
         found += STRICT_ONLY
@@ -41,7 +39,10 @@ def passed_checks(
 
 
 def compared_values(claims: Claims, provider: Provider, now: float, secrets: Collection[str]) -> list[CheckResult]:
-    """Return the checks that compare a claim with a setting or the clock, with the texts of a passed check."""
+    """Return the checks that compare a claim with a setting or the clock, with the texts of a passed check.
+
+    *now* is the time of the checks, in seconds since 1970.
+    """
     return [
         CheckResult("required", PASSED, ", ".join(provider.required_claims)),
         CheckResult("token_id", PASSED, f"{len(claims.token_id or '')} characters"),

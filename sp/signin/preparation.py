@@ -94,7 +94,7 @@ class TokenSignIn:
             **more,
         )
 
-    def facts(self, now: float, sent_to: str | None) -> Facts:
+    def facts(self, sent_to: str | None) -> Facts:
         """Return the facts for the trace, without secrets. The decision about the account is added later."""
         verified, opening, provider = self.verified, self.opening, self.trusted.provider
         secrets = self.trusted.secrets
@@ -111,7 +111,7 @@ class TokenSignIn:
             header=None if verified.header is None else clean(verified.header, secrets)[0],
             claims=claims,
             key=verified.key.fingerprint,
-            checks=(*passed_checks(verified, provider, now, secrets), *of_browser),
+            checks=(*passed_checks(verified, provider, secrets), *of_browser),
             sent_to=clean_url(sent_to),
             clipped=clipped,
         )
@@ -150,7 +150,7 @@ class SignInWrites:
         opening, now = sign_in.opening, utc_now()
         sent_to = None if opening.kind == API else opening.return_path
         extra = NewSession.generate() if opening.access_token else None
-        return cls(now, NewSession.generate(), extra, sign_in.facts(now.timestamp(), sent_to))
+        return cls(now, NewSession.generate(), extra, sign_in.facts(sent_to))
 
     @property
     def seconds(self) -> int:

@@ -23,7 +23,7 @@ class Question:
     """The claims of a token that was verified and spent. `key` is the fingerprint of the key that signed it.
 
     `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` is where the browser goes after the
-    person has confirmed.
+    person has confirmed, `asked_at` the time of the question, in seconds since 1970, which its signature contains.
     """
 
     provider: str
@@ -31,6 +31,7 @@ class Question:
     key: str
     pending: str
     landing: str
+    asked_at: float = 0.0
 
 
 class Questions:
@@ -40,12 +41,14 @@ class Questions:
         self._serializer = timed_serializer(secret_keys, "lychgate question")
 
     def write(self, question: Question) -> str:
-        """Return *question* as signed text for the form."""
-        return str(self._serializer.dumps(list(vars(question).values())))
+        """Return *question* as signed text for the form, which also contains the time."""
+        content = [value for name, value in vars(question).items() if name != "asked_at"]
+        return str(self._serializer.dumps(content))
 
     def read(self, text: str) -> Question | None:
         """Return the question in the submitted form, or None if it is forged or too old."""
         try:
-            return Question(*self._serializer.loads(text, max_age=LIFETIME))
+            content, signed_at = self._serializer.loads(text, max_age=LIFETIME, return_timestamp=True)
+            return Question(*content, asked_at=signed_at.timestamp())
         except BadData:
             return None

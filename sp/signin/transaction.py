@@ -2,8 +2,8 @@
 
 Either all of these happen or none: spending the token, changing the account, opening the session, logging. A failure in
 the middle leaves neither an account nor a spent token. If Redis keeps the spent tokens, the token is spent there first,
-and made unspent again after a failure; docs/decisions/0008 explains the order. `sp.signin.logbook` logs tokens that do
-not sign anyone in.
+and made unspent again if the transaction fails before its commit; docs/decisions/0008 explains the order.
+`sp.signin.logbook` logs tokens that do not sign anyone in.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class SignIn:
         return signed_in
 
     def _enter(self, sign_in: TokenSignIn) -> SignedIn:
-        """Do all steps of a sign-in in one transaction."""
+        """Spend the token, and write all that follows from it, in one transaction."""
         prepared = SignInWrites.of(sign_in)
         lookup = accounts.AccountLookup(sign_in.trusted.provider.name, sign_in.profile)
         write = partial(self._write, sign_in, prepared, lookup)
@@ -142,7 +142,7 @@ class SignIn:
         """
         sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference))
         provider, now = trusted.provider.name, utc_now()
-        facts = sign_in.facts(now.timestamp(), "/sso/start")
+        facts = sign_in.facts("/sso/start")
 
         def write(connection: Connection) -> None:
             since = int(now.timestamp()) - RESTART_WINDOW
@@ -163,7 +163,7 @@ class SignIn:
         """
         sign_in = TokenSignIn.of(verified, trusted, Opening(visitor, reference, pending_hash=pending_hash))
         provider, profile, now = trusted.provider.name, sign_in.profile, utc_now()
-        facts = sign_in.facts(now.timestamp(), None)
+        facts = sign_in.facts(None)
         row = (verified.token_key, provider, verified.claims, profile.subject, profile.email, pending_hash)
 
         def write(connection: Connection) -> None:
@@ -180,7 +180,7 @@ class SignIn:
         """Record how near the token was to a rejection, unless that was recorded at its earlier arrival."""
         self._housekeeping.note()
         if (received := verified.received) is not None:
-            self._margins.note(trusted.provider.name, verified.claims, received.at, received.size)
+            self._margins.note(trusted.provider.name, verified.claims, verified.checked_at, received.size)
 
     def with_password(self, proven: Proven, opening: Opening) -> SignedIn:
         """Open a session for a person whose password was verified.
@@ -216,7 +216,7 @@ class SignIn:
     def _note_key_use(self, connection: Connection, key_id: int | None, now: datetime) -> None:
         if key_id is None or time.monotonic() - self._key_noted_at.get(key_id, float("-inf")) < KEY_USE_EVERY:
             return
-        self._key_noted_at[key_id] = time.monotonic()
+        self._key_noted_at[key_id] = time.monotonic()  # before the commit, so that others do not wait for this row
         self._providers.note_use(connection, key_id, now)
 
 

@@ -46,12 +46,11 @@ _PLAIN_EMAIL = re.compile(r"[!-?A-~]+@[!-\-/-?A-~]+(?:\.[!-\-/-?A-~]+)+\Z")
 
 
 class Received(NamedTuple):
-    """The time at which a token was received, in seconds since 1970, its size in bytes, and its header.
+    """The size in bytes of a token that came with this request, and its header.
 
     `timed` has the beginning and end of its verification in monotonic nanoseconds, if measured.
     """
 
-    at: float
     size: int
     header: Mapping[str, Any]
     timed: tuple[int, int] | None = None
@@ -60,18 +59,22 @@ class Received(NamedTuple):
 class Verified(NamedTuple):
     """The claims of a token that passed every check, the key that signed it, and the key under which it is spent.
 
-    `received` is None if the token came with an earlier request and only its claims were kept.
+    `checked_at` is the time of the checks, in seconds since 1970. `received` is None if the token came with an earlier
+    request and only its claims were kept.
     """
 
     claims: Claims
     key: TokenKey
     token_key: bytes
+    checked_at: float
     received: Received | None = None
 
     @classmethod
-    def of(cls, claims: Claims, key: TokenKey, provider: Provider, received: Received | None = None) -> Verified:
+    def of(
+        cls, claims: Claims, key: TokenKey, provider: Provider, checked_at: float, received: Received | None = None
+    ) -> Verified:
         """Return the claims as verified. The caller must have run every check, now or when the token first arrived."""
-        return cls(claims, key, token_key(provider.name, claims.token_id or ""), received)
+        return cls(claims, key, token_key(provider.name, claims.token_id or ""), checked_at, received)
 
     @property
     def header(self) -> Mapping[str, Any] | None:
@@ -105,7 +108,7 @@ def verify(unverified_token: str, provider: Provider, keys: KeySet, now: float) 
     case = Case(opened.header, claims, provider, opened.key, now)
     for check in checks_of(provider):
         check(case)
-    return Verified.of(claims, opened.key, provider, Received(now, len(unverified_token), opened.header))
+    return Verified.of(claims, opened.key, provider, now, Received(len(unverified_token), opened.header))
 
 
 def token_key(provider: str, token_id: str) -> bytes:

@@ -116,7 +116,7 @@ def _verified(question: Question, trusted: Trusted) -> Verified | None:
     if key is None:
         return None
     claims = Claims.parse(question.claims, numeric_token_id=trusted.provider.numeric_token_id)
-    return Verified.of(claims, key, trusted.provider)
+    return Verified.of(claims, key, trusted.provider, question.asked_at)
 
 
 def _answered(question: Question) -> Pending | None:

@@ -1,5 +1,6 @@
 """Login CSRF at an identity provider that echoes no nonce: what a person did not begin is asked about first."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from lab.clock import Clock
 from lab.minting import mint
+from sp.activity import reading
 from sp.components import Components
 from sp.database.models import Activity
 from tests.support.gateway import core_of, make_gateway, migrated_postgresql
@@ -220,6 +222,18 @@ def test_a_question_is_open_for_five_minutes(client: FlaskClient, clock: Clock) 
     assert closed.status_code == 400
     assert "has expired" in closed.text
     assert who(client) is None
+
+
+def test_the_log_has_the_age_that_the_token_had_when_it_was_checked(
+    app: Flask, client: FlaskClient, clock: Clock
+) -> None:
+    question = restarted(client)
+    clock.tick(seconds=200)
+    answer(client, question)
+    trace = next(iter(reading.latest(core_of(app).database, reading.Wanted(event="sign_in"), 1)))
+    checks = {check.name: check.detail for check in trace.facts.checks}
+    assert re.match(r"(58|59|60) s left", checks["expiry"] or "")
+    assert re.match(r"[012] s; at most", checks["age"] or "")
 
 
 # --- Refresh, back and double click end where they should ---

@@ -84,10 +84,10 @@ def test_a_verified_token_gives_its_claims_and_the_key_that_signed_it() -> None:
 def test_a_verified_token_says_when_it_came_how_long_it_was_and_what_its_header_was() -> None:
     text = token()
     verified = verify(text, provider(), KEYS, NOW)
-    assert verified.received is not None
-    assert verified.received == Received(NOW, len(text), {"typ": "JWT", "alg": "HS256"}, timed=None)
-    assert verified.timed(3, 5).received == Received(NOW, len(text), {"typ": "JWT", "alg": "HS256"}, timed=(3, 5))
-    of_earlier = Verified.of(verified.claims, verified.key, provider())
+    assert verified.checked_at == NOW
+    assert verified.received == Received(len(text), {"typ": "JWT", "alg": "HS256"}, timed=None)
+    assert verified.timed(3, 5).received == Received(len(text), {"typ": "JWT", "alg": "HS256"}, timed=(3, 5))
+    of_earlier = Verified.of(verified.claims, verified.key, provider(), NOW)
     assert of_earlier.received is of_earlier.timed(3, 5).received is None
 
 
