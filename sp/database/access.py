@@ -59,6 +59,7 @@ class Database:
         it gave up waiting for the commit.
         """
         if self._shared is None:
+            # `pipelined` sends BEGIN and COMMIT itself. So the commit at the end of `writing` finds nothing left to do.
             with self.writing() as connection, pipelined(connection):
                 return work(connection)
         with counters.timing(STORING, WRITE), _translated():

@@ -54,7 +54,9 @@ class SharedCommits:
         """Return the result of *work* after its commit; or raise its exception after its rollback.
 
         Raises StoreUnavailable if the group failed, or its turn did not come in time. *work* may run in another thread,
-        so it must use only its connection, and must not wait for anything else.
+        so it must use no other connection, and must not wait for anything else. It may be rolled back, and on
+        PostgreSQL repeated; so what it changes in memory must be harmless then, as a counter or a dropped entry of a
+        cache is.
         """
         member = _Member(work)
         try:

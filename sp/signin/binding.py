@@ -1,8 +1,8 @@
 """Decide which pending sign-in of a browser a token answers, and what to do next.
 
 This stops login CSRF: an attacker can make another person's browser deliver the attacker's token. That must not sign
-the person in to the attacker's account. The token was verified before, and is spent afterwards; nothing is looked up or
-changed here.
+the person in to the attacker's account. The token was verified before, and is spent afterwards; nothing is changed
+here, and only the function *signed_in* that the caller passes may look something up.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -6,9 +6,10 @@ used. Flask's own handlers handle rejections and other errors, within the same r
 a second time. Flask handles an unusual request (its method, its host, a name with other characters) from the beginning.
 Both ways use the same views, handlers and headers.
 
-`_answer` repeats Flask's `Flask.full_dispatch_request` and `wsgi_app`, without the signals at the beginning of a
-request, and without teardown functions: the gateway registers none. Compare them again at each update of Flask;
-tests/sp/views/test_sign_in_steps.py compares the answers of both ways.
+Three places repeat Flask, so compare them again at each update of Flask: `StepContext.__init__` repeats that of
+`RequestContext`, `SignInSteps.__call__` repeats `Flask.wsgi_app`, and `_answer` repeats `Flask.full_dispatch_request`.
+They send no signals, and call no teardown functions. The only one that is registered ends the session of
+Flask-SQLAlchemy, which the gateway never uses. tests/sp/views/test_sign_in_steps.py compares the answers of both ways.
 """
 
 from __future__ import annotations

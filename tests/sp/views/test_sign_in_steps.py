@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+import sp
 from lab.minting import mint
 from sp.database.models import Activity, SessionRecord
 from sp.gateway import Gateway
@@ -105,6 +106,13 @@ def ways(app: Flask) -> Mapping[str, Ask]:
 
 def _unreached(_environ: Any, _start_response: Any) -> Any:
     raise AssertionError("this is a URL of ours")
+
+
+def test_the_only_teardown_that_the_short_way_leaves_out_ends_a_session_that_nobody_opens(app: Flask) -> None:
+    assert [function.__qualname__ for function in app.teardown_appcontext_funcs] == ["SQLAlchemy._teardown_session"]
+    assert not app.teardown_request_funcs
+    users = [file.name for file in Path(sp.__path__[0]).rglob("*.py") if "db.session" in file.read_text()]
+    assert users == []
 
 
 def claims(**changed: Any) -> dict[str, Any]:
