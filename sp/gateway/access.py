@@ -1,7 +1,8 @@
 """Find the session, the decision of the rules and the sign-in URL, for the gateway's three entry points.
 
-An entry point knows how its server or proxy describes a request, and which answer it expects. All decisions are made
-here and in `sp.policy.decision`, so that no entry point can allow more than another.
+The entry points are the WSGI middleware, the ASGI middleware and forward-auth. An entry point knows how its server or
+proxy describes a request, and which answer the server or proxy expects. All decisions are made here and in
+`sp.policy.decision`, so that no entry point can allow more than another.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ if TYPE_CHECKING:
     from sp.sites.site import Site
 
 UNUSUAL = frozenset((*overrides.HEADERS, *WEBSOCKET))
-MAX_REMEMBERED = 8192  # Cookie headers; about 4 MB with ordinary ones
-MAX_REMEMBERED_LENGTH = 2048  # characters of each
-LEAST_REMEMBERED = 128  # headers or requests for each site, if there are many sites
+MAX_REMEMBERED = 8192  # Cookie headers; they take about 4 MB if their length is ordinary
+MAX_REMEMBERED_LENGTH = 2048  # characters of each Cookie header
+LEAST_REMEMBERED = 128  # headers or requests that are cached for each site, even if there are many sites
 _BY_RULES = int(Verdict.FORBID)  # the strictest verdict of a rule
 _BEARER = "bearer "
-HAS_TOKEN = "lychgate.has_access_token"  # the request has a valid access token of ours; no header sets this
+HAS_TOKEN = "lychgate.has_access_token"  # the request has a valid access token of the gateway; no header sets this key
 _IN_PATH = "/:@!$&'()*+,;=~-._"
 AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"<>#\\')  # unescaped in a query
 
 
 class Presented(NamedTuple):
-    """The content of a Cookie header: the hash of our session id, and the cookies for the application."""
+    """The content of a Cookie header: the hash of the gateway's session id, and the cookies for the application."""
 
     id_hash: bytes | None
     others: str
@@ -101,9 +102,9 @@ class SiteAccess:
     def session(self, environ: WSGIEnvironment, presented: Presented, at_once: bool = False) -> Session | None:
         """Return the live session that a request belongs to, by cookie or by access token. Raises StoreUnavailable.
 
-        A browser's session is valid at the site for which it was opened, and an access token at every site. So a token
-        of ours is marked in *environ* even if the cookie decides, because the application must not get it. With
-        *at_once*, raises NotCached instead of asking the database.
+        A browser's session is valid only at the site for which it was opened. An access token is valid at every site,
+        so the application must not get it. Therefore a valid access token is marked in *environ* even if the session
+        comes from the cookie. With *at_once*, raises NotCached instead of asking the database.
         """
         session, find = None, self._find_at_once if at_once else self._find
         if (id_hash := presented.id_hash) is not None:
@@ -128,7 +129,7 @@ class SiteAccess:
     ) -> Decision:
         """Return the decision about *method* *path*. *spellings* are other forms of the path in the request line.
 
-        *host* is the name that the client used for us. The raw *query* is read only for a method override.
+        *host* is the Host header that the client sent. The raw *query* is read only to find a method override.
         """
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(UNUSUAL):
@@ -158,7 +159,7 @@ class SiteAccess:
         return self._counted(self._policy.decide(method, path, session, **more), method, path, session, **more)
 
     def _counted(self, decision: Decision, method: str, path: str, session: Session | None, **more: Any) -> Decision:
-        """Count a decision, and compare it with what the shadow rules would decide."""
+        """Count a decision, and compare it with the decision that the shadow rules would make."""
         if decision.verdict > _BY_RULES:
             return decision  # rejected before the rules
         self.count(decision.number)
@@ -173,9 +174,10 @@ class SiteAccess:
         return decision
 
     def _shadow_behind(self, trial: Policy, decision: Decision, method: str, path: str) -> int:
-        """Return the number of the shadow rule that makes the difference.
+        """Return the number of the shadow rule that changes the decision, or 0 if there is none.
 
-        If no shadow rule decides about the strictest of several readings, one decides about another reading.
+        A path may have several readings. If the strictest reading was not decided by a shadow rule, a shadow rule that
+        matches another reading is returned.
         """
         numbers = (decision.number, *map(trial.number_of, trial.asked(method, path)))
         return next((number for number in numbers if number and self.site.rules[number - 1].shadow), 0)
@@ -183,20 +185,20 @@ class SiteAccess:
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket belongs to this host.
 
-        A browser always names it (RFC 6455, 4.1).
+        *origin* is the Origin header, which a browser always sends in a WebSocket handshake (RFC 6455, 4.1).
         """
         scheme, _colon, _host = self._origin.partition("://")
         return origin == self._origin or (bool(host) and origin.lower() == f"{scheme}://{host.lower()}")
 
     def sign_in_url(self, asked_for: str) -> str:
-        """Return the URL where a browser signs in, to return to *asked_for*. It begins with this site's URL."""
+        """Return the URL where a browser signs in and then returns to *asked_for*. It begins with this site's URL."""
         if len(asked_for) > MAX_LENGTH:
-            asked_for = asked_for.partition("?")[0]  # too long; the page without its query may fit
+            asked_for = asked_for.partition("?")[0]  # too long; without the query it may be short enough
         return f"{self._start}?{urlencode({'return_to': asked_for})}"
 
 
 class SitesInForce:
-    """Access to each site of one set of sites and rules. A reload replaces the whole set."""
+    """The access to each site, for one set of sites and rules. A reload replaces the whole set."""
 
     def __init__(self, current: InForce, of: Mapping[str, SiteAccess]) -> None:
         self.current, self._of = current, of
@@ -231,7 +233,7 @@ class AccessControl:
         return self.in_force().at(host)
 
     def in_force(self) -> SitesInForce:
-        """Return access to the sites in force. If a check of the file is due, it begins in a thread."""
+        """Return access to the sites in force. If a check of the settings file is due, start it in a thread."""
         if monotonic() >= self._reloader.due:
             self._reloader.look_soon()
         current, adopted = self._rulebook.current, self._adopted
@@ -245,7 +247,11 @@ class AccessControl:
         return len(self._rulebook.current.sites) > 1
 
     def _adopt(self, current: InForce) -> SitesInForce:
-        """Return access to each site. The sites share the caches that strangers can fill, or each gets a part."""
+        """Return access to each site.
+
+        Strangers can fill the caches, so their total size is limited. Sites with the same cookie name share a cache of
+        Cookie headers; the other caches are divided among the sites.
+        """
         sites, config = current.sites, self.config
         self._counts.adopt({site.name: site.rules for site in sites})
         names = {site.name: session_cookie_name(config.https, site.cookie_suffix) for site in sites}
@@ -275,9 +281,9 @@ def access_token_in(authorization: str) -> str:
 
 
 def decoded(path: str) -> str:
-    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text; empty if it is not UTF-8, and so not a path.
+    """Return a WSGI native path (PEP 3333: bytes as latin-1) as text. If it is not UTF-8, return an empty text.
 
-    Overlong encodings of "." and "/" are not UTF-8, but some servers accept them.
+    Overlong encodings of "." and "/" are not valid UTF-8, but some servers accept them. So they must not pass here.
     """
     if path.isascii():
         return path
@@ -288,7 +294,7 @@ def decoded(path: str) -> str:
 
 
 def asked_for(environ: Mapping[str, Any]) -> str:
-    """Return path and query as a browser encodes them. After a form's POST, the browser returns with GET."""
+    """Return the path and the query of the request, encoded as a browser does it."""
     path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
     return with_query(quote_from_bytes(path.encode("latin-1"), safe=_IN_PATH) or "/", environ.get("QUERY_STRING", ""))
 

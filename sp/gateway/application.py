@@ -21,9 +21,9 @@ FACTORY = "()"  # at the end of SP_APP: call it without arguments, in each worke
 
 
 def load(target: str, setting: str = "SP_APP") -> WSGIApplication:
-    """Return the application that `module:callable` or `module:factory()` names. Raises SettingsRefused.
+    """Return the application that `module:callable` or `module:factory()` names.
 
-    Its message names the *setting*.
+    Raises SettingsRefused with a message that names the *setting*.
     """
     module, _colon, name = target.partition(":")
     try:
@@ -38,7 +38,7 @@ def load(target: str, setting: str = "SP_APP") -> WSGIApplication:
 
 
 def why_not_wsgi(application: Any) -> str | None:
-    """Return why *application* cannot be a WSGI application, or None. In doubt, return None."""
+    """Return why *application* cannot be a WSGI application. If it can, or in doubt, return None."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
     if is_asynchronous(application):
@@ -50,7 +50,7 @@ def why_not_wsgi(application: Any) -> str | None:
 
 
 def why_not_asgi(application: Any) -> str | None:
-    """Return why *application* cannot be an ASGI application (version 3), or None. In doubt, return None."""
+    """Return why *application* cannot be an ASGI application (version 3). If it can, or in doubt, return None."""
     if not callable(application):
         return f"an object of the type {type(application).__name__} cannot be called"
     if inspect.isclass(application):
@@ -79,7 +79,7 @@ def _why_not_called_with(application: Any, arguments: tuple[Any, ...], names: st
 
 
 def cause(error: BaseException) -> str:
-    """Return the error, with its file and line."""
+    """Return the text of an error, with the file and line where it was raised."""
     said = f"{type(error).__name__}: {error}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
     if not frames or isinstance(error, SyntaxError):  # a SyntaxError names its own line

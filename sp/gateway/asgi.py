@@ -3,13 +3,14 @@
     from sp.gateway import AsgiGateway
     application = AsgiGateway(application)
 
-It decides by the same code as the WSGI middleware (`sp.gateway.in_process`). The identity is in
+It decides by the same code as the WSGI middleware (`sp.gateway.in_process`). The identity of the person is in
 `scope["lychgate.user"]`, which only the gateway can set. It is None for a visitor without a session on a public path.
-The application handles `lifespan`. Bodies, events and extensions pass through unchanged in both directions. Only
-cookies with our names are removed from the headers of a response.
+The application handles `lifespan`. Bodies, events and extensions pass through unchanged in both directions. From the
+headers of a response, the middleware removes cookies that have the name of a gateway cookie, and replaces the ID of the
+request.
 
-The event loop never waits for the database. A session in the cache is used at once, and any other session is looked up
-in a thread. The gateway's own pages are WSGI, and run in threads.
+The event loop never waits for the database. If a session is in the cache, it is used at once. If it is not, a thread
+reads it from the database. The gateway's own pages are WSGI applications, and run in threads.
 """
 
 from __future__ import annotations
@@ -55,11 +56,11 @@ if TYPE_CHECKING:
     from sp.gateway.destinations import Destination
     from sp.sessions.store import Session
 
-    LetIn = tuple["AsgiApplication", SiteAccess, Presented, Session | None]  # a NamedTuple takes long to make
+    LetIn = tuple["AsgiApplication", SiteAccess, Presented, Session | None]  # a NamedTuple would be slower to create
 
-LOOK_UPS, PAGES = 8, 16  # threads of each worker
-CHECKS = 2  # further threads, only for open WebSockets, so that many requests cannot delay their checks
-STORE_SECONDS = 3.0  # for a session that is not cached; the error page must come within 5 (docs/protocol.md)
+LOOK_UPS, PAGES = 8, 16  # threads of each worker: for reading sessions, and for the gateway's own pages
+CHECKS = 2  # further threads, only for open WebSockets, so that many requests cannot delay the checks of sockets
+STORE_SECONDS = 3.0  # to read a session that is not cached; the error page must come within 5 (docs/protocol.md)
 
 _PROTECTED = (HTTP, WEBSOCKET)
 AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, send; each framework has its own types
@@ -68,8 +69,8 @@ AsgiApplication = Callable[[Any, Any, Any], Awaitable[None]]  # scope, receive, 
 class AsgiGateway:
     """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
 
-    *sign_in_on_401* and *sites* are as for `sp.gateway.Gateway`. It runs on asyncio, in servers such as uvicorn,
-    hypercorn and granian.
+    *sign_in_on_401* and *sites* have the same meaning as for `sp.gateway.Gateway`. The middleware runs on asyncio, in
+    servers such as uvicorn, hypercorn and granian.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class AsgiGateway:
         self._lifespans = Lifespans(self.app, self._of_sites)
 
     def reload(self) -> None:
-        """Put the file of SP_CONFIG in force if it, or what it refers to, has changed. Returns at once."""
+        """Load the file of SP_CONFIG again if it, or a file that it refers to, has changed. Returns at once."""
         self._steps.reload()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -147,7 +148,7 @@ class AsgiGateway:
         if isinstance(judged, _Unknown):
             judged = await self._judge(judged, environ)
         request_id = environ[request_ids.IN_ENVIRON]
-        if isinstance(judged, _Denied):  # otherwise it is one of our pages, and none of them is a WebSocket
+        if isinstance(judged, _Denied):  # without a short answer it is a page, and no page can answer a WebSocket
             answer = judged.answer if judged.is_short else None
             return await reject(answer, environ, scope, with_request_id(send, request_id))
         app, access, presented, session = judged
@@ -171,7 +172,7 @@ class AsgiGateway:
             await answer_at_once(self._steps.busy, environ, send)
 
     def _judge_at_once(self, environ: WSGIEnvironment) -> LetIn | _Denied | _Unknown:
-        """Return the decision about a request, or that its session must be looked up first."""
+        """Return the decision about a request, or _Unknown if its session must first be read from the database."""
         steps = self._steps
         destination = steps.arrive(environ)
         if destination is None:
@@ -187,7 +188,7 @@ class AsgiGateway:
         return self._decide(environ, destination, presented, session, began)
 
     async def _judge(self, unknown: _Unknown, environ: WSGIEnvironment) -> LetIn | _Denied:
-        """Return the decision about a request whose session is looked up in a thread."""
+        """Return the decision about a request, after a thread has read its session from the database."""
         destination, presented, began = unknown
         try:
             look_up = partial(destination.access.session, environ, presented)
@@ -241,7 +242,7 @@ class AsgiGateway:
     def _may_stay(self, environ: WSGIEnvironment, opened: SiteAccess, session: Session | None) -> bool:
         """Tell whether a WebSocket that was opened with *environ* would be allowed now.
 
-        The rules or groups may have changed.
+        The rules, or the person's groups, may have changed since it was opened.
         """
         destination = self._steps.destination(environ)
         if session is None and destination is not None and destination.access is opened:
@@ -250,7 +251,7 @@ class AsgiGateway:
 
 
 class _Unknown(NamedTuple):
-    """The session of the request must be looked up first."""
+    """A request whose session must be read from the database before the decision."""
 
     destination: Destination
     presented: Presented
@@ -258,7 +259,11 @@ class _Unknown(NamedTuple):
 
 
 class _Denied(NamedTuple):
-    """The decision: *answer* answers. *is_short*: a few bytes, without a thread. *is_page*: a URL of ours."""
+    """A request that does not reach the application, because *answer* answers it.
+
+    *is_short* is true if the answer is a few bytes and needs no thread. *is_page* is true if the URL is one of the
+    gateway's own.
+    """
 
     answer: WSGIApplication
     is_short: bool
@@ -266,5 +271,5 @@ class _Denied(NamedTuple):
 
 
 def _denied(answer: WSGIApplication, environ: WSGIEnvironment) -> _Denied:
-    """Return a denial: a page for a person, JSON for a script."""
+    """Return a denial with *answer*. It needs a thread if it is a page for a person, but not if it is JSON."""
     return _Denied(answer, is_short=not is_navigation(environ, environ["REQUEST_METHOD"]))

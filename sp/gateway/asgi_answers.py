@@ -1,7 +1,8 @@
-"""Answer an ASGI request with our WSGI code: the gateway's own pages in threads, short denials at once.
+"""Answer an ASGI request with the gateway's WSGI code. Pages run in threads, short denials in the event loop.
 
-A thread starts on a page when the client has sent a small body completely, as in `shared.worker`. So strangers cannot
-occupy all threads with slow bodies. `sp.gateway.asgi_exchange` limits all other waits for the client.
+If the body of a request is small, a thread starts on the page only after the whole body has arrived, as in
+`shared.worker`. So strangers cannot occupy all threads with slow bodies. `sp.gateway.asgi_exchange` limits all other
+waits for the client.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ START_SECONDS = 3.0  # to wait for a free thread, so that an answer comes within
 
 
 async def answer_at_once(answer: WSGIApplication, environ: WSGIEnvironment, send: Send) -> None:
-    """Send an *answer* that reads no body, waits for nothing and is short."""
+    """Send a short *answer* that reads no body and does not wait."""
     start, body = collected(answer, environ)
     await send(start)
     await send({"type": "http.response.body", "body": body})
@@ -45,7 +46,7 @@ def collected(answer: WSGIApplication, environ: WSGIEnvironment) -> tuple[Messag
 
 
 class NoThreadFree(Exception):
-    """All threads are busy, so no part of an answer was sent."""
+    """All threads were busy for START_SECONDS. No part of an answer was sent."""
 
 
 class PageThreads:
@@ -55,7 +56,7 @@ class PageThreads:
         self._threads = Threads(size)
 
     async def answer(self, page: WSGIApplication, environ: WSGIEnvironment, receive: Receive, send: Send) -> None:
-        """Send the answer of *page* to the request with its body. Raises NoThreadFree."""
+        """Send the answer of *page* to the request, whose body it can read. Raises NoThreadFree."""
         exchange = Exchange(self._threads, receive, send)
         body = await exchange.read_small_body()
         if body is None:
@@ -96,12 +97,12 @@ def complete(environ: WSGIEnvironment, body: Any, is_whole: bool, length: int) -
         full["CONTENT_LENGTH"] = str(length)
         full.pop("HTTP_TRANSFER_ENCODING", None)
     elif not environ.get("CONTENT_LENGTH"):
-        full["HTTP_TRANSFER_ENCODING"] = "chunked"  # over HTTP/2 too: shared/request_limits.py measures such a body
+        full["HTTP_TRANSFER_ENCODING"] = "chunked"  # HTTP/2 too: shared/request_limits.py then measures the body
     return full
 
 
 class _Running:
-    """A page that runs in a thread, and the events that the event loop waits for. Calling it never raises."""
+    """A page that runs in a thread. The event loop waits until it begins and ends. Calling the object never raises."""
 
     def __init__(self, page: WSGIApplication, environ: WSGIEnvironment, exchange: Exchange) -> None:
         self._page, self._environ, self._exchange = page, environ, exchange
@@ -120,7 +121,7 @@ class _Running:
             raise NoThreadFree from error
 
     def __call__(self) -> None:
-        """Run the page, unless the request was given up."""
+        """Run the page, unless the request has timed out or its client has closed the connection."""
         if self._begun.cancelled() or self._exchange.is_given_up:
             from_thread(self._loop, _done, self.ended, None)
             return

@@ -1,7 +1,7 @@
-"""One ASGI request and its answer, for a thread. It reads and sends through the event loop, with a limit on each wait.
+"""Read an ASGI request and send its answer from a thread, through the event loop. Each wait has a time limit.
 
-A client counts as slow while a thread waits for it. Meanwhile another thread works. If too many threads wait for
-clients, the slowest client is dropped (`shared.threads`).
+While a thread waits for a client, the client counts as slow, and another thread works instead. If too many threads wait
+for clients, the slowest client is dropped (`shared.threads`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-PATIENCE = 0.05  # seconds that a thread waits for a client before another one works in its place
+PATIENCE = 0.05  # seconds that a thread waits for a client before another thread works instead
 NOTHING: Message = {"type": "http.request", "body": b"", "more_body": False}
 
 
@@ -31,9 +31,9 @@ def start_message(status: str, headers: Iterable[tuple[str, str]]) -> Message:
 
 
 class Exchange:
-    """One request and its answer. The client counts as slow while a thread waits for it.
+    """One request and its answer. While a thread waits for the client, the client counts as slow.
 
-    Without *receive*, its body is not read.
+    If *receive* is None, the body of the request is not read.
     """
 
     def __init__(self, threads: Threads, receive: Receive | None, send: Send) -> None:
@@ -48,7 +48,7 @@ class Exchange:
     async def read_small_body(self) -> bytes | None:
         """Return the body, or its beginning if it is longer than SMALL_BODY.
 
-        None: there is nothing more to do. The client has closed the connection, or was too slow and got an error.
+        Return None if there is nothing more to do: the client has closed the connection, or was too slow and got 408.
         """
         try:
             async with asyncio.timeout(GRACE_SECONDS + SMALL_BODY / LEAST_RATE):
@@ -78,18 +78,21 @@ class Exchange:
         return piece
 
     def input(self, begun: bytes) -> Any:
-        """Return the body as a file; *begun* is the part that has already arrived."""
+        """Return the body as a file. *begun* is the part of the body that has already arrived."""
         return io.BytesIO(begun) if self.is_complete else io.BufferedReader(_Rest(begun, self))
 
     async def wait_until_closed(self) -> None:
-        """Give up when the client closes the connection. While the body is read, the reader notices that instead."""
+        """Wait until the client closes the connection, and then call `give_up`.
+
+        While the body is still arriving, this only waits, because the thread that reads the body notices the end.
+        """
         while not self.is_complete:
             await asyncio.sleep(1)
         if self._receive and (await self._receive())["type"] == "http.disconnect":
             self.give_up()
 
     def read(self) -> bytes | None:
-        """Return the next piece of the body; called in a thread. Raises TimeoutError if the client is too slow."""
+        """Return the next piece of the body. Call this in a thread. Raises TimeoutError if the client is too slow."""
         if self.is_complete:
             return b""
         piece: bytes | None = self._in_loop(self.next_piece())
@@ -97,15 +100,15 @@ class Exchange:
         return piece
 
     def send(self, message: Message) -> None:
-        """Send a part of the answer; called in a thread. Raises TimeoutError."""
+        """Send a part of the answer. Call this in a thread. Raises TimeoutError if the client is too slow."""
         self._in_loop(self._send_in_loop(message))
         self._moved += len(message.get("body", b""))
 
     async def _send_in_loop(self, message: Message) -> None:
-        await self._send(message)  # a server may return another awaitable than a coroutine
+        await self._send(message)  # a server may return an awaitable that is not a coroutine
 
     def slowness(self) -> float:
-        """Return how many seconds this client has kept a thread waiting for each byte that it moved."""
+        """Return how many seconds a thread has waited for this client, for each byte that was read or sent."""
         began = self._wait_began
         waited = self._waited + (time.monotonic() - began if began is not None else 0.0)
         return waited / (self._moved + ROOM)
@@ -119,7 +122,7 @@ class Exchange:
     def _in_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run *work* in the event loop, and return its result.
 
-        Raises TimeoutError, and ConnectionError after `give_up`.
+        Raises TimeoutError if the client is too slow, and ConnectionError after `give_up`.
         """
         if self.is_given_up:
             work.close()

@@ -1,8 +1,8 @@
 """Forward the server's lifespan to the applications behind the gateway.
 
-A single application gets it unchanged. Several applications get a lifespan each, because each has its own state. The
-server is told that they have started when all have started. An application without a lifespan raises, which is allowed
-(ASGI, "Lifespan Protocol").
+If there is only one application, it gets the server's lifespan unchanged. If there are several, each gets a separate
+lifespan, because each has its own state. When all applications have started, the server is told so. An application that
+does not support lifespan raises an exception, which the ASGI specification allows ("Lifespan Protocol").
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger("lychgate")
 
 
 class Lifespans:
-    """The lifespan of *app*, at home, and of the applications of further sites by the site's name."""
+    """The lifespans of *app*, the application of the site at home, and of further sites' applications by site name."""
 
     def __init__(self, app: AsgiApplication, of_sites: Mapping[str, AsgiApplication]) -> None:
         self._app, self._of_sites = app, of_sites
@@ -60,7 +60,7 @@ class _Member:
         self._task = asyncio.ensure_future(self._live(app, scope))
 
     async def tell(self, event: str) -> str | None:
-        """Tell the application, and wait for its answer. Return why it failed, or None."""
+        """Send *event* to the application, and wait for its answer. Return why it failed, or None if it did not."""
         if self._task.done() and self._said.empty():
             return None
         await self._asked.put({"type": event})

@@ -1,6 +1,6 @@
-"""Change the ASGI messages of an application: add the ID of the request, and remove our cookies.
+"""Change the ASGI messages of an application: add the ID of the request, and remove the gateway's cookies.
 
-Only the message that begins a response is read. All others pass unchanged, without a copy.
+Only the message that begins a response is read. All other messages pass unchanged, and are not copied.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RawHeader = tuple[bytes, bytes]
 
 
 def with_request_id(send: Send, request_id: str) -> Send:
-    """Return a *send* for an answer of ours: it adds the ID of the request."""
+    """Return a *send* for the gateway's own answers. It adds the ID of the request."""
     line = (_REQUEST_ID, request_id.encode("ascii"))
 
     def changed(message: Message) -> Awaitable[None]:
@@ -37,7 +37,10 @@ def with_request_id(send: Send, request_id: str) -> Send:
 
 
 def of_application(send: Send, request_id: str) -> Send:
-    """Return a *send* for an application: it can set neither our cookies nor the ID of its request."""
+    """Return a *send* for an application.
+
+    Through it, the application can set neither the gateway's cookies nor the ID of the request.
+    """
     line = (_REQUEST_ID, request_id.encode("ascii"))
 
     def changed(message: Message) -> Awaitable[None]:
@@ -55,7 +58,7 @@ def of_application(send: Send, request_id: str) -> Send:
 
 
 def instead_of_401(send: Send, answer: WSGIApplication, environ: WSGIEnvironment) -> Send:
-    """Return a *send* for an application: it replaces a 401 by *answer*."""
+    """Return a *send* for an application. It replaces a 401 with *answer*."""
     is_replaced = False
 
     async def send_or_replace(message: Message) -> None:

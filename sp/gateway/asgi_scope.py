@@ -1,12 +1,13 @@
 """Convert an ASGI scope to a WSGI environ for the decision, and write the decided environ back into a scope.
 
-The environ has only the metadata of a request. Header lines of one name are joined as WSGI servers join them, so a
-duplicate header is rejected in the same way. A header whose name has an underscore, or is invalid, is dropped, as nginx
-and gunicorn do. Some frameworks read `X_Name` as `X-Name`, so that one of them could replace the other.
+The environ has only the metadata of a request. Header lines with the same name are joined as WSGI servers join them, so
+duplicate headers are rejected as in WSGI. A header is dropped if its name is invalid or has an underscore; nginx and
+gunicorn do the same. Some frameworks read `X_Name` as `X-Name`, so the header with the underscore could replace the
+other one.
 
-An ambiguous path is marked so that every rule rejects it. One kind has bytes that are not UTF-8: servers replace them,
-so the application would see another path than the client sent. The other kind begins with the letters of the mount
-point but is not below it.
+Two kinds of paths are converted to a PATH_INFO that every rule rejects. The first kind is not valid UTF-8: servers
+replace the invalid bytes, so the application would see a path that the client did not send. The second kind begins with
+the letters of the mount point but is not below it, such as `/apple` for the mount point `/app`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Scope = MutableMapping[str, Any]
 RawHeaders = list[tuple[bytes, bytes]]
 
 HTTP, WEBSOCKET = "http", "websocket"
-USER = "lychgate.user"  # the key of the scope that holds the person
+USER = "lychgate.user"  # the key of the scope whose value is the signed-in person
 _OURS = ("lychgate.", "sso.")  # beginnings of keys that only the gateway may set
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2, without the underscore
 _WITHOUT_PREFIX = {"CONTENT_TYPE", "CONTENT_LENGTH"}  # PEP 3333
@@ -38,10 +39,10 @@ _USUAL = frozenset(
         *("query_string", "root_path", "headers", "state", "extensions", "subprotocols"),
     )
 )
-MAX_LINES = 200  # header lines; over HTTP/2 each cookie may be one
+MAX_LINES = 200  # header lines; over HTTP/2 each cookie may have its own line
 MAX_HEADERS = 65_536  # bytes of their names and values
-MAX_REMEMBERED = 4096  # names of headers; strangers choose them
-MAX_REMEMBERED_LENGTH = 100  # bytes of each
+MAX_REMEMBERED = 4096  # names of headers; limited because strangers choose them
+MAX_REMEMBERED_LENGTH = 100  # bytes of each name
 
 
 class HeadersTooLarge(Exception):
@@ -49,9 +50,9 @@ class HeadersTooLarge(Exception):
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:
-    """Return the metadata of a request as an environ. `lychgate.` and `sso.` keys of the scope are not in it.
+    """Return the metadata of a request as an environ. Raises HeadersTooLarge.
 
-    Raises HeadersTooLarge.
+    Keys of the scope that begin with `lychgate.` or `sso.` are not copied.
     """
     if len(scope["headers"]) > MAX_LINES:
         raise HeadersTooLarge
@@ -86,14 +87,14 @@ def environ_of(scope: Scope) -> WSGIEnvironment:
     if size > MAX_HEADERS:
         raise HeadersTooLarge
     if scope["type"] == WEBSOCKET:
-        environ["HTTP_UPGRADE"] = "websocket"  # over HTTP/2 a handshake has no such header
+        environ["HTTP_UPGRADE"] = "websocket"  # over HTTP/2 the handshake does not have this header
     return environ
 
 
 def scope_for_application(scope: Scope, environ: Mapping[str, Any], written: Written) -> Scope:
     """Return a copy of *scope* for the application, after the decision about *environ*.
 
-    A header stays if its key is still in *environ*. The headers of *written* get their values from *environ*.
+    A header is copied if its key is still in *environ*. The headers of *written* get their values from *environ*.
     """
     inner = dict(scope)
     if not _USUAL.issuperset(scope):
@@ -123,7 +124,7 @@ def tell_of_proxy(inner: Scope, environ: Mapping[str, Any]) -> None:
 
 
 def key_of(name: bytes) -> str:
-    """Return the environ key of a header; an empty text for a dropped header."""
+    """Return the environ key of a header, or an empty text if the header is dropped."""
     if not _NAME.fullmatch(name):
         return ""
     key = name.decode("ascii").upper().replace("-", "_")
@@ -131,9 +132,9 @@ def key_of(name: bytes) -> str:
 
 
 class Keys(dict[bytes, str]):
-    """The environ keys of headers by name. Earlier names are cached.
+    """The environ keys of headers by header name. Keys are cached.
 
-    The key is an empty text for a dropped header, and for each key in *without*.
+    The value is an empty text if the header is dropped, or if its key is in *without*.
     """
 
     def __init__(self, without: Collection[str] = ()) -> None:
@@ -155,7 +156,7 @@ _keys = Keys()
 
 
 class Written:
-    """The headers that the gateway may have changed: its own, and identity headers of these names."""
+    """The headers that the gateway may have changed: Host, Cookie, X-Request-ID, and the given identity headers."""
 
     def __init__(self, header_names: Iterable[str]) -> None:
         names = ("host", "cookie", HEADER, *header_names)
@@ -164,7 +165,10 @@ class Written:
 
 
 def _split(mount: str, path: str) -> tuple[str, str]:
-    """Return SCRIPT_NAME and PATH_INFO, as PEP 3333 spells them. Servers put *mount* before *path*, or leave it out."""
+    """Return SCRIPT_NAME and PATH_INFO in the encoding of PEP 3333 (bytes as latin-1).
+
+    Some servers put *mount* before *path*, others do not. Both forms are accepted.
+    """
     mount = mount.rstrip("/")
     below = path.removeprefix(mount) if mount else path
     if path.isascii() and mount.isascii():

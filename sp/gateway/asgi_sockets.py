@@ -1,8 +1,9 @@
 """Reject WebSockets before they are accepted, and close open ones when their session ends or the rules forbid them.
 
-An open socket has no further requests at which the session could be checked. So each socket has a watcher, which reads
-the session again whenever the last reading expires, as for ordinary requests. It uses no thread while it waits. If the
-database does not answer, the socket is closed too, and the page may connect again.
+After a socket is open, there are no further requests at which the session could be checked. So each socket has a
+watcher task. It reads the session again whenever the cached session expires, as the gateway does for ordinary requests.
+While the watcher waits, it uses no thread. If the database does not answer, the socket is closed too, and the page may
+connect again.
 """
 
 from __future__ import annotations
@@ -23,24 +24,25 @@ if TYPE_CHECKING:
     from sp.gateway.asgi_exchange import Message, Receive, Send
     from sp.sessions.store import Session
 
-SESSION_ENDED = 4401  # close codes: 4000 to 4999 belong to applications (RFC 6455, 7.4.2); this is 401 in that range
+SESSION_ENDED = 4401  # close code: 4000 to 4999 are for applications (RFC 6455, 7.4.2); this one stands for HTTP 401
 NOT_ALLOWED = 1008  # policy violation
 TRY_AGAIN = 1013  # registered with IANA; the database does not answer
 SHORTEST = 0.3  # seconds between two checks if sessions are not cached
-MOMENT = 0.05  # seconds to the next check, if another request read the session earlier
-CLOSING_SECONDS = 5  # for the server to close the socket after the application ended
-ANSWER_SECONDS = 0.6  # for a check: a socket is closed within SP_SESSION_CACHE + 1 seconds
+MOMENT = 0.05  # least seconds to the next check, even if the cached session expires earlier
+CLOSING_SECONDS = 5  # time for the server to close the socket after the application ended
+ANSWER_SECONDS = 0.6  # time for a check, so that a socket is closed within SP_SESSION_CACHE + 1 seconds
 
 log = logging.getLogger("lychgate")
 
 LookUp = Callable[[bool], Awaitable["Session | None"]]
-"""Look the session of a socket up; the argument tells whether the client has used it since."""
+"""Reads the session of a socket again. The argument tells whether the client has used the socket meanwhile."""
 
 
 async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope: Any, send: Send) -> None:
-    """Close a WebSocket before it is accepted. The server answers 403, or *answer* if it supports the extension.
+    """Close a WebSocket before it is accepted.
 
-    A signed-out client also gets 403 and not 401, because browsers ignore a challenge here.
+    The server sends *answer* if it supports the extension "websocket.http.response", otherwise a bare 403. A client
+    without a session gets 403 and not 401, because browsers ignore a challenge in a WebSocket handshake.
     """
     if answer is None or "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": NOT_ALLOWED})
@@ -53,9 +55,9 @@ async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope
 
 
 class WatchedSocket:
-    """A WebSocket: `receive` and `send` for the application. *cache* is SP_SESSION_CACHE.
+    """A WebSocket, with `receive` and `send` for the application. *cache* is SP_SESSION_CACHE, in seconds.
 
-    Without a *session* it belongs to a visitor, and only the rules decide about it.
+    If *session* is None, the socket belongs to a visitor, and only the rules decide about it.
     """
 
     def __init__(self, receive: Receive, send: Send, session: Session | None, cache: int) -> None:
@@ -67,7 +69,7 @@ class WatchedSocket:
         self._pending: asyncio.Future[Message] | None = None
 
     async def receive(self) -> Message:
-        """Return the next message of the client; after the end, always the disconnect message."""
+        """Return the next message of the client, or a disconnect message after the gateway has closed the socket."""
         self._pending = pending = asyncio.ensure_future(self._receive_in_task())
         try:
             message = await pending
@@ -85,13 +87,16 @@ class WatchedSocket:
         return await self._receive()
 
     async def send(self, message: Message) -> None:
-        """Send a message of the application. Raises OSError after the end, as servers do (ASGI, version 2.4)."""
+        """Send a message of the application.
+
+        Raises OSError after the gateway has closed the socket, as servers do (ASGI, version 2.4).
+        """
         if self._closed_with:
             raise ConnectionAbortedError("the gateway has closed this WebSocket")
         await self._send(message)
 
     async def watch(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> None:
-        """Close the socket as soon as its session has ended, or *may_stay* denies its use."""
+        """Close the socket as soon as its session has ended, or *may_stay* returns False."""
         try:
             code, reason = await self._end_of_stay(look_up, may_stay)
         except StoreUnavailable:
@@ -101,7 +106,7 @@ class WatchedSocket:
             code, reason = TRY_AGAIN, "the session cannot be checked"
         self._closed_with = code
         if self._pending is not None:
-            self._pending.cancel()  # granian sends nothing while it waits for the client
+            self._pending.cancel()  # granian does not send while it waits for a message of the client
         try:
             with suppress(OSError, RuntimeError):  # the client may have just closed it
                 await self._send({"type": "websocket.close", "code": code, "reason": reason})
@@ -109,7 +114,7 @@ class WatchedSocket:
             self._is_closed.set()
 
     async def stop(self, watcher: asyncio.Task[None]) -> None:
-        """End the *watcher* of this socket. If it is closing the socket, let it finish."""
+        """End the *watcher* of this socket. If the watcher is closing the socket, let it finish."""
         if not self._closed_with:
             watcher.cancel()
         await asyncio.wait({watcher}, timeout=CLOSING_SECONDS)
@@ -127,7 +132,10 @@ class WatchedSocket:
                 return NOT_ALLOWED, "access denied"
 
     def _seconds_until_next(self) -> float:
-        """Return the seconds until the last reading expires; SHORTEST if sessions are not cached."""
+        """Return the seconds until the cached session expires, but at least MOMENT.
+
+        If there is no cached session, return SP_SESSION_CACHE, but at least SHORTEST.
+        """
         believed = self._session.good_until - time.monotonic() if self._session is not None else 0.0
         return max(believed, MOMENT) if believed > 0 else self._pause
 

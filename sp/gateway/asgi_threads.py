@@ -1,8 +1,9 @@
 """Run blocking work in threads for an event loop, with a fixed number of threads and a limit on each wait.
 
-A database that hangs must neither block the loop nor fill it with waiting requests. So work that does not begin or end
-in time is given up with StoreUnavailable. Its thread waits on until the store's own time limits (shared/schema.py) end
-the wait. The circuit breaker (shared/breaker.py) prevents further threads from waiting.
+A database that does not answer must neither block the event loop nor fill it with waiting requests. So if work does not
+begin and end in time, the caller gets StoreUnavailable. The thread continues to wait until the database's own time
+limits (shared/schema.py) end the wait. Meanwhile the circuit breaker (shared/breaker.py) prevents other threads from
+waiting too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TypeVar
 from shared.errors import StoreUnavailable
 from shared.threads import Threads
 
-MAX_WAITING = 1_000  # pieces of work in each worker; more are rejected at once
+MAX_WAITING = 1_000  # calls of `run` that wait, in each worker; further calls are rejected at once
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class LoopThreads:
         context = copy_context()  # the ID of the request, for log lines
 
         def task() -> None:
-            if result.done():  # it was given up before it began
+            if result.done():  # it timed out before it began
                 return
             try:
                 value = context.run(work)

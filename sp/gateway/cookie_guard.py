@@ -1,10 +1,11 @@
-"""Prevent the application behind the gateway from setting one of our cookies, or the ID of its request.
+"""Prevent the application behind the gateway from setting one of the gateway's cookies, or the ID of its request.
 
-Pure but for log lines.
+This module does no I/O, except that it writes log lines.
 
-If a page sets a cookie that a visitor chose, or forwards the cookies of another server, an attacker could plant a
-session: the person would work in another person's account without noticing. So a Set-Cookie with one of our names is
-removed from the response. The rest of the response is not changed, and its body is not read.
+Some pages set a cookie whose name and value a visitor chose, or forward the cookies of another server. Through such a
+page, an attacker could plant a session in a browser: the person would work in another account without noticing. So a
+Set-Cookie with the name of a gateway cookie is removed from the response. Except for the request's ID, nothing else in
+the response changes. Its body is not read.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def of_application(start_response: StartResponse, request_id: str) -> StartRespo
 
 
 def without_planted(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the *headers* of an ASGI response without cookies of ours."""
+    """Return the *headers* of an ASGI response without cookies that have the name of a gateway cookie."""
     kept = []
     for name, value in headers:
         if b"_" in value and name.strip().lower() == _RAW_NAME and (ours := ours_set_by(value.decode("latin-1"))):

@@ -1,7 +1,7 @@
 """Answer a denied request: a page for a person, JSON for a script, with the same reason in both.
 
-The gateway's own Flask application renders the pages, at an internal path that no URL reaches. The reason is in the
-environ, under a key that no header can set. This module answers without a page itself, without Flask.
+The gateway's own Flask application renders the pages, at an internal path that no URL reaches. It finds the reason in
+the environ, under a key that no header can set. Answers without a page come from this module, without Flask.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
 
 
 def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
-    """Return the reason: the request names a foreign host, or a port that shows that our own port is a wrong guess."""
+    """Return the denial of a request for a foreign host.
+
+    In a demo without settings, the gateway guesses its own port. If the request has another port on a loopback host,
+    the guess is wrong, and the denial explains this instead.
+    """
     if own.is_guess and is_loopback(host.rpartition(":")[0] or host):
         return _unknown_port(host, own.external_url, status)
     text = Phrase(
@@ -62,7 +66,10 @@ def foreign_host(host: str, own: OwnHost, status: int = 400) -> Denial:
 
 
 def _unknown_port(host: str, guess: str, status: int) -> Denial:
-    """Return the reason: a demo inside another server cannot know that server's port, and would redirect wrongly."""
+    """Return the denial for a demo that runs inside another server and does not know that server's port.
+
+    Its redirects would go to a wrong URL.
+    """
     text = Phrase(
         'You opened this site as "%(host)s", but this demo has no settings and assumes the URL %(guess)s. Restart it '
         "with SP_EXTERNAL_URL=http://%(host)s, and with SP_SECRET_KEY for real users.",
@@ -73,7 +80,10 @@ def _unknown_port(host: str, guess: str, status: int) -> Denial:
 
 
 def no_application() -> Denial:
-    """Deny the request: it came directly to the gateway, for a site whose application is behind a proxy."""
+    """Return the denial of a request that came directly to the gateway, for a site that has no application here.
+
+    The application of that site is behind a proxy, which asks the gateway through forward-auth.
+    """
     text = Phrase(
         "You reached this site by a way that leads to no page. Try its usual URL. If you run the site, see the "
         "documents for the code site_without_application."
@@ -82,7 +92,7 @@ def no_application() -> Denial:
 
 
 def store_down() -> Denial:
-    """Deny the request, because the database cannot say who is asking."""
+    """Return the denial of a request whose session cannot be read, because the database does not answer."""
     explanation, remedy = Phrase(StoreUnavailable.explanation), Phrase(StoreUnavailable.remedy)
     text = Phrase("%(explanation)s %(remedy)s", explanation=explanation, remedy=remedy)
     return Denial(503, StoreUnavailable.code, Phrase("Temporarily unavailable"), text, headers=(("Retry-After", "10"),))
@@ -90,7 +100,7 @@ def store_down() -> Denial:
 
 @dataclass(frozen=True)
 class DeniedResponses:
-    """Answers denied requests with the pages of the Flask application *own*."""
+    """Answers denied requests, with pages of the gateway's Flask application *own* or without a page."""
 
     own: WSGIApplication
     prefix: str
@@ -121,7 +131,7 @@ class DeniedResponses:
         content_type: str = "text/plain; charset=utf-8",
         headers: Iterable[tuple[str, str]] = (),
     ) -> Iterable[bytes]:
-        """Answer without Flask."""
+        """Answer with *body*, without Flask."""
         octets = body.encode()
         described = [("Content-Type", content_type), ("Content-Length", str(len(octets)))]
         start_response(f"{status} {HTTPStatus(status).phrase}", [*described, *self.common, *headers])
@@ -150,7 +160,10 @@ def _asked_for(environ: WSGIEnvironment) -> str:
 
 
 def _missing(rule: Rule) -> Iterable[Phrase]:
-    """Name the groups and domains that have access. People are not named; the text only says that there are some."""
+    """Yield the groups and e-mail domains that have access.
+
+    People who have access are not named. The text says only that some people are listed by e-mail.
+    """
     if rule.groups:
         groups = sorted(rule.groups)
         if len(groups) == 1:

@@ -1,7 +1,7 @@
-"""Cache where requests go by host, method and path: the part of a decision that is the same for everybody.
+"""Cache where requests go by host, method and path. This part of a decision is the same for everybody.
 
-The person, the headers, the query, and the spelling of the path in the request line are not part of it. They are
-checked at each request. The cache belongs to one set of sites and rules, and a reload replaces both.
+The person, the headers, the query, and the spelling of the path in the request line are not cached. They are checked
+at each request. A cache belongs to one set of sites and rules. A reload replaces the set and its cache.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a request goes: to the site of *access*, and there to *own* if it is one of our URLs.
+    """Where a request goes: to the site of *access*, and there to *own* if it is one of the gateway's URLs.
 
-    *possible* are the decisions of the rules by their verdict about a person. It is empty if the decision needs more
-    than the path. *signed_in* is the one among them about everybody who is signed in, if the rule does not ask who it
-    is. *is_probe*: the doctor may ask for this path.
+    *possible* contains the decision for each verdict that the matching rule can give about a person. It is empty if
+    the decision depends on more than method and path. *signed_in* is the decision about every signed-in person. It is
+    None if the rule allows only some of them. *is_probe* is true if the doctor may ask for this path.
     """
 
     path: str
@@ -48,7 +48,7 @@ class Destinations(dict[Key, Destination]):
     """The destinations of one set of sites and rules. Reading needs no lock. Long paths are not cached."""
 
     def remember(self, key: Key, destination: Destination) -> Destination:
-        """Store and return *destination*. If there are too many, all are dropped, because finding one again is fast."""
+        """Store and return *destination*. A full cache is cleared, because finding a destination again is fast."""
         if sum(map(len, key)) <= MAX_REMEMBERED_LENGTH:
             if len(self) >= MAX_REMEMBERED:
                 self.clear()

@@ -1,7 +1,9 @@
-"""Show `flask --app sp doctor` a request as it arrived: only with a ticket, and without data of the application.
+"""Show `flask --app sp doctor` a request as it arrived.
 
-A ticket allows one thing: that a request for a path below /lychgate-doctor/ is echoed, by the gateway in process and by
-`doctor-echo` behind a proxy. It names no person, and a path that the gateway rejects stays rejected.
+The request needs a ticket, and the answer contains no data of the application. A ticket allows only that a request for
+a path below /lychgate-doctor/ is echoed. If the application runs in the gateway's process, the gateway answers with the
+echo. Behind a proxy, the program `doctor-echo` does. A ticket does not name a person, and does not allow a path that
+the gateway rejects.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ KEY = "HTTP_DOCTOR_TICKET"
 
 
 def is_for_echo(decision: Decision, path: str) -> bool:
-    """Tell whether an echo may answer for *path*: the rules allow it, or only require sign-in."""
+    """Tell whether the doctor's echo may answer *path*. It may if the rules allow the path, or require only sign-in."""
     return path.startswith(PATH) and decision.verdict in (Verdict.SIGN_IN, Verdict.LET_IN)
 
 
@@ -54,7 +56,7 @@ class DoctorEcho:
     def own_echo(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
         """Show the doctor which client, scheme and host the gateway sees in a request.
 
-        Returns None without a ticket.
+        Returns None if the request has no valid ticket.
         """
         ticket = self.ticket(environ)
         if ticket is None:

@@ -1,10 +1,12 @@
-"""Forward-auth: answer a proxy that asks whether a request may pass. The request itself does not come here.
+"""Answer a proxy that asks whether a request may pass (forward-auth). The request itself does not come here.
 
-There are two entry points, because proxies expect two kinds of answer. nginx (auth_request) knows 2xx, 401 and 403 and
-turns everything else into 500; Caddy and Traefik pass our answer to the browser unchanged. Every answer that allows a
-request contains every identity header, even if empty, so that the proxy overwrites headers that the client sent.
+There are two endpoints, because proxies expect two kinds of answer. nginx (auth_request) understands only 2xx, 401 and
+403, and turns every other status into 500. Caddy and Traefik pass the gateway's answer to the browser unchanged. Every
+answer that allows a request contains every identity header, even if its value is empty, so that the proxy overwrites
+headers that the client sent.
 
-These are not Flask views, because speed matters: a proxy asks at every request, even for each image in a page.
+The endpoints are not Flask views, because they must be fast: a proxy asks at every request, even for each image in a
+page.
 """
 
 from __future__ import annotations
@@ -52,7 +54,10 @@ class ForwardAuth:
         self._count = {skin: counters.decisions(skin) for skin in (NGINX, FORWARD)}
 
     def nginx(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer nginx: 200, 401 (with Location for a person who navigates), 403; 503 if a store is down."""
+        """Answer nginx with 200, 401 or 403, or with 503 if the database does not answer.
+
+        A 401 has a Location header if a browser asked for a page.
+        """
         return self._reply(NGINX, environ).answer(environ, start_response)
 
     def forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -60,11 +65,14 @@ class ForwardAuth:
         return self._reply(FORWARD, environ).answer(environ, start_response)
 
     def nginx_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Answer nginx from memory. Returns None, or raises InThread, if that is not possible."""
+        """Answer nginx from memory.
+
+        Returns None if the session is not in the cache. Raises InThread if a thread must do the rest.
+        """
         return self._at_once(NGINX, environ, start_response)
 
     def forward_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Answer Caddy and Traefik in the same way."""
+        """Answer Caddy and Traefik from memory, with the same results as `nginx_at_once`."""
         return self._at_once(FORWARD, environ, start_response)
 
     def _at_once(self, skin: str, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
@@ -77,7 +85,7 @@ class ForwardAuth:
         return reply.answer(environ, start_response)
 
     def _reply(self, skin: str, environ: WSGIEnvironment, *, at_once: bool = False) -> _Reply:
-        """Return the reply to a proxy. Raises NotCached if it is needed *at_once* but the session is not cached."""
+        """Return the reply to a proxy. With *at_once*, raises NotCached if the session is not in the cache."""
         began = perf_counter_ns()
         try:
             if not self._keeper.peers.include(environ["lychgate.peer"]):
@@ -118,7 +126,7 @@ class ForwardAuth:
     def _refuse_host(
         self, skin: str, asked: Asked, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Reject a forward-auth request for a foreign host: after the sign-in, the browser would be on another site."""
+        """Reject a forward-auth request for a foreign host. After the sign-in, the browser would be on another site."""
         own = self._keeper.host
         log.warning(
             "forward-auth (%s) refused: asked about %s, which is not the host of SP_EXTERNAL_URL (%s)",
@@ -152,7 +160,7 @@ class ForwardAuth:
     def _echo(
         self, access: SiteAccess, ticket: Ticket, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Answer the doctor, which tests how long a header may be that the proxy passes on."""
+        """Answer the doctor, which tests how long a header the proxy passes on."""
         told = [*headers(access.header_set or DEFAULT_SET, None), (ASSERTION, "x" * ticket.padding)]
         return self._answers.say(environ, start_response, 200, "", headers=told)
 
@@ -176,13 +184,16 @@ class ForwardAuth:
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
 
     def _check_route(self, asked: Asked, decision: Decision) -> None:
-        """Stop the redirect loop of a proxy that asks about the sign-in URL itself instead of passing it on to us."""
+        """Raise Misreported if a proxy asks about the sign-in URL instead of passing it on to the gateway.
+
+        The redirect to the sign-in would lead to the same question again, in an endless loop.
+        """
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")
 
 
 class _Reply(NamedTuple):
-    """The reply to a proxy. *is_short*: it needs no database, no page and no line in the log."""
+    """The reply to a proxy. *is_short* is true if the reply needs no database, no page and no line in the log."""
 
     answer: WSGIApplication
     is_short: bool = False

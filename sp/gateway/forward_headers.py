@@ -1,7 +1,7 @@
 """Parse the headers in which a proxy describes the request that it asks about.
 
-Each proxy has its set of headers, and only that set is read. If two sets were read, a client could send the set that
-its proxy does not write. A missing, duplicate or malformed header is rejected; no value is guessed.
+Each kind of proxy has its own set of headers, and only that set is read. If both sets were read, a client could send
+the set that its proxy does not overwrite. A missing, duplicate or malformed header is rejected. No value is guessed.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -31,9 +31,11 @@ class Misreported(ValueError):
 
 @dataclass(frozen=True)
 class Asked:
-    """The request asked about. `path` is decoded once, and empty if it is not UTF-8; `raw_path` and `query` are raw.
+    """The request that a proxy asks about.
 
-    `spellings` contains the raw path in the form that rules are checked with, if it differs from `path`.
+    `path` is decoded once. It is empty if it is not UTF-8. `raw_path` and `query` are not decoded. `spellings` contains
+    the raw path in the form in which rules are checked (`sp.policy.raw_path`), but only if that form differs from
+    `path`.
     """
 
     method: str
@@ -47,8 +49,8 @@ class Asked:
 def read_nginx(environ: Mapping[str, Any], only_host: str) -> Asked:
     """Return the request that nginx's auth_request asks about. Raises Misreported.
 
-    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone. The short form belongs to *only_host*.
-    With several sites *only_host* is empty, and the short form is rejected.
+    X-Original-URL is $scheme://$http_host$request_uri, or $request_uri alone. A $request_uri alone is a URL at
+    *only_host*. If there are several sites, *only_host* is empty, and $request_uri alone is rejected.
     """
     method = _method(_header(environ, "X-Original-Method"))
     url = _header(environ, "X-Original-URL")

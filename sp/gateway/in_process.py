@@ -1,9 +1,10 @@
 """Decide about requests to applications in this process, in the same way for WSGI and ASGI.
 
-Both entry points describe a request as a WSGI environ, and share these steps in this order: `arrive`, `decide`,
-`instead`, `hand_over`. So neither can allow more than the other. They differ in where they look up a session (in the
-request's thread or in another), and in how they send an answer. If a step returns a WSGI application, it answers the
-request; None means: go on with the next step.
+The WSGI and the ASGI middleware describe a request as a WSGI environ, and call the same steps in this order: `arrive`,
+`decide`, `instead`, `hand_over`. So neither middleware can allow more than the other. They look up a session in
+different threads: WSGI in the request's own thread, ASGI in another one. They also send answers in different ways.
+
+If `instead` returns a WSGI application, that application answers the request. If it returns None, the next step runs.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 
 class InProcess:
-    """The steps for the gateway application *own*. *skin* is the entry point's name in the metrics."""
+    """The steps for the gateway's own Flask application, *own*. *skin* is the entry point's name in the metrics."""
 
     def __init__(self, own: Flask, skin: str, *, sign_in_on_401: bool | None) -> None:
         core = own.extensions["lychgate"]
@@ -100,9 +101,9 @@ class InProcess:
         return None if found is None else found.with_care()
 
     def _find(self, in_force: SitesInForce, host: str, method: str, path: str) -> Destination | None:
-        """Return the destination by the rules in force.
+        """Return the destination by the rules in force, and cache it.
 
-        It depends only on the arguments, because the result is cached.
+        Because it is cached, the result must depend on nothing but the arguments.
         """
         access = in_force.at(host)
         if access is None:
@@ -117,7 +118,7 @@ class InProcess:
         return in_force.destinations.remember((host, method, path), found)
 
     def foreign_host(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request for a host that is not ours."""
+        """Answer a request for a host that belongs to none of the gateway's sites."""
         reason = foreign_host(environ.get("HTTP_HOST", ""), self._host)
         return self._answers.turn_away(reason, environ, start_response)
 
@@ -138,7 +139,7 @@ class InProcess:
     def instead(
         self, decision: Decision, environ: WSGIEnvironment, destination: Destination, session: Session | None
     ) -> WSGIApplication | None:
-        """Return the answer in place of the application, or None if the *decision* allows the request."""
+        """Return what answers instead of the application, or None if the *decision* allows the request."""
         may_be_shown = destination.is_probe and is_for_echo(decision, destination.path)
         if may_be_shown and (ticket := self._doctor.ticket(environ)) is not None:
             return partial(self._doctor.echo, ticket)
@@ -152,7 +153,7 @@ class InProcess:
     def hand_over(
         self, environ: WSGIEnvironment, access: SiteAccess, presented: Presented, session: Session | None
     ) -> None:
-        """Remove our secrets from *environ*, and add the identity of the signed-in person for the application."""
+        """Remove the gateway's cookies and tokens from *environ*, and add the identity of the signed-in person."""
         if "HTTP_COOKIE" in environ:
             environ["HTTP_COOKIE"] = presented.others
             if not presented.others:
@@ -165,17 +166,20 @@ class InProcess:
     def ask_to_sign_in(
         self, access: SiteAccess, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        """Redirect a person to the sign-in. After a form's POST, the browser returns with GET, without the fields."""
+        """Redirect a person to the sign-in.
+
+        If the request was the POST of a form, the browser returns to the same URL with GET, without the form's fields.
+        """
         status = 303 if environ["REQUEST_METHOD"] == "POST" else 302
         location = access.sign_in_url(asked_for(environ))
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[("Location", location)])
 
     def store_down(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer that the database cannot say who is asking."""
+        """Answer that the session cannot be read, because the database does not answer."""
         return self._answers.turn_away(store_down(), environ, start_response)
 
     def busy(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer like `store_down`, without rendering a page."""
+        """Answer with the same text as `store_down`, but do not render a page."""
         reason = store_down()
         return self._answers.say(environ, start_response, reason.status, str(reason.text), headers=reason.headers)
 
@@ -189,7 +193,10 @@ class InProcess:
         return self._answers.turn_away(no_application(), environ, start_response)
 
     def at_once(self, environ: WSGIEnvironment) -> AtOnce | None:
-        """Return the answer to a trusted proxy's question from memory, or None for all other requests."""
+        """Return the function that answers a trusted proxy's forward-auth request from memory.
+
+        Return None for all other requests.
+        """
         answer = self._at_once.get(environ["PATH_INFO"])
         return answer if answer is not None and self._peers.include(environ["REMOTE_ADDR"]) else None
 

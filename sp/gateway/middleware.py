@@ -3,10 +3,11 @@
     from sp.gateway import Gateway
     application = Gateway(application)
 
-It is safe if it is the outermost layer, and the WSGI server passes requests on unchanged. First, identity headers are
-removed from the request in every spelling; then the true identity is set in environ keys that no header can set. The
-application is never called before the decision is made. PATH_INFO and SCRIPT_NAME are not changed; bodies, streams,
-`wsgi.file_wrapper` and `close()` pass through unchanged. From the response, only cookies with our names are removed.
+It is safe if it is the outermost layer, and the WSGI server passes requests on unchanged. First, the middleware removes
+identity headers from the request, in every spelling. Then it sets the true identity in environ keys that no header can
+set. It never calls the application before it has decided. PATH_INFO, SCRIPT_NAME, bodies, streams, `wsgi.file_wrapper`
+and `close()` pass through unchanged. From the response, it removes cookies that have the name of a gateway cookie, and
+replaces the ID of the request.
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ if TYPE_CHECKING:
 class Gateway:
     """Wraps *app*. Settings come from the environment unless a ready gateway application, *own*, is given.
 
-    *sign_in_on_401*: begin a sign-in if the application itself answers 401 and the person is not signed in. This is for
-    applications that are open to everyone and decide themselves which pages need a sign-in. The default is the setting
-    SP_SIGN_IN_ON_401. *sites* are the applications of further sites by the site's name. A site without an application
-    here is protected through forward-auth only.
+    If *sign_in_on_401* is true, a sign-in begins when the application answers 401 and the person is not signed in. This
+    is for applications that are open to everyone and decide themselves which pages need a sign-in. The default is the
+    setting SP_SIGN_IN_ON_401.
+
+    *sites* maps the names of further sites to their applications. A site that is not in it can be protected only
+    through forward-auth.
     """
 
     def __init__(
@@ -62,7 +65,7 @@ class Gateway:
         self._steps = InProcess(self.own, IN_PROCESS, sign_in_on_401=sign_in_on_401)
 
     def reload(self) -> None:
-        """Put the file of SP_CONFIG in force if it, or what it refers to, has changed. Returns at once."""
+        """Load the file of SP_CONFIG again if it, or a file that it refers to, has changed. Returns at once."""
         self._steps.reload()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -75,9 +78,10 @@ class Gateway:
         return self._answer_for_the_application(destination, environ, start_response)
 
     def answer_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:
-        """Answer forward-auth from memory, in our own server's event loop (`shared.worker`).
+        """Answer a forward-auth request from memory, in the event loop of Lychgate's own server (`shared.worker`).
 
-        Returns None if a thread must answer the unchanged request. Raises InThread if a thread must do the rest.
+        Returns None if the event loop cannot answer; then a thread must handle the request from the beginning. Raises
+        InThread if the decision is made, and a thread must send the answer.
         """
         steps = self._steps
         if (answer := steps.at_once(environ)) is None:
@@ -95,9 +99,10 @@ class Gateway:
         return application(environ, request_ids.shown(environ, start_response))
 
     def collects_body(self, target: str) -> bool:
-        """Tell whether *target* is one of our URLs.
+        """Tell whether *target* is one of the gateway's own URLs.
 
-        Then our own server may collect the whole body first, because it is small.
+        Requests to these URLs have small bodies, so Lychgate's own server may read the whole body before a thread
+        starts.
         """
         own, path = self._steps.keeper.own, target.partition("?")[0]
         return path.startswith(own.prefixes) or path in own.exact

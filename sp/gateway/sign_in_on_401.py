@@ -1,7 +1,7 @@
 """Start a sign-in when the application answers 401 to a person without a session.
 
-Only the status of the response is read. A 401 is discarded and closed before any part of it is sent. Any other response
-is passed on unchanged, streamed and with its `close()`.
+Only the status of the response is read. If it is 401, the response is closed and discarded before any part of it is
+sent. Every other response is streamed unchanged, and its `close()` is called as usual.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def ask_application(
     start_response: StartResponse,
     sign_in: Callable[[], Iterable[bytes]],
 ) -> Iterable[bytes]:
-    """Return *app*'s response, or that of *sign_in* if *app* answers 401."""
+    """Return the response of *app*. If *app* answers 401, return the response of *sign_in* instead."""
     statuses: list[str] = []
 
     def note(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
@@ -36,7 +36,7 @@ def ask_application(
 
 
 def _settle(body: Iterable[bytes], statuses: list[str], sign_in: Callable[[], Iterable[bytes]]) -> Iterable[bytes]:
-    """Read until the application has set its status, which may be as late as the first piece of the body."""
+    """Read until the application has set its status. It may do so as late as with the first piece of the body."""
     rest = iter(body)
     first: list[bytes] = []
     try:

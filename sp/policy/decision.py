@@ -1,13 +1,13 @@
 """Decide about a request by the rules: allow it, ask for a sign-in, or deny it.
 
-All entry points (WSGI and ASGI middleware, nginx, forward-auth) use this module, so they decide alike. Tests can try
-every path without a server.
+All entry points (WSGI and ASGI middleware, nginx, forward-auth) use this module, so they make the same decisions. Tests
+can try every path without a server.
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. So a path
-with a dot segment or the like is rejected before any rule. Any other path is compared with the rules in every possible
-reading: decoded again, without parameters, without the slash at its end, in compatible characters, and as the request
-line spelled it (`sp.policy.raw_path`). HEAD is also checked as GET, because it is answered like GET without the body.
-The strictest answer counts.
+with a dot segment, "//" or the like is rejected before any rule. Any other path is compared with the rules in every
+form in which an application may read it (`sp.policy.readings`), and as the request line spelled it
+(`sp.policy.raw_path`). HEAD is also checked as GET, because frameworks answer HEAD like GET, without the body. If the
+results differ, the strictest one counts.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -23,15 +23,15 @@ from typing import Protocol
 
 from sp.policy.readings import readings, shorn
 
-# An ordinary path, like nearly every path: letters, digits and punctuation that no server decodes, between single
-# slashes, without a dot segment. It is one pattern, because it is checked at each request.
+# Nearly every path is an ordinary path: it consists of letters, digits and punctuation that no server decodes, with
+# single slashes and without dot segments. One pattern checks all of this, because it runs at each request.
 _ONE_READING = re.compile(r"(?=/)(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~!$&'()*+,=:@ -]+)*/?\Z")
 MAX_REMEMBERED = 4096  # pairs of method and path
-MAX_REMEMBERED_LENGTH = 512  # characters of both: strangers choose them
+MAX_REMEMBERED_LENGTH = 512  # characters of method and path together; limited because strangers choose them
 
 
 class Verdict(IntEnum):
-    """What to do with a request. If two readings of it get different verdicts, the greater one counts."""
+    """What to do with a request. If two readings of its path get different verdicts, the greater verdict counts."""
 
     LET_IN = 0
     SIGN_IN = 1
@@ -45,7 +45,7 @@ class Verdict(IntEnum):
         return self.name.lower().replace("_", " ")
 
 
-# In Python 3.11 an access to an enumeration's member takes ten times as long as to a variable.
+# In Python 3.11, reading a member of an enumeration takes ten times as long as reading a variable.
 LET_IN, _SIGN_IN, _FORBID = Verdict.LET_IN, Verdict.SIGN_IN, Verdict.FORBID
 
 
@@ -61,10 +61,11 @@ class PolicySubject(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """Who may send a request. `path` is a prefix if it ends in "/", else exact; no `methods` means all.
+    """Who may send a request. If `path` ends in "/", it is a prefix. Otherwise the rule is for exactly this path.
 
-    `allow` is "anyone", "signed-in", or "members": one of the groups, users (e-mail) or e-mail domains. A `shadow` rule
-    is evaluated, but does not decide.
+    If `methods` is empty, the rule is for all methods. `allow` is "anyone", "signed-in" or "members". "members" means
+    people who are in one of the groups, in `users` (by e-mail), or in one of the e-mail domains. A `shadow` rule is
+    evaluated, but does not decide.
     """
 
     path: str
@@ -109,7 +110,7 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict, its rule, and the reading that the rule matched: one way in which an application may read the path.
+    """A verdict, the rule that gave it, and the reading of the path that the rule matched.
 
     `number` is the rule's position in the file, from 1. It is 0 if no rule matches, or no rule was evaluated.
     """
@@ -123,8 +124,8 @@ class Decision:
 class Policy:
     """Decides by *rules*. The rule for an ordinary request is cached, because pages are requested repeatedly.
 
-    `trial` decides as if the shadow rules were in force; None without shadow rules. Both together cache at most
-    *remembered* requests.
+    `trial` is a second policy that decides as if the shadow rules were in force. It is None if there are no shadow
+    rules. The policy and its `trial` together cache at most *remembered* requests.
     """
 
     def __init__(self, rules: Sequence[Rule], remembered: int = MAX_REMEMBERED) -> None:
@@ -150,8 +151,8 @@ class Policy:
         """Return the decision about *method* *path* (decoded once, without query) for *person*, or None for a visitor.
 
         *spellings* are other forms of the path in the request line (`sp.policy.raw_path`). *overrides* are methods that
-        a framework may use instead (`sp.policy.method_overrides`). *foreign_page*: a page of another site opens a
-        WebSocket with the visitor's cookies.
+        a framework may use instead of *method* (`sp.policy.method_overrides`). *foreign_page* is true if a page of
+        another site opens a WebSocket with the cookies of *person*.
         """
         if not (spellings or overrides or foreign_page) and len(method) + len(path) <= MAX_REMEMBERED_LENGTH:
             possible = self._of_plain(method, path)
@@ -162,19 +163,20 @@ class Policy:
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
     def asked(self, method: str, path: str) -> tuple[Rule, ...]:
-        """Return the rules that match the readings of a request. The strictest one decides.
+        """Return the rules that match the readings of a request. The strictest of these rules decides.
 
-        Empty if the path is ambiguous.
+        The result is empty if the path is ambiguous.
         """
         methods = dict.fromkeys(meant if meant in self._methods else "" for meant in meant_by(method))
         found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
         return tuple({id(rule): rule for rule in found}.values())
 
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return the possible decisions about a request by its method and path alone, in the order of verdicts.
+        """Return the possible decisions about a request with an ordinary path, as far as its method and path decide.
 
-        One rule matches, and its verdict about a person selects the decision. The result is empty if different rules
-        match different readings of the path.
+        There is one decision for each verdict, LET_IN, SIGN_IN and FORBID, in this order, and all have the same rule.
+        So the rule's verdict about a person is the index of the decision. The result is empty if the path is not
+        ordinary, or if different rules match different readings of the path.
         """
         if not _ONE_READING.match(path):
             return ()
@@ -203,12 +205,15 @@ class Policy:
 
 
 def about_everybody(possible: tuple[Decision, ...]) -> Decision | None:
-    """Return the one of the *possible* decisions that is about every signed-in person. None: it depends."""
+    """Return the decision about every signed-in person, out of the *possible* ones.
+
+    Return None if the decision depends on the person, or if *possible* is empty.
+    """
     return possible[LET_IN] if possible and possible[LET_IN].rule.allow != "members" else None
 
 
 def meant_by(method: str) -> tuple[str, ...]:
-    """Return the methods whose rules apply to *method*: frameworks treat HEAD as GET."""
+    """Return the methods whose rules apply to *method*. HEAD has two, because frameworks answer it like GET."""
     method = method.strip().upper()
     return ("HEAD", "GET") if method == "HEAD" else (method,)
 
@@ -222,5 +227,5 @@ def find(rules: Sequence[Rule], method: str, path: str) -> Rule:
 
 
 def is_unambiguous(path: str) -> bool:
-    """Tell whether *path* is unambiguous. Any other path is rejected before the rules."""
+    """Tell whether *path* is unambiguous. An ambiguous path is rejected before the rules."""
     return _ONE_READING.match(path) is not None or bool(readings(path))

@@ -40,7 +40,7 @@ class Someone:
 
 @dataclass(frozen=True)
 class RuleResult:
-    """The result of a rule: hit, miss, or not reached, because an earlier rule decided."""
+    """The result of one rule: "hit", "miss", or "not reached" if an earlier rule or the gateway itself decided."""
 
     number: int
     path: str
@@ -51,9 +51,11 @@ class RuleResult:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The decision, the rule's number in the file (None: no rule), its text, and one sentence for each reason.
+    """The decision about a request, the rule that made it, and one sentence for each reason (`why`).
 
-    `shadow` is the decision of the first shadow rule that matches. `own_path`: the path is the gateway's own.
+    `rule` is the rule's number in the file, or None if no rule decided. `rule_text` is the rule in words. `shadow` says
+    what a matching shadow rule would decide. It is empty if no shadow rule matches. `own_path` is true if the path
+    belongs to the gateway itself.
     """
 
     method: str
@@ -85,9 +87,9 @@ class Explanation:
 def explain(
     policy: Policy, own: Routes, method: str, url: str, person: PolicySubject | None, site: str = HOME
 ) -> Explanation:  # fmt: skip
-    """Explain the decision about *method* *url*, as in a request line, for *person*, or for a visitor.
+    """Explain the decision about *method* *url* for *person*. If *person* is None, explain it for a visitor.
 
-    *policy* has the rules of *site*.
+    *url* is spelled as in a request line. *policy* has the rules of *site*.
     """
     raw_path, question, query = url.partition("?")
     methods = in_query(query)

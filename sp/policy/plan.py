@@ -1,12 +1,13 @@
-"""Compare two sets of rules: what changes in them, and who gains or loses access at which place.
+"""Compare two sets of rules. Show which rules change, and who gains or loses access at which place.
 
-A *place* is a site, a method and a path that a rule names, before or after. A prefix represents its own path and a page
-below it. A rule without methods applies to every method: each method that some rule of the site names, and one more,
-usually GET. That method represents all others, because no rule distinguishes them.
+A *place* is a site, a method and a path that a rule names in either set. For a rule with a prefix, there are two
+places: the path of the prefix, and a page below it. A rule without methods applies to every method. So it has a place
+for each method that some rule of the site names, and for one other method, usually GET. The other method represents all
+methods that no rule names, because the rules treat those alike.
 
-`sp.policy.decision` makes every decision. There are many accounts, so accounts that the rules of a place treat alike
-are decided together: they match the same groups, users and domains. Sets of accounts are integers, with a bit for each
-account.
+`sp.policy.decision` makes every decision. There may be many accounts. So accounts that match the same groups, users and
+domains in the rules of a place are decided together, because the rules treat them alike. A set of accounts is an
+integer, with one bit for each account.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -29,10 +30,10 @@ Rules = Mapping[str, Sequence[Rule]]
 """The rules of each site by its name."""
 
 Person = tuple[str, tuple[str, ...]]
-"""E-mail and groups of an account."""
+"""The e-mail and the groups of an account."""
 
 Progress = Callable[[str, int], None]
-"""Told what is under way, and how far."""
+"""Called with the current step and with the number of items that are already done."""
 
 
 class Place(NamedTuple):
@@ -45,7 +46,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class RuleChange:
-    """A rule that is in only one of the sets, or differs between them. `number` is its position, from 1."""
+    """A rule that is in only one of the two sets, or differs between them. `number` is its position, from 1."""
 
     site: str
     number: int
@@ -66,7 +67,7 @@ class RuleChanges:
 
 @dataclass
 class Affected:
-    """Who gains or loses access at a place: a set of accounts, which `AccessPlan.emails` names."""
+    """The set of accounts that gain or lose access at a place. `AccessPlan.emails` returns their e-mails."""
 
     place: Place
     accounts: int = 0
@@ -79,7 +80,7 @@ class Affected:
 
 @dataclass
 class AccessPlan:
-    """What would change. At `opened`, visitors who are not signed in gain access; at `closed`, they lose it."""
+    """What would change. Visitors who are not signed in gain access to the places `opened`, and lose it at `closed`."""
 
     rules: RuleChanges
     gains: list[Affected] = field(default_factory=list)
@@ -89,12 +90,12 @@ class AccessPlan:
     everybody: list[str] = field(default_factory=list)
 
     def emails(self, affected: Affected) -> Iterator[str]:
-        """Yield the people who are affected at a place."""
+        """Yield the e-mails of the accounts that are affected at a place."""
         return (self.everybody[number] for number in numbers_in(affected.accounts))
 
 
 def plan(before: Rules, after: Rules, people: Iterable[Person], progress: Progress) -> AccessPlan:
-    """Return what changes if the rules *after* replace those *before*, for each of *people*."""
+    """Return what changes for each of *people* if the rules *after* replace the rules *before*."""
     sides = _Sides(before, after)
     places = [place for place in places_of(before, after) if sides.may_differ(place)]
     crowd = _Crowd([rule for place in places for rule in sides.rules_at(place)], people, progress)
@@ -127,13 +128,13 @@ def _methods_of(rules: Iterable[Rule]) -> list[str]:
 
 
 def _child_of(rules: Iterable[Rule]) -> str:
-    """Return a name for a page below a prefix that no rule names."""
+    """Return a name for a page below a prefix. No rule contains this name."""
     parts = {part for rule in rules for part in rule.path.split("/")}
     return next(name for name in (PAGE, *(f"{PAGE}-{number}" for number in range(len(parts) + 1))) if name not in parts)
 
 
 class _Sides:
-    """Decides before and after."""
+    """Decides by the rules before the change, and by the rules after it."""
 
     def __init__(self, before: Rules, after: Rules) -> None:
         self._before = {site: Policy(rules) for site, rules in before.items()}
@@ -152,7 +153,7 @@ class _Sides:
         return [rule for rules in self._asked(place) for rule in rules or ()]
 
     def allow(self, place: Place, person: Someone | None) -> tuple[bool, bool]:
-        """Return whether *person* has access before, and after. A site that is not listed gives no access."""
+        """Return whether *person* has access before, and whether after. A site that is not listed gives no access."""
         before, after = (
             policy is not None and policy.decide(place.method, place.path, person).verdict is Verdict.LET_IN
             for policy in (self._before.get(place.site), self._after.get(place.site))
@@ -191,7 +192,7 @@ class _Crowd:
         self._of = {member: _set_of(numbers, len(self.emails)) for member, numbers in named.items()}
 
     def classes(self, rules: Iterable[Rule]) -> list[int]:
-        """Divide all accounts into sets whose members *rules* treat alike."""
+        """Divide all accounts into sets. *rules* treat all accounts in a set alike."""
         cells = [(1 << len(self.emails)) - 1]
         for rule in rules:
             for members in _members(rule):
@@ -216,7 +217,7 @@ def _members(rule: Rule) -> Iterator[list[tuple[str, str]]]:
 
 
 def _by_email(email: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the parts of an e-mail that rules may name, in the spelling of rules."""
+    """Return the parts of an e-mail that rules may name, spelled as rules spell them."""
     folded = email.lower() if email.isascii() else email
     return (USER, folded), (DOMAIN, folded.rpartition("@")[2])
 
@@ -277,9 +278,9 @@ _Key = tuple[str, frozenset[str], int]
 
 
 def _keyed(rules: Sequence[Rule]) -> dict[_Key, tuple[int, Rule]]:
-    """Return position and rule by path, methods and a count.
+    """Return the position and the rule by path, methods and a count.
 
-    A shadow rule may repeat path and methods of another rule.
+    The count is needed because a shadow rule may have the same path and methods as another rule.
     """
     found: dict[_Key, tuple[int, Rule]] = {}
     for number, rule in enumerate(rules, 1):

@@ -1,11 +1,12 @@
-"""Find the raw path of the request line, if known. It is a further reading that the rules must allow.
+"""Find the raw path of the request line, if the server provides it. The rules must allow the raw path too.
 
-PATH_INFO is decoded, so `/public%2fx` looks like `/public/x` in it. An application that routes by the raw path sees one
-segment there. It would serve another page than the page for which the rule was checked. gunicorn provides the raw path
-in RAW_URI, other servers in REQUEST_URI; no header can set these keys. A proxy that uses forward-auth always sends it.
+PATH_INFO is decoded, so `/public%2fx` looks like `/public/x` in it. But for an application that routes by the raw path,
+`public%2fx` is one segment. The application would serve a different page than the one that the rule was checked for.
+gunicorn provides the raw path in RAW_URI, and other servers in REQUEST_URI. No header can set these keys. In
+forward-auth, the proxy always sends the raw path.
 
-Only bytes that a URL cannot contain unencoded are decoded, so that a rule for `/café/` can match. Letters and slashes
-that were unnecessarily encoded stay encoded, so a rule that names them does not match.
+In the raw path, only those bytes are decoded that a URL cannot contain unencoded, so that a rule for `/café/` can
+match. Letters and slashes that were unnecessarily encoded stay encoded, so a rule that names them does not match.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -25,9 +26,9 @@ _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456
 
 
 def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
-    """Return the server's raw path, if it differs from *path* (decoded once).
+    """Return the server's raw paths that differ from *path*, which is decoded once.
 
-    If the server does not provide the raw path, PATH_INFO is used.
+    The result is empty if the server does not provide the raw path.
     """
     raw, request_uri = environ.get("RAW_URI", path), environ.get("REQUEST_URI", path)
     if raw == path and request_uri == path:
@@ -41,7 +42,7 @@ def spelled(raw_path: str) -> str:
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:
-        return ""  # servers pass bytes as latin-1; anything else is rejected
+        return ""  # not bytes as latin-1, which servers pass; every rule rejects an empty path
     return _ESCAPE.sub(_decode_what_needs_it, octets).decode("utf-8", "replace")
 
 
@@ -54,9 +55,10 @@ def _path_of(target: str) -> str:
 
 
 def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
-    """Return *raw_path* without the SCRIPT_NAME, which is not in PATH_INFO; unchanged if it does not begin with it.
+    """Return *raw_path* as `spelled` does, without the SCRIPT_NAME at its beginning, if it has one.
 
-    Rules apply to the path that the application sees, and it may be mounted below another path.
+    The application may be mounted below another path (SCRIPT_NAME). Rules apply to the path that the application sees,
+    and PATH_INFO does not contain the SCRIPT_NAME either.
     """
     mount = environ.get("SCRIPT_NAME", "")
     if mount and _decoded(raw_path) == mount + environ.get("PATH_INFO", ""):

@@ -1,8 +1,9 @@
 """Find the ways in which an application may read a path.
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. A
-stranger can write a path that has hundreds of readings, or one that is slow to read. So the work is limited, and a path
-that needs more work counts as ambiguous. A path without escapes has one or two readings, and never exceeds the limit.
+stranger can send a path that has hundreds of readings, or whose readings take long to compute. So the work is limited,
+and if a path needs more work, it counts as ambiguous. A path without percent-encoding has one or two readings, and
+never exceeds the limit.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -17,17 +18,18 @@ from urllib.parse import unquote
 from sp.redirects import MAX_DECODINGS, is_plain_as_it_stands
 
 MAX_READINGS = 32
-MAX_WORK = 131_072  # characters of all readings: two readings of 64 KiB, the longest path that servers accept
-_ESCAPE = 32  # characters: decoding a percent sign takes as long as reading this many
-MAX_MARKS = 30  # combining marks in sequence (UAX #15, Stream-Safe Text): sorting them takes quadratic time
+MAX_WORK = 131_072  # characters of all readings together: enough for two of 64 KiB, the longest path in any server
+_ESCAPE = 32  # decoding a percent sign takes as long as reading this many characters
+MAX_MARKS = 30  # combining marks in sequence (UAX #15, Stream-Safe Text): the time to sort them grows quadratically
 _PARAMETERS = re.compile(r";[^/]*")
 
 
 def readings(path: str) -> tuple[str, ...]:
-    """Return the ways in which an application may read *path* (decoded once, no query); empty if it is ambiguous.
+    """Return the ways in which an application may read *path*, which is decoded once and has no query.
 
-    The readings are further rounds of percent-decoding. Each is also read without `;parameters`, which some servers
-    drop, without the slash at its end, and with compatible characters replaced (NFKC), such as full-width letters.
+    The path is percent-decoded repeatedly. Each result is also read in three more forms: without `;parameters`, which
+    some servers drop; without the slash at its end; and in Unicode's form NFKC, which replaces, for example, full-width
+    letters by ordinary ones. If the path is ambiguous, the result is empty.
     """
     found: dict[str, None] = {}
     waiting, work = deque([(path, 0)]), 0

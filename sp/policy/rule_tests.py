@@ -1,8 +1,8 @@
-"""The operator's own tests of the rules, `[[tests]]` of SP_CONFIG: parse them, and decide each as a request.
+"""Parse and run the operator's own tests of the rules, which are the tables `[[tests]]` in the file of SP_CONFIG.
 
-A test names a request, a person and the expected decision. It is decided by the same function as a request. A test
-about an account that does not exist cannot be decided. This is not a failure, because a new installation has no
-accounts, but it is reported as *undecided* wherever tests run.
+A test names a request, a person and the expected decision. It is decided by the same function as a real request. If a
+test names an account that does not exist, it cannot be decided. This is not a failure, because a new installation has
+no accounts. But such a test is reported as *undecided* wherever tests run.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -28,7 +28,7 @@ MAX_TESTS = 1000  # limited because they run at every start
 _REQUEST = re.compile(r"([A-Z][A-Z-]{0,30}) (\S{1,4096})\Z")
 
 Locate = Callable[[str], "tuple[str, str] | None"]
-"""Finds the site, and the path with its query there, that a path or absolute URL leads to."""
+"""Returns the site that a path or an absolute URL leads to, and the path with its query at that site."""
 
 
 class StoredAccount(PolicySubject, Protocol):
@@ -40,7 +40,7 @@ class StoredAccount(PolicySubject, Protocol):
 
 @dataclass(frozen=True)
 class RuleTest:
-    """One test. The person is an account (`user`), somebody with `groups`, or, with neither, a visitor."""
+    """One test. The person is an account (`user`) or somebody with `groups`. With neither, it is a visitor."""
 
     number: int
     request: str
@@ -63,7 +63,7 @@ class RuleTest:
 
 @dataclass(frozen=True)
 class TestsRun:
-    """The results of tests, one line each: failed tests, and undecided tests."""
+    """The results of tests. Each failed test and each undecided test is one line of text."""
 
     __test__ = False  # for pytest
 
@@ -74,7 +74,7 @@ class TestsRun:
 def parse_tests(tables: object, own: Routes, locate: Locate | None) -> tuple[RuleTest, ...]:
     """Return the tests in *tables*, the value of `tests` in the TOML file. Raises RulesRefused with every error.
 
-    *locate* is None if the sites could not be parsed; then URLs are not looked up.
+    If the sites could not be parsed, *locate* is None, and URLs are not looked up.
     """
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RulesRefused(["tests: write each test as a separate table with the heading [[tests]]"])
@@ -98,7 +98,7 @@ def run(
     own: Routes,
     find: Callable[[str], StoredAccount | None],
 ) -> TestsRun:
-    """Decide each test by the policy of its site. *find* returns the account of an e-mail address, or None."""
+    """Decide each test by the policy of its site. *find* returns the account with an e-mail address, or None."""
     account = cache(find)
     failed, undecided = [], []
     for test in tests:

@@ -1,8 +1,11 @@
-"""Parse the access rules, `[[rules]]` of a TOML file, for `sp.policy.decision`.
+"""Parse the access rules, which are the tables `[[rules]]` of a TOML file, for `sp.policy.decision`.
 
 The gateway does not guess the operator's intention, because a wrong guess could open pages. So it rejects surprising
-rules at the start, and reports all errors at once: patterns, spellings that no request has, rules that are never
-reached because an earlier rule always matches, and public rules that cover the gateway's own paths.
+rules at the start, and reports all errors at once. A rule is rejected if:
+
+- its path contains a pattern, or is spelled as no request can spell it
+- it is never reached, because earlier rules match all of its requests
+- it is public and covers the gateway's own paths
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -23,7 +26,7 @@ MAX_RULES = 1000  # limited because they are tried one by one
 
 _WIDTH = {"anyone": 0, "signed-in": 1, "members": 2}
 _METHOD = re.compile(r"[A-Z][A-Z-]{0,30}\Z")
-_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # characters of patterns in other products; very rare in a path
+_PATTERN = re.compile(r"[*?#<>{}\[\]^|\\$]")  # used in the patterns of other products; very rare in a path
 _DOMAIN = re.compile(r"(?!-)[^@\s*,]+\.[^@\s*,]+\Z")
 
 
@@ -54,7 +57,7 @@ def parse_rules(tables: object, own: Routes) -> tuple[Rule, ...]:
 
 
 def warnings(rules: Sequence[Rule]) -> list[str]:
-    """Return a sentence for each rule that the operator may not have intended."""
+    """Return a sentence for each rule that may not do what the operator intended."""
     rules = [rule for rule in rules if not rule.shadow]
     return [
         f'the rule for "{rule.path}" does not cover "{rule.path[:-1]}" without the slash at the end'
