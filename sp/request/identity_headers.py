@@ -1,9 +1,10 @@
 """Remove identity headers that clients sent, and add the true identity.
 
-Proxies tell applications in headers who a person is, and any client can send a header. So every header that could be
-read as an identity is removed, in every spelling that a server or a framework treats as the same name:
-X-Forwarded-User, X_Forwarded_User and x.forwarded.user are one name. The gateway sets the true identity in environ keys
-that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user), and in headers only if the operator asks for them.
+Proxies tell applications in headers who a person is, but any client can send such a header. So every header that could
+be read as an identity is removed, in every spelling that a server or a framework treats as the same name. For example,
+X-Forwarded-User, X_Forwarded_User and x.forwarded.user are treated as one name. The gateway sets the true identity in
+environ keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user). It sets identity headers only if the operator
+has configured them.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -51,8 +52,8 @@ HEADER_SETS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 
-# Names without punctuation, in capitals. In addition to our own sets they contain the headers of other gateways,
-# clouds, meshes and TLS terminators, because an application may have been written for one of those.
+# Names without punctuation, in capitals. Besides the gateway's own headers, these are the headers of other gateways,
+# clouds, service meshes and TLS terminators, because an application may have been written for one of those products.
 _IDENTITY = re.compile(
     r"REMOTE|XREMOTE|AUTHTYPE|AUTHUSER|AUTHENTICATEDUSER|LOGONUSER|X?PROXY(?:USER|ROLE)|X?IMPERSONATE"
     r"|XFORWARDED(?!(?:FOR|HOST|PROTO|PROTOCOL|PORT|PREFIX|SERVER|SSL|SCHEME|BY|METHOD|URI|URL|PATH)\Z)"
@@ -64,7 +65,8 @@ _IDENTITY = re.compile(
     r"|IV(?:USER|GROUPS|CREDS)|SM(?:USER|UNIVERSALID|AUTHTYPE)|OAM|GAPAUTH|OSSO"
     r"|X?SSLCLIENT|X?CLIENT(?:CERT|DN|SDN|VERIFY)|XTLSCLIENT|XARRCLIENTCERT"
 )
-# Headers that only a proxy may set: where a request came from, and its URL before it was rewritten.
+# Headers that only a proxy may set. The first pattern is for the URL of a request before it was rewritten, the second
+# one for the client, scheme and host from which the request came.
 _REWRITTEN = re.compile(
     r"XORIGINAL|XREWRITEURL|XHTTPDESTINATIONURL|XFORWARDED(?:METHOD|URI|URL|PATH)|X?SCRIPTNAME|X?PATHINFO"
 )
@@ -79,11 +81,11 @@ _PRINTABLE = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%"
 _NEEDS_QUOTES = re.compile(r"[^ -$&-~]")
 _MAX_REMEMBERED = 4096  # names
 _MAX_REMEMBERED_LENGTH = 100  # characters of each
-_MAX_PEOPLE = 1024  # whose headers are cached, because a page causes many requests; a token limits their length
+_MAX_PEOPLE = 1024  # people whose headers are cached, because a page causes many requests; tokens limit the length
 
 
 class Sender(IntEnum):
-    """The sender of the request, by the socket's peer. More headers are kept for a more trusted sender."""
+    """The sender of the request, known by the IP of the socket's peer. A more trusted sender may set more headers."""
 
     STRANGER = 0
     PROXY = 1  # a proxy that reports where the request came from
@@ -94,12 +96,14 @@ STRANGER = Sender.STRANGER  # faster at each request, because Python 3.11 access
 
 
 class IdentityHeaderFilter:
-    """Removes identity headers from a request's environ, and headers for proxies if no trusted proxy sent them.
+    """Removes identity headers from a request's environ, and proxies' headers if no trusted proxy sent them.
 
-    Headers with the original URL of a rewritten request are always removed, except from a forward-auth request. Proxies
-    pass them on unchanged, and an application that trusts them would serve another page than the checked page. Each
-    name is classified once and then cached, because every request has dozens. Clients choose some of the names, so the
-    cache is bounded.
+    Headers with the original URL of a rewritten request are removed even if a trusted proxy sent them, because proxies
+    pass such headers on unchanged from clients. An application that trusts them would serve another page than the one
+    that was checked. They are kept only in forward-auth requests.
+
+    A request has dozens of headers, so each name is classified once, and the result is cached. The cache is limited,
+    because clients choose some of the names.
     """
 
     def __init__(self, unusual: Collection[str] = ()) -> None:
@@ -107,10 +111,10 @@ class IdentityHeaderFilter:
         self._unusual = frozenset(unusual)
 
     def clean(self, environ: MutableMapping[str, Any], sender: Sender) -> bool:
-        """Remove such headers from *environ*, which *sender* sent.
+        """Remove from *environ* the headers that *sender* may not set. Tell whether no *unusual* key is left.
 
-        If an untrusted sender forwarded the request, environ["lychgate.forwarded"] still shows that. Return whether the
-        rest contains none of the *unusual* keys.
+        If a sender that is not a trusted proxy sent a proxy's header, environ["lychgate.forwarded"] is set to True,
+        because the header itself is removed.
         """
         usual = self._usual[sender]
         if usual.issuperset(environ):
@@ -133,7 +137,7 @@ class IdentityHeaderFilter:
 
 
 def is_identity(key: str) -> bool:
-    """Tell whether an environ *key* could pass for identity."""
+    """Tell whether an application could read an environ *key* as the identity of a person."""
     if key.startswith("HTTP_"):
         return _IDENTITY.match(_folded(key)) is not None
     return key in _OUR_KEYS or key.startswith("sso.")
@@ -148,7 +152,10 @@ def may_say(sender: Sender, key: str) -> bool:
 
 
 def _folded(key: str) -> str:
-    """Return a header's name as the most lenient parser reads it. HTTP_REMOTE_USER may be a header too."""
+    """Return a header's name as the most lenient parser reads it.
+
+    Every HTTP at the beginning is dropped, because a client may send a header with the name HTTP_REMOTE_USER.
+    """
     name = _PUNCTUATION.sub("", key.upper())
     while name.startswith("HTTP"):
         name = name[4:]
@@ -156,7 +163,7 @@ def _folded(key: str) -> str:
 
 
 def introduce(environ: MutableMapping[str, Any], session: Session, header_set: str, site: str = HOME) -> None:
-    """Tell the application of *site*, behind *environ*, who is signed in."""
+    """Set the identity of the signed-in person in *environ*, for the application of *site*."""
     kept = session.kept.get(header_set)
     if kept is None:
         kept = session.kept[header_set] = _introduction(session, header_set)
@@ -196,7 +203,7 @@ def describe(session: Session, site: str = HOME) -> dict[str, Any]:
 
 
 def headers(header_set: str, session: Session | None) -> list[tuple[str, str]]:
-    """Return every header of the set, even if empty, so that a stranger's header never stays."""
+    """Return every header of the set. A header without a value is empty, so that it overwrites what a client sent."""
     if session is None:
         return [(name, "") for name in HEADER_SETS[header_set]]
     return list(_headers(header_set, session.email, session.full_name, session.login, session.groups))
@@ -212,9 +219,10 @@ def _headers(header_set: str, *known: Any) -> tuple[tuple[str, str], ...]:
 
 
 def encode(value: str, *, keep_percent: bool = False) -> str:
-    """Return *value* as a header: printable ASCII unchanged, all else and the % itself percent-encoded as UTF-8.
+    """Return *value* as a header value.
 
-    *keep_percent* is for a value that is already percent-encoded.
+    Printable ASCII stays unchanged. All other characters, and %, are percent-encoded as UTF-8. With *keep_percent*, %
+    stays unchanged too, because some of the value is already percent-encoded.
     """
     if not _NEEDS_QUOTES.search(value):
         return value

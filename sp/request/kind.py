@@ -1,8 +1,8 @@
 """Classify a request: does a browser navigate to a page, or does a script or program ask for data?
 
-A person is redirected to the sign-in. A script that is redirected there gets a page instead of its data, or a browser
-error that people cannot read, so it gets 401 (a common complaint: "302 for XHR"). Browsers tell the two apart
-(Sec-Fetch-Mode, Fetch Metadata). For older browsers the Accept header decides.
+A browser that navigates is redirected to the sign-in. If a script were redirected, it would get a page instead of its
+data, or an error that people cannot understand (a common complaint: "302 for XHR"). So a script gets 401. Browsers say
+in Sec-Fetch-Mode (Fetch Metadata) which of the two sent a request. For older browsers, the Accept header decides.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -19,7 +19,10 @@ PAGE_METHODS = ("GET", "HEAD", "POST")  # what links and forms send
 
 
 def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
-    """Tell whether a person navigates. *method* is that of the original request, as reported by a proxy."""
+    """Tell whether a browser navigates to a page. *method* is the method of the original request.
+
+    In forward-auth, a proxy reports that method.
+    """
     if method.upper() not in PAGE_METHODS or is_websocket(environ) or "HTTP_X_REQUESTED_WITH" in environ:
         return False
     mode = environ.get("HTTP_SEC_FETCH_MODE")
@@ -36,8 +39,8 @@ def is_navigation(environ: Mapping[str, Any], method: str) -> bool:
 def is_of_a_window(environ: Mapping[str, Any]) -> bool:
     """Tell whether the request is for a whole window, not for an image, script or frame in a page (Fetch Metadata).
 
-    Without the header it counts as a window. All browsers have sent it over https since 2023. Over plain http they send
-    it only to this machine.
+    A request without these headers counts as one for a window. All browsers have sent the headers over https since
+    2023. Over plain http, they send them only to servers on their own machine.
     """
     dest, mode = environ.get("HTTP_SEC_FETCH_DEST", "document"), environ.get("HTTP_SEC_FETCH_MODE", "navigate")
     return bool(dest == "document" and mode == "navigate")
@@ -46,18 +49,21 @@ def is_of_a_window(environ: Mapping[str, Any]) -> bool:
 def is_from_elsewhere(environ: Mapping[str, Any]) -> bool:
     """Tell whether the browser reports that a page of another origin caused this request (Fetch Metadata).
 
-    A foreign link to a page of ours stays foreign after each redirect. A URL that a person types or opens from another
-    program is not foreign.
+    If a page of another site links to the gateway, the request still counts as caused by that page after a redirect. If
+    a person types a URL or opens it from another program, no page caused the request.
     """
     return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
 
 
 def is_websocket(environ: Mapping[str, Any]) -> bool:
-    """Tell whether this is the handshake of a WebSocket (RFC 6455, 4.1). Proxies drop Upgrade, but not the rest."""
+    """Tell whether this is the handshake of a WebSocket (RFC 6455, 4.1).
+
+    One header is enough, because proxies drop Upgrade, but not the headers that begin with Sec-WebSocket.
+    """
     return "HTTP_SEC_WEBSOCKET_KEY" in environ or "websocket" in environ.get("HTTP_UPGRADE", "").lower()
 
 
 def wants_json(environ: Mapping[str, Any]) -> bool:
-    """Tell whether the client is a program, which needs JSON."""
+    """Tell whether the client is a program that needs JSON."""
     accept = environ.get("HTTP_ACCEPT", "").lower()
     return "json" in accept and "text/html" not in accept

@@ -1,6 +1,7 @@
-"""Accept forwarded headers from trusted proxies only, which the socket's peer IP identifies.
+"""Accept forwarded headers only from trusted proxies. The IP of the socket's peer identifies a proxy.
 
-`shared.proxies` decides whom to trust, and determines the client's IP. This module reads scheme, host and our own name.
+`shared.proxies` decides which proxies to trust, and finds out the client's IP. This module reads the scheme and the
+host that a proxy reports, and compares a host with the gateway's own host name.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -34,11 +35,11 @@ class Peers(TrustedProxies):
 
 
 class OwnHost:
-    """The host name under which people reach us, from SP_EXTERNAL_URL.
+    """The host name under which people reach the gateway, from SP_EXTERNAL_URL.
 
-    Ports are not compared, because cookies ignore them too, and many proxies pass only the name. If the name is a name
-    of this machine, its other names are accepted too. If the URL is a guess (*is_guess*), a request for another port
-    shows that the guess is wrong.
+    Ports are not compared, because cookies ignore ports too, and many proxies pass only the name. If SP_EXTERNAL_URL
+    has a loopback host, such as localhost, every other loopback host is accepted too. If the URL is a guess
+    (*is_guess*), the port is compared, because a request for another port shows that the guess is wrong.
     """
 
     def __init__(self, external_url: str, *, is_guess: bool = False) -> None:
@@ -49,7 +50,7 @@ class OwnHost:
         self._port = parts.port or 80  # compared only for a guess, whose scheme is http
 
     def is_meant_by(self, host: str) -> bool:
-        """Tell whether a Host header names us."""
+        """Tell whether a Host header names the gateway."""
         return host == self.netloc or self._is_same(host)
 
     def _is_same(self, host: str) -> bool:
@@ -63,9 +64,9 @@ class OwnHost:
 
 
 def split_host(host: str) -> tuple[str, str] | None:
-    """Return name and port of a Host header, for comparison, or None if it is invalid. A missing port is empty.
+    """Return the name and the port of a Host header, for comparison, or None if it is invalid. A missing port is empty.
 
-    One dot at the end of the name is the DNS root; more are invalid.
+    One dot at the end of the name is dropped, because it is the DNS root. Further dots stay, and match no host.
     """
     found = _HOST.match(host)
     return (found[1].strip("[]").lower().removesuffix("."), found[2] or "") if found else None
@@ -83,5 +84,5 @@ def is_this_machine(ip: str) -> bool:
 
 
 def _last(values: str) -> str:
-    """Return the last of several values, which the nearest proxy added."""
+    """Return the last of several values. The nearest proxy added it."""
     return values.rpartition(",")[2].strip()

@@ -1,9 +1,10 @@
 """Open sessions at further sites.
 
-Each belongs to a browser's session at home, and is valid only as long as that session.
+Each of them belongs to a browser's session at home, and is valid only as long as that session.
 
-The session at home is looked up without a lock. If that session ends at the same moment, a row may be left over, but no
-look-up treats it as valid; see `sp.sessions.store`. So a hand-over and a sign-out never wait for each other.
+The session at home is read without a lock, so that a hand-over and a sign-out never wait for each other. If the session
+at home ends at the same moment, the row of the session at the site may be left over. But then it is not valid, because
+`sp.sessions.store` reads both sessions at each look-up.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ _OPEN = insert(_session)
 
 @dataclass(frozen=True)
 class HomeSession:
-    """A browser's live session at home, with what a sign-out needs to find the sessions opened with it."""
+    """A browser's live session at home, with the data by which a sign-out later finds the sessions opened with it."""
 
     id_hash: bytes
     account_id: int
@@ -54,7 +55,8 @@ class HomeSession:
     def origin(self, site: str, ip: str, user_agent: str) -> Origin:
         """Return the origin of a session at *site* that belongs to this session.
 
-        Its first page is not stored, because it is needed only at home, and its query may contain an access token.
+        The first page of the new session is not stored. It is needed only for sessions at home, and its query may
+        contain an access token.
         """
         return Origin(
             self.account_id,
@@ -75,7 +77,7 @@ def find_home(connection: Connection, id_hash: bytes, now: int, idle: int) -> Ho
 
 
 def open_at_site(connection: Connection, new: NewSession, origin: Origin, home: HomeSession, now: int) -> None:
-    """Insert the session *new* at the site of *origin*. It expires with *home*, and ends with it."""
+    """Insert the session *new* at the site of *origin*. It expires and ends together with *home*."""
     values = {
         "id_hash": new.id_hash,
         "public_id": new.public_id,
@@ -88,5 +90,5 @@ def open_at_site(connection: Connection, new: NewSession, origin: Origin, home: 
 
 
 def replace_at_site(connection: Connection, id_hash: bytes, site: str) -> None:
-    """End only this browser's session at *site*, because the new session may belong to the same family."""
+    """End this browser's old session at *site*, but not its family: the new session may belong to the same family."""
     connection.execute(delete(_session).where(_session.c.id_hash == id_hash, _session.c.site == site))

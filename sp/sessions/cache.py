@@ -1,7 +1,7 @@
-"""Cache the sessions that a worker has read. The caller decides whether a reading is still valid.
+"""Cache the sessions that a worker has read. The caller decides whether a cached session is still valid.
 
-Reading needs no lock, because every protected request reads. A full cache drops only its oldest entries. If it were
-emptied, the next requests of all people would go to the database at the same moment.
+Every protected request reads the cache, so reading works without a lock. A full cache drops only its oldest entries. If
+all entries were dropped, the next requests of all people would read the database at the same moment.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-MAX_CACHED = 20_000  # sessions that a worker caches; about 40 MB with ordinary profiles
+MAX_CACHED = 20_000  # sessions that a worker caches; they take about 40 MB if profiles have an ordinary size
 
 
 class NotCached(Exception):
@@ -18,7 +18,7 @@ class NotCached(Exception):
 
 
 class Reading(Protocol):
-    """A session as it was read."""
+    """A session as it was last read from the database."""
 
     @property
     def id_hash(self) -> bytes: ...
@@ -41,7 +41,7 @@ class SessionCache(Generic[T]):
         return len(self._readings)
 
     def put(self, reading: T) -> None:
-        """Store *reading*, in place of an earlier reading of the same session."""
+        """Store *reading*, and replace an earlier reading of the same session."""
         with self._changing:
             self._readings.pop(reading.id_hash, None)
             while len(self._readings) >= self._limit:
@@ -54,6 +54,6 @@ class SessionCache(Generic[T]):
             self._readings.pop(id_hash, None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all sessions."""
         with self._changing:
             self._readings.clear()

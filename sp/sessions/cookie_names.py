@@ -1,6 +1,6 @@
 """The names of all cookies of the gateway.
 
-The application neither sees nor sets the first six; see `sp.sessions.cookies`.
+The application can neither see nor set these cookies, except THEME_NAME. See `sp.sessions.cookies`.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -18,16 +18,17 @@ from sp.sessions.cookie_names import PENDING_PREFIX as PENDING_PREFIX
 from sp.sessions.cookie_names import PROVIDER_NAME as PROVIDER_NAME
 from sp.sessions.cookie_names import THEME_NAME as THEME_NAME
 
-_SESSIONS = rf"{NAME}(?:_[a-z0-9_-]*)?"  # of sites that share a host name
+_SESSIONS = rf"{NAME}(?:_[a-z0-9_-]*)?"  # sites that share a host name have a suffix
 _NAMES = "|".join((_SESSIONS, FORM_NAME, DEVICE_NAME, LANDED_NAME, PROVIDER_NAME))
 
 _OURS = re.compile(
     rf"(?:\A|(?<=[;,]))\s*(?:{HOST_PREFIX})?(?:{_NAMES}|{PENDING_PREFIX}[^=;,]*)\s*(?:=[^;,]*)?(?:[;,]|\Z)"
 )
-# Matches a Set-Cookie that some browser treats as one of our cookies (RFC 6265bis, section 5.6). Browsers drop white
-# space around a name, and return a cookie without a name as its bare value. Some parsers begin another cookie after a
-# comma, semicolon, quote or line end; an ordinary foreign cookie contains no such text. For a pending sign-in the
-# prefix is enough: some parsers read a comma, a quote or a space as part of the name.
+# Matches a Set-Cookie that some browser or parser treats as a cookie of the gateway (RFC 6265bis, section 5.6).
+# Browsers drop white space around a name. If a cookie has no name, they send only its value, which may look like a
+# name. Some parsers begin another cookie after a comma, semicolon, quote or line end. So the names are also found
+# there; ordinary cookies of an application do not contain them. For a pending sign-in, the prefix of the name is
+# enough, because some parsers read a comma, a quote or a space as part of the name.
 _PENDING = rf"{PENDING_PREFIX}[^\s\"=;,]*"
 _SET = re.compile(
     rf"\A[\s=\"]*(?:{HOST_PREFIX})?({_PENDING}|(?:{_NAMES})(?=[\"\s]*(?:[=;]|\Z)))"
@@ -37,16 +38,16 @@ _SET = re.compile(
 
 
 class FormSessions(SecureCookieSessionInterface):
-    """Flask's own session. Here it contains only the secret of a form, so a request without a form needs no session."""
+    """Flask's own session. It contains only the secret of a form, so it is not needed for requests without a form."""
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
-        """Return the content of the browser's cookie; without a cookie, no content is prepared."""
+        """Return the content of the browser's cookie. If there is no cookie, return an empty session at once."""
         if self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
         return super().open_session(app, request)
 
     def is_null_session(self, obj: object) -> bool:
-        """Tell whether there is nothing to save. *obj* is None if the session was never opened."""
+        """Tell whether there is nothing to save. If the session was never opened, *obj* is None."""
         return obj is None or super().is_null_session(obj)
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
@@ -56,22 +57,26 @@ class FormSessions(SecureCookieSessionInterface):
 
 
 def session_cookie_name(https: bool, suffix: str = "") -> str:
-    """Return the cookie's name, with or without https. Sites on one host name have a *suffix* each."""
+    """Return the name of the session cookie. With *https*, it has a prefix for browsers.
+
+    If several sites are on the same host name, their cookies differ in *suffix*.
+    """
     return full_name(NAME + suffix, https)
 
 
 def read_session_cookie(header: str, name: str) -> str | None:
     """Return the value of the cookie *name* in a Cookie *header*, or None if it is missing or ambiguous.
 
-    Two different values are ambiguous, because a neighbouring host has planted one of them. Names are compared exactly,
-    because `__Host-x ` with a space is not `__Host-x`, although some parsers treat it so.
+    If there are two different values, another host of the same domain may have planted one of them. So they are
+    ambiguous. Names are compared exactly, because `__Host-x ` with a space is not `__Host-x`, although some parsers
+    treat them as the same name.
     """
     prefix = name + "="
     at = header.find(prefix)
     if at < 0:
         return None
     if header.find(prefix, at + 1) < 0 and (at == 0 or header[at - 2 : at] == "; "):
-        # The fast way, for one cookie of that name as browsers write it. The way below gives the same result.
+        # The fast way, if there is one cookie with the name, written as browsers do. The result is the same as below.
         end = header.find(";", at)
         return header[at + len(prefix) : None if end < 0 else end].rstrip(" \t")
     values = {
@@ -83,7 +88,7 @@ def read_session_cookie(header: str, name: str) -> str | None:
 
 
 def set_session_cookie(response: Response, secret: str, *, https: bool, suffix: str = "") -> None:
-    """Set the session cookie. It ends when the browser closes; the server limits the session itself."""
+    """Set the session cookie. The browser keeps it until it closes, but the server limits the session itself."""
     set_cookie(response, session_cookie_name(https, suffix), secret, https=https)
 
 
@@ -103,14 +108,17 @@ def set_device_cookie(response: Response, value: str, *, max_age: int, https: bo
 
 
 def without_ours(header: str) -> str:
-    """Return a Cookie *header* without our own cookies: applications do not need them, and must not leak them.
+    """Return a Cookie *header* without the gateway's cookies. Applications do not need them, and must not leak them.
 
-    A server may have joined two such headers by a comma, so the text after a comma counts as a cookie too.
+    A server may have joined two Cookie headers with a comma, so the text after a comma counts as a cookie too.
     """
     return _OURS.sub("", header).strip(" \t;,") if "sp_" in header else header
 
 
 def ours_set_by(header: str) -> str:
-    """Return the name of a cookie of ours that a Set-Cookie *header* sets, in any reading of it; else an empty text."""
+    """Return the name of the gateway's cookie that a Set-Cookie *header* sets for some browser or parser.
+
+    Return an empty text if it sets none.
+    """
     found = _SET.search(header) if "sp_" in header.lower() else None
     return (found[1] or found[2]) if found else ""

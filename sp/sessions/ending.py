@@ -1,9 +1,9 @@
 """End sessions, by name or by a provider's sign-out, always with their families.
 
-A family is a browser's session at home and everything that was opened with it: its sessions at further sites, and an
-access token from its sign-in. If any browser's session of a family is ended, the whole family ends. All code of the
-gateway ends sessions by one statement in this module, so no caller can forget the rest of a family. There is one
-exception: if only the access token is revoked, the family continues.
+A family is a browser's session at home, the sessions at further sites that were opened with it, and an access token
+from its sign-in. If a browser's session is ended, at home or at a further site, its whole family ends. There is one
+exception: if only the access token is revoked, the rest of the family continues. All code of the gateway ends sessions
+by one statement in this module, so no caller can forget the rest of a family.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ _account: Any = Account.__table__
 
 
 def provider_session_of(claims: Claims) -> str | None:
-    """Return the name of the provider's own session, by which the provider may end ours, or None if it is invalid."""
+    """Return the provider's name for its own session (`sid`), or None if the name is invalid.
+
+    With this name, the provider can later end the gateway's session.
+    """
     sid = claims.raw.get("sid")
     return sid if isinstance(sid, str) and 0 < len(sid) <= MAX_PROVIDER_SESSION and sid.isprintable() else None
 
 
 def end_sessions(connection: Connection, conditions: Conditions) -> int:
-    """End the sessions that meet all *conditions*, with their families; return how many there were."""
+    """End the sessions that meet all *conditions*, with their families. Return how many sessions ended."""
     if not conditions:
         raise ValueError("ending every session needs to be asked for by a condition")
     head = case((_session.c.site.is_not(None), _session.c.opened_with), else_=_session.c.id_hash)
@@ -47,13 +50,16 @@ def end_sessions(connection: Connection, conditions: Conditions) -> int:
 
 
 def _lock_in_order(connection: Connection, heads: Any) -> None:
-    """Lock the heads of the families in order, so that two transactions that end the same families cannot deadlock."""
+    """Lock the families' sessions at home in a fixed order.
+
+    So two transactions that end the same families cannot deadlock.
+    """
     in_order = select(_beside.c.id_hash).where(_beside.c.id_hash.in_(heads)).order_by(_beside.c.id_hash)
     connection.execute(in_order.with_for_update())
 
 
 def by_name(id_hash: bytes | None, public_id: str | None, account_id: int | None) -> Conditions:
-    """Return the conditions on id, public name and account of sessions; None leaves a condition out."""
+    """Return the conditions for sessions with this id hash, public id and account. For None, there is no condition."""
     named = ((_session.c.id_hash, id_hash), (_session.c.public_id, public_id), (_session.c.account_id, account_id))
     return [column == value for column, value in named if value is not None]
 
@@ -66,8 +72,9 @@ def by_password(account_id: int) -> Conditions:
 def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
     """Return the conditions for the sessions that a provider's sign-out names.
 
-    If the sign-out names a session of the provider, our sessions whose provider session is known must match it. With
-    *only*, the hash of a session's id, no other session is selected.
+    If the sign-out names a session of the provider, it does not select sessions of the gateway that are known to belong
+    to another session of the provider. *only* is the hash of a session's id. If it is given, no other session is
+    selected.
     """
     account_ids = select(_account.c.id).where(_account.c.email_key.in_(sign_out.emails))
     conditions = named_by(sign_out, _session.c, _session.c.account_id.in_(account_ids))
@@ -77,14 +84,14 @@ def by_provider(sign_out: SignOut, only: bytes | None) -> Conditions:
 def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) -> list[ColumnElement[bool]]:
     """Return the conditions for the rows that a sign-out names, in a table with the *columns* of a sign-in.
 
-    *has_email* is the condition that the row's e-mail address is one of the sign-out's.
+    *has_email* is the condition that the row's e-mail address is among the e-mail addresses in the sign-out.
     """
     person = [columns.subject.in_(sign_out.subjects)]
     if sign_out.sub is not None:
         person.append(columns.claims["sub"].as_string() == sign_out.sub)
     if sign_out.emails:
-        # The e-mail may have belonged to another person before, so the ids of the sign-in must not contradict the
-        # sign-out.
+        # The e-mail may have belonged to another person before. So the ids in the sign-in and in the sign-out must not
+        # differ.
         person.append(and_(has_email, *(_does_not_contradict(columns.claims, name) for name in sign_out.names)))
     named = or_(*person)
     if sign_out.sid is not None:
@@ -93,7 +100,7 @@ def named_by(sign_out: SignOut, columns: Any, has_email: ColumnElement[bool]) ->
 
 
 def _does_not_contradict(claims: Any, name: tuple[str, str]) -> ColumnElement[bool]:
-    """Return the condition that sign-in and sign-out have the same value for a claim, or the sign-in has none."""
+    """Return the condition that the sign-in has the same value for a claim as the sign-out, or has no such claim."""
     claim, value = name
     places = [claim, tuple(claim.split("."))] if "." in claim else [claim]  # as in `find_claim`
     said = func.coalesce(*(cast(claims[place].as_string(), Text) for place in places), None)

@@ -1,8 +1,9 @@
-"""Hold verified and spent tokens while their person is asked "Continue as X?".
+"""Store verified and spent tokens while the person is asked "Continue as X?". Such a token is called held.
 
-A row is the permission to open one session, for LIFETIME seconds after the token first arrived, even if the question is
-shown again. The transaction that opens the session deletes the row. Everything that would end that session also deletes
-it: a sign-out at the provider, an administrator who ends sessions, the answer "not me".
+The row of a held token is the permission to open one session. It is valid for LIFETIME seconds after the token first
+arrived, even if the question is shown again. The transaction that opens the session deletes the row. The row is also
+deleted by everything that would end the session: a sign-out at the provider, an administrator who ends sessions, and
+the answer "not me".
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _identity: Any = Identity.__table__
 
 
 class NotHeld(Exception):
-    """The token is no longer held: too old, answered, or deleted by a sign-out."""
+    """The token is no longer held. It is too old, its question was answered, or a sign-out deleted it."""
 
 
 class HeldTokens:
@@ -64,7 +65,7 @@ def hold(
     pending_hash: bytes,
     now: int,
 ) -> None:
-    """Hold a token within the transaction that spends it."""
+    """Store a token as held, within the transaction that spends it."""
     connection.execute(
         insert(_table),
         {
@@ -81,20 +82,26 @@ def hold(
 
 
 def take(connection: Connection, key: bytes, now: int) -> None:
-    """Use up the permission within the transaction that opens the session. Raises NotHeld."""
+    """Delete the row of a held token, within the transaction that opens the session. Raises NotHeld."""
     held = delete(_table).where(_table.c.key == key, _table.c.expires_at > now)
     if connection.execute(held.returning(_table.c.key)).first() is None:
         raise NotHeld
 
 
 def close_by_sign_out(connection: Connection, sign_out: SignOut) -> None:
-    """Delete the held tokens of a provider's sign-out, before it ends sessions, so that no answer comes in between."""
+    """Delete the held tokens that a provider's sign-out names.
+
+    This comes before the sign-out ends sessions, so that no answer can open a session in between.
+    """
     has_email = _table.c.email_key.in_(sign_out.emails)
     connection.execute(delete(_table).where(*named_by(sign_out, _table.c, has_email)))
 
 
 def close_of_account(connection: Connection, account_id: int) -> None:
-    """Delete held tokens that would open a session of this account, by its ids at providers or its e-mail."""
+    """Delete the held tokens that would open a session of this account.
+
+    They have one of the account's ids at a provider, or its e-mail.
+    """
     ids = select(_identity.c.provider, _identity.c.subject).where(_identity.c.account_id == account_id)
     email = select(_account.c.email_key).where(_account.c.id == account_id)
     known = ids.subquery()
@@ -109,6 +116,6 @@ def close_of_provider(connection: Connection, provider: str) -> None:
 
 
 def clean_up(now: int, connection: Connection, rows: int) -> int:
-    """Delete up to *rows* rows that are too old; return how many."""
+    """Delete up to *rows* rows that are too old, and return how many were deleted."""
     gone = select(_table.c.key).where(_table.c.expires_at < now).limit(rows).with_for_update(skip_locked=True)
     return connection.execute(delete(_table).where(_table.c.key.in_(gone))).rowcount

@@ -1,7 +1,7 @@
 """Look up one session by its public ID, list the sessions of a person, or count all live sessions. Change nothing.
 
-The results are the current rows of the database. `sp.sessions.store`, with its cache, decides whether
-a request is admitted.
+The results are read from the database, without a cache. `sp.sessions.store`, which has a cache, finds the sessions of
+requests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DETAIL = (
 class SessionDetail:
     """The details of a session for its owner and administrators. Times are in seconds since 1970.
 
-    `sites` are the names of the further sites where it has signed the browser in.
+    `sites` are the names of the further sites where sessions were opened with this session.
     """
 
     public_id: str
@@ -56,7 +56,7 @@ class SessionDetail:
 
 
 class SessionFinder:
-    """Reads sessions. `idle` and `lifetime` are the limits of the store that opens them, in seconds."""
+    """Reads sessions. `idle` and `lifetime` are the limits of the store that opens sessions, in seconds."""
 
     def __init__(self, database: Database, *, idle: int, lifetime: int) -> None:
         self._database = database
@@ -69,7 +69,7 @@ class SessionFinder:
         return SessionDetail(*row) if row else None
 
     def list_of(self, account_id: int) -> list[SessionDetail]:
-        """Return a person's live sessions at home, newest first, each with its further sites."""
+        """Return a person's live sessions at home, newest first, each with the names of its further sites."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
@@ -94,7 +94,7 @@ class SessionFinder:
     def live(self) -> int:
         """Return how many sessions have not expired.
 
-        Sessions at further sites belong to others, and are not counted.
+        Sessions at further sites are not counted, because each belongs to a session at home.
         """
         sessions = select(func.count()).where(_session.c.expires_at > int(time_now()), _session.c.site.is_(None))
         with self._database.reading() as connection:
@@ -102,9 +102,9 @@ class SessionFinder:
             return found
 
     def unreturned(self, ip: str, user_agent: str, return_path: str, since: int) -> bool:
-        """Tell whether a session was opened after *since*, for this browser and page, and never used.
+        """Tell whether a session was opened after *since* for this browser and page, but has never been used.
 
-        The index on `expires_at` finds it, because all sessions have the same lifetime. Raises StoreUnavailable.
+        All sessions have the same lifetime, so the query uses the index on `expires_at`. Raises StoreUnavailable.
         """
         query = (
             select(_session.c.account_id)

@@ -9,12 +9,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SignOut:
-    """A provider's message that a person signed out there.
+    """A provider's message that a person has signed out at the provider.
 
-    `subjects` (mapped ids) name the person. If ids are mapped from another claim, `sub` does; if the token lacks the
-    first claim for ids, `emails` (normalised) do. `names` are the token's ids by claim: a session whose sign-in had
-    another value for one of them belongs to another person. `sid` names one session of the provider. After the second
-    `until`, the token has certainly expired. `header`, `claims` and the fingerprint of the `key` are the token's.
+    These fields identify the person:
+
+    - `subjects` are the ids that the provider's claims mapping finds in the token.
+    - `sub` is the token's claim `sub`. It is None if ids are mapped from `sub`.
+    - `emails` are normalised. They are used only if the token lacks the first claim that ids are mapped from.
+    - `names` are the token's ids by claim. If a sign-in had another value for one of these claims, its session belongs
+      to another person.
+
+    `sid` names one session of the provider. `until` is in seconds since 1970; after it, the token has certainly
+    expired. `header`, `claims` and `key` (a fingerprint) come from the token.
     """
 
     provider: str

@@ -1,11 +1,12 @@
-"""Store sessions on the server, with a cache in front.
+"""Store sessions in the database, and cache them in each worker.
 
-The cookie contains an opaque random id. Only its hash is stored, so a copy of the database cannot be used to sign in. A
-worker may trust a session for SP_SESSION_CACHE seconds without asking the database. So a revocation takes effect within
-that time.
+The cookie contains a random id. Only the hash of the id is stored, so a copy of the database cannot be used to sign in.
+A worker may use a cached session for SP_SESSION_CACHE seconds without reading the database. So a revocation takes
+effect within that time.
 
-A session at a further site is valid only as long as its session at home. A look-up reads both, so no race can leave one
-behind. Using it counts as using the session at home, for the idle limit.
+A session at a further site is valid only as long as its session at home. Each look-up reads both sessions. So the
+session at the site cannot stay valid after the other one has ended, even in a race. A request at the further site
+counts as use of both sessions for the idle limit.
 
 `sp.sessions.ending` decides which sessions end together. `sp.sessions.listing` has lists and counts.
 `sp.sessions.at_sites` opens sessions at further sites.
@@ -37,7 +38,7 @@ BROWSER, API = "browser", "api"
 ID_BYTES = 32
 ID_LENGTH = 43  # 32 bytes as base64url without padding
 MAX_IP, MAX_USER_AGENT = 45, 200  # characters that are stored
-TOUCHES_PER_IDLE_LIMIT = 60  # the last use is written at most this often per idle limit
+TOUCHES_PER_IDLE_LIMIT = 60  # the time of the last use is written at most 60 times in the time of the idle limit
 
 _session: Any = SessionRecord.__table__
 _home: Any = _session.alias("home")
@@ -79,9 +80,9 @@ _TOUCH = update(_session).where(_session.c.id_hash == bindparam("wanted")).value
 class Session:
     """A live session and its person, as last read from the database.
 
-    `full_name` is built from the known name fields, and empty if there are none. `good_until` (monotonic seconds) is
-    when the session must be read again. `site` is where a browser's session is valid; an access token is valid at every
-    site. `kept` caches results that depend only on this reading.
+    `full_name` is built from the known name fields. It is empty if no name is known. After `good_until` (seconds of the
+    monotonic clock), the session must be read again. `site` is the site where a browser's session is valid. An access
+    token is valid at every site. `kept` caches results that depend only on this object.
     """
 
     public_id: str
@@ -106,7 +107,7 @@ class Session:
 
 @dataclass(frozen=True)
 class NewSession:
-    """A session about to be opened: `secret` goes to the client, `id_hash` into the database."""
+    """A session that will be opened. `secret` is sent to the client, and `id_hash` is stored in the database."""
 
     secret: str
     id_hash: bytes
@@ -120,9 +121,10 @@ class NewSession:
 
 @dataclass(frozen=True)
 class Origin:
-    """Data of a new session: its person, the browser or client, its first page, and the site where it is valid.
+    """The data of a new session: its person, the browser or client, its first page, and the site where it is valid.
 
-    The other fields come from the provider's token, and are empty after a local sign-in.
+    `provider`, `subject`, `provider_session` and `claims` come from the provider's token. They are empty after a local
+    sign-in.
     """
 
     account_id: int
@@ -136,7 +138,7 @@ class Origin:
     site: str = HOME
 
     def columns(self) -> dict[str, Any]:
-        """Return it as columns of the session's row."""
+        """Return the data as columns of the session's row."""
         return {
             "account_id": self.account_id,
             "provider": self.provider,
@@ -151,7 +153,7 @@ class Origin:
 
 
 def hash_id(secret: str) -> bytes:
-    """Return the hash of a session id, which is stored. A fast hash is enough, because the id has 256 random bits."""
+    """Return the hash of a session id. A fast hash is enough, because the id has 256 random bits."""
     return hashlib.sha256(secret.encode("ascii", "replace")).digest()
 
 
@@ -167,7 +169,8 @@ class SessionStore:
     def find(self, secret: str, kind: str = BROWSER, *, is_use: bool = True) -> Session | None:
         """Return the live session whose id is *secret*, or None. Raises StoreUnavailable.
 
-        *is_use*: the request counts as use for the idle limit. A request that a page sends by itself does not.
+        If *is_use* is true, the request counts as use for the idle limit. It is false for a request that a page sends
+        by itself.
         """
         return self.find_by_hash(hash_id(secret), kind, is_use=is_use) if len(secret) == ID_LENGTH else None
 
@@ -179,7 +182,7 @@ class SessionStore:
         return session if session is not None and session.kind == kind else None
 
     def find_at_once(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
-        """Find a session as `find_by_hash` does, but only in the cache. Raises NotCached."""
+        """Find a session as `find_by_hash` does, but only in the cache. Raises NotCached if it is not there."""
         session = self._cache.get(id_hash)
         if session is None or time.monotonic() >= session.good_until:
             raise NotCached
@@ -210,9 +213,9 @@ class SessionStore:
         _OPEN.run(connection, values | origin.columns())
 
     def end(self, *, id_hash: bytes | None = None, public_id: str | None = None, account_id: int | None = None) -> int:
-        """End the sessions that meet every given condition; return how many. At least one condition is needed.
+        """End the sessions that meet every given condition, and return how many ended.
 
-        Raises StoreUnavailable.
+        At least one condition must be given. Raises StoreUnavailable.
         """
         with self._database.writing() as connection:
             ended = self.end_within(connection, id_hash=id_hash, public_id=public_id, account_id=account_id)
@@ -228,20 +231,21 @@ class SessionStore:
         account_id: int | None = None,
     ) -> int:
         """End sessions as `end` does, within the caller's transaction. The caller commits, and then calls `forget`."""
-        if account_id is not None and id_hash is None and public_id is None:  # all; held tokens too
+        if account_id is not None and id_hash is None and public_id is None:  # all sessions of the account
             held.close_of_account(connection, account_id)
         return end_sessions(connection, by_name(id_hash, public_id, account_id))
 
     def end_at_provider(self, connection: Connection, sign_out: SignOut, *, only: bytes | None = None) -> int:
-        """End the sessions that a provider's sign-out names, and close its questions, as `end_within` does.
+        """End the sessions, and delete the held tokens, that a provider's sign-out names. Return how many ended.
 
-        With *only*, the hash of a session's id, only this session and its family end. Returns how many.
+        Like `end_within`, this runs within the caller's transaction. *only* is the hash of a session's id. If it is
+        given, only this session and its family end.
         """
         held.close_by_sign_out(connection, sign_out)
         return end_sessions(connection, by_provider(sign_out, only))
 
     def clean_up(self, now: int, connection: Connection, rows: int) -> int:
-        """Delete up to *rows* expired sessions; return how many."""
+        """Delete up to *rows* expired sessions, and return how many were deleted."""
         over = _session.c.expires_at < now
         gone = select(_session.c.id_hash).where(over).limit(rows).with_for_update(skip_locked=True)
         return connection.execute(delete(_session).where(_session.c.id_hash.in_(gone))).rowcount
@@ -260,9 +264,10 @@ class SessionStore:
         self._cache.clear()
 
     def _look_up(self, id_hash: bytes, kind: str, is_use: bool) -> Session | None:
-        """Read a session, record its use, and cache it until one of its limits could be reached.
+        """Read a session, record its use, and cache it until it may have reached one of its limits.
 
-        Without *is_use*, nothing is recorded. If recording is due, the reading is then not cached.
+        If *is_use* is false, the use is not recorded. If it would have been time to record a use, the cached session is
+        not valid for the next request, so that the next use is recorded.
         """
         asked_at = time.monotonic()
         counters.session_query()
@@ -310,17 +315,17 @@ class SessionStore:
         return bool(row.home_hash is not None and now < row.home_expires_at and now - row.home_seen_at <= self.idle)
 
     def _touch(self, id_hash: bytes, now: int) -> None:
-        """Record the use of one session.
+        """Record the use of one session, in a separate transaction for each row.
 
-        Each row has its own transaction, because two that lock the same rows could deadlock.
+        Two transactions that lock the same two rows could deadlock.
         """
         with self._database.writing() as connection:
             connection.execute(_TOUCH, {"wanted": id_hash, "moment": now})
 
 
 def _by_group(row: Any) -> bool:
-    """Tell whether the person is an administrator by a group of the provider that opened the session.
+    """Tell whether the person is an administrator through a group of the provider that opened the session.
 
-    A session from another provider for the same account does not have the right.
+    If another provider opens a session of the same account, that session does not have the right.
     """
     return row.admin_through is not None and row.admin_through == row.provider

@@ -1,4 +1,4 @@
-"""Apply an identity provider's sign-out: verify its token, then spend it and end the sessions in one transaction."""
+"""Apply an identity provider's sign-out. First verify its token. Then spend it and end sessions in one transaction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sp.signout.signer import verify_by_any
 
 
 class SignOuts:
-    """Ends the sessions named by the providers' sign-out tokens. *our_url* is the issuer of our own tokens."""
+    """Ends the sessions that providers' sign-out tokens name. *our_url* is the issuer of the gateway's own tokens."""
 
     def __init__(
         self, database: Database, replay: ReplayCache, sessions: SessionStore, registry: ProviderRegistry, our_url: str
@@ -33,11 +33,11 @@ class SignOuts:
         self._registry, self._our_url = registry, our_url
 
     def back_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str) -> int:
-        """End every session that the token names, and return how many. Raises Rejection unless it is valid."""
+        """End every session that the token names, and return how many ended. Raises Rejection if it is not valid."""
         return self._apply(tokens, visitor, reference, back_channel=True)
 
     def front_channel(self, tokens: Sequence[str], visitor: Visitor, *, reference: str, only: bytes) -> int:
-        """End the session whose id has the hash *only*, if the token names its person. Raises Rejection."""
+        """End the session with the id hash *only* if the token names it. Raises Rejection if the token is not valid."""
         return self._apply(tokens, visitor, reference, back_channel=False, only=only)
 
     def _apply(

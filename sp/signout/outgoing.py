@@ -1,7 +1,7 @@
 """End a session at the person's request, and redirect the browser to sign out at the identity provider.
 
-The redirect URL contains a sign-out token for the provider. The session ends even if the provider cannot be notified,
-because it was deleted, is disabled or has no key to sign with.
+The redirect URL contains a sign-out token for the provider. The session ends even if the provider cannot be notified
+because it was deleted, is disabled, or has no key with which the gateway could sign the token.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class OwnSignOuts:
     def provider_of(self, session: Session) -> Trusted | None:
         """Return the provider that opened the session.
 
-        Return None for a local sign-in, or if the provider is not enabled.
+        Return None if the session is from a local sign-in, or if the provider is not enabled.
         """
         if session.provider is None:
             return None
@@ -47,8 +47,8 @@ class OwnSignOuts:
     def end(self, secret: str, session: Session | None, visitor: Visitor, *, reference: str) -> str | None:
         """End the session with this id, and return the provider's logout URL, if it has one.
 
-        *session* is None if it has reached the idle limit. It is ended too, because the access token that was opened
-        with it may still be in use.
+        *session* is None if it has reached the idle limit. Its row is deleted too, because the access token that was
+        opened with it may still be in use.
         """
         trusted = self.provider_of(session) if session else None
         onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None
@@ -58,7 +58,7 @@ class OwnSignOuts:
         return onward
 
     def _logout_url(self, session: Session, trusted: Trusted) -> str:
-        """Return the provider's logout URL with a signed sign-out token (logout.php reads it from GET `jwt`)."""
+        """Return the provider's logout URL with a signed sign-out token in the query, as `jwt` (read by logout.php)."""
         key = trusted.signing_key
         if key is None:
             return trusted.provider.logout_url

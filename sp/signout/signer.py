@@ -1,4 +1,4 @@
-"""Find the provider that signed a sign-out token, by its signature alone. Pure but for fetching keys."""
+"""Find the provider that signed a sign-out token, by its signature alone. The only I/O is to fetch keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from sp.sessions.provider_sign_out import SignOut
 from sp.signin.attempt import known
 from sp.signout.tokens import verify_sign_out
 
-# After these rejections another provider is tried. The later in the list, the more checks have passed.
+# After one of these rejections, another provider is tried. The later a rejection is in the list, the more checks the
+# token has passed.
 NOT_THIS_PROVIDER = (AlgorithmNotAllowed, SignatureInvalid, KeyUnavailable, AudienceMismatch, IssuerMismatch)
 
 
@@ -30,10 +31,11 @@ def verify_by_any(
     our_url: str,
     back_channel: bool,
 ) -> tuple[Trusted, SignOut]:
-    """Return the provider that signed the token, and the sign-out that the token asks for. Spends nothing.
+    """Return the provider that signed the token, and the sign-out that the token asks for. Do not spend the token.
 
-    *clock* tells the seconds since 1970; it is called after the keys were fetched, because that may take seconds.
-    Raises the Rejection of that provider, or, if no provider signed it, the Rejection after the most passed checks.
+    *clock* returns the seconds since 1970. It is called after the keys were fetched, because fetching may take seconds.
+    Raises the Rejection of the provider that signed the token. If no provider signed it, each provider gives a
+    Rejection; the one after the most passed checks is raised.
     """
     refusals: list[Rejection] = []
     patience = Patience()  # one limit for fetching the keys of all providers together

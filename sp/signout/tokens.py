@@ -1,8 +1,8 @@
 """Verify a sign-out token of an identity provider, and read which sessions to end.
 
-OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The type in the header says that it is a sign-out token, so
-a sign-in token never signs anyone out. A sign-out token that the gateway made for the provider is rejected here, so it
-cannot be sent back to us.
+The checks follow OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The type in the token's header must be
+that of a sign-out token, so a sign-in token cannot sign anyone out. If the gateway itself issued the token, for a
+provider, it is rejected. So it cannot be sent back to the gateway.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -27,7 +27,10 @@ from sp.signin.verification import MAX_TOKEN_ID_LENGTH, REMEMBERED_LONGER
 def verify_sign_out(
     unverified_token: str, provider: Provider, keys: KeySet, now: float, *, our_url: str, back_channel: bool
 ) -> SignOut:
-    """Return whose sessions to end, or raise the Rejection that says why the token is not valid. Spends nothing."""
+    """Return the sign-out that the token asks for. Do not spend the token.
+
+    Raises the Rejection that says why the token is not valid.
+    """
     opened = open_signed(unverified_token, keys, provider.algorithm)
     claims = Claims.parse(opened.payload, numeric_token_id=provider.numeric_token_id)
     check_type(opened.header)
@@ -40,7 +43,7 @@ def verify_sign_out(
 
 
 def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
-    """The provider issued the token for the gateway; the gateway did not issue it itself."""
+    """Check that the provider issued the token for the gateway, and the gateway did not issue it itself."""
     if claims.issuer == our_url:
         raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience
@@ -51,7 +54,7 @@ def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
 
 
 def check_required(claims: Claims) -> str:
-    """The required claims of a sign-out token are present; return the token's id."""
+    """Check that the required claims of a sign-out token are present, and return the token's id."""
     for name, value in (("iat", claims.issued_at), ("exp", claims.expires_at), ("jti", claims.token_id)):
         if value is None:
             raise ClaimMissing(f"a sign-out token must have the claim {name}", claim=name)

@@ -1,6 +1,6 @@
-"""Parse the access part of SP_CONFIG: the home site's rules, the further sites with their rules, and the tests.
+"""Parse the access part of the file of SP_CONFIG: home's rules, the further sites with their rules, and the tests.
 
-Every error is collected, so that an operator can correct all of them together.
+Every error is collected, so that an operator can correct all errors at the same time.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -53,7 +53,7 @@ def parse_access(document: Mapping[str, Any], host: OwnHost, own: Routes) -> tup
 
 
 def run_tests(access: AccessFile, own: Routes, find: Callable[[str], StoredAccount | None]) -> TestsRun:
-    """Decide the tests of a file. *find* returns the account of an e-mail address, or None."""
+    """Decide the tests of a file. *find* returns the account with an e-mail address, or None."""
     named = {test.site for test in access.tests}
     rules = {HOME: access.rules, **{site.name: site.rules for site in access.sites}}
     return run(access.tests, {name: Policy(rules[name]) for name in named}, own, find)

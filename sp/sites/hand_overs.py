@@ -1,8 +1,9 @@
-"""Remember the hand-overs that a browser has begun at a site, each with a nonce and the page to return to.
+"""Remember, in signed cookies, the hand-overs that a browser has begun at a site.
 
-A hand-over gives a browser that is signed in at home a session at a further site. That site sets the cookie, and home
-gets only a hash of the nonce. So a ticket that home issues for one browser opens no session in another browser. Each
-hand-over has a separate signed cookie, so several tabs do not overwrite each other.
+If a browser is signed in at home, a hand-over gives it a session at a further site. The further site sets a cookie with
+a nonce and the page to return to. Home gets only a hash of the nonce, and issues a ticket for that hash. So a ticket
+for one browser cannot open a session in another browser. Each hand-over has a separate cookie, so that several tabs do
+not overwrite each other's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ STATE = re.compile(r"[A-Za-z0-9_-]{43}\Z")  # SHA-256 as base64url without paddi
 
 @dataclass(frozen=True)
 class HandOver:
-    """One hand-over, begun at *site*. `began_at` is in seconds since 1970; `cookie` is the name of its cookie."""
+    """One hand-over that began at *site*. `began_at` is in seconds since 1970. `cookie` is the name of its cookie."""
 
     nonce: str
     site: str
@@ -39,7 +40,7 @@ class HandOver:
 
     @property
     def state(self) -> str:
-        """The hash of the nonce, which is sent to home."""
+        """The hash of the nonce. It is sent to home."""
         return _state_of(self.nonce)
 
 
@@ -52,7 +53,7 @@ class HandOvers:
         self._prefix = full_name(HAND_OVER_PREFIX, https)
 
     def begin(self, response: Response, cookies: Mapping[str, str], site: str, return_to: str) -> HandOver:
-        """Set the cookie of a new hand-over, delete the oldest if there are too many, and return the new one."""
+        """Begin a hand-over: set its cookie, and return it. If there are too many cookies, delete the oldest ones."""
         nonce = secrets.token_urlsafe(24)
         begun = HandOver(nonce, site, return_to, int(time_now()), self._name(nonce))
         value = self._serializer.dumps([nonce, site, return_to, begun.began_at])
@@ -78,7 +79,7 @@ class HandOvers:
         except (BadSignature, ValueError, TypeError):
             return None
         if name != self._name(nonce) or not time_now() - LIFETIME < began_at:
-            return None  # it has expired, or it has another name, so we did not set it
+            return None  # the hand-over has expired, or the gateway did not set a cookie with this name for it
         return HandOver(nonce, site, return_to, began_at, name)
 
     def _name(self, nonce: str) -> str:
@@ -92,7 +93,10 @@ class HandOvers:
             self._set(response, name, "", 0)
 
     def _set(self, response: Response, name: str, value: str, max_age: int) -> None:
-        """Set a cookie that browsers send with the redirect from home. Lax is enough for a GET of the whole window."""
+        """Set a cookie that browsers send with the redirect from home.
+
+        SameSite=Lax is enough, because the redirect is a GET of the whole window.
+        """
         set_cookie(response, name, value, https=self._https, max_age=max_age)
 
 

@@ -1,4 +1,4 @@
-"""Hold the sites and rules in force. They are replaced as a whole, so no request is decided by half of a file.
+"""Hold the sites and rules in force. They are replaced as a whole, so that each request is decided by one whole file.
 
 `sp.reloading` reads the file.
 
@@ -22,7 +22,7 @@ _URL = re.compile(r"(https?)://([^/?#]+)(.*)\Z", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class InForce:
-    """All sites, home first, and how to find them."""
+    """All sites, home first, with tables to find them by host, name or origin."""
 
     sites: tuple[Site, ...]
     hosts: SiteHosts
@@ -49,9 +49,9 @@ class InForce:
         return self._by_origin.get(origin)
 
     def locate(self, target: str) -> tuple[str, str] | None:
-        """Return the name of the site to which *target*, a path at home or a URL, leads, and the path with query there.
+        """Return the name of the site that *target* leads to, and the path with its query at that site.
 
-        Returns None if the URL belongs to no listed site.
+        *target* is a path at home, or an absolute URL. Returns None if the URL belongs to no listed site.
         """
         if target.startswith("/"):
             return HOME, target
@@ -69,7 +69,7 @@ class InForce:
 
 
 class Rulebook:
-    """The sites and rules in force in this worker. `current` is read once for each request."""
+    """The sites and rules in force in this worker. Each request reads `current` once."""
 
     def __init__(self, current: InForce) -> None:
         self.current = current

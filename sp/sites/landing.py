@@ -1,8 +1,8 @@
 """Open a browser's session at a further site with a ticket, in one transaction with one commit.
 
-The ticket is spent first, by the same atomic insert as a token. So of two requests with one ticket, on any nodes,
-exactly one opens a session. Before that, `sp.sites.tickets` and `sp.sites.hand_overs` decide whether the ticket is for
-this site and this browser.
+The transaction spends the ticket first, by the same atomic insert as for a token. So if two requests use the same
+ticket, even on different nodes, exactly one of them opens a session. Before the transaction, `sp.sites.tickets` and
+`sp.sites.hand_overs` decide whether the ticket is for this site and this browser.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ BY_HOME = "by the session at home"
 
 @dataclass(frozen=True)
 class SiteArrival:
-    """A browser that arrives at a site with its ticket.
+    """A browser that arrives at a site with its ticket, to open a session and then go to `return_to`.
 
-    `return_to` is its destination. `replacing` is the hash of the session id that it sent. That session ends.
+    If the browser already sends a session id, `replacing` is the hash of that id, and that session ends.
     """
 
     ticket: SiteTicket
@@ -54,7 +54,7 @@ class SiteLanding:
     def enter(self, arrival: SiteArrival) -> str:
         """Return the id of a new session at the site of the ticket. Raises TicketInvalid, StoreUnavailable."""
         ticket, new = arrival.ticket, NewSession.generate()
-        use = FirstUse(new.id_hash)  # without the page, whose query may contain an access token
+        use = FirstUse(new.id_hash)  # without the return URL, because its query may contain an access token
         spending = Spending(ticket.key, ticket.remembered_until, use)
         try:
             self.replay.spend(self.database, spending, partial(self._open, arrival, new))
@@ -72,7 +72,7 @@ class SiteLanding:
         if home is None:
             raise TicketInvalid("the session at home has ended since the ticket was issued")
         origin = home.origin(ticket.site, arrival.visitor.ip, arrival.visitor.user_agent)
-        if arrival.replacing:  # first: on PostgreSQL the insert locks the account, which can block others
+        if arrival.replacing:  # before the insert, which on PostgreSQL locks the account and can block other requests
             replace_at_site(connection, arrival.replacing, ticket.site)
         open_at_site(connection, new, origin, home, now)
         activity.record(connection, _line(arrival, home, now))

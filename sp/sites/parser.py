@@ -1,6 +1,6 @@
-"""Parse the sites of SP_CONFIG: `[sites.NAME]` of the TOML file.
+"""Parse the further sites, which are the tables `[sites.NAME]` in the TOML file of SP_CONFIG.
 
-Every error is collected, because an error in a site's settings may leave pages open that should be closed.
+Every error is collected and reported, because an error in a site's settings may open pages that should be protected.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -136,7 +136,7 @@ def is_app(target: str) -> bool:
 
 
 def _same_names(sites: Sequence[Site]) -> list[str]:
-    """Report each site whose name differs from another name only in case."""
+    """Report each name that several sites have. Names are compared after parsing, so case does not matter."""
     times = Counter(site.name for site in sites)
     return [f"sites.{name}: there are {number} sites of this name" for name, number in times.items() if number > 1]
 

@@ -1,6 +1,6 @@
-"""Decide where a browser may be sent after a sign-in: a page of the current site, of home, or of a listed site.
+"""Decide where a browser may be sent after a sign-in. It may go to the current site, to home, or to a listed site.
 
-`sp.redirects` has the rules for paths. The result is always built from the URL of one of our sites and a validated
+`sp.redirects` has the rules for paths. The result is always built from the URL of a site of the gateway and a validated
 path, so no browser can read it as a URL of another host.
 
 Pure code: it does no I/O and reads no clock.
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
-    """Return *url* as a path of the site *here*, or as an absolute URL of another of our sites; None if it is neither.
+    """Return *url* as a path of the site *here*, or as an absolute URL if it belongs to another site of the gateway.
 
-    Origins are compared as in browsers: case is ignored, and the standard port may be omitted.
+    Return None if *url* belongs to no site. Origins are compared as browsers compare them: case is ignored, and the
+    standard port may be omitted.
     """
     site = site_of(url, here, in_force)
     path = own_path(url, site.url) if site is not None else None
@@ -30,6 +31,6 @@ def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
 
 
 def site_of(url: str | None, here: Site, in_force: InForce) -> Site | None:
-    """Return the site that *url* leads to, which is *here* for a path, or None if it is not listed."""
+    """Return the site that *url* leads to, or None if that site is not listed. A path leads to the site *here*."""
     origin = origin_of(url)
     return here if origin is None else in_force.at_origin(origin)

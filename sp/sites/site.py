@@ -1,7 +1,7 @@
 """Describe a site, and find the site that a request is for by its host.
 
-*Home* is the site of SP_EXTERNAL_URL: sign-in, settings and accounts live there. Further sites are listed in SP_CONFIG.
-A host that is not listed belongs to no site.
+The site of SP_EXTERNAL_URL is called *home*. The pages for sign-in, settings and accounts are at home. Further sites
+are listed in the file of SP_CONFIG. A host that is not listed belongs to no site.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -18,18 +18,18 @@ from sp.redirects import own_origin
 from sp.request.trusted_proxies import OwnHost, split_host
 from sp.routes import HOME as HOME
 
-MAX_REMEMBERED = 1024  # Host headers; strangers choose them
-MAX_REMEMBERED_LENGTH = 300  # characters of each
+MAX_REMEMBERED = 1024  # Host headers; limited because strangers choose them
+MAX_REMEMBERED_LENGTH = 300  # characters of each Host header
 _STANDARD_PORT = {"http": "80", "https": "443"}
 
 
 @dataclass(frozen=True)
 class Site:
-    """One site. `url` is its origin. `app` names the application that is protected in process, as SP_APP does.
+    """One site. `url` is its origin. `app` names an application in the gateway's process, in the form of SP_APP.
 
     If `identity_headers` is None, SP_IDENTITY_HEADERS applies. An empty `provider` means the default provider.
-    `cookie_suffix` distinguishes the session cookies of sites on one host name, because browsers send a cookie to every
-    port.
+    Browsers send a cookie to every port of a host. So if several sites are on the same host name, `cookie_suffix` gives
+    their session cookies different names.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Site:
 
     @property
     def is_home(self) -> bool:
-        """Whether sign-in, settings and accounts live here."""
+        """Whether this is the site of SP_EXTERNAL_URL."""
         return self.name == HOME
 
     @property
@@ -59,8 +59,9 @@ class Site:
 class SiteHosts:
     """Finds sites by Host headers.
 
-    A further site matches only the host and port of its URL; the scheme's default port may be omitted. Home is less
-    strict about ports, see OwnHost. But a further site on another port of home's host takes precedence.
+    A Host header matches a further site only if it has the host and the port of the site's URL. The scheme's default
+    port may be omitted. For home, the port may differ (see OwnHost). But if a further site is on that port of home's
+    host, the further site is found.
     """
 
     def __init__(self, sites: Sequence[Site], home_host: OwnHost) -> None:
@@ -81,7 +82,10 @@ class SiteHosts:
 
 
 def _spellings_of(url: str) -> list[tuple[str, str]]:
-    """Return host and port of *url* in the forms of a Host header; an empty port means the scheme's default."""
+    """Return the host and the port of *url* in each form that a Host header may have.
+
+    An empty port means the scheme's default port.
+    """
     parts = urlsplit(own_origin(url))
     name = (parts.hostname or "").rstrip(".")
     if parts.port is None:

@@ -1,7 +1,7 @@
 """Store the sites and rules that the running gateway has put in force, so that `config plan` can compare with them.
 
-Only the parsed sites and rules are stored, without providers and secrets. The worker that puts a file in force stores
-them, and only if they have changed.
+Only the parsed sites and rules are stored. Providers and secrets are not. When a worker puts a file in force, it stores
+the sites and rules if they have changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sp.policy.decision import Rule
 from sp.sites.in_force import InForce
 from sp.sites.site import Site
 
-IN_FORCE_LOCK = 0x72756C65  # "rule": on PostgreSQL, nodes that start together write one after another
+IN_FORCE_LOCK = 0x72756C65  # "rule"; on PostgreSQL, it makes nodes that start together write one after another
 ONLY_ROW = 1
 MEMBERS = ("groups", "users", "email_domains")
 
@@ -39,7 +39,7 @@ def record(database: Database, in_force: InForce) -> None:
 
 
 def stored_sites(database: Database) -> tuple[Site, ...] | None:
-    """Return the sites that were last put in force, home first, or None if there never were any."""
+    """Return the sites that were last put in force, home first, or None if no sites have ever been stored."""
     sites = _read(database)
     return None if sites is None else tuple(_site_from_json(site) for site in sites)
 

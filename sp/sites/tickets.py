@@ -1,8 +1,8 @@
 """Issue and open tickets. With a ticket, a browser that is signed in at home opens a session at a further site.
 
-A ticket is encrypted and authenticated, so only the nodes of one gateway can read or make one. Issuing a ticket writes
-nothing. The ticket names the site, the hand-over that it answers, and the session at home. The gateway checks when the
-ticket is used that it was not used before, and that the session at home is still valid.
+A ticket is encrypted and authenticated, so only the nodes of one gateway can read or make one. The database is not
+written when a ticket is issued. The ticket names the site, the hand-over that it answers, and the session at home. When
+a browser uses the ticket, the gateway checks that it was not used before, and that the session at home is still valid.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from shared.vault import Vault, VaultLocked
 from sp.signin.verification import REMEMBERED_LONGER
 
 LIFETIME = 60  # seconds; docs/protocol.md
-MAX_LENGTH = 1024  # characters; ours have about 400
-AHEAD = WORTH_SAYING  # seconds by which the clock of the node that issued it may be ahead
+MAX_LENGTH = 1024  # characters; the tickets of the gateway have about 400
+AHEAD = WORTH_SAYING  # seconds by which the clock of the node that issued a ticket may be ahead
 
 
 @dataclass(frozen=True)
 class SiteTicket:
-    """The content of a ticket. `home` is the hash of the session at home, `issued_at` is in seconds since 1970."""
+    """The content of a ticket. `home` is the hash of the id of the session at home.
+
+    `state` is the state of the hand-over. `issued_at` is in seconds since 1970.
+    """
 
     site: str
     state: str
@@ -35,15 +38,15 @@ class SiteTicket:
 
     @property
     def key(self) -> bytes:
-        """The 16 bytes under which the ticket is spent.
+        """The 16 bytes under which the ticket is stored as spent.
 
-        No token has the same key, because those contain a provider's name.
+        No token has the same key, because the keys of tokens are made from a provider's name.
         """
         return hashlib.sha256(b"\0ticket\0" + self.id.encode()).digest()[:16]
 
     @property
     def remembered_until(self) -> int:
-        """The time until which it counts as spent, in seconds since 1970. Later it has expired."""
+        """The time until which the ticket is stored as spent, in seconds since 1970. After that, it has expired."""
         return self.issued_at + LIFETIME + REMEMBERED_LONGER
 
 
@@ -58,7 +61,7 @@ class SiteTickets:
         return self._vault.encrypt(json.dumps([site, state, home.hex(), secrets.token_urlsafe(16), now]))
 
     def open(self, text: str, site: str, now: int) -> SiteTicket:
-        """Return the ticket in *text* if it is ours, for *site*, and not too old. Raises TicketInvalid."""
+        """Return the ticket in *text*. Raises TicketInvalid if this gateway did not issue it for *site* recently."""
         if len(text) > MAX_LENGTH or not text.isascii():
             raise TicketInvalid("the ticket was not issued here")
         try:
