@@ -1,4 +1,4 @@
-"""The gateway: verifies sign-in tokens, keeps sessions, and protects an application."""
+"""The gateway. It verifies sign-in tokens, stores sessions, and protects an application."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("lychgate")
 def prepare(host: str, port: int) -> str:
     """Check every setting, bring the database up to date, and return the banner. Raises SettingsRefused.
 
-    The workers import the protected application, because it may start threads when it is imported.
+    The protected application is not imported here but in the workers, because it may start threads at import.
     """
     config = settings.announce(host, port)
     core: Components = create_app(config).extensions["lychgate"]
@@ -52,7 +52,10 @@ def prepare(host: str, port: int) -> str:
 
 
 def _warn_of_clocks(core: Components) -> None:
-    """Log each store whose clock differs from ours. /readyz reports a store that does not answer."""
+    """Log each database or Redis server whose clock differs from the gateway's.
+
+    If a store does not answer, this function logs nothing, because /readyz reports that.
+    """
     ask: list[Callable[[], str | None]] = [lambda: schema.clock_complaint(core.database.engine), core.replay.check]
     for complaint in ask:
         with suppress(schema.DatabaseError, StoreUnavailable):
@@ -67,7 +70,7 @@ def create_wsgi() -> Gateway:
     try:
         own = create_app(settings.load())
     except SettingsRefused as refusal:
-        # The file was valid when the program started, so this worker replaces an earlier one.
+        # The file was valid when the program started. So this worker is not one of the first: it replaces another.
         own = create_app_in_force(refusal)
     config = own.extensions["lychgate"].config
     sites = {site.name: application.load(site.app, f"sites.{site.name}.app") for site in config.sites if site.app}
@@ -75,7 +78,7 @@ def create_wsgi() -> Gateway:
 
 
 def reload(application: Gateway) -> None:
-    """Put the file of SP_CONFIG in force again, in the background. Each worker calls this at SIGHUP."""
+    """Load the file of SP_CONFIG again, in the background. Each worker calls this at SIGHUP."""
     application.reload()
 
 

@@ -34,9 +34,9 @@ log = logging.getLogger("lychgate")
 
 
 def create_app_in_force(refusal: SettingsRefused) -> Flask:
-    """Return the application with the rules that were last in force, while the file of SP_CONFIG has errors.
+    """Return the application with the rules that were last in force, because the file of SP_CONFIG has errors.
 
-    Raises *refusal* if no rules are stored, or if the error is not in the file.
+    *refusal* has the errors. It is raised if no rules are stored, or if the error is not in the file.
     """
     try:
         config = settings.load_around_file()
@@ -55,10 +55,10 @@ def create_app_in_force(refusal: SettingsRefused) -> Flask:
 
 
 def create_app(config: Config | None = None, rejected: SettingsRefused | None = None) -> Flask:
-    """Return the Flask application of the gateway's own URLs; `sp.gateway.Gateway` wraps it.
+    """Return the Flask application of the gateway's own URLs, for `sp.gateway.Gateway`. Raises SettingsRefused.
 
-    Brings the database up to date and applies the operator's file. If the file was *rejected*, *config* has the rules
-    in force instead, and the stored providers stay. Raises SettingsRefused.
+    Bring the database up to date, and apply the operator's file. If the file was *rejected*, it is not applied:
+    *config* has the rules that were last in force, and the stored providers stay.
     """
     for_command = _only_a_command_is_looked_up()
     refusal = None
@@ -75,7 +75,7 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
         SECRET_KEY=config.secret_keys[0],
         SECRET_KEY_FALLBACKS=list(config.secret_keys[1:]),
         **form_cookie(FORM_NAME, config.https),
-        WTF_CSRF_SSL_STRICT=False,  # our pages suppress the Referer; the token in the form protects them
+        WTF_CSRF_SSL_STRICT=False,  # the gateway's pages suppress the Referer, and a token protects their forms
         WTF_CSRF_TIME_LIMIT=None,
         SQLALCHEMY_DATABASE_URI=config.database_url,
         SQLALCHEMY_ENGINE_OPTIONS=schema.engine_options(config.database_url, "SP_DATABASE_URL"),
@@ -102,7 +102,7 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
 def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
     """Return the settings for a command, and the reason if the gateway would not start with them.
 
-    `config` commands also work if the file of SP_CONFIG has errors, because they report these errors.
+    The `config` commands work even if the file of SP_CONFIG has errors, because they report these errors.
     """
     try:
         return settings.load(), None
@@ -116,8 +116,8 @@ def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
 def _apply_file(core: Components, refusal: SettingsRefused | None) -> None:
     """Prepare for any command except those that only read files. Raises SettingsRefused.
 
-    The operator's file is applied only until a gateway has put one in force. After that, only the gateway applies it,
-    because a command could apply a file that the gateway rejects, or a half-written file.
+    A command applies the operator's file only if a gateway has never put a file in force. After that, only the gateway
+    applies the file, because a command could apply a file that the gateway rejects, or a half-written file.
     """
     if refusal is not None:
         raise refusal
@@ -136,17 +136,17 @@ def _tell_of_waiting_providers(core: Components) -> None:
 
 
 def _only_a_command_is_looked_up() -> bool:
-    """Tell whether `flask --app sp` builds this application only to find one of our commands, which need no pages.
+    """Tell whether `flask --app sp` builds this application only to find one of the gateway's commands.
 
-    Loading all pages takes a third of a command's time. Flask's own commands (run, routes, shell) build the application
-    later, when their context is current.
+    These commands need no pages, and loading all pages would take a third of a command's time. Flask's own commands
+    (run, routes, shell) need the pages. They build the application later, when their own context is current.
     """
     context = click.get_current_context(silent=True)
     return context is not None and isinstance(context.command, FlaskGroup)
 
 
 def _warn_of_demo(config: Config) -> None:
-    """Log the demo warning, because a foreign server does not print our banner."""
+    """Log the demo warning, because servers other than Lychgate's own do not print its banner."""
     if config.is_demo:
         log.warning(
             "DEMO: no SP_SECRET_KEY is set, so secrets were generated into %s. Set SP_SECRET_KEY and SP_EXTERNAL_URL "

@@ -1,4 +1,4 @@
-"""Build the gateway's components once per process; `sp.current` gives access to them."""
+"""Build the gateway's components, once in each process. `sp.current` gives access to them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ from sp.sites.tickets import SiteTickets
 
 @dataclass(frozen=True)
 class Components:
-    """The components that views, command lines and the gateway use."""
+    """The components that views, commands and the gateway use."""
 
     config: Config
     database: Database

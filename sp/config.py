@@ -1,7 +1,8 @@
-"""The gateway's settings: environment, `.env` file and TOML, parsed once into frozen dataclasses.
+"""Read the gateway's settings from the environment, the `.env` file and TOML, once, into frozen dataclasses.
 
-Only this module reads the process environment. It reports all errors at once, and then the gateway does not start. It
-never guesses the operator's intention, because a wrong guess could open pages that the operator thinks are closed.
+Only this module reads the process environment. If there are errors, it reports all of them at once, and the gateway
+does not start. It never guesses the operator's intention, because a wrong guess could open pages that should be
+protected.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ DEFAULT_PORT = 5000
 class Config:
     """The operator's settings. Seconds are integers.
 
-    `document` is the TOML file, with `env:` and `file:` texts resolved.
-
-    `has_file` distinguishes an empty file from no file, and `file` is the path. `url_is_guess`: a demo has no external
-    URL in its settings, and may use another port. `rules` are the rules of the home site, and `sites` are the further
-    sites. `tests` are the operator's tests of all rules, and `environ` returns the current environment variables.
-    `metrics_folder` is set by run_sp.py for its workers: they keep their counters there.
+    - `file` is the path of the file of SP_CONFIG, and `document` is its content with `env:` and `file:` texts resolved.
+      `has_file` distinguishes an empty file from no file.
+    - `rules` are the rules of the home site. `sites` are the further sites. `tests` are the operator's tests of all
+      rules.
+    - `url_is_guess` is true for a demo that has no external URL in its settings. It may in fact use another port.
+    - `metrics_folder` is the folder where workers keep their counters. run_sp.py sets it for them.
+    - `environ` returns the current environment variables.
     """
 
     instance: Path
@@ -79,7 +81,7 @@ class Config:
 
     @property
     def https(self) -> bool:
-        """Whether people reach us over https: turns on Secure and __Host- cookies."""
+        """Whether people reach the gateway over https. If so, cookies are `Secure` and have the prefix `__Host-`."""
         return self.external_url.startswith("https:")
 
     @property
@@ -99,15 +101,16 @@ class Config:
 
 
 def load(environ: Mapping[str, str] | None = None, *, without_file: bool = False) -> Config:
-    """Return the settings, or raise SettingsRefused with every error. Generates demo secrets if none are configured.
+    """Return the settings, or raise SettingsRefused with every error. Generate demo secrets if none are configured.
 
-    *without_file* ignores the file of SP_CONFIG, and the variables that only it can explain.
+    With *without_file*, the file of SP_CONFIG is ignored. Then unknown variables are not reported either, because the
+    file may use them.
     """
     values = _environment() if environ is None else environ
     env = NAMES.environment({**values, "SP_CONFIG": ""} if without_file else values)
     instance = Path(env.text("SP_INSTANCE", "instance")).absolute()
     secret_key = env.secret("SP_SECRET_KEY")
-    is_demo = not secret_key and not env.mistakes  # if a key cannot be read, no demo secrets may be written
+    is_demo = not secret_key and not env.mistakes  # if a configured key cannot be read, do not write demo secrets
     try:
         make_private_folder(instance)
         secret_key = demo.read(instance).sp_secret_key if is_demo else secret_key
@@ -164,14 +167,14 @@ def load_around_file() -> Config:
 
 
 def log_format() -> str:
-    """Return SP_LOG. It is read before all other settings. `load` reports a value that is neither text nor json."""
+    """Return SP_LOG. It is read before all other settings. If its value is invalid, `load` reports this later."""
     return _environment().get("SP_LOG", "").strip() or "text"
 
 
 def announce(host: str, port: int) -> Config:
     """Return the settings for a server that will listen on *host* and *port*, or raise SettingsRefused.
 
-    Without an external URL in the settings, it is derived from the port, for this process and its workers.
+    If the settings have no external URL, it is set from *port*, for this process and its workers.
     """
     if not _environment().get("SP_EXTERNAL_URL", "").strip():
         os.environ["SP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -185,7 +188,7 @@ def announce(host: str, port: int) -> Config:
 
 
 def _empty_folder(folder: Path) -> Path:
-    """Return *folder*, after deleting the counters of earlier workers."""
+    """Create *folder*, delete the counters of earlier workers in it, and return it."""
     make_private_folder(folder)
     for suffix in ("counts", "rules", "differences"):
         for file in folder.glob(f"*.{suffix}"):
@@ -235,7 +238,7 @@ def _prefix(env: Environment) -> str:
 
 
 def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_for: set[str]) -> Mapping[str, Any]:
-    """Return the file of SP_CONFIG, and add the names of the variables that it reads to *asked_for*."""
+    """Return the content of the file of SP_CONFIG. Add the names of the variables that it uses to *asked_for*."""
     path = env.text("SP_CONFIG")
     if not path:
         return {}
@@ -254,7 +257,7 @@ def _document(env: Environment, values: Mapping[str, str], own: Routes, asked_fo
 
 
 def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
-    """Return a TOML file, with its `env:` and `file:` texts resolved. Raises SettingsRefused."""
+    """Return the content of a TOML file, with its `env:` and `file:` texts resolved. Raises SettingsRefused."""
     mistakes: list[str] = []
     document = with_images(read_toml(path, look_up), path.parent, mistakes)
     if mistakes:
@@ -263,9 +266,9 @@ def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
 
 
 def read_document(path: Path, own: Routes) -> dict[str, Any]:
-    """Return a TOML file in the format of SP_CONFIG, with its `env:` and `file:` texts resolved.
+    """Return the content of a TOML file in the format of SP_CONFIG, with its `env:` and `file:` texts resolved.
 
-    Its rules are not parsed here. Raises SettingsRefused with every error.
+    The rules of the file are not parsed here. Raises SettingsRefused with every other error.
     """
     document = _read(path, _environment().get)
     if mistakes := list(_document_mistakes(str(path), document, own)):
@@ -274,9 +277,9 @@ def read_document(path: Path, own: Routes) -> dict[str, Any]:
 
 
 def read_access(config: Config, path: Path) -> tuple[dict[str, Any], AccessFile]:
-    """Return the present content of a file in the format of SP_CONFIG: the whole document, and its access rules.
+    """Return the present content of a file in the format of SP_CONFIG: the whole document, and its access part.
 
-    Raises SettingsRefused with every error.
+    The access part is the rules, sites and tests. Raises SettingsRefused with every error.
     """
     found = read_file(config, path)
     if mistakes := [*found.in_access, *found.in_providers]:
@@ -286,7 +289,11 @@ def read_access(config: Config, path: Path) -> tuple[dict[str, Any], AccessFile]
 
 @dataclass(frozen=True)
 class ReadFile:
-    """A file in the format of SP_CONFIG, with its errors: those about access, and those in providers and format."""
+    """The content of a file in the format of SP_CONFIG, with its errors.
+
+    `in_access` are the errors in rules, sites and tests. `in_providers` are the errors in providers, and unknown parts
+    of the file.
+    """
 
     document: dict[str, Any]
     access: AccessFile
@@ -295,7 +302,7 @@ class ReadFile:
 
 
 def read_file(config: Config, path: Path) -> ReadFile:
-    """Return the readable parts of a file. Raises SettingsRefused if it is not TOML."""
+    """Return the content of a file, even if it has errors. Raises SettingsRefused if it cannot be read as TOML."""
     document = _read(path, config.environ().get)
     access, mistakes = parse_access(document, config.host, Routes(config.prefix))
     of_providers = _document_mistakes(str(path), document, Routes(config.prefix, config.external_url))
@@ -303,7 +310,7 @@ def read_file(config: Config, path: Path) -> ReadFile:
 
 
 def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> Iterator[str]:
-    """Report unknown parts of such a file, and the errors in its providers."""
+    """Yield an error for each unknown part of a file in the format of SP_CONFIG, and the errors in its providers."""
     for name in sorted(document.keys() - {"rules", "providers", "sites", "tests"}):
         yield f"{path}: {name} is unknown: the file may contain [[rules]], [providers.*], [sites.*] and [[tests]]"
     for mistake in _provider_mistakes(document.get("providers", {}), own):
@@ -311,7 +318,10 @@ def _document_mistakes(path: str, document: Mapping[str, Any], own: Routes) -> I
 
 
 def _provider_mistakes(tables: object, own: Routes) -> Iterator[str]:
-    """Report the errors in providers together with all other errors. The store validates them again."""
+    """Yield the errors in providers, so that they are reported together with all other errors.
+
+    `sp.providers.apply` validates the providers again when it stores them.
+    """
     if not isinstance(tables, Mapping):
         yield "providers: write each provider as a separate table with the heading [providers.name]"
         return

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sp.components import Components
     from sp.sites.site import Site
 
-SITE = "lychgate.site"  # key of the environ: the name of the site; no header can set it
+SITE = "lychgate.site"  # the key of the environ with the name of the site; no header can set this key
 
 
 def components() -> Components:
@@ -24,6 +24,6 @@ def components() -> Components:
 
 
 def current_site() -> Site:
-    """Return the site of the current request. The gateway has determined it by the host."""
+    """Return the site of the current request. The gateway has found it by the request's host."""
     in_force = components().rulebook.current
     return in_force.named(current_request().environ.get(SITE, HOME)) or in_force.home

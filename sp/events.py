@@ -5,7 +5,7 @@ Pure code: it does no I/O and reads no clock.
 
 SIGN_IN, REFUSED, RESTART, SIGN_OUT, TRIAL = "sign_in", "refused", "restart", "sign_out", "trial"
 HAND_OVER = "hand_over"  # from home to a further site
-HELD = "held"  # a valid token; the person is asked "Continue as X?" first
+HELD = "held"  # the token is valid, but the person is first asked "Continue as X?"
 
 WORDS = {
     SIGN_IN: "signed in",

@@ -1,12 +1,12 @@
 """Count events and measure durations for the metrics.
 
-Each process has its counters. With several workers of `run_sp.py`, each keeps them in a separate file in one folder,
-mapped into memory. So any worker that receives a request for /metrics can add them up. All names and labels are fixed:
-a request cannot add one.
+Each process has its own counters. If `run_sp.py` starts several workers, each worker keeps its counters in a separate
+file, which is mapped into memory. All the files are in one folder, so any worker that receives a request for /metrics
+can add them up. All names and labels are fixed, so a request cannot add new ones.
 
-A duration is counted in one of a few fixed buckets, and added to a sum in nanoseconds. Protected requests are many and
-short, so only one decision in TIMED_EVERY is timed. The proportions stay correct, and the other requests read the clock
-only once.
+A duration is counted in one of a few fixed buckets, and added to a sum in nanoseconds. There are very many protected
+requests, and each takes only a short time. So only one decision in TIMED_EVERY is timed. The proportions between the
+buckets stay correct, and the other requests read the clock only once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ READ, WRITE, REDIS = "database read", "database write", "redis"
 DECIDING, SIGNING_IN, STORING = "deciding", "signing in", "storing"
 TIMED = {DECIDING: SKINS, SIGNING_IN: (VERIFY, STORE, TOTAL), STORING: (READ, WRITE, REDIS)}
 _STEPS = (10_000, 25_000, 50_000, 100_000, 250_000, 500_000)
-BOUNDS = (*_STEPS, *(100 * step for step in _STEPS), *(10_000 * step for step in _STEPS))  # ns: 10 us to 5 s
+BOUNDS = (*_STEPS, *(100 * step for step in _STEPS), *(10_000 * step for step in _STEPS))  # ns, from 10 us to 5 s
 TIMED_EVERY = 64  # decisions with the same verdict; a power of two
 LONGER, SUM = "longer", "sum"
 BUCKETS = (*map(str, BOUNDS), LONGER)
@@ -50,7 +50,7 @@ _SLOTS = (
 
 
 class Counters:
-    """Integers that only grow, by name and labels."""
+    """Integers that only grow. Each has a name and labels."""
 
     def __init__(self) -> None:
         self._index = {slot: position for position, slot in enumerate(_SLOTS)}
@@ -60,7 +60,7 @@ class Counters:
         self._file: Path | None = None
 
     def share(self, folder: Path) -> None:
-        """Keep the counters of this process in a file of *folder*, beside those of the other workers."""
+        """Keep the counters of this process in a file in *folder*, which also has the files of the other workers."""
         make_private_folder(folder)
         self._folder, self._file = folder, folder / f"{os.getpid()}.counts"
         with self._file.open("w+b") as file:
@@ -70,8 +70,9 @@ class Counters:
     def decisions(self, skin: str) -> Callable[[int, int], None]:
         """Return the function that counts a verdict of the entry point *skin*.
 
-        Its arguments are the verdict, and the value of `perf_counter_ns` when the request arrived. It needs no lock,
-        because CPython does not switch threads between reading and writing; see `sp.rule_counters`.
+        The arguments of the function are the verdict, and the value of `perf_counter_ns` when the request arrived. The
+        function needs no lock, because CPython does not switch threads between its reading and writing. See
+        `sp.rule_counters`.
         """
         first, untimed = self._index["decision", skin, Verdict.LET_IN.words], TIMED_EVERY - 1
 
@@ -85,7 +86,7 @@ class Counters:
         return count
 
     def duration(self, kind: str, label: str, took: int) -> None:
-        """Count an operation of TIMED that *took* that many nanoseconds."""
+        """Count an operation of TIMED that *took* this number of nanoseconds."""
         which = self._index[kind, label, BUCKETS[bisect_left(BOUNDS, took)]]
         total = self._index[kind, label, SUM]
         with self._lock:
@@ -94,7 +95,7 @@ class Counters:
 
     @contextmanager
     def timing(self, kind: str, label: str) -> Iterator[None]:
-        """Count how long the block takes, even if it fails: a store that does not answer takes longest."""
+        """Count how long the block takes, even if it fails, because a store that does not answer takes longest."""
         began = perf_counter_ns()
         try:
             yield
@@ -117,7 +118,7 @@ class Counters:
             self._values[position] += 1
 
     def totals(self) -> Mapping[tuple[str, str, str], int]:
-        """Return the sum over all workers, including those that have ended since the start."""
+        """Return the sums over all workers, including workers that have ended since the program started."""
         totals = list(self._values)
         for file in self._folder.glob("*.counts") if self._folder else ():
             if file != self._file:
@@ -127,4 +128,4 @@ class Counters:
 
 
 counters = Counters()
-"""Those of this process."""
+"""The counters of this process."""

@@ -1,16 +1,23 @@
-"""Put the file of SP_CONFIG in force: at start, and again when it has changed, without a restart.
+"""Put the file of SP_CONFIG in force, at start and again when it has changed, without a restart.
 
-Each worker of each node checks its own file. It compares times and size at least once within SP_SESSION_CACHE seconds,
-and at once after SIGHUP. Only threads of this module do so, so no request and no event loop waits for the disk, the
-database, or a writer. An editor may save a file in two steps, so it is read only after two checks, SETTLED apart, found
-it unchanged. Its times are compared only with each other, because a file server has another clock. First its tests run
-and its providers are applied. Then its rules and sites replace the previous ones, all at once. A file with any error
-changes nothing, and `state` gives the reason.
+Each worker of each node checks the file on its own disk. It compares the file's times and size with the last ones, at
+least once within SP_SESSION_CACHE seconds, and at once after SIGHUP. Only threads of this module do this, so no request
+and no event loop waits for the disk, the database, or another process that writes the file.
 
-A provider that a changed file no longer names is only disabled, and removed at the next start. So no key is lost if a
-half-written file was put in force.
+A changed file is put in force in these steps:
 
-`state` also lists changes that need a restart, because a worker imports the application of a site only at its start.
+1. Wait until the file is complete. An editor may save a file in two steps, so the file is read only if two checks,
+   SETTLED seconds apart, find it unchanged. The file's times are compared only with each other and not with the clock,
+   because a file server has another clock.
+2. Run the file's tests, and apply its providers.
+3. Replace all rules and sites at once.
+
+If the file has any error, nothing changes, and `state` gives the reason. If a changed file no longer names a provider,
+the provider is only disabled. It is removed at the next start. So no key is lost if a half-written file was put in
+force.
+
+`state` also lists changes that need a restart, because a worker imports the application of a site only when the worker
+starts.
 """
 
 from __future__ import annotations
@@ -35,14 +42,14 @@ from sp.sites.access_file import AccessFile, run_tests
 from sp.sites.in_force import InForce, Rulebook
 from sp.sites.site import Site
 
-SETTLED = 0.5  # seconds without a change, before a file counts as completely written
-ROUNDS = 10  # checks of a file that keeps changing; then it waits for the next regular check
-HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE reserved for settling, reading, tests and providers
+SETTLED = 0.5  # seconds for which a file must not change before it counts as completely written
+ROUNDS = 10  # attempts to read a file that keeps changing; after that, it is read at the next regular check
+HEADROOM = SETTLED + 0.5  # seconds of SP_SESSION_CACHE reserved for waiting, reading, tests and providers
 SHORTEST = 0.5  # seconds between two checks, even if SP_SESSION_CACHE is 0 or 1
 
 log = logging.getLogger("lychgate")
 
-RETRY_SECONDS = 1.0  # until a file that keeps changing, or could not be applied, is read again
+RETRY_SECONDS = 1.0  # a file that kept changing, or could not be applied without the database, is read again after that
 
 Signature = tuple[int, ...] | None
 UNREAD: Signature = ()
@@ -52,8 +59,8 @@ UNREAD: Signature = ()
 class FileState:
     """The differences between the file of SP_CONFIG and the rules in force, one line for each.
 
-    `mistakes`: why the present file is not in force. `restart`: changes that need a restart. `undecided`: tests about
-    accounts that do not exist.
+    `mistakes` say why the present file is not in force. `restart` are changes that need a restart. `undecided` are
+    tests about accounts that do not exist.
     """
 
     mistakes: tuple[str, ...] = ()
@@ -64,8 +71,9 @@ class FileState:
 class Reloader:
     """Replaces the sites and rules in force in this worker.
 
-    *find* returns the account of an e-mail address, *apply* applies the providers of a file (True: removes those that
-    it no longer names), and *record* stores the sites that are in force. Each may raise StoreUnavailable.
+    *find* returns the account with an e-mail address. *apply* applies the providers of a file; its second argument says
+    whether to remove providers that the file no longer names. *record* stores the sites that are in force. Each of the
+    three may raise StoreUnavailable.
     """
 
     def __init__(
@@ -90,7 +98,7 @@ class Reloader:
         self.cache = config.session_cache
         self.interval = max(self.cache - HEADROOM, SHORTEST)
         self.state = FileState()
-        self.due = float("inf")  # by time.monotonic(): from then on a request starts a check
+        self.due = float("inf")  # time.monotonic() from which on a request starts a check
 
     def begin(self) -> None:
         """Apply the file that the program starts with. Raises SettingsRefused with every error."""
@@ -99,7 +107,10 @@ class Reloader:
         self.state = FileState(undecided=undecided)
 
     def begin_for_command(self) -> None:
-        """Apply the file before a command; if its tests fail, only warn. Raises SettingsRefused for other errors."""
+        """Apply the file before a command. If tests in the file fail, log a warning instead of applying it.
+
+        Raises SettingsRefused for errors in providers.
+        """
         try:
             self._test()
         except SettingsRefused as refusal:
@@ -132,11 +143,11 @@ class Reloader:
         _start_thread(self)
 
     def request(self) -> None:
-        """Check at once, in a thread, even if the file seems unchanged. Files that it names may have changed."""
+        """Load the file now, in a thread, even if it seems unchanged. Other files that it names may have changed."""
         self._look_in_thread(force=True)
 
     def look_soon(self) -> None:
-        """Check in a thread, for a request that arrives when a check is overdue. Returns at once."""
+        """Check the file in a thread, and return at once. A request calls this if it arrives when a check is due."""
         self.due = time.monotonic() + self.interval  # so the next request does not start another thread
         self._look_in_thread(force=False)
 
@@ -144,9 +155,10 @@ class Reloader:
         threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Put the file in force if it has changed. Waits until the file stays unchanged, and for the database.
+        """Put the file in force if it has changed. This waits until the file stays unchanged, and for the database.
 
-        Without *force*, returns at once if another thread is doing so.
+        With *force*, the file is read even if it seems unchanged. Without *force*, return at once if another thread is
+        already checking the file.
         """
         file = self._config.file
         if file is None or (not force and time.monotonic() < self._not_before):
@@ -165,7 +177,7 @@ class Reloader:
             self._lock.release()
 
     def after_fork(self) -> None:
-        """Continue to check in the child of a fork, which has only the thread that forked."""
+        """Start the thread that checks the file in the child of a fork. Threads do not survive a fork."""
         self._lock = threading.Lock()
         _start_thread(self)
 
@@ -191,7 +203,7 @@ class Reloader:
         except StoreUnavailable as error:
             self._try_later()
             self._reject(file, [f"{file}: the database cannot be reached, so it is tried again later: {error.detail}"])
-        except Exception as error:  # no error in a file may stop the thread
+        except Exception as error:  # an unexpected error must not stop the thread
             log.exception("%s could not be read", file)
             self._signature = signature_of(file)
             self._reject(file, [f"{file}: could not be read: {type(error).__name__}"])
@@ -240,7 +252,7 @@ class Reloader:
             raise SettingsRefused([f"providers.{mistake}" for mistake in error.mistakes]) from error
 
     def _reject(self, file: Path, mistakes: list[str]) -> None:
-        if self._told != mistakes:  # log an error once, even if it is tried again
+        if self._told != mistakes:  # log an error only once, even if the file is read again
             log.error("%s is not used; the previous settings stay in force: %s", file, "; ".join(mistakes))
         self._told = mistakes
         self.state = FileState(tuple(mistakes), self.state.restart, self.state.undecided)
@@ -264,12 +276,12 @@ def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, .
 
 
 def as_loaded(in_force: InForce, loaded: Mapping[str, str]) -> list[Site]:
-    """Return the sites with the running applications in place of the file's applications."""
+    """Return the sites, each with the application that is running and not the application that the file names."""
     return [site if site.is_home else replace(site, app=loaded.get(site.name, "")) for site in in_force.sites]
 
 
 def settle() -> None:
-    """Wait as long as a file must stay unchanged."""
+    """Wait for the time during which a file must not change."""
     time.sleep(SETTLED)
 
 
@@ -286,7 +298,10 @@ _serving: weakref.WeakSet[Reloader] = weakref.WeakSet()
 
 
 def _start_thread(reloader: Reloader) -> None:
-    """Check regularly, as long as the reloader exists, so that a change is noticed even without requests."""
+    """Start a thread that checks the file regularly, so that a change is noticed even if there are no requests.
+
+    The thread ends when *reloader* no longer exists.
+    """
     known, pause = weakref.ref(reloader), reloader.interval / 2
 
     def keep_looking() -> None:

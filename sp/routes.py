@@ -1,6 +1,6 @@
 """Define the gateway's own URL paths. All other paths belong to the protected application (docs/protocol.md).
 
-Access rules do not apply to these paths; each view decides who may use it.
+Access rules do not apply to the gateway's own paths. Each view decides who may use it.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -39,7 +39,7 @@ PREFIXES = (
 )
 HOME = "home"  # the name of the site of SP_EXTERNAL_URL
 TOUR = "/tour"
-FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # often called by IP instead of host name
+FOR_MACHINES = ("/healthz", "/readyz", "/metrics")  # programs often call them by IP instead of host name
 NGINX = "/sso/auth/nginx"
 FORWARD = "/sso/auth/forward"
 ERROR_PAGE = "/access/jwt/error"
@@ -48,9 +48,9 @@ SIGN_IN = ("/sso/", "/access/jwt/")  # beginnings of paths that are steps of a s
 
 @dataclass(frozen=True)
 class Routes:
-    """The paths below *prefix* (SP_PREFIX: empty, or /name without a slash at its end).
+    """The gateway's own paths. *prefix* is SP_PREFIX, which is empty, or /name without a slash at its end.
 
-    *origin* is SP_EXTERNAL_URL, for code that needs an absolute URL of ours. Only a *demo* has the tour.
+    *origin* is SP_EXTERNAL_URL, for code that needs an absolute URL of the gateway. Only a *demo* has the tour.
     """
 
     prefix: str = ""
@@ -59,12 +59,12 @@ class Routes:
 
     @property
     def exact(self) -> frozenset[str]:
-        """The exact paths that are ours. With a prefix, everything below it is ours."""
+        """The exact paths that belong to the gateway. If there is a prefix, it is empty, because `prefixes` has all."""
         return frozenset() if self.prefix else frozenset((*EXACT, TOUR) if self.demo else EXACT)
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """Beginnings of paths that are ours."""
+        """The beginnings of paths that belong to the gateway. If there is a prefix, every path below it does."""
         if self.prefix:
             return (self.prefix + "/",)
         return (*PREFIXES, f"{TOUR}/") if self.demo else PREFIXES
@@ -74,13 +74,13 @@ class Routes:
         return tuple(self.prefix + path for path in paths)
 
     def include(self, path: str) -> bool:
-        """Tell whether *path* is ours."""
+        """Tell whether *path* belongs to the gateway."""
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path of *url*, a path or an absolute URL, on this site, or None if it leads to another site.
+        """Return the path of *url*, completely decoded and without the query. Return None if it leads to another site.
 
-        The path is decoded once, as by servers, and has no query.
+        *url* is a path or an absolute URL.
         """
         path = own_path(url, self.origin)
         if path is None:
@@ -91,14 +91,14 @@ class Routes:
         return path
 
     def is_error_page(self, path: str) -> bool:
-        """Tell whether *path* is our own error page. Settings may name it without the prefix, as presets do."""
+        """Tell whether *path* is the gateway's error page. Settings and presets may name it without the prefix."""
         return path in (ERROR_PAGE, *self.at(ERROR_PAGE))
 
     def is_sign_in(self, path: str) -> bool:
-        """Tell whether *path* is a step of a sign-in, which redirects further."""
+        """Tell whether *path* is a step of a sign-in. Such a step redirects the browser to the next one."""
         return f"{path}/".startswith(self.at(*SIGN_IN))
 
     def meet(self, rule_path: str) -> str | None:
-        """Return a path of ours that the prefix *rule_path* covers, or None."""
+        """Return a path of the gateway that the prefix *rule_path* covers, or None."""
         everything = self.at(*EXACT, *PREFIXES) if not self.prefix else self.prefixes
         return next((path for path in everything if path.startswith(rule_path)), None)

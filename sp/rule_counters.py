@@ -1,11 +1,12 @@
 """Count how often each rule decided, and how often shadow rules would have decided differently.
 
-As in `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a file in one folder, mapped into memory,
-and any worker can add them up. The name of a file says to which set of rules it belongs. When the rules change, a rule
-that stays the same keeps its numbers.
+As in `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a file that is mapped into memory. The
+files are in one folder, so any worker can add up the numbers. The name of a file says to which set of rules it belongs.
+When the rules change, a rule that stays the same keeps its numbers.
 
-Single differences are stored too: for each account and rule the latest, and for visitors one for each rule, without the
-path, because visitors choose it. Both have a small, separate number of places, so that visitors cannot displace
+Single differences are stored too. For each account and rule, the latest difference is stored. For visitors, one
+difference is stored for each rule, without the path of the request, because visitors choose the path. The number of
+differences is limited, separately for accounts and for visitors, so that visitors cannot displace the differences of
 accounts.
 """
 
@@ -30,21 +31,21 @@ from sp.policy.explain import DECISIONS, decided, describe
 
 DECIDED = "decided"
 DIFFERENCES = {decision: f"would-{decision}" for decision in DECISIONS}
-NO_RULE = 0  # the number of a decision by no rule
-FOR_ACCOUNTS, FOR_VISITORS = 192, 64  # records of differences, in each worker
-RECORD = 256  # bytes
+NO_RULE = 0  # the rule number of a decision for which no rule matched
+FOR_ACCOUNTS, FOR_VISITORS = 192, 64  # the largest number of stored differences, in each worker
+RECORD = 256  # bytes of a stored difference
 MAX_PATH = 80  # characters of a path in a record
 COUNTS, LATEST = ".rules", ".differences"
 
 Slot = tuple[str, str, str]
-"""Site, rule in words (empty: no rule), and DECIDED or a difference."""
+"""A site, a rule in words (empty if no rule matched), and DECIDED or one of DIFFERENCES."""
 
 
 @dataclass(frozen=True)
 class ShadowDifference:
-    """A decision that a shadow rule would have changed, for an account or for visitors (None).
+    """A decision that a shadow rule would have changed. `now` is the actual decision.
 
-    `now` is the actual decision.
+    `account` is the id of the person's account. It is None for visitors.
     """
 
     site: str
@@ -59,9 +60,9 @@ class ShadowDifference:
 
 
 class RuleCounts:
-    """The numbers of this process. It can add the numbers of other processes, which are in the same *folder*.
+    """The numbers of this process. If other processes use the same *folder*, their numbers can be added.
 
-    `began_at` (seconds since 1970) is when this process began to count.
+    `began_at` is the time when this process began to count, in seconds since 1970.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -100,8 +101,9 @@ class RuleCounts:
     def of_site(self, site: str) -> Callable[[int], None]:
         """Return the function that counts a decision at *site* by the number of its rule.
 
-        It is called for each request. It has no lock, which would take most of its time. CPython switches threads only
-        at calls and jumps, and there are none between reading and writing.
+        The function is called for each request. It uses no lock, because a lock would take most of its time. It needs
+        none, because CPython switches threads only at calls and jumps, and the function has no call or jump between
+        reading and writing.
         """
         values, first = self._values, self._slots[site, "", DECIDED]
 
@@ -111,7 +113,7 @@ class RuleCounts:
         return count
 
     def differs(self, rule: Rule, found: ShadowDifference) -> None:
-        """Count the difference *found* by the shadow *rule*, and store it as the latest of its kind."""
+        """Count the difference *found* that the shadow *rule* makes, and store it as the latest of its kind."""
         if found.account is None:
             found = replace(found, path=rule.path)
         position = self._slots.get((found.site, _name(rule), found.difference))
@@ -128,7 +130,10 @@ class RuleCounts:
                 self._latest[RECORD * record : RECORD * (record + 1)] = text.ljust(RECORD)
 
     def totals(self) -> dict[tuple[str, int, str], int]:
-        """Return how often each rule decided or differed, by site and number (0: no rule), over all workers."""
+        """Return how often each rule decided or differed, by site and rule number, as a sum over all workers.
+
+        The rule number is 0 if no rule matched.
+        """
         with self._lock:
             totals, rules = list(self._values), self._rules
         for others in self._others(COUNTS):
@@ -173,7 +178,11 @@ _RECORDS = FOR_ACCOUNTS + FOR_VISITORS
 
 
 def _slots_of(rules: Mapping[str, Sequence[Rule]]) -> Iterator[Slot]:
-    """Yield the names of the numbers: for each site the decisions by no rule and by each rule, then the differences."""
+    """Yield the slots in the order of their numbers in a file.
+
+    For each site, decisions without a rule come first, then the decisions by each rule. After all sites, the
+    differences follow.
+    """
     for site, listed in rules.items():
         yield from ((site, name, DECIDED) for name in ("", *map(_name, listed)))
     for site, listed in rules.items():
@@ -186,7 +195,7 @@ def _name(rule: Rule) -> str:
 
 
 def _records(memory: bytes) -> Iterator[ShadowDifference]:
-    """Yield the differences in the records of a worker. A record that is just being written is left out."""
+    """Yield the differences in the records of a worker. If a record is just being written, it is left out."""
     for position in range(0, len(memory), RECORD):
         text = memory[position : position + RECORD].strip(b"\0 ")
         if text:
@@ -199,7 +208,10 @@ def _records(memory: bytes) -> Iterator[ShadowDifference]:
 def difference(
     site: str, rule: int, verdicts: tuple[Verdict, Verdict], asked: tuple[str, str, int | None]
 ) -> ShadowDifference:
-    """Return the difference between the *verdicts*, now and by the shadow *rule*, about method, path and account."""
+    """Return the difference between two *verdicts*: the actual one, and the one that the shadow *rule* would give.
+
+    *asked* is the method, path and account of the request.
+    """
     (now, trial), (method, path, account) = verdicts, asked
     return ShadowDifference(
         site, rule, DIFFERENCES[decided(trial)], decided(now), account, method[:20], path[:MAX_PATH], int(time_now())

@@ -14,7 +14,7 @@ from sp.sessions.cookies import THEME_NAME
 
 
 def create_welcome_app(core: Components) -> Flask:
-    """Return an application that shows, on any path, what the gateway tells applications."""
+    """Return an application that shows, on any path, the data that the gateway gives to applications."""
     app = Flask(__name__, static_folder=None)
     config = core.config
     web.install(

@@ -1,8 +1,8 @@
 """Build the identity assertion: signed claims about a person for an application behind a proxy.
 
-An application can trust a header only if no client can reach it without the proxy. It can verify the assertion
-(X-Lychgate-Assertion): an ES256 token, signed with a key that only the gateway has, for one host, valid for two
-minutes.
+An application can trust an identity header only if no client can reach it without the proxy. But the assertion, in the
+header X-Lychgate-Assertion, can be verified. It is an ES256 token for one host, valid for two minutes, and signed with
+a key that only the gateway has.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ALGORITHM = "ES256"
 LIFETIME = 120  # seconds; docs/protocol.md
-PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes; a key must reach all of them first
+PUBLISH_BEFORE = timedelta(hours=1)  # verifiers cache a JWKS for minutes, and need a new key before it signs
 ROTATE_AFTER = timedelta(days=90)
-KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion lives
+KEEP_AFTER = timedelta(hours=1)  # much longer than an assertion is valid
 
 
 @dataclass(frozen=True)
@@ -51,19 +51,25 @@ def claims_about(
 
 
 def signing_key(keys: Sequence[KeyAge], now: datetime) -> KeyAge | None:
-    """Return the key that signs now: the newest key that every verifier can have, otherwise the oldest."""
+    """Return the key that signs now: the newest of the keys that every verifier can know.
+
+    If there is no such key, return the oldest key.
+    """
     oldest_first = sorted(keys, key=lambda key: (key.created_at, key.kid))
     known = [key for key in oldest_first if now - key.created_at >= PUBLISH_BEFORE]
     return known[-1] if known else next(iter(oldest_first), None)
 
 
 def needs_new_key(keys: Sequence[KeyAge], now: datetime) -> bool:
-    """Tell whether a new key is due: the newest key is too old, or there is none."""
+    """Tell whether a new key must be created, because the newest key is too old or there is no key."""
     return all(now - key.created_at >= ROTATE_AFTER for key in keys)
 
 
 def outlived(keys: Sequence[KeyAge], now: datetime) -> list[KeyAge]:
-    """Return the keys that no unexpired assertion needs: older than the signing key, for longer than KEEP_AFTER."""
+    """Return the keys that no valid assertion needs any more.
+
+    They are the keys older than the signing key, if the signing key has signed for at least KEEP_AFTER.
+    """
     current = signing_key(keys, now)
     if current is None or now - current.created_at < PUBLISH_BEFORE + KEEP_AFTER:
         return []

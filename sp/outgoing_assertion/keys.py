@@ -1,7 +1,8 @@
-"""Store and rotate the keys of the identity assertion: encrypted in the database, shared by all nodes.
+"""Store and rotate the keys of the identity assertion. They are encrypted in the database, which all nodes share.
 
-A new key is published first and signs an hour later, so that no verifier gets a key ID that it does not have yet. The
-previous key stays published for a while. A worker asks the database once a minute.
+A new key is published first, and signs an hour later. So a verifier never gets an assertion with the ID of a key that
+it does not know yet. The previous key stays published for at least an hour more. A worker reads the keys from the
+database once a minute.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from sp.database.access import Database
 from sp.database.models import AssertionKey
 from sp.outgoing_assertion.claims import ALGORITHM, KeyAge, needs_new_key, outlived, signing_key
 
-REFRESH = 60  # seconds for which a worker keeps using the key that it knows
-LOCK_KEY = 0x61737274  # "asrt": on PostgreSQL, two nodes that start at the same time create only one key
+REFRESH = 60  # seconds for which a worker uses a key without reading the database
+LOCK_KEY = 0x61737274  # "asrt"; on PostgreSQL, it prevents two nodes that start at the same time from creating two keys
 
 log = logging.getLogger("lychgate")
 _table: Any = AssertionKey.__table__
 
 
 class AssertionKeys:
-    """Signs assertions, publishes the public keys, rotates."""
+    """Signs assertions, publishes the public keys, and rotates the keys."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database, self._vault = database, vault
@@ -50,11 +51,11 @@ class AssertionKeys:
         return sign(claims, key, typ=ASSERTION_TYPE, kid=True)
 
     def known_key(self) -> TokenKey | None:
-        """Return the key that signs if this worker knows it, or None if it must be read from the database."""
+        """Return the key that signs. If it must first be read from the database, return None."""
         return self._current if time.monotonic() - self._asked_at < REFRESH else None
 
     def published(self) -> list[dict[str, Any]]:
-        """Return as JWKs the public keys that sign now, will sign soon, or signed assertions that may be valid."""
+        """Return as JWKs the public keys that sign now, will sign soon, or have signed assertions that may be valid."""
         self._choose()
         return [key.public_jwk() for _age, key in self._load()]
 
@@ -65,12 +66,12 @@ class AssertionKeys:
         return [(age, age == current) for age in ages]
 
     def rotate(self) -> str:
-        """Create a new key now, and return its name. It begins to sign when every verifier can have it."""
+        """Create a new key now, and return its name. It begins to sign when every verifier can know it."""
         with self._database.writing() as connection:
             return self._make(connection, utc_now())
 
     def _choose(self) -> TokenKey:
-        """Return the key that signs now. Create one if there is none or the newest is old, and delete old ones."""
+        """Return the key that signs now. Before that, create a key if one is due, and delete keys that are outlived."""
         now = utc_now()
         found = self._load()
         ages = [age for age, _key in found]
@@ -104,7 +105,7 @@ class AssertionKeys:
     def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
         """Return the keys that can be decrypted, oldest first.
 
-        There are none if SP_SECRET_KEY was changed without a fallback.
+        If SP_SECRET_KEY was changed without a fallback, the list is empty.
         """
         found = []
         for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):

@@ -1,7 +1,7 @@
 """Store providers in the database: apply them from a file, remove them, and audit every change.
 
-Keys are encrypted before they are stored. A change is validated as a whole before anything is written. Applying a file
-a second time makes no change.
+Keys are encrypted before they are stored. A change is validated as a whole before anything is written. If the same file
+is applied a second time, nothing changes.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from sp.providers.setting_reader import ProviderRefused
 from sp.providers.settings_parser import parse_provider
 from sp.routes import Routes
 
-SETTINGS_LOCK = 0x73657474  # "sett": nodes that start together apply the same file one after another
+SETTINGS_LOCK = 0x73657474  # "sett"; it makes nodes that start together apply the same file one after another
 
 log = logging.getLogger("lychgate")
 
 
 class ProvidersRefused(ValueError):
-    """Providers that cannot be applied; `mistakes` has a line for each error. No provider was changed."""
+    """Providers that cannot be applied. `mistakes` has a line for each error. No provider was changed."""
 
     def __init__(self, mistakes: Sequence[str]) -> None:
         self.mistakes = list(mistakes)
@@ -46,7 +46,10 @@ class _Undone(Exception):
 
 @dataclass
 class Applied:
-    """The result of a change: the names of the providers, and new keys by provider, which are shown once."""
+    """The result of a change: the names of the providers, and the keys that were generated, by provider.
+
+    Generated keys are shown once.
+    """
 
     created: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
@@ -57,10 +60,10 @@ class Applied:
 
 
 class ProviderStore:
-    """Reads and writes providers. *vault* encrypts their keys; *own* are the gateway's URLs.
+    """Reads and writes providers. *vault* encrypts their keys. *own* are the gateway's URLs.
 
-    Providers from the operator's file can be changed only in that file. It is applied at each start, and when it has
-    changed.
+    Providers from the operator's file can be changed only in that file. The file is applied at each start, and whenever
+    it has changed.
     """
 
     def __init__(self, database: Database, vault: Vault, own: Routes) -> None:
@@ -83,16 +86,20 @@ class ProviderStore:
     ) -> Applied:
         """Create or change the providers of *document*, a table of names and settings.
 
-        If `keys` is missing or empty, the stored keys stay, and a new HS provider gets a generated key. With
-        *managed_by_file*, the document is the operator's own file: a provider that it no longer names is removed with
-        *removes*. Without *removes* the provider is disabled and keeps its keys, in case the file names it again.
+        If `keys` is missing or empty, the stored keys stay. A new provider with an HS algorithm then gets a generated
+        key.
+
+        *managed_by_file* means that the document is the operator's own file. If the file no longer names a provider,
+        that provider is removed if *removes* is true. Otherwise it is disabled and keeps its keys, because the file may
+        name it again.
+
         Raises ProvidersRefused with every error in every provider.
         """
         with self._database.writing() as connection:
             return self._apply(connection, document, actor, managed_by_file, removes)
 
     def mistakes_in(self, document: Mapping[str, Any]) -> list[str]:
-        """Return the errors that applying *document* as the operator's own file would cause. Changes nothing."""
+        """Return the errors that would occur if *document* were applied as the operator's own file. Change nothing."""
         try:
             with self._database.writing() as connection:
                 self._apply(connection, document, "check", managed_by_file=True)
@@ -138,7 +145,7 @@ class ProviderStore:
         return applied
 
     def remove(self, name: str, *, actor: str) -> bool:
-        """Remove the provider *name* with its keys; tell whether the provider existed. Accounts and sessions stay.
+        """Remove the provider *name* with its keys, and tell whether it existed. Accounts and sessions stay.
 
         Raises ProvidersRefused if the operator's file defines the provider.
         """
@@ -161,7 +168,7 @@ class ProviderStore:
         rows.bump_revision(connection)
 
     def _disable(self, connection: Connection, stored: StoredProvider, actor: str) -> None:
-        """Disable a provider. It also stops being the default, so that another provider can be found without a name."""
+        """Disable a provider, and withdraw the default from it, so that a request without a name finds another."""
         disabled = replace(stored.provider, enabled=False, default=False)
         detail = changes.changed(disabled, stored, [key.fingerprint for key in stored.keys])
         rows.write(connection, disabled, is_new=False, managed_by_file=True)
@@ -183,7 +190,7 @@ class ProviderStore:
         except VaultLocked as locked:
             if not managed_by_file:
                 raise
-            # The gateway still starts, without this provider's keys: local sign-in must remain possible.
+            # The gateway still starts, but without this provider's keys, because local sign-in must remain possible.
             log.error("provider %s stays as it was: %s", name, locked)
             applied.unchanged.append(name)
             return
@@ -209,7 +216,7 @@ class ProviderStore:
 
 
 def _mistakes_of_hand(provider: Provider, stored: Mapping[str, StoredProvider]) -> list[str]:
-    """Return why *provider* cannot be changed here: the operator's file defines it."""
+    """Return why *provider* cannot be changed by hand: the operator's file defines it, or names another default."""
     if (before := stored.get(provider.name)) is not None and before.managed_by_file:
         return [f"{provider.name}: {MANAGED}"]
     if why := default_of_the_file(stored.values(), provider):

@@ -1,7 +1,8 @@
-"""Record a provider change for the audit trail: settings before and after, keys by fingerprint only.
+"""Record a provider change for the audit trail: the settings before and after, and the fingerprints of the keys.
 
-For a new provider only the differences from the preset are recorded. For a removed provider everything is recorded,
-because the preset may have changed since. The record is written in the transaction of the change.
+For a new provider, the record has the preset, the algorithm, and the settings that differ from the preset. For a
+removed provider, it has all settings, because the preset may have changed since. The record is written in the
+transaction of the change.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Changes = dict[str, Any]
 def created(provider: Provider, fingerprints: Sequence[str]) -> Changes:
     """Return [None, value] for each setting of a new provider that differs from its preset, and for its keys.
 
-    A field of the preset that this provider does not match has the value "", as in files.
+    The preset and the algorithm are always included. If the provider does not use a field of the preset's field
+    matching, the field has the value "", as in files.
     """
     preset = parse_provider(provider.name, {"preset": provider.preset})
     different = _compare(preset.as_settings(), provider)

@@ -1,7 +1,7 @@
 """Decide which identity provider signs in a person whose request names none.
 
-The default provider is for everyone, so people need not choose. Without a default, and with several enabled providers,
-the person chooses the provider, or the domain of the e-mail selects it.
+If there is a default provider, it signs in everyone, and people need not choose. If there is none, and several
+providers are enabled, the person chooses a provider, or the domain of the person's e-mail selects it.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -18,11 +18,11 @@ from sp.providers.provider import Provider
 
 @dataclass(frozen=True)
 class Offer:
-    """What a person can choose. `shown`: the providers with a button.
+    """The providers that a person can choose.
 
-    `by_domain`: each e-mail domain that exactly one provider lists.
-
-    `must_choose` is False if there is a default provider, or only one provider.
+    `shown` are the providers with a button. `by_domain` has each e-mail domain that exactly one provider lists, with
+    that provider. `must_choose` is False if there is a default provider, if only one provider is enabled, or if there
+    is nothing to choose from.
     """
 
     shown: tuple[Provider, ...]
@@ -33,7 +33,7 @@ class Offer:
     def of(cls, providers: Iterable[Provider]) -> Offer:
         """Return the choice among *providers*.
 
-        A provider without a login URL cannot start a sign-in, so it is left out.
+        A provider without a login URL is left out, because the gateway cannot start a sign-in there.
         """
         everyone = tuple(providers)
         enabled = [provider for provider in everyone if provider.enabled]
@@ -48,14 +48,17 @@ class Offer:
         return next((provider for provider in (*self.shown, *self.by_domain.values()) if provider.name == name), None)
 
     def for_email(self, email: str) -> Provider | None:
-        """Return the one provider that lists the domain of *email*, or None. The part before the @ is not read.
+        """Return the provider that alone lists the domain of *email*, or None. The part before the @ is not read.
 
-        Only the case of ASCII letters is ignored, as in the check of `email_domains`.
+        Only the case of ASCII letters is ignored, as when the setting `email_domains` is checked in a sign-in.
         """
         return self.by_domain.get(email_as_id(email.strip()).rpartition("@")[2])
 
     def settled(self, remembered: str) -> Provider | None:
-        """Return the provider of a person who must choose: the only one shown, or the *remembered* one, or None."""
+        """Return the provider for a person who must choose, if the choice is clear without a question, or None.
+
+        It is clear if only one provider is shown, or if the browser *remembered* one that can still be chosen.
+        """
         return self.shown[0] if len(self.shown) == 1 else self.named(remembered)
 
 

@@ -17,7 +17,7 @@ UNORDERED = ("deliveries", "required_claims", "email_domains")  # lists whose or
 
 
 def different_from_preset(settings: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the *settings* that differ from the preset that they name."""
+    """Return the names of the *settings* that differ from the preset named in them."""
     preset = settings.get("preset")
     usual = parse_provider("x", {"preset": preset if preset in PRESETS else "ispring"}).as_settings()
     return frozenset(

@@ -1,8 +1,9 @@
-"""Apply changes from the settings page: one provider at a time, validated as a whole, audited.
+"""Apply changes from the settings page, to one provider at a time. Validate each change as a whole, and audit it.
 
-Two administrators who edit at the same time cannot overwrite each other without noticing: a change names the version
-that it is based on, and is rejected if that version is no longer current. A provider from the operator's file can be
-changed in that file only. Keys are encrypted here. A generated key is returned once; no key is shown again.
+If two administrators edit at the same time, they cannot overwrite each other's changes without noticing: a change names
+the version that it is based on, and is rejected if that version is no longer current. A provider from the operator's
+file can be changed only in that file. This module encrypts keys. A generated key is returned once, and no stored key is
+shown again.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ChangedMeanwhile(Exception):
 class ProviderEditor:
     """Creates, changes and removes providers for *actor*, who is named in the audit trail.
 
-    *vault* encrypts their keys; *own* are the gateway's URLs. *changed* is called after each commit, so that this
+    *vault* encrypts their keys. *own* are the gateway's URLs. *changed* is called after each commit, so that this
     process uses the change at once.
     """
 
@@ -63,7 +64,7 @@ class ProviderEditor:
     def create(self, name: str, settings: Mapping[str, Any], material: str, *, actor: str) -> tuple[Provider, str]:
         """Create a provider. Return it, and the generated key to show once ("" if none was generated).
 
-        Without *material* a key is generated, unless there is a JWKS endpoint. Raises ProviderRefused with every
+        If *material* is empty and there is no JWKS endpoint, a key is generated. Raises ProviderRefused with every
         error, by setting.
         """
         mistakes: dict[str, str] = {}
@@ -91,10 +92,11 @@ class ProviderEditor:
         return provider, key.shown_once if key else ""
 
     def save(self, name: str, settings: Mapping[str, Any], material: str, *, version: str, actor: str) -> Provider:
-        """Change the settings of a provider, and add the key *material* if it is not empty; return the provider.
+        """Change the settings of a provider, and return the provider. If *material* is not empty, add this key.
 
-        With a new algorithm the stored keys stay only if they fit it. Otherwise *material* or a JWKS endpoint must
-        replace them. Raises ProviderRefused with every error, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        If the algorithm changes, the stored keys stay only if they fit the new algorithm. If they do not fit,
+        *material* or a JWKS endpoint must replace them. Raises ProviderRefused with every error, ChangedMeanwhile,
+        ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
@@ -115,7 +117,7 @@ class ProviderEditor:
         return provider
 
     def switch(self, name: str, enabled: bool, *, actor: str) -> Provider:
-        """Enable or disable a provider; return it."""
+        """Enable or disable a provider, and return it."""
         with self._editing(name) as (connection, stored):
             if stored.mistakes:
                 raise ProviderRefused(stored.mistakes)
@@ -126,9 +128,9 @@ class ProviderEditor:
         return provider
 
     def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
-        """Add a key at the end, generated if *material* is empty. It verifies at once, but does not sign yet.
+        """Add a key at the end. If *material* is empty, generate one. The key verifies at once, but does not sign yet.
 
-        Give the key to the identity provider only afterwards, so that no sign-in is rejected in between. Raises
+        The identity provider must get the key only after this call, so that no sign-in is rejected in between. Raises
         ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
@@ -144,7 +146,7 @@ class ProviderEditor:
     def retire_key(self, name: str, fingerprint: str, *, actor: str) -> None:
         """Remove a key.
 
-        Without a JWKS endpoint the last key cannot be removed, because everyone would be locked out.
+        If the provider has no JWKS endpoint, its last key cannot be removed, because then it could sign no one in.
         """
         with self._editing(name) as (connection, stored):
             kept = [key for key in stored.keys if key.fingerprint != fingerprint]
@@ -157,7 +159,7 @@ class ProviderEditor:
             audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
 
     def sign_with(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Put a key first, so that it signs the sign-out tokens for the provider's logout URL."""
+        """Put a key first. The first key signs the sign-out tokens for the provider's logout URL."""
         with self._editing(name) as (connection, stored):
             order = sorted((key.fingerprint for key in stored.keys), key=lambda one: one != fingerprint)
             if not order or order[0] != fingerprint or stored.keys[0].fingerprint == fingerprint:
@@ -177,7 +179,7 @@ class ProviderEditor:
         return [self._judge(key, stored.provider) for key in stored.keys]
 
     def _judge(self, key: StoredKey, provider: Provider) -> JudgedKey:
-        """Validate a key only once: loading one takes longer than the rest of the page."""
+        """Validate a key, and cache the result, because loading one key takes longer than the rest of the page."""
         case = (key.sealed, provider.algorithm, provider.allow_short_secret)
         if case not in self._judged:
             if len(self._judged) >= MAX_JUDGED:
@@ -188,7 +190,10 @@ class ProviderEditor:
 
     @contextmanager
     def _editing(self, name: str, version: str | None = None) -> Iterator[tuple[Connection, StoredProvider]]:
-        """A transaction that locks the provider against other changes, adds a revision, and then calls *changed*."""
+        """Run the block in a transaction that locks the provider against other changes.
+
+        After the block, count a change of the settings, commit, and call *changed*.
+        """
         with self._database.writing() as connection:
             stored = _known(rows.load_one(connection, name, lock=True), name)
             if stored.managed_by_file:
@@ -205,7 +210,10 @@ class ProviderEditor:
 
 
 def _parse(name: str, settings: Mapping[str, Any], own: Routes, mistakes: dict[str, str]) -> Provider:
-    """Return the provider of *settings*. If they have errors, return a provider that allows finding further errors."""
+    """Return the provider of *settings*. If *settings* have errors, return a provider with which keys can be checked.
+
+    So the keys' errors are reported together with those of the settings.
+    """
     try:
         return parse_provider(name, settings, own)
     except ProviderRefused as error:

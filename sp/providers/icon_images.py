@@ -1,6 +1,7 @@
 """Store the image of a provider's icon in its settings, as a data URL (RFC 2397).
 
-The image is stored with the other settings, so every node has it. It is small, and its first bytes show its type.
+The image is stored with the other settings, so every node has it. An image must be small, and its first bytes must show
+that it is one of the accepted types.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -29,7 +30,7 @@ def icon_from(content: bytes) -> str:
 
 
 def image_of(icon: str) -> Logo | None:
-    """Return the image in the setting *icon*, or None if it is the name of a built-in mark, or empty.
+    """Return the image in the setting *icon*, or None if *icon* is empty or the name of a built-in icon.
 
     Raises IconRefused.
     """
@@ -51,7 +52,7 @@ def version_of(image: Logo) -> str:
 
 
 def in_words(icon: str) -> str:
-    """Return the setting *icon* for people: an image is described."""
+    """Return the setting *icon* as a text for people. If it is an image, describe it."""
     if not icon.startswith(BEGINNING):
         return icon
     try:

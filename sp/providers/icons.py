@@ -1,7 +1,8 @@
 """Choose the icon of a provider: an image, a built-in mark, or the initials of its name.
 
-The marks are simple shapes of our own, not the logos of products. They are drawn in the page itself, so the sign-in
-page needs no further request. An image needs a request to the gateway, and browsers cache it.
+The built-in marks are simple shapes that were drawn for Lychgate, not the logos of products. They are part of the
+page's HTML, so the sign-in page needs no further request for them. An image needs a request to the gateway, and
+browsers cache it.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -15,7 +16,7 @@ from zlib import crc32
 from sp.providers.icon_images import image_of, version_of
 from sp.providers.provider import Provider
 
-# Lines in a square of 32 by 32.
+# SVG paths in a square of 32 by 32.
 MARKS = {
     "building": "M8 26V8l8-3 8 3v18M5 26h22M13 12v1m6-1v1m-6 4v1m6-1v1m-5 8v-4h4v4",
     "globe": "M6 16a10 10 0 1 0 20 0a10 10 0 1 0-20 0zM6 16h20M16 6c-6 6-6 14 0 20M16 6c6 6 6 14 0 20",
@@ -31,10 +32,10 @@ MOST_INITIALS = 2
 
 @dataclass(frozen=True)
 class Icon:
-    """The content of a square of *color*: the lines of `mark`, or `initials` if `mark` is empty.
+    """A square in `color` that shows the lines of `mark`, or `initials` if `mark` is empty.
 
-    If there is an image, `version` changes with it. The URL of the image contains `version`, because browsers cache the
-    image.
+    If the provider has an image, `version` is not empty, and changes when the image changes. The URL of the image
+    contains `version`, because browsers cache the image.
     """
 
     color: str
@@ -44,7 +45,7 @@ class Icon:
 
 
 def icon_of(provider: Provider) -> Icon:
-    """Return the icon of *provider*. Its color follows its name, so it stays the same in every process."""
+    """Return the icon of *provider*. Its color depends only on its name, so it is the same in every process."""
     color = COLORS[crc32(provider.name.encode()) % len(COLORS)]
     image = image_of(provider.icon)
     version = version_of(image) if image else ""
@@ -52,6 +53,6 @@ def icon_of(provider: Provider) -> Icon:
 
 
 def initials_of(title: str) -> str:
-    """Return the first letters of the first two words that have letters or digits, or "?"."""
+    """Return the first letter or digit of each of the first two words, or "?" if no word has one."""
     words = ("".join(filter(str.isalnum, word)) for word in unicodedata.normalize("NFC", title).split())
     return "".join(word[0].upper()[0] for word in words if word)[:MOST_INITIALS] or "?"

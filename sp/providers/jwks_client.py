@@ -1,11 +1,13 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
-A sign-in must depend on that endpoint as little as possible. The keys are fetched at most every few minutes, in a
-separate thread, one fetch at a time. When the endpoint fails, the last good keys stay in use for at most a day, even
-after a restart. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. Each
-published key set replaces the old keys, even if no key in it is usable, because a provider withdraws a key by no longer
-publishing it. A token cannot choose where keys come from. At most it causes another fetch of the same URL from time to
-time.
+A sign-in must depend on that endpoint as little as possible. So the keys are fetched at most every few minutes, in a
+separate thread, and one fetch at a time.
+
+If the endpoint fails, the last good keys stay in use, but for at most a day, even after a restart. This limits an
+attacker who has stolen a key and can block the endpoint. Each published key set replaces the old keys, even if none of
+its keys can be used, because a provider withdraws a key by no longer publishing it.
+
+A token cannot choose where keys come from. It can only cause another fetch of the same URL, and only from time to time.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from sp.providers.patience import GLANCE, MOST_SECONDS, Patience
 
 FETCH_SECONDS = 5.0  # for a whole fetch
 PATIENCE = 1.0  # seconds that a sign-in waits for a URL that failed before
-MAX_BYTES = 256 * 1024  # bytes of a key set; the largest known sets have a tenth of that
-MAX_KEYS = 50  # of a set: a token without a kid is tried against each
+MAX_BYTES = 256 * 1024  # bytes of a key set; the largest known sets are a tenth of this size
+MAX_KEYS = 50  # keys of a set; limited because a token without a kid is tried against each key
 FRESH = 300  # seconds for which keys are used without another fetch
-STALE = 3600  # seconds after which a sign-in waits for the fetch; before that, it uses the cached keys
+STALE = 3600  # age in seconds; if keys are older, a sign-in waits for the fetch, otherwise it uses the cached keys
 MAX_STALE = 86_400  # seconds for which the last good keys are used while the URL fails; SP_JWKS_MAX_STALE
-SAVES = 24  # how often unchanged keys are saved in that time, so that a restart knows when they were last published
-RETRY = 30  # seconds between two attempts at a URL that fails, while there are keys to use
-RETRY_WITHOUT_KEYS = 1  # seconds between two attempts, while there are no keys
+SAVES = 24  # how often unchanged keys are saved in MAX_STALE, so that after a restart the age of the keys is known
+RETRY = 30  # seconds between two attempts to fetch from a URL that fails, while there are keys to use
+RETRY_WITHOUT_KEYS = 1  # seconds between two attempts while there are no keys to use
 UNKNOWN_KEY = 10  # seconds between two fetches that tokens with an unknown key can cause
 PRIVATE_MEMBERS = {"d", "p", "q", "dp", "dq", "qi", "oth", "k"}  # RFC 7518, sections 6.2.2, 6.3.2 and 6.4.1
 
@@ -65,11 +67,11 @@ def fetch(url: str) -> bytes:
 
 
 def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
-    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5); raise ExchangeFailed if it is invalid.
+    """Return the keys for *algorithm* in a JWK Set (RFC 7517, section 5). Raises ExchangeFailed if the set is invalid.
 
-    A key that is of another kind, broken, weak or private is ignored: "Implementations SHOULD ignore JWKs within a JWK
-    Set that use kty values that are not understood by them, that are missing required members, or for which values are
-    out of the supported ranges."
+    A key is ignored if it is of another kind, broken, weak or private. RFC 7517 says: "Implementations SHOULD ignore
+    JWKs within a JWK Set that use kty values that are not understood by them, that are missing required members, or for
+    which values are out of the supported ranges."
     """
     try:
         members = read_object(octets, "answer").get("keys")
@@ -81,7 +83,7 @@ def parse_key_set(octets: bytes, algorithm: str) -> KeySet:
 
 
 class KeyEndpoint:
-    """The keys of one provider at one URL. Any number of threads may ask at once."""
+    """The keys of one provider at one URL. Any number of threads may call it at the same time."""
 
     def __init__(
         self,
@@ -102,7 +104,7 @@ class KeyEndpoint:
         self._under_way: threading.Event | None = None
         self._keys: KeySet | None = None
         self._fetched_at = self._tried_at = self._looked_for_unknown_at = self._saved_at = float("-inf")
-        self._confirmed_at = float("-inf")  # when the URL last published the keys, here or before a restart
+        self._confirmed_at = float("-inf")  # when the URL last published the keys, which may be before a restart
         self._problem = ""
 
     def keys(self, patience: Patience | None = None) -> KeySet:
@@ -131,9 +133,9 @@ class KeyEndpoint:
         return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
-        """Return newer keys than *tried*, or None. Fetches again unless the last fetch was recent.
+        """Return newer keys than *tried*, or None. If the last such fetch was not recent, fetch again.
 
-        Raises KeyUnavailable if too many requests wait for keys already.
+        Raises KeyUnavailable if too many requests are already waiting for keys.
         """
         with self._lock:
             may_look = self._clock() - self._looked_for_unknown_at >= UNKNOWN_KEY
@@ -147,9 +149,9 @@ class KeyEndpoint:
         return self._keys if self._keys is not tried else None
 
     def _look(self, interval: float) -> threading.Event | None:
-        """Return an event for the end of the running fetch.
+        """Return an event for the end of the running fetch, or None if no fetch is running.
 
-        Start a fetch if the last one began *interval* seconds ago.
+        If no fetch is running, and the last one began at least *interval* seconds ago, start one.
         """
         with self._lock:
             if self._under_way is None and self._clock() - self._tried_at >= interval:
@@ -164,7 +166,10 @@ class KeyEndpoint:
         return done
 
     def _wait(self, look: threading.Event, patience: Patience) -> bool:
-        """Wait for a fetch, but only briefly if the last one failed. Tell whether it was allowed to wait."""
+        """Wait for a fetch, but only briefly if the last one failed. Tell whether this request was allowed to wait.
+
+        It is not allowed if too many requests are already waiting.
+        """
         glance = 0.0 if self._problem else max(0.0, GLANCE - (self._clock() - self._tried_at))
         fetched = patience.wait(look, glance, PATIENCE if self._problem else MOST_SECONDS)
         if fetched is False and not look.is_set():
@@ -178,7 +183,7 @@ class KeyEndpoint:
             self._confirmed_at = self._fetched_at
             is_news = keys != self._keys
             if is_news:
-                self._keys = keys  # a new object only if they changed, because `newer_than` compares objects
+                self._keys = keys  # replaced only if the keys changed, because `newer_than` compares object identity
             if is_news or self._fetched_at - self._saved_at >= self._max_stale / SAVES:
                 self._saved_at = self._fetched_at
                 self._copies.save(self.provider, self.url, [_published(key) for key in keys.keys])
@@ -200,7 +205,7 @@ class KeyEndpoint:
         keys = tuple(_usable(jwks, self.algorithm))
         if not keys:
             return None
-        # A time in the future shows that the clock is or was wrong, so the keys count as old.
+        # A time in the future shows that the clock is or was wrong. So the keys count as equally far in the past.
         self._confirmed_at = self._clock() - abs(self._wall_clock() - at)
         log.warning("the last good keys of %s are used instead", self.provider)
         return KeySet(keys)
@@ -220,7 +225,7 @@ def _usable(members: Sequence[Any], algorithm: str) -> list[TokenKey]:
 
 
 def _published(key: TokenKey) -> dict[str, Any]:
-    """Return the key as it was published; a key without a kid gets none."""
+    """Return the key as a JWK. If it was published without a kid, the JWK has no kid either."""
     return {name: value for name, value in key.public_jwk().items() if name != "kid" or key.kid is not None}
 
 

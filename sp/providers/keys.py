@@ -1,6 +1,6 @@
-"""Determine the keys of a provider after a change, and the errors of the stored keys.
+"""Decide which keys a provider has after a change, and find errors in the stored keys.
 
-This module decides, `sp.providers.edit` writes. `shared.keys` has the policy for a single key.
+`sp.providers.edit` writes the keys to the database. `shared.keys` checks a single key.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PRIVATE_KEY = (
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key to store. `shown_once` is the part of a generated key that the identity provider needs, otherwise empty."""
+    """A key to store. If it was generated, `shown_once` is the part of it that the identity provider needs."""
 
     material: str
     key: TokenKey
@@ -37,9 +37,10 @@ class JudgedKey:
 
 
 def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewKey | None:
-    """Return the key in *material*, or a generated one if that is empty.
+    """Return the key in *material*. If *material* is empty, generate a key.
 
-    Returns None and adds an error if it is rejected.
+    If the key is rejected, add an error to *mistakes* and return None. Also return None if *mistakes* has an error of
+    the algorithm.
     """
     if "algorithm" in mistakes:
         return None
@@ -61,10 +62,11 @@ def new_key(provider: Provider, material: str, mistakes: dict[str, str]) -> NewK
 def keys_after(
     vault: Vault, provider: Provider, stored: StoredProvider, new: NewKey | None, mistakes: dict[str, str]
 ) -> dict[str, str | None]:
-    """Return the provider's keys after the change: material by fingerprint, None for a key that is already stored.
+    """Return the provider's keys after the change: the key material by fingerprint.
 
-    A new key is added at the end. It verifies at once, but signs only when an administrator decides that. With a new
-    algorithm, the stored keys stay only if all of them fit it.
+    If a key is already stored, its material is None. A new key is added at the end. It verifies at once, but signs only
+    after an administrator has chosen it. If the algorithm changes, the stored keys stay only if all of them fit the new
+    algorithm.
     """
     added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
     before = stored.provider

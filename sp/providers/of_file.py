@@ -1,6 +1,6 @@
-"""Apply the providers of the operator's file, SP_CONFIG: at start, and when the file has changed.
+"""Apply the providers of the operator's file, SP_CONFIG, at start and when the file has changed.
 
-A demo gets its own provider if the file names none.
+In a demo, if the file names no provider or there is no file, a provider for the demo's identity provider is added.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def apply_file(
 ) -> None:
     """Apply the providers in *document*. *demo_in* is a demo's folder. Raises ProvidersRefused.
 
-    Providers that the file no longer names are disabled, or removed if *removes* is true.
+    If the file no longer names a provider, the provider is removed if *removes* is true. Otherwise it is disabled.
     """
     tables = document.get("providers", {})
     if has_file:

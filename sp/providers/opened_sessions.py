@@ -1,7 +1,7 @@
 """Count and end the sessions that one provider has opened.
 
-A disabled or removed provider cannot sign anyone in any more, but its earlier sessions continue. An administrator who
-no longer trusts the provider can end them.
+A disabled or removed provider cannot sign anyone in any more, but the sessions that it opened before continue. An
+administrator who no longer trusts the provider can end these sessions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _session: Any = SessionRecord.__table__
 
 
 class ProviderSessions:
-    """Counts and ends sessions by the provider that opened them. `idle` is their idle limit in seconds."""
+    """Counts and ends sessions by the provider that opened them."""
 
     def __init__(self, database: Database, sessions: SessionStore) -> None:
         self._database = database
@@ -42,7 +42,7 @@ class ProviderSessions:
             return connection.execute(query).scalar_one()
 
     def end(self, provider: str, *, actor: str) -> int:
-        """End every session of *provider*, with a line in the audit trail; return how many there were."""
+        """End every session of *provider*, with a line in the audit trail. Return how many sessions ended."""
         with self._database.writing() as connection:
             held.close_of_provider(connection, provider)
             ended = end_sessions(connection, [_session.c.provider == provider])

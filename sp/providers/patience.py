@@ -1,8 +1,8 @@
 """Limit how long a request may wait for JWKS URLs, and how many requests may wait at once.
 
-Anyone can send a token that names an unknown key, and so make its request wait for a JWKS URL. If that URL hangs, such
-tokens must not occupy all threads of a worker. Every request may wait for a fetch that has just begun, because it
-usually ends soon. After that only a few may wait, for all URLs together.
+Anyone can send a token that names an unknown key. The request with this token then waits for a JWKS URL. If that URL
+does not answer, such requests must not occupy all threads of a worker. Every request may wait for a fetch that has just
+begun, because a fetch usually ends soon. After that, only a few requests may continue to wait, for all URLs together.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import time
 
 MOST_SECONDS = 4.0  # one request waits at most this long, for all URLs together
 GLANCE = 0.5  # seconds from the beginning of a fetch during which everyone may wait
-WAITERS = 4  # so many requests per worker may wait longer
+WAITERS = 4  # requests per worker that may wait longer than that
 
 _places = threading.BoundedSemaphore(WAITERS)
 
 
 class Patience:
-    """The seconds that one request may still wait."""
+    """The number of seconds that one request may still wait."""
 
     def __init__(self, seconds: float = MOST_SECONDS) -> None:
         self._left = seconds
 
     def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
-        """Wait *glance* seconds. Then wait up to *at_most* more, unless too many requests wait already.
+        """Wait *glance* seconds for *fetched*. Then wait up to *at_most* seconds more, if few requests are waiting.
 
-        Return whether *fetched* is set, or None if too many requests wait.
+        Return whether *fetched* is set, or None if too many requests were already waiting.
         """
         if self._wait(fetched, glance):
             return True

@@ -1,6 +1,7 @@
-"""Presets: defaults for named products, so that their published samples work unchanged.
+"""Define the presets: defaults for named products, so that their published samples work unchanged.
 
-The provider's own setting comes first, then the preset's, then the default of `sp.providers.provider.Provider`.
+A setting of the provider itself is used first. If it is missing, the preset's value is used. If the preset has none,
+the default of `sp.providers.provider.Provider` is used.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -20,14 +21,14 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "required_claims": ["iat", "jti", "exp", "email"],
         "mapping": {"id": "email", **_PROFILE, "login": ["preferred_username", "sub"]},
     },
-    # Zendesk: no exp, three minutes, posted from a form, the whole name in one claim.
+    # Zendesk: tokens have no exp, are valid for three minutes, are posted from a form, and have the name in one claim.
     "zendesk": {
         "required_claims": ["iat", "jti", "email", "name"],
         "max_age": 180,
         "deliveries": ["form"],
         "mapping": {"id": ["external_id", "email"], "email": "email", "name": "name", "groups": "organization"},
     },
-    # LoginRadius: an existing profile, identified by id, gets an access token. No account is created.
+    # LoginRadius: the account with this id gets an access token. If there is no such account, none is created.
     "loginradius": {
         "token_parameter": "jwttoken",
         "auto_create": False,

@@ -1,8 +1,8 @@
-"""Define the settings of one identity provider: what the gateway trusts.
+"""Define the settings of one identity provider. They say what the gateway trusts.
 
-A `Provider` from `sp.providers.settings_parser` is valid, so other code need not check it again. Keys are not part of
-it; they are stored separately, encrypted. `sp.providers.presets` has the defaults of products. `sp.providers.risks`
-warns about settings that are allowed but risky.
+A `Provider` from `sp.providers.settings_parser` is valid, so other code need not check it again. A `Provider` does not
+contain keys. Keys are encrypted and stored separately. `sp.providers.presets` has the defaults of products.
+`sp.providers.risks` warns about settings that are allowed but risky.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -22,7 +22,7 @@ from sp.routes import Routes
 
 @dataclass(frozen=True)
 class Provider:
-    """One identity provider. Names, meanings and defaults are in docs/protocol.md; times are in seconds."""
+    """One identity provider. docs/protocol.md describes the settings and their defaults. Times are in seconds."""
 
     name: str
     preset: str = "ispring"
@@ -64,7 +64,7 @@ class Provider:
 
     @property
     def strict(self) -> bool:
-        """Whether the additional rules of the strict preset hold."""
+        """Whether the additional rules of the strict preset apply."""
         return self.preset == "strict"
 
     @property
@@ -74,7 +74,7 @@ class Provider:
 
     @cached_property
     def mapped_claims(self) -> tuple[str, ...]:
-        """Every claim that the field matching uses, once."""
+        """Every claim that the field matching uses, without duplicates."""
         return tuple(dict.fromkeys(claim for _field, claims in self.mapping for claim in claims))
 
     @cached_property
@@ -83,13 +83,13 @@ class Provider:
         return tuple(dict.fromkeys(("email", *dict(self.mapping).get("email", ()))))
 
     def token_url(self, routes: Routes) -> str:
-        """Return the "Return URL" to enter at the identity provider: where it sends people with a token."""
+        """Return the "Return URL" to enter at the identity provider. The provider sends people there with a token."""
         name = "" if self.default else f"/{self.name}"
         path = "/access/jwt" if self.preset in ("zendesk", "loginradius") else "/sso/login/jwt"
         return f"{routes.origin}{routes.prefix}{path}{name}"
 
     def as_settings(self) -> dict[str, Any]:
-        """Return the settings by their names in files. `parse_provider` makes the same provider of them."""
+        """Return the settings by their names in files. From them, `parse_provider` builds the same provider."""
         settings = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "name"}
         for name in ("deliveries", "required_claims", "email_domains"):
             settings[name] = list(settings[name])
@@ -97,7 +97,7 @@ class Provider:
             settings[name] = dict(vars(settings[name]))
         matching = {field: claims[0] if len(claims) == 1 else list(claims) for field, claims in self.mapping}
         unwanted: dict[str, Any] = dict.fromkeys(PRESET_SETTINGS[self.preset]["mapping"], "")
-        settings["mapping"] = unwanted | matching  # keep a preset's field unused
+        settings["mapping"] = unwanted | matching  # a field of the preset that this provider does not use stays unused
         return settings
 
 

@@ -1,7 +1,7 @@
-"""Cache the providers that a worker trusts, with settings and decrypted keys, for each request.
+"""Cache the providers that a worker trusts, with their settings and decrypted keys.
 
-At most every SP_SESSION_CACHE seconds it asks the database whether the settings have changed, and then reads them
-again. Keys are imported here only once, because importing a key takes longer than a whole sign-in.
+At most every SP_SESSION_CACHE seconds, the registry asks the database whether the settings have changed. If they have,
+it reads them again. It imports keys only then, because importing a key takes longer than a whole sign-in.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ log = logging.getLogger("lychgate")
 
 @dataclass(frozen=True)
 class Trusted:
-    """A provider with its decrypted keys. `key_ids` gives the database row of each key by its fingerprint."""
+    """A provider with its decrypted keys. `key_ids` has the id of each key's database row, by fingerprint."""
 
     provider: Provider
     managed_by_file: bool
     configured: KeySet | None
     key_ids: dict[str, int]
     endpoint: KeyEndpoint | None = None
-    secrets: tuple[str, ...] = field(default=(), repr=False)  # of all providers: keep them out of logs
+    secrets: tuple[str, ...] = field(default=(), repr=False)  # of all providers, so that they can be kept out of logs
 
     @property
     def signing_key(self) -> TokenKey | None:
-        """The newest configured key that can sign: a shared secret or a private key. Return None if there is none."""
+        """The first configured key that can sign, or None. A shared secret or a private key can sign."""
         return next((key for key in self.configured.keys if key.private), None) if self.configured else None
 
     def with_keys(
@@ -49,8 +49,9 @@ class Trusted:
     ) -> Result:
         """Return the result of *attempt*, which verifies the token, with this provider's keys.
 
-        If no key fits, and the token names an unknown key or no key, the provider may have changed its keys. Then the
-        endpoint is fetched again, at most every few seconds, and *attempt* is repeated with the new keys.
+        If no key verifies the token, and the token names an unknown key or no key, the provider may have changed its
+        keys. Then the keys are fetched from the endpoint again, at most every few seconds, and *attempt* is repeated
+        with the new keys.
         """
         patience = patience or Patience()
         keys = self.keys(patience)
@@ -71,7 +72,8 @@ class Trusted:
     def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys that verify: the endpoint's keys if there is an endpoint, otherwise the configured keys.
 
-        Raises KeyUnavailable if the configured keys cannot be decrypted, or the endpoint never answered.
+        Raises KeyUnavailable if the configured keys cannot be decrypted, or if the endpoint's keys are missing or too
+        old.
         """
         if self.endpoint is not None:
             return self.endpoint.keys(patience)
@@ -81,7 +83,7 @@ class Trusted:
 
 
 class ProviderRegistry:
-    """Returns providers by name. *adjust* changes each provider: the demo sets the URL of the other program with it."""
+    """Returns providers by name. *adjust* changes each provider. A demo uses it to set the identity provider's URL."""
 
     def __init__(
         self,
@@ -114,8 +116,8 @@ class ProviderRegistry:
     def get(self, name: str | None) -> Trusted:
         """Return the enabled provider *name*, or the default provider for None.
 
-        The default is the provider marked as default, otherwise the only enabled provider. Raises ProviderUnknown,
-        ProviderDisabled.
+        The default is the provider that is marked as default. If none is marked, it is the only enabled provider.
+        Raises ProviderUnknown, ProviderDisabled.
         """
         trusted = self.find(name)
         if not trusted.provider.enabled:
@@ -135,7 +137,7 @@ class ProviderRegistry:
     def secrets(self) -> tuple[str, ...]:
         """Return the shared secrets of all providers, so that they can be removed from log texts.
 
-        They are those of the last read of the database. This method does not read the database.
+        The secrets are as they were when the database was last read. This method does not read it.
         """
         return self._secrets
 
@@ -145,7 +147,7 @@ class ProviderRegistry:
         return self.find(name)
 
     def in_force(self, stored: StoredProvider) -> StoredProvider:
-        """Return *stored* with the settings in use: those of a demo's provider contain the other program's URL."""
+        """Return *stored* with the settings in use. In a demo, they contain the URL of the demo's identity provider."""
         return replace(stored, provider=self._adjust(stored.provider))
 
     def forget(self) -> None:
@@ -178,7 +180,7 @@ class ProviderRegistry:
         self._asked_at = now
 
     def _open(self, stored: StoredProvider) -> Trusted:
-        """Decrypt the keys. A key that cannot be decrypted is left out, and the others still verify."""
+        """Return *stored* with decrypted keys. If a key cannot be used, it is left out, and the others still verify."""
         provider = stored.provider
         keys = []
         for kept in stored.keys:
@@ -192,7 +194,7 @@ class ProviderRegistry:
         return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
 
     def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
-        """Return the provider's key endpoint: the same object while its URL is the same, because it caches the keys."""
+        """Return the provider's key endpoint. It caches keys, so it stays the same object while its URL is the same."""
         known = self._endpoints.get(provider.name)
         if not provider.jwks_url:
             self._endpoints.pop(provider.name, None)

@@ -1,7 +1,7 @@
 """Warn about settings that are valid but risky.
 
-A setting that can never be right is an error, and `sp.providers.settings_parser` rejects it. The settings named here
-work, but allow or reject people in a way that is easily overlooked.
+If a setting can never be right, it is an error, and `sp.providers.settings_parser` rejects it. The settings in this
+module work, but operators easily overlook whom they allow or reject.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -48,7 +48,7 @@ def _of_strangers(provider: Provider) -> Iterator[str]:
 
 
 def _needs_no_nonce(provider: Provider) -> bool:
-    """Tell whether a browser can start a sign-in at this provider, and a token without a nonce can answer it."""
+    """Tell whether a browser can start a sign-in at this provider, and a token without a nonce can complete it."""
     required = provider.require_nonce or "nonce" in provider.required_claims
     return bool(provider.login_url) and provider.deliveries != ("header",) and not required
 

@@ -1,7 +1,7 @@
 """Read and write the rows of a provider and its keys within the caller's transaction.
 
-`sp.providers.apply` (files, command line) and `sp.providers.edit` (settings page) decide who may change what, and
-validate it.
+`sp.providers.apply` (for files and the command line) and `sp.providers.edit` (for the settings page) validate changes,
+and decide who may make them.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class StoredKey:
 
 @dataclass(frozen=True)
 class StoredProvider:
-    """A provider as it is stored, its keys newest first.
+    """A provider as it is stored. Of its `keys`, the first one that can sign signs.
 
-    `mistakes` are errors in settings that an older version stored and this version rejects. Such a provider is
-    disabled.
+    An older version may have stored settings that this version rejects. Then `mistakes` has the errors, and the
+    provider is disabled.
     """
 
     provider: Provider
@@ -69,7 +69,7 @@ class StoredProvider:
 
 
 def default_of_the_file(everyone: Iterable[StoredProvider], provider: Provider) -> str:
-    """Return why *provider* cannot become the default here (the operator's file names another one), or ""."""
+    """Return why *provider* cannot become the default, or "". It cannot if the operator's file names another one."""
     for other in everyone if provider.default else ():
         if other.managed_by_file and other.provider.default and other.provider.name != provider.name:
             return f"{other.provider.name} is the default, by the file SP_CONFIG: change it there"
@@ -84,7 +84,7 @@ def load_all(connection: Connection) -> list[StoredProvider]:
 
 
 def load_one(connection: Connection, name: str, *, lock: bool = False) -> StoredProvider | None:
-    """Return the provider *name*; *lock* prevents other changes to it until the transaction ends."""
+    """Return the provider *name*, or None. *lock* prevents other changes to it until the transaction ends."""
     query = select(_provider).where(_provider.c.name == name)
     record = connection.execute(query.with_for_update() if lock else query).first()
     if record is None:
@@ -96,8 +96,8 @@ def load_one(connection: Connection, name: str, *, lock: bool = False) -> Stored
 def write(connection: Connection, provider: Provider, *, is_new: bool, managed_by_file: bool) -> None:
     """Insert or update the settings of *provider*.
 
-    People who are administrators because of its group lose this right if the provider is disabled or names another
-    group. Members of the other group get the right at their next sign-in.
+    A provider can name a group whose members are administrators. If the provider is disabled, or names another group
+    than before, the present members lose this right. Members of the other group get the right at their next sign-in.
     """
     now = utc_now()
     values = {"settings": provider.as_settings(), "managed_by_file": managed_by_file, "updated_at": now}
@@ -113,9 +113,9 @@ def write(connection: Connection, provider: Provider, *, is_new: bool, managed_b
 def write_keys(
     connection: Connection, name: str, stored: Sequence[StoredKey], wanted: Mapping[str, str | None], vault: Vault
 ) -> None:
-    """Replace the keys of the provider by *wanted*: material by fingerprint, newest first.
+    """Replace the keys of the provider *name* with *wanted*: the key material by fingerprint, in the new order.
 
-    A key that is kept needs no material, and its row stays.
+    If a key is already stored, its row stays, and its material may be None.
     """
     rows = {key.fingerprint: key.id for key in stored}
     gone = [row for fingerprint, row in rows.items() if fingerprint not in wanted]
@@ -139,7 +139,7 @@ def note_key_use(connection: Connection, key_id: int, now: datetime) -> None:
 
 
 def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
-    """Make this the only default provider; return the names of the previous default providers."""
+    """Withdraw the default from all providers except *except_for*. Return the names of those that were the default."""
     withdrawn = []
     for record in connection.execute(select(_provider).where(_provider.c.name != except_for)).all():
         if record.settings.get("default"):
@@ -152,8 +152,9 @@ def withdraw_default(connection: Connection, *, except_for: str) -> list[str]:
 def granted_group(connection: Connection, name: str, *, lock: bool = False) -> str:
     """Return the group whose members the provider *name* makes administrators, as stored now, or "".
 
-    With *lock* the settings cannot change until the transaction ends. If they are being changed at this moment, return
-    "" without waiting, because the other transaction will wait for an account that the caller has locked.
+    With *lock*, the settings cannot change until the transaction ends. If another transaction is changing them at this
+    moment, return "" without waiting. If the caller waited, there would be a deadlock, because the other transaction
+    waits for an account that the caller has locked.
     """
     query = select(_provider.c.settings).where(_provider.c.name == name)
     if lock:
@@ -163,12 +164,15 @@ def granted_group(connection: Connection, name: str, *, lock: bool = False) -> s
 
 
 def withdraw_administrators(connection: Connection, name: str) -> None:
-    """Remove the right from all administrators by a group of the provider *name*. Its row must be locked already."""
+    """Remove the right from all people who are administrators through a group of the provider *name*.
+
+    The caller must have locked the provider's row.
+    """
     connection.execute(update(_account).where(_account.c.admin_through == name).values(admin_through=None))
 
 
 def remove(connection: Connection, name: str) -> bool:
-    """Delete the provider *name* with its keys; tell whether it was there."""
+    """Delete the provider *name* with its keys, and tell whether it existed."""
     connection.execute(delete(_key).where(_key.c.provider == name))
     removed = connection.execute(delete(_provider).where(_provider.c.name == name)).rowcount > 0
     withdraw_administrators(connection, name)
@@ -176,7 +180,7 @@ def remove(connection: Connection, name: str) -> bool:
 
 
 def revision(connection: Connection) -> int:
-    """Return the number of changes so far."""
+    """Return how many changes of settings have been counted."""
     return connection.execute(select(_revision.c.revision)).scalar() or 0
 
 

@@ -1,6 +1,6 @@
 """Read the settings of a provider one by one, and collect every error.
 
-It validates each setting separately; `sp.providers.settings_parser` validates them together.
+This module validates each setting on its own. `sp.providers.settings_parser` checks that the settings fit together.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -17,7 +17,7 @@ from sp.providers.icon_images import IconRefused, image_of
 from sp.providers.presets import PRESET_SETTINGS, PRESETS
 from sp.redirects import is_own_path
 
-# The built-in icons; "" stands for the initials of the name.
+# The names of the built-in icons. With "", the icon is the initials of the provider's name.
 MARKS_AND_INITIALS = ("", "building", "globe", "key", "people", "school", "shield")
 FIELD = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,59}\Z")
@@ -25,7 +25,7 @@ CLAIM = re.compile(r"[^\s\x00-\x1f\x7f-\x9f]{1,100}\Z")
 NO_CLAIM = "a claim name must have 1 to 100 characters and no white space"
 LABEL = re.compile(r"(?!-)[a-z0-9\u0080-\U0010ffff-]{1,63}(?<!-)\Z")  # RFC 1035, 2.3.1, and letters of any script
 MAX_DOMAIN_LENGTH = 253  # RFC 1035, section 3.1, as text
-TAKEN_PARAMETERS = ("return_to", "nonce", "code", "reference")  # of /sso/start, a login URL and the error page
+TAKEN_PARAMETERS = ("return_to", "nonce", "code", "reference")  # used by /sso/start, login URLs and the error page
 TOKEN_CLAIMS = frozenset({"jti", "iat", "exp", "nbf", "nonce", "iss", "aud", "sid", "auth_time"})
 
 Value = TypeVar("Value")
@@ -33,7 +33,7 @@ FieldMatching = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class ProviderRefused(ValueError):
-    """Settings that are not valid. `mistakes` has a text for each setting with an error."""
+    """Settings that are not valid. `mistakes` says for each setting with an error what is wrong."""
 
     def __init__(self, mistakes: Mapping[str, str]) -> None:
         self.mistakes = dict(mistakes)
@@ -53,7 +53,7 @@ NOTHING_EXPECTED = Expectation()
 
 
 class Reader:
-    """Reads settings, and collects the errors. Missing settings come from the preset, then from the defaults."""
+    """Reads settings, and collects the errors. A missing setting comes from the preset, or else from the defaults."""
 
     def __init__(self, settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
         self.mistakes: dict[str, str] = {}
@@ -108,14 +108,14 @@ class Reader:
         return tuple(dict.fromkeys(value.strip() for value in values))
 
     def required_claims(self, name: str) -> tuple[str, ...]:
-        """jti is always included: without it a token could be used twice."""
+        """Return the required claims. They always include jti, because without jti a token could be used twice."""
         claims = self.texts(name)
         if wrong := [claim for claim in claims if not CLAIM.match(claim)]:
             return self.refuse(name, f"{_quoted(wrong)}: {NO_CLAIM}", ("iat", "jti"))
         return tuple(dict.fromkeys((*claims, "jti")))
 
     def domains(self, name: str) -> tuple[str, ...]:
-        """Domains: the part after the @ of an e-mail address. A leading @ is allowed."""
+        """Return e-mail domains: the part of an e-mail address after the @. A leading @ is allowed."""
         # As for e-mails, only the case of ASCII letters is ignored.
         domains = tuple(value.encode().lower().decode().removeprefix("@") for value in self.texts(name))
         wrong = [f"{domain[:100]!r} {why}" for domain in domains if (why := _fault_of_domain(domain))]
@@ -152,7 +152,10 @@ class Reader:
         )
 
     def expectation(self, name: str) -> Expectation:
-        """A plain text is the expected value. In a table, a missing member has the preset's value."""
+        """Return an expectation. If the setting is a text, it is the expected value.
+
+        If the setting is a table, members that are missing in it come from the preset.
+        """
         value = self.settings[name]
         if isinstance(value, Expectation):
             return value
@@ -170,7 +173,10 @@ class Reader:
         return expectation
 
     def mapping(self) -> FieldMatching:
-        """Field matching. The given table is added to the preset's table. An unwanted field is set to ""."""
+        """Return the field matching. The given table is added to the preset's table.
+
+        An operator who does not want a field of the preset sets it to "".
+        """
         preset = PRESET_SETTINGS[self.preset]["mapping"]
         given = self.settings["mapping"]
         if not isinstance(given, dict):

@@ -1,6 +1,6 @@
 """Parse the settings of a provider from a TOML file, the settings page or the command line.
 
-`sp.providers.setting_reader` validates each setting; this module validates them together.
+`sp.providers.setting_reader` validates each setting on its own. This module checks that the settings fit together.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -36,8 +36,8 @@ def parse_name(text: str) -> str:
 def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = None) -> Provider:
     """Return the provider that *settings* describe, or raise ProviderRefused with all errors at once.
 
-    *own*, given when settings are saved, are the gateway's URLs: a setting must not redirect people in a loop. `keys`
-    is not parsed here, because it contains secrets; `shared.keys` has its policy.
+    *own* are the gateway's URLs. It is given when settings are saved, because no setting may redirect people in a loop.
+    `keys` is not parsed here, because it contains secrets. `shared.keys` checks keys.
     """
     reader = Reader(settings, {field.name: field.default for field in fields(Provider) if field.name != "name"})
     provider = Provider(
@@ -83,7 +83,7 @@ def parse_provider(name: str, settings: Mapping[str, Any], own: Routes | None = 
 
 
 def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
-    """Yield contradictions between settings, by the setting with the error."""
+    """Yield an error for each contradiction between settings, with the name of the setting to correct."""
     if not {"id", "email"} <= set(dict(provider.mapping)):
         yield "mapping", "id and email are required"
     if not {"iat", "exp"} & set(provider.required_claims):
@@ -102,7 +102,7 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
-    """Yield settings with URLs of ours that would restart the sign-in that has just ended."""
+    """Yield an error for each URL of the gateway itself that would restart the sign-in that has just ended."""
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (
