@@ -82,7 +82,7 @@ def add_query(url: str, **parameters: str) -> str:
 
 
 def _origin(text: str) -> str:
-    """Return scheme://host[:port] normalised for comparison. A URL with a user name counts as another origin."""
+    """Return scheme://host[:port] normalised for comparison. A URL with a user name has a different origin."""
     found = _DEFAULT_PORT.match(text := text.lower())
     return found[1] or found[2] if found else text
 

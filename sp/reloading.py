@@ -213,7 +213,10 @@ class Reloader:
         self._not_before = time.monotonic() + RETRY_SECONDS
 
     def _read(self, file: Path) -> tuple[Signature, dict[str, Any], AccessFile] | None:
-        """Return the content of an unchanged file, or None if it keeps changing. Raises SettingsRefused."""
+        """Return the content of *file* as soon as it stays unchanged. If it keeps changing, return None.
+
+        Raises SettingsRefused.
+        """
         for _round in range(ROUNDS):
             before = signature_of(file)
             settle()
@@ -266,7 +269,7 @@ class Reloader:
 
 
 def restart_notes(access: AccessFile, loaded: Mapping[str, str]) -> tuple[str, ...]:
-    """Return notes on changes in a file that need a restart. *loaded* are the running applications of sites."""
+    """Return notes on changes in a file that need a restart. *loaded* names the running applications by site."""
     notes = []
     for site in access.sites:
         if site.app != loaded.get(site.name, ""):

@@ -1,4 +1,4 @@
-"""Sample application for an empty SP_APP: shows who you are, and the claims of your token."""
+"""Define the sample application, which is used if SP_APP is empty. It shows who you are, and your token's claims."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def create_welcome_app(core: Components) -> Flask:
     @app.route("/", defaults={"path": ""}, methods=["GET", "POST"])
     @app.route("/<path:path>", methods=["GET", "POST"])
     def welcome(path: str) -> str:
-        """Show the person and the session, or that the visitor is not signed in (a rule may allow anyone)."""
+        """Show the person and the session. If a rule allows visitors, show that the visitor is not signed in."""
         user = request.environ.get("sso.user")
         detail = core.session_finder.detail(user["session"]) if user else None
         return render_template(

@@ -71,7 +71,7 @@ class CookieReader:
 
 
 class SiteAccess:
-    """Everything that decides about requests for one site: its rules, its session cookie, its sign-in URL."""
+    """Decides about requests for one site, by its rules and its session cookie, and returns its sign-in URL."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class SiteAccess:
         self._start = f"{site.url}{config.prefix}/sso/start"
 
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return the possible decisions about a request, as `Policy.possible` does; empty if there are shadow rules."""
+        """Return the possible decisions about a request, as `Policy.possible` does. With shadow rules, return none."""
         return self._policy.possible(method, path) if self._trial is None else ()
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
@@ -211,12 +211,12 @@ class SitesInForce:
 
     @property
     def home(self) -> SiteAccess:
-        """What decides about requests for the site of SP_EXTERNAL_URL."""
+        """The access to the site of SP_EXTERNAL_URL."""
         return self._of[HOME]
 
 
 class AccessControl:
-    """The settings and the access to each site, for one worker."""
+    """The gateway's settings and the access to each site, in one worker."""
 
     def __init__(self, core: Components) -> None:
         config = core.config
@@ -270,9 +270,9 @@ def _share(remembered: int, parts: int) -> int:
 
 
 def access_token_in(authorization: str) -> str:
-    """Return the Bearer token (RFC 6750, section 2.1) if it is as long as ours, else an empty text.
+    """Return the Bearer token (RFC 6750, section 2.1) if it has the length of the gateway's tokens.
 
-    The token is not verified here.
+    Otherwise return an empty text. The token is not verified here.
     """
     if authorization[: len(_BEARER)].lower() != _BEARER:
         return ""

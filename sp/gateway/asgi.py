@@ -103,7 +103,7 @@ class AsgiGateway:
         self._steps.reload()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decide, and then pass the request to the application or our own pages, or deny it."""
+        """Decide about a request. Then pass it to the application or to the gateway's own pages, or deny it."""
         kind = scope["type"]
         if kind in _PROTECTED:
             try:

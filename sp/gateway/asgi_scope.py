@@ -46,7 +46,7 @@ MAX_REMEMBERED_LENGTH = 100  # bytes of each name
 
 
 class HeadersTooLarge(Exception):
-    """A request has more header lines, or longer ones, than the gateway reads in the event loop."""
+    """The headers of a request have more than MAX_LINES lines or MAX_HEADERS bytes."""
 
 
 def environ_of(scope: Scope) -> WSGIEnvironment:

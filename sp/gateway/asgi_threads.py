@@ -23,7 +23,10 @@ T = TypeVar("T")
 
 
 class LoopThreads:
-    """At most *size* threads for the event loop of one worker. They start with the first work, after any fork."""
+    """At most *size* threads for the event loop of one worker.
+
+    They start when the first work arrives and not earlier, because threads do not survive a fork.
+    """
 
     def __init__(self, size: int) -> None:
         self.threads = Threads(size)

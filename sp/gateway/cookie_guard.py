@@ -28,7 +28,7 @@ log = logging.getLogger("lychgate")
 
 
 def of_application(start_response: StartResponse, request_id: str) -> StartResponse:
-    """Return a *start_response* for an application: it adds *request_id*, which the application cannot replace."""
+    """Return a *start_response* for an application. It adds *request_id*, and the application cannot replace it."""
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
         for name, value in headers:  # cheapest checks first

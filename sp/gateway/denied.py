@@ -33,7 +33,7 @@ CHALLENGE = ("WWW-Authenticate", 'Bearer realm="lychgate"')  # RFC 6750, section
 
 
 def why(verdict: Verdict, rule: Rule, session: Session | None) -> Denial:
-    """Return the reason for a *verdict* other than "allow" and "sign in"."""
+    """Return the denial for a *verdict* that is neither "allow" nor "sign in"."""
     if verdict is Verdict.FORBID:
         text = Phrase("You are signed in, but your account may not open this page.")
         return Denial(403, "forbidden", Phrase("Access denied"), text, session, tuple(_missing(rule)))

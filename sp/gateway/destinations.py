@@ -45,7 +45,7 @@ class Destination:
 
 
 class Destinations(dict[Key, Destination]):
-    """The destinations of one set of sites and rules. Reading needs no lock. Long paths are not cached."""
+    """The destinations of one set of sites and rules. Reading needs no lock. Long hosts and paths are not cached."""
 
     def remember(self, key: Key, destination: Destination) -> Destination:
         """Store and return *destination*. A full cache is cleared, because finding a destination again is fast."""

@@ -45,7 +45,7 @@ log = logging.getLogger("lychgate")
 
 
 class ForwardAuth:
-    """Answers both kinds of proxies."""
+    """Answers nginx, and answers Caddy and Traefik."""
 
     def __init__(
         self, keeper: AccessControl, answers: DeniedResponses, assertions: AssertionKeys, doctor: DoctorEcho
@@ -61,7 +61,7 @@ class ForwardAuth:
         return self._reply(NGINX, environ).answer(environ, start_response)
 
     def forward(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer Caddy and Traefik as we would answer the browser."""
+        """Answer Caddy and Traefik with the answer that the browser gets, because they pass it on."""
         return self._reply(FORWARD, environ).answer(environ, start_response)
 
     def nginx_at_once(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes] | None:

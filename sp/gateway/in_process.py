@@ -76,7 +76,7 @@ class InProcess:
     def arrive(self, environ: WSGIEnvironment) -> Destination | None:
         """Give the request its ID, and remove headers that its sender may not set.
 
-        Return its destination, or None for a foreign host.
+        Return the destination of the request, or None if its host belongs to none of the gateway's sites.
         """
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")

@@ -69,7 +69,7 @@ class Gateway:
         self._steps.reload()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Decide, and then pass the request to the application or our own pages, or deny it."""
+        """Decide about a request. Then pass it to the application or to the gateway's own pages, or deny it."""
         destination = self._steps.arrive(environ)
         if destination is None:
             return self._steps.foreign_host(environ, request_ids.shown(environ, start_response))

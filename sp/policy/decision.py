@@ -83,7 +83,7 @@ class Rule:
         return path.startswith(self.path) if self.path.endswith("/") else path == self.path
 
     def judge(self, person: PolicySubject | None) -> Verdict:
-        """Return the verdict of this rule for *person*; None is a visitor who is not signed in."""
+        """Return the verdict of this rule for *person*. If *person* is None, it is a visitor who is not signed in."""
         allow = self.allow
         if allow == "anyone":
             return LET_IN
@@ -200,7 +200,7 @@ class Policy:
         return max(found, key=lambda decision: decision.verdict)
 
     def number_of(self, rule: Rule) -> int:
-        """Return the position of *rule*, from 1; 0 for the default rule."""
+        """Return the position of *rule*, from 1. The default rule has the number 0."""
         return self._numbers.get(id(rule), 0)
 
 

@@ -1,4 +1,4 @@
-"""Explain the decision of `sp.policy.decision` in words: which rule decides about a request, and why.
+"""Explain a decision of `sp.policy.decision` in words. The explanation says which rule decides, and why.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -137,7 +137,7 @@ def decided(verdict: Verdict) -> str:
 
 
 def _results(rules: Sequence[Rule], methods: Sequence[str], decision: Decision) -> Iterator[RuleResult]:
-    """Yield the result of each rule for the reading and the method that decided."""
+    """Yield the result of each rule, for the reading of the path and the method by which the decision was made."""
     asked = decision.verdict is not Verdict.AMBIGUOUS
     counting = [rule for rule in rules if not rule.shadow]
     meant = next((name for name in methods if find(counting, name, decision.reading) is decision.rule), methods[0])

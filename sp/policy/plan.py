@@ -107,7 +107,10 @@ def plan(before: Rules, after: Rules, people: Iterable[Person], progress: Progre
 
 
 def places_of(before: Rules, after: Rules) -> list[Place]:
-    """Return every place that a rule names, in the order of sites and rules. A site without rules has the place "/"."""
+    """Return every place that a rule names, in the order of sites and rules.
+
+    If a site is added or removed and has no rules, it has the place "/".
+    """
     found: dict[Place, None] = {}
     for site in dict.fromkeys((*after, *before)):
         rules = (*after.get(site, ()), *before.get(site, ()))

@@ -38,7 +38,7 @@ def other_spellings(environ: Mapping[str, Any], path: str) -> tuple[str, ...]:
 
 
 def spelled(raw_path: str) -> str:
-    """Return *raw_path* (bytes as latin-1) as text, decoded except for unnecessary percent-encoding."""
+    """Return *raw_path* (bytes as latin-1) as text. Percent-encoding is decoded only if a URL needs it."""
     try:
         octets = raw_path.encode("latin-1")
     except UnicodeError:

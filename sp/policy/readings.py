@@ -27,9 +27,13 @@ _PARAMETERS = re.compile(r";[^/]*")
 def readings(path: str) -> tuple[str, ...]:
     """Return the ways in which an application may read *path*, which is decoded once and has no query.
 
-    The path is percent-decoded repeatedly. Each result is also read in three more forms: without `;parameters`, which
-    some servers drop; without the slash at its end; and in Unicode's form NFKC, which replaces, for example, full-width
-    letters by ordinary ones. If the path is ambiguous, the result is empty.
+    The path is percent-decoded repeatedly. Each result is also read in three more forms:
+
+    - without `;parameters`, which some servers drop
+    - without the slash at its end
+    - in Unicode's form NFKC, which replaces, for example, full-width letters by ordinary ones
+
+    If the path is ambiguous, the result is empty.
     """
     found: dict[str, None] = {}
     waiting, work = deque([(path, 0)]), 0

@@ -31,7 +31,7 @@ MAX_JUDGED = 1000  # keys whose validation is cached
 
 
 class ManagedByFile(Exception):
-    """The provider is defined by the operator's file (SP_CONFIG) and is changed there."""
+    """The operator's file (SP_CONFIG) defines the provider, so it can be changed only in that file."""
 
 
 class ChangedMeanwhile(Exception):

@@ -25,7 +25,10 @@ class IconRefused(ValueError):
 
 
 def icon_from(content: bytes) -> str:
-    """Return the setting `icon` for an image file with this *content*. `image_of` tells whether it is accepted."""
+    """Return the setting `icon` for an image file with this *content*.
+
+    The image is not checked here. `image_of` rejects it if it cannot be an icon.
+    """
     return _data_url(Logo(content, media_type(content) or "application/octet-stream"))
 
 

@@ -53,7 +53,7 @@ class SqlKeyCopies:
         return jwks, float(content.get("at", 0.0))  # older versions stored no time, so the age of their keys is unknown
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Store *jwks* as fetched now, replacing the copy for *provider*."""
+        """Store *jwks* with the present time. They replace the copy for *provider*."""
         sealed = self._vault.encrypt(
             json.dumps({"provider": provider, "url": url, "at": time_now(), "keys": list(jwks)})
         )

@@ -44,17 +44,17 @@ log = logging.getLogger("lychgate")
 class KeyCopies(Protocol):
     """Stores the last good keys of each provider, so that the gateway can start while the URL fails.
 
-    A failure to store is ignored.
+    If keys cannot be stored, no error is raised.
     """
 
     def load(self, provider: str, url: str) -> tuple[list[Mapping[str, Any]], float]:
-        """Return the JWKs saved for *provider* and *url*, and the time in seconds since 1970.
+        """Return the JWKs saved for *provider* and *url*, and when they were fetched, in seconds since 1970.
 
-        The list is empty if no trustworthy keys are saved.
+        The list is empty if no keys are saved that can be trusted.
         """
 
     def save(self, provider: str, url: str, jwks: Sequence[Mapping[str, Any]]) -> None:
-        """Store *jwks* as fetched now, replacing the copy for *provider*."""
+        """Store *jwks* with the present time. They replace the copy for *provider*."""
 
 
 def fetch(url: str) -> bytes:

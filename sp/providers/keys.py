@@ -92,7 +92,7 @@ def keys_after(
 
 
 def judge(vault: Vault, key: StoredKey, provider: Provider) -> JudgedKey:
-    """Return a stored key with its error."""
+    """Return a stored *key*, whether it can verify tokens, and its error, if it has one."""
     try:
         material = vault.decrypt(key.sealed)
         load_key(material, provider.algorithm, allow_short_secret=provider.allow_short_secret)

@@ -114,7 +114,7 @@ class ProviderRegistry:
         return sorted(found, key=lambda trusted: not trusted.provider.default)
 
     def get(self, name: str | None) -> Trusted:
-        """Return the enabled provider *name*, or the default provider for None.
+        """Return the enabled provider *name*. If *name* is None, return the default provider.
 
         The default is the provider that is marked as default. If none is marked, it is the only enabled provider.
         Raises ProviderUnknown, ProviderDisabled.
@@ -125,7 +125,10 @@ class ProviderRegistry:
         return trusted
 
     def find(self, name: str | None) -> Trusted:
-        """Return the provider *name*, or the default provider for None, enabled or not. Raises ProviderUnknown."""
+        """Return the provider *name*, even if it is disabled. If *name* is None, return the default provider.
+
+        Raises ProviderUnknown.
+        """
         if name is None:
             return self._default()
         self._refresh()

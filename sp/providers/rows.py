@@ -63,7 +63,7 @@ class StoredProvider:
 
     @property
     def version(self) -> str:
-        """A short text that differs after every change, to detect that two people edit at the same time."""
+        """A short text that differs after every change. It shows whether two people edit at the same time."""
         content = [dict(self.settings), [key.fingerprint for key in self.keys], self.managed_by_file]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 

@@ -144,7 +144,7 @@ def is_identity(key: str) -> bool:
 
 
 def may_say(sender: Sender, key: str) -> bool:
-    """Tell whether *sender* may set the forwarding header of an environ *key*."""
+    """Tell whether *sender* may set the header of an environ *key*, if it is a header that only proxies may set."""
     if sender is Sender.QUESTIONER or not key.startswith("HTTP_"):
         return True
     name = _folded(key)

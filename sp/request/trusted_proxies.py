@@ -73,7 +73,7 @@ def split_host(host: str) -> tuple[str, str] | None:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether *text* is only a host, with or without a port."""
+    """Tell whether *text* is a valid host, with or without a port, and nothing more."""
     return _HOST.match(text) is not None
 
 

@@ -1,1 +1,1 @@
-"""Sessions: stored, named by a cookie, ended and listed."""
+"""Store, find, list and end sessions, and set and read their cookies."""

@@ -32,7 +32,7 @@ class SessionCache(Generic[T]):
 
     def __init__(self, limit: int = MAX_CACHED) -> None:
         self._limit = limit
-        self._readings: dict[bytes, T] = {}  # the oldest reading first
+        self._readings: dict[bytes, T] = {}  # the session that was read first comes first
         self.get: Callable[[bytes], T | None] = self._readings.get
         """Return the session as it was last read, or None."""
         self._changing = threading.Lock()
@@ -41,7 +41,7 @@ class SessionCache(Generic[T]):
         return len(self._readings)
 
     def put(self, reading: T) -> None:
-        """Store *reading*, and replace an earlier reading of the same session."""
+        """Store *reading*, a session as it was read. It replaces an earlier reading of the same session."""
         with self._changing:
             self._readings.pop(reading.id_hash, None)
             while len(self._readings) >= self._limit:

@@ -1,4 +1,4 @@
-"""List the gateway's cookies. Set and read the session cookie, and reject forged duplicates."""
+"""List the gateway's cookies. Set and read the session cookie. If there are two with different values, reject both."""
 
 from __future__ import annotations
 

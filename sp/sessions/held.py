@@ -50,7 +50,7 @@ class HeldTokens:
             connection.execute(delete(_table).where(_table.c.key == key))
 
     def close_all_of(self, account_id: int) -> None:
-        """Prevent all held tokens from opening a session of this account."""
+        """Delete all held tokens that would open a session of this account."""
         with self._database.writing() as connection:
             close_of_account(connection, account_id)
 

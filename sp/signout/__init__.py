@@ -1,1 +1,1 @@
-"""Sign-out, in both directions."""
+"""Sign people out when an identity provider asks for it, and tell the provider when a person signs out here."""

@@ -58,7 +58,7 @@ class SignOuts:
             return self._end(sign_out, trusted, visitor, reference, only)
 
     def _end(self, sign_out: SignOut, trusted: Trusted, visitor: Visitor, reference: str, only: bytes | None) -> int:
-        """Spend the token, end the sessions that it names, and return how many."""
+        """Spend the token, end the sessions that it names, and return how many ended."""
         key = token_key(sign_out.provider, sign_out.token_id)
 
         def end(connection: Connection) -> int:

@@ -18,7 +18,7 @@ from shared.errors import TicketInvalid
 from shared.vault import Vault, VaultLocked
 from sp.signin.verification import REMEMBERED_LONGER
 
-LIFETIME = 60  # seconds; docs/protocol.md
+LIFETIME = 60  # seconds for which a ticket is valid; docs/protocol.md
 MAX_LENGTH = 1024  # characters; the tickets of the gateway have about 400
 AHEAD = WORTH_SAYING  # seconds by which the clock of the node that issued a ticket may be ahead
 
