@@ -1,6 +1,6 @@
-"""Lychgate's identity provider: keep people, and sign them in to services with signed tokens.
+"""Lychgate's identity provider: store people, and sign them in to services with signed tokens.
 
-`create_app` builds the program and is the only place that knows all its parts. run_idp.py calls `prepare` and
+`create_app` builds the program and is the only function that knows all its parts. run_idp.py calls `prepare` and
 `create_wsgi`.
 """
 
@@ -53,9 +53,10 @@ def create_app(
     services: ServiceRegistry | None = None,
     clock: Callable[[], float] = time_now,
 ) -> Flask:
-    """Return the program, its database up to date and IDP_CONFIG applied. Raises SettingsRefused.
+    """Build the program, migrate its database, and apply the services of IDP_CONFIG. Raises SettingsRefused.
 
-    *people* and *services* are the two seams; by default both are kept in the program's own database.
+    *people* and *services* replace the directory of people and the registry of services. By default, IDP_PEOPLE names
+    the directory, and the services are in the program's own database.
     """
     app = assemble(settings or config.load(), people=people, services=services, clock=clock)
     bring_up_to_date(app)
@@ -175,7 +176,7 @@ def put_together(
 
 
 def recognise_people(app: Flask) -> None:
-    """Let Flask-Login's `current_user`, which the pages show, be the person of our own session.
+    """Make the person of our own session Flask-Login's `current_user`, which the pages show.
 
     Flask-Login's own cookies are not used. While the directory is unavailable, the pages show no person. Code that
     makes a decision looks up the session itself.

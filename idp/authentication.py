@@ -1,7 +1,8 @@
-"""Sign a person in to a service: the Python of authentication.php, function by function.
+"""Sign a person in to a service, function by function as in the published PHP sample authentication.php.
 
 If the person is already signed in, the token is issued at once. Otherwise the form is shown and processed first. Each
-docstring names the corresponding PHP function in brackets. idp/README.md explains what this code improves, and why.
+docstring names the corresponding PHP function in brackets. idp/README.md explains what this code does better than the
+sample, and why.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ log = logging.getLogger("lychgate.idp")
 blueprint = Blueprint("authentication", __name__)
 
 
-# CSRFProtect does not check this URL, but the form does: on an error it is shown again, with the typed values.
+# CSRFProtect does not check this URL. The form checks its own CSRF token instead. If this token is wrong, the form is
+# shown again with the typed values.
 LOGIN = f"{__name__}.process_authorization"
 
 
@@ -114,8 +116,8 @@ def check_password(email: str, password: str) -> Person:
 def admit_attempt(email: str) -> PasswordAttempt:
     """Count the attempt for the typed e-mail, and for the account that the directory finds. Raises TooManyAttempts.
 
-    A directory may accept many spellings for one person. Without the second count, each spelling would allow more
-    guesses.
+    A directory may accept many spellings for one person. Without the count for the account, each spelling would allow
+    more guesses.
     """
     throttle, device = context().throttle, known_browsers.known_device(email)
     attempt = throttle.admit(email, request.remote_addr or "", device)
@@ -126,7 +128,7 @@ def admit_attempt(email: str) -> PasswordAttempt:
 def typed_email(typed: str) -> str:
     """Return *typed* if it is an e-mail address.
 
-    Otherwise return an empty text: it may be a password in the wrong field.
+    Otherwise return an empty text, because *typed* may be a password in the wrong field.
     """
     return typed if EMAIL.fullmatch(typed) else ""
 
@@ -164,7 +166,7 @@ def send_verified_person(signed_in: SignedInUser, service: Service, sign_in_requ
 def sign_answer(
     person: Person, service: Service, sign_in_request: SignInRequest, facts: SessionFacts, token_id: str, now: datetime
 ) -> Mapping[str, str]:
-    """Return the parameters to send: the token under its name, or for Discourse its signed query."""
+    """Return the parameters to send: the token under its parameter name, or the signed query that Discourse expects."""
     key = service.signing_key(now)
     if service.signed_query:
         return discourse.answer(mapped_claims(person, service), sign_in_request.nonce, key)
@@ -183,7 +185,7 @@ def sign_answer(
 
 
 def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
-    """Return the page that posts the token, by its script or, without scripts, by its button."""
+    """Return the page that posts the token. The script of the page posts it, or without scripts the person's click."""
     allow_form_targets(service)
     allow_own_script()
     action = return_url(service, sign_in_request)
@@ -206,7 +208,7 @@ def allow_form_targets(service: Service) -> None:
 
 
 def requested_service() -> Service:
-    """Return the registered service that the request names; optional if only one is registered."""
+    """Return the service that the request names. The name is optional if only one service is registered."""
     name = request.args.get("service", "")
     if name:
         try:
@@ -220,14 +222,14 @@ def requested_service() -> Service:
 
 
 def which_service(status: int) -> Response:
-    """Let the person choose a service. The URL names none (400), or an unregistered one (404)."""
+    """Let the person choose a service. The URL names no service (400), or one that is not registered (404)."""
     signed_in = already_signed_in()
     offered = context().offered(signed_in.person if signed_in else None)
     return page("idp/which_service.html", status, services=offered, unknown=status == 404)
 
 
 def read_request(service: Service) -> SignInRequest:
-    """Return the values to send back to the service with the token. We never redirect to them."""
+    """Return the values to send back to the service with the token. No value is ever the target of a redirect."""
     if service.signed_query:
         return SignInRequest(read_question(service))
     nonce = request.args.get("nonce", "") if service.nonce else ""
@@ -242,7 +244,7 @@ def read_request(service: Service) -> SignInRequest:
 
 
 def read_question(service: Service) -> str:
-    """Return the nonce of Discourse's request. Without a request, the browser is sent to Discourse to make one."""
+    """Return the nonce of Discourse's request. If there is no request, send the browser to Discourse to get one."""
     sso, sig = request.args.get("sso", ""), request.args.get("sig", "")
     if not sso and not sig:
         abort(redirect(discourse.start_url(service), 303))
@@ -258,7 +260,10 @@ def _plain(text: str) -> bool:
 
 @blueprint.app_errorhandler(SessionOver)
 def session_over(_error: SessionOver) -> ResponseReturnValue:
-    """Show the sign-in form again: the session ended in another tab, or by an administrator, during this request."""
+    """Show the sign-in form again.
+
+    During this request, the session was ended in another tab or by an administrator.
+    """
     query = request.query_string.decode("latin-1")
     return redirect(f"{url_for('authentication.process_authorization')}?{query}", 303)
 

@@ -1,7 +1,8 @@
-"""Notify services that a session is over: OpenID Connect Back-Channel Logout 1.0, server to server.
+"""Notify services that a session ended, from server to server (OpenID Connect Back-Channel Logout 1.0).
 
-All services are notified in parallel, and the person waits at most DELIVERY_SECONDS. A failed notification is
-retried later by a thread of the first worker that finds it due (housekeeping.py).
+All services are notified in parallel, and the person waits at most DELIVERY_SECONDS. If a notification fails, it is
+retried later: each worker has a thread that looks for notifications that are due, and the first thread that finds one
+sends it (housekeeping.py).
 """
 
 from __future__ import annotations
@@ -41,9 +42,11 @@ class DeliveryFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome for one service: the number of ended sessions, or why it was not notified and whether we retry.
+    """The result of notifying one service that a session ended.
 
-    `ended` is None if the service does not report a number. A notified service has not necessarily ended a session.
+    `ended` is the number of sessions that the service ended, or None if the service reports no number. If the
+    notification failed, `problem` says why, and `again` whether it will be retried. A notified service has not
+    necessarily ended a session.
     """
 
     title: str
@@ -91,7 +94,7 @@ def tell(ended: Ended) -> list[Outcome]:
 def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     """Deliver the notices in parallel and return the outcomes, sorted by the titles of the services.
 
-    It waits at most DELIVERY_SECONDS. A delivery that is not finished then counts as failed, and is retried.
+    Wait at most DELIVERY_SECONDS. A delivery that has not finished by then counts as failed, and is retried.
     """
     notices = [notice for notice_id in notice_ids if (notice := outbox.claim(notice_id))]
     if not notices:

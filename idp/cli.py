@@ -1,7 +1,7 @@
 """Define the commands for people and for the audit log: flask --app idp users|audit.
 
-Exit status 0 is success, 1 an error with its reason, 2 wrong usage. Secrets are read from standard input or a
-prompt, never from the command line, where every process of the machine could read them.
+The exit status is 0 for success, 1 for an error, whose reason is printed, and 2 for wrong usage. Secrets are read from
+standard input or a prompt, never from the command line, because every process of the machine could read them there.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def set_password(email: str, password_stdin: bool, as_json: bool) -> None:
 def show_audit(email: str, count: int, as_json: bool) -> None:
     """Show the latest sign-ins, refusals, tokens and sign-outs, newest first.
 
-    Similar refusals that come too fast for a row each share one row. In it, `times` is how many there were, and
-    `last_at` is when the last one came.
+    If similar refusals come too fast, one row counts several of them. In this row, `times` is their number, and
+    `last_at` is the time of the last one.
 
     Example: flask --app idp audit --email alice@example.com
     """

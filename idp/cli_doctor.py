@@ -1,7 +1,7 @@
-"""Define the check of an installation: flask --app idp doctor. Each finding has a name and a remedy.
+"""Check an installation: flask --app idp doctor. Each finding names the check that failed, and the remedy.
 
-It checks only this program: settings, files, database, directory of people, services and their keys. To check whether a
-service accepts our tokens, run `flask --app sp check-idp` there.
+This command checks only the identity provider: settings, files, database, directory of people, services and their keys.
+To check whether a gateway accepts our tokens, run `flask --app sp check-idp` at the gateway.
 """
 
 from __future__ import annotations

@@ -21,7 +21,9 @@ people = AppGroup("people", help="Look at people in any directory, also in your 
 @click.argument("email")
 @as_json
 def check(email: str, as_json: bool) -> None:
-    """Tell which services a person may use, with which claims, and why not. Status 1 if there is none.
+    """Tell which services a person may use and with which claims, and why the others are not allowed.
+
+    The exit status is 1 if the person may use no service.
 
     Example: flask --app idp people check alice@example.org
     """

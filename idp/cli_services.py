@@ -129,7 +129,7 @@ def reencrypt_keys(as_json: bool) -> None:
 )
 @as_json
 def rotate_keys(service: str, sign_after: int, accept_after: int, as_json: bool) -> None:
-    """Give a service a new key. Enter it at the service, or let the service fetch it, before it signs.
+    """Give a service a new key. Enter the key at the service, or let the service fetch it, before the key signs.
 
     Example: flask --app idp keys rotate learn
     """

@@ -1,7 +1,8 @@
 """Read the settings from the environment, a `.env` file and the services file, and report all errors at once.
 
-Only this module knows where settings come from; all other modules get a frozen `Settings`. Without IDP_SECRET_KEY the
-program is a demo. Then it generates its secrets into the instance folder, and finds the URL of its gateway there.
+Only this module knows where settings come from; all other modules get a frozen `Settings`. If IDP_SECRET_KEY is not
+set, the program is a demo: it generates its secrets into the instance folder, and finds the URL of its gateway in the
+same folder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from shared.settings import Environment, Network, SettingsRefused, is_loopback, 
 from shared.store_urls import database_mistake
 
 SESSION_IDLE = 3600  # seconds; OWASP Session Management allows a few hours for a low-risk session
-SESSION_LIFETIME = 43_200  # seconds: a working day, then the password again
+SESSION_LIFETIME = 43_200  # seconds: a working day; after that, the person types the password again
 PEOPLE = f"{__package__}.stores.directory:open_directory"
 ACTIVITY_DAYS = 90  # how long the audit is kept; 0 means for ever
 STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
@@ -30,7 +31,7 @@ STAY_SIGNED_IN = 2_592_000  # seconds: 30 days, for people who tick the box
 
 @dataclass(frozen=True)
 class Settings:
-    """The operator's settings. Durations are in seconds; repr shows no secret."""
+    """The operator's settings. Durations are in seconds, except `activity_days`. repr shows no secret."""
 
     instance: Path
     secret_keys: tuple[str, ...] = field(repr=False)
@@ -60,7 +61,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     environment = NAMES.environment(values)
     instance = Path(environment.text("IDP_INSTANCE", "instance")).resolve()
     secret_key = environment.secret("IDP_SECRET_KEY")
-    pair = None if secret_key or environment.mistakes else demo.read(instance)  # unreadable key: no demo
+    pair = None if secret_key or environment.mistakes else demo.read(instance)  # no demo if the key is unreadable
     services_file = environment.text("IDP_CONFIG")
     asked_for: set[str] = set()
     services = _services(environment, services_file, values, asked_for)
@@ -97,8 +98,9 @@ def log_format() -> str:
 def load_to_serve(host: str, port: int) -> Settings:
     """Return the settings of a program that will listen on *host* and *port*.
 
-    The port becomes part of the default URL. The workers are other processes and inherit it through the environment. A
-    demo tells its gateway its URL, and refuses to listen for other machines.
+    *port* becomes part of the default URL. This URL is put into the environment, because the workers are other
+    processes, which inherit it. A demo tells its gateway its URL through the instance folder. It refuses a *host* that
+    other machines can reach.
     """
     if not _values().get("IDP_EXTERNAL_URL", "").strip():
         os.environ["IDP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -120,7 +122,8 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 def setting(name: str, default: str = "") -> str:
     """Return the value of an integrator's own setting, such as the URL of a directory server.
 
-    If its name begins with IDP_, add it to known_settings.py. Raises SettingsRefused if its file cannot be read.
+    If its name begins with IDP_, add it to known_settings.py. Raises SettingsRefused if the setting names a file that
+    cannot be read.
     """
     environment = NAMES.environment(_values())
     environment.finish()
@@ -128,7 +131,7 @@ def setting(name: str, default: str = "") -> str:
 
 
 def _values() -> dict[str, str]:
-    """Return the values of the `.env` file in the current folder, replaced by those of the environment."""
+    """Return the values of the `.env` file in the current folder and of the environment, which takes precedence."""
     written = {name: value for name, value in dotenv_values(Path(".env")).items() if value is not None}
     return written | dict(os.environ)
 
@@ -171,5 +174,5 @@ def _callable(environment: Environment, name: str, default: str) -> str:
 
 
 def demo_pair(settings: Settings) -> Any:
-    """Return the current secrets and URLs of the demo pair: the gateway's URL may have changed since the start."""
+    """Read the secrets and URLs of the demo again, because the gateway's URL may have changed since the start."""
     return demo.read(settings.instance)

@@ -19,9 +19,10 @@ from shared.vault import Vault
 
 @dataclass(frozen=True)
 class Context:
-    """The settings, the seams, the vault, the throttle, the counter of rejections and the clock.
+    """The objects that the views use.
 
-    Tests can set the clock.
+    `people` and `services` may be the integrator's own. `vault` encrypts stored keys, `throttle` limits password
+    attempts, and `refusals` counts rejections. `now` is the clock, which tests can set.
     """
 
     settings: Settings
@@ -35,7 +36,7 @@ class Context:
     def offered(self, person: Person | None) -> list[Service]:
         """Return the services that *person* may open.
 
-        Without a person, return the services that are open to everyone.
+        If *person* is None, return the services that are open to everyone.
         """
         return [s for s in self.services.all() if (s.admits(person) if person else not s.groups)]
 

@@ -14,7 +14,7 @@ from shared.keys import load_key
 def service(settings: Settings) -> Service | None:
     """Return the service `demo`. Return None if this is not a demo, or if IDP_CONFIG defines services.
 
-    It is built for each request, so neither the order of start nor the choice of ports matters.
+    The service is built for each request. So the two programs can start in either order, and on any ports.
     """
     if not settings.demo or settings.services:
         return None

@@ -1,9 +1,10 @@
 """DiscourseConnect: read Discourse's sign-in request, and make the answer that replaces a JWT.
 
-Request and answer have the same form: a query string in base64 (`sso`) and its HMAC-SHA256 in hexadecimal digits
-(`sig`), with one shared secret. The request (here: question) has a nonce and the URL for the answer. The answer has the
-same nonce and describes the person. Sources: "Setup DiscourseConnect" (meta.discourse.org/t/13045) and in
-lib/discourse_connect_base.rb of Discourse, read in November 2026.
+The request and the answer have the same form. `sso` is a query string in base64, and `sig` is the HMAC-SHA256 of this
+base64 text in hexadecimal digits. Both programs have the same secret for it. The request, which this module calls a
+question, has a nonce and the URL for the answer. The answer has the same nonce and describes the person. Sources:
+"Setup DiscourseConnect" (meta.discourse.org/t/13045) and lib/discourse_connect_base.rb of Discourse, read in November
+2026.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -35,8 +36,8 @@ def nonce_asked(sso: str, sig: str, service: Service, keys: KeySet) -> str:
     """Return the nonce of Discourse's question, or raise QuestionRefused.
 
     The answer goes only to the registered URL, so a question with another URL is rejected. Questions and answers are
-    signed with the same secret, and only a question has return_sso_url. So requiring it also rejects an answer that is
-    sent back to us as a question.
+    signed with the same secret, and only a question has return_sso_url. So if an answer is sent back to us as a
+    question, it is rejected because return_sso_url is missing.
     """
     members = _verified(sso, sig, keys)
     if members.get("return_sso_url") != service.return_url:
@@ -55,7 +56,7 @@ def answer(claims: Mapping[str, Any], nonce: str, key: TokenKey) -> dict[str, st
 
 
 def start_url(service: Service) -> str:
-    """Return the URL at which a sign-in begins. Discourse accepts only answers to its own questions."""
+    """Return Discourse's URL that begins a sign-in. Discourse accepts only answers to its own questions."""
     return service.origin + START
 
 
@@ -81,9 +82,9 @@ def _signature(sso: str, key: TokenKey) -> str:
 
 
 def _text(value: Any) -> str:
-    """Return *value* as text for Discourse.
+    """Return *value* as text for Discourse. The items of a list are separated by commas.
 
-    List items that contain a comma are left out: each would become two groups.
+    Items that contain a comma are left out, because Discourse would read each of them as two groups.
     """
     if not isinstance(value, list | tuple):
         return str(value)

@@ -1,7 +1,8 @@
 """Run the background work of a worker: retry sign-out notices, and delete expired data.
 
-Each worker has one such thread. The database assigns the work (outbox.claim), so any number may run. It is a daemon
-thread, so it does not delay the end of the program: another worker continues an interrupted delivery.
+Each worker has one thread for this work. The threads claim their work in the database (outbox.claim), so any number of
+workers may run. They are daemon threads, so they do not delay the end of the program. If a worker ends during a
+delivery, another worker repeats the delivery.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Make the token that signs a person in to a service.
 
-The time, the key and the token's ID are arguments, so the same arguments give the same token. The preset and the claims
-mapping decide which claims a service receives (services.py). The directory provides the person (people.py).
+The time, the key and the token's ID are arguments, so the same arguments give a token with the same claims. The preset
+and the claims mapping decide which claims a service receives (services.py). The directory provides the person
+(people.py).
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -25,7 +26,7 @@ METHODS = ["pwd"]  # RFC 8176, section 2: people can sign in only with a passwor
 
 @dataclass(frozen=True)
 class SignInRequest:
-    """The request of a service: its nonce and the parameters to return with the token, both unchanged."""
+    """The request of a service: its nonce and its parameters, which are returned unchanged with the token."""
 
     nonce: str = ""
     echoed: Mapping[str, str] = field(default_factory=dict)
@@ -50,7 +51,7 @@ def issue(
     now: int,
     our_url: str,
 ) -> str:
-    """Return a signed token for *person* at *service*: RFC 7519, valid for the service's lifetime from *now*."""
+    """Return a signed token (RFC 7519) for *person* at *service*, valid from *now* for the service's lifetime."""
     claims: dict[str, Any] = {"iat": now, "jti": token_id, "exp": now + service.lifetime}
     if service.issuer or service.addressed:
         claims["iss"] = issuer_of(service, our_url)

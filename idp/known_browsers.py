@@ -1,6 +1,7 @@
-"""Recognise a browser in which a person has signed in before: a signed cookie with no other meaning.
+"""Recognise a browser in which a person has signed in before, by a signed cookie.
 
-It cannot sign anyone in. It only gives the person's attempts a separate count (shared/throttling.py).
+The cookie cannot sign anyone in. Its only effect is that the person's password attempts in this browser are counted
+separately (shared/throttling.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""List the settings of the identity provider, and what each does. The program does not start if a variable begins
-with IDP_ and is not in this list.
+"""List the settings of the identity provider, and what each does.
 
-docs/reference/settings.md is made from this list.
+If a variable begins with IDP_ and is not in this list, the program does not start. docs/reference/settings.md is made
+from this list.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Sign a person out: the Python of logout.php, and the sign-out that a person begins on our own page.
+"""Sign a person out, if a service asks for it (as in logout.php) or if the person asks on our own page.
 
-A service sends the person here with a signed token. The page says who was signed out and has a link back. It does not
-redirect, because a redirect could sign the person in again at once. A person who signs out here is also signed out at
-every service of the session, over the back channel.
+A service sends the person here with a signed token. The page then says who was signed out, and has a link back to the
+service. It does not redirect to the service, because a redirect could sign the person in again at once. In both cases,
+the services of the session are notified over the back channel, except the service that asked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ blueprint = Blueprint("logout", __name__)
 
 @blueprint.get("/logout", strict_slashes=False)
 def process_logout() -> Response:
-    """Check the token and sign out the person whom it names; without a token, ask."""
+    """Check the token and sign out the person whom it names. If there is no token, ask the person to confirm."""
     if request.method == "HEAD":
         return Response()
     unverified_token = request.args.get("jwt")
@@ -59,7 +59,10 @@ def check_token(unverified_token: str) -> SignOut:
 
 
 def sign_out_person(sign_out: SignOut) -> Response:
-    """End the session if it belongs to that person. A token that was used before ends no session."""
+    """End this browser's session if it belongs to the person whom the token names.
+
+    If the token was used before, it ends no session.
+    """
     signed_in = signed_in_here()
     if signed_in is not None and signed_in.person.email.lower() != sign_out.email.lower():
         return page("idp/other_person.html", 409, sign_out=sign_out, signed_in=signed_in)
@@ -77,7 +80,7 @@ def sign_out_person(sign_out: SignOut) -> Response:
 
 
 def refuse(rejection: Rejection) -> Response:
-    """Explain why the token was rejected; 401, as logout.php answers."""
+    """Explain why the token was rejected. The status is 401, as in logout.php."""
     audit.note("sign_out_refused", detail=f"{rejection.code}: {rejection.detail}")
     return page("idp/sign_out_refused.html", 401, rejection=rejection, signed_in=signed_in_here())
 

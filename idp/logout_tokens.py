@@ -1,8 +1,8 @@
 """Verify the sign-out tokens of services, and make sign-out tokens for services.
 
-Its type or an `events` claim marks a sign-out token, so that it cannot be used as a sign-in token, nor the reverse.
-This is necessary because one secret may sign in both directions. A token that we issued to a service is never accepted
-as a token of that service.
+A sign-out token is marked by its type or by an `events` claim. So a sign-out token cannot be used as a sign-in token,
+and a sign-in token cannot sign anyone out. This is necessary because one secret may sign tokens in both directions. A
+token that we issued to a service is never accepted as a token from that service.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -78,8 +78,8 @@ def make_sign_out(
 ) -> str:
     """Return a logout token for *service* (OpenID Connect Back-Channel Logout 1.0, section 2.4).
 
-    *named* are the claims by which the service knows the person. A service whose sign-in tokens had no `sub` or `sid`
-    needs them. Without *sid*, the token ends every session of the person.
+    *named* are the claims by which the service knows the person. A service needs them if its sign-in tokens had no
+    `sub` or `sid`. If *sid* is empty, the token ends every session of the person.
     """
     return make_sign_out_token(
         {"sub": subject, **named, **({"sid": sid} if sid else {})},
@@ -94,7 +94,7 @@ def make_sign_out(
 
 
 def _open_with_any(unverified_token: str, services: Sequence[Service], now: datetime) -> tuple[Service, Opened]:
-    """Return the service whose key verifies the token. Only the signature shows which service sent it."""
+    """Return the service whose key verifies the token, and the opened token. Only the signature shows who sent it."""
     take_apart(unverified_token)
     wrong_algorithm: AlgorithmNotAllowed | None = None
     for service, keys, algorithm in _candidates(services, now):

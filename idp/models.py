@@ -58,7 +58,8 @@ class SessionRow(Base):
 class ParticipationRow(Base):
     """A service that got a token in a session, and the sid by which it knows that session.
 
-    `claims` identified the person in the latest of those tokens, and identify them again when the session ends.
+    `claims` are the claims that identified the person in the latest of those tokens. When the session ends, the
+    sign-out token has the same claims.
     """
 
     __tablename__ = "participations"
@@ -72,7 +73,8 @@ class ParticipationRow(Base):
 class ServiceRow(Base):
     """A registered service, stored as its entry in the services file.
 
-    If `managed`, it can be changed only in IDP_CONFIG.
+    If `managed` is true, the service can be changed only in IDP_CONFIG. If `keys_given` is true, its keys come from the
+    services file.
     """
 
     __tablename__ = "services"
@@ -129,14 +131,14 @@ class CounterRow(Base):
 
 FOLDED = text("fold IS NOT NULL")
 REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
-"""The refusals that anyone, or any person, can cause as often as they like. As text, as indexes want it."""
+"""Selects the rejections that a stranger or a signed-in person can cause without limit. Indexes need it as SQL text."""
 
 
 class AuditRow(Base):
-    """One event: a sign-in, a rejection, an issued token, a sign-out. Never a token or a password.
+    """One event: a sign-in, a rejection, an issued token or a sign-out. It never has a token or a password.
 
-    A row with a `fold` counts similar rejections: there were `times`, from `at` to `last_at`. See
-    idp/stores/refusals.py.
+    A row with a `fold` counts similar rejections: `times` is their number, `at` the time of the first one, and
+    `last_at` the time of the last one. See idp/stores/refusals.py.
     """
 
     __tablename__ = "audit"
@@ -161,10 +163,11 @@ class AuditRow(Base):
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """Run a transaction that writes: committed at the end, rolled back if anything is raised.
+    """Run a transaction that writes. Commit it at the end, or roll it back if an exception is raised.
 
-    It takes the write lock at its beginning. In SQLite, a transaction that first reads and then writes fails if another
-    one wrote in between. Objects read before are discarded, so that no stale data is written back.
+    The transaction takes the write lock at its beginning. Otherwise SQLite could fail: a transaction that first reads
+    and then writes fails if another transaction wrote in between. Objects that were read before are discarded, so that
+    no stale data is written back.
     """
     session: Session = db.session()
     session.rollback()

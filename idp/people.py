@@ -1,8 +1,8 @@
-"""Define people and their directory. SEAM: IDP_PEOPLE names the function that opens your own directory.
+"""Define people and their directory. To use your own directory, name the function that opens it in IDP_PEOPLE.
 
-A directory has two methods. `authenticate` is called once, with the password; `find` is called before every token, so
-that a person who was disabled or removed a minute ago does not get one. idp/examples/ has examples for an existing
-table and for LDAP. The default, idp/stores/directory.py, keeps people in this program's own database.
+A directory has two methods. `authenticate` is called once, with the password. `find` is called before every token, so
+that a person who was disabled or removed a minute ago gets no token. idp/examples/ has a directory for a table that you
+already have, and one for LDAP. The default, idp/stores/directory.py, stores people in this program's own database.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -27,8 +27,9 @@ class Person:
     """A person in the directory.
 
     `id` never changes and is never given to another person; services identify people by it. `attributes` are further
-    fields that a service's claims mapping may name, such as department. `credential` is for the default directory: the
-    hash against which the password was checked. If the password was changed meanwhile, no session is opened.
+    fields that a service's claims mapping may name, such as department. Only the default directory uses `credential`,
+    which is the hash against which the password was checked. If the password is changed before the session is opened,
+    no session is opened.
     """
 
     id: str
@@ -41,12 +42,12 @@ class Person:
 
     @property
     def name(self) -> str:
-        """Return the full name; without one, the part of the e-mail before the @."""
+        """Return the full name. If it is empty, return the part of the e-mail before the @."""
         return f"{self.given_name} {self.family_name}".strip() or self.email.partition("@")[0]
 
     @property
     def username(self) -> str:
-        """Return the name with which they sign in."""
+        """Return the attribute `username`. If there is none, return the e-mail."""
         return self.attributes.get("username") or self.email
 
     def value_of(self, field_name: str) -> str | list[str] | None:
@@ -59,7 +60,7 @@ class Person:
 
 
 class PersonDirectory(Protocol):
-    """Where people are kept. E-mail addresses are compared without case.
+    """The interface to the place where people are stored. E-mail addresses are compared without case.
 
     Both methods raise DirectoryUnavailable when they cannot answer.
     """

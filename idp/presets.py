@@ -1,7 +1,7 @@
-"""Define a preset for each product, as its documentation requires. SEAM: add yours, in the terms of the services file.
+"""Define a preset for each product, as its documentation requires. You can add a preset for your own product.
 
-docs/integrating.md says what to enter at the product. A value here is only a default: an entry of the file may change
-it, except where the product accepts only one value.
+A preset has the same names as the services file. It only sets defaults: an entry of the services file may change a
+value, except where the product accepts only one value. docs/integrating.md says what to enter at the product.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The requirements of each product. `echo`: request parameters that are returned with the token. `nonce`: the request's
-# nonce becomes a claim. `session_claims`: sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
-# `addressed`: iss, aud and nbf are always sent; the defaults are our own URL and the service's site.
+# The requirements of each product. Some names:
+# - `echo`: request parameters that are returned with the token.
+# - `nonce`: the nonce of the request becomes a claim.
+# - `session_claims`: the token has sid, auth_time and amr (OpenID Connect Core 2, Back-Channel Logout 2.4).
+# - `addressed`: the token always has iss, aud and nbf. By default, iss is our own URL, and aud is the service's site.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "ispring": {
         "untyped_logout": True,  # its sign-out requests have no type
@@ -54,7 +56,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
             "groups": "groups",
         },
     },
-    "discourse": {  # not a JWT (discourse.py); its attributes are our claims
+    "discourse": {  # gets a signed query, not a JWT (discourse.py); the claims are its attributes
         "signed_query": True,
         "token_parameter": "sso",
         "claims": {"external_id": "id", "email": "email", "name": "name"},

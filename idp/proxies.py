@@ -1,7 +1,7 @@
 """Determine the IP of a client behind trusted proxies, and give each request its ID.
 
-Only X-Forwarded-For and X-Request-Id are read, and only if the socket's peer is trusted (shared/proxies.py). Scheme and
-host come from IDP_EXTERNAL_URL, so X-Forwarded-Proto and -Host are ignored.
+Only X-Forwarded-For and X-Request-Id are read, and only if the request comes directly from a trusted proxy
+(shared/proxies.py). Scheme and host come from IDP_EXTERNAL_URL, so X-Forwarded-Proto and X-Forwarded-Host are ignored.
 """
 
 from __future__ import annotations

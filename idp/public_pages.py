@@ -17,7 +17,7 @@ blueprint = Blueprint("front", __name__)
 
 @blueprint.get("/")
 def home() -> Response:
-    """List the services that the person may open; before sign-in, those that are open to everyone."""
+    """List the services that the person may open. Before sign-in, list the services that are open to everyone."""
     person = current_user.person if current_user.is_authenticated else None
     return page("idp/home.html", services=context().offered(person), person=person)
 
@@ -37,7 +37,7 @@ def jwks() -> Response:
 
 
 def let_caches_keep(response: Response) -> Response:
-    """Allow caches to keep an answer without personal data; all other answers are not stored."""
+    """Allow caches to store this answer if it has no personal data. Caches do not store any other answer."""
     seconds = g.get("cacheable_seconds")
     if seconds is not None:
         response.headers["Cache-Control"] = f"public, max-age={seconds}"
@@ -53,7 +53,7 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Tell whether sign-in works; 503 lists what is `missing`, and `warnings` what will soon fail."""
+    """Answer 200 if sign-in works, with `warnings` of what may fail soon; otherwise 503, with what is `missing`."""
     missing = database.missing(context().services)
     if missing:
         return jsonify(status="not ready", missing=missing), 503

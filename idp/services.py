@@ -1,7 +1,7 @@
-"""Define the services that people sign in to. SEAM: replace `ServiceRegistry` to store them elsewhere.
+"""Define the services that people sign in to. To store services elsewhere, replace `ServiceRegistry`.
 
-A service must be registered first: a token is sent only to its `return_url`, and a request cannot change that.
-A services file registers services (services_file.py).
+A service must be registered before people can sign in to it. A token is sent only to the registered `return_url`, and a
+request cannot change this URL. Services are registered in a services file (services_file.py).
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -25,7 +25,10 @@ class ServiceUnknown(LookupError):
 
 @dataclass(frozen=True)
 class ServiceKey:
-    """A key of a service: it may sign from a start time, and is accepted until an end time (None: for ever)."""
+    """A key of a service.
+
+    It may sign from `signs_from` on. It is accepted until `accepted_until`, or for ever if that is None.
+    """
 
     key: TokenKey
     signs_from: datetime
@@ -88,7 +91,8 @@ class Service:
     def allowed_targets(self) -> tuple[str, ...]:
         """Return the origins that a form may lead to.
 
-        Browsers apply form-action to every redirect after a form, including those of the service.
+        Browsers apply `form-action` (Content-Security-Policy) to every redirect after a form, also to redirects by the
+        service.
         """
         return (self.origin, *self.leads_on_to)
 

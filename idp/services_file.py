@@ -1,6 +1,7 @@
 """Parse a services file, which has a table `[services.NAME]` in TOML for each service; report all errors at once.
 
-An entry names a preset (presets.py) and needs only the settings that differ. services.py explains a `Service`.
+An entry names a preset (presets.py), and needs only the settings that differ from it. The class `Service` in
+services.py explains the settings.
 
 Pure code: it does no I/O and reads no clock.
 """

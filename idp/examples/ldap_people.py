@@ -1,4 +1,4 @@
-"""People in LDAP: OpenLDAP, 389, FreeIPA; for Active Directory change the filter and the attributes.
+"""People in LDAP: OpenLDAP, 389 or FreeIPA. For Active Directory, change the filters and the attributes.
 
     pip install ldap3==2.9.1
     IDP_PEOPLE=idp.examples.ldap_people:open_directory
@@ -8,10 +8,13 @@
     IDP_LDAP_PEOPLE=ou=people,dc=example
     IDP_LDAP_GROUPS=ou=groups,dc=example       (may be left out)
 
-A password is checked by binding as the person, so the directory's own rules (locked, expired) apply. Three common
-errors are avoided here: input is escaped before it becomes part of a filter (RFC 4515, section 3); an empty password is
-rejected, because a server takes it for an anonymous bind and succeeds (RFC 4513, section 5.1.2); and no password is
-sent without TLS, except on the same machine.
+A password is checked by binding as the person, so the directory's own rules apply, for example for locked accounts and
+expired passwords. This code avoids three common errors:
+
+- Input is escaped before it becomes part of a filter (RFC 4515, section 3).
+- An empty password is rejected. A server takes an empty password for an anonymous bind, and the bind succeeds (RFC
+  4513, section 5.1.2).
+- No password is sent without TLS, except to a server on the same machine.
 """
 
 from __future__ import annotations
@@ -58,7 +61,7 @@ class Entry:
 
 
 class LdapPeople:
-    """A directory (idp/people.py) over LDAP. A connection is opened for each question, and closed."""
+    """A directory of people (idp/people.py) in LDAP. Each call opens its own connections, and closes them."""
 
     def __init__(self, url: str, bind_dn: str, bind_password: str, people: str, *, groups: str = "") -> None:
         self._server = Server(url, get_info=NONE, connect_timeout=TIMEOUT, tls=Tls(validate=ssl.CERT_REQUIRED))
@@ -92,7 +95,8 @@ class LdapPeople:
     def _entry(self, connection: Connection, email: str) -> Entry | None:
         """Return the only entry with this e-mail.
 
-        LDAP ignores more than case (a NUL, double spaces), so compare again.
+        LDAP ignores more differences than upper and lower case (a NUL, double spaces). So compare the e-mails again
+        here.
         """
         wanted = FILTER.format(email=escape_filter_chars(email.strip()))
         found = self._search(connection, self._people, wanted, ATTRIBUTES)

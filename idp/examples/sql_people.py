@@ -3,8 +3,8 @@
     IDP_PEOPLE=idp.examples.sql_people:open_directory
     IDP_PEOPLE_DATABASE_URL=postgresql+psycopg://reader@db.example/intranet
 
-Adapt the two queries and `fits` to your tables. The program only reads here: give it an account that cannot write.
-Values are passed as bound parameters, never inside the text of a query.
+Adapt the two queries and `fits` to your tables. The program only reads these tables, so give it an account that cannot
+write. Values are passed as bound parameters, never inside the text of a query.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Record events, so that an operator can find out who signed in to which service, and when.
 
 Every entry is a row in the database and a line of the log. Both name a token by its jti and never contain it. A
-stranger can cause some events without limit. These get only a log line, or a row with a counter (`refused`), because
-logs are rotated, but a table without a limit could fill the disk.
+stranger can cause some events without limit. Such an event gets only a log line, or is counted in a row that it shares
+with others (`refused`). Logs are rotated, but a table without a limit could fill the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = logging.getLogger("lychgate.idp")
 def record(
     session: Session, event: str, *, email: str = "", service: str = "", token_id: str = "", detail: str = ""
 ) -> None:
-    """Add an entry to the transaction of *session* (see models.writing), and write the line."""
+    """Add an entry to the transaction of *session* (see models.writing), and write the log line."""
     row = AuditRow(
         at=context().now(),
         event=event,
@@ -38,7 +38,10 @@ def record(
 
 
 def refused(event: str, *, email: str = "", service: str = "") -> None:
-    """Record a rejection: a row and a log line. If they come too fast, a log line and a counter instead of a row."""
+    """Record a rejection as a row and a log line.
+
+    If rejections come too fast, write the log line and count the rejection, and add no row.
+    """
     if context().refusals.in_full(event, email, service):
         with writing() as session:
             record(session, event, email=email, service=service)
@@ -65,7 +68,7 @@ def services_of(email: str) -> set[str]:
 
 
 def latest(count: int, email: str = "") -> Sequence[AuditRow]:
-    """Return the latest entries, newest first, of one person if *email* is given."""
+    """Return the latest entries, newest first. If *email* is given, return only the entries of this person."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(count)
     return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
 

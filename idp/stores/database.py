@@ -33,13 +33,13 @@ def starting() -> AbstractContextManager[None]:
 
 
 def hang_up() -> None:
-    """Close every connection, before this process forks: a connection belongs to one process."""
+    """Close every connection before this process forks, because a connection belongs to one process."""
     db.session.remove()
     db.engine.dispose()
 
 
 def missing(registry: ServiceRegistry) -> list[str]:
-    """Return the names of the parts that sign-in needs and that do not work."""
+    """Return the reasons why sign-in does not work. The list is empty if it works."""
     try:
         if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]

@@ -1,4 +1,4 @@
-"""The default directory: people in this program's own database, and the operator's changes to them."""
+"""Store people in this program's own database, and change them for the operator. This is the default directory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from idp.people import DirectoryUnavailable, Person, WrongCredentials
 from shared.clock import utc_now
 from shared.passwords import check_password, hash_password, needs_rehash
 
-# One @, a dotted domain, printable ASCII: the rules of the strictest service (RFC 5321, section 4.5.3.1, for lengths).
+# The rules of the strictest service: one @, a dotted domain, and printable ASCII. The lengths are those of RFC 5321,
+# section 4.5.3.1.
 EMAIL = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+\Z")
 MAX_EMAIL = 254
 MAX_NAME = 200
@@ -36,7 +37,10 @@ class SqlDirectory:
         return _person(row) if row is not None and not row.disabled else None
 
     def authenticate(self, email: str, password: str) -> Person:
-        """Return the person, or raise WrongCredentials. Computes a hash for unknown people too, for equal timing."""
+        """Return the person, or raise WrongCredentials.
+
+        A hash is also computed for people who do not exist or are disabled, so that every refusal takes the same time.
+        """
         row = self._row(email)
         usable = row if row is not None and not row.disabled else None
         if not check_password(usable.password_hash if usable else None, password) or usable is None:
@@ -59,7 +63,7 @@ class SqlDirectory:
         groups: Sequence[str] = (),
         attributes: Mapping[str, str] | None = None,
     ) -> Person:
-        """Create a person, or raise PersonRefused; PasswordRefused for a password that is too short or too long."""
+        """Create a person. Raises PersonRefused, or PasswordRefused for a password that is too short or too long."""
         check_email(email)
         for text in (given_name, family_name, *groups, *(attributes or {}).values()):
             check_text(text)
@@ -135,8 +139,8 @@ def open_directory() -> SqlDirectory:
 def confirm(session: Session, person: Person) -> None:
     """Raise WrongCredentials if the password was changed, or the person disabled, since the password was checked.
 
-    The row stays locked until the transaction of *session* ends: a change of the password waits for that, and then ends
-    the new session.
+    The row stays locked until the transaction of *session* ends. A change of the password waits for the end of this
+    transaction, and then ends the new session.
     """
     row = session.get(PersonRow, person.id, with_for_update=True, populate_existing=True)
     if row is None or row.disabled or row.password_hash != person.credential:

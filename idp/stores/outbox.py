@@ -1,7 +1,7 @@
-"""Store the sign-out notices for services in the database until they are delivered or given up.
+"""Store the sign-out notices for services in the database until they are delivered or dropped.
 
-Any worker may deliver a notice; `claim` gives it to exactly one at a time. A worker that dies with a claim loses it
-after CLAIM_SECONDS, and another worker continues.
+Any worker may deliver a notice, and `claim` gives the notice to one worker at a time. If this worker dies, its claim
+ends after CLAIM_SECONDS, and another worker delivers the notice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from idp.services import ServiceUnknown
 from idp.stores import audit
 
 CLAIM_SECONDS = 30
-RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last one a notice is given up
+RETRY_AFTER = (5, 30, 120, 600, 3600, 14_400)  # seconds; after the last attempt a notice is dropped
 
 
 @dataclass(frozen=True)
 class Notice:
-    """A notice to *service*: the session *sid* of *subject* ended; without *sid*, all of their sessions.
+    """A notice to *service* that the session *sid* of *subject* ended. If *sid* is empty, all of their sessions ended.
 
     *claims* name the person as the service's sign-in tokens did.
     """
@@ -73,7 +73,7 @@ def due(limit: int = 20) -> list[str]:
 def claim(notice_id: str) -> Notice | None:
     """Return the notice for this worker to deliver, or None if another worker has it or has delivered it.
 
-    MUST be atomic.
+    This function MUST be atomic.
     """
     now = context().now()
     with writing() as session:
@@ -101,14 +101,14 @@ def delivered(notice: Notice, answer: str) -> None:
 
 
 def dropped(notice: Notice, why: str) -> None:
-    """Delete a notice that cannot be delivered: the service was removed."""
+    """Delete a notice that cannot be delivered, because the service was removed."""
     with writing() as session:
         session.execute(delete(LogoutDeliveryRow).where(LogoutDeliveryRow.id == notice.id))
         audit.record(session, "service_given_up", service=notice.service, detail=why)
 
 
 def failed(notice: Notice, why: str) -> bool:
-    """Postpone the notice, and return True; after the last attempt delete it, and return False."""
+    """Postpone the notice, and return True. After the last attempt, delete the notice, and return False."""
     again = notice.attempts < len(RETRY_AFTER)
     with writing() as session:
         this = LogoutDeliveryRow.id == notice.id

@@ -1,8 +1,8 @@
-"""Record rejections in the audit. If they come too fast for a row each, one row an hour counts them.
+"""Record rejections in the audit. If they come too fast for a row each, rows with a counter record them.
 
-Anyone can try wrong passwords, and a person can request a service that they may not use again and again. So
-`shared.folding` decides which rejections get a row. The others are counted by event and service, which are our own
-values.
+Anyone can try wrong passwords, and a person can request a forbidden service again and again. So `shared.folding`
+decides which rejections get their own row. The other rejections share one row for each hour, event and service. Event
+and service are our own values, so a stranger cannot cause more of these rows.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ class Refusals:
         self._tally = Tally(self._write)
 
     def in_full(self, event: str, email: str = "", service: str = "") -> bool:
-        """Tell whether the rejection gets a row. If not, it is counted; the count is written within about a second."""
+        """Tell whether the rejection gets its own row.
+
+        If it does not, count it. The count is written within about a second.
+        """
         if self._budgets[event].take(service, size_of(ROW_BYTES, email, service)):
             return True
         now = int(self._now().timestamp())

@@ -1,7 +1,7 @@
-"""The default registry: services in the database, with encrypted keys, one of which signs at a time.
+"""Store services and their encrypted keys in the database. This is the default registry.
 
-Rotation never interrupts sign-in. The new key is published, or entered at the service, before it signs. The old key
-stays published and accepted for some time afterwards.
+One key of a service signs at a time. A change of keys never interrupts sign-in: the new key is published, or entered at
+the service, before it signs, and the old key stays published and accepted for some time afterwards.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class SqlRegistry:
     def apply(self, definitions: Mapping[str, ServiceDefinition], *, managed: bool = False) -> dict[str, str]:
         """Store *definitions*. Generate a key for each service that has none, and return these keys.
 
-        Storing the same definitions again makes no change. With *managed*, *definitions* are all services of
-        IDP_CONFIG. Services that it no longer defines are removed.
+        Storing the same definitions again makes no change. If *managed* is true, *definitions* are all services of
+        IDP_CONFIG, and services that IDP_CONFIG no longer defines are removed.
         """
         made: dict[str, str] = {}
         with writing() as session:
@@ -109,7 +109,7 @@ class SqlRegistry:
     def rotate(self, name: str, *, sign_after: int = SIGN_AFTER, accept_after: int = ACCEPT_AFTER) -> str:
         """Give the service a new key that signs *sign_after* seconds from now; return its material.
 
-        The older keys are accepted for *accept_after* seconds more, and then dropped at the next rotation.
+        The older keys are accepted for another *accept_after* seconds after that. A later rotation deletes them.
         """
         with writing() as session:
             row = session.get(ServiceRow, name)
@@ -178,7 +178,7 @@ class SqlRegistry:
         return with_keys(service, keys)
 
     def _sealed(self, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *table* encrypted, because the keys for sign-out requests may be secrets."""
+        """Return *table* with its `logout_keys` encrypted, because they may be secrets."""
         given = table.get("logout_keys")
         return {**table, "logout_keys": [self._vault.encrypt(key) for key in given]} if given else dict(table)
 

@@ -1,7 +1,7 @@
 """Delete ended sessions and counters, and audit entries that are older than IDP_ACTIVITY_DAYS.
 
-Refusals, which anyone can cause, are also limited by number; all other audit entries only by age. Each step
-deletes a few rows that an index finds; shared/tidying.py says how often.
+Anyone can cause rejections, so their number is limited too. All other audit entries are limited only by age. Each step
+deletes a few rows that an index finds. shared/tidying.py decides how often a step runs.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(most: int) -> int | None:
-    """Return the newest rejection beyond the limit, or None. Reads an index only, so no writer has to wait."""
+    """Return the ID of the newest rejection beyond the limit, or None. Only an index is read, so no writer waits."""
     query = select(AuditRow.id).where(REFUSED).order_by(AuditRow.id.desc()).offset(most).limit(1)
     with db.engine.connect() as connection:
         found: int | None = connection.execute(query).scalar()

@@ -1,8 +1,14 @@
 """Keep the sessions of signed-in people on the server.
 
-The browser has an opaque random id, and the database has its hash, so neither a stolen table nor a guess is enough to
-sign in. A session ends by sign-out, after a time without requests, at its absolute limit, and when the person is no
-longer in the directory. It also records which services took part, because they must be notified when it ends.
+The browser has a random ID, and the database has only the hash of this ID. So a stolen table cannot be used to sign in,
+and an ID cannot be guessed. A session ends in these cases:
+
+- The person signs out.
+- There was no request for some time.
+- The session reaches its absolute limit.
+- The directory no longer finds the person, for example because the person was disabled.
+
+A session also records which services took part in it, because they must be notified when the session ends.
 """
 
 from __future__ import annotations
@@ -58,11 +64,12 @@ class SessionOver(Exception):
 
 
 def open_session(person: Person, *, stay: bool, before: SignedInUser | None = None) -> tuple[str, int | None]:
-    """Sign *person* in; return the cookie's value, always a new one, and its age limit.
+    """Sign *person* in. Return a new value for the cookie, and the cookie's age limit in seconds.
 
-    If the limit is None, the cookie ends with the browser. The browser's earlier session *before* ends. If it was the
-    same person's, its services now belong to the new session. If it was another person's, its services are notified.
-    Raises WrongCredentials if the person's password was changed since it was checked.
+    If the limit is None, the cookie ends when the browser is closed. *before* is the earlier session of the browser,
+    which ends. If *before* belonged to the same person, its services now belong to the new session. If it belonged to
+    another person, its services are notified. Raises WrongCredentials if the person's password was changed since it was
+    checked.
     """
     settings, now = context().settings, context().now()
     value = secrets.token_urlsafe(ID_BYTES)

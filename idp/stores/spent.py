@@ -1,6 +1,7 @@
 """Remember which sign-out tokens were used, for as long as they could be used again.
 
-Browsers keep their URLs in the history. Opening one again must not sign out a person who signed in later.
+Browsers keep the URLs of these tokens in the history. If such a URL is opened again, it must not sign out a person who
+signed in later.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ SECRET_KEY = "the-secret-key-of-these-tests-only-0123456789"
 
 @pytest.fixture(scope="session")
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the cast, and the gate as its one service: made once, for hashing and migrating take a while."""
+    """A database with the cast and one service, the gate. It is made once, because making it takes a while."""
     folder = tmp_path_factory.mktemp("furnished")
     app = create_app(settings_in(folder))
     add_cast(app)
@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make_app(tmp_path: Path, clock: Clock) -> Iterator[MakeApp]:
-    """Make the program with settings of the test's own, the cast in its database."""
+    """Yield a function that builds the program with a test's own settings. `app` puts the cast into the database."""
     made: list[Flask] = []
 
     def make(**changes: object) -> Flask:
@@ -59,14 +59,14 @@ def make_app(tmp_path: Path, clock: Clock) -> Iterator[MakeApp]:
 
 @pytest.fixture
 def app(make_app: MakeApp, furnished: Path, tmp_path: Path) -> Flask:
-    """The program, with the cast, and the gate as its one service."""
+    """The program, with the cast and one service, the gate."""
     shutil.copyfile(furnished, tmp_path / DATABASE)
     return make_app()
 
 
 @pytest.fixture
 def browser(app: Flask) -> Browser:
-    """A browser without a past."""
+    """A browser without cookies."""
     return Browser(app)
 
 
@@ -81,7 +81,7 @@ def settings_in(folder: Path) -> Settings:
 
 
 def add_cast(app: Flask) -> None:
-    """Let the cast be known; Bob is disabled."""
+    """Add the cast to the directory, and disable Bob."""
     with app.app_context():
         directory = SqlDirectory()
         directory.add(

@@ -28,7 +28,7 @@ START_SECONDS = 40
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     headers: Message
@@ -50,7 +50,7 @@ class Program:
 
 
 class Visitor:
-    """A browser over a real socket: keeps cookies, follows no redirect."""
+    """A browser over a real socket, which keeps cookies and follows no redirects."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -116,7 +116,7 @@ def command(folder: Path, env: Mapping[str, str], *args: str, typed: str = "", r
 
 
 def environment(folder: Path, env: Mapping[str, str]) -> dict[str, str]:
-    """Return the machine's environment with none of the developer's settings."""
+    """Return the environment of this machine without the developer's settings."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("IDP_", "SP_", "FLASK_", "PYTEST_"))}
     return inherited | {"IDP_INSTANCE": str(folder / "instance"), "PYTHONDONTWRITEBYTECODE": "1"} | dict(env)
 

@@ -82,7 +82,7 @@ member: uid=alice,ou=people,dc=example,dc=com
 
 @contextmanager
 def serving(folder: Path) -> Iterator[LdapPeople]:
-    """Run slapd with Alice, and with Bob among those who have gone; give the example directory over it."""
+    """Run slapd with Alice, and with Bob in the branch of former people. Yield the example directory that uses it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # ldap3 calls pyasn1 by old names while it is imported
         from idp.examples.ldap_people import LdapPeople

@@ -1,4 +1,4 @@
-"""The cast, a clock that can be turned, a browser without a window, and tokens read without our own code."""
+"""The cast, a clock that a test can set, a browser without a window, and tokens read without our own code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENTS: dict[str, dict[str, str]] = {"http://schemas.openid.net/event/backchanne
 
 
 class CompiledTemplates(BytecodeCache):
-    """The templates, compiled once in this process: each test has an application, and they are the same in all."""
+    """Compiles the templates once in this process, because all applications of the tests have the same templates."""
 
     def __init__(self) -> None:
         self._compiled: dict[str, Any] = {}
@@ -62,7 +62,7 @@ GATE: dict[str, Any] = {
 
 @dataclass
 class Clock:
-    """Seconds since 1970, as fast as a test turns them."""
+    """The time in seconds since 1970. It changes only if a test changes it."""
 
     seconds: float = field(default_factory=time.time)
 
@@ -75,7 +75,7 @@ class Clock:
 
 
 class Browser:
-    """One browser: keeps cookies, follows no redirect by itself."""
+    """A browser that keeps cookies, and follows no redirects by itself."""
 
     def __init__(self, app: Flask, address: str = "192.0.2.7", scheme: str = "http") -> None:
         self._app = app
@@ -92,11 +92,11 @@ class Browser:
         return self._client.get(path, base_url=self._base, headers=headers, environ_base=self._environ)
 
     def head(self, path: str) -> TestResponse:
-        """Ask whether a page is there."""
+        """Send a HEAD request."""
         return self._client.head(path, base_url=self._base, environ_base=self._environ)
 
     def post(self, path: str, **fields: str) -> TestResponse:
-        """Send a form as it is."""
+        """Send a form with these fields only."""
         return self._client.post(path, base_url=self._base, data=fields, environ_base=self._environ)
 
     def submit(self, path: str, **fields: str) -> TestResponse:
@@ -111,7 +111,7 @@ class Browser:
         return self.post(path, csrf_token=token, email=person.email, password=person.password, **fields)
 
     def send_cookies(self, path: str, header: str) -> TestResponse:
-        """Ask for a page with a Cookie header as it is."""
+        """Request a page with exactly this Cookie header."""
         return self._app.test_client(use_cookies=False).get(path, headers={"Cookie": header})
 
     def cookie(self, name: str) -> str | None:
@@ -151,14 +151,14 @@ def token_in(answer: TestResponse, parameter: str = "jwt") -> str:
 
 
 def unverified(token: str, part: int = 1) -> dict[str, Any]:
-    """Return the claims of a token (or with 0 its header), read without any library of tokens."""
+    """Return the claims of a token, or its header if *part* is 0, without a JWT library."""
     octets = token.split(".")[part]
     content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(octets + "=" * (-len(octets) % 4)))
     return content
 
 
 def sign_out_token(now: float, key: str = KEY, *, typ: str = SIGN_OUT_TYPE, **claims: Any) -> str:
-    """Return a sign-out token as the gate makes it; None as a value leaves a claim out."""
+    """Return a sign-out token as the gate makes it. A claim whose value is None is left out."""
     full = {
         "iss": "https://gate.example",
         "iat": int(now),

@@ -1,4 +1,4 @@
-"""What an attacker would try, one test per attack. More attacks are tested beside their subject, such as throttling."""
+"""Attacks on the identity provider, one test for each. Tests of one subject, such as throttling, have more attacks."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_attack_an_answer_that_carries_a_token_repeats_it_nowhere_else(browser: 
 def test_attack_a_token_that_is_under_way_while_the_person_signs_out_is_not_issued(
     app: Flask, browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No service could be notified to end the session that the token opens."""
+    """Otherwise the token would open a session that the sign-out did not end."""
     browser.sign_in()
     end_the_session_while_a_token_is_under_way(app, monkeypatch)
     answer = browser.get("/login-token/?service=gate")
@@ -157,7 +157,7 @@ def test_attack_a_forged_list_of_proxies_gets_nobody_past_the_limit(make_app: Ma
     tried = []
     for number in range(PER_IP.amount + 1):
         typed = {"csrf_token": hidden, "email": f"person{number}@example.com", "password": "wrong"}
-        browser.move_to("192.0.2.7", f"10.9.8.{number}, 198.51.100.1")  # the last one is what our own proxy has added
+        browser.move_to("192.0.2.7", f"10.9.8.{number}, 198.51.100.1")  # our own proxy added the last IP address
         tried.append(browser.post(path, **typed).status_code)
     assert tried == [401] * PER_IP.amount + [429]
 
@@ -284,7 +284,7 @@ def dripping_server() -> Iterator[str]:
                     while not over.wait(0.1):
                         caller.sendall(b"x")
                 except OSError:
-                    pass  # the other side has had enough
+                    pass  # the client closed the connection
 
         threading.Thread(target=drip, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}/sso/logout/backchannel"

@@ -1,4 +1,4 @@
-"""Telling services over the back channel: really sent, in parallel, and again if need be."""
+"""Notifying services over the back channel: with real requests, in parallel, and again after a failure."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def test_one_sign_out_names_one_session_only(app: Flask, browser: Browser, gatew
     assert unverified(gateways[0].told[0])["sid"]
 
 
-@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "discourse"])  # whose answer is no JWT
+@pytest.mark.parametrize("preset", [name for name in PRESETS if name != "discourse"])  # it gets no JWT
 def test_a_service_is_told_by_the_claims_that_name_the_person_in_its_sign_in_tokens(
     app: Flask, gateways: tuple[Gateway, Gateway], preset: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""A password that is changed ends what is just being opened with the old one."""
+"""If a password is changed during a sign-in with the old password, no session is opened."""
 
 from __future__ import annotations
 

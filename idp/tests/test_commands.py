@@ -178,7 +178,7 @@ def test_what_is_allowed_and_should_not_last_is_warned_of(
 
 
 def test_a_name_makes_no_row_and_commands_no_terminal(app: Flask) -> None:
-    name = "Eve\nroot@example.com  Root\x1b[2J\x9b\u202e"  # our own directory refuses it, another may not
+    name = "Eve\nroot@example.com  Root\x1b[2J\x9b\u202e"  # our directory refuses this name; others may accept it
     with app.app_context(), db.engine.begin() as connection:
         connection.execute(text("UPDATE people SET given_name = :name"), {"name": name})
     lines = run(app, "users", "list").stdout.split("\n")
@@ -223,7 +223,7 @@ def findings(app: Flask) -> list[tuple[str, str]]:
 
 
 class Broken:
-    """A directory of a copy's own, with a bug."""
+    """An integrator's own directory that has a bug."""
 
     def find(self, email: str) -> None:
         raise KeyError(email)

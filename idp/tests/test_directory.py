@@ -33,7 +33,7 @@ def own_database(app: Flask, _folder: Path) -> Iterator[PersonDirectory]:
 
 @cache
 def hashed(password: str) -> str:
-    """Return the hash of a password, made once: it takes a tenth of a second."""
+    """Return the hash of a password. It is computed once, because this takes a tenth of a second."""
     return generate_password_hash(password)
 
 
@@ -73,7 +73,7 @@ def ldap(_app: Flask, folder: Path) -> Iterator[PersonDirectory]:
 
 @pytest.fixture(params=[own_database, existing_table, ldap], ids=lambda param: param.__name__)
 def directory(request: pytest.FixtureRequest, app: Flask, tmp_path: Path) -> Iterator[PersonDirectory]:
-    """Each implementation, with Alice, of the group staff, and Bob, who is disabled."""
+    """Each implementation, with Alice, who is in the group staff, and with Bob, who is disabled."""
     with request.param(app, tmp_path) as opened:
         yield opened
 
@@ -128,7 +128,7 @@ def test_nobody_takes_as_long_as_somebody(directory: PersonDirectory) -> None:
     people = (ALICE.email, "nobody@example.com", BOB.email)
     best = dict.fromkeys(people, 9.0)
     computed = isinstance(directory, SqlDirectory | TablePeople)
-    for _ in range(8 if computed else 60):  # in turns, so that a busy machine holds all of them up
+    for _ in range(8 if computed else 60):  # in turns, so that a busy machine slows down all of them
         for email in people:
             best[email] = min(best[email], seconds_to_refuse(directory, email))
     known, unknown, disabled = best.values()
@@ -137,7 +137,7 @@ def test_nobody_takes_as_long_as_somebody(directory: PersonDirectory) -> None:
 
 
 def seconds_to_refuse(directory: PersonDirectory, email: str) -> float:
-    """Return how long a wrong password takes: what is computed for it here, or how long another program takes."""
+    """Return how long a wrong password takes: processor time if this process hashes it, otherwise elapsed time."""
     clock = time.process_time if isinstance(directory, SqlDirectory | TablePeople) else time.perf_counter
     began = clock()
     with pytest.raises(WrongCredentials):

@@ -1,4 +1,4 @@
-"""Discourse: its request is verified, and its answer says who the person is, to the registered URL alone."""
+"""Discourse: we verify its request, and send the answer, which describes the person, only to the registered URL."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUESTION = {"nonce": NONCE, "return_sso_url": RETURN_URL}
 
 
 def asked(members: dict[str, str] | None = None, key: str = OTHER_KEY, sso: str = "") -> str:
-    """Return the query with which Discourse sends a browser here, as its source makes it."""
+    """Return the query with which Discourse sends a browser to us, made as in Discourse's source."""
     members = QUESTION if members is None else members
     sso = sso or b64encode(urlencode(members).encode()).decode()
     sig = hmac.new(key.encode(), sso.encode(), "sha256").hexdigest()
@@ -39,7 +39,7 @@ def asked(members: dict[str, str] | None = None, key: str = OTHER_KEY, sso: str 
 
 
 def said(location: str) -> dict[str, str]:
-    """Return what an answer says, verified as Discourse does."""
+    """Return the content of an answer, verified as Discourse verifies it."""
     query = dict(parse_qsl(urlsplit(location).query))
     assert hmac.new(OTHER_KEY.encode(), query["sso"].encode(), "sha256").hexdigest() == query["sig"]
     return dict(parse_qsl(b64decode(query["sso"]).decode()))
@@ -110,7 +110,7 @@ def test_attack_a_request_that_discourse_did_not_make_is_answered_to_no_one(
 
 
 def test_attack_an_answer_is_not_a_request(forum: Browser) -> None:
-    """Both directions have one secret, so an answer that leaked must not make us sign another one."""
+    """Requests and answers are signed with one secret, so a leaked answer must not make us sign another answer."""
     location = forum.sign_in(service="forum", query=asked()).location
     assert forum.get(f"/login-token/?service=forum&{urlsplit(location).query}").status_code == 400
 

@@ -68,12 +68,12 @@ def test_step_1_the_copy_runs_its_own_tests(copy: Path) -> None:
 
 
 def test_what_the_copy_imports_stands_in_its_requirements() -> None:
-    """Our own environment has more in it, so a run here would not notice what is missing there."""
+    """Our own environment has more packages, so a test run in it would not notice a missing requirement."""
     pinned = {re.split(r"[=\[]", line)[0].lower() for line in (ROOT / "requirements.txt").read_text().splitlines()}
     distributions = packages_distributions()
     for file in [*(ROOT / "idp").rglob("*.py"), *(ROOT / "shared").rglob("*.py"), ROOT / "run_idp.py"]:
         if {"tests", "examples", "__pycache__"} & set(file.parts):
-            continue  # pytest, and what an example is an example for, are the copy's own affair
+            continue  # a copy installs pytest, and the library that an example uses, by itself
         for package in imported_packages(file) - sys.stdlib_module_names - {"idp", "shared"}:
             names = {re.sub(r"[-_.]+", "-", name).lower() for name in distributions.get(package, [package])}
             assert names & pinned, f"{file}: {package}"

@@ -1,4 +1,4 @@
-"""What a person can do on the pages where a sign-in does not go on, and in which language they are."""
+"""Pages on which a sign-in stops: what a person can do there, and in which language the page is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each product gets, held against its published rules by a library that is not ours."""
+"""Check what each product gets against the product's published rules, with another JWT library than ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A new IDP_SECRET_KEY: what the old one encrypted is re-encrypted, and the old one can go."""
+"""A new IDP_SECRET_KEY: stored keys are re-encrypted with it, and then the old secret key can be removed."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IDP_INSTANCE", str(tmp_path / "instance"))
-    monkeypatch.setenv("IDP_EXTERNAL_URL", "")  # noted, so that what `prepare` sets is taken back
+    monkeypatch.setenv("IDP_EXTERNAL_URL", "")  # so that monkeypatch undoes what `prepare` sets
 
 
 def test_every_mistake_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Signing out, here and as a service asks, as a browser sees it."""
+"""Signing out in a browser, on our own page and at the request of a service."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def test_a_thousand_wrong_passwords_from_many_addresses_do_not_keep_alice_out_at
     desk.sign_in()
     desk.submit("/logout")
     answers = wrong_passwords_from_many_ips(app, 1000)
-    assert answers.count(401) == PER_ACCOUNT.amount  # the rest was not even looked at
+    assert answers.count(401) == PER_ACCOUNT.amount  # the other passwords were not checked
     assert answers.count(429) == 1000 - PER_ACCOUNT.amount
     assert desk.sign_in().status_code == 303
 
@@ -76,7 +76,7 @@ def test_a_device_is_known_for_the_people_who_signed_in_there_alone(app: Flask) 
     tried = [mallorys.sign_in(WRONG).status_code for _ in range(PER_ACCOUNT.amount + 1)]
     assert tried[-1] == 429
     stranger = Browser(app, "203.0.113.50")
-    assert stranger.sign_in(WRONG).status_code == 429  # her attempts were counted on Alice's account, not apart
+    assert stranger.sign_in(WRONG).status_code == 429  # her attempts were counted for Alice's account, not separately
 
 
 def test_a_forged_device_cookie_is_no_device(app: Flask) -> None:
@@ -130,7 +130,7 @@ def test_one_subscriber_is_one_address() -> None:
 
 
 class ManySpellings(SqlDirectory):
-    """A directory whose lookup takes anything in brackets for a comment, as RFC 5322 has it."""
+    """A directory whose lookup ignores text in brackets as a comment, as RFC 5322 allows."""
 
     def _row(self, email: str) -> PersonRow | None:
         return super()._row(re.sub(r"\(.*?\)", "", email))

@@ -1,7 +1,8 @@
 """Store by which claims each service knows a person, so that a sign-out can use the same claims.
 
-Sessions that are open during the upgrade get the e-mail address, which every preset sends. Nodes of the old version
-keep working until their restart: they store no claims, and their sign-outs contain only sub and sid, as before.
+For sessions that are open during the upgrade, the e-mail address is stored, because every preset sends it. Nodes of the
+old version keep working until their restart: they store no claims, and their sign-outs contain only sub and sid, as
+before.
 """
 
 import sqlalchemy as sa

@@ -1,6 +1,7 @@
 """Count several rejections in one row, and index rejections, so that the oldest can be deleted.
 
-No column is dropped and no new one is required, so workers of the previous version keep working until their restart.
+No column is dropped, and each new column has a default or may be empty. So workers of the previous version keep working
+until their restart.
 """
 
 import sqlalchemy as sa
