@@ -11,7 +11,8 @@ from typing import Self
 from playwright.sync_api import Browser, BrowserContext, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# The same engine without the rest of a browser. A new context with two pages takes a quarter of the processor time.
+# The headless shell: the same engine without the rest of a browser. In the shell, a new context with two pages takes a
+# quarter of the processor time.
 SHELLS = ("chromium-headless-shell", "chrome-headless-shell")
 PATHS = "/usr/bin:/usr/local/bin"
 ARGUMENTS = (
@@ -45,7 +46,7 @@ class Chromium:
     def launch(self, home: Path, *arguments: str, whole: bool = False) -> Browser:
         """Start it, headless, with *home* as its home folder. Without a writable home folder, Chromium crashes.
 
-        This starts its headless shell, if there is one, unless *whole* is set.
+        If there is a headless shell, start this shell instead, unless *whole* is true.
         """
         executable = self.executable if whole else self.shell or self.executable
         return self.playwright.chromium.launch(

@@ -29,7 +29,7 @@ CAROL = Person("carol@example.com", "keeper-of-keys-7741", "Carol", "Warden", ("
 """The gateway's administrator, with a local password there."""
 
 MALLORY = Person("mallory@example.com", "wolf-at-the-gate-666", "Mallory", "Malloch")
-"""The attacker: has an account of her own, and wants more."""
+"""The attacker. She has an ordinary account, and wants to do more than it allows."""
 
 
 def stranger() -> Person:

@@ -10,8 +10,8 @@ from shared import clock
 class Clock:
     """The time of day for all parts of Lychgate in this process: token ages, sessions, throttling, clean-up.
 
-    It keeps running at its usual speed. A browser keeps its cookies by the system's clock, but this clock decides
-    whether their sessions are valid.
+    The clock keeps running at its usual speed. A browser deletes its cookies by the system's clock, but this clock
+    decides whether the sessions of these cookies are valid.
     """
 
     def tick(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:

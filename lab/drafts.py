@@ -1,4 +1,4 @@
-"""A valid token before it is signed, of which a fault then changes one part.
+"""Describe a valid token before it is signed. A fault then changes one part of it.
 
 The claims are those that common products read: they identify the person, and limit the time. Claims can be added,
 replaced or left out.
@@ -34,7 +34,7 @@ class Draft:
     def token(
         self, *, claims: Changed | None = None, header: Changed | None = None, sign: Signing | None = None
     ) -> str:
-        """Return the signed token; each argument replaces the valid part. Bytes are used unchanged."""
+        """Return the signed token. Each argument replaces one part of the valid token. Bytes are used unchanged."""
         return forge(
             self.header if header is None else header,
             self.claims if claims is None else claims,
@@ -79,7 +79,7 @@ def draft(
 ) -> Draft:
     """Return a valid token for *email*, signed with *key*.
 
-    *claims* replace ours; then the claims *without* are removed.
+    *claims* replace the usual claims. Then the claims whose names are in *without* are removed.
     """
     moment = int(time_now() if now is None else now)
     name = email.partition("@")[0]

@@ -19,7 +19,10 @@ PASSWORD = '<input name="password" type="password"><button name="go" value="1">S
 
 
 class FakeIdp:
-    """Signs Alice in. A test changes the flags, and `claims` and `headers`, which apply to each token."""
+    """Signs Alice in. A test changes the flags.
+
+    A test can also set `claims`, which changes the claims of each token, and `headers`, which are sent with each token.
+    """
 
     def __init__(self, return_url: str, key: str) -> None:
         self.return_url, self.key = return_url, key
@@ -35,7 +38,7 @@ class FakeIdp:
         self.sends_one_token_only = False
         self.redirects_with = 303
         self.inputs = EMAIL + PASSWORD
-        self.before: tuple[str, ...] = ()  # paths that redirect, each to the next, and the last to the form
+        self.before: tuple[str, ...] = ()  # paths before the form: each redirects to the next; the last has the form
         self.posted: list[dict[str, str]] = []
         self.numbers = itertools.count(1)
         self._session = secrets.token_hex(8)

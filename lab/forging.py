@@ -1,6 +1,6 @@
 """Make tokens in every spelling, valid and faulty, with only the standard library and `cryptography`.
 
-It uses no code of `shared/`, so that an error there cannot hide itself. Keys are made once for each test process.
+It uses no code of `shared/`, because an error in that code could hide itself. Keys are made once for each test process.
 """
 
 import hashlib

@@ -24,7 +24,7 @@ DECIDABLE = {"user": str, "claims": dict, "without": list, "fault": str}
 def create_app(
     issuer: Issuer, service: str, parameter: str = "jwt", delivery: Delivery = "redirect", *, any_host: bool = False
 ) -> Flask:
-    """Return the identity provider for one *service*. *any_host*: it answers under any host name."""
+    """Return the identity provider for one *service*. If *any_host* is true, it answers under any host name."""
     app = Flask(__name__, template_folder="templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     pages = _Pages(issuer, service, parameter, delivery)
@@ -58,7 +58,7 @@ class _Pages:
         return self._form()
 
     def login(self) -> AnyResponse:
-        """Issue a token, or ask for which person."""
+        """Issue a token, or show the page that asks for the person."""
         sign_in = self._wanted()
         if sign_in is None:
             return Response(self._form())
@@ -156,7 +156,10 @@ def _name(kid: str) -> Mapping[str, Any]:
 
 
 def refuse_other_hosts() -> None:
-    """Answer 403 to requests under another host name (DNS rebinding), and to foreign pages at URLs for tests."""
+    """Answer 403 to a request that a page of another site may have sent.
+
+    This is a request under another host name (DNS rebinding), or a request from another site to a URL below /__lab__/.
+    """
     if request.path.startswith("/__lab__/") and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         abort(403, "a page of another site may not control this")
     if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE:

@@ -4,11 +4,16 @@
         idp.next(user="carol@example.org", claims={"groups": ["admins"]})
         ...                       # send the browser to idp.login_url, or to the application that does so
 
-The request to /login-token/ may name the person and the fault (`user`, `fault`). Otherwise `next` or POST /__lab__/next
-has decided. Otherwise it is the person as whom this browser signed in before. If none of these applies, a page asks.
-The token goes to the configured service, with `return_to` and `nonce` echoed, as from a real identity provider.
+The first of these that names a person or a fault decides a sign-in:
 
-It gives a token to everyone, so it listens on this machine only.
+1. the parameters `user` and `fault` of the request to /login-token/;
+2. `next`, or POST /__lab__/next;
+3. the earlier sign-in of this browser: the same person signs in again.
+
+If none of them does, a page asks for the person. The token goes to the configured service, with `return_to` and `nonce`
+echoed, as from a real identity provider.
+
+The identity provider gives a token to everyone, so it listens on this machine only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Build the tokens of the identity provider for tests, by the decisions of a test. Independent of HTTP."""
+"""Build the tokens of the identity provider for tests, by the decisions of a test. It does not depend on HTTP."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Sent:
 
 
 class Issuer:
-    """Stores the decision about the next sign-in, and makes its token. Independent of HTTP; used by several threads."""
+    """Stores the decision about the next sign-in, and makes its token. Several threads may use it."""
 
     def __init__(self, key: ForgingKey, claims: Mapping[str, Any], without: Sequence[str]) -> None:
         self.key = key

@@ -36,9 +36,10 @@ def sign_text(payload: str, key: str, header: Mapping[str, Any] | None = None) -
 
 
 def ispring_token(key: str, email: str) -> str:
-    """Return a token like the published authentication.php's: four claims, in the JSON format of PHP.
+    """Return a token like that of the published authentication.php: four claims, in the JSON format of PHP.
 
-    Its jti is 32 bytes in standard base64, 44 characters with + / and =, and json_encode puts a backslash before "/".
+    Its jti is 32 bytes in standard base64: 44 characters, among them "+", "/" and "=". json_encode puts a backslash
+    before each "/".
     """
     now = int(time_now())
     token_id = b64encode(b"\xfb\xff\xff" + os.urandom(29)).decode()  # "+///", so that both characters occur

@@ -1,7 +1,7 @@
 """Run a real identity provider and a real gateway, connected to each other, each as a process.
 
-Both are set up as by an administrator, with TOML files and commands, and with new secrets. To test an application,
-`lab.pytest_plugin` is faster: it runs both programs in the test's process.
+Both programs are configured as an administrator would configure them, with TOML files and commands, and with new
+secrets. To test an application, `lab.pytest_plugin` is faster, because it runs both programs in the test's process.
 """
 
 import json
@@ -59,12 +59,16 @@ def running_pair(
     ports: tuple[int, int] | None = None,
     public_urls: tuple[str, str] | None = None,
 ) -> Iterator[Pair]:
-    """Run a pair in *folder*. The mappings add or replace single settings of the gateway's provider and of the service.
+    """Run a gateway and an identity provider in *folder*, connected to each other.
 
-    *sites* are further sites of the gateway by name. *people* get accounts at the identity provider; Bob's is disabled.
-    Carol is an administrator of the gateway. *ports* and *public_urls*, of gateway and identity provider in this order,
-    are for tests with a proxy in front of them. At the end the logs are searched: they must not contain a token, a key
-    or a password.
+    *provider* adds or replaces single settings of the identity provider at the gateway. *service* does the same with
+    the settings of the gateway at the identity provider. *sp_env* and *idp_env* add or replace environment variables.
+    *sites* are further sites of the gateway by name. *people* get accounts at the identity provider; Bob's account is
+    disabled. Carol is an administrator of the gateway.
+
+    *ports* and *public_urls* are for tests with a proxy in front of the programs. Each has two values: the first is for
+    the gateway, and the second for the identity provider. At the end the logs are searched: they must not contain a
+    token, a key or a password.
     """
     key = secrets.token_urlsafe(48)
     sp_port, idp_port = ports or (free_port(), free_port())

@@ -1,8 +1,8 @@
 """Choose ports for servers that live as long as a test.
 
-The two programs must know each other's URL before they start, so ports are chosen before use. Each xdist worker has its
-own range, below the system's range for outgoing connections. So nothing else on the machine takes a port between choice
-and use.
+The two programs must know each other's URL before they start, so their ports are chosen before they are used. Each
+xdist worker has its own range, which is below the system's range for outgoing connections. So no other worker and no
+outgoing connection takes a port between its choice and its use.
 """
 
 import os

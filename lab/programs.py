@@ -1,8 +1,8 @@
 """Run the two programs as real processes on free ports, with their state in a private folder.
 
 The developer's settings do not affect them: variables named SP_… and IDP_… are removed, and the programs run in a
-private folder without a `.env` file. A checkout starts the scripts, an installation the commands `lychgate gateway` and
-`lychgate idp`.
+private folder without a `.env` file. In a checkout, this starts the scripts. In an installation, it starts the commands
+`lychgate gateway` and `lychgate idp`.
 """
 
 import json
@@ -33,7 +33,8 @@ COMMAND_SECONDS = 60
 class RunningProgram:
     """A program that runs from `start` to `stop`, or in a `with` block. It can be started again with the same state.
 
-    With *warm*, it is forked from a process that has already imported it, if the result is the same (`lab.warm_start`).
+    If *warm* is true, the program is forked from a process that has already imported it, provided that the fork behaves
+    like a new process (`lab.warm_start`).
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class RunningProgram:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
     def wait_for_log(self, text: str, start: int = 0) -> str:
-        """Wait for *text* in its output from *start* on, and return that: a server may answer before it logs."""
+        """Wait for *text* in its output from *start* on, and return this output. A server may answer before it logs."""
         deadline = time.monotonic() + START_SECONDS
         while text not in (printed := self.log[start:]):
             if time.monotonic() > deadline:
@@ -182,7 +183,7 @@ def command_of(script: Path) -> list[str]:
 
 
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a program under test: ours without our own settings, and with *extra*."""
+    """Return the environment of a program under test: ours without settings of our programs, and with *extra*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
     return inherited | {"PYTHONPATH": str(IMPORTED_FROM), "PYTHONUNBUFFERED": "1"} | dict(extra)
 
@@ -211,7 +212,7 @@ def flask_commands(
 def _run_module(
     module: str, arguments: Sequence[str], *, env: Mapping[str, str], folder: Path, typed: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run `python -m MODULE ARGUMENTS…` and wait for its end; warm, if the result is the same."""
+    """Run `python -m MODULE ARGUMENTS…` and wait for its end. Use a fork if it behaves like a new process."""
     command = [sys.executable, "-m", module, *arguments]
     whole_env = private_environment(env)
     if not fits(whole_env, IMPORTED_FROM):

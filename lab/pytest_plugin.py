@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures for tests of an application behind single sign-on, and of programs that take its tokens.
+"""Provide pytest fixtures to test an application behind single sign-on, or a program that sends or accepts tokens.
 
     def test_alice_sees_the_page(lychgate, page):
         lychgate.sign_in(page)
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def lychgate_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lychgate]:
-    """Both programs, started once; use `lychgate`."""
+    """Both programs, started once. Tests use the fixture `lychgate`."""
     from lab.in_process.lychgate import running
 
     yield from running(tmp_path_factory.mktemp("lychgate"))
@@ -40,7 +40,7 @@ def lychgate(lychgate_programs: Lychgate) -> Iterator[Lychgate]:
 
 @pytest.fixture(scope="session")
 def sso_idp_program() -> Iterator[IdentityProvider]:
-    """An identity provider without passwords, started once; use `sso_idp`."""
+    """An identity provider without passwords, started once. Tests use the fixture `sso_idp`."""
     import secrets
 
     from lab.identity_provider import IdentityProvider
@@ -51,9 +51,10 @@ def sso_idp_program() -> Iterator[IdentityProvider]:
 
 @pytest.fixture
 def sso_idp(sso_idp_program: IdentityProvider) -> IdentityProvider:
-    """An identity provider without passwords, for tests of another service provider: `sso_idp.serve(url)` says which.
+    """An identity provider without passwords, for tests of another service provider.
 
-    Its `key` is the secret that the service provider needs, `login_url` where that sends people.
+    `sso_idp.serve(url)` sets the URL to which it sends tokens. `key` is the secret that the service provider needs, and
+    `login_url` is the URL to which the service provider sends people.
     """
     sso_idp_program.reset()
     return sso_idp_program
@@ -79,8 +80,9 @@ def sso_service_programs() -> Iterator[Callable[[str], EmulatedService]]:
 def sso_service(sso_service_programs: Callable[[str], EmulatedService]) -> Callable[[str], EmulatedService]:
     """Return the function that gives an emulated service provider, for tests of an identity provider.
 
-    `sso_service("zendesk").token_url` is where tokens go, `key` what they are signed with, and `last()` tells whether
-    the last one was accepted, or which documented rule it broke.
+    After `service = sso_service("zendesk")`, `service.token_url` is the URL to which tokens go, and `service.key` is
+    the key that signs them. `service.last()` tells whether the last token was accepted, or which documented rule it
+    broke.
     """
     used: dict[str, EmulatedService] = {}
 

@@ -56,7 +56,7 @@ def scripted_server(script: Script, certificate: Path | None = None) -> Iterator
         daemon_threads = True
 
         def handle_error(self, *_args: object) -> None:
-            pass  # several tests let a client give up in the middle
+            pass  # in several tests, a client closes the connection early
 
     server = Quiet(("127.0.0.1", 0), Scripted)
     if certificate is not None:

@@ -61,7 +61,10 @@ class ServerThread:
 
 
 class Served:
-    """Base of a test's peer that a ServerThread, `_server`, serves: it starts and stops with a `with` block."""
+    """Base class for an object that a test talks to. A ServerThread (`_server`) serves it.
+
+    It runs from `start` to `stop`, or in a `with` block.
+    """
 
     _server: ServerThread
 

@@ -4,8 +4,8 @@
         ...                           # let the identity provider send its token to service.token_url
         assert service.last().accepted, service.last().found
 
-It tells which documented rule a sign-in broke (`last().rule`), and its page explains that. lab/services has the
-products; each module names the documents that it follows. It listens on this machine only.
+It tells which documented rule a sign-in broke (`last().rule`), and its page explains this rule. The products are in
+lab/services; each module names the documents that it follows. The service listens on this machine only.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ class EmulatedService(Served):
     """Runs in a thread of this process, from `start` to `stop` or within a `with`.
 
     *name* is the product. *key* is the shared secret, or the identity provider's public key, as text or as a key
-    object. Without one, a key is generated: see `key`. By default, *algorithm* is the key's usual algorithm.
-    *login_url* and *logout_url* are the URLs that an administrator enters at the product. With *people*, a product that
-    creates no accounts (LoginRadius) knows only these. *clock* returns the seconds since 1970; the default is the clock
-    that `lab.clock` moves. Raises UnknownProduct, KeyUnreadable.
+    object. If *key* is None, a key is generated, which the property `key` returns. By default, *algorithm* is the key's
+    usual algorithm. *login_url* and *logout_url* are the URLs that an administrator enters at the product. *people* are
+    the e-mail addresses that have an account; only a product that creates no accounts (LoginRadius) checks them.
+    *clock* returns the seconds since 1970; the default is the clock that `lab.clock` moves. Raises UnknownProduct,
+    KeyUnreadable.
     """
 
     def __init__(

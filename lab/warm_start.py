@@ -1,12 +1,13 @@
 """Start processes as forks of a process that has already imported the programs, in a tenth of the time.
 
-Python needs a second or more of processor time to import a program, and most tests that start one do not test that. One
-process imports both programs and waits. Each start is a fork of it. The fork sets environment, folder, arguments and
-standard streams as for a new process, and runs the script as `python SCRIPT` does. Some settings of the interpreter
-cannot be changed in a fork. Then `fits` returns False, and the caller starts a new process.
+Python needs a second or more of processor time to import a program. Most tests that start a program do not test the
+import. So one process imports both programs and waits, and each start is a fork of this process. The fork sets
+environment, folder, arguments and standard streams as for a new process, and runs the script as `python SCRIPT` does.
+Some settings of the interpreter cannot be changed in a fork. If a start needs such a change, `fits` returns False, and
+the caller starts a new process.
 
-All these processes end with the process of the tests, even if that is killed. The waiting process notices it, and then
-Linux signals the forks.
+All these processes end with the process of the tests, even if that process is killed. The waiting process notices this
+and ends, and then Linux sends a signal to the forks.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Start:
 
 
 class WarmProcess:
-    """A process that was started in this way, with methods like those of `subprocess.Popen`."""
+    """A process that `start` forked, with methods like those of `subprocess.Popen`."""
 
     def __init__(self, process: ForkServerProcess) -> None:
         self._process = process
@@ -125,7 +126,7 @@ def _wait_for_own_group(process: ForkServerProcess) -> None:
 
 
 def _run(what: Start) -> None:
-    """Become the process that *what* describes, and end as it ends. Its own forks return through here too."""
+    """Become the process that *what* describes, and end with its exit status. Its own forks end here too."""
     _end_with_parent()
     os.setsid()
     _set_streams(what)
@@ -143,7 +144,7 @@ def _run(what: Start) -> None:
 
 
 def _end_with_parent() -> None:
-    """Get a SIGTERM when the waiting process ends, and let it end with the tests."""
+    """Ask Linux for a SIGTERM when the waiting process ends, and let the waiting process end with the tests."""
     alive = getattr(forkserver._forkserver, "_forkserver_alive_fd", None)
     if isinstance(alive, int):
         os.close(alive)  # while this is open, the waiting process assumes that the tests are running

@@ -1,19 +1,20 @@
 """Decide whether an answer means that a token was accepted.
 
-A service provider does not report this in a machine-readable form. So it first gets valid tokens and garbage. A feature
-that is the same for all valid tokens, and different for garbage, tells them apart. These features are used, the most
-reliable first:
+A service provider does not report this in a machine-readable form. So the service first gets valid tokens and garbage.
+If a feature of its answers is the same for all valid tokens, and different for garbage, this feature can tell an
+accepted token from a rejected one. These features are used, the most reliable first:
 
-1. the page on which the good token ended, requested again with the cookies of this visit: status and redirect;
+1. the status and the redirect of the page on which the valid token ended, requested again with the cookies of this
+   visit;
 2. the text of that page, without the parts that change at each visit;
-3. the cookies that only a good token sets;
+3. the cookies that only a valid token sets;
 4. the target of a redirect;
 5. the status of the answer;
-6. the names in its JSON, or its text.
+6. the names of its JSON members, or its text.
 
-The first feature that differs decides. If the page of 1 and 2 looks neither signed in nor signed out (for example, a
-name is missing), the next feature decides. A response that does not look like the answer to a valid token counts as a
-rejection.
+The first feature that shows this difference decides. If it is feature 1 or 2, and the page looks neither signed
+in nor signed out (for example, a name is missing), the next feature decides. With the other features, a response that
+does not look like the answer to a valid token counts as a rejection.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -41,7 +42,7 @@ class Page:
 
     @property
     def shape(self) -> str:
-        """The names in its JSON, otherwise its text without markup and without the parts that change at each visit."""
+        """The names of its JSON members, or else its text without markup and the parts that change at each visit."""
         try:
             value = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -69,7 +70,8 @@ class ControlFailed(Exception):
 class Feature:
     """A feature of a visit to compare.
 
-    `decides`: an answer that looks neither valid nor faulty counts as a rejection.
+    If `decides` is true, an answer that looks neither valid nor faulty counts as a rejection. If it is false, the next
+    feature decides.
     """
 
     name: str
@@ -89,7 +91,10 @@ COOKIES = FEATURES[2]
 
 
 class Judgement:
-    """Decides whether a token was accepted, from examples. Raises ControlFailed if no feature tells them apart."""
+    """Decides whether a token was accepted, by comparing the answer with those to valid tokens and to garbage.
+
+    Raises ControlFailed if no feature tells valid tokens and garbage apart.
+    """
 
     def __init__(self, good: Sequence[Observation], bad: Sequence[Observation]) -> None:
         self._good, self._bad = good, bad

@@ -1,6 +1,7 @@
-"""Go through the faults: a control, each fault, and the control again.
+"""Try each fault. A control with valid tokens comes before the first fault and after the last one.
 
-Each token is new (another jti, the present time), so that a rejection does not cause the next one.
+Each token is new (with its own jti and the present time), so that the rejection of one token does not cause the
+rejection of the next one.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Result:
 
 
 class Attack:
-    """Attacks one service provider. `control` must come first; it and `finish` raise ControlFailed."""
+    """Attacks one service provider. Call `control` first. `control` and `finish` raise ControlFailed."""
 
     def __init__(self, target: Target, make_draft: MakeDraft) -> None:
         self._target, self._make = target, make_draft

@@ -1,7 +1,7 @@
 """Send a token to a service provider as a browser would, and record the answers.
 
-Each token is sent by a new browser. Redirects are followed only within the service's own origin, so that no other site
-gets a request.
+A new browser sends each token. Redirects are followed only within the service's own origin, so that no other site gets
+a request.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Target:
     """A service provider: the URL that accepts tokens, and how to send them.
 
     `start` is a URL that begins a sign-in, for a service that accepts only solicited tokens. `page` is a URL that only
-    signed-in people see. Without it, the page on which a valid token ends is requested.
+    signed-in people see. If `page` is empty, the page on which a valid token ends is requested in its place.
     """
 
     url: str
@@ -44,8 +44,8 @@ class Visit:
     """One browser at the service.
 
     `asked` are the parameters of the service's request to the identity provider: nonce and return_to. `answer` is the
-    answer to the last token. `trail` has every Location on the way, unchanged, and `set_cookies` every Set-Cookie.
-    Raises ExchangeFailed if the service does not answer.
+    answer to the last token. `trail` has the Location header of every redirect on the way, unchanged, and `set_cookies`
+    has every Set-Cookie header. Raises ExchangeFailed if the service does not answer.
     """
 
     def __init__(self, target: Target) -> None:

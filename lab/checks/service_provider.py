@@ -1,7 +1,7 @@
 """Check a service provider: which faulty tokens it accepts, and how it treats a valid token.
 
-Besides the faults it checks: https, caching, whether the token stays in a URL or on a page, the flags of the cookie,
-where `return_to` leads, and whether HEAD spends a token.
+Besides the faults, it checks https, caching, the flags of the cookies, where `return_to` leads, and whether HEAD spends
+a token. It also checks whether the token stays in a URL, and whether a page repeats markup from a token.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ IGNORED_BY_BROWSERS = re.compile(r"[\x00-\x20]")
 def check_service(
     attack: Attack, target: Target, faults: Iterable[Fault], *, strict: bool = False
 ) -> Iterator[Finding]:
-    """Yield the findings. *strict*: each accepted fault is a failure, not only the holes."""
+    """Yield the findings.
+
+    If *strict* is true, each accepted fault is a failure. If it is false, only an accepted "hole" is a failure.
+    """
     try:
         told_by = attack.control()
         yield Finding("control", "passed", f"good tokens and garbage are told apart by {', '.join(told_by)}")
@@ -126,7 +129,7 @@ def _return_to(attack: Attack, target: Target) -> Finding:
 
 
 def leads_elsewhere(location: str, url: str) -> bool:
-    """Tell whether a browser that gets *location* from *url* would go to the other site, or run its script."""
+    """Tell whether a browser that gets *location* from *url* would go to the site ELSEWHERE, or run a script."""
     read = IGNORED_BY_BROWSERS.sub("", location).replace("\\", "/")
     if read.lower().startswith("javascript:"):
         return True

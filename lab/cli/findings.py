@@ -61,7 +61,10 @@ def badge(findings: Sequence[Finding]) -> dict[str, object]:
 
 
 def junit(findings: Sequence[Finding], suite: str, url: str) -> bytes:
-    """Return *findings* as JUnit XML: a failed one is a failure, a skipped one skipped, advice is system-out."""
+    """Return *findings* as JUnit XML. A failed finding is a failure, and a skipped one is skipped.
+
+    Advice is written as system-out.
+    """
     counts = {outcome: str(sum(f.outcome == outcome for f in findings)) for outcome in ("failed", "skipped")}
     root = ElementTree.Element("testsuites")
     top = ElementTree.SubElement(

@@ -36,7 +36,10 @@ def add_claim_options(parser: argparse.ArgumentParser, *, key_is_needed: bool = 
 
 
 def draft_of(options: argparse.Namespace, key: ForgingKey, more: Mapping[str, Any] | None = None) -> Draft:
-    """Return the valid token that the options describe. Their claims replace those in *more*. Raises WrongUsage."""
+    """Return the valid token that the options describe. Claims of the options replace those in *more*.
+
+    Raises WrongUsage.
+    """
     claims = {**(more or {}), **claims_of(options)}
     return draft(key, claims, without=tuple(options.without), email=options.email)
 

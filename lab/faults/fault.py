@@ -44,8 +44,10 @@ class Fault:
     - "strict": a strict service provider. Only a faulty identity provider sends such a token. A lenient service
       provider that accepts it has the same fault.
 
-    `about` is the claim that the valid token must have for the test to be meaningful. For example, a service provider
-    need not check an issuer that is missing. A fault with two tokens is about a second use: the first token is valid.
+    `about` is the claim that the valid token must have for the test to be meaningful. For example, if the valid token
+    has no issuer, a service provider need not check the issuer. `obstacle` returns why the fault is not possible with
+    the key of a draft, or an empty text. A fault that makes two tokens is about a second use: the first token is valid,
+    and the second one must be rejected.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """Faults of a second use: the same token again, in the same or another spelling, or its jti in another token.
 
-Each returns two tokens. The first is valid. The second must be rejected after the first was accepted.
+Each fault returns two tokens. The first token is valid. After the service provider has accepted it, the second token
+must be rejected.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def _has_unused_bits(good: Draft) -> str:
 
 
 def _other_signature(good: Draft) -> tuple[str, str]:
-    """Replace s by n - s: a second valid signature, which needs no key."""
+    """Replace s by n - s in an ECDSA signature. The result is a second valid signature, and needs no key."""
     token = good.token()
     signing_input, _dot, signature = token.rpartition(".")
     octets = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))

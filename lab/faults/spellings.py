@@ -27,7 +27,7 @@ def _padded(good: Draft) -> str:
 
 
 def _standard(good: Draft) -> str:
-    """Encode the token in the alphabet with + and /; a claim makes sure that both occur."""
+    """Encode the token in the base64 alphabet with + and /. An added claim makes sure that both occur."""
     claims = {**good.claims, "note": "???>>>~~~"}
     return _in_alphabet(
         Draft(good.key, claims, good.header, good.now), lambda octets: b64encode(octets).decode().rstrip("=")

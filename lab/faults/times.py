@@ -1,4 +1,4 @@
-"""Faults of time: tokens that are too old, too new, or whose times are not times."""
+"""Faults of time: tokens that are too old or not yet valid, and claims that should be times but are not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Call an ASGI application (FastAPI, Starlette) as WSGI, for tests: HTTP and lifespan, no WebSockets.
 
-Its event loop runs in a thread from the first request or `start` until `close`, so objects that belong to the loop stay
-usable. An answer is collected before it is sent. The person is in `scope["lychgate.user"]`.
+The application's event loop runs in a thread until `close`, so objects that belong to the loop stay usable between
+requests. An answer is collected before it is sent. The person is in `scope["lychgate.user"]`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class AsgiApplication:
 
 
 def scope_of(environ: WSGIEnvironment, state: dict[str, Any]) -> dict[str, Any]:
-    """Return the ASGI 3 scope of a request. Its identity comes only from the gateway, which has cleaned *environ*."""
+    """Return the ASGI 3 scope of a request. The person in it comes only from the gateway, which cleaned *environ*."""
     path = environ.get("PATH_INFO", "").encode("latin-1")
     names = {name: name[5:] for name in environ if name.startswith("HTTP_")}
     names |= {name: name for name in ("CONTENT_TYPE", "CONTENT_LENGTH") if environ.get(name)}
@@ -118,7 +118,10 @@ def scope_of(environ: WSGIEnvironment, state: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Lifespan:
-    """The application's startup and shutdown. One without them raises or returns, which is allowed."""
+    """The startup and shutdown of the application. An application may have none.
+
+    Such an application raises an exception or returns when it gets the lifespan scope, which is allowed.
+    """
 
     def __init__(self, application: Asgi, state: dict[str, Any]) -> None:
         self._application, self._scope = application, {"type": "lifespan", "asgi": VERSION, "state": state}
@@ -138,7 +141,7 @@ class _Lifespan:
     async def _serve(self) -> None:
         try:
             await self._application(self._scope, self._asked.get, self._said.put)
-        except Exception as error:  # an error at the first message means: no lifespan
+        except Exception as error:  # an application without a lifespan raises an exception here
             log.debug("the application has no lifespan: %r", error)
         await self._said.put({"type": "lifespan.unsupported"})  # so that the waiting task continues
 

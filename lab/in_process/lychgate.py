@@ -34,7 +34,7 @@ class LiveSession:
 
 
 class Lychgate:
-    """Both programs, running. A test may change anything, and the next test begins in the original state.
+    """Both programs, running. A test may change anything, because `reset` restores the original state.
 
     `alice` is there from the start. `clock` moves the time of day for both programs.
     """
@@ -96,7 +96,10 @@ class Lychgate:
             parts.people.set_disabled(person.email, True)  # type: ignore[attr-defined]
 
     def add_administrator(self, email: str = "carol@example.com", password: str = PASSWORD) -> Person:
-        """Add an administrator of the gateway, who signs in at /login?no_sso. The password is long enough for it."""
+        """Add an administrator of the gateway, who signs in at /login?no_sso.
+
+        The default password is long enough for an administrator.
+        """
         self._programs.core.people.create_administrator(email, password)
         return Person(email, password, "", "")
 
@@ -117,8 +120,8 @@ class Lychgate:
     ) -> str:
         """Put an application behind the gateway, WSGI or ASGI, and return its URL.
 
-        *rules* are as in `[[rules]]`, *identity_headers* as in SP_IDENTITY_HEADERS. The default application shows who
-        you are.
+        *rules* are as in `[[rules]]`, *identity_headers* as in SP_IDENTITY_HEADERS. Before the first call, a sample
+        application that shows who you are is behind the gateway.
         """
         self._close_application()
         wsgi, self._close_application = as_wsgi(application)
@@ -128,8 +131,8 @@ class Lychgate:
     def sign_in(self, visitor: Any, person: Person | None = None, *, path: str = "/", fast: bool = False) -> Person:
         """Sign *person* (or Alice) in, with Playwright's page, Selenium's driver, or a client of httpx or requests.
 
-        This goes through the redirects and the form, or with *fast* opens a session directly. A browser then shows
-        *path*. Raises SignInFailed with the gateway's code.
+        This follows the redirects and fills in the form. If *fast* is true, it opens a session directly instead. A
+        browser then shows *path*. Raises SignInFailed with the gateway's code.
         """
         person = person or self.alice
         if fast:
@@ -197,7 +200,7 @@ class Lychgate:
                 backchannel.tell(idp_sessions.end_sessions_of(known, reason="signed out by a test"))
 
     def clean_up(self) -> None:
-        """Delete expired data, and send due notices, as both programs do once a minute."""
+        """Delete expired data, and send due notices, as both programs do in the background."""
         self._programs.core.housekeeping.clean_up()
         with self._programs.in_identity_provider():
             housekeeping.retry_notices()
@@ -208,7 +211,7 @@ class Lychgate:
         return self._programs.identity_provider_down()
 
     def reset(self) -> None:
-        """Return to the state of the start: people, settings, sessions, application, clock."""
+        """Restore the state of the start: people, settings, sessions, application, clock."""
         self.clock.reset()
         self._close_application()
         self._close_application = lambda: None

@@ -1,6 +1,7 @@
 """Sign a person in at once, with the redirects, tokens and checks of a browser, but without network, form and password.
 
-So an application sees the same as after a sign-in with a password, and a sign-out on either side ends the session.
+So an application sees the same as after a sign-in with a password, and a sign-out at the gateway or at the identity
+provider ends the session.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Run the two programs in threads of this process, configured as an administrator would configure them.
 
 They are the real programs, on real ports of this machine, with real databases in a folder. Two things differ from
-production: the server, and that a worker always asks the database about a session.
+production: they use another server (lab/server.py), and a worker always reads a session from the database, never from a
+cache.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ class Programs:
             self._idp_server = ServerThread(self._ask_identity_provider, port).start()
 
     def both(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Let the program that the Host header names answer, without the network."""
+        """Answer a request with the program that its Host header names, without the network."""
         ask = self._ask_gateway if environ["HTTP_HOST"] == self.sp_url.removeprefix("http://") else self._idp.wsgi_app
         return ask(environ, start_response)
 

@@ -1,6 +1,6 @@
 """Let a test decide the claims or the fault of the next sign-in at the identity provider, without a password.
 
-Without a decision, the identity provider answers as usual.
+If the test has decided nothing, the identity provider answers as usual.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Store the content of a database, and restore it. This is faster than a new database, and safe while others read."""
+"""Store the content of a database, and restore it.
+
+This is faster than a new database, and safe while other connections read.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class Snapshot:
 def snapshot_of_gateway(engine: Engine) -> Snapshot:
     """Return a snapshot of the gateway's database.
 
-    It keeps the settings' revision rising, so that workers notice changes.
+    The revision of the settings is not restored. Each restore raises it instead, so that workers notice the change.
     """
     return Snapshot(engine, sp_db.metadata, (SettingsRevision.__table__,), bump_revision)
 

@@ -1,7 +1,7 @@
 """Sign a person in with the test's library: Playwright's page, Selenium's driver, a client of httpx or requests.
 
-None of these is imported, because the type of the object shows the library. A browser that is already signed in becomes
-this person's.
+Such an object is called a visitor here. Its type shows the library, so no library is imported. If a browser is already
+signed in as another person, its session is replaced.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ OTHERS = "sign_in takes Playwright's page (of playwright.sync_api), Selenium's d
 
 
 def sign_in_by_form(visitor: Any, sp_url: str, person: Person, path: str) -> None:
-    """Go through every redirect, and type the password. Raises SignInFailed, TypeError for other visitors."""
+    """Follow every redirect, and type the password. Raises SignInFailed, or TypeError for another kind of visitor."""
     start = f"{sp_url}/sso/start?{urlencode({'return_to': path})}"
     _BY_FORM[kind_of(visitor)](visitor, start, sp_url, person)
 
 
 def give_session(visitor: Any, sp_url: str, made: MadeSession, path: str) -> None:
-    """Give the session to the visitor, and open *path* if it is a browser. Raises TypeError for other visitors."""
+    """Give the session to the visitor, and open *path* if the visitor is a browser.
+
+    Raises TypeError for another kind of visitor.
+    """
     _BY_COOKIE[kind_of(visitor)](visitor, sp_url + path, made)
 
 

@@ -33,9 +33,9 @@ class OpenedToken:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A request to the URL for tokens, with everything that the service needs to judge it.
+    """A request to the URL for tokens, with everything that the service needs to accept or reject it.
 
-    `values` are the values of the token's parameter, from query or form; `delivery` says which.
+    `values` are the values of the token's parameter. `delivery` says whether they came from the query or from the form.
     """
 
     delivery: str
@@ -67,7 +67,7 @@ class Arrival:
 
     @cached_property
     def begun(self) -> Begun | None:
-        """The pending sign-in of this browser that this token answers, even if it has ended. Raises Unreadable."""
+        """The sign-in of this browser that this token answers. It stays the same after `end`. Raises Unreadable."""
         found = self.visitor.begun if self.visitor else []
         return next((begun for begun in found if self.is_answer_to(self, begun)), None)
 

@@ -1,12 +1,20 @@
-"""Discourse with DiscourseConnect: no JWT, but a signed query string, in both directions. Read in November 2026.
+"""Discourse with DiscourseConnect, which sends a signed query string in both directions, and no JWT.
 
-"Setup DiscourseConnect" (meta.discourse.org/t/13045) and Discourse's source: lib/discourse_connect_base.rb,
-app/models/discourse_connect.rb, app/controllers/session_controller.rb (github.com/discourse/discourse).
+Sources, read in November 2026: "Setup DiscourseConnect" (meta.discourse.org/t/13045) and Discourse's source, which is
+lib/discourse_connect_base.rb, app/models/discourse_connect.rb and app/controllers/session_controller.rb
+(github.com/discourse/discourse).
 
-A payload is a query string in base64 (`sso`), with HMAC-SHA256 of that base64 text in hexadecimal digits (`sig`).
-/session/sso sends one with a nonce and return_sso_url; /session/sso_login takes one with that nonce, external_id and
-email. Statuses as in the source: 400 for a missing parameter, 422 for the payload and the signature, 419 for the nonce,
-500 for the person. A nonce is valid once, for ten minutes, in the browser that began the sign-in.
+The parameter `sso` is a payload: a query string in base64. The parameter `sig` is the HMAC-SHA256 of this base64 text
+in hexadecimal digits. /session/sso sends a payload with a nonce and return_sso_url. /session/sso_login takes a payload
+with the same nonce, external_id and email. A nonce is valid once, for ten minutes, in the browser that began the
+sign-in.
+
+The status of a rejection is the one in the source:
+
+- 400: a parameter is missing.
+- 422: the payload or the signature is not valid.
+- 419: the nonce is not valid.
+- 500: the person is not valid.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Freshworks (Freshdesk, Freshservice), as described in its articles on sign-on with JWT (read in November 2026).
 
-"How to configure SSO with custom JWT implementation" (support.freshworks.com, 50000000670), "Basics of JWT", "Setting
-up the id_token" and "IDP errors for OAuth, OIDC, JWT SSO" (supportsandbox.freshdesk.com, 11000000028069, -28109,
--28132): OAuth's implicit flow, begun by Freshworks, with state, nonce and redirect_uri; RS256; sub, email, iat and
-nonce; the token comes back as redirect_uri?state=…&id_token=…
+The articles are "How to configure SSO with custom JWT implementation" (support.freshworks.com, 50000000670), "Basics of
+JWT", "Setting up the id_token" and "IDP errors for OAuth, OIDC, JWT SSO" (supportsandbox.freshdesk.com, 11000000028069,
+-28109, -28132).
 
-The articles give texts for errors and no status: the emulator answers 401.
+The sign-in is OAuth's implicit flow. Freshworks begins it, with state, nonce and redirect_uri. The token is signed with
+RS256, and has sub, email, iat and nonce. It comes back as redirect_uri?state=…&id_token=…
+
+The articles give the texts of errors, but not their status. The emulator answers 401.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """iSpring Learn, as described in two editions of "JWT Authorization" (iSpring's documentation, read in November 2026).
 
-docs.ispringsolutions.com/ispring-learn/jwt-authorization-17301857.html and the older page of the same name. They name
-the claims iat, jti, exp and email, delivery by GET at /sso/login/jwt?jwt=, HS256, and a Logout URL. The article
-"iSpring Learn SSO with JWT Technology" (www.ispringsolutions.com) spells the claims correctly, but the documentation
-has capitals.
+The editions are docs.ispringsolutions.com/ispring-learn/jwt-authorization-17301857.html and the older page of the same
+name. According to them, the token has the claims iat, jti, exp and email, is signed with HS256, and is delivered by GET
+at /sso/login/jwt?jwt=. There is also a Logout URL. The documentation writes the claims in capitals, but the article
+"iSpring Learn SSO with JWT Technology" (www.ispringsolutions.com) spells them correctly.
 
-The documents do not describe a rejection; the emulator answers 401. They do not describe the request to the Logout URL
-either. The published sample logout.php accepts a token of the same four claims in the parameter jwt.
+The documents do not describe how a token is rejected, so the emulator answers 401. They do not describe the request to
+the Logout URL either. The published sample logout.php accepts a token with the same four claims in the parameter jwt,
+so the emulator sends such a token.
 """
 
 from __future__ import annotations

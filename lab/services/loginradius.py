@@ -1,12 +1,16 @@
 """LoginRadius with a custom JWT provider, as described in "JWT Provider" (LoginRadius documentation, November 2026).
 
-www.loginradius.com/docs/authentication/identity-providers/custom-idps/jwt-provider: one algorithm of nine, the token in
-jwttoken by query string or POST, an ID mapping, toggles for mandatory claims, no new accounts, /access/jwt/error for
-every rejection, and an access token for known people. The emulator has Subject and Expiration Time set to mandatory, a
-clock skew of 0, and the ID mapped from `id`.
+The document (www.loginradius.com/docs/authentication/identity-providers/custom-idps/jwt-provider) describes this:
 
-The document does not name the parameter of the access token (the emulator: access_token), requires no jti, and does not
-mention a second use, so the emulator accepts it.
+- An administrator chooses one of nine algorithms, maps the ID, and decides which claims are mandatory.
+- The token is in the parameter jwttoken, in the query string or in a POST.
+- No new accounts are created. People who have an account get an access token.
+- Every rejection redirects to /access/jwt/error.
+
+In the emulator, Subject and Expiration Time are mandatory, the clock skew is 0, and the ID is mapped from `id`.
+
+The document does not name the parameter of the access token, so the emulator calls it access_token. It requires no jti,
+and does not mention a second use of a token, so the emulator accepts a second use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The state of an emulated service: its visitors, spent tokens, and the last attempts. Everything is bounded.
+"""The state of an emulated service: its visitors, spent tokens, and the last attempts. Each of them has a limit.
 
 If there is no room for another spent token, a sign-in is rejected, because a forgotten token could be used again.
 """
@@ -59,7 +59,7 @@ class Visitor:
 
 
 class Memory:
-    """Used by several threads; each method is atomic."""
+    """The state. Several threads use it, and each method is atomic."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -105,7 +105,7 @@ class Memory:
             visitor.begun = [*visitor.begun, begun][-MOST_BEGUN:]
 
     def end(self, visitor: Visitor | None, begun: Begun) -> bool:
-        """Forget a pending sign-in; tell whether it was still there. Of two simultaneous calls, one gets True."""
+        """Forget a pending sign-in; tell whether it was still there. If two calls race, only one returns True."""
         with self._lock:
             if visitor is None or begun not in visitor.begun:
                 return False

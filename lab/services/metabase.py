@@ -1,11 +1,14 @@
 """Metabase, as described in "JWT-based authentication" (Metabase documentation, version 65, read in November 2026).
 
-www.metabase.com/docs/latest/people-and-groups/authenticating-with-jwt: /auth/sso sends people to the JWT Identity
-Provider URI with return_to, and takes the token by GET, as jwt. Other details follow Metabase's source,
-enterprise/…/sso/integrations/jwt.clj and sso_utils.clj (github.com/metabase/metabase): an iat is valid for three
-minutes, a rejected token gets 401, POST gets 400, and a return_to of another host gets 400.
+According to www.metabase.com/docs/latest/people-and-groups/authenticating-with-jwt, /auth/sso sends people to the JWT
+Identity Provider URI with return_to. It takes the token by GET, in the parameter jwt. Other details are from Metabase's
+source, enterprise/…/sso/integrations/jwt.clj and sso_utils.clj (github.com/metabase/metabase):
 
-It requires no jti and accepts a token twice. It does not notify the identity provider of a sign-out.
+- An iat is valid for three minutes.
+- A rejected token gets 401.
+- POST gets 400, and so does a return_to on another host.
+
+Metabase requires no jti and accepts a token twice. It does not notify the identity provider of a sign-out.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class _Pages:
         self._cookie = f"lab_sp_{service.memory.name}"
 
     def token(self) -> AnyResponse:
-        """Accept a token. HEAD spends none, because link scanners send it."""
+        """Accept a token. HEAD spends no token, because link scanners send HEAD before a person opens the link."""
         if request.method == "HEAD":
             return Response()
         values = [*request.args.getlist(self._product.parameter), *request.form.getlist(self._product.parameter)]

@@ -19,7 +19,7 @@ Delivery = Literal["query", "form"]
 class Settings:
     """The administrator's input at the product: the URLs for sign-in and sign-out, and the people with an account.
 
-    Without `people`, every person has an account. Only a product that creates no accounts uses them.
+    If `people` is empty, every person has an account. Only a product that creates no accounts checks `people`.
     """
 
     login_url: str = ""
@@ -47,10 +47,11 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Product:
-    """A product. Each function returns a URL; an empty one means the front page.
+    """A product, with its rules and with the functions that decide where a browser goes.
 
-    `begin` is where a sign-in starts, and `landing` where it ends. `refuse` answers a rejected token, and `signed_out`
-    is where a person goes after signing out. `open` reads a token, and `is_answer_to` tells which sign-in it answers.
+    `begin` returns the URL at the identity provider where a sign-in starts. `landing` returns the URL where a sign-in
+    ends, and `signed_out` the URL where a person goes after signing out; an empty text means the front page. `refuse`
+    answers a rejected token. `open` reads a token, and `is_answer_to` tells whether it answers a certain sign-in.
     """
 
     name: str

@@ -1,6 +1,7 @@
 """One documented rule of a service provider, and the rules that several products have.
 
-A check returns an empty text if the rule is kept, otherwise the value that was found. It never shows a token or a key.
+If a sign-in obeys the rule, a check returns an empty text. Otherwise the check returns what it found instead. This text
+never shows a token or a key.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Rule:
 
 
 def judge(rules: Sequence[Rule], arrival: Arrival) -> Attempt:
-    """Return the judgement of a sign-in: the first broken rule decides. Rules that spend a token come last."""
+    """Return the result of a sign-in: the first rule that it breaks, if any. Rules that spend a token come last."""
     for rule in rules:
         try:
             found = rule.check(arrival)

@@ -1,4 +1,4 @@
-"""One emulated service: a product with its key, its settings, and its state. Independent of HTTP."""
+"""One emulated service: a product with its key, its settings, and its state. It does not depend on HTTP."""
 
 from __future__ import annotations
 
@@ -41,9 +41,10 @@ class Service:
         origin: str,
         visitor: Visitor | None,
     ) -> tuple[Attempt, Refusal]:
-        """Judge a sign-in.
+        """Check a sign-in against the rules of the product, and record the attempt.
 
-        The result says how to answer a rejection, or where the browser goes after an accepted sign-in.
+        Return the attempt and the answer. The answer is the response to a rejection, or the URL to which the browser
+        goes after an accepted sign-in.
         """
         arrival = Arrival(
             delivery,

@@ -54,8 +54,9 @@ class Verifier:
 def read_verifier(given: str | ForgingKey, algorithms: Sequence[str], algorithm: str = "") -> Verifier:
     """Return the verifier with the key that *given* names, for a service with these *algorithms*.
 
-    *given* is a shared secret, a PEM or a JWK, public or private, `env:NAME`, `file:PATH`, or the path of a file.
-    Without *algorithm*, the key's usual algorithm is used. Raises KeyUnreadable.
+    *given* is a shared secret, or a public or private key as PEM or JWK. It may also be the place of the key:
+    `env:NAME`, `file:PATH`, or the path of a file. If *algorithm* is empty, the key's usual algorithm is used. Raises
+    KeyUnreadable.
     """
     if isinstance(given, ForgingKey):
         key = given.private if isinstance(given.private, bytes) else given.private.public_key()
@@ -120,7 +121,7 @@ def _usual(key: PublicKey | bytes) -> str:
 def _der(signature: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
     """Return r and s in the form that `cryptography` needs.
 
-    Raises ValueError for another length (RFC 7518, section 3.4).
+    Raises ValueError if the signature has another length than it must have (RFC 7518, section 3.4).
     """
     size = (key.key_size + 7) // 8
     if len(signature) != 2 * size:

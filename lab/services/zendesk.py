@@ -1,13 +1,15 @@
 """Zendesk, as described in "Anatomy of a JWT request" and "Enabling JWT single sign-on" (read in part, November 2026).
 
-support.zendesk.com/hc/en-us/articles/4408881965722 and /4408845838874, with the answers of Zendesk's staff below them:
-a header without typ or alg counts as an invalid signature. The claims and the form are those of the samples in
-github.com/zendesk/zendesk_jwt_sso_examples. A jti may be a number: "Anatomy of a JWT request" shows 8883362531196.326.
-The three minutes, and that a refusal goes to the Remote logout URL with kind=error and a message, are as described in
-docs/guides/zendesk.md.
+The articles are support.zendesk.com/hc/en-us/articles/4408881965722 and /4408845838874. According to the answers of
+Zendesk's staff below them, a header without typ or alg counts as an invalid signature. The claims and the form are
+those of the samples in github.com/zendesk/zendesk_jwt_sso_examples. A jti may be a number: "Anatomy of a JWT request"
+shows 8883362531196.326.
 
-The articles require HTTP POST, because a token must not be in a URL. The emulator rejects GET; Zendesk may still accept
-it.
+docs/guides/zendesk.md describes two further facts: iat must be within three minutes of now, and a rejection redirects
+to the Remote logout URL with kind=error and a message.
+
+The articles require HTTP POST, because a token must not be in a URL. The emulator rejects GET, but Zendesk may still
+accept it.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def test_in_a_browser_the_page_that_names_the_broken_rule_is_readable_on_a_phone
     expired = {"iat": 1, "exp": 61, "jti": "1", "email": "a-long-address-of-a-person@department.example.org"}
     page.goto(f"{sides.services['ispring'].token_url}?jwt={mint(expired, SECRETS['ispring'])}")
     expect(page.get_by_role("heading", name="iSpring Learn refused this sign-in")).to_be_visible()
-    expect(page.get_by_text("What came: it was")).to_be_visible()
+    expect(page.get_by_text("What the emulator found: it was")).to_be_visible()
     found = Axe().run(page).response["violations"]
     assert [(v["id"], [node["html"] + node["failureSummary"] for node in v["nodes"]]) for v in found] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
