@@ -1,6 +1,6 @@
 """Lychgate's identity provider: store people, and sign them in to services with signed tokens.
 
-`create_app` builds the program and is the only function that knows all its parts. run_idp.py calls `prepare` and
+`create_app` builds the program. Only this module knows all parts of the program. run_idp.py calls `prepare` and
 `create_wsgi`.
 """
 
@@ -78,7 +78,7 @@ def prepare(host: str, port: int) -> str:
 
 
 def create_wsgi() -> WSGIApplication:
-    """Return the program for one worker of run_idp.py; `prepare` has run before."""
+    """Return the program for one worker of run_idp.py. `prepare` must have run before."""
     app = assemble(config.load())
     housekeeping.start(app)
     return _Whole(app.wsgi_app)

@@ -185,7 +185,7 @@ def sign_answer(
 
 
 def deliver_by_form(person: Person, service: Service, sign_in_request: SignInRequest, token: str) -> Response:
-    """Return the page that posts the token. The script of the page posts it, or without scripts the person's click."""
+    """Return the page that posts the token. Its script posts it; without scripts, the person presses a button."""
     allow_form_targets(service)
     allow_own_script()
     action = return_url(service, sign_in_request)

@@ -33,7 +33,10 @@ MAX_AT_ONCE = 16
 
 
 class DeliveryFailed(Exception):
-    """The notification failed. The text is for the person, `detail` for the operator; neither contains a token."""
+    """The notification failed. The text is for the person, and `detail` is for the operator.
+
+    Neither of them contains a token.
+    """
 
     def __init__(self, problem: Phrase, detail: str = "") -> None:
         self.problem, self.detail = problem, detail or str(problem)

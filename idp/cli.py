@@ -85,7 +85,7 @@ def list_users(as_json: bool) -> None:
 @click.argument("email")
 @as_json
 def disable_user(email: str, as_json: bool) -> None:
-    """Disable a person: their sessions end here and at the services.
+    """Disable a person, and end their sessions here and at the services.
 
     Example: flask --app idp users disable bob@example.com
     """
@@ -117,7 +117,7 @@ def enable_user(email: str, as_json: bool) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @as_json
 def set_password(email: str, password_stdin: bool, as_json: bool) -> None:
-    """Give a person a new password; sessions opened with the old one end.
+    """Give a person a new password, and end their sessions here and at the services.
 
     Example: flask --app idp users set-password alice@example.com --password-stdin < password.txt
     """

@@ -1,10 +1,9 @@
 """DiscourseConnect: read Discourse's sign-in request, and make the answer that replaces a JWT.
 
 The request and the answer have the same form. `sso` is a query string in base64, and `sig` is the HMAC-SHA256 of this
-base64 text in hexadecimal digits. Both programs have the same secret for it. The request, which this module calls a
-question, has a nonce and the URL for the answer. The answer has the same nonce and describes the person. Sources:
-"Setup DiscourseConnect" (meta.discourse.org/t/13045) and lib/discourse_connect_base.rb of Discourse, read in November
-2026.
+base64 text in hexadecimal digits. Both programs have the same secret. The request, which this module calls a question,
+has a nonce and the URL for the answer. The answer has the same nonce and describes the person. Sources: "Setup
+DiscourseConnect" (meta.discourse.org/t/13045) and lib/discourse_connect_base.rb of Discourse, read in November 2026.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -1,6 +1,6 @@
 """Sign a person out, if a service asks for it (as in logout.php) or if the person asks on our own page.
 
-A service sends the person here with a signed token. The page then says who was signed out, and has a link back to the
+A service sends the person to /logout with a signed token. The page says who was signed out, and has a link back to the
 service. It does not redirect to the service, because a redirect could sign the person in again at once. In both cases,
 the services of the session are notified over the back channel, except the service that asked.
 """

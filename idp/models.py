@@ -135,7 +135,7 @@ REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
 
 
 class AuditRow(Base):
-    """One event: a sign-in, a rejection, an issued token or a sign-out. It never has a token or a password.
+    """One event: a sign-in, a rejection, an issued token or a sign-out. It never contains a token or a password.
 
     A row with a `fold` counts similar rejections: `times` is their number, `at` the time of the first one, and
     `last_at` the time of the last one. See idp/stores/refusals.py.
@@ -165,9 +165,9 @@ class AuditRow(Base):
 def writing() -> Iterator[Session]:
     """Run a transaction that writes. Commit it at the end, or roll it back if an exception is raised.
 
-    The transaction takes the write lock at its beginning. Otherwise SQLite could fail: a transaction that first reads
-    and then writes fails if another transaction wrote in between. Objects that were read before are discarded, so that
-    no stale data is written back.
+    The transaction takes the write lock at its beginning. In SQLite, a transaction that first reads and then writes
+    would fail if another transaction wrote in between. Objects that were read before are discarded, so that no stale
+    data is written back.
     """
     session: Session = db.session()
     session.rollback()

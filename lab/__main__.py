@@ -1,7 +1,7 @@
-"""The command line of the lab: `python -m lab COMMAND`, installed `lychgate lab COMMAND`.
+"""Run a command of the lab: `python -m lab COMMAND`, or in an installation `lychgate lab COMMAND`.
 
 Each command is a module of lab/cli with `add_arguments(parser)` and `run(options) -> int`; only the requested module is
-imported. Exit status: 0 for success, 1 for a finding, 2 for wrong usage.
+imported. The exit status is 0 for success, 1 for a finding, and 2 for wrong usage.
 """
 
 from __future__ import annotations

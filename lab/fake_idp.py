@@ -19,9 +19,9 @@ PASSWORD = '<input name="password" type="password"><button name="go" value="1">S
 
 
 class FakeIdp:
-    """Signs Alice in. A test changes the flags.
+    """Signs Alice in. A test changes the attributes to add faults.
 
-    A test can also set `claims`, which changes the claims of each token, and `headers`, which are sent with each token.
+    `claims` changes the claims of each token, and `headers` are sent with each token.
     """
 
     def __init__(self, return_url: str, key: str) -> None:
@@ -77,7 +77,7 @@ class FakeIdp:
         return not self.remembers_nobody and f"idp={self._session}" in handler.headers.get("Cookie", "")
 
     def _is_own_form(self, handler: Handler) -> bool:
-        """Tell whether the form came from our own page. For another site, browsers say so in Sec-Fetch-Site."""
+        """Tell whether the form came from our own page. If it came from another site, Sec-Fetch-Site says so."""
         return self.believes_other_sites or handler.headers.get("Sec-Fetch-Site", "none") != "cross-site"
 
     def _knows(self, form: dict[str, str]) -> bool:

@@ -61,7 +61,7 @@ class ServerThread:
 
 
 class Served:
-    """Base class for an object that a test talks to. A ServerThread (`_server`) serves it.
+    """Base class of a server for tests, which a ServerThread (`_server`) runs.
 
     It runs from `start` to `stop`, or in a `with` block.
     """

@@ -29,7 +29,10 @@ class PersonRefused(ValueError):
 
 
 class SqlDirectory:
-    """People in the table `people`. Passwords are hashed with argon2id, and hashed again when its parameters change."""
+    """People in the table `people`. Passwords are hashed with argon2id.
+
+    When the parameters of argon2id change, a password is hashed again at the next sign-in.
+    """
 
     def find(self, email: str) -> Person | None:
         """Return the person if they exist and are not disabled."""

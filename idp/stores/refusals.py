@@ -1,4 +1,4 @@
-"""Record rejections in the audit. If they come too fast for a row each, rows with a counter record them.
+"""Record rejections in the audit. If they come too fast for a row each, one row counts several of them.
 
 Anyone can try wrong passwords, and a person can request a forbidden service again and again. So `shared.folding`
 decides which rejections get their own row. The other rejections share one row for each hour, event and service. Event

@@ -183,7 +183,7 @@ class SqlRegistry:
         return {**table, "logout_keys": [self._vault.encrypt(key) for key in given]} if given else dict(table)
 
     def _open_definition(self, name: str, definition: str) -> Service:
-        """Return the service in a stored entry, without its keys. Cached, because every request needs one."""
+        """Return the service in a stored entry, without its keys. It is cached, because every request needs it."""
         table = json.loads(definition)
         if "logout_keys" in table:
             table["logout_keys"] = [self._vault.decrypt(sealed) for sealed in table["logout_keys"]]

@@ -13,7 +13,7 @@ from idp.logout_tokens import ACCEPTABLE_FOR, SignOut
 
 
 def is_first_use(sign_out: SignOut) -> bool:
-    """Tell whether the token is used for the first time, and record its use. MUST be atomic.
+    """Tell whether the token is used for the first time, and record its use. This function MUST be atomic.
 
     Tokens without a jti cannot be distinguished, so each use counts as the first.
     """

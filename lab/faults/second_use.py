@@ -41,7 +41,7 @@ def _has_unused_bits(good: Draft) -> str:
 
 
 def _other_signature(good: Draft) -> tuple[str, str]:
-    """Replace s by n - s in an ECDSA signature. The result is a second valid signature, and needs no key."""
+    """Replace s by n - s in an ECDSA signature. This gives a second valid signature, and needs no key."""
     token = good.token()
     signing_input, _dot, signature = token.rpartition(".")
     octets = urlsafe_b64decode(signature + "=" * (-len(signature) % 4))

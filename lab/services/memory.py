@@ -59,7 +59,7 @@ class Visitor:
 
 
 class Memory:
-    """The state. Several threads use it, and each method is atomic."""
+    """The state of one emulated service. Several threads use it, and each method is atomic."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
