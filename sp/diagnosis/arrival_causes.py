@@ -1,4 +1,4 @@
-"""Name causes in the request: where the token was, who asked for it, which provider was named.
+"""Name causes that are in the request: where the token was, whether it was asked for, which provider was named.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -39,7 +39,7 @@ def token_missing(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
 
 
 def nonce(evidence: Evidence, claims: Mapping[str, Any]) -> str:
-    """Say why the nonce belongs to no sign-in that this browser started. Never shows a nonce."""
+    """Say why the nonce does not belong to a sign-in that this browser started. The text never shows a nonce."""
     sent = claims.get("nonce")
     if not isinstance(sent, str):
         return "The token has no nonce, and one is required: the sender must copy the nonce of the request."

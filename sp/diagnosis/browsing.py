@@ -1,7 +1,7 @@
-"""Drive a small browser without scripts: pages, forms, cookies, and each redirect separately.
+"""Provide a small browser without JavaScript, which opens pages, sends forms and keeps cookies.
 
-It drives a real identity provider as a person would. It does not follow redirects by itself, so the caller sees each
-answer and can stop before a token reaches us.
+It uses a real identity provider as a person would. It does not follow redirects by itself. So the caller sees each
+answer, and can stop before a token reaches the gateway.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _NEVER_SENT = ("submit", "button", "reset", "image", "file")
 
 @dataclass
 class Form:
-    """A form of a page. `kinds` are the types of its inputs by name; `fields` the values that it sends unchanged."""
+    """A form of a page.
+
+    `kinds` has the type of each input, by its name. `fields` has the values that the form sends if nothing is typed.
+    """
 
     action: str
     method: str
@@ -40,7 +43,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer and its URL. `next` is the target of a redirect, otherwise empty.
+    """An answer and its URL. `next` is the target of a redirect. It is empty if the answer is not a redirect.
 
     `text` is the visible text. `seconds` is the time from the request to the end of the answer.
     """

@@ -1,4 +1,4 @@
-"""Name causes in time: clocks that differ, tokens that were stored, tokens that were used before.
+"""Name causes that concern time: clocks that differ, tokens that were stored, tokens that were used before.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -88,7 +88,10 @@ def _stored(_evidence: Evidence) -> str:
 
 
 def _earlier(evidence: Evidence, claims: Mapping[str, Any]) -> EarlierUse | None:
-    """Return the first use of the token. Only a verified token, or a copy of it, has such an entry."""
+    """Return the first use of the token, or None.
+
+    The activity log has an entry of this use only if the token, or the original of a copy, was verified then.
+    """
     if evidence.provider is None:
         return None
     try:

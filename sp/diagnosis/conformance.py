@@ -1,8 +1,13 @@
 """Sign in at an identity provider as a person would, and check what it sends.
 
-There are four parts: visits with a wrong password and with an unknown e-mail; a visit whose form another site sends; a
-visit that signs in; and more visits in the browser that is then signed in. The tokens never reach the gateway itself,
-so no token is spent and no session is opened here.
+The check has four parts:
+
+1. visits with a wrong password, and with an e-mail that the provider does not know;
+2. a visit in which a page of another site sends the sign-in form;
+3. a visit that signs in;
+4. more visits in the browser that part 3 signed in.
+
+The tokens never reach the gateway itself, so no token is spent and no session is opened here.
 """
 
 from __future__ import annotations
@@ -34,12 +39,15 @@ ELSEWHERE = "https://elsewhere.invalid/stolen"  # a reserved name: RFC 6761, sec
 def check_idp(
     provider: Provider, keys: KeySet | None, credentials: Credentials, gateway_url: str, token_paths: Sequence[str]
 ) -> list[Finding]:
-    """Return the findings about *provider*. *gateway_url* is ours; tokens must be sent to one of its *token_paths*."""
+    """Return the findings about *provider*.
+
+    *gateway_url* is the URL of the gateway. The provider must send tokens to one of the *token_paths* at this URL.
+    """
     return list(_check(provider, keys, credentials, gateway_url, token_paths))
 
 
 def grade(findings: Sequence[Finding]) -> str:
-    """Return A, B (there is advice) or F (something failed)."""
+    """Return F if a check failed, B if a check gives advice, and otherwise A."""
     outcomes = {finding.outcome for finding in findings}
     return "F" if "failed" in outcomes else "B" if "advice" in outcomes else "A"
 

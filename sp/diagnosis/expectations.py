@@ -1,7 +1,7 @@
-"""Find the issuer and the audience of a valid token for which its provider's settings have no expected value.
+"""Find the issuer and the audience of a valid token if its provider's settings do not say what to expect.
 
-Such a provider accepts every token that its key has signed, from any issuer and for any site. A trial sign-in shows the
-right values, so an administrator can take them from its report.
+Without an expected value, the gateway accepts every token that was signed with the provider's key, from any issuer and
+for any site. A trial sign-in shows the right values, so an administrator can set them from its report.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -25,14 +25,14 @@ WHY = {
 
 
 def not_compared(claims: Claims, provider: Provider) -> dict[str, str]:
-    """Return, by setting, the values of a valid token that the setting could expect."""
+    """Return the values of a valid token that the settings could expect but do not, by the name of the setting."""
     only = claims.audience[0] if len(claims.audience) == 1 else None
     values = {"issuer": claims.issuer, "audience": only}
     return {name: value for name, value in values.items() if value and _could_be_compared(provider, name)}
 
 
 def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
-    """Return *finding*; or advice, if it is about one of *values*, which no setting expects yet."""
+    """Return *finding*, turned into advice if it is about one of *values*, which no setting expects yet."""
     value = values.get(finding.check)
     if value is None:
         return finding
@@ -45,9 +45,9 @@ def advise(finding: Finding, values: Mapping[str, str]) -> Finding:
 
 
 def reviewed(finding: Finding, values: Mapping[str, str], provider: Provider) -> Finding:
-    """Return *finding*, or, if it advises to expect one of *values*, the result under the present settings.
+    """Return *finding*. If it advises to expect one of *values*, bring it up to date with the present settings.
 
-    An administrator takes the advice on the report page. The page should then show that the advice was taken.
+    An administrator can follow the advice on the report page. Afterwards the page must show that it was followed.
     """
     value = values.get(finding.check)
     if finding.outcome != "advice" or value is None or _could_be_compared(provider, finding.check):

@@ -1,6 +1,6 @@
 """Explain a rejection when it happens: the cause in one line, every check, and the token's content.
 
-The activity log stores the result. Nothing here decides: the attempt has already been rejected.
+The activity log stores the result. This module decides nothing: the attempt has already been rejected.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -21,7 +21,7 @@ from sp.signin.evidence import Evidence
 from sp.signin.passed_checks import browser_checks, compared_values, passed_checks
 
 ABOUT_THE_ACCOUNT = ("user_unknown", "user_disabled", "email_conflict", "seat_limit_reached", "email_not_allowed")
-# Codes of failures after all checks of the token itself.
+# Codes that a sign-in can get after all checks of the token itself have passed, with the check that failed.
 LATER_CHECKS = {
     "nonce_mismatch": "nonce",
     "unsolicited": "asked_for",
@@ -32,7 +32,7 @@ LATER_CHECKS = {
     "email_not_allowed": "profile",
     **dict.fromkeys(ABOUT_THE_ACCOUNT[:-1], "account"),
 }
-CUT_IN_DETAILS = {"issuer": "iss", "audience": "aud"}  # claims that the detail of a check may contain clipped
+CUT_IN_DETAILS = {"issuer": "iss", "audience": "aud"}  # claims that may be clipped in the detail of a check
 
 
 def explain(evidence: Evidence) -> Explained:
@@ -67,7 +67,7 @@ def _detail(check: CheckResult, claims: Mapping[str, Any], secrets: Collection[s
 
 
 def _findings(evidence: Evidence) -> list[Finding]:
-    """Return every check of a rejected sign-in token; for any other attempt, none."""
+    """Return a finding for every check of a rejected sign-in token. For other attempts, return an empty list."""
     token, provider = evidence.arrival.token, evidence.provider
     if token is None or provider is None or evidence.purpose != "sign_in" or evidence.verified is not None:
         return []
@@ -120,7 +120,10 @@ def _has(checks: list[CheckResult], name: str) -> bool:
 
 
 def _values(evidence: Evidence, claims: Mapping[str, Any]) -> Mapping[str, str]:
-    """Return the values that each check compares, by its name; empty if a claim has a wrong type."""
+    """Return the values that each check compares, by the name of the check.
+
+    The result is empty if there is no provider, or if a claim has a wrong type.
+    """
     provider = evidence.provider
     if provider is None:
         return {}
@@ -139,7 +142,7 @@ def _result(finding: Finding, values: Mapping[str, str]) -> CheckResult:
 
 
 def _fingerprint(evidence: Evidence, findings: list[Finding]) -> str | None:
-    """Return the fingerprint of the key that made the signature, if it is valid."""
+    """Return the fingerprint of the key that made the signature, or None if the signature is not valid."""
     if evidence.verified is not None:
         return evidence.verified.key.fingerprint
     if evidence.keys is None or not any(f.check == "signature" and f.outcome == PASSED for f in findings):

@@ -1,6 +1,7 @@
 """Grade the security around an identity provider's sign-in form: cookies, frames, other sites, guesses, sign-out.
 
-A finding has *failed* if others can act as the person. It is *advice* if it only helps a determined attacker.
+A finding has *failed* if the fault lets others act as the person. It is *advice* if the fault helps only a determined
+attacker.
 """
 
 from __future__ import annotations
@@ -83,9 +84,10 @@ def other_site(journey: Journey | None) -> Finding:
 
 
 def guesses(known: Journey, guess: Callable[[str], Journey], emails: tuple[str, str]) -> Iterator[Finding]:
-    """Compare the answers to a wrong password for a known and an unknown e-mail; *emails* are the two.
+    """Compare the answers to a wrong password for a known and for an unknown e-mail.
 
-    *known* is the first visit with the known e-mail. *guess* makes one more visit with a given e-mail.
+    *emails* has the known e-mail first and the unknown e-mail second. *known* is the first visit with the known e-mail.
+    *guess* makes one more visit with a given e-mail.
     """
     unknown = guess(emails[1])
     same = _shown(known, emails[0]) == _shown(unknown, emails[1])
@@ -109,7 +111,7 @@ def guesses(known: Journey, guess: Callable[[str], Journey], emails: tuple[str, 
 
 
 def _tells_by_time(known: Journey, unknown: Journey, guess: Callable[[str], Journey], emails: tuple[str, str]) -> bool:
-    """Tell whether unknown people are answered much faster, even after more alternating visits. In doubt, return False.
+    """Tell whether an unknown person is answered much faster, also in repeated visits. In doubt, return False.
 
     Other work on the machine makes a visit slower, never faster. So the fastest visit of the known person is compared
     with the median of the unknown person's visits, which one slow visit does not change. The known person gets another

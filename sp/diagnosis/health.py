@@ -1,8 +1,9 @@
-"""Judge how near a provider's accepted sign-ins come to a rejection, and from which day people are rejected.
+"""Report how near a provider's accepted sign-ins come to a limit, and from which day people will be rejected.
 
-The measured values are compared with the provider's present settings. A value is near its limit if the usual sign-in of
-the last day is near it; a single unusual sign-in does not count. A provider counts as on its way out if a trend
-reaches a limit (see `sp.activity.forecast`). The age of a key is reported, but it does not cause rejections.
+The measured values are compared with the provider's present settings. A value is near its limit if the usual value of
+the last day, which is the median of its hours, is near the limit. So a single unusual sign-in does not count. The state
+"on its way out" means that a trend reaches a limit (see `sp.activity.forecast`). The age of a key is reported, but it
+does not cause rejections.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -37,7 +38,7 @@ OK, NEAR, ON_ITS_WAY_OUT, NO_SIGN_INS, DISABLED = "ok", "near a limit", "on its 
 class Limit:
     """A limit of one quantity. *code* is the rejection beyond the limit.
 
-    `falling`: lower values are nearer to the limit.
+    If `falling` is true, lower values are nearer to the limit.
     """
 
     quantity: str
@@ -56,8 +57,10 @@ class Limit:
 class LimitReport:
     """How near the sign-ins of the last day were to one limit, and the trend, if it reaches the limit.
 
-    `latest` is the mean of the last hour, `nearest` and `usual` are values of the last day. `room` is the distance of
-    `nearest` to the limit. `hours` are the measured hours in which a trend was sought.
+    - `latest` is the mean of the last hour.
+    - `nearest` is the value of the last day that is nearest to the limit, and `room` is its distance to the limit.
+    - `usual` is the median over the hours of the last day, of which each counts with its nearest value.
+    - `hours` are the measured hours in which a trend was sought.
     """
 
     limit: Limit
@@ -100,7 +103,7 @@ class KeyReport:
 
     @property
     def unused(self) -> bool:
-        """Whether the key never verified a token within UNUSED_DAYS."""
+        """Whether the key has never verified a token, although it is at least UNUSED_DAYS old."""
         return self.last_used_at is None and self.days >= UNUSED_DAYS
 
     @property
@@ -113,7 +116,7 @@ class KeyReport:
 class ProviderHealth:
     """A provider, how near its sign-ins of the last day came to each limit, and its keys.
 
-    `sign_ins` is their number.
+    `sign_ins` is the number of these sign-ins.
     """
 
     provider: Provider
@@ -129,7 +132,7 @@ class ProviderHealth:
 
     @property
     def state(self) -> str:
-        """One of the five words above."""
+        """One of the five states that are named at the top of this module."""
         if not self.provider.enabled:
             return DISABLED
         if self.worst:

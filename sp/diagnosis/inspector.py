@@ -1,8 +1,9 @@
-"""Inspect a token: run every check, report passed or failed, and give the remedy.
+"""Inspect a token: run every check, report whether it passed or failed, and give the remedy.
 
-It runs the same checks as a sign-in, in the same order, but does not stop at a failure. Claims are checked even if the
-signature failed, and are then marked as unverified. The inspector spends no token and opens no session. `near_misses`
-explains errors. The caller adds whether the token was spent before, and whose account it belongs to.
+The inspector runs the same checks as a sign-in, in the same order, but does not stop if a check fails. It checks the
+claims even if the signature is invalid, and then marks these findings as unverified. It spends no token and opens no
+session. `near_misses` explains errors. The caller adds whether the token was spent before, and whose account it belongs
+to.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -32,7 +33,7 @@ from sp.signin.verification import Case, Check, check_nonce, check_required, che
 
 Outcome = Literal["passed", "failed", "skipped", "advice"]
 
-# A check of a missing claim has not passed.
+# The claims that a check needs. If the token has none of them, the check is reported as skipped, not as passed.
 LOOKS_AT = {
     "issuer": ("iss",),
     "audience": ("aud",),
@@ -64,9 +65,10 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `unverified`: it concerns content without a valid signature.
+    """The result of one check.
 
-    `code` is the code of the rejection. `advice`: the token works, but should be improved.
+    `unverified` is true if the check concerns content without a valid signature. `code` is the code of the rejection.
+    The outcome "advice" means that the token works, but should be improved.
     """
 
     check: str
@@ -96,7 +98,7 @@ def inspect(unverified_token: str, provider: Provider, keys: KeySet | None, now:
 
 
 def passes(findings: list[Finding]) -> bool:
-    """Tell whether no check in *findings* failed: the token itself is valid."""
+    """Tell whether the token itself is valid, which means that no check in *findings* failed."""
     return all(finding.outcome != "failed" for finding in findings)
 
 
@@ -158,7 +160,7 @@ def _claims(
         elif check is check_strict_header and key is None:
             yield Finding("strict_header", "skipped", "without a key the expected kid is unknown")
         else:
-            # Only the check of the header uses the key, and that check is already done.
+            # Only check_strict_header uses the key, and the branch above handles it if there is no key.
             yield _run(check, Case(header, claims, provider, key, now), bad_types, missing)  # type: ignore[arg-type]
     yield _nonce(claims, provider)
     yield _profile(claims, provider)
@@ -244,7 +246,7 @@ def _profile(claims: Claims, provider: Provider) -> Finding:
 
 
 def _likely_key(keys: KeySet | None, header: Mapping[str, Any]) -> TokenKey | None:
-    """Return the key that the header names, otherwise the signing key. Only one check needs it, for its kid."""
+    """Return the key that the header names, otherwise the signing key. Only one check needs it, and only its kid."""
     if keys is None or not keys.keys:
         return None
     return next((key for key in keys.keys if key.kid is not None and key.kid == header.get("kid")), keys.keys[0])

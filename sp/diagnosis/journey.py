@@ -29,10 +29,11 @@ class Credentials:
 class Journey:
     """The steps of a sign-in. `token` is empty if no token came; then `stuck` says where the sign-in stopped.
 
-    `target` is the URL to which the token was sent, `parameters` the other parameters of that request, `carrier` the
-    response that contained it. `typed_at` is the number of the page that answered the password. `password_sent_on` is
-    the host to which that page would have made a browser forward the password. `cookies_before` are the values of the
-    cookies when the password was sent.
+    - `target` is the URL to which the token was sent, and `parameters` are the other parameters of that request.
+    - `carrier` is the response that contained the token.
+    - `typed_at` is the number of the page that answered the password.
+    - `password_sent_on` is the origin to which that page would have made a browser forward the password.
+    - `cookies_before` has the values of the cookies when the password was sent.
     """
 
     pages: list[Page] = field(default_factory=list)
@@ -75,8 +76,8 @@ def submit_elsewhere(
 ) -> Journey | None:
     """Fetch the form at *start* with one browser, and send it from another browser with these *headers*.
 
-    A page of another site can do this. Its server fetches the form, with the hidden fields, and the victim's browser
-    sends it, without the cookies of the form. Return None if there is no form with a password.
+    An attacker's site can do the same: its server fetches the form with the hidden fields, and the victim's browser
+    sends the form, without the cookies that came with it. Return None if there is no form with a password.
     """
     reader = Browser()
     page = reader.open(start)
@@ -163,7 +164,10 @@ def _typed(form: Form, credentials: Credentials) -> dict[str, str]:
 
 
 def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
-    """Handle a page without a password field: it asks for the name first, or its script would send its only form."""
+    """Handle a page without a password field.
+
+    Such a page asks only for the name, or it has one form, which a script would send.
+    """
     if page.status >= 400:
         journey.stuck = f"the identity provider answered {page.status}: {page.title or 'a page without a title'}"
         return None

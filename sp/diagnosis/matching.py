@@ -1,6 +1,6 @@
 """Show which claim fills which field, and which claims and fields are not used.
 
-A typing error in the field matching causes no error, but leaves a field empty. So this report shows it.
+A wrong name in the field matching causes no error, but leaves a field empty. This report makes the mistake visible.
 
 Pure code: it does no I/O and reads no clock.
 """

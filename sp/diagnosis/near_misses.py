@@ -26,8 +26,8 @@ from shared.tokens import TokenParts, verify_signature
 
 HALF_HOUR = 1800  # seconds: time zones differ by whole multiples of it
 MOST_CLAIMS = 40  # the most names that are compared
-NEAR = 120  # seconds: the greatest deviation from such a multiple
-_AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # e begins every JSON object in base64
+NEAR = 120  # seconds: the greatest deviation from a multiple of HALF_HOUR
+_AROUND_A_TOKEN = re.compile(r"[\s&?\"']+|(?<=[a-z])=(?=e)")  # in base64, every JSON object begins with e
 _SYNONYMS = {
     "iat": {"issued", "issuedat", "timestamp", "created", "createdat"},
     "exp": {"expires", "expiry", "expiration", "expiresat", "expat"},
@@ -40,9 +40,9 @@ _SYNONYMS = {
 
 
 def peek(token: str) -> tuple[Mapping[str, Any] | None, bytes | None]:
-    """Return the header and the bytes of the payload, parsed leniently, to display them, or None if that fails.
+    """Return the header and the bytes of the payload for display. Each is None if it cannot be read.
 
-    The result must never be trusted.
+    The token is parsed leniently, so the result must never be trusted.
     """
     probable = max(_AROUND_A_TOKEN.split(token), key=len)
     header, payload = (_decoded(piece) for piece in [*probable.split("."), "", ""][:2])
@@ -147,7 +147,7 @@ def explain_claim(name: str, value: Any) -> str:
 def misspelt(wanted: str, names: Iterable[str]) -> str:
     """Name the misspelled claim that was probably meant as *wanted*; empty if no name is similar.
 
-    It compares only the first few names, because strangers may send any number.
+    Only the first MOST_CLAIMS names are compared, because a stranger may send any number of names.
     """
     names = [*islice(names, MOST_CLAIMS)]
     for name in names:

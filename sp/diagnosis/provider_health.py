@@ -38,7 +38,7 @@ class HealthReader:
         return judge(stored, measured.get(stored.provider.name, {}), now)
 
     def lately(self) -> list[ProviderHealth]:
-        """Return the same, at most KEPT seconds old, for frequent callers. Raises StoreUnavailable."""
+        """Return the same as `now`, but up to KEPT seconds old, for callers that ask often. Raises StoreUnavailable."""
         with self._lock:
             if time.monotonic() - self._read_at >= KEPT:
                 self._lately, self._read_at = self.now(), time.monotonic()

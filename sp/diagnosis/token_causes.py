@@ -1,4 +1,4 @@
-"""Name causes in the token: its form, its key, its claims.
+"""Name causes that are in the token: its form, its key, its claims.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -170,7 +170,7 @@ def _how_it_differs(value: str, expected: str) -> str:
 def _tried(evidence: Evidence) -> list[tuple[Provider, KeySet]]:
     """Return the provider of the token, with the keys that were tried.
 
-    At a sign-out the provider is not known, so the result is a few providers with their keys.
+    At a sign-out the provider is not known, so the result is the first MOST_TRIED providers that have keys.
     """
     if evidence.provider is not None:
         return [(evidence.provider, evidence.keys)] if evidence.keys is not None else []
@@ -218,5 +218,8 @@ def _names(evidence: Evidence, claims: Mapping[str, Any]) -> str:
 
 
 def _cut(evidence: Evidence, text: object, size: int) -> str:
-    """Return *text* cut to *size* characters. It is cleaned first, because half of a secret would not be recognised."""
+    """Return *text* without secrets, cut to *size* characters.
+
+    Secrets are removed before the text is cut, because half of a secret would not be recognised.
+    """
     return clean_text(str(text), evidence.secrets)[:size]

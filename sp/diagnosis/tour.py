@@ -1,7 +1,7 @@
 """Describe a sign-in step by step, and make tokens with one error each, for the tour of the demo.
 
-The tour is for people who try the program on their own machine. It runs only where the program is a demo, which has the
-key of its identity provider, so it can sign such tokens.
+The tour is for people who try the program on their own machine. It runs only in the demo. The demo has the key of its
+identity provider, so it can sign such tokens.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -33,7 +33,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Fault:
-    """One error: `change` changes the claims, `foreign_key` signs with a foreign key."""
+    """One error of a token: `change` changes its claims.
+
+    If `foreign_key` is true, a key that the gateway does not know signs the token. If `spent` is true, the token was
+    used before.
+    """
 
     name: str
     title: str

@@ -1,8 +1,8 @@
 """Compare two attempts, and list the differences, the most significant first.
 
-Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead the tokens' ages at arrival
-and lifetimes are compared. A difference that explains the code of the rejection comes first. Then follow differences in
-the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
+Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead, the ages of the tokens at
+their arrival and their lifetimes are compared. A difference that explains the code of the rejection comes first. Then
+follow differences in the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -148,7 +148,10 @@ def _times(good: Trace, other: Trace) -> Iterator[Difference]:
 
 
 def _between(trace: Trace, first: str, second: str | None) -> float | None:
-    """Return the seconds from one time to another, or to the arrival; None unless both are seconds."""
+    """Return the seconds from the claim *first* to the claim *second*, or to the arrival if *second* is None.
+
+    Return None unless both times are given in seconds.
+    """
     claims = trace.facts.claims or {}
     begin, end = _seconds(claims.get(first)), trace.at if second is None else _seconds(claims.get(second))
     return None if begin is None or end is None else end - begin

@@ -1,7 +1,7 @@
 """Report on a trial sign-in: the result of every check, and of the field matching.
 
-Pure but for the keys: this module does no I/O, except that it may fetch keys from the provider's key endpoint.
-`sp.diagnosis.trials` adds the account of the token, and whether it was spent before.
+This module does no I/O, except that it may fetch keys from the provider's key endpoint. `sp.diagnosis.trials` adds the
+account of the token, and whether the token was spent before.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def examine(
     *nonce* is the nonce that the token should contain, None if it is not known.
 
     `outcome` in the report is the rejection that a real sign-in would get, or None if the token itself is valid. `key`
-    is the fingerprint of the key that verified it; `expect` has an issuer and an audience that should be expected.
+    is the fingerprint of the key that verified the token. `expect` has the issuer and the audience that the settings
+    should expect, but do not expect yet.
     """
     provider = trusted.provider
     verified, keys = _verify(unverified_token, trusted, now)
@@ -91,7 +92,7 @@ def shown_pairs(changes: Mapping[str, list[Any]]) -> dict[str, list[str | None]]
 
 
 def shown(value: Any) -> str:
-    """Return *value* as text for a page: text unchanged, anything else as JSON."""
+    """Return *value* as text for a page. Text stays unchanged, and any other value becomes JSON."""
     if isinstance(value, str):
         return value
     try:
@@ -112,7 +113,10 @@ def storable(value: Any) -> Any:
 
 
 def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verified | None, KeySet | None]:
-    """Return the token verified as at a sign-in, or None; and the keys that were tried, or None."""
+    """Verify the token as a sign-in does, and return the verified token and the keys that were tried.
+
+    The token is None if it was rejected. The keys are None if none were tried.
+    """
     tried: list[KeySet] = []
 
     try:

@@ -1,8 +1,8 @@
 """Run trial sign-ins: report what would happen, without opening a session or changing an account.
 
-An administrator tests a provider before anyone depends on it. The returned token is validated as at a sign-in, check by
-check, and its account is looked up in the same way. One effect is permanent: a valid token is spent, so that it cannot
-sign anyone in afterwards.
+An administrator tests a provider before people depend on it. The token that the provider sends is validated as at a
+sign-in, check by check, and its account is looked up in the same way. One effect is permanent: a valid token is spent,
+so that it cannot sign anyone in afterwards.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from sp.signin.verification import Verified, acceptable_until
 NOTHING = Facts()
 KEPT = 86400  # seconds for which a report is available
 CLEAN_UP_ROWS = 100
-MOST_READ = 100  # trials in which the use of a key is looked for
+MOST_READ = 100  # trials that are read to find the last use of each key
 
 _trial: Any = Trial.__table__
 
@@ -180,9 +180,9 @@ class Trials:
         reference: str,
         content: Facts = NOTHING,
     ) -> None:
-        """Store the report and its log line, unless they exist.
+        """Store the report and its log line, unless they exist already.
 
-        If storing fails, only the report and its log line are rolled back, and the token stays spent.
+        If another request has just stored them, only this attempt to store them is rolled back: the token stays spent.
         """
         with suppress(IntegrityError), connection.begin_nested():  # the same form was sent twice at the same time
             self._keep(connection, pending, provider, report)

@@ -1,9 +1,12 @@
 """Decide recorded attempts again under other settings of their provider.
 
-The functions of a sign-in decide: the checks of `sp.signin.verification`, `bind`, the field matching, and the decision
-about the account. A trace does not show everything. Signatures are not checked again, because traces do not contain
-them: an attempt with an invalid signature keeps its result, and all other attempts count as correctly signed. Results
-that depended on the moment also stay (a store that did not answer, a token that could not be read).
+The same functions as at a sign-in decide: the checks of `sp.signin.verification`, `bind`, the field matching, and the
+decision about the account. But a trace does not contain everything:
+
+- Signatures are not checked again, because traces do not contain them. An attempt with an invalid signature keeps its
+  result, and all other attempts count as correctly signed.
+- An attempt also keeps its result if a store did not answer, or if the token could not be read.
+
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -35,7 +38,8 @@ from sp.signin.verification import Case, checks_of
 
 ACCEPTED = "accepted"
 ENDINGS = {SIGN_IN: ACCEPTED, RESTART: RESTART, HELD: HELD}
-# Codes decided before the token was opened, or by a store: traces do not show how settings would change them.
+# These codes were decided before the token was opened, or by a store. Traces do not show whether other settings would
+# change them.
 UNCHANGED = ("store_unavailable", "key_unavailable", "cookies_blocked", "provider_unknown", "token_missing")
 
 
@@ -79,7 +83,7 @@ def is_sign_in(trace: Trace) -> bool:
 
 
 def is_decidable(trace: Trace) -> bool:
-    """Tell whether the trace has everything that a decision needs: nothing was clipped."""
+    """Tell whether the trace has everything that a decision needs, which is the case if nothing was clipped."""
     return not trace.facts.clipped
 
 
@@ -153,7 +157,7 @@ _ANY_KEY: Any = _AnyKey()
 
 
 def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
-    """Return the answer to the browser, as far as its cookies show it."""
+    """Return how the sign-in would end for this browser, as far as the trace shows what cookies it had."""
     asked, nonce = trace.check("asked_for"), trace.check("nonce")
     if asked is not None and asked.detail == NOT_FOR_CLIENTS:
         return ACCEPTED
@@ -178,7 +182,10 @@ def _bind(trace: Trace, claims: Claims, provider: Provider) -> str:
 
 
 def _decide_account(trace: Trace, profile: Profile, provider: Provider, look_up: LookUp) -> None:
-    """Raise the rejection if the account would be rejected, by its recorded state at the attempt, else by today's."""
+    """Raise the rejection if the account would be rejected.
+
+    What the trace says about the account counts. Where it says nothing, the account's state today counts.
+    """
     if trace.code == UserDisabled.code:
         raise UserDisabled
     found = look_up(profile)

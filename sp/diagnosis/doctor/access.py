@@ -1,4 +1,4 @@
-"""Probe what a client without a session gets, and whether it reaches the proxy's endpoints of the gateway."""
+"""Probe what a client without a session gets, and whether it reaches endpoints that only the proxy should use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ REFUSED_BY_THE_GATEWAY = "The request of the proxy is invalid"
 
 
 def signed_out(chain: Chain) -> Iterator[Finding]:
-    """Probe pages, scripts, and paths and methods that are easily forgotten in a configuration."""
+    """Probe a page, a script's request, and the paths and methods that people easily forget in a configuration."""
     if not chain.needs_sign_in("GET", f"{PATH}page"):
         yield Finding("sign_in", "skipped", "the rules let anyone open every page")
         return

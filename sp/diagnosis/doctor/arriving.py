@@ -1,4 +1,4 @@
-"""Probe whether a client's headers arrive that only a proxy or the gateway may set."""
+"""Let a client send headers that only a proxy or the gateway may set, and see whether they arrive."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ OF_METHODS = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
 def at_the_gateway(chain: Chain, first: Echoed) -> Iterator[Finding]:
-    """Probe what the gateway believes about client, scheme and host."""
+    """Probe which client IP, scheme and host the gateway sees, and whether a client can choose them."""
     said = first.content
     if not said.get("peer_trusted"):
         if said.get("forwarded"):
@@ -170,7 +170,7 @@ def _plain() -> list[list[tuple[str, str]]]:
 
 
 def _doubled() -> list[list[tuple[str, str]]]:
-    """Return each header twice, once in capitals: some proxies replace only the first."""
+    """Return each header twice, once in capital letters, because some proxies replace only the first one."""
     return [[(spelled, MARK) for name in OURS for spelled in (name, name.upper())]]
 
 
@@ -202,7 +202,7 @@ def _upgrade(chain: Chain) -> Finding:
 
 
 def _two_lengths(chain: Chain) -> Iterator[Finding]:
-    body = b"0\r\n\r\n"  # five bytes, and the end of a chunked body: both readings end here
+    body = b"0\r\n\r\n"  # five bytes, and also the end of a chunked body: the body ends here by either header
     headers = (("Content-Length", str(len(body))), ("Transfer-Encoding", "chunked"))
     echo = chain.ask_application(headers=headers, method="POST", body=body).echo
     yield chain.judge(

@@ -8,7 +8,7 @@ from sp.diagnosis.doctor.chain import Chain
 from sp.diagnosis.inspector import Finding
 
 SECRET = "doctor-session-secret"
-LONG = 6000  # bytes: a session, an application's cookies, and what analytics add
+LONG = 6000  # bytes: the session cookie, cookies of the application, and cookies of analytics
 LONG_ANSWER = 6000  # bytes: an assertion with a hundred groups
 
 
@@ -41,7 +41,7 @@ def both_ways(chain: Chain) -> Iterator[Finding]:
 
 
 def to_the_application(chain: Chain) -> Iterator[Finding]:
-    """Probe whether the application gets the session cookie, which it must not, and whether a long answer passes."""
+    """Probe that the application does not get the session cookie, and that a long answer of the gateway passes."""
     cookie = f"first=1; {chain.session_cookie}={SECRET}; last=2"
     echo = chain.ask_application(headers=(("Cookie", cookie),)).echo
     yield chain.judge(

@@ -48,7 +48,7 @@ class Echoed:
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer of the chain. `echo`: its content if an echo answered; `problem`: why there was no answer."""
+    """An answer of the chain. `echo` is its content if an echo answered. `problem` says why there was no answer."""
 
     reply: Reply | None
     echo: Echoed | None = None
@@ -79,7 +79,8 @@ class Chain:
     """The chain at *url*. `needs_sign_in` tells whether the rules let only signed-in people open a path.
 
     `site_url` is the URL of the site, as the settings have it. `echo_by` names the program that echoes in place of the
-    application: the gateway, a separate echo, or "" for none. `proxy` is the name that the nearest proxy sends.
+    application: the gateway, or the separate echo program. It is "" if no program does. `proxy` is the Server header of
+    the first answer, which names the nearest proxy.
     """
 
     url: SplitResult
@@ -103,7 +104,7 @@ class Chain:
         ticket: bool = True,
         padding: int = 0,
     ) -> Answered:
-        """Send one request, with a ticket unless told otherwise."""
+        """Send one request, with a ticket unless *ticket* is False."""
         signed, text = self.tickets.sign(padding)
         lines = [f"{method} {target} HTTP/1.1", f"Host: {host or self.url.netloc}", "Connection: close"]
         if not any(name.lower() == "user-agent" for name, _ in headers):
@@ -123,7 +124,7 @@ class Chain:
         return Answered(reply, _echo(reply, signed) if ticket else None)
 
     def ask_application(self, rest: str = "x", headers: Headers = (), **more: Any) -> Answered:
-        """Send a request for a path where the echo answers in place of the application."""
+        """Send a request for a path at which the echo answers in place of the application."""
         return self.ask(f"{PATH}{rest}", headers, **more)
 
     def ask_gateway(self, headers: Headers = (), **more: Any) -> Answered:

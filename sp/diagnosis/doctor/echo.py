@@ -1,6 +1,7 @@
 """Answer a request with a description of that request, if it has a ticket.
 
-The gateway does so for an application inside its process. `echo_server` does it in place of the application.
+If the application is inside the gateway's process, the gateway gives this answer. If the application is behind a
+forward-auth proxy, the program in `echo_server` runs in place of the application and gives it.
 """
 
 from __future__ import annotations

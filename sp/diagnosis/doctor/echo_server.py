@@ -1,4 +1,4 @@
-"""Echo in place of an application behind a forward-auth proxy, which shows what the proxy passes on."""
+"""Run in place of an application behind a forward-auth proxy, and answer with what the proxy passes on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 10.0  # for one request
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Echoes in place of the application, with names of headers as they arrived."""
+    """Answers each request with a description of it. The names of headers are spelled as they arrived."""
 
     timeout = SECONDS
     protocol_version = "HTTP/1.1"

@@ -104,7 +104,7 @@ _BY_PROXY = {
 
 
 def remedy_for(check: str, proxy: str) -> str:
-    """Return what to do about *check*; *proxy* is the value of its Server header."""
+    """Return what to do about *check*. *proxy* is the value of the Server header that the proxy sends."""
     name = next((name for name in OUR_FILES if name in proxy.lower()), "")
     specific = _BY_PROXY.get(name, {}).get(check)
     if specific:

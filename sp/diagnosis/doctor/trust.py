@@ -1,7 +1,8 @@
 """Send forged identities directly to the application, without the gateway, and see whether it believes them.
 
-An application behind a forward-auth proxy must be reachable only through it, or verify X-Lychgate-Assertion. Each probe
-sends one forged identity, and compares the answer with the answer to a stranger.
+An application behind a forward-auth proxy must be reachable only through the proxy, or must verify
+X-Lychgate-Assertion. Each probe sends one forged identity. It compares the answer with the answer to a stranger, who
+sends no identity.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ VERIFY = "and verify the assertion as docs/guides/proxies.md shows."
 
 @dataclass(frozen=True)
 class Application:
-    """The application at *url*. *signed* signs claims as the gateway does; *issuer* and *audience* are its own."""
+    """The application at *url*. *signed* signs claims as the gateway does.
+
+    *issuer* and *audience* are the values that the application should require in an assertion.
+    """
 
     url: SplitResult
     issuer: str
@@ -107,7 +111,7 @@ def _plain_headers(header_set: str) -> list[tuple[str, str]]:
 
 
 def _believes(application: Application, stranger: Reply, *headers: tuple[str, str]) -> bool:
-    """Tell whether the answer names the person, or differs from the answer to a stranger."""
+    """Tell whether the answer names the person, or is a page that differs from the answer to a stranger."""
     reply = application.ask(*headers)
     if PERSON.encode() in reply.body:
         return True

@@ -59,7 +59,10 @@ def _connect(server: SplitResult, deadline: float) -> socket.socket:
 
 
 def _receive(connection: socket.socket, deadline: float) -> bytes:
-    """Read until the server closes the connection, which every request asks for."""
+    """Read until the answer is complete, the server closes the connection, or MAX_ANSWER bytes have arrived.
+
+    Every request asks the server to close the connection.
+    """
     received = bytearray()
     while len(received) < MAX_ANSWER:
         connection.settimeout(_left(deadline))
@@ -76,7 +79,10 @@ def _receive(connection: socket.socket, deadline: float) -> bytes:
 
 
 def _is_complete(received: bytearray) -> bool:
-    """Tell whether an answer with a Content-Length is complete. Other answers end with the connection."""
+    """Tell whether an answer with a Content-Length, or a chunked answer, is complete.
+
+    Any other answer ends when the server closes the connection.
+    """
     head, end, body = bytes(received).partition(b"\r\n\r\n")
     if not end:
         return False
