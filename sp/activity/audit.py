@@ -1,7 +1,7 @@
 """Write and read the audit trail: who changed which provider or account, when, and how. It never contains a secret.
 
-The line is written in the transaction of the change itself, so that either the change and its line are both stored, or
-neither is. A key is identified by its fingerprint.
+The line is written in the transaction of the change itself, so that the change is never stored without its line, or the
+line without the change. A key is identified by its fingerprint.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def record(
 def recent(
     database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 20
 ) -> list[Change]:
-    """Return the newest lines: with *subject* only its own, with *before* only older ones."""
+    """Return the newest lines. If *subject* is given, only its lines; if *before* is given, only older lines."""
     query = select(_change).order_by(_change.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(_change.c.subject == subject)

@@ -1,4 +1,4 @@
-"""Read pages of the activity log, filtered, newest first, fast with a million rows.
+"""Read filtered pages of the activity log, newest first, and fast even if the log has a million rows.
 
 A page begins after the last row of the previous page (keyset pagination). Codes and whole e-mail addresses have an
 index whose last column is the row's number, so the database reads only one page of rows, anywhere in the log. For all
@@ -20,7 +20,7 @@ from sp.database.access import Database
 from sp.database.models import Activity
 
 PAGE_ROWS = 50
-SCAN_ROWS = 25_000  # read for one page: 30 to 55 ms among a million lines with traces, SQLite, two busy cores
+SCAN_ROWS = 25_000  # read for one page; this takes 30 to 55 ms (a million lines with traces, SQLite, two busy cores)
 DISORDER = 1000  # lines: how far the order by number may differ from the order by time
 
 _table: Any = Activity.__table__
@@ -28,9 +28,9 @@ _table: Any = Activity.__table__
 
 @dataclass(frozen=True)
 class LogPage:
-    """One page, and the row after which the next page begins; None if no page follows.
+    """One page. `next` is the row after which the next page begins, or None if no page follows.
 
-    `searched_to`: the search stopped at its limit of lines, at this time.
+    If the search stopped at its limit of lines, `searched_to` is the time of the line at which it stopped.
     """
 
     lines: tuple[Line, ...]
@@ -44,7 +44,8 @@ class Filter:
 
     `since` and `until` are in seconds since 1970, `until` is excluded.
 
-    `email` is a whole e-mail address or a part of it, compared without case. `refused` means any code.
+    `email` is a whole e-mail address or a part of it, compared without case. `refused` selects the lines that have any
+    code.
     """
 
     email: str = ""
@@ -62,8 +63,8 @@ ALL = Filter()
 def page(database: Database, wanted: Filter = ALL, before: int | None = None, rows: int = PAGE_ROWS) -> LogPage:
     """Return a page of the lines that *wanted* describes, before the line *before*.
 
-    An index finds a whole e-mail address or a code, however old. Other filters are compared line by line, with at most
-    SCAN_ROWS lines for one page, so the time does not depend on the size of the log.
+    An index finds a whole e-mail address or a code, even in old lines. Other filters are compared line by line, with at
+    most SCAN_ROWS lines for one page, so the time does not depend on the size of the log.
     """
     with database.reading() as connection:
         return _page(connection, wanted, before, rows)
@@ -125,7 +126,11 @@ class _Address:
 
 
 def _address(connection: Connection, email: str) -> _Address | None:
-    """Return the condition on the e-mail: equal if a line has this e-mail, otherwise containing it, or None for any."""
+    """Return the condition on the e-mail, or None if every e-mail is wanted.
+
+    If a line has exactly this e-mail, only such lines match. Otherwise every line matches whose e-mail contains the
+    text.
+    """
     if not email:
         return None
     whole = _table.c.email == searched_as(email)

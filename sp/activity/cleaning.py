@@ -1,8 +1,8 @@
 """Remove tokens, secrets and nonces from a trace, and clip long texts.
 
-A sender may write anything into a claim: a token of another service, the shared secret itself, a megabyte. So every
-text is searched for tokens and for the given secrets. A claim with the name of a secret loses its value. Long texts,
-long lists and deep objects are clipped, and marked as clipped.
+A sender may write anything into a claim: a token of another service, the shared secret itself, a megabyte of text. So
+every text is searched for tokens and for the given secrets. A claim with the name of a secret loses its value. Long
+texts, long lists and deep objects are clipped, and marked as clipped.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -24,7 +24,7 @@ MAX_DEPTH = 4  # levels of objects and lists
 MAX_COOKIES = 20
 MAX_URL = 200  # characters
 SHORTEST_SECRET = 8  # characters: a shorter secret would be found in ordinary words
-PART_OF_SECRET = 16  # characters: this much of its beginning counts as a secret that was cut off
+PART_OF_SECRET = 16  # characters: this much of a secret's beginning counts as the secret, as its end may be cut off
 LARGEST_NUMBER = 2**64
 # Names of claims that contain a secret. The nonce is a secret while its sign-in is open.
 _SECRET_NAME = re.compile(
@@ -108,7 +108,7 @@ def cookie_names(names: Collection[str]) -> tuple[str, ...]:
     return tuple(clip(redact(name), MAX_NAME) for name in sorted(names)[:MAX_COOKIES])
 
 
-@lru_cache(maxsize=512)  # each sender uses the same few names; bounded, because strangers choose any
+@lru_cache(maxsize=512)  # each sender uses the same few names; limited, because strangers may send any
 def _says_secret(name: str) -> bool | None:
     """Tell whether a claim of this *name* is secret. Return None if the name itself must be cleaned."""
     if clean_text(name) != name or not name.isprintable():

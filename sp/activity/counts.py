@@ -18,7 +18,7 @@ from sp.activity.margins import HOUR, SIZE
 from sp.database.access import Database
 from sp.database.models import Activity, Margin
 
-MOST_REJECTIONS = 3_000  # lines: 30 to 60 ms among a million with traces, SQLite, two busy cores
+MOST_REJECTIONS = 3_000  # lines; to count them takes 30 to 60 ms (a million lines with traces, SQLite, two busy cores)
 ANYTHING = float("inf")
 
 _activity: Any = Activity.__table__
@@ -38,11 +38,11 @@ class Counts:
     counted_from: int
 
     def accepted_in(self, since: float, until: float = ANYTHING) -> int:
-        """Return the number of accepted tokens in the hours that begin in that time."""
+        """Return the number of accepted tokens in the hours that begin between *since* and *until*."""
         return sum(times for hour, times in self.accepted.items() if since <= hour < until)
 
     def rejected_in(self, since: float, until: float = ANYTHING) -> dict[str, int]:
-        """Return the rejections for each code, the most frequent first, in the hours that begin in that time."""
+        """Return the rejections for each code, the most frequent first, in the hours that begin in between."""
         found: dict[str, int] = {}
         for (hour, code), times in self.rejected.items():
             if since <= hour < until:

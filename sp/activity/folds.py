@@ -1,8 +1,7 @@
 """Count rejections in one log line per code, provider and hour, for any number of rejections and workers.
 
-The line's reference is derived from code, provider and hour. So each worker can show it to a person before the line is
-written, and `/settings/activity` finds the line by this
-reference.
+The line's reference is derived from code, provider and hour. So each worker can show the reference to a person before
+the line is written, and `/settings/activity` finds the line by this reference.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _table: Any = Activity.__table__
 class Fold:
     """The code, provider and hour that one line counts.
 
-    A stranger cannot choose them: only existing providers count.
+    A stranger cannot cause any number of lines, because only existing providers count.
     """
 
     code: str

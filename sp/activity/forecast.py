@@ -6,10 +6,10 @@ trend only if all of this holds:
 
 - there are at least MIN_POINTS points;
 - a line fits the points much better than one step between two levels. Noise fits neither. If tokens have had more
-  claims since Tuesday, that is a step, and it predicts no day;
-- the latest points are on the line: the points of a clock that was corrected an hour ago are not;
-- the level is higher than usual before the rise began: a clock that is corrected every night drifts every day, but
-  never reaches the limit.
+  claims since Tuesday, that is a step, which does not predict a day;
+- the latest points are on the line. If a clock was corrected an hour ago, its points are not;
+- the level is higher now than it usually was before the rise began. A clock that is corrected every night drifts every
+  day, but never reaches the limit.
 
 Pure code: it does no I/O and reads no clock.
 """
@@ -89,7 +89,10 @@ def _trend(points: Sequence[Point], window: float, width: float, limit: float) -
 
 
 def _bins(points: Sequence[Point], width: float) -> Iterator[Point]:
-    """Yield one point per bin of *width* seconds that has points: mean of the means, median of the nearest."""
+    """Yield one point for each bin of *width* seconds that has points.
+
+    It has the mean of their means, and the median of their nearest values.
+    """
     bins: dict[int, list[Point]] = {}
     for point in points:
         bins.setdefault(int(-point.at // width), []).append(point)
@@ -127,7 +130,10 @@ def _apart(values: Sequence[float]) -> list[float]:
 
 
 def _sum(deviations: Sequence[float]) -> float:
-    """Return the sum of absolute *deviations* without the largest tenth, at least one, which may be outliers."""
+    """Return the sum of absolute *deviations*.
+
+    The largest tenth of them, or at least one, is left out, because it may consist of outliers.
+    """
     sizes = sorted(map(abs, deviations))
     return sum(sizes[: -max(1, len(sizes) // 10)])
 

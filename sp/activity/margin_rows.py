@@ -1,7 +1,7 @@
 """Store the measurements of accepted sign-ins: one row per provider, quantity and hour, for any number of workers.
 
-A sign-in only adds to sums in memory. They are written about a second later, in a separate transaction, so a sign-in
-needs no further statement. If a worker is killed, the measurements of its last second are lost.
+A sign-in only adds to sums in memory. The sums are written about a second later, in a separate transaction, so a
+sign-in needs no further SQL statement. If a worker is killed, the measurements of its last second are lost.
 """
 
 from __future__ import annotations

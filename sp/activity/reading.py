@@ -48,7 +48,7 @@ class Wanted:
 
 
 def by_reference(database: Database, reference: str) -> Trace | None:
-    """Return the trace with this reference, or None. The trace of an older version's line is empty."""
+    """Return the trace with this reference, or None. If an older version wrote the line, its trace is empty."""
     with database.reading() as connection:
         row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
     return _trace(row) if row else None
@@ -62,7 +62,7 @@ def latest(database: Database, wanted: Wanted, limit: int) -> list[Trace]:
 
 
 def every(database: Database, wanted: Wanted) -> Iterator[Trace]:
-    """Yield every trace, the oldest first. It reads a few at a time, so that no transaction is open for long."""
+    """Yield every trace, the oldest first. Read AT_ONCE rows at a time, so that no transaction is open for long."""
     after = 0
     while True:
         with database.reading() as connection:

@@ -101,8 +101,8 @@ def searched_as(email: str) -> str:
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
     """Tell whether a sign-in of this person was restarted after *since*, and no sign-in followed.
 
-    *subject* has the form of the log (see `clean_id`). Only a browser that does not return cookies does this, and it
-    would be redirected for ever.
+    *subject* has the form of the log (see `clean_id`). This happens only if the browser does not return cookies. Such a
+    browser would be redirected for ever.
     """
     last = connection.execute(
         select(_table.c.event)

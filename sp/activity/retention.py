@@ -1,4 +1,4 @@
-"""Limit the activity log, the audit trail and the margins: by SP_ACTIVITY_DAYS, and rejections also by number.
+"""Limit the activity log, the audit trail and the margins by SP_ACTIVITY_DAYS, and rejections also by number.
 
 Anyone can cause any number of rejections, so only these are also limited by number. Successful sign-ins and sign-outs
 are deleted only by age. Each step deletes a few rows that an index finds; `shared.tidying` says how often.
@@ -29,7 +29,10 @@ _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
 def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return the steps that delete rows older than *days* (0: none), and rejections beyond the newest *most*."""
+    """Return the steps that delete rows older than *days*, and rejections beyond the newest *most*.
+
+    If *days* is 0, no row is deleted because of its age.
+    """
     found: list[Step] = []
     if days:
         before = now - min(days, MAX_DAYS) * DAY
@@ -68,7 +71,7 @@ def forget_refusals(last: int, connection: Connection, rows: int) -> int:
 
 
 def _newest_surplus(database: Database, most: int) -> int | None:
-    """Return the ID of the newest rejection that must be deleted: with it and all older ones, there are over *most*.
+    """Return the ID of the newest rejection that must be deleted, so that only the newest *most* rejections stay.
 
     Return None if there are at most *most* rejections. Only an index is read, so no writer waits.
     """

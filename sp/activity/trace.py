@@ -30,7 +30,7 @@ class CheckResult(NamedTuple):
 class AccountDecision:
     """The decision about the account, and why: created, found, linked, or rejected.
 
-    `changed` are the changed fields.
+    `changed` has the names of the changed fields.
     """
 
     decision: str

@@ -1,4 +1,4 @@
-"""Show every sign-in, accepted or rejected; search by reference, or filter."""
+"""Show every sign-in, accepted or rejected, with a search by reference and a filter."""
 
 from __future__ import annotations
 

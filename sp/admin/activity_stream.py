@@ -1,8 +1,9 @@
 """Send new lines of the activity log as server-sent events, or all lines as a file.
 
-The live view and the file each keep a thread of the worker busy. So a worker sends only SLOTS of them at a time, and
-the live view ends after LIVE_SECONDS; then the browser connects again, to any worker. The session is looked up again
-before each step, so a sign-out ends the stream as fast as any other page.
+The live view and the file each keep a thread of the worker busy. So a worker sends at most SLOTS of these answers at a
+time. A live view ends after LIVE_SECONDS; then the browser connects again, perhaps to another worker. The session is
+looked up again before each step. So after a sign-out, the answer ends as soon as any other page would refuse the
+person.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ COLUMNS = (
     *("ip", "user_agent", "detail"),
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would run a text that begins with one of these
-# The same inside a text, where a spreadsheet may begin a new cell: in many languages, Excel separates cells by ";". The
-# expression matches a whole run of separators and of characters that a spreadsheet skips before a formula, so the time
-# is linear.
+# A formula may also begin inside a text, where a spreadsheet may begin a new cell: in many languages, Excel separates
+# cells by ";". The expression matches a whole run of separators and of characters that a spreadsheet skips before a
+# formula. So the time that it takes is linear in the length of the text.
 _BETWEEN_CELLS = re.compile(r"[;|\s\"']+")
 _DIVIDERS = ";|\t\r\n"
 
@@ -54,7 +55,7 @@ _slots = threading.BoundedSemaphore(SLOTS)
 
 @views.get("/settings/activity/live")
 def live() -> ResponseReturnValue:
-    """Send new lines as server-sent events, as rows of the page's table."""
+    """Send new lines as server-sent events, which contain rows for the table of the page."""
     asked = activity_filter.read(request.args, time_now())
     last = request.headers.get("Last-Event-ID", "")
     after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else row_id_argument("after")
@@ -66,7 +67,7 @@ def live() -> ResponseReturnValue:
 
 @views.get("/settings/activity/export.<kind>")
 def export(kind: str) -> ResponseReturnValue:
-    """Send every line of the filter as CSV or as JSON lines."""
+    """Send every line that the filter selects, as CSV or as JSON lines."""
     writers: dict[str, tuple[str, Callable[[Iterator[Line]], Iterator[str]]]] = {
         "csv": ("text/csv; charset=utf-8", _csv),
         "jsonl": ("application/jsonl", _json_lines),
@@ -123,7 +124,7 @@ def _all_lines(pages: Iterator[tuple[Line, ...]], again: Callable[[], RequestCon
         yield from lines
         with again():
             if not _may_read():
-                raise StoreUnavailable("the session ended during the export")  # breaks the answer off
+                raise StoreUnavailable("the session ended during the export")  # aborts the answer
 
 
 def _may_read() -> bool:
@@ -144,7 +145,7 @@ def _csv_row(values: Any) -> str:
 
 
 def _harmless(value: object) -> object:
-    """Return text from strangers, changed so that no spreadsheet runs it as a formula."""
+    """Return *value*. If it is a text, change it so that no spreadsheet runs a part of it as a formula."""
     if not isinstance(value, str):
         return value
     inside = _BETWEEN_CELLS.sub(_guarded, value)

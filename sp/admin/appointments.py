@@ -1,6 +1,7 @@
 """Make an account an administrator, or an ordinary account again. The page asks for confirmation first.
 
-Only administrators who were appointed by hand may do this. The page tells this to an administrator by a group.
+Only administrators who were appointed by hand may do this. To a person who is an administrator only by a group, the
+page says that it is not allowed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ administrators_only(views)
 def appoint(account_id: int) -> ResponseReturnValue:
     """Make an account an administrator's.
 
-    The question lists the ids that sign in to it, because the providers of these ids decide who can
-    sign in to the account.
+    The page that asks for confirmation lists the ids that sign in to the account, because the providers of these ids
+    decide who can sign in to it.
     """
     detail = find_account(account_id)
     if not is_by_hand():
@@ -48,7 +49,7 @@ def appoint(account_id: int) -> ResponseReturnValue:
 
 @views.post("/settings/users/<int:account_id>/dismiss")
 def dismiss(account_id: int) -> ResponseReturnValue:
-    """Withdraw the right to administer. The last active administrator keeps it."""
+    """Withdraw the right to administer. The last active administrator keeps this right."""
     detail = find_account(account_id)
     if not is_by_hand():
         return _only_by_hand(account_id)

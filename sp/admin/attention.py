@@ -17,10 +17,10 @@ from sp.providers.rows import StoredProvider
 from sp.rule_counters import DECIDED
 from sp.sites.site import Site
 
-MORE = 10  # more rejections of one code than the day before, and at least twice as many, get an item
-SEATS_LEFT = 0.1  # of all seats
+MORE = 10  # a code gets an item if it has this many more rejections than the day before, and at least twice as many
+SEATS_LEFT = 0.1  # as a fraction of all seats
 IDLE_DAYS = 7  # after which an unused rule is reported; some pages are opened only once a week
-IDLE_RULES = 5  # the most that are named one by one
+IDLE_RULES = 5  # the most rules that are named one by one
 URGENT, SOON, WORTH_KNOWING = "urgent", "soon", "worth knowing"
 
 

@@ -100,7 +100,7 @@ def line_chart(bands: Sequence[Band], limit: float, begins: float, ends: float) 
 
 
 def bar_chart(columns: Sequence[tuple[str, Mapping[int, int]]], tick_every: int) -> BarChart:
-    """Return the chart of *columns*: each has a label, and its counts by number of the series, from the bottom up."""
+    """Return the chart of *columns*. Each has a label, and a count by the number of each series, from the bottom up."""
     highest = max((sum(counts.values()) for _label, counts in columns), default=0)
     values = [value for value in _nice(0, max(highest, 1)) if value == int(value)]
     y_span = (0.0, values[-1])

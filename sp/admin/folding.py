@@ -1,7 +1,7 @@
 """Decide which groups of a provider's form are folded: groups that equal the preset and have no error.
 
-The form begins with the few settings of the seeds' forms. Most providers keep the preset's values for all other
-settings. So each group shows how many of its settings differ.
+The form begins with the few settings that the forms in the seed documents have (see docs/protocol.md). Most providers
+keep the preset's values for all other settings. So each group shows how many of its settings differ.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def administrators_only(views: Blueprint) -> None:
 
 
 def file_state() -> FileState:
-    """Compare the file of SP_CONFIG, as this worker saw it last, with the rules in force."""
+    """Return how the file of SP_CONFIG, as this worker saw it last, differs from the rules in force."""
     return components().reloader.state
 
 

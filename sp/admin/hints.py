@@ -82,7 +82,7 @@ HINTS = {
     "select members of objects. Clear the claims to leave a field out.",
 }
 
-# The form begins as the seeds' forms do. The GROUPS that follow are folded.
+# The form begins with the same settings as the forms in the seed documents. The GROUPS that follow are folded.
 FRONT = ("enabled", "algorithm", "keys", "login_url", "logout_url")
 GROUPS = (
     ("connection", "Preset and connection", ("preset", "jwks_url", "return_url", "allow_short_secret")),

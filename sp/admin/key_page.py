@@ -12,10 +12,11 @@ from sp.providers.provider import Provider
 
 
 def key_page(provider: Provider, key: str, *, created: bool) -> ResponseReturnValue:
-    """Return the only page that shows *key*: the secret, or the private half of a pair. The page is never stored.
+    """Return the only page that shows *key*, the secret or the private key of a pair. The page is never stored.
 
-    `created` tells a new provider from a further key. For a download the page sends the key back in a form: the gateway
-    could not send it a second time, and a link would put it into a URL.
+    `created` is True for the key of a new provider, and False for a further key of a provider. For a download, the page
+    sends the key back in a form. The gateway itself could not send the key a second time, and a link would put the key
+    into a URL.
     """
     allow_own_script()
     return_url = provider.token_url(components().routes)

@@ -1,7 +1,8 @@
 """Rotate the keys of a provider without interrupting sign-in: add a second key, see it used, retire the first.
 
-Both keys verify as soon as a worker has noticed the change, within SP_SESSION_CACHE seconds. So the order
-is: add the new key here, give it to the identity provider, check that it is used, retire the old one.
+A worker accepts tokens that are signed with either key as soon as it has noticed the new key, within SP_SESSION_CACHE
+seconds. So the order is: add the new key here, give it to the identity provider, check that it is used, retire the old
+key.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def add(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/key-file")
 def key_file(name: str) -> ResponseReturnValue:
-    """Return a file with the key that the page of a new key has sent in a form. So the key is in no URL."""
+    """Return a file with the key that the page for a new key sends in a form, so that the key is in no URL."""
     stored = find(name)
     file = request.form.get("file", "")
     key = request.form.get("key", "").replace("\r\n", "\n")  # browsers send line breaks of forms as two characters

@@ -12,14 +12,14 @@ from sp.diagnosis.health import LimitReport, ProviderHealth, mean_of
 from sp.providers.rows import StoredProvider
 
 DAYS = 7  # in the chart
-ROWS = 24  # in its table
+ROWS = 24  # in the table below the chart
 
 
 @dataclass(frozen=True)
 class MarginView:
     """One limit: its report, its chart, and the newest hours as rows.
 
-    Without values in the last days, there is no chart.
+    `chart` is None if there are no values in the last DAYS days.
     """
 
     report: LimitReport

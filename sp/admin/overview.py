@@ -32,7 +32,10 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class DayChart:
-    """The bars of the last hours, the names of their series, and the same values as rows: hour, and count by series."""
+    """The bars of the last hours, and the names of their series.
+
+    `rows` has the same values as a table: the hour, and a count for each series.
+    """
 
     chart: BarChart
     series: tuple[str, ...]

@@ -38,7 +38,7 @@ Totals = Mapping[tuple[str, int, str], int]
 
 @dataclass(frozen=True)
 class ListedRule:
-    """A rule on the page. `would`: how often a shadow rule would have decided differently, by decision."""
+    """A rule on the page. `would` is how often a shadow rule would have decided otherwise, by decision."""
 
     number: int
     rule: Rule
@@ -49,7 +49,7 @@ class ListedRule:
 
 @dataclass(frozen=True)
 class ListedSite:
-    """A site on the page. `by_no_rule`: the number of decisions for requests that no rule matches."""
+    """A site on the page. `by_no_rule` is the number of decisions about requests that no rule matches."""
 
     site: Site
     rules: tuple[ListedRule, ...]

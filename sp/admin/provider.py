@@ -37,7 +37,7 @@ from sp.providers.settings_parser import parse_name, parse_provider
 views = Blueprint("provider", __name__)
 administrators_only(views)
 
-NEW = ""  # the provider of a kept key, while it has no name
+NEW = ""  # the provider's name in a kept key, while the provider has none
 USUAL_NAME = "company"
 NAME_OF_ANY = "{name}"  # the page's script replaces it by the typed name
 UNFINISHED = {"add_field", "show_url"}  # buttons that only show the form again, without saving
@@ -145,7 +145,7 @@ def disable(name: str) -> ResponseReturnValue:
 
 @views.post("/settings/sso/jwt/provider/<name>/sessions/end")
 def end_sessions(name: str) -> ResponseReturnValue:
-    """End every session that a provider has opened; also for one that is managed by the file."""
+    """End every session that a provider has opened, even if the file of SP_CONFIG manages this provider."""
     ended = components().provider_sessions.end(find(name).provider.name, actor=administrator().email)
     flash(f"{ended} session{'' if ended == 1 else 's'} ended.")
     return redirect(url_for("provider.show", name=name), 303)
@@ -258,7 +258,7 @@ def _free_name(taken: Collection[str]) -> str:
 def _is_local() -> bool:
     """Tell whether the gateway is used only on this machine.
 
-    Then its browsers can reach a test program on this machine.
+    If it is, its browsers can reach a test program on this machine.
     """
     return is_loopback(urlsplit(components().config.external_url).hostname or "")
 

@@ -84,9 +84,9 @@ class MatchForm(Form):  # type: ignore[misc]
 class ProviderForm(Form):  # type: ignore[misc]
     """Every setting. `version` is the version that the page shows; `name` is used only for a new provider.
 
-    `kept_key` holds a typed key, encrypted, while the form is shown again (after "+ Add a field", or after an error
-    elsewhere), so that the key need not be typed twice. `sp.admin.guard` protects the settings pages against forms from
-    foreign sites.
+    `kept_key` holds a typed key, encrypted, while the form is shown again (after "+ Add a field", or after an error in
+    another field), so that the key need not be typed twice. `sp.admin.guard` protects the settings pages against forms
+    from foreign sites.
     """
 
     version = HiddenField()
@@ -224,7 +224,7 @@ class ProviderForm(Form):  # type: ignore[misc]
         """Keep the typed key for the next time that this form is sent, unless the key itself has an error.
 
         The key is bound to the account *typed_by*, to *provider* ("" for a new one) and to the time: it cannot be used
-        by another administrator, for another provider, or later.
+        by another administrator, for another provider, or after KEPT_FOR seconds.
         """
         typed = (self.keys.data or "").strip()
         if self.keys.errors:

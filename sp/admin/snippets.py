@@ -1,8 +1,8 @@
-"""Write the sign-in page of a site for one provider: PHP, Python, Node and Ruby, with its values filled in.
+"""Write a site's sign-in page in PHP, Python, Node and Ruby, with the values of one provider filled in.
 
-An integrator copies one of them, and replaces the example person by the one who is signed in to the site. Each page
-runs unchanged. It redirects with a token to the Return URL, or shows the form that sends a token. It reads the key from
-the environment, so the code can be shown at any time.
+An integrator copies one of these pages, and replaces the example person by the person who is signed in to the site.
+Each page also runs unchanged. It redirects with a token to the Return URL, or shows the form that sends a token. It
+reads the key from the environment, so the code can be shown at any time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def snippets(provider: Provider, return_url: str) -> list[Snippet]:
 
 
 def values_of(provider: Provider, key: str, return_url: str) -> dict[str, Any]:
-    """Return what the templates of the programs are filled in with."""
+    """Return the values that are filled into the templates of the programs."""
     return {
         "algorithm": provider.algorithm,
         "family": provider.algorithm[:2],

@@ -119,7 +119,7 @@ def inspect(name: str) -> ResponseReturnValue:
 
 
 def _report_now(tried: Tried, stored: StoredProvider | None) -> dict[str, Any]:
-    """Return the report, with the advice that was taken since shown as taken."""
+    """Return the report. If advice was followed since the trial, the report shows this."""
     report, values = dict(tried.report), tried.report.get("expect", {})
     if stored and values:
         report["findings"] = [reviewed(Finding(**f), values, stored.provider) for f in report["findings"]]
@@ -133,5 +133,5 @@ def _worth_expecting(tried: Tried) -> dict[str, str]:
 
 
 def _present(name: str) -> Trusted:
-    """Return the current provider from the database: a trial tests the settings that were just saved."""
+    """Return the current provider from the database, because a trial tests the settings that were just saved."""
     return components().provider_registry.find_now(find(name).provider.name)

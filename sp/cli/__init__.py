@@ -1,4 +1,4 @@
-"""The gateway's command lines. Exit status 0 is success, 1 a finding or a rejection, 2 wrong usage.
+"""Define the gateway's commands. Exit status 0 is success, 1 is a finding or a rejection, 2 is wrong usage.
 
 Each command is imported when it is called, because a server needs none of the commands, and a command needs no other
 command.

@@ -47,10 +47,10 @@ class SinceType(click.ParamType[int]):
 def which(command: Command) -> Command:
     """Add the options that select traces."""
     for option in (
-        click.option("--code", default="", metavar="CODE", help="Only this code, such as token_expired."),
-        click.option("--email", default="", metavar="EMAIL", help="Only this e-mail address."),
-        click.option("--provider", default="", metavar="NAME", help="Only this provider."),
-        click.option("--since", type=SinceType(), help="Only after this: 30m, 24h, 7d, or a date."),
+        click.option("--code", default="", metavar="CODE", help="Only attempts with this code, such as token_expired."),
+        click.option("--email", default="", metavar="EMAIL", help="Only attempts with this e-mail address."),
+        click.option("--provider", default="", metavar="NAME", help="Only attempts at this provider."),
+        click.option("--since", type=SinceType(), help="Only attempts after this time: 30m, 24h, 7d, or a date."),
     ):
         command = option(command)
     return command
@@ -58,7 +58,9 @@ def which(command: Command) -> Command:
 
 @activity.command("list")
 @which
-@click.option("--limit", type=click.IntRange(1), default=LATEST, show_default=True, help="At most so many.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=LATEST, show_default=True, help="How many attempts to list, at most."
+)
 @as_json
 def list_activity(code: str, email: str, provider: str, since: int | None, limit: int, as_json: bool) -> None:
     """List attempts, the newest first, each with its cause.
@@ -79,7 +81,7 @@ def list_activity(code: str, email: str, provider: str, since: int | None, limit
 def show(reference: str, as_json: bool) -> None:
     """Show one attempt by the reference that the person saw. The first line is the cause.
 
-    Exit status 1: there is no such reference.
+    The exit status is 1 if the reference does not exist.
 
     Example: flask --app sp activity show RKQ7M2PD
     """
@@ -95,10 +97,11 @@ def show(reference: str, as_json: bool) -> None:
 @click.argument("other", required=False)
 @as_json
 def diff(reference: str, other: str | None, as_json: bool) -> None:
-    """Compare the attempt REFERENCE with OTHER, and name what is different, the most telling first.
+    """Compare the attempt REFERENCE with OTHER, and list the differences, the most significant first.
 
-    Without OTHER: with the last good sign-in of the same provider before it, of the same person if there is one. Exit
-    status 1: there is nothing to compare with.
+    Without OTHER, the attempt is compared with the last good sign-in at the same provider before it: with one of the
+    same person if there is one, otherwise with one of any person. The exit status is 1 if there is nothing to compare
+    with.
 
     Example: flask --app sp activity diff RKQ7M2PD
     """

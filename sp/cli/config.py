@@ -37,9 +37,10 @@ A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.argument("file", required=False, type=A_FILE)
 @as_json
 def check(file: Path | None, as_json: bool) -> None:
-    """Say everything that is wrong with FILE, its tests included. Without FILE: with the file of SP_CONFIG.
+    """List every error in FILE, and every test in FILE that fails.
 
-    Nothing is put in force. Exit status 1: there is something.
+    Without FILE, the file of SP_CONFIG is checked. Nothing is put in force. The exit status is 1 if there are errors,
+    or tests that fail or cannot be decided.
 
     Example: flask --app sp config check new.toml
     """
@@ -73,12 +74,14 @@ def check(file: Path | None, as_json: bool) -> None:
 @click.argument("file", required=False, type=A_FILE)
 @as_json
 def plan(file: Path | None, as_json: bool) -> None:
-    """Say what changes if FILE replaces what the gateway has put in force: rules, and who gains or loses access.
+    """Say which rules change, and who gains or loses access, if FILE replaces the rules that are in force.
 
-    Without FILE, the present file of SP_CONFIG is compared. The command decides for each active account at each path
-    that a rule names: for a prefix, at its own path and at a page below it; for a rule without methods, with every
-    method that a rule of the site names, and with GET (or the next method that no rule names) for all others. Nothing
-    is put in force. The exit status is 1 if anyone loses access, or if the file has errors.
+    Without FILE, the present file of SP_CONFIG is compared. The command decides about each active account at each path
+    that a rule names. If a rule names a prefix, it decides at the path of the prefix and at a page below it. If a rule
+    names no methods, it decides with every method that a rule of the site names, and with one method that represents
+    all others: GET, or the next method that no rule names.
+
+    Nothing is put in force. The exit status is 1 if a person or a visitor loses access, or if the file has errors.
 
     Example: flask --app sp config plan new.toml --json
     """

@@ -1,4 +1,4 @@
-"""Print the plan that `config plan` has made: for people grouped by place, for programs every person at every place."""
+"""Print the result of `config plan`: as text, grouped by place, or as JSON, with every person at every place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNNAMED = "not signed in"
 
 
 def print_json_plan(found: AccessPlan) -> None:
-    """Print the plan for programs, one entry per line because there may be many. Visitors are on standard error."""
+    """Print the plan as JSON, one entry per line, because there may be many. Print visitors to standard error."""
     rules = {name: [_described(each) for each in changes] for name, changes in vars(found.rules).items()}
     write_json(f'{{"rules": {printable_json(rules)},\n')
     for name, affected, end in (("gains", found.gains, "],"), ("loses", found.loses, "]}")):
@@ -41,7 +41,7 @@ def _described(change: RuleChange) -> dict[str, Any]:
 
 
 def print_plan(found: AccessPlan) -> None:
-    """Print the plan for people."""
+    """Print the plan as text."""
     for line in _rule_lines(found.rules):
         say(line)
     gaining, losing = (_people_in(affected) for affected in (found.gains, found.loses))

@@ -21,7 +21,9 @@ from sp.providers.registry import Trusted
 from sp.signin.verification import verify
 
 MARKS = {"passed": "passed ", "failed": "FAILED ", "skipped": "skipped", "advice": "advice "}
-_provider = click.option("--provider", "name", metavar="NAME", help="Provider. Default: the default provider.")
+_provider = click.option(
+    "--provider", "name", metavar="NAME", help="Name of the provider. Default: the default provider."
+)
 
 
 @click.command("inspect")
@@ -31,10 +33,10 @@ _provider = click.option("--provider", "name", metavar="NAME", help="Provider. D
 @as_json
 @with_appcontext
 def inspect_token(name: str | None, at: float | None, token: str, as_json: bool) -> None:
-    """Run every check on TOKEN, and say what to do about those that failed. The token is not spent.
+    """Run every check on TOKEN, and say what to do about each check that failed. The token is not spent.
 
-    TOKEN may be a whole URL that has the token as a parameter, or - to read it from standard input, which keeps it
-    out of the process list and the shell history.
+    TOKEN may also be a whole URL that has the token as a parameter. If TOKEN is -, the token is read from standard
+    input, which keeps it out of the process list and the shell history.
 
     Example: flask --app sp inspect --provider corporate - < token.txt
     """
@@ -55,11 +57,11 @@ def inspect_token(name: str | None, at: float | None, token: str, as_json: bool)
 @as_json
 @with_appcontext
 def check_idp(name: str | None, email: str, password_stdin: bool, as_json: bool) -> None:
-    """Sign in at the identity provider as a person would, and grade what it sends. Opens no session here.
+    """Sign in at the identity provider as a person would, and grade what it sends. The gateway opens no session.
 
     Example: flask --app sp check-idp --provider corporate --email tester@example.com --password-stdin < password.txt
     """
-    from sp.diagnosis import conformance  # workers do not need a browser
+    from sp.diagnosis import conformance  # imported here, because workers do not need it
     from sp.diagnosis.journey import Credentials
 
     trusted = _find(name)

@@ -26,14 +26,17 @@ if TYPE_CHECKING:
 
 @click.command("doctor")
 @click.argument("url")
-@click.option("--app", "application", metavar="URL", help="A page of the application itself, past proxy and gateway.")
+@click.option(
+    "--app", "application", metavar="URL", help="A page of the application, at a URL without proxy and gateway."
+)
 @as_json
 @with_appcontext
 def doctor(url: str, application: str | None, as_json: bool) -> None:
-    """Send an attacker's requests through the deployed chain at URL, and say what gets through.
+    """Send an attacker's requests to URL, through the deployed chain of proxies, and say what gets through.
 
-    Run it with the gateway's own settings: it signs a ticket with SP_SECRET_KEY, and only a ticket makes the gateway
-    show what arrives. It does not sign in and changes nothing. Exit status 1: there is a finding.
+    Run this command with the gateway's own settings, because it signs a ticket with SP_SECRET_KEY. The gateway shows
+    what arrives only if a request has such a ticket. The command does not sign in, and changes nothing. The exit status
+    is 1 if a check failed.
 
     \b
     flask --app sp doctor https://app.example.org
@@ -57,8 +60,8 @@ def doctor(url: str, application: str | None, as_json: bool) -> None:
 def doctor_echo(host: str, port: int) -> None:
     """Show what arrives, in place of an application behind a forward-auth proxy, while `doctor` runs.
 
-    Stop the application, start this on its port, run `doctor`, and start the application again. It answers only to the
-    doctor's tickets.
+    Stop the application, start this command on the same port, and run `doctor`. Then stop this command, and start the
+    application again. The command answers only requests with a ticket of `doctor`.
 
     Example: flask --app sp doctor-echo --port 8000
     """

@@ -22,13 +22,13 @@ assertion_keys = AppGroup("assertion-keys", help="Keys that sign the identity as
 @with_appcontext
 @click.argument("method")
 @click.argument("path", metavar="PATH-OR-URL")
-@click.option("--user", metavar="EMAIL", help="The person who makes the request. Default: not signed in.")
+@click.option("--user", metavar="EMAIL", help="The person who makes the request. Default: a visitor.")
 @as_json
 def explain(method: str, path: str, user: str | None, as_json: bool) -> None:
-    """Say which rule decides about METHOD PATH-OR-URL, and why. Exit status 1: the request is denied.
+    """Say which rule decides about METHOD PATH-OR-URL, and why.
 
-    A path is one of the site of SP_EXTERNAL_URL; a URL may be of any site in SP_CONFIG. Each rule is shown as hit,
-    miss, or not reached.
+    A path belongs to the site of SP_EXTERNAL_URL. A URL may belong to any site in SP_CONFIG. Each rule is shown as hit,
+    miss, or not reached. The exit status is 1 if the request is denied.
 
     Example: flask --app sp explain GET https://wiki.example.com/reports --user alice@example.com
     """

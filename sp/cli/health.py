@@ -20,8 +20,8 @@ from sp.diagnosis.health import ON_ITS_WAY_OUT, ProviderHealth, amount
 def health(name: str | None, as_json: bool) -> None:
     """Show how near the sign-ins of each provider come to a rejection, and the age of its keys.
 
-    Status 1 if a provider is on its way out: a trend of the last days reaches a limit, and people are refused from the
-    day in the column refuses_on (UTC), if nothing changes.
+    The exit status is 1 if a provider is "on its way out". This means that a trend of the last days will reach a limit.
+    If nothing changes, people are refused from the day in the column refuses_on (UTC) on.
 
     Example: flask --app sp providers health corporate
     """

@@ -1,4 +1,4 @@
-"""`flask --app sp providers`: manage the identity providers. Shows keys by fingerprint only."""
+"""`flask --app sp providers`: manage the identity providers. A stored key is shown only by its fingerprint."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def sign_out(email: str, as_json: bool) -> None:
 @users.command("export")
 @click.argument("email")
 def export(email: str) -> None:
-    """Print everything that is kept about a person, as JSON: account, IDs at providers, sessions, activity, changes.
+    """Print everything that is stored about a person, as JSON: account, IDs at providers, sessions, activity, changes.
 
     Hashes of passwords, sessions and tokens are left out.
 
@@ -136,13 +136,13 @@ def export(email: str) -> None:
 
 @users.command("remove")
 @click.argument("email")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @as_json
 def remove(email: str, yes: bool, as_json: bool) -> None:
     """Remove a person: the account, its IDs at providers and its sessions.
 
-    The person's lines in the activity log stay, without e-mail, ID, IP and browser. A provider that still vouches for
-    the person creates a new account at the next sign-in: disable an account to keep the person out.
+    The person's lines in the activity log stay, without e-mail, ID, IP and browser. If a provider still sends tokens
+    for the person, the next sign-in creates a new account. To keep the person out, disable the account instead.
 
     Example: flask --app sp users remove alice@example.org
     """

@@ -29,14 +29,20 @@ NOTE = "The signature is left out: traces hold none. An attempt with a wrong sig
 @click.command("what-if")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--last", type=click.IntRange(1), default=LAST, show_default=True, help="At most so many attempts.")
+@click.option(
+    "--last",
+    type=click.IntRange(1),
+    default=LAST,
+    show_default=True,
+    help="How many of the latest attempts to decide, at most.",
+)
 @as_json
 @with_appcontext
 def what_if(name: str, file: Path, last: int, as_json: bool) -> None:
-    """Say which recorded sign-ins of the provider NAME would end otherwise under its settings in FILE.
+    """Say which recorded sign-ins of the provider NAME would end otherwise with the settings in FILE.
 
-    FILE is a TOML file with [providers.NAME], as for `providers apply`. Nothing is changed. Exit status 1: some would
-    end otherwise.
+    FILE is a TOML file with [providers.NAME], as for `providers apply`. Nothing is changed. The exit status is 1 if a
+    sign-in would end otherwise.
 
     Example: flask --app sp what-if corporate strict.toml --last 500
     """

@@ -2,7 +2,7 @@
 
 Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead, the ages of the tokens at
 their arrival and their lifetimes are compared. A difference that explains the code of the rejection comes first. Then
-follow differences in the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
+come differences in the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
 
 Pure code: it does no I/O and reads no clock.
 """

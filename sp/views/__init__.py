@@ -1,1 +1,1 @@
-"""The gateway's own URLs: thin functions that read the request, call one component and answer."""
+"""Answer the gateway's own URLs with thin functions, which read the request, call one component and answer."""

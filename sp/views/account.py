@@ -58,7 +58,7 @@ def end_others() -> ResponseReturnValue:
     """End all sessions except this one."""
     if EndForm().validate_on_submit():
         mine = current_user.session
-        components().held.close_all_of(mine.account_id)  # a yes in another browser would open one
+        components().held.close_all_of(mine.account_id)  # else a yes in another browser would open a session
         for other in components().session_finder.list_of(mine.account_id):
             if other.public_id != mine.public_id:
                 components().sessions.end(public_id=other.public_id, account_id=mine.account_id)

@@ -1,10 +1,10 @@
 """Endpoints for clients without a browser: exchange a token for an access token, use it, and revoke it.
 
-They neither read nor set cookies, so CSRF is not possible here. The session of an access token is of a separate kind: a
-browser's cookie is never accepted as an access token, and an access token never as a cookie.
+These endpoints neither read nor set cookies, so CSRF is not possible. The session of an access token is of a separate
+kind: a browser's cookie is never accepted as an access token, and an access token is never accepted as a cookie.
 
-The first request for one of these endpoints imports `sp.views.oauth`. The import of Authlib takes longer than that of
-Flask, and most gateways never need it.
+The first request for one of these endpoints imports `sp.views.oauth`. Importing Authlib takes longer than importing
+Flask, and most gateways never need Authlib.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Let a person choose an identity provider, by a button or by the domain of an e-mail address, and remember the choice.
 
 The page passes `return_to` on without validating it, because /sso/start decides where a browser may return to. The
-buttons are links, and the form is answered with a page. The reason is that browsers apply form-action to every redirect
-after a form, and an identity provider may redirect to hosts that we do not know.
+buttons are links, and the answer to the form is a page, not a redirect. The reason is that browsers apply form-action
+of the Content-Security-Policy to every redirect after a form, and an identity provider may redirect to hosts that we do
+not know.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class EmailForm(FlaskForm):  # type: ignore[misc]
 def provider_for(name: str | None) -> Provider | None:
     """Return the provider that a sign-in starts with, or None if the person must choose.
 
-    It is the provider in the URL, otherwise the default provider. Raises ProviderUnknown, ProviderDisabled.
+    It is the provider in the URL. If the URL names none, it is the default provider. If there is no default provider
+    and several are possible, it is the only one with a button, or the one that this browser remembers. Raises
+    ProviderUnknown, ProviderDisabled.
     """
     if name is None and (offer := _offer()).must_choose:
         return offer.settled(remembered())
@@ -77,7 +80,10 @@ def show() -> ResponseReturnValue:
 
 @views.get("/sso/choose/<name>")
 def choose(name: str) -> ResponseReturnValue:
-    """Remember the provider and start a sign-in with it. A link on another site starts it only, as /sso/start does."""
+    """Remember the provider, and start a sign-in with it.
+
+    A link on another site starts the sign-in too, as with /sso/start, but then the provider is not remembered.
+    """
     response = redirect(url_for("sso.start", provider_name=name, return_to=_return_to()), 303)
     chosen_here = is_of_a_window(request.environ) and not is_from_elsewhere(request.environ)
     if chosen_here and (provider := _offer().named(name)) is not None:
@@ -107,7 +113,7 @@ def _page(offer: Offer, form: EmailForm, status: int = 200, *, problem: str = ""
 
 
 def _return_to() -> str | None:
-    """Return the requested return page unchanged, or an empty text if it is too long to be one of ours."""
+    """Return the requested return page unchanged, or None if it is missing, or too long to be a page of ours."""
     asked_for = request.values.get("return_to", "")
     return asked_for if 0 < len(asked_for) <= MAX_CARRIED else None
 

@@ -1,4 +1,4 @@
-"""Handle a replayed token: redirect the browser that already used it; reject everyone else."""
+"""Handle a replayed token: redirect the browser that already used it, and reject every other client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def landing_of_token(key: bytes, started: list[Pending]) -> str | None:
     """Return where to redirect this browser after a second use of the token, or None if another browser used it first.
 
     A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
-    session that the token opened, or the pending sign-in that it answered. That opens no new session.
+    session that the token opened, or the pending sign-in that the token answered. No new session is opened.
     """
     use = components().sign_in.first_use(key)
     if use is not None and use.return_path is None:

@@ -1,4 +1,4 @@
-"""Collect the facts in the current request about a rejection, in which `sp.diagnosis` finds the cause."""
+"""Collect the facts about a rejection from the current request, so that `sp.diagnosis` can find the cause."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sp.signin.evidence import Arrival, EarlierUse, Evidence, Purpose
 SIGN_OUT = {"sign_out.back_channel": "logout_token", "sign_out.front_channel": "jwt"}
 CLIENTS = "api.token"
 REMEMBERED = 2 * 86_400  # seconds for which an earlier use of a token is looked up
-MOST_FIELDS = 50  # of a stranger's request that are searched
+MOST_FIELDS = 50  # of a request that are searched, because a stranger may send any number
 MAX_NAME = 40  # characters
 
 
@@ -101,7 +101,7 @@ def _name(text: str) -> str:
 
 
 def _providers() -> dict[str, tuple[Provider, KeySet | None]]:
-    """Return every provider with its configured keys; none if the database does not answer. Fetches no keys."""
+    """Return every provider with its configured keys, or nothing if the database does not answer. Fetch no keys."""
     try:
         every = components().provider_registry.all()
     except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""Health checks: is the process alive, and is it ready to serve?"""
+"""Answer health checks: whether the process is alive, and whether it is ready to serve."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ready() -> ResponseReturnValue:
         missing.append(f"{replay.store}: does not answer")
     if missing:
         return jsonify(status="not ready", missing=missing), 503
-    # A different clock is a warning, not 503: if the clock of the store is wrong, all nodes would stop at once.
+    # A clock difference is only a warning. If it were a 503, a wrong clock of the store would stop all nodes at once.
     if said := [warning for warning in warnings if warning]:
         return jsonify(status="ready", warnings=said)
     return jsonify(status="ready")

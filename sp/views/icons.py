@@ -17,7 +17,7 @@ views = Blueprint("icons", __name__)
 
 @views.get("/sso/icon/<name>")
 def image(name: str) -> Response:
-    """Return the image of a provider that is shown to people. The query changes with the image."""
+    """Return the image of a provider's icon. The query of its URL changes whenever the image changes."""
     try:
         provider = components().provider_registry.find(name).provider  # cached, because strangers may request it
     except ProviderUnknown:

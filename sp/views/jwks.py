@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from sp.current import components
 
-JWKS_SECONDS = 300  # in caches; much shorter than the time between publishing a new key and signing with it
+JWKS_SECONDS = 300  # for caches: much shorter than the time between publishing a new key and signing with it
 
 views = Blueprint("jwks", __name__)
 

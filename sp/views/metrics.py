@@ -84,7 +84,8 @@ def metrics() -> Response:
 def _may_know() -> bool:
     """Tell whether the peer, and every client for which it forwards the request, is this machine or a trusted proxy.
 
-    A forwarded request from an untrusted peer on this machine is denied: the proxy's headers cannot be trusted.
+    If an untrusted peer on this machine forwards a request, it is denied, because the headers of that proxy cannot be
+    trusted.
     """
     environ, trusted = request.environ, Peers(components().config.trusted_proxies)
     peer = environ.get("lychgate.peer", "")

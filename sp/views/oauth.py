@@ -1,8 +1,8 @@
-"""OAuth 2 for clients without a browser, with Authlib: the grant, the revocation and the bearer token.
+"""Provide OAuth 2 for clients without a browser, with Authlib: the grant, the revocation and the bearer token.
 
-Authlib parses requests and writes answers; verifying and spending the token and opening the session are the same as in
-any other sign-in. There are no registered clients: the signature of the identity provider is the only credential (RFC
-7523, section 2.1). An access token is the opaque id of a session on the server.
+Authlib parses requests and writes answers. The gateway verifies and spends the token, and opens the session, as in any
+other sign-in. There are no registered clients: the signature of the identity provider is the only credential (RFC 7523,
+section 2.1). An access token is the opaque id of a session on the server.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ RETRY_SECONDS = 10  # sent as Retry-After when a store or a key is unavailable
 class Refused(InvalidGrantError):  # type: ignore[misc]  # Authlib ships no types
     """A rejected token: the error is invalid_grant, and the description begins with our code.
 
-    RFC 6749, section 5.2, has no error for an unavailable server, so in that case the status is 503: try again later.
+    RFC 6749, section 5.2, has no error for an unavailable server. In that case the status is 503, which tells the
+    client to try again later.
     """
 
     def __init__(self, rejection: Rejection) -> None:
@@ -71,10 +72,12 @@ class GrantTypeRefused(UnsupportedGrantTypeError):  # type: ignore[misc]
 
 
 class AssertionGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
-    """RFC 7523, section 2.1: `assertion` is a sign-in token; `provider` names its provider if there are several.
+    """The grant of RFC 7523, section 2.1.
 
-    Neither the nonce nor who started the sign-in is checked: without a cookie, users cannot be signed in against their
-    will.
+    `assertion` is a sign-in token. `provider` names its provider if there are several.
+
+    The grant does not check the nonce, or who started the sign-in. These checks protect people from being signed in
+    against their will. Here that is impossible, because no cookie is set.
     """
 
     GRANT_TYPE = JWT_BEARER
@@ -98,7 +101,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
     """Ends the session of an access token. Unknown tokens get the same 200 as valid ones (RFC 7009, section 2.2)."""
 
     def authenticate_endpoint_client(self, _request: OAuth2Request) -> None:
-        """No client authentication: everyone who has the token may revoke it."""
+        """Require no client authentication: everyone who has the token may revoke it."""
 
     def authenticate_token(self, _request: OAuth2Request, _client: None) -> Session | None:
         if "token" not in request.form:
@@ -111,7 +114,7 @@ class Revocation(RevocationEndpoint):  # type: ignore[misc]
 
 
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
-    """The parameters of the body. Those of the URL are ignored, because URLs are written to logs."""
+    """The parameters of the body. Parameters of the URL are ignored, because URLs are written to logs."""
 
     @property
     def data(self) -> Any:
@@ -122,7 +125,8 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
     """The request in the form that Authlib expects."""
 
     def __init__(self) -> None:
-        # Do not use the request's URL: behind a proxy it is http, and Authlib requires https. SP_EXTERNAL_URL decides.
+        # Do not pass the URL of the request: behind a proxy it begins with http, and Authlib requires https. Whether
+        # people use https is decided by SP_EXTERNAL_URL.
         super().__init__(request.method, "https://gateway.invalid/", headers=request.headers)
         self.payload = FormPayload()
 

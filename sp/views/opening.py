@@ -39,7 +39,10 @@ def enter(
     *,
     answered: bool = False,
 ) -> Response:
-    """Spend the token (with *answered*, the person's yes), open the session, and redirect to *landing*."""
+    """Spend the token, open the session, and redirect to *landing*.
+
+    If *answered* is True, the token was spent when the question was asked. Then the person's yes is spent instead.
+    """
     core, provider = components(), trusted.provider
     opening = Opening(
         here,
@@ -68,7 +71,8 @@ def return_page(provider: Provider) -> str:
 def page_of_ours(url: str | None) -> str | None:
     """Return *url* as a path of the current site, or as an absolute URL of another of our sites, or None.
 
-    It is called when a page is requested, and again before the redirect, because the site may have been removed since.
+    This function is called when a page is requested, and again before the redirect, because the site of the page may
+    have been removed in the meantime.
     """
     return return_target(url, current_site(), components().rulebook.current)
 
@@ -81,7 +85,8 @@ def site_at(landing: str) -> Site | None:
 def pending_of(provider: Provider) -> list[Pending]:
     """Return the sign-ins that this browser has started with *provider*, newest first.
 
-    A page that is no longer ours is replaced by the start page. An empty page means the provider's page after sign-in.
+    If the page to return to is no longer on one of our sites, the start page replaces it. An empty page means the
+    provider's page after sign-in.
     """
     found = components().pending.read(current_request().cookies, provider.name)
     return [replace(one, return_path=one.return_path and still_ours(one.return_path, provider)) for one in found]
@@ -93,10 +98,11 @@ def still_ours(landing: str, provider: Provider) -> str:
 
 
 def lead_on(url: str) -> Response:
-    """Send the browser to *url*, which may be on another of our sites, by a redirect or, if necessary, by a page.
+    """Redirect the browser to *url* or, if a redirect would be blocked, show a page that leads there.
 
-    After a form at the identity provider, browsers apply the form-action of the form's page to each redirect, and that
-    page allows only home. So a redirect to another site would be blocked. An intermediate page begins a new navigation.
+    *url* may be on another of our sites. After a form at the identity provider, browsers apply the form-action of the
+    form's page to each redirect. That page allows only redirects to home, so browsers would block a redirect to another
+    site. An intermediate page begins a new navigation.
     """
     if url.startswith("/") or not is_from_elsewhere(current_request().environ):
         return redirect(url, 303)

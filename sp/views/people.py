@@ -1,4 +1,4 @@
-"""Identify the signed-in person: Flask-Login on top of the gateway's sessions."""
+"""Identify the signed-in person, with Flask-Login on top of the gateway's sessions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LoginUser(UserMixin):  # type: ignore[misc]
         self.session = session
 
     def get_id(self) -> str:
-        """Return the account's id. Flask-Login does not store it, because the session is ours."""
+        """Return the account's id. Flask-Login does not store it, because the gateway stores the session."""
         return str(self.session.account_id)
 
 
@@ -50,7 +50,7 @@ def install_login(app: Flask) -> None:
 def browser_session(*, is_use: bool = True) -> Session | None:
     """Return the live session of this browser at the site of the request, or None. Raises StoreUnavailable.
 
-    *is_use* is False for a request that a page sends by itself: it must not keep the session alive.
+    *is_use* is False for a request that a page sends by itself: such a request must not keep the session alive.
     """
     secret = browser_secret()
     session = components().sessions.find(secret, is_use=is_use) if secret else None
@@ -72,7 +72,7 @@ def presented_session() -> bytes | None:
 def visitor(way: str = "none") -> Visitor:
     """Return where this request comes from. *way* is how it delivered a token: "query", "form", "header" or "none".
 
-    All of this is stored, so a token in the user agent is removed, and only the names of cookies are included.
+    The result is stored. So a token in the user agent is removed, and only the names of cookies are included.
     """
     request = current_request()
     return Visitor(
@@ -85,7 +85,7 @@ def visitor(way: str = "none") -> Visitor:
 
 
 def way_of(parameter: str) -> str:
-    """Return how this request delivers a token, in *parameter* or in the header. Rejects nothing, for the log."""
+    """Return how this request delivers a token, in *parameter* or in the header, for the log. Reject nothing."""
     request = current_request()
     if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
         return "header"

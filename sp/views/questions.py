@@ -38,9 +38,9 @@ def ask(
 ) -> ResponseReturnValue:
     """Spend the token and show the question, but open no session.
 
-    In this browser, the same token shows the question again.
+    If the same browser sends the token again, it gets the question again.
 
-    A person who is already signed in with the account of the token is not asked.
+    If the person is already signed in with the account of the token, the session is opened without a question.
     """
     session = browser_session()
     if session and components().sign_in.leads_to(session.account_id, verified, trusted):
@@ -105,7 +105,7 @@ def _take_answer(question: Question, verified: Verified, trusted: Trusted) -> Re
 
 
 def _held_for(verified: Verified, started: list[Pending]) -> Pending | None:
-    """Return this browser's pending sign-in for which the token is held, or None if the question is no longer open."""
+    """Return the pending sign-in of this browser for which the question is still open, or None if there is none."""
     held_for = components().held.pending_hash(verified.token_key)
     return next((pending for pending in started if pending.nonce_hash == held_for), None)
 

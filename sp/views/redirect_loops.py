@@ -1,19 +1,20 @@
-"""Stop redirect loops of a browser that is signed in again and again, and name the cause.
+"""Stop redirect loops, in which a browser is signed in again and again, and name the cause.
 
 After a sign-in, a browser normally returns its session cookie at once. A browser that lands on the same page twice
 within seconds, and then starts a third sign-in for that page without a session, would loop forever. Each landing is
 stored in a signed cookie for a few seconds, so browsers are not confused with each other, even behind the same IP.
 
-A rejected browser would also loop, with or without cookies, if the provider's error page requires a sign-in. Then the
-requested URL contains the code and the reference of the refusal. In that case our own error page shows them.
+A rejected browser would also loop, with or without cookies, if the provider's error page requires a sign-in. The
+gateway recognises this case by the requested URL, which contains the code and the reference of the rejection. It then
+shows them on its own error page.
 
-A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, if a
-session was just opened from its IP and never used, we set a cookie and redirect the browser, to test whether it comes
-back with the cookie.
+A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, the
+gateway looks for a session that was just opened from the same IP and never used. If it finds one, it sets a cookie and
+redirects the browser, to test whether the browser comes back with the cookie.
 
-At a further site the same is true of a hand-over, which also has four redirects. A sign-in at home and the hand-over
-together may have at most ten redirects. So a hand-over is stopped after one round if the browser returns no session
-cookie at all.
+A hand-over to a further site can loop in the same way, and it has four redirects itself. A sign-in at home and the
+hand-over together may have at most ten redirects. So a hand-over is stopped after one round if the browser returns no
+session cookie at all.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ TRIED = "cookie_given"  # parameter of /sso/start
 def break_circle(provider: Provider, return_path: str) -> Response | None:
     """Raise CookiesBlocked if starting a sign-in for *return_path* would continue a redirect loop.
 
-    Returns a redirect if the sign-in is for an error page, or if the browser must first show that it returns cookies;
-    otherwise None.
+    Return a redirect if the sign-in is for an error page, or if the browser must first show that it returns cookies.
+    Otherwise return None.
     """
     if (error_page := _after_refusal(provider, return_path)) is not None:
         return error_page
@@ -58,15 +59,18 @@ def break_circle(provider: Provider, return_path: str) -> Response | None:
 
 
 def place(site: Site, return_to: str) -> str:
-    """Return how a landing on *return_to* at a further site is stored: sites on one host name share the cookie."""
+    """Return the name under which a landing on *return_to* at a further site is stored.
+
+    The name contains the site, because sites on one host name share the cookie.
+    """
     return f"{site.name}{return_to}"
 
 
 def break_circle_at(site: Site, return_to: str) -> None:
     """Raise CookiesBlocked if beginning a hand-over at *site* would continue a redirect loop.
 
-    A browser that returns without any session cookie has blocked it. A browser whose session has just ended is handed
-    over again, but not for ever.
+    A browser that comes back without a session cookie blocks this cookie, and is stopped at once. A browser whose
+    session has just ended is handed over again, but fewer than ROUNDS times.
     """
     rounds = components().landings.rounds(request.cookies, place(site, return_to))
     if rounds and browser_session() is None and (rounds >= ROUNDS or browser_secret() is None):
@@ -91,7 +95,7 @@ def was_signed_in_for(here: str) -> bool:
 
 
 def returns_no_cookies() -> bool:
-    """On the error page, tell whether this browser blocks all cookies. The refusal before has set one."""
+    """Tell, on the error page, whether this browser blocks all cookies. The answer before has set a cookie."""
     return not request.cookies
 
 

@@ -1,4 +1,4 @@
-"""Answer a rejection: log it, and send JSON, the provider's error page, or our own."""
+"""Answer a rejection: log it, and send JSON, or redirect to the provider's error page or to our own."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def error() -> ResponseReturnValue:
 
 
 def _other_account(rejection: type[Rejection], reference: str) -> str:
-    """Return where to sign out of the rejected account, because a new sign-in would only use it again."""
+    """Return the URL to sign out of the rejected account. Without it, a new sign-in would use this account again."""
     if rejection not in OF_THE_ACCOUNT or not reference:
         return ""
     line = activity_log.by_reference(components().database, reference)
@@ -83,7 +83,10 @@ def _other_account(rejection: type[Rejection], reference: str) -> str:
 
 
 def _more_exactly(rejection: type[Rejection], reference: str) -> type[Rejection]:
-    """Return HttpsNeeded if the activity log has that cause, otherwise *rejection*. The URL has only the code."""
+    """Return HttpsNeeded if the activity log has that cause, otherwise *rejection*.
+
+    The URL of the error page has only the code.
+    """
     if rejection is not CookiesBlocked or not reference:
         return rejection
     line = activity_log.by_reference(components().database, reference)
@@ -126,9 +129,9 @@ def _error_url(rejection: Rejection) -> str | None:
 def _leads_on(provider: Provider, rejection: Rejection) -> bool:
     """Tell whether to redirect the browser to the provider's own error page.
 
-    That page may redirect back to a sign-in, and so cause a loop. So a browser that was sent there in the last seconds
-    sees our error page. A browser that blocks cookies cannot be recognised, so it is never sent to an error page behind
-    the gateway.
+    That page may redirect back to a sign-in, and so cause a loop. So a browser that was sent to that page in the last
+    seconds sees our error page instead. A browser that blocks cookies cannot be recognised, so it is never sent to an
+    error page behind the gateway.
     """
     if not provider.error_url or components().landings.was_refused(request.cookies):
         return False
@@ -153,7 +156,7 @@ def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to:
 
 
 def wants_json() -> bool:
-    """Tell whether the client of this request is a program: then every answer is JSON, including every error."""
+    """Tell whether the client of this request is a program. If it is, every answer is JSON, including every error."""
     request = current_request()
     sends_token = request.endpoint in TOKEN_ENDPOINTS and "Authorization" in request.headers
     return sends_token or request.blueprint == "api" or prefers_json()

@@ -49,7 +49,7 @@ class PasswordForm(FlaskForm):  # type: ignore[misc]
 
 @views.get("/login")
 def login() -> ResponseReturnValue:
-    """Show every way to sign in. With exactly one enabled provider, redirect to it, unless the form was requested."""
+    """Show every way to sign in. If only one provider is enabled, redirect to it, unless the form was requested."""
     return_to = request.args.get("return_to", "")
     form = PasswordForm(email=request.args.get("email", ""), return_to=return_to)
     if "no_sso" in request.args or request.args.get("no_jwt") == "1":

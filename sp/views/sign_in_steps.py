@@ -3,8 +3,8 @@
 For each request, Flask searches for the route, opens the session of a form, and sends signals. A step of a sign-in has
 a known route and no form. So its view is called directly, and the session and the URL builder are made only if they are
 used. Flask's own handlers handle rejections and other errors, within the same request, so nothing is verified or spent
-a second time. Flask handles an unusual request (its method, its host, a name with other characters) from the beginning.
-Both ways use the same views, handlers and headers.
+a second time. If a request is unusual (its method, its host, or the characters of the provider's name), Flask handles
+it from the beginning. Both ways use the same views, handlers and headers.
 
 Three places repeat Flask, so compare them again at each update of Flask: `StepContext.__init__` repeats that of
 `RequestContext`, `SignInSteps.__call__` repeats `Flask.wsgi_app`, and `_answer` repeats `Flask.full_dispatch_request`.

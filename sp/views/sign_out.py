@@ -1,4 +1,4 @@
-"""Sign out: at the person's request, or at an identity provider's, through the browser or from server to server.
+"""Sign people out, if they ask for it, or if an identity provider asks, through the browser or server to server.
 
 The two endpoints for providers accept only a sign-out token, and never start a sign-in. The endpoint that is called
 through the browser ends only the session of that browser, with its access token, and only if the sign-out token names
@@ -34,7 +34,7 @@ class SignOutForm(FlaskForm):  # type: ignore[misc]
 def ask() -> ResponseReturnValue:
     """Ask for confirmation, because a link or an image on another site must not sign people out."""
     session, site = browser_session(), current_site()
-    if session is None and not site.is_home:  # perhaps still signed in at home, and so at every site
+    if session is None and not site.is_home:  # perhaps there is still a session at home, and so at every site
         home = components().rulebook.current.home.url
         return redirect(f"{home}{url_for('sign_out.ask', return_to=f'{site.url}/')}", 303)
     if session is None:

@@ -1,7 +1,7 @@
 """Decide which of the gateway's own pages a further site answers, and where its links lead.
 
-Sign-in, settings and accounts belong to home, so a further site answers only the URLs listed here. For any other page
-of ours, it redirects a browser to home. All other requests get 404.
+Sign-in, settings and accounts belong to home, so a further site answers only the URLs listed here. It redirects GET and
+HEAD requests for other pages of the gateway to home, and answers all other requests with 404.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Begin a sign-in at a further site: remember the page there, and ask home for a ticket."""
+"""Begin a sign-in at a further site: remember the requested page, and ask home for a ticket."""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
-"""Sign a browser in at a further site with its session at home. `sp.views.site_start` begins that at the site.
+"""Sign a browser in at a further site with its session at home.
 
-The steps are: SITE/sso/start, HOME/sso/hand-over, SITE/sso/land. At the site where it begins, the browser gets a cookie
-with a nonce. Home issues a ticket for the hash of this nonce. The ticket is valid only together with the cookie. If the
-browser has no session at home, it signs in there first, and then comes back to the hand-over.
+There are three steps:
+
+1. SITE/sso/start gives the browser a cookie with a nonce. `sp.views.site_start` does this.
+2. HOME/sso/hand-over issues a ticket for the hash of this nonce. If the browser has no session at home, it signs in at
+   home first, and then comes back to the hand-over.
+3. SITE/sso/land opens the session. The ticket is valid only together with the cookie.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ def hand_over() -> ResponseReturnValue:
         return "", 200
     presented = presented_session()
     if presented:
-        components().sessions.forget_one(presented)  # read it again: a ticket for an ended session is useless
+        components().sessions.forget_one(presented)  # read the session again: a ticket for an ended session is useless
     session = browser_session()
     here = url_for("sites.hand_over", site=site.name, state=state)
     if session is None:

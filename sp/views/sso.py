@@ -46,7 +46,7 @@ RESTARTED = "restarted"  # parameter of /sso/start: an unsolicited token started
 
 @dataclass(frozen=True)
 class Delivery:
-    """A token and how it arrived. With `wants_json`, the answer is an access token instead of a browser's cookie."""
+    """A token and how it arrived. If `wants_json` is true, the answer is an access token instead of a cookie."""
 
     unverified_token: str
     way: str
@@ -58,8 +58,8 @@ class Delivery:
 def start(provider_name: str | None) -> ResponseReturnValue:
     """Start a sign-in: remember the page and a nonce for this browser, and redirect to the provider.
 
-    At a further site, redirect to home first: the browser may be signed in there. If several providers are possible,
-    the person is asked first, see `sp.views.choice`.
+    At a further site, redirect to home first, because the browser may be signed in at home. If several providers are
+    possible, the person chooses one first (see `sp.views.choice`).
     """
     if not current_site().is_home:
         return begin_hand_over(provider_name)
@@ -110,7 +110,10 @@ def take_token(provider_name: str | None) -> ResponseReturnValue:
 
 
 def _delivery(provider: Provider) -> Delivery:
-    """Return the token and how it arrived. Raises TokenMissing, TokenMalformed for two, or DeliveryNotAllowed."""
+    """Return the token and how it arrived.
+
+    Raises TokenMissing, TokenMalformed if there are several tokens, or DeliveryNotAllowed.
+    """
     request, name = current_request(), provider.token_parameter
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
@@ -173,7 +176,7 @@ def _open_bound(verified: Verified, trusted: Trusted, here: Visitor, started: li
 
 
 def _restart(verified: Verified, trusted: Trusted, here: Visitor, return_path: str | None) -> ResponseReturnValue:
-    """Open no session; redirect the browser to ask for a token itself (docs/protocol.md, `unsolicited`)."""
+    """Open no session, but let the browser start a sign-in of this provider (docs/protocol.md, `unsolicited`)."""
     try:
         components().sign_in.restart(verified, trusted, here, reference=new_reference())
     except CookiesBlocked as blocked:
@@ -183,7 +186,7 @@ def _restart(verified: Verified, trusted: Trusted, here: Visitor, return_path: s
 
 
 def _wanted_path(verified: Verified) -> str | None:
-    """Return our page that the token names, otherwise the page that the request names."""
+    """Return the page that the token names, otherwise the page that the request names, if it is on one of our sites."""
     claim = verified.claims.raw.get("return_to")
     return page_of_ours(claim if isinstance(claim, str) else None) or page_of_ours(
         current_request().values.get("return_to")

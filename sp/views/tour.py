@@ -1,6 +1,7 @@
-"""The tour of the demo: the sign-in that just happened, and buttons that break it.
+"""Show the tour of the demo: the sign-in that just happened, and buttons that send faulty tokens.
 
-Only a demo has it, and only for this machine. In a real deployment /tour is an ordinary path of the application.
+Only a demo has the tour, and only for browsers on this machine. In a real deployment, /tour is an ordinary path of the
+application.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class BreakForm(FlaskForm):  # type: ignore[misc]
 
 @views.before_request
 def only_here() -> None:
-    """Answer only in a demo, and only this machine, even if the server listens for others.
+    """Answer only in a demo, and only clients on this machine, even if the server accepts other connections.
 
     A proxy on this machine is not enough. A forwarded request counts as from this machine only if the proxy is trusted
     and reports this in X-Forwarded-For.

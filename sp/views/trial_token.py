@@ -1,4 +1,4 @@
-"""Receive the token of a trial sign-in. Its result is a report, not a session."""
+"""Receive the token of a trial sign-in, whose result is a report and not a session."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sp.views.people import visitor, way_of
 
 
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
-    """Receive the token of a trial, and return a redirect to its report, or None if this browser has no such trial.
+    """Receive the token of a trial sign-in, and return a redirect to its report.
 
-    After None, the caller handles an ordinary token. *read_token* returns the request's token for a given provider, or
-    raises a Rejection.
+    Return None if this browser has no such trial; the caller then handles the token as an ordinary one. *read_token*
+    returns the request's token for a given provider, or raises a Rejection.
     """
     request = current_request()
     if request.method == "HEAD":
@@ -59,7 +59,10 @@ def _name_of(provider_name: str | None) -> str | None:
 
 
 def _answered_trial(provider: str, unverified_token: str) -> Pending | None:
-    """Return the trial that the token answers: by nonce, otherwise the newest if no sign-in was started after it.
+    """Return the trial that the token answers, or None.
+
+    If the token has the nonce of a trial or of an ordinary sign-in, this nonce decides. If not, the token belongs to
+    the newest trial, unless an ordinary sign-in was started later.
 
     The nonce is not verified here. That is safe: a trial opens no session, and an ordinary sign-in verifies the nonce.
     """
