@@ -1,1 +1,1 @@
-"""Accounts: just-in-time provisioning, rows, administration, search."""
+"""Manage accounts: just-in-time provisioning, rows in the database, administration, and search."""

@@ -1,10 +1,11 @@
 """Appoint and dismiss administrators, at the request of an administrator on a page.
 
-Providers control an account that tokens sign in to. So the page shows the ids of the account, and the account becomes
-an administrator only if its ids are still the same. One active administrator always remains.
+If tokens can sign in to an account, the providers of these tokens control the account. So the page shows the ids of the
+account, and the account becomes an administrator only if it has no other ids by then. At least one active administrator
+always remains.
 
-Only an administrator who was appointed by hand may appoint or dismiss others. The right of an
-administrator by a group ends when the group no longer gives it, and they must not be able to make it permanent.
+Only an administrator who was appointed by hand may appoint or dismiss others. A person who is an administrator by a
+group loses this right when the group no longer gives it. So this person must not be able to make the right permanent.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Administrators:
         administrator.
         """
         with self._database.writing() as connection:
-            # Lock the rows of all administrators: if two dismiss one another at once, only one may succeed.
+            # Lock the rows of all administrators: if two of them dismiss each other at once, only one may succeed.
             active = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             row = _locked(connection, account_id)
             actor = _email_of_administrator(connection, by)

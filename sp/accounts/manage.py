@@ -30,7 +30,7 @@ ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _accoun
 
 
 class LastAdministrator(Exception):
-    """The last active administrator would be disabled. Then no administrator could undo that on the pages."""
+    """The last active administrator would be disabled or dismissed. Then no administrator could undo this."""
 
 
 class PasswordChanged(Exception):
@@ -47,7 +47,11 @@ class ControlledByProviders(Exception):
 
 @dataclass(frozen=True)
 class AccountSummary:
-    """An account in a list. `is_admin`: appointed by hand. `admin_through`: the provider whose group makes it one."""
+    """An account in a list.
+
+    `is_admin` is True for an administrator who was appointed by hand. `admin_through` is the provider whose group makes
+    the account an administrator.
+    """
 
     id: int
     email: str
@@ -62,7 +66,7 @@ class AccountSummary:
 
 @dataclass(frozen=True)
 class Proven:
-    """A person with a correct password, and the hash that it was verified with: see `confirm`."""
+    """A person who gave the correct password, and the hash with which it was verified (see `confirm`)."""
 
     person: AccountSummary
     stored_hash: str = field(repr=False)
@@ -72,8 +76,8 @@ class Proven:
 class Appointed:
     """The administrator that the command line created, with notes for the operator.
 
-    `enabled`: the account was disabled before. `kept`: the ids that sign in to it. `beyond_limit`: now there are more
-    active accounts than seats.
+    `enabled` is True if the account was disabled before. `kept` has the ids that sign in to the account. `beyond_limit`
+    is True if there are now more active accounts than seats.
     """
 
     person: AccountSummary
@@ -143,13 +147,14 @@ class People:
         """Create an administrator, or make the account with this e-mail one; set the password in both cases.
 
         Raises ControlledByProviders if the account has ids at providers, because these providers could then sign in as
-        an administrator. With *keep_identities* the operator allows that. Ends the sessions that were opened with the
-        earlier password. Ignores the seat limit, because this command must work when nothing else does.
+        an administrator. If *keep_identities* is True, the operator allows this. The sessions that were opened with the
+        earlier password end. The seat limit is ignored, because this command must work even if nothing else works.
         """
         password_hash = hash_password(password)
         now = utc_now()
         with self._database.writing() as connection:
-            # Locked: a sign-in that would join the account at this moment waits, and then finds an administrator's.
+            # Lock the row: a sign-in that would link to the account at this moment waits, and then finds an
+            # administrator.
             row = connection.execute(_BY_EMAIL.with_for_update(), {"email": email_key(email)}).first()
             kept = accounts.identities_of(connection, row.id) if row else ()
             if kept and not keep_identities:
@@ -170,11 +175,11 @@ class People:
     def disable(self, account_id: int, *, actor: str = COMMAND_LINE, keep_an_administrator: bool = False) -> None:
         """Disable a person at once, and end their sessions.
 
-        With *keep_an_administrator*, raises LastAdministrator for the last active administrator. The command line does
-        not use it, because it can create an administrator at any time.
+        If *keep_an_administrator* is True, raise LastAdministrator for the last active administrator. The command line
+        leaves it False, because it can create an administrator at any time.
         """
         with self._database.writing() as connection:
-            # Lock the rows of all administrators: if two disable one another at once, only one may succeed.
+            # Lock the rows of all administrators: if two of them disable each other at once, only one may succeed.
             administrators = connection.execute(ACTIVE_ADMINISTRATORS.with_for_update()).scalars().all()
             if keep_an_administrator and set(administrators) == {account_id}:
                 raise LastAdministrator
@@ -221,7 +226,7 @@ class People:
 def confirm(connection: Connection, proven: Proven) -> None:
     """Raise PasswordChanged if the password was changed, or the account disabled, since the password was checked.
 
-    The row stays locked until the caller's transaction ends: a change of the password waits for this end, and then ends
+    The row stays locked until the caller's transaction ends. A change of the password waits until then, and then ends
     the new session.
     """
     query = select(_account.c.password_hash, _account.c.is_active).where(_account.c.id == proven.person.id)

@@ -1,10 +1,13 @@
 """Export or remove all data about one person (GDPR, articles 15, 17 and 20).
 
-Removing deletes the account with its IDs at providers, its sessions and its trials. The person's lines in the activity
-log and in the list of changes stay, because they count sign-ins and refusals. They keep time, event, code, provider and
-reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account then name "removed account 17". A
-line about a rejected token with a valid signature also belongs to the person if the token's claims name them; only its
-trace shows that. Data that expires within a day (spent tokens, counters of wrong passwords) has only hashes.
+If a person is removed, the account is deleted with its IDs at providers, its sessions and its trials. The person's
+lines in the activity log and in the list of changes stay, because they count sign-ins and refusals. These lines keep
+time, event, code, provider and reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account
+then name "removed account 17".
+
+If the claims of a rejected token with a valid signature name the person, the line about this token also belongs to the
+person; only the trace of the line shows this. Data that expires within a day (spent tokens, counters of wrong
+passwords) contains only hashes.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _activity: Any = Activity.__table__
 _change: Any = SettingsChange.__table__
 _KEPT = {"id", "reference", "at", "event", "code", "provider", "times", "last_at"}  # of a line about a removed person
 _BLANK = {column.name: None if column.nullable else "" for column in _activity.c if column.name not in _KEPT}
-# Secrets and hashes of secrets: they say nothing about the person.
+# Columns of secrets and of hashes of secrets, which say nothing about the person.
 _NOT_GIVEN_OUT = {"password_hash", "id_hash", "opened_with", "token_key", "trace", "email_key"}
 
 _SECONDS = {"at", "last_at", "created_at", "last_seen_at", "expires_at"}  # columns of whole seconds since 1970

@@ -1,4 +1,4 @@
-"""Find or create the account for a token's claims: field matching, linking, just-in-time creation, seats.
+"""Decide on the account for a token's claims, with field matching, linking, just-in-time creation and seats.
 
 The caller looks accounts up, this module decides, and the caller writes. A person is identified by the provider and the
 mapped ID; the e-mail address is only an attribute. Linking by e-mail is allowed only if an attacker cannot use it to
@@ -28,7 +28,7 @@ from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 
 COLUMNS = ("name", "given_name", "family_name", "login")  # fields with a column; any other field is an attribute
-MAX_SUBJECT = 512  # characters, of an id and of a normalised e-mail: the width of its column
+MAX_SUBJECT = 512  # characters of an id, and of a normalised e-mail: the width of the column for an id
 MAX_EMAIL = 254  # characters; RFC 5321, section 4.5.3.1.3, less the angle brackets
 MAX_TEXT = 1000
 EMAIL_CLAIM = "email"  # `subject_claim` of an id that is an e-mail address
@@ -61,8 +61,8 @@ class Profile:
 class AccountState:
     """What is known about an account before the sign-in.
 
-    `synchronised_at` is the iat of the newest token, of any provider, that it was synchronised with. `identity_claim`
-    is the claim of the id by which the account was found, "" if it is not known yet.
+    `synchronised_at` is the iat of the newest token, of any provider, with which the account was synchronised.
+    `identity_claim` is the claim of the id by which the account was found. It is "" if this claim is not known yet.
     """
 
     id: int
@@ -80,7 +80,7 @@ class AccountState:
 
 @dataclass(frozen=True)
 class Create:
-    """Create an account with this profile. `administers`: a group makes it an administrator."""
+    """Create an account with this profile. `administers` is True if a group makes it an administrator."""
 
     profile: Profile
     administers: bool = False
@@ -88,7 +88,10 @@ class Create:
 
 @dataclass(frozen=True)
 class Admit:
-    """Sign in to an existing account. `join`: first link the unknown id to it. `changes` are the columns to set."""
+    """Sign in to an existing account.
+
+    If `join` is True, the unknown id must first be linked to the account. `changes` has the columns to set.
+    """
 
     account: AccountState
     join: bool = False
@@ -176,7 +179,7 @@ def _changes(
 ) -> dict[str, Any]:
     """Return the columns to change. A missing claim leaves its column unchanged.
 
-    An older token changes no column of the profile. It can only end an administrator's right by a group.
+    An older token changes no column of the profile. It can only end the right of an administrator by a group.
 
     "Older" means older than the newest token of any provider, because another provider may have sent a newer name. A
     token without iat counts as older than every other token.
@@ -199,7 +202,9 @@ def _changes(
 
 
 def _may_rename(provider: Provider, account: AccountState) -> bool:
-    """Tell whether *provider* may change the e-mail address. It may not for an administrator whom it did not appoint.
+    """Tell whether *provider* may change the e-mail address.
+
+    It may not if the group of another provider makes the account an administrator.
 
     Settings, the audit trail and other administrators identify an administrator by the e-mail address.
     """
@@ -246,7 +251,10 @@ def _email(value: Any, claim: str) -> str:
 
 
 def _check_domain(email: str, provider: Provider) -> None:
-    """Raise EmailNotAllowed for another domain. Ignores the case of ASCII letters only: a Kelvin sign is not a k."""
+    """Raise EmailNotAllowed if the provider does not allow the domain.
+
+    Only the case of ASCII letters is ignored, so a Kelvin sign is not a k.
+    """
     domain = email_as_id(email).rpartition("@")[2]
     if provider.email_domains and domain not in provider.email_domains:
         raise EmailNotAllowed("the domain of the e-mail address is not in email_domains")

@@ -19,7 +19,7 @@ from sp.emails import email_as_id, email_key
 from sp.providers.provider import Provider
 from sp.providers.rows import granted_group
 
-SEAT_LOCK = 0x73656174  # "seat": on PostgreSQL, only one first sign-in at a time counts seats
+SEAT_LOCK = 0x73656174  # "seat" in ASCII: on PostgreSQL, only one first sign-in at a time may count seats
 
 _account: Any = Account.__table__
 _identity: Any = Identity.__table__
@@ -37,7 +37,11 @@ _STATE = (
 
 
 class _Found(NamedTuple):
-    """The columns of _STATE, and `at_provider`: the claim of the found id, or whether the account has any id there."""
+    """The columns of _STATE, and `at_provider`.
+
+    If the account was found by an id, `at_provider` is the claim of this id. If it was found by its e-mail,
+    `at_provider` tells whether the account has any id at the provider.
+    """
 
     id: int
     email: str
@@ -112,8 +116,8 @@ class KnownAs:
 class Provisioned:
     """The person's account. `how` is "created", "found" by the ID, or "linked" by the e-mail.
 
-    `changed` names the synchronised fields. `is_older`: nothing was synchronised, because a newer token was used
-    before.
+    `changed` names the synchronised fields. `is_older` is True if nothing was synchronised, because a newer token was
+    used before.
     """
 
     account_id: int
@@ -127,7 +131,8 @@ class AccountLookup:
     """A query for the account that has the profile's ID, from the same claim, at *provider*.
 
     It is sent together with other statements, and its result is read later. The row is locked until the transaction
-    ends: an older token that arrives at the same moment waits, and so does an administrator who disables the account.
+    ends. So an older token that arrives at the same moment waits, and an administrator who disables the account at this
+    moment waits too.
     """
 
     def __init__(self, provider: str, profile: Profile) -> None:
@@ -195,7 +200,10 @@ def provision(
 def find_and_decide(
     connection: Connection, profile: Profile, provider: Provider, seat_limit: int, known: AccountState | None
 ) -> Create | Admit:
-    """Look up what `decide` needs besides the account *known* by its ID, and return the decision, or raise it."""
+    """Look up what `decide` needs, and return its decision, or raise its rejection.
+
+    *known* is the account that has the ID, or None.
+    """
     same_email = None
     if known is None or (provider.update_email and known.email != profile.email):
         same_email = find_by_email(connection, profile.email, provider.name)
@@ -243,7 +251,7 @@ def find_by_identity(connection: Connection, provider: str, profile: Profile) ->
 def _may_be(email: str, profile: Profile) -> bool:
     """Tell whether an id whose claim is unknown can be the profile's.
 
-    If it may be an e-mail, the e-mail must match too.
+    If the id has an @, it may be an e-mail. Then the e-mail of the account must match too.
     """
     return "@" not in profile.subject or email_as_id(email) == email_as_id(profile.email)
 
@@ -349,5 +357,5 @@ def identities_of(connection: Connection, account_id: int) -> tuple[KnownAs, ...
 
 
 def note_sign_in(connection: Connection, account_id: int, now: datetime) -> None:
-    """Record a sign-in without a token: with a local password."""
+    """Record a sign-in with a local password, which has no token."""
     _CHANGE.run(connection, {"account": account_id, "last_sign_in_at": now})

@@ -1,4 +1,4 @@
-"""Search accounts for lists and pages, fast with a hundred thousand of them.
+"""Search accounts for lists and pages, fast even if there are a hundred thousand accounts.
 
 A page begins after the last e-mail of the previous page (keyset pagination). The database reads the unique index of
 e-mails and stops after one page, so each page takes the same time.
@@ -36,7 +36,7 @@ _STATES: dict[str, ColumnElement[bool]] = {
 
 @dataclass(frozen=True)
 class PeoplePage:
-    """One page of a list, and the key after which the next page begins; "" if there is none."""
+    """One page of a list. `next` is the key after which the next page begins, or "" if there is no next page."""
 
     people: tuple[AccountSummary, ...]
     next: str
@@ -100,7 +100,7 @@ class PeopleFinder:
         columns = (_account.c.email, cast(_account.c.groups, Text), _account.c.email_key, _account.c.is_active)
         query = (
             select(*columns).order_by(_account.c.email_key).limit(ROWS_AT_ONCE)
-        )  # this condition has no index, so the rows must be sorted
+        )  # no condition on is_active: its index would make the database sort the rows
         after = ""
         while True:
             with self._database.reading() as connection:
@@ -113,7 +113,7 @@ class PeopleFinder:
             after = rows[-1].email_key
 
     def emails_of(self, account_ids: Collection[int]) -> dict[int, str]:
-        """Return the e-mails of accounts by id, without those that do not exist."""
+        """Return the e-mails of accounts by id. Leave out the accounts that do not exist."""
         query = select(_account.c.id, _account.c.email).where(_account.c.id.in_(account_ids))
         with self._database.reading() as connection:
             return {row.id: row.email for row in connection.execute(query)}

@@ -1,4 +1,4 @@
-"""The tables, and the only access to them."""
+"""Define the tables, and provide the only access to them."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""The only access to the gateway's tables: transactions that read or write. Every failure raises StoreUnavailable.
+"""Provide the only access to the gateway's tables: transactions that read or write. A failure raises StoreUnavailable.
 
-If a store cannot be reached, access is denied. So this module translates each failure of the database into
-StoreUnavailable, and no store does so again. An existing row (IntegrityError) is not a failure: the caller decides what
-it means.
+If the database cannot be reached, people are denied access. So this module translates each failure of the database into
+StoreUnavailable, and other modules need not do so. An IntegrityError, for example because a row exists already, is not
+a failure: the caller decides what it means.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Database:
     def together(self, work: Callable[[Connection], Result]) -> Result:
         """Run *work* in a transaction, and return its result after the commit. An exception rolls all of it back.
 
-        On SQLite, transactions that arrive at the same time share one commit; `sp.database.shared_commits` says what
-        *work* must not do. On PostgreSQL, its statements are `pipelined`. Raises StoreUnavailable, or OutcomeUnknown if
-        it gave up waiting for the commit.
+        On SQLite, transactions that run at the same time share one commit, and `sp.database.shared_commits` says what
+        *work* must not do. On PostgreSQL, the statements of *work* are `pipelined`.
+
+        Raises StoreUnavailable, or OutcomeUnknown if the commit took too long.
         """
         if self._shared is None:
             # `pipelined` sends BEGIN and COMMIT itself. So the commit at the end of `writing` finds nothing left to do.

@@ -69,7 +69,7 @@ class ProviderKey(Base):
 class KeyCopy(Base):
     """The keys that a provider's key endpoint last published, encrypted.
 
-    Used after a restart while the endpoint is down.
+    These copies are used after a restart if the endpoint does not answer.
     """
 
     __tablename__ = "key_copy"
@@ -79,7 +79,7 @@ class KeyCopy(Base):
 
 
 class SettingsRevision(Base):
-    """One row: counts changes of the settings. Every worker notices a change within SP_SESSION_CACHE seconds."""
+    """One row, which counts changes of the settings. Every worker notices a change within SP_SESSION_CACHE seconds."""
 
     __tablename__ = "settings_revision"
 
@@ -101,7 +101,7 @@ class SettingsChange(Base):
 
 
 class RulesInForce(Base):
-    """One row: the sites and rules that were last put in force; see `sp.sites.stored`. Never a secret."""
+    """One row with the sites and rules that were last put in force (see `sp.sites.stored`). It contains no secret."""
 
     __tablename__ = "rules_in_force"
 
@@ -173,7 +173,7 @@ class SpentToken(Base):
 
 
 class HeldToken(Base):
-    """A spent token whose person is asked "Continue as X?": see sp.sessions.held. `key` is that of the spent token."""
+    """A spent token whose person is asked "Continue as X?" (see sp.sessions.held). `key` is the spent token's key."""
 
     __tablename__ = "held_token"
     __table_args__ = (Index("held_token_of_provider", "provider", "subject"),)
@@ -189,10 +189,11 @@ class HeldToken(Base):
 
 
 class SessionRecord(Base):
-    """A session: of a browser (cookie) or of a client without one (access token). Only the id's hash is stored.
+    """A session of a browser (cookie), or of a client without a browser (access token). Only the id's hash is stored.
 
-    `opened_with` is the browser's session at home to which this session belongs. This is then an access token that was
-    issued with it, or a session at the further site `site` (NULL: home). They end together; see sp.sessions.ending.
+    `site` is the further site at which the session is open; NULL means home. `opened_with` is the browser's session at
+    home to which this session belongs, if it belongs to one. Then this session is an access token that was issued with
+    the session at home, or a session at a further site. Both sessions end together (see sp.sessions.ending).
     """
 
     __tablename__ = "session"
@@ -222,7 +223,7 @@ Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_w
 
 
 class Activity(Base):
-    """Every sign-in, successful or rejected, every restart and sign-out, found by its reference. Never a token.
+    """Every sign-in, successful or rejected, restart and sign-out, found by its reference. It never contains a token.
 
     `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
     `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`. `trace`
@@ -264,7 +265,7 @@ Index("activity_refused", _activity.c.id, sqlite_where=_has_code, postgresql_whe
 class Margin(Base):
     """What was measured at the accepted sign-ins of a provider in one hour; see `sp.activity.margins`.
 
-    `hour` is in hours since 1970, `times` the number of values, `total` their sum.
+    `hour` is in hours since 1970. `times` is the number of values, and `total` is their sum.
     """
 
     __tablename__ = "margin"
@@ -299,7 +300,7 @@ class Counter(Base):
 
 
 class Trial(Base):
-    """A trial sign-in of an administrator, with the result of a real sign-in. It opens no session."""
+    """A trial sign-in of an administrator, with the result that a real sign-in would have. It opens no session."""
 
     __tablename__ = "trial"
 

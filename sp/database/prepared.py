@@ -36,11 +36,14 @@ class Prepared(Generic[Row]):
         self._execute(connection, values)[1].close()
 
     def send(self, connection: Connection, values: Values) -> Sent[Row]:
-        """Execute the statement. Its rows can be fetched later: while `pipelined`, only that waits for the answer."""
+        """Execute the statement. Its rows can be fetched later.
+
+        While `pipelined`, only fetching the rows waits for the answer.
+        """
         text, cursor = self._execute(connection, values)
         sent = Sent(connection, text, cursor, self._row)
         if connection.dialect.name == "sqlite":
-            sent.fetch()  # it works here too: it finds the next row only now
+            sent.fetch()  # SQLite finds each row only when it is fetched, so fetch them all now
         return sent
 
     def all(self, connection: Connection, values: Values) -> list[Row]:
@@ -82,7 +85,7 @@ class Sent(Generic[Row]):
         self._rows: list[Row] | None = None
 
     def all(self) -> list[Row]:
-        """Return the rows. Raises DBAPIError, while `pipelined` also that of a statement that was sent before."""
+        """Return the rows. Raises DBAPIError; while `pipelined`, it may come from a statement that was sent earlier."""
         return self.fetch() if self._rows is None else self._rows
 
     def first(self) -> Row | None:
@@ -103,8 +106,8 @@ class Sent(Generic[Row]):
 def pipelined(connection: Connection) -> Iterator[None]:
     """On PostgreSQL, run the block as a transaction whose statements are sent without waiting for one another.
 
-    `BoundedConnection.pipelined` says what that means. The transaction ends with the block. Raises DBAPIError if it was
-    not kept.
+    `BoundedConnection.pipelined` explains this mode. The transaction ends with the block. Raises DBAPIError if the
+    transaction was not committed.
     """
     driver: Any = connection.connection.dbapi_connection
     try:

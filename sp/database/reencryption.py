@@ -1,8 +1,8 @@
 """Re-encrypt all secrets in the database after SP_SECRET_KEY has changed, so that the old key can be deleted.
 
 This runs at each start if there are fallback keys, and by `flask --app sp providers reencrypt`. The command also
-reports whether any value still needs an old key. With several nodes, first add the new key to the fallbacks of all of
-them. Otherwise a node that was not restarted yet cannot decrypt the new values.
+reports whether any value still needs an old key. If there are several nodes, first add the new key to the fallbacks of
+every node. Otherwise a node that was not restarted yet cannot decrypt the new values.
 """
 
 from __future__ import annotations

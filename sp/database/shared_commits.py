@@ -1,9 +1,9 @@
 """Let simultaneous transactions on SQLite share one commit, because its fsync takes longer than all their statements.
 
-The first thread leads. It begins a transaction, and runs in it the work of other threads that have arrived meanwhile,
-at most MOST, each in its own savepoint. It commits once, and only then are they all answered. Threads that arrive
-during the commit form the next group, which one of them leads. A single thread waits for no other thread. No thread
-leads twice for others.
+The first thread leads a group. It begins a transaction, and runs its own work and the work of threads that have arrived
+meanwhile: at most MOST pieces of work, each in its own savepoint. It commits once, and only then do all threads of the
+group get their answers. Threads that arrive during the commit form the next group, which one of them leads. So each
+thread leads at most one group, and a thread that is alone waits for no other thread.
 
 If one piece of work fails, only its savepoint is rolled back. If the group fails (the commit, a full disk, an exception
 that ends the thread), all members fail, and nothing is stored. Each wait has a limit. A thread that gives up before its
@@ -163,7 +163,7 @@ class _Member(Generic[Result]):
         return self._error is not None
 
     def left_of(self, seconds: float) -> float:
-        """Return how many of its *seconds* are left."""
+        """Return how many of *seconds* are left, counted from the arrival of this work."""
         return max(0.0, self._came_at + seconds - time.monotonic())
 
     def call(self) -> None:
@@ -183,7 +183,7 @@ class _Member(Generic[Result]):
         _execute(driver, "RELEASE member")
 
     def fail(self, error: BaseException) -> None:
-        """Record *error*: nothing of the group was stored."""
+        """Record that the group failed because of *error*, so nothing of it was stored."""
         self._error = StoreUnavailable(f"the commit that was shared with others failed: {type(error).__name__}")
 
     def answer(self) -> Result:

@@ -80,10 +80,7 @@ def show() -> ResponseReturnValue:
 
 @views.get("/sso/choose/<name>")
 def choose(name: str) -> ResponseReturnValue:
-    """Remember the provider, and start a sign-in with it.
-
-    A link on another site starts the sign-in too, as with /sso/start, but then the provider is not remembered.
-    """
+    """Start a sign-in with the provider, and remember the provider unless the link is on another site."""
     response = redirect(url_for("sso.start", provider_name=name, return_to=_return_to()), 303)
     chosen_here = is_of_a_window(request.environ) and not is_from_elsewhere(request.environ)
     if chosen_here and (provider := _offer().named(name)) is not None:

@@ -187,7 +187,7 @@ def test_refusals_that_were_counted_are_found_by_the_reference_that_each_person_
     assert carol.open(f"{ACTIVITY}?reference={reference}").status_code == 200
     assert carol.page.request.path == f"{ACTIVITY}/{reference}"
     assert re.search(r"Count ?[1-5] time", carol.text)  # one, if an hour has just ended
-    assert "All of those people saw this reference" in carol.text
+    assert "All of these people saw this reference" in carol.text
     assert "corporate" in carol.text
     carol.open(f"{ACTIVITY}?code=signature_invalid")
     assert re.search(r"signature_invalid [1-5] time", carol.text)

@@ -129,7 +129,7 @@ def test_a_search_looks_at_a_limited_number_of_lines_and_goes_on_where_it_stoppe
         seen += references(page)
         pages += 1
         older = re.search(r'rel="next" href="([^"]+)"', page)
-        assert ("There are older ones" in page) == (older is not None)
+        assert ("There are older entries" in page) == (older is not None)
         address = older[1].replace("&amp;", "&") if older else ""
     assert seen == [14, 1]
     assert pages == 4

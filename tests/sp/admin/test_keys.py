@@ -171,7 +171,7 @@ def test_the_question_says_which_key_signs_sign_outs_after_this(app: Flask, caro
     first, second = (key.fingerprint for key in stored(app).keys)
     carol.open(PAGE)
     carol.send(carol.form(f"{PAGE}/keys/{first}/retire"))
-    assert f"After it, {second} signs them" in carol.text
+    assert f"After that, {second} signs them" in carol.text
 
 
 def test_for_the_last_key_the_question_says_why_it_stays_and_has_no_button(app: Flask, carol: Visitor) -> None:

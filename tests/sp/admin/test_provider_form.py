@@ -140,7 +140,7 @@ def test_a_group_with_an_error_is_open(carol: Visitor) -> None:
 def test_the_hints_say_in_one_sentence_what_to_enter_or_what_a_switch_does(carol: Visitor) -> None:
     carol.open(f"{NEW}?preset=ispring")
     assert "Let people sign in to this site with this provider." in carol.text
-    assert "Leave this empty: a key is made and shown on the next page." in carol.text
+    assert "If you leave this empty, a key is made and shown on the next page." in carol.text
     carol.open(PAGE)
     assert "Leave this empty to keep the keys." in carol.text
 

@@ -395,7 +395,7 @@ def test_the_values_of_a_provider_of_the_file_are_entered_there(gateway: MakeGat
     carol = administrator_of(app)
     begin(carol)
     report = bring(carol, mint(claims(**NAMED), KEY)).request.path
-    assert "managed by the file that SP_CONFIG names. Enter them there." in carol.text
+    assert "managed by the file that SP_CONFIG names. Enter these values in the file." in carol.text
     assert f'action="{report}/expect"' not in carol.page.text
     carol.open("/settings/sso/jwt/new?preset=strict")
     token = carol.form("/settings/sso/jwt/new").fields["csrf_token"]

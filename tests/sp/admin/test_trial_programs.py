@@ -224,7 +224,7 @@ def test_the_key_is_in_no_url_of_the_programs(app: Flask, carol: Visitor) -> Non
     assert "data:" not in carol.page.text, "browsers keep the URLs of downloads"
     urls = re.findall(r'(?:href|action|formaction|src)="([^"]*)"', carol.page.text)
     assert not any(key in url for url in urls)
-    assert "the file contains the key and asks for no password" in carol.text
+    assert "because its file contains the key, and it asks for no password" in carol.text
 
 
 # Where the program answers
