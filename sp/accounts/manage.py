@@ -144,7 +144,7 @@ class People:
             return connection.execute(query).scalar_one()
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
-        """Create an administrator, or make the account with this e-mail one; set the password in both cases.
+        """Create an administrator, or make the account with this e-mail an administrator. Set the password.
 
         Raises ControlledByProviders if the account has ids at providers, because these providers could then sign in as
         an administrator. If *keep_identities* is True, the operator allows this. The sessions that were opened with the

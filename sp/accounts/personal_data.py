@@ -37,7 +37,7 @@ _identity: Any = Identity.__table__
 _session: Any = SessionRecord.__table__
 _activity: Any = Activity.__table__
 _change: Any = SettingsChange.__table__
-_KEPT = {"id", "reference", "at", "event", "code", "provider", "times", "last_at"}  # of a line about a removed person
+_KEPT = {"id", "reference", "at", "event", "code", "provider", "times", "last_at"}  # kept if the person is removed
 _BLANK = {column.name: None if column.nullable else "" for column in _activity.c if column.name not in _KEPT}
 # Columns of secrets and of hashes of secrets, which say nothing about the person.
 _NOT_GIVEN_OUT = {"password_hash", "id_hash", "opened_with", "token_key", "trace", "email_key"}

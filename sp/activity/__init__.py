@@ -1,1 +1,1 @@
-"""The activity log and the audit log."""
+"""Write and read the activity log and the audit trail."""

@@ -52,7 +52,10 @@ def record(
 def recent(
     database: Database, *, subject: str | None = None, before: int | None = None, limit: int = 20
 ) -> list[Change]:
-    """Return the newest lines. If *subject* is given, only its lines; if *before* is given, only older lines."""
+    """Return the newest lines.
+
+    If *subject* is given, return only its lines. If *before* is given, return only older lines.
+    """
     query = select(_change).order_by(_change.c.id.desc()).limit(limit)
     if subject is not None:
         query = query.where(_change.c.subject == subject)

@@ -40,7 +40,7 @@ class LogPage:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which lines to show. An empty field means any.
+    """Which lines to show. An empty field matches every line.
 
     `since` and `until` are in seconds since 1970, `until` is excluded.
 

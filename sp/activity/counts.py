@@ -42,7 +42,10 @@ class Counts:
         return sum(times for hour, times in self.accepted.items() if since <= hour < until)
 
     def rejected_in(self, since: float, until: float = ANYTHING) -> dict[str, int]:
-        """Return the rejections for each code, the most frequent first, in the hours that begin in between."""
+        """Return the number of rejections for each code, the most frequent first.
+
+        The hours that begin between *since* and *until* are counted.
+        """
         found: dict[str, int] = {}
         for (hour, code), times in self.rejected.items():
             if since <= hour < until:

@@ -76,7 +76,7 @@ def trace_of(visitor: Visitor, facts: Facts, limit: int = MAX_TRACE) -> bytes | 
 def record(connection: Connection, line: Entry) -> None:
     """Insert one row within the caller's transaction.
 
-    Characters that cannot be stored are escaped, because strangers send them.
+    Characters that databases reject are escaped, because strangers may send them.
     """
     counters.event(line.event, line.code)
     values = {name: value for name, value in vars(line).items() if name != "visitor"}

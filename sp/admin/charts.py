@@ -142,7 +142,7 @@ def _nice(low: float, high: float) -> list[float]:
 
 
 def _days(span: Span) -> Iterable[Tick]:
-    """Yield a tick for the beginning of each day in UTC, or of every second day if there are many."""
+    """Yield a tick for the beginning of each day in UTC. If there are more than five days, leave days out."""
     day = 86_400
     first = math.ceil(span[0] / day) * day
     step = day * max(1, math.ceil((span[1] - span[0]) / day / 5))

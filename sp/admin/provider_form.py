@@ -82,7 +82,7 @@ class MatchForm(Form):  # type: ignore[misc]
 
 
 class ProviderForm(Form):  # type: ignore[misc]
-    """Every setting. `version` is the version that the page shows; `name` is used only for a new provider.
+    """The form with every setting. `version` is the version that the page shows. Only a new provider uses `name`.
 
     `kept_key` holds a typed key, encrypted, while the form is shown again (after "+ Add a field", or after an error in
     another field), so that the key need not be typed twice. `sp.admin.guard` protects the settings pages against forms

@@ -48,7 +48,7 @@ def index() -> ResponseReturnValue:
 
 @views.get("/settings/sso/jwt/changes")
 def changes() -> ResponseReturnValue:
-    """Show the audit trail, newest first; optionally of one provider or account."""
+    """Show the audit trail, newest first, or only the lines about one provider or account."""
     subject = request.args.get("subject", "").strip() or None
     before = row_id_argument("before")
     found = audit.recent(components().database, subject=subject, before=before, limit=CHANGES_ON_PAGE + 1)

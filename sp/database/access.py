@@ -41,13 +41,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that only reads. On SQLite it does not wait for writers. Raises StoreUnavailable."""
+        """Provide a connection that only reads. On SQLite it does not wait for writers. Raises StoreUnavailable."""
         with counters.timing(STORING, READ), _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A transaction, committed at the end and rolled back by any exception. Raises StoreUnavailable."""
+        """Provide a transaction, committed at the end or rolled back by any exception. Raises StoreUnavailable."""
         with counters.timing(STORING, WRITE), _translated(), self._writing.begin() as connection:
             yield connection
 

@@ -111,7 +111,7 @@ class RulesInForce(Base):
 
 
 class Account(Base):
-    """An account. Applications see the e-mail. It is unique in its normalised form, `email_key`.
+    """An account. Applications see the e-mail, which is unique in its normalised form, `email_key`.
 
     `synchronised_at` is the iat of the newest token, of any provider, that the profile was synchronised with.
     `is_admin` was set by hand. `admin_through` is the provider whose group makes this account an administrator, in
@@ -290,7 +290,7 @@ class AssertionKey(Base):
 
 
 class Counter(Base):
-    """The number of attempts within a time: wrong passwords, by account and by IP."""
+    """The number of attempts within a time. It counts wrong passwords, by account and by IP."""
 
     __tablename__ = "counter"
 

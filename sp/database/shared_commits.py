@@ -6,8 +6,9 @@ group get their answers. Threads that arrive during the commit form the next gro
 thread leads at most one group, and a thread that is alone waits for no other thread.
 
 If one piece of work fails, only its savepoint is rolled back. If the group fails (the commit, a full disk, an exception
-that ends the thread), all members fail, and nothing is stored. Each wait has a limit. A thread that gives up before its
-turn has changed nothing. A thread that gives up during the commit does not know the outcome, and raises OutcomeUnknown.
+that ends the thread), all members fail, and nothing is stored. Each wait has a limit. If a wait ends before the
+thread's turn, nothing was changed. If it ends during the commit, the outcome is unknown, and the thread raises
+OutcomeUnknown.
 """
 
 from __future__ import annotations

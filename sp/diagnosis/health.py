@@ -36,7 +36,7 @@ OK, NEAR, ON_ITS_WAY_OUT, NO_SIGN_INS, DISABLED = "ok", "near a limit", "on its 
 
 @dataclass(frozen=True)
 class Limit:
-    """A limit of one quantity. *code* is the rejection beyond the limit.
+    """A limit of one quantity. *code* is the code of the rejection beyond the limit.
 
     If `falling` is true, lower values are nearer to the limit.
     """
@@ -49,7 +49,7 @@ class Limit:
     falling: bool = False
 
     def turned(self, value: float) -> float:
-        """Return *value* so that a larger one is nearer to the limit."""
+        """Return *value*, negated if necessary, so that a larger result is nearer to the limit."""
         return -value if self.falling else value
 
 
@@ -59,7 +59,7 @@ class LimitReport:
 
     - `latest` is the mean of the last hour.
     - `nearest` is the value of the last day that is nearest to the limit, and `room` is its distance to the limit.
-    - `usual` is the median over the hours of the last day, of which each counts with its nearest value.
+    - `usual` is the median of the values that were nearest to the limit in each hour of the last day.
     - `hours` are the measured hours in which a trend was sought.
     """
 
@@ -78,7 +78,7 @@ class LimitReport:
         return day_of(self.trend.reaches_at) if self.trend else None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what programs read."""
+        """Return the values for JSON, which programs read."""
         return {
             "quantity": self.limit.quantity,
             "unit": self.limit.unit,
@@ -150,7 +150,7 @@ class ProviderHealth:
         return "; ".join(near_sentence(report) for report in near)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what programs read."""
+        """Return the values for JSON, which programs read."""
         worst = self.worst
         return {
             "name": self.provider.name,
@@ -206,7 +206,7 @@ def mean_of(hour: MeasuredHour) -> float:
 
 
 def day_of(moment: float) -> date:
-    """Return the day of *moment*, in seconds since 1970, in UTC."""
+    """Return the day, in UTC, of *moment*, which is in seconds since 1970."""
     return datetime.fromtimestamp(moment, UTC).date()
 
 

@@ -1,6 +1,6 @@
-"""Run one sign-in at a real identity provider, up to the moment when its token would reach us.
+"""Run one sign-in at a real identity provider, up to the moment when its token would reach the gateway.
 
-The token is intercepted, so it is not spent, and no session is opened here.
+The token is intercepted, so it is not spent, and the gateway opens no session.
 """
 
 from __future__ import annotations

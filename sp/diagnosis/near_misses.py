@@ -1,9 +1,9 @@
 """Recognise known errors of token senders, and explain them.
 
-Pure code: it does no I/O and reads no clock. This module does not decide what is accepted: a token that needs
-an explanation has already been rejected. The list comes from published samples and from users' questions. Examples are
-claims in capitals, an exp in Cyrillic letters, milliseconds, dates as text, a payload that is an array, and a secret
-that was decoded or ends with a line break.
+Pure code: it does no I/O and reads no clock. This module does not decide what is accepted: a token that needs an
+explanation has already been rejected. The known errors come from published samples and from users' questions. Examples
+are claims in capitals, an exp in Cyrillic letters, milliseconds, dates as text, a payload that is an array, and a
+secret that was decoded or ends with a line break.
 """
 
 from __future__ import annotations

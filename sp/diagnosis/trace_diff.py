@@ -136,7 +136,7 @@ def _value(
 
 
 def _times(good: Trace, other: Trace) -> Iterator[Difference]:
-    """Compare the ages on arrival and the lifetimes, not the times."""
+    """Compare the tokens' ages on arrival and their lifetimes, but not the times themselves."""
     ages = [_between(trace, "iat", None) for trace in (good, other)]
     if ages[0] is not None and ages[1] is not None and abs(ages[0] - ages[1]) > SAME_AGE:
         way = "the sender's clock is ahead" if ages[1] < ages[0] else "its clock is behind, or the token was stored"

@@ -27,7 +27,7 @@ def examine(
 ) -> tuple[Verified | None, dict[str, Any]]:
     """Return the verified token, or None, and the report of every check.
 
-    *nonce* is the nonce that the token should contain, None if it is not known.
+    *nonce* is the nonce that the token should contain, or None if it is not known.
 
     `outcome` in the report is the rejection that a real sign-in would get, or None if the token itself is valid. `key`
     is the fingerprint of the key that verified the token. `expect` has the issuer and the audience that the settings

@@ -231,5 +231,8 @@ class Trials:
 
 
 def _end_of(row: Any) -> int:
-    """Return when the token of a stored trial arrived; for reports of earlier versions, when the trial began."""
+    """Return when the token of a stored trial arrived.
+
+    Reports of earlier versions do not have this time. For these, return when the trial began.
+    """
     return int((row.report or {}).get("ended_at", row.started_at))

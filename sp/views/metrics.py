@@ -58,7 +58,7 @@ views = Blueprint("metrics", __name__)
 
 @dataclass(frozen=True)
 class Gauge:
-    """A metric that goes up and down: its value for each tuple of values of its labels."""
+    """A metric that can go up and down. `values` has its value for each tuple of values of the labels."""
 
     name: str
     meaning: str

@@ -41,7 +41,8 @@ def enter(
 ) -> Response:
     """Spend the token, open the session, and redirect to *landing*.
 
-    If *answered* is True, the token was spent when the question was asked. Then the person's yes is spent instead.
+    If *answered* is True, the token was spent when the question was asked. In this case, the person's answer is spent
+    instead, so that the answer works only once.
     """
     core, provider = components(), trusted.provider
     opening = Opening(

@@ -31,7 +31,7 @@ class LoginUser(UserMixin):  # type: ignore[misc]
 def install_login(app: Flask) -> None:
     """Make `current_user` and `login_required` work with our session cookie."""
     manager = LoginManager()
-    # Do not call its init_app. It would query the database for every page, and open the session of a form at each
+    # Do not call manager.init_app. It would query the database for every page, and open the session of a form at each
     # answer, for a cookie that we do not use.
     app.login_manager = manager  # type: ignore[attr-defined]
     app.jinja_env.globals["current_user"] = current_user  # queries the database only if a template uses it

@@ -120,7 +120,7 @@ def break_sign_in() -> ResponseReturnValue:
 @views.get("/tour/trace/<reference>")
 @login_required
 def trace(reference: str) -> ResponseReturnValue:
-    """Demo only: show what was recorded of your own rejected sign-in. Administrators get the whole trace."""
+    """Demo only: show what was recorded about your own rejected sign-in. Administrators get the whole trace."""
     if current_user.session.is_admin:
         return redirect(url_for("activity.show", reference=reference), 303)
     line = activity_log.by_reference(components().database, reference)

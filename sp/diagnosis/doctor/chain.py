@@ -78,9 +78,10 @@ class Answered:
 class Chain:
     """The chain at *url*. `needs_sign_in` tells whether the rules let only signed-in people open a path.
 
-    `site_url` is the URL of the site, as the settings have it. `echo_by` names the program that echoes in place of the
-    application: the gateway, or the separate echo program. It is "" if no program does. `proxy` is the Server header of
-    the first answer, which names the nearest proxy.
+    `site_url` is the URL of the site, as the settings have it.
+
+    `echo_by` names the program that echoes in place of the application: the gateway, or the separate echo program. It
+    is "" if no program echoes. `proxy` is the Server header of the first answer, which names the nearest proxy.
     """
 
     url: SplitResult
@@ -146,7 +147,7 @@ class Chain:
         return Finding(check, outcome, explanation, remedy_for(check, self.proxy))
 
     def judge(self, check: str, holds: bool, good: str, bad: str) -> Finding:
-        """Return a finding that passed or failed."""
+        """Return a finding that passed if *holds* is true. If not, it failed, and has the remedy."""
         return Finding(check, "passed", good) if holds else self.found(check, bad)
 
 
