@@ -142,7 +142,7 @@ def remove(email: str, yes: bool, as_json: bool) -> None:
     """Remove a person: the account, its IDs at providers and its sessions.
 
     The person's lines in the activity log stay, without e-mail, ID, IP and browser. If a provider still sends tokens
-    for the person, the next sign-in creates a new account. To keep the person out, disable the account instead.
+    for the person, the next sign-in can create a new account. To keep the person out, disable the account instead.
 
     Example: flask --app sp users remove alice@example.org
     """

@@ -47,9 +47,9 @@ class EmailForm(FlaskForm):  # type: ignore[misc]
 def provider_for(name: str | None) -> Provider | None:
     """Return the provider that a sign-in starts with, or None if the person must choose.
 
-    It is the provider in the URL. If the URL names none, it is the default provider. If there is no default provider
-    and several are possible, it is the only one with a button, or the one that this browser remembers. Raises
-    ProviderUnknown, ProviderDisabled.
+    It is the provider in the URL. If the URL names none, it is the default provider, or the only enabled provider. If
+    there is no default provider and several are enabled, it is the only one with a button, or the one that this browser
+    remembers. Raises ProviderUnknown, ProviderDisabled.
     """
     if name is None and (offer := _offer()).must_choose:
         return offer.settled(remembered())

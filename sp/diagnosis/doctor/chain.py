@@ -81,7 +81,8 @@ class Chain:
     `site_url` is the URL of the site, as the settings have it.
 
     `echo_by` names the program that echoes in place of the application: the gateway, or the separate echo program. It
-    is "" if no program echoes. `proxy` is the Server header of the first answer, which names the nearest proxy.
+    is "" if no program echoes. `proxy` is the Server header of the first answer to `ask_gateway`, which names the
+    nearest proxy.
     """
 
     url: SplitResult
