@@ -49,6 +49,7 @@ class Questions:
         """Return the question in the submitted form, or None if it is forged or too old."""
         try:
             content, signed_at = self._serializer.loads(text, max_age=LIFETIME, return_timestamp=True)
-            return Question(*content, signed_at.timestamp())
         except BadData:
             return None
+        provider, claims, key, pending, landing = content
+        return Question(provider, claims, key, pending, landing, signed_at.timestamp())
