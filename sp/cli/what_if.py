@@ -23,7 +23,7 @@ from sp.providers.provider import Provider
 from sp.providers.settings_parser import parse_provider
 
 LAST = 1000  # attempts
-NOTE = "The signature is left out: traces hold none. An attempt with a wrong signature stays as it ended."
+NOTE = "Traces contain no signature, so it is not checked again: an attempt with a wrong signature stays rejected."
 
 
 @click.command("what-if")
