@@ -32,8 +32,9 @@ from gunicorn.http.errors import LimitRequestHeaders, LimitRequestLine, ParseExc
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
 from shared import request_ids
+from shared.client_socket import ClientSocket
 from shared.collecting import nothing_to_collect
-from shared.connections import HEAD_BYTES, ClientSocket, Connection, Phase, WholeReader
+from shared.connections import HEAD_BYTES, Connection, Phase, WholeReader
 from shared.plain_answers import PlainAnswers, is_lost
 from shared.settings import SettingsRefused
 from shared.threads import TAKE_YOUR_TIME, Threads

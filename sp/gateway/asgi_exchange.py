@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from shared.connections import GRACE_SECONDS, IDLE_SECONDS, LEAST_RATE, ROOM, SMALL_BODY
+from shared.client_socket import GRACE_SECONDS, IDLE_SECONDS, LEAST_RATE, ROOM
+from shared.connections import SMALL_BODY
 from shared.threads import Threads
 
 Message = dict[str, Any]

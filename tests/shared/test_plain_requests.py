@@ -31,7 +31,7 @@ class Client:
         return self._octets.read(size)
 
     def take_your_time(self) -> None:
-        """As `shared.connections.ClientSocket`."""
+        """As `shared.client_socket.ClientSocket`."""
 
 
 def as_gunicorn_reads(octets: bytes) -> tuple[dict[str, Any], bytes, bytes, bool]:

@@ -18,7 +18,8 @@ from gunicorn.config import Config
 from lab.pair import program_environment
 from lab.ports import free_port
 from lab.programs import ROOT, RunningProgram, private_environment
-from shared.connections import ClientSocket, Connection
+from shared.client_socket import ClientSocket
+from shared.connections import Connection
 from shared.plain_answers import PlainAnswers
 from shared.threads import Threads
 from shared.worker import MOST_ACCEPTED, Worker

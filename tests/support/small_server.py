@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gunicorn.http.wsgi import FileWrapper
 
-from shared import connections, request_ids, serving, threads
+from shared import client_socket, connections, request_ids, serving, threads
 from shared.serving import LOGGING, Server, serve
 
 if TYPE_CHECKING:
@@ -230,7 +230,9 @@ if __name__ == "__main__":
     port, name, at_once, *limits = sys.argv[1:]
     for limit in limits:
         setting, _equals, value = limit.partition("=")
-        module = next(module for module in (threads, connections, serving) if hasattr(module, setting))
-        setattr(module, setting, type(getattr(module, setting))(value))
+        having = [module for module in (threads, client_socket, connections, serving) if hasattr(module, setting)]
+        assert having, setting
+        for module in having:
+            setattr(module, setting, type(getattr(module, setting))(value))
     logging.config.dictConfig(LOGGING)
     serve(Server(lambda: APPLICATIONS[name], f"127.0.0.1:{port}", threads=int(at_once)))
