@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def nothing_to_collect() -> Iterator[None]:
-    """Load a program in this block. Afterwards the garbage collector scans only objects that were created later."""
+    """Load the program inside a `with` block of this. Afterwards the garbage collector scans only newer objects."""
     gc.disable()
     try:
         yield

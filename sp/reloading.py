@@ -155,7 +155,8 @@ class Reloader:
         threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Put the file in force if it has changed. This waits until the file stays unchanged, and for the database.
+        """Put the file in force if it has changed. It may wait: until the file no longer changes, then for the
+        database.
 
         With *force*, the file is read even if it seems unchanged. Without *force*, return at once if another thread is
         already checking the file.

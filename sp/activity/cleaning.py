@@ -84,7 +84,9 @@ def clip(text: str, size: int) -> str:
 
 
 def clip_bytes(text: str, size: int) -> str:
-    """Return *text*, which must be storable, in at most *size* bytes of UTF-8, with a mark if some are missing."""
+    """Return *text*, clipped to *size* bytes of UTF-8, with MARK at its end if it was clipped.
+
+    *text* must be a result of `storable`: an unpaired surrogate could not be encoded."""
     octets = text.encode()
     if len(octets) <= size:
         return text

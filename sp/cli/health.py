@@ -1,4 +1,4 @@
-"""`flask --app sp providers health`: how near the providers' sign-ins are to a rejection."""
+"""`flask --app sp providers health`: how much time and size is left before sign-ins would be rejected."""
 
 from __future__ import annotations
 

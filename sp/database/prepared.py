@@ -38,7 +38,7 @@ class Prepared(Generic[Row]):
     def send(self, connection: Connection, values: Values) -> Sent[Row]:
         """Execute the statement. Its rows can be fetched later.
 
-        While `pipelined`, only fetching the rows waits for the answer.
+        In a `pipelined` block, this does not wait for the database's answer. Only fetching the rows waits for it.
         """
         text, cursor = self._execute(connection, values)
         sent = Sent(connection, text, cursor, self._row)

@@ -116,7 +116,7 @@ def without_ours(header: str) -> str:
 
 
 def ours_set_by(header: str) -> str:
-    """Return the name of the gateway's cookie that a Set-Cookie *header* sets for some browser or parser.
+    """Return the name of the gateway's cookie that a Set-Cookie *header* sets, as at least one browser reads it.
 
     Return an empty text if it sets none.
     """

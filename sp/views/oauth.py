@@ -1,8 +1,9 @@
 """Provide OAuth 2 for clients without a browser, with Authlib: the grant, the revocation and the bearer token.
 
-Authlib parses requests and writes answers. The gateway verifies and spends the token, and opens the session, as in any
-other sign-in. There are no registered clients: the signature of the identity provider is the only credential (RFC 7523,
-section 2.1). An access token is the opaque id of a session on the server.
+Authlib parses requests and writes answers. The gateway verifies and spends the identity provider's token (the
+assertion), and opens the session, as in any other sign-in. There are no registered clients: the signature of the
+identity provider is the only credential (RFC 7523, section 2.1). An access token is the opaque id of a session on the
+server.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """sessions at further sites
 
-The site that a browser's session is for; NULL is home. Nodes of the previous version know home only, so they open no
-session at a site.
+The site at which a browser's session is valid. NULL means the home site. Nodes of the previous version know only the
+home site, so they open no session at another site.
 """
 
 import sqlalchemy as sa
