@@ -1,1 +1,1 @@
-"""Benchmarks: ratios against named peers that run beside us, in the same run, in turns."""
+"""Compare our programs with named peers. In each run, ours and the peers are measured in turns on the same machine."""

@@ -1,4 +1,4 @@
-"""`make bench`: measure every row and print the report. The exit status is 1 if a row missed its target or is void.
+"""Measure every row and print the report (`make bench`). If a row missed its target or is void, the exit status is 1.
 
 python -m bench [PART ...]            measure all parts, or those named
 python -m bench --write [PART ...]    the same, and write the report into bench/results, with a chart
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(part: str, run: Run) -> None:
     """Print the rows of *part* and add them to *run*.
 
-    Do the same with its profile, if a target was missed or it is always printed.
+    Also print the profile of the part and add it to *run*, if a target was missed or if this profile is always printed.
     """
     run.titles[part] = title_of(part)
     print(f"\n{part}: {run.titles[part]}", flush=True)
@@ -81,7 +81,7 @@ def title_of(part: str) -> str:
 
 
 def rows_of(part: str) -> Iterator[Row]:
-    """Yield the rows of *part*; a void one if it fails, so that the other parts are measured."""
+    """Yield the rows of *part*. If it fails, yield a void row, so that the other parts are still measured."""
     try:
         yield from importlib.import_module(f"bench.{part}").rows()
     except (Exception, SystemExit) as failure:

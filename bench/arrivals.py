@@ -1,7 +1,7 @@
-"""Load from this process: clients that wait for their answers, and requests that arrive at fixed times.
+"""Send load from this process: from clients that wait for each answer, or as requests that arrive at fixed times.
 
-Requests at fixed times are measured from the time at which a request was due, not from when it could be sent. So if a
-server stops for a second, all requests of that second count as late, not only the few that it had accepted.
+A request at a fixed time is measured from the time at which it was due, not from the time at which it could be sent. So
+if a server stops for a second, all requests of that second count as late, not only the few that it had accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Accepts = Callable[[Answer], bool]
 
 
 def at_once(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int = 8) -> float:
-    """Let *clients* send all *requests*, each one after the other; return the answers a second."""
+    """Let *clients* send all *requests*, each one after the other. Return the number of answers per second."""
     began = time.perf_counter()
     waits(port, requests, accepts, clients)
     return len(requests) / (time.perf_counter() - began)

@@ -1,4 +1,4 @@
-"""Draw the rows as a chart (SVG): how many times better than its target each is.
+"""Draw the rows as a chart (SVG), which shows how many times better than its target each row is.
 
 The scale is logarithmic with the target in the middle, so that twice as good and half as good have the same distance
 from it. The line through a bar shows the range from the lowest to the highest round. The chart can be read in light and
@@ -58,7 +58,7 @@ def chart(rows: Sequence[Row], version: str) -> str:
 
 
 def better(row: Row, value: float) -> float:
-    """Return how many times better than the target *value* is: below 1 it misses."""
+    """Return how many times better than the target *value* is. A result below 1 misses the target."""
     return row.wanted / value if row.at_most else value / row.wanted
 
 

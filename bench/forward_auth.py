@@ -1,4 +1,4 @@
-"""Measure forward-auth alone: one process is asked directly about the requests of a person who is signed in.
+"""Measure forward-auth without a proxy: ask one process directly about the requests of a signed-in person.
 
 It compares run_sp.py with the same WSGI application on gunicorn's gthread worker, which first served version 0.1.0. wrk
 sends requests over eight connections. Processor time is the time of all processes of the server, without wrk.
@@ -53,7 +53,7 @@ def _ask(server: RunningGateway) -> tuple[float, float]:
 
 
 def rejects_strangers(server: RunningGateway) -> None:
-    """The negative control: the person is allowed, a stranger without a cookie, or with a forged one, is not."""
+    """Check that the person is allowed, but not a stranger without a cookie or with a forged one (negative control)."""
     with Connection(server.port) as connection:
         answer = connection.ask(server.question())
         if not is_allowed(answer) or answer.header("Remote-Email") != "alice@example.com":

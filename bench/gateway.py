@@ -1,9 +1,9 @@
 """Measure, in process, the time that the gateway adds to a protected request.
 
-The gateway honours a session that can be revoked, removes identity that the client sent, and sets the real identity.
-WSGI and ASGI are measured in the same way. The ASGI gateway is driven without an event loop: with a cached session it
-never waits. It is measured with one site and no rule, and with 50 sites and 500 rules, where 100 pages are requested in
-turns.
+For each request, the gateway checks a session that can be revoked, removes identity headers that the client sent, and
+sets the real identity. WSGI and ASGI are measured in the same way. The ASGI gateway runs without an event loop, because
+it never waits if the session is in its cache. There are two measurements: one site without rules, and 50 sites with 500
+rules, where 100 pages are requested in turns.
 
 Negative controls run first. A request without a cookie, with a forged cookie, for another site, or against a rule must
 not reach the application.
@@ -184,7 +184,7 @@ async def _send(_message: dict[str, Any]) -> None:
 
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run *work* to its end. Raises AssertionError if it waits for something."""
+    """Run *work* to its end. Raises AssertionError if *work* waits for something."""
     try:
         work.send(None)
     except StopIteration:
@@ -213,7 +213,7 @@ def _turns_strangers_away(gateway: WSGIApplication, asgi: AsgiGateway, cookie: s
 
 
 def _secure_cookie_session() -> Callable[[], object]:
-    """Flask's signed cookie, opened: no revocation, no idle limit."""
+    """Return a function that opens Flask's signed session cookie, which has no revocation and no idle limit."""
     app = Flask("peer")
     app.secret_key = secrets.token_urlsafe(48)
     with app.test_request_context():

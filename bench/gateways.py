@@ -54,7 +54,7 @@ class RunningGateway:
 def start_gateway(
     stack: ExitStack, folder: Path, program: tuple[str, ...] = SHIPPED, *options: str, **environ: str
 ) -> RunningGateway:
-    """Start *program* with *options* and settings, with its state in *folder*; check it, and sign a person in."""
+    """Start *program* with *options* and settings, and keep its state in *folder*. Check it, and sign a person in."""
     folder.mkdir()
     port, secret = free_port(), secrets.token_urlsafe(48)
     settings = folder / "sp.toml"

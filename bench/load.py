@@ -15,7 +15,7 @@ SECONDS = 1
 
 
 def requests_per_second(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> float:
-    """Return what *url* answers in a second, over SECONDS; every answer must be 2xx."""
+    """Return how many answers per second *url* gives, measured over SECONDS. Every answer must be 2xx."""
     return load(url, cookie, headers).rate
 
 
@@ -28,7 +28,7 @@ class Load:
 
 
 def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> Load:
-    """Request *url* over CONNECTIONS for SECONDS; every answer must be 2xx."""
+    """Request *url* over CONNECTIONS for SECONDS. Every answer must be 2xx."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("This part needs wrk: apt-get install wrk")
@@ -46,7 +46,7 @@ def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -
 
 
 def answer(url: str, cookie: str = "") -> tuple[int, bytes]:
-    """Return status and body of one request, redirects not followed."""
+    """Return the status and body of the answer to one request. Follow no redirect."""
     headers = {"Accept": "text/html"} | ({"Cookie": cookie} if cookie else {})
     opener = urllib.request.build_opener(_Stay)
     try:

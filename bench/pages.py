@@ -1,8 +1,8 @@
-"""The administrators' pages with 100,000 accounts and 1,000,000 traces: milliseconds a page, over Flask.
+"""Measure the administrators' pages with 100,000 accounts and 1,000,000 traces, in milliseconds a page over Flask.
 
-Every account has an identity, and one in four a live session. Then the clean-up: a step's time is that of its write
-transaction, as in `bench.retention`. BENCH_DATABASE_URL=postgresql+psycopg://… measures the same on a PostgreSQL
-database, which must be empty.
+Every account has an identity, and one account in four has a live session. After the pages, the clean-up is measured.
+The time of a clean-up step is the time of its write transaction, as in `bench.retention`. With
+BENCH_DATABASE_URL=postgresql+psycopg://… everything is measured on that PostgreSQL database, which must be empty.
 """
 
 from __future__ import annotations

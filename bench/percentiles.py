@@ -1,7 +1,8 @@
-"""Measure how long people wait at a part of the highest rate, with requests that arrive at even intervals.
+"""Measure how long people wait if requests arrive at even intervals, at a fraction of the highest rate.
 
-Each wait counts from the due time of the request. The highest rate is the rate of eight clients that wait for their
-answers. The percentiles are of all rounds together. The row with a target compares each round by itself.
+Each wait counts from the due time of the request. The highest rate is the rate that eight clients reach if each waits
+for its answer before it sends the next request. The percentiles are computed from all rounds together. The row with a
+target compares each round separately.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ MOST_SPREAD = 2.0  # of a ratio of two percentiles of a round
 
 @dataclass
 class Load:
-    """One kind of request and its measurements: the waits of each round, by the part of the highest rate."""
+    """One kind of request and its measurements: the waits of each round, by the fraction of the highest rate."""
 
     name: str
     port: int

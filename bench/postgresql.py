@@ -1,8 +1,9 @@
-"""Sign-ins on PostgreSQL (fsync on): four workers, against the ORM's way with four workers, and against one worker.
+"""Measure sign-ins on PostgreSQL with fsync: our four workers, four workers of the ORM's way, and one worker of ours.
 
-A server of the distribution is started for this run. Sixteen clients sign in at once. Each client signs in different
-people, because two sign-ins of one person at the same time would wait for each other, and two first sign-ins would
-collide. In a collision we find the account; the peer, as a tutorial writes it, answers 500.
+This module starts a PostgreSQL server of the distribution for the run. Sixteen clients sign in at once. Each client
+signs in different people, because two sign-ins of one person at the same time would wait for each other, and two first
+sign-ins would collide. If two first sign-ins collide, our gateway finds the account. The peer is written as in a
+tutorial, and answers 500.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Show where the time of a part goes: its slowest functions, by cProfile in this process, without a server.
+"""Show in which functions a part spends most of its time, measured by cProfile in this process, without a server.
 
-Only the thread of the request is profiled. If it waits for another thread, the wait is a line. A sign-in is timed by
-the clock, because it waits for the disk. All others are timed by processor time. cProfile makes calls look slower than
-they are, so the first line gives the time of a request without it.
+Only the thread of the request is profiled. If this thread waits for another thread, the profile shows the wait as a
+line. A sign-in is timed by the clock, because it waits for the disk. All other parts are timed by processor time.
+cProfile makes calls look slower than they are, so the first line gives the time of a request without cProfile.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Request = Callable[[], EnvironBuilder]
 
 
 def profile_of(part: str) -> list[str]:
-    """Return the costliest functions of *part*, and statements if it has measured any; empty if it has no profile."""
+    """Return the slowest functions of *part*, and its measured statements if any. Without a profile, return nothing."""
     lines = []
     if part == "tokens":
         lines = _lines([strict("HS256").verify] * 2 * REQUESTS, time.thread_time)

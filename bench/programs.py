@@ -26,7 +26,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], place: int | Path, environ: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run *command* until the block ends, and yield its process id; it must listen on a port or socket file soon."""
+    """Run *command* until the block ends, and yield its process id. It must soon listen on a port or socket file."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_"))}
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,8 +1,9 @@
 """Measure how much of its speed a proxy keeps when it asks about each request before it serves a file.
 
 The proxies are nginx, which asks our gateway, and Apache with mod_auth_openidc. Each is compared with the same proxy
-without protection, in requests a second. nginx first serves the file itself, and then passes requests on to another
-nginx that serves it. Apache keeps its session in a cookie, and decides without asking another program.
+without protection, in requests a second. There are two measurements of nginx: it serves the file itself, or passes
+requests on to another nginx that serves the file. Apache keeps its session in a cookie, and decides without asking
+another program.
 """
 
 from __future__ import annotations
@@ -199,7 +200,7 @@ def _start_nginx(
 
 
 def start_static(stack: ExitStack, here: Path) -> int:
-    """Start an nginx that serves /page.txt and nothing else; return its port."""
+    """Start an nginx that serves only /page.txt, and return its port."""
     here.chmod(0o755)
     (here / "files").mkdir(exist_ok=True)
     (here / "files" / "page.txt").write_text(FILE)
@@ -234,7 +235,7 @@ def _start_apache(stack: ExitStack, here: Path) -> dict[str, tuple[str, str]]:
 
 
 def _sign_in(url: str) -> str:
-    """Follow the redirects of a sign-in as a browser does; return the cookies of the session."""
+    """Follow the redirects of a sign-in as a browser does, and return the cookies of the session."""
     jar = CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     browser.addheaders = [("Accept", "text/html")]
@@ -245,7 +246,7 @@ def _sign_in(url: str) -> str:
 
 
 def _check(url: str, cookie: str, *, is_open: bool) -> None:
-    """The negative control: without a cookie, or with a forged one, the file may not be reached."""
+    """Check that a request without a cookie, or with a forged one, does not get the file (the negative control)."""
     status, body = answer(url, cookie)
     if status != 200 or body.decode() != FILE:
         raise AssertionError(f"{url}: not reached with the cookie ({status})")

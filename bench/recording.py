@@ -86,14 +86,14 @@ def _token(**more: object) -> str:
 
 
 def _was_recorded(app: Any) -> None:
-    """The negative control: every second sign-in has a trace with its checks, the others have none."""
+    """Check that every second sign-in has a trace with its checks, and the others have none (the negative control)."""
     kept = reading.latest(core_of(app).database, reading.Wanted(), 100)
     if [bool(trace.facts.checks) for trace in kept] != [False, True] * 50:
         raise AssertionError("the wrong sign-ins were recorded")
 
 
 def _refusals(app: Any) -> Row:
-    """Measure a rejection because of a wrong secret, whose cause is sought among all common errors in secrets."""
+    """Measure a rejection because of a wrong secret. The gateway compares it with all common errors in secrets."""
     client, wrong = app.test_client(use_cookies=False), load_key_set([KEY[::-1]], "HS256").keys[0]
     now = int(time.time())
     times = []

@@ -1,7 +1,7 @@
 """Compare spending a token on SQLite with 5,000,000 remembered spent tokens, and with 10,000.
 
-Each token is spent in a separate transaction with synchronous=FULL, and for each an expired one is deleted, a hundred
-at a time, as the clean-up does. The two databases take turns, token by token.
+Each token is spent in a separate transaction with synchronous=FULL. For each spent token, one expired token is deleted.
+The deletions run in steps of a hundred tokens, as in the clean-up. The two databases take turns, token by token.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _clean_up(core: Components) -> float:
 
 
 def _spends_once(core: Components) -> None:
-    """The negative control: a token cannot be spent twice."""
+    """Check that a token cannot be spent twice (the negative control)."""
     key = secrets.token_bytes(16)
     _spend(core, key)
     try:

@@ -59,7 +59,7 @@ class Run:
 
 
 def write(run: Run, folder: Path = RESULTS) -> Path:
-    """Write the page of this version, its chart, and the list of pages; return the page."""
+    """Write the page of this version, its chart, and the list of pages. Return the page."""
     folder.mkdir(exist_ok=True)
     (folder / f"{VERSION}.svg").write_text(chart(run.every_row, VERSION), encoding="utf-8")
     page = folder / f"{VERSION}.md"

@@ -1,7 +1,8 @@
 """Measure a flood of refusals and the clean-up of a large activity log on SQLite: disk space, and time per step.
 
-A step's time is that of its write transaction, from the moment it has the lock to the end of the commit. On a busy
-machine, read the processor time in the note, because the other figures include waits for a processor.
+The time of a step is the time of its write transaction, from the moment when the transaction has the lock to the end of
+the commit. On a busy machine, read the processor time in the note, because the other figures include waits for a
+processor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Compare a protected Flask page with the same page unprotected or protected by others, in requests per second.
 
-It runs on our own server (run_sp.py, and the same server without a gateway), and on granian, which also runs the peers,
-because it hides least of the difference.
+The page runs on two servers. One is our own server: run_sp.py, and the same server without a gateway. The other is
+granian, because it hides least of the difference; granian also runs the peers.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _on_granian(stack: ExitStack, here: Path, kind: str) -> Served:
 
 
 def _check(page: Served) -> None:
-    """The negative control: without a cookie, or with a forged one, no page may be reached."""
+    """Check that a request without a cookie, or with a forged one, does not get a page (the negative control)."""
     status, body = answer(page.url, page.cookie)
     if status != 200 or b"reached" not in body:
         raise AssertionError(f"{page.url}: not reached with the cookie ({status})")

@@ -1,8 +1,9 @@
 """Compare a sign-in over HTTP on SQLite: ours against Flask's ORM with Flask-Login, and against Express on Node.js.
 
-All use synchronous=FULL, one process each, and a person with an account. First eight clients sign in at once, each one
-sign-in after the other: sign-ins a second, and the longest wait. Then one client signs in alone, to measure the time of
-one sign-in. The peer with the ORM runs on gunicorn.
+Each program runs in one process with synchronous=FULL, and each sign-in is of a person who has an account. First, eight
+clients sign in at the same time, each client one sign-in after the other. This gives the sign-ins a second and the
+longest wait. Then one client signs in alone, to measure the time of one sign-in. The peer with the ORM runs on
+gunicorn.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def rows() -> Iterator[Row]:
 
 
 def start_orm(stack: ExitStack, here: Path, secret: str, database: str = "", workers: int = 1) -> int:
-    """Start the peer with the ORM on an empty database, by default on SQLite; return its port."""
+    """Start the peer with the ORM on an empty database, by default on SQLite. Return its port."""
     port = free_port()
     database = database or f"sqlite:///{here / 'orm.sqlite3'}"
     create_tables(database)

@@ -1,7 +1,8 @@
 """Measure how long a worker takes to start, how much memory it has then, and how long a command takes.
 
-Each is measured in a new process, by its processor time, with modules compiled before. Bare Flask is one view
-behind Flask's own client. The worker's row names the packages that take most of the time.
+Each start is measured in a new process, by its processor time. The modules are compiled before the measurement. "Bare
+Flask" is an application with one view, which Flask's own client calls. The worker's row names the packages that take
+most of the time.
 """
 
 from __future__ import annotations
@@ -77,7 +78,10 @@ def _environ(folder: Path) -> dict[str, str]:
 
 
 def _finds_the_application(environ: Mapping[str, str]) -> None:
-    """The negative control. It is also the first run, which compiles all modules and creates the database."""
+    """Check that a worker with a secret key that is too short does not start (the negative control).
+
+    This function also runs everything once, which compiles all modules and creates the database.
+    """
     refused = subprocess.run((sys.executable, "-c", WORKER), env={**environ, "SP_SECRET_KEY": "k"}, capture_output=True)
     if refused.returncode == 0:
         raise AssertionError("a worker started with a secret key that is too short")

@@ -1,7 +1,7 @@
 """Time two or more things in turns, so that a machine that slows down slows them all, and compare them round by round.
 
-A row shows the spread of its rounds. If the spread is above a stated limit, the row is void: it was measured, but
-counts as not met.
+A row shows the spread of its rounds. If the spread is above a stated limit, the row is void. A void row was measured,
+but counts as not met.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Rounds(float):
         return (max(self.values) - min(self.values)) / abs(self) if self else float("inf")
 
     def each(self, calculate: Callable[[float, float], float], other: float) -> Rounds:
-        """Calculate with *other* round by round; a plain number is used in each round."""
+        """Calculate with *other* round by round. If *other* is a plain number, use it in each round."""
         others = other.values if isinstance(other, Rounds) else (float(other),) * len(self.values)
         return Rounds(calculate(mine, theirs) for mine, theirs in zip(self.values, others, strict=True))
 
@@ -135,15 +135,15 @@ def told(name: str, value: float, unit: str, note: str = "", most_spread: float 
 def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.08) -> dict[str, Rounds]:
     """Return the microseconds of processor time per call of each action, in PAIRS rounds in which they take turns.
 
-    It measures processor time, because nothing in the process waits. So other programs on the machine have less
-    influence.
+    It measures processor time, because nothing in the process waits. So other programs on the machine influence the
+    result less.
     """
     counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
     return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})
 
 
 def in_turns(measure: Mapping[Name, Callable[[], float]]) -> dict[Name, Rounds]:
-    """Call each once a round, in PAIRS rounds; return what each measured."""
+    """Call each function once a round, in PAIRS rounds. Return what each of them measured."""
     found: dict[Name, list[float]] = {name: [] for name in measure}
     for _round in range(PAIRS):
         for name, action in measure.items():

@@ -1,7 +1,7 @@
-"""Compare opening and verifying a token with all strict checks on with the least that any verification must do.
+"""Compare two ways to open and verify a token: with all strict checks, and with the least that verification needs.
 
 The least is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings. It
-makes no checks: no alphabet, no duplicate names, no claims.
+does not check the alphabet, duplicate names or claims.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ WANTED = {"HS256": 0.55, "RS256": 0.84, "ES256": 0.88}
 
 @dataclass(frozen=True)
 class Strict:
-    """A token, a provider with all checks on, and the keys. *public* is the key with which the least verifies."""
+    """A token, a provider with all checks on, and the keys. *public* is the key with which the minimal way verifies."""
 
     token: str
     provider: Provider
@@ -109,7 +109,7 @@ def _token(private: str, algorithm: str) -> str:
 
 
 def _refuses_forgery(ours: Strict) -> None:
-    """The negative control: a changed signature must be refused, or the row is void."""
+    """Check that a changed signature is refused; otherwise the row is void (the negative control)."""
     forged = ours.token[:-8] + ("A" * 8 if ours.token[-8:] != "A" * 8 else "B" * 8)
     try:
         replace(ours, token=forged).verify()

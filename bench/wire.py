@@ -1,6 +1,7 @@
-"""Send HTTP/1.1 requests over a plain socket, with little processor time: measure the server and not the client.
+"""Send HTTP/1.1 requests over a plain socket with little processor time, so that it measures the server, not itself.
 
-It reads answers of our own servers: with a length, in chunks or without a body. It does not support anything else.
+It reads the answers that our own servers send: with a Content-Length, in chunks, or without a body. It does not support
+other answers.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ function logout(request, response, url, session) {
   }
 }
 
-// Sign a token that is good once, for a minute; send it to the service with what the service sent to us.
+// Sign a token that is valid once, for a minute. Send it to the service, with the values that the service sent to us.
 function sendToken(response, url, email) {
   const { given_name, family_name } = people.get(email);
   const echo = [...url.searchParams].filter(([name]) => name === "nonce" || name === "return_to");

@@ -1,10 +1,10 @@
-"""Write the access log: one line for each request. It has the path but not the query, which may contain a token.
+"""Write the access log: one line for each request, with its path, but without the query, which may contain a token.
 
 A thread writes each line as an ordinary log record. The event loop cannot do so: it must not wait for the process that
 reads the log, and it needs more time to write a log record than to answer a request. So the event loop collects its
-lines. After each turn of the loop, it writes as many of them as the reader accepts. While lines are left, `is_open` is
-false, and the loop passes all requests to threads, which may wait. `is_open` is also false if the application has
-changed where log lines go.
+lines. After each turn of the loop, it writes as many lines as the reader accepts. While unwritten lines are left,
+`is_open` is false, and the loop passes all requests to threads, because threads may wait. `is_open` is also false if
+the application has changed where log lines go.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Breaker:
     def check(self) -> None:
         """Raise StoreHangs while the store does not answer.
 
-        Call it for a request that was admitted and still waits for a connection.
+        Call this method for a request that was admitted and still waits for a connection.
         """
         with self._lock:
             now = self._clock()

@@ -51,7 +51,7 @@ class WholeReader(LengthReader):  # type: ignore[misc]
     """gunicorn's reader of a body with a Content-Length, changed so that it never treats a partial body as complete."""
 
     def read(self, size: int) -> bytes:
-        """Return *size* bytes, or all bytes that are left. Raises CutOff."""
+        """Return *size* bytes, or all bytes that are left if there are fewer. Raises CutOff."""
         wanted = min(self.length, size)
         octets: bytes = super().read(size)
         if len(octets) < wanted:
@@ -87,7 +87,7 @@ class Connection(TConn):  # type: ignore[misc]
         self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Wait for the next request, of which the bytes *already* were received. Tell whether it is complete."""
+        """Wait for the next request. Its bytes *already* were received. Tell whether the request is complete."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 

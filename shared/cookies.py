@@ -26,8 +26,8 @@ def set_cookie(
     """Set the cookie until the browser is closed, or for *max_age* seconds.
 
     With *cross_site* the browser also sends the cookie with a form that another site posts here (SameSite=None instead
-    of Lax). SameSite=None requires Secure, so over http the cookie is Lax, and such a form comes without the cookie.
-    Raises ValueError if *value* has other characters than letters, digits, "_", "." and "-".
+    of Lax). SameSite=None requires Secure, so over http the cookie is Lax, and the browser sends such a form without
+    the cookie. Raises ValueError if *value* has other characters than letters, digits, "_", "." and "-".
     """
     if not _PLAIN.fullmatch(value):
         raise ValueError(f"the value of the cookie {full_name} has a character that must be quoted")

@@ -1,7 +1,7 @@
-"""Get the objects behind Flask's proxies. A function then needs one look-up; each use of a proxy would be a look-up.
+"""Get the objects behind Flask's proxies, so that a function looks each object up once, not at each use of a proxy.
 
-Flask documents `_get_current_object` for this. Before, a sign-in used the proxies 73 times, which took a twentieth of
-its time.
+Flask documents `_get_current_object` for this. Before this module existed, a sign-in used the proxies 73 times, which
+took a twentieth of the sign-in's time.
 """
 
 from __future__ import annotations

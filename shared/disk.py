@@ -1,8 +1,8 @@
 """Tell whether a SQLite database can be written to, so that a full disk is found before a sign-in fails.
 
 A commit into a write-ahead log may still succeed on a full disk, because the log reuses its file. So this module first
-checks the free space. Then it writes and syncs a page, as a sign-in does. The write also finds quotas, limits and
-read-only mounts.
+checks the free space. Then it writes and syncs a page, as a sign-in does. The write also fails if a quota or limit is
+reached, or if the file system is mounted read-only.
 """
 
 from __future__ import annotations

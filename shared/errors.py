@@ -225,7 +225,7 @@ class CookiesBlocked(Rejection):
 
 
 class HttpsNeeded(CookiesBlocked):
-    """The code `cookies_blocked`, if the request shows that missing https is the cause, not the browser."""
+    """The code `cookies_blocked`, if the request shows that the cause is missing https and not the browser."""
 
     explanation = (
         "Your sign-in service posts its token from another site, and this site uses plain http. Browsers send our "

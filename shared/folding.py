@@ -53,7 +53,7 @@ class Budget:
         self._kinds: dict[Hashable, Allowance] = {}
 
     def take(self, kind: Hashable, size: int) -> bool:
-        """Tell whether another rejection of *kind*, of *size* bytes, gets a full row. If it does, count its bytes."""
+        """Tell whether another rejection of *kind* gets a full row of *size* bytes. If it does, count the bytes."""
         with self._lock:
             now = self._clock()
             own = self._kinds.setdefault(kind, Allowance(KIND_BURST, KIND_PER_MINUTE, now))
@@ -64,7 +64,7 @@ class Budget:
             return True
 
     def give_back(self, kind: Hashable, size: int) -> None:
-        """Return *size* bytes to the budget of *kind*. The row became smaller than the size that was taken."""
+        """Return *size* bytes to the budget of *kind*, because the row was smaller than the size that was taken."""
         with self._lock:
             self._kinds[kind].take(-size)
             self._all.take(-size)

@@ -1,6 +1,6 @@
 """Recognise a browser in which a person has signed in before, by a signed cookie.
 
-The cookie cannot sign anyone in. It only makes the program count the person's password attempts from this browser
+The cookie cannot sign anyone in. It has one effect: the program counts the person's password attempts from this browser
 separately (shared/throttling.py).
 """
 
@@ -51,6 +51,7 @@ def _person(email: str) -> str:
     """Return a short name for the person that does not reveal the e-mail.
 
     Two e-mails get the same name only if they differ in nothing but case. `throttling.account_key` treats more e-mails
-    as the same. Here that would be wrong: the owner of a similar e-mail must not get a separate count for this one.
+    as the same. This function must not do so: if two people have similar e-mails, the browser of one person must not
+    get the separate count of the other person.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

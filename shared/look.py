@@ -1,8 +1,8 @@
 """Give the pages of both programs their look: name, logo, colour, and light or dark.
 
 Whether a page is light or dark follows the browser's preference. At the foot of each page, a person can choose light or
-dark; a cookie keeps the choice. The program itself serves all files. The colour is in a stylesheet, because pages have
-no inline styles.
+dark, and a cookie keeps the choice. The program itself serves all files that a page loads. The colour is in a
+stylesheet, because pages have no inline styles.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class Look:
 
     @property
     def can_return(self) -> bool:
-        """Tell whether the browser can load this page again and get the same.
+        """Tell whether the browser gets the same page if it loads this page again.
 
-        The answer to a form cannot be loaded again. It may show a key that is shown only once, so such a page has no
-        buttons that lead away from it.
+        The answer to a form cannot be loaded again. Such an answer may show a key that is shown only once, so it has no
+        buttons that lead away from the page.
         """
         return request.method in ("GET", "HEAD")
 
@@ -102,8 +102,8 @@ def add_views(ui: Blueprint, prefix: str, look: Look, *, https: bool) -> None:
     def theme() -> WerkzeugResponse:
         """Keep the chosen theme in a cookie, and return to the page.
 
-        The form has no CSRF token, because each page would then have to set a cookie. Instead, the header
-        Sec-Fetch-Site says whether the form comes from this site.
+        The form has no CSRF token, because every page with such a form would have to set a cookie. Instead, this
+        function reads the header Sec-Fetch-Site, which says whether the form comes from this site.
         """
         back, chosen = request.form.get("back", ""), request.form.get("theme", "")
         response = redirect(back if is_own_path(back) else "/", 303)

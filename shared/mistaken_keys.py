@@ -36,7 +36,7 @@ _MISTAKES: tuple[tuple[str, Callable[[bytes], bytes]], ...] = (
 def mistaken_secrets(key: TokenKey, algorithm: str) -> Iterator[tuple[str, TokenKey]]:
     """Yield the wrong keys for *algorithm* that senders often derive from the secret *key*, each with a description.
 
-    The first key is the secret itself, for a token that was signed with another algorithm.
+    The first key is the secret itself. It matches if the sender signed the token with another algorithm.
     """
     if not isinstance(key.native, OctKey) or algorithm not in SYMMETRIC:
         return

@@ -2,8 +2,8 @@
 
 The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us.
 This module follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only to
-this machine, unless the caller allows it. This is checked by the IP to which the connection was really made, because a
-host name may resolve to another IP at that time. The module uses http.client, because the well-known libraries limit
+this machine, unless the caller allows it. To check that, the module looks at the IP to which it is connected, because
+the host name may resolve to another IP than before. The module uses http.client, because the well-known libraries limit
 single reads, but not a whole exchange.
 """
 
@@ -143,7 +143,7 @@ class _Line:
         return io.BufferedReader(_Reading(self._socket, self._deadline))
 
     def close(self) -> None:
-        """Do nothing: http.client calls this before the answer is read."""
+        """Do nothing, because http.client calls this method before the answer is read."""
 
     def hang_up(self) -> None:
         self._socket.close()

@@ -1,8 +1,8 @@
 """Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
-lane. Tests use cheaper parameters in their own process. The rules for a new password follow ASVS 5.0, section 6.2: it
-has a minimum length, and it may consist of any characters.
+lane. Tests use parameters that take less time, in their own process. The rules for a new password follow ASVS 5.0,
+section 6.2: it has a minimum length, and it may consist of any characters.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Pool(QueuePool):
     def dispose(self) -> None:
         """Close all connections. A connection in use is closed when it comes back.
 
-        No caller uses this pool any more.
+        After this call, no caller uses this pool.
         """
         self._is_disposed = True
         super().dispose()
@@ -157,8 +157,9 @@ class BoundedConnection(psycopg.Connection[Any]):
     def catch_up(self) -> None:
         """While `pipelined` runs, wait for all answers. Raises psycopg.Error if an answer is an error.
 
-        To fetch a row would also wait for its answer. But it would not end the exchange, and only after that does the
-        server's limit for idle transactions count. If this process then hung, the server would keep the locks for ever.
+        To fetch a row would also wait for the row's answer, but it would not end the exchange. The server's limit for
+        idle transactions counts only after the end of the exchange. So if this process hung before that, the server
+        would keep the locks for ever.
         """
         if self._pipe is not None:
             self._only_sends = False
@@ -176,15 +177,15 @@ class BoundedConnection(psycopg.Connection[Any]):
         pipe.result_queue.append(None)
 
     def _check_not_failed(self) -> None:
-        """Raise an error if a statement has failed and its error was not noticed. COMMIT would not raise one then."""
+        """Raise an error if a statement failed and its error was not noticed. COMMIT would not raise an error then."""
         if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
             raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
         """Set *limits* here and at the server. This uses no start-up options, because PgBouncer rejects them.
 
-        A pooler such as PgBouncer may run each transaction in another server process, which does not have the
-        statements that were prepared in this one. So behind a pooler nothing is prepared.
+        A pooler such as PgBouncer may run each transaction in another server process. That process does not have the
+        statements that were prepared in an earlier one. So behind a pooler, no statement is prepared.
         """
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)

@@ -21,7 +21,7 @@ class SqlStorage(Storage):
     One statement increases a count and reads it, so two attempts never get the same number.
 
     *writing* opens a transaction that is independent of the request's, so the attempt counts even if the request fails.
-    *reading* opens one that only reads, which on SQLite waits for no writer.
+    *reading* opens a transaction that only reads; on SQLite, such a transaction does not wait for a writer.
     """
 
     STORAGE_SCHEME = None  # our code passes its table and clock; there is no storage URL

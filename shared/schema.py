@@ -84,7 +84,7 @@ def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
 def lock_for_transaction(connection: Connection, key: int) -> None:
     """Hold the lock *key* until this transaction ends. Other transactions that take the lock wait for it.
 
-    Use it for data that several nodes read, check and then write. On SQLite it does nothing, because only one
+    Use this lock for data that several nodes read, check and then write. On SQLite it does nothing, because only one
     transaction with the execution option `write` runs at a time.
     """
     if connection.dialect.name == "postgresql":
@@ -115,8 +115,9 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 def _head(migrations: Path) -> str | None:
     """Return the newest migration: the one that no other migration follows.
 
-    It is found by the assignments at the top of each file. Alembic is asked only if these lines do not name exactly one
-    newest migration. The files are read only once, because they belong to the running code.
+    This function finds it by the assignments at the top of each migration file. It asks Alembic only if these
+    assignments do not name exactly one newest migration. It reads the files only once, because they belong to the
+    running code.
     """
     texts = [path.read_text(encoding="utf-8") for path in (migrations / "versions").glob("*.py")]
     found: list[dict[str, str]] = [dict(_REVISION.findall(text)) for text in texts]

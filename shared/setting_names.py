@@ -1,9 +1,9 @@
 """Define the settings of a program. A secret setting may be read from a separate file.
 
-A variable that begins with the program's prefix but is not a setting is an error, so that no misspelled name is
+If a variable begins with the program's prefix but is not a setting, that is an error, so that no misspelled name is
 overlooked. For example, if SP_TRUSTED_PROXIES is misspelled, the gateway trusts no proxy; if SP_SECRET_KEY is
 misspelled, it starts as a demo. Kubernetes sets variables with this prefix for a Service called `sp` or `idp`;
-docs/deploying.md says how to stop that. Pure code, except that it reads the files of secrets.
+docs/deploying.md says how to stop that. The only I/O of this module is to read the files of secrets.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class SettingNames:
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
         """Return an error for each name in *values* that is not a setting.
 
-        Names in *asked_for* are also allowed: configuration files refer to them.
+        Names in *asked_for* are also allowed, because configuration files refer to these variables.
         """
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [

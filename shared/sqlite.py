@@ -140,7 +140,7 @@ def _keep_private(engine: Engine, database: str) -> None:
 
 
 class _Turnstile:
-    """The lock file at *path*. Only the writer that holds it waits for SQLite's lock, of all writers in all processes.
+    """The lock file at *path*. Of all writers in all processes, only the one that holds it waits for SQLite's lock.
 
     A writer releases the lock file as soon as it has SQLite's lock. While it writes, a waiting process takes the lock
     file, so that process writes next. The file stays open, because opening it takes longer than all other steps. The
@@ -171,7 +171,7 @@ class _Turnstile:
             fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def _file(self) -> int:
-        """Return the open file. It is opened again if another file has its path now, and in a child process.
+        """Return the open file. Open it again in a child process, or if another file has its path now.
 
         A child process shares the lock of its parent's open file, so parent and child would both hold the lock.
         """

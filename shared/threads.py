@@ -84,7 +84,7 @@ class Threads:
                     self._too_many += 1  # until another thread has finished its task
 
     def shutdown(self, wait: bool = False) -> None:
-        """Do nothing: these threads end with the process, even a thread that hangs."""
+        """Do nothing, because these threads end with the process, even a thread that hangs."""
 
     def _give_up_the_slowest(self) -> None:
         """Drop the slowest client. Its thread is soon free, so no spare thread replaces it."""

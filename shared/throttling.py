@@ -1,11 +1,12 @@
 """Limit password attempts, without allowing a stranger to lock anyone out.
 
-All workers share the counts. One count is per IP network, another is per account. A browser in which that person has
-signed in before has a separate count for the account, which replaces the counts of the network and the account (the
-"device cookies" of OWASP's authentication advice). So if an attacker uses up these two counts, the real person can
-still sign in with their usual browser. An attempt is counted before the password is verified, so parallel attempts all
-count. If the password is correct, the attempt is subtracted again. Attempts beyond the limit are rejected without a
-write, so that many of them do not block the database.
+All workers share the counts. There is one count for each IP network, and one for each account. If a person has signed
+in before in a browser, attempts from this browser for this account have a separate count instead of the counts of the
+network and the account (the "device cookies" of OWASP's authentication advice). So if an attacker uses up the counts of
+the network and the account, the real person can still sign in with their usual browser. An attempt is counted before
+the password is verified, so that attempts at the same time are all counted. If the password is correct, the attempt is
+subtracted again. Attempts beyond the limit are rejected without a write, so that many of them do not block the
+database.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ def account_key(email: str) -> str:
     """Return a short name for the typed e-mail that does not reveal it. The account may exist or not.
 
     The gateway's lookup, or a directory, may treat several spellings as the same e-mail. They all get the same key:
-    case (ß is ss), accents, spaces, invisible characters and dots at the end are ignored. No lookup should ignore more,
-    so attempts are counted in the same way whether an account exists or not. Two people may share a count, so the key
-    does not identify a person; see known_browsers.
+    case (ß is ss), accents, spaces, invisible characters and dots at the end are ignored. No lookup should ignore more
+    differences than these. So attempts are counted in the same way, whether or not an account exists. Two people may
+    share a count, so the key does not identify a person; see known_browsers.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

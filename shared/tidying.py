@@ -1,7 +1,7 @@
 """Delete all expired data, in steps so small that no sign-in has to wait for them.
 
 A database allows few writers at a time, and SQLite only one. So each step is a transaction that deletes a few rows,
-which an index finds, and other transactions can write between two steps. If a step is slow (a slow disk, a large
+which it finds by an index. Other transactions can write between two steps. If a step is slow (a slow disk, a large
 table), the next step is smaller.
 """
 
@@ -38,7 +38,7 @@ def tidy(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Repeat *steps* in turns until no row is left, for about *seconds* at most. Tell whether no row is left.
+    """Repeat *steps* in turns until no expired row is left, or for about *seconds*. Tell whether none is left.
 
     *writing* opens a write transaction.
     """

@@ -65,7 +65,7 @@ class TokenParts(NamedTuple):
 def open_signed(unverified_token: str, keys: KeySet, algorithm: str) -> Opened:
     """Verify the signature of *unverified_token*; return its header and payload, or raise a Rejection.
 
-    Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. This function checks no claim. The source is RFC
+    Raises TokenMalformed, AlgorithmNotAllowed or SignatureInvalid. This function does not check claims. It follows RFC
     7515, section 5.2.
     """
     parts = take_apart(unverified_token)

@@ -69,7 +69,7 @@ def install(
 ) -> None:
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
-    *role* is shown in the head of each page, so that a person sees which of the two programs asks for a password.
+    The head of each page shows *role*, so that a person sees which of the two programs asks for a password.
     *theme_cookie* is the name of the cookie for light or dark. It differs for each program, because cookies ignore
     ports. *translations* are folders with catalogues. Templates whose name begins with *english_pages* stay in English.
     *wants_json* tells whether errors of the current request are answered in JSON. If it is not given, the Accept header
@@ -260,7 +260,7 @@ def _unexpected(error: Exception) -> ResponseReturnValue:
 def _problem(
     status: int, code: str, title: str, text: str | None, reference: str | None, *, again: str = ""
 ) -> ResponseReturnValue:
-    """Answer with JSON or a page. *again* is the label of a button that opens the same URL again."""
+    """Answer with JSON or a page. *again* is the label of the button that opens the same URL again."""
     if answers_json():
         body = {"error": code, "error_description": text or title}
         return jsonify(body | ({"reference": reference} if reference else {})), status

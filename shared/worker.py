@@ -114,8 +114,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Begin or stop accepting connections.
 
         When the worker stops, it first takes the connections that the kernel has accepted. After that, the kernel must
-        refuse new connections at once. Otherwise these would wait until the current requests end, and would then be
-        cut off.
+        refuse new connections at once. Otherwise a new connection would wait until the current requests end, and would
+        then be cut off.
         """
         is_stop = self._accepting and not self.alive
         if is_stop:
@@ -129,7 +129,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept waiting connections. When there is no room, accept only one, which replaces another connection."""
+        """Accept waiting connections. If there is no room, accept only one, which replaces another connection."""
         for _number in range(MOST_ACCEPTED):
             if not self._accept_one(listener) or self.nr_conns + 1 >= self.worker_connections:
                 break
@@ -199,7 +199,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._end_politely(conn)
 
     def murder_pending(self) -> None:
-        """Do nothing: all waiting connections are in one table here."""
+        """Do nothing, because this worker has all waiting connections in one table."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Wake up in time for the next deadline."""
@@ -251,7 +251,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             time.sleep(SWEEP_SECONDS / 10)
 
     def _go_on(self, conn: Connection) -> None:
-        """Answer the received request. If the application can answer at once, do it here, otherwise in a thread."""
+        """Answer the received request: here, if the application can answer at once, otherwise in a thread."""
         answer = self._answer_at_once(conn) if self._plain.may_answer_at_once else None
         if answer is None:
             self._leave_to(self.enqueue_req, conn)

@@ -2,9 +2,9 @@
 
     python examples/behind_a_proxy/app.py --port 8000
 
-It represents a program in any language behind nginx, Caddy or Traefik. It must be reachable only through the proxy. Its
-server is the standard library's, which takes Remote_User for Remote-User as some others do: what reaches it has to be
-clean.
+It represents a program in any language behind nginx, Caddy or Traefik. It must be reachable only through the proxy. It
+uses the server of the standard library. Like some other servers, this server treats Remote_User as Remote-User. So the
+proxy must remove both headers from the requests of clients.
 """
 
 import argparse

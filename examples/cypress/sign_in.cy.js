@@ -1,4 +1,4 @@
-// What the identity provider sends is decided by POST /__lab__/next; what the service made of it is GET /__lab__/last.
+// POST /__lab__/next decides what the identity provider sends. GET /__lab__/last says whether the service accepted it.
 const idp = Cypress.env("idp");
 
 beforeEach(() => {

@@ -5,7 +5,7 @@
 Django's RemoteUserMiddleware and RemoteUserBackend make an account at a person's first visit. Here they also copy name,
 e-mail address and groups at each new session of the gateway, when the identity provider has just sent them. So
 `request.user.groups`, permissions and the admin site work as in any Django project. With ASGI, put `AsgiGateway` around
-`get_asgi_application()`; the rest stays.
+`get_asgi_application()`; everything else stays the same.
 """
 
 import secrets

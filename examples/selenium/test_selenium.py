@@ -1,6 +1,6 @@
 """Sign in with Selenium: pip install 'lychgate[test]' selenium, and then pytest.
 
-Selenium finds Chrome and its driver by itself; here those of the distribution come first.
+Selenium finds Chrome and its driver by itself. This test prefers the Chrome and the driver of the distribution.
 """
 
 import shutil
