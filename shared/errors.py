@@ -84,13 +84,13 @@ class KeyUnavailable(Rejection):
     code = "key_unavailable"
     status = 503
     explanation = "The keys of the sign-in service are unavailable right now, so its token cannot be verified."
-    remedy = "Wait a minute and try again. If it lasts, your administrator must check its key endpoint."
+    remedy = "Wait a minute and try again. If it lasts, your administrator must check the key endpoint of that service."
 
 
 class ClaimMissing(Rejection):
     code = "claim_missing"
     explanation = "The token does not contain a claim that is required here."
-    remedy = "Your administrator must make the sign-in service send it. The activity log says which claim is missing."
+    remedy = "Your administrator must make the sign-in service send this claim. The activity log names the claim."
 
 
 class ClaimInvalid(Rejection):

@@ -1,7 +1,7 @@
 """Read the head of a plain request. Every parser reads a plain request in the same way.
 
 Most requests are plain: they have one request line, a few headers with different names, and no body or a body of a
-given length. This module reads these requests in a tenth of the time that gunicorn's parser needs. This module never rejects a
+given length. This module reads these requests in a tenth of the time that gunicorn's parser needs. It never rejects a
 request: if a request is doubtful, unusual or long, it is not plain, and gunicorn's parser reads it. The test
 `tests/shared/test_plain_requests.py` compares the two parsers. Pure code: it does no I/O and reads no clock.
 """
