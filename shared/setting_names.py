@@ -3,7 +3,9 @@
 If a variable begins with the program's prefix but is not a setting, that is an error, so that no misspelled name is
 overlooked. For example, if SP_TRUSTED_PROXIES is misspelled, the gateway trusts no proxy; if SP_SECRET_KEY is
 misspelled, it starts as a demo. Kubernetes sets variables with this prefix for a Service called `sp` or `idp`;
-docs/deploying.md says how to stop that. The only I/O of this module is to read the files of secrets.
+docs/deploying.md says how to stop that.
+
+Pure code, except that it reads the files of secrets.
 """
 
 from __future__ import annotations
