@@ -63,7 +63,7 @@ class User:
 
     @property
     def display_name(self) -> str:
-        """The name, or the e-mail address if the person has no name (Starlette)."""
+        """The name, or the e-mail address if the person has no name. Starlette's user objects have this property."""
         return self.name or self.email
 
     @classmethod

@@ -53,7 +53,7 @@ class OneName:
         return changed
 
     def text(self, text: str) -> str:
-        """Return *text* with the new name in commands such as `flask --app sp`."""
+        """Return *text* with the installed package's name in commands such as `flask --app sp`."""
         return re.sub(rf"(--app[ =])(?={self._any_part}\b)", rf"\1{self.name}.", text)
 
     @property

@@ -39,7 +39,7 @@ def install_commands(app: Flask, before_others: Callable[[], None] | None = None
 
 
 class Commands(AppGroup):
-    """The commands. *before_others* runs before any of them except `config` is looked up."""
+    """The commands. *before_others* runs before a command is looked up, unless the command is `config`."""
 
     def __init__(self, name: str | None, before_others: Callable[[], None] | None) -> None:
         super().__init__(name)

@@ -39,10 +39,10 @@ NOTE = "Traces contain no signature, so it is not checked again: an attempt with
 @as_json
 @with_appcontext
 def what_if(name: str, file: Path, last: int, as_json: bool) -> None:
-    """Say which recorded sign-ins of the provider NAME would end otherwise with the settings in FILE.
+    """Say which recorded sign-ins of the provider NAME would have another result with the settings in FILE.
 
     FILE is a TOML file with [providers.NAME], as for `providers apply`. Nothing is changed. The exit status is 1 if a
-    sign-in would end otherwise.
+    sign-in would have another result.
 
     Example: flask --app sp what-if corporate strict.toml --last 500
     """
@@ -97,7 +97,7 @@ def _described(again: Again) -> dict[str, Any]:
 
 
 def _print(provider: Provider, changed: list[Again], count: int, left_out: int) -> None:
-    say(f"{count} attempts of {provider.name} were decided again; {len(changed)} would end otherwise.")
+    say(f"{count} attempts of {provider.name} were decided again; {len(changed)} would have another result.")
     for (before, after), times in Counter((again.before, again.after) for again in changed).most_common():
         say(f"  {times} x {before} -> {after}")
     if changed:

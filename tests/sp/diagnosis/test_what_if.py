@@ -196,10 +196,10 @@ def test_the_command_counts_and_lists_what_would_end_otherwise(app: Flask, tmp_p
         args=("what-if", "corporate", file_of(tmp_path, email_domains='["example.net"]'), "--last", "1")
     )
     assert done.exit_code == 1, done.output
-    assert "1 attempts of corporate were decided again; 1 would end otherwise." in done.stdout
+    assert "1 attempts of corporate were decided again; 1 would have another result." in done.stdout
     assert "1 x accepted -> email_not_allowed" in done.stdout
     assert trace.reference in done.stdout
-    assert "The signature is left out" in done.stdout
+    assert "Traces contain no signature" in done.stdout
 
 
 def test_nothing_changes_under_the_same_settings(app: Flask, tmp_path: Path, recorded: dict[str, Trace]) -> None:
@@ -208,7 +208,7 @@ def test_nothing_changes_under_the_same_settings(app: Flask, tmp_path: Path, rec
     told = json.loads(done.stdout)
     assert not {one["reference"] for one in told["changed"]} & {trace.reference for trace in recorded.values()}
     assert told["decided"] >= len(ATTEMPTS)
-    assert "signature is left out" in told["note"]
+    assert "Traces contain no signature" in told["note"]
 
 
 def test_a_file_without_the_provider_ends_with_status_1_and_no_file_with_2(app: Flask, tmp_path: Path) -> None:
