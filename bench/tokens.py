@@ -109,7 +109,7 @@ def _token(private: str, algorithm: str) -> str:
 
 
 def _refuses_forgery(ours: Strict) -> None:
-    """Check that a changed signature is refused; otherwise the row is void (the negative control)."""
+    """Check that a changed signature is refused. If it were accepted, the measurement would not count."""
     forged = ours.token[:-8] + ("A" * 8 if ours.token[-8:] != "A" * 8 else "B" * 8)
     try:
         replace(ours, token=forged).verify()

@@ -179,7 +179,7 @@ class Connection(TConn):  # type: ignore[misc]
         return self._collects is not None and is_in_chunks(head) and self._collects(target_of(head))
 
     def _may_have_all_chunks(self, unread: int) -> bool:
-        """Tell whether the chunked body may be complete, or is longer than our limit."""
+        """Return True if the chunked body may be complete, or if it is already longer than our limit."""
         moved = len(self._came) - self._head_bytes
         self.deadline = self._chunks_since + GRACE_SECONDS + moved / LEAST_RATE
         if moved > SMALL_BODY or self._came.find(LAST_CHUNK, unread) >= 0:

@@ -67,7 +67,10 @@ class Arrival:
 
     @cached_property
     def begun(self) -> Begun | None:
-        """The sign-in of this browser that this token answers. It stays the same after `end`. Raises Unreadable."""
+        """The sign-in that this browser began and this token answers, or None.
+
+        It stays the same after `end`. Raises Unreadable.
+        """
         found = self.visitor.begun if self.visitor else []
         return next((begun for begun in found if self.is_answer_to(self, begun)), None)
 

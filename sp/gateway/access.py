@@ -47,7 +47,7 @@ AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) 
 
 
 class Presented(NamedTuple):
-    """The content of a Cookie header: the hash of the gateway's session id, and the cookies for the application."""
+    """A Cookie header's content: `id_hash` is the hash of the gateway's session id; `others` are the other cookies."""
 
     id_hash: bytes | None
     others: str

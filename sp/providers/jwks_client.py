@@ -149,9 +149,9 @@ class KeyEndpoint:
         return self._keys if self._keys is not tried else None
 
     def _look(self, interval: float) -> threading.Event | None:
-        """Return an event for the end of the running fetch, or None if no fetch is running.
+        """Start a fetch if none is running and the last one began at least *interval* seconds ago.
 
-        If no fetch is running, and the last one began at least *interval* seconds ago, start one.
+        Return an event that is set when the running fetch ends. If none is running, return None.
         """
         with self._lock:
             if self._under_way is None and self._clock() - self._tried_at >= interval:

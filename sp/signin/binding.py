@@ -77,9 +77,10 @@ def check_client(claims: Claims, provider: Provider, pending: Sequence[Pending])
 
 
 def gets_access_token(provider: Provider, landing: str, home: str) -> bool:
-    """Tell whether *landing* receives an access token for clients: only *home*, the page in the settings, does.
+    """Tell whether the page *landing* receives an access token, for programs that call the application.
 
-    Any other page was chosen by the sender of the token or of a link.
+    Only *home* does, because the provider's settings name it. The sender of the token or of a link chose any other
+    page.
     """
     return provider.access_token_delivery != "none" and landing == home
 

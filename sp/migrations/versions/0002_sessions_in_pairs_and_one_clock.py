@@ -1,4 +1,4 @@
-"""sessions that end together, and one clock for each account
+"""sessions that end together, and one time of the newest token for each account
 
 No column is dropped and no new one is required, so nodes of the previous version keep working until they are restarted.
 """
