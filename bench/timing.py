@@ -138,8 +138,13 @@ def per_call(actions: Mapping[str, Callable[[], object]], *, seconds: float = 0.
     It measures processor time, because nothing in the process waits. So other programs on the machine influence the
     result less.
     """
-    counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
-    return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})
+    gc.collect()
+    gc.freeze()  # as in the programs (`shared.collecting`): a collection then takes little time
+    try:
+        counts = {name: _calibrate(action, seconds) for name, action in actions.items()}
+        return in_turns({name: partial(_time, action, counts[name]) for name, action in actions.items()})
+    finally:
+        gc.unfreeze()
 
 
 def in_turns(measure: Mapping[Name, Callable[[], float]]) -> dict[Name, Rounds]:
