@@ -1,1 +1,1 @@
-"""Compare our programs with named peers. In each run, ours and the peers are measured in turns on the same machine."""
+"""Compare our programs with named peers. In each run, our programs and the peers take turns on the same machine."""

@@ -4,7 +4,7 @@ python -m bench [PART ...]            measure all parts, or those named
 python -m bench --write [PART ...]    the same, and write the report into bench/results, with a chart
 python -m bench --profile PART        only print where the time of a part goes
 
-BENCH_ROUNDS=2 makes a quick run, whose numbers mean little.
+BENCH_ROUNDS=2 makes a quick run, with numbers that are not reliable.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ALWAYS_PROFILED = ("signin", "postgresql", "forward_auth")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the parts that are named, or all."""
+    """Measure the parts that are named, or all parts."""
     parser = _command_line()
     options = parser.parse_args(arguments)
     if unknown := set(options.parts) - set(PARTS):
@@ -55,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure(part: str, run: Run) -> None:
     """Print the rows of *part* and add them to *run*.
 
-    Also print the profile of the part and add it to *run*, if a target was missed or if this profile is always printed.
+    If a row missed its target, or if the part is in ALWAYS_PROFILED, also print the profile of the part and add it to
+    *run*.
     """
     run.titles[part] = title_of(part)
     print(f"\n{part}: {run.titles[part]}", flush=True)
@@ -106,5 +107,5 @@ def _command_line() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that started programs are stopped
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the programs that it started are stopped
     sys.exit(main())

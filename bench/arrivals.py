@@ -16,19 +16,19 @@ from dataclasses import dataclass
 
 from bench.wire import SECONDS, Answer, Connection
 
-CLIENTS = 32  # connections of the second kind, so at most this many requests run together
+CLIENTS = 32  # for requests at fixed times: at most this many requests run together
 Accepts = Callable[[Answer], bool]
 
 
 def at_once(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int = 8) -> float:
-    """Let *clients* send all *requests*, each one after the other. Return the number of answers per second."""
+    """Let *clients* send all *requests*; each client waits for its answer. Return the number of answers per second."""
     began = time.perf_counter()
     waits(port, requests, accepts, clients)
     return len(requests) / (time.perf_counter() - began)
 
 
 def waits(port: int, requests: Sequence[bytes], accepts: Accepts, clients: int = 8) -> list[float]:
-    """Let *clients* send all *requests*, each one after the other; return the seconds that each took."""
+    """Let *clients* send all *requests*; each client waits for its answer. Return the seconds of each request."""
 
     def client(mine: Sequence[bytes]) -> list[float]:
         times = []
@@ -83,7 +83,7 @@ def arriving(port: int, requests: Sequence[bytes], accepts: Accepts, rate: float
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the value that *percent* of *values* do not exceed."""
+    """Return the smallest of *values* that at least *percent* of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 

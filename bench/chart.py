@@ -1,8 +1,8 @@
 """Draw the rows as a chart (SVG), which shows how many times better than its target each row is.
 
-The scale is logarithmic with the target in the middle, so that twice as good and half as good have the same distance
-from it. The line through a bar shows the range from the lowest to the highest round. The chart can be read in light and
-dark mode, and without colours, because each bar has a label.
+The scale is logarithmic, with the target in the middle. So a result twice as good and a result half as good have the
+same distance from the middle. The line through a bar shows the range from the lowest to the highest round. The chart
+can be read in light and dark mode, and without colours, because each bar has a label.
 
 Pure code: it does no I/O and reads no clock.
 """

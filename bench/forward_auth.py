@@ -1,7 +1,8 @@
 """Measure forward-auth without a proxy: ask one process directly about the requests of a signed-in person.
 
-It compares run_sp.py with the same WSGI application on gunicorn's gthread worker, which first served version 0.1.0. wrk
-sends requests over eight connections. Processor time is the time of all processes of the server, without wrk.
+It compares run_sp.py with the same WSGI application on gunicorn's gthread worker, which version 0.1.0 used at first.
+wrk sends requests over eight connections. The processor time is that of all processes of the server. It does not
+include wrk.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from bench.wire import Connection, get
 
 
 def rows() -> Iterator[Row]:
-    """Measure both, in turns."""
+    """Measure both servers, in turns."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
         servers = {
@@ -46,14 +47,14 @@ def _rows(rates: dict[str, Rounds], costs: dict[str, Rounds]) -> Iterator[Row]:
 
 
 def _ask(server: RunningGateway) -> tuple[float, float]:
-    """Return decisions a second, and microseconds of processor time a decision."""
+    """Return the decisions per second, and the microseconds of processor time per decision."""
     before = processor_seconds(server.pid)
     done = load(f"http://127.0.0.1:{server.port}/sso/auth/nginx", headers=server.question_headers())
     return done.rate, (processor_seconds(server.pid) - before) / done.requests * 1e6
 
 
 def rejects_strangers(server: RunningGateway) -> None:
-    """Check that the person is allowed, but not a stranger without a cookie or with a forged one (negative control)."""
+    """Check that the person is allowed, and that a missing or forged cookie gets 401 (the negative control)."""
     with Connection(server.port) as connection:
         answer = connection.ask(server.question())
         if not is_allowed(answer) or answer.header("Remote-Email") != "alice@example.com":

@@ -2,11 +2,11 @@
 
 For each request, the gateway checks a session that can be revoked, removes identity headers that the client sent, and
 sets the real identity. WSGI and ASGI are measured in the same way. The ASGI gateway runs without an event loop, because
-it never waits if the session is in its cache. There are two measurements: one site without rules, and 50 sites with 500
-rules, where 100 pages are requested in turns.
+it never waits if the session is in its cache. There are two measurements. In the first, the gateway has one site and no
+rules. In the second, it has 50 sites with 500 rules in all, and 100 pages are requested in turn.
 
-Negative controls run first. A request without a cookie, with a forged cookie, for another site, or against a rule must
-not reach the application.
+Negative controls run first. A request must not reach the application if it has no cookie or a forged one, if it is for
+another site, or if a rule forbids it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from sp.signin.opening import Opening
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-SITES, RULES, PAGES = 50, 10, 100  # RULES of each site
+SITES, RULES, PAGES = 50, 10, 100  # RULES for each site, PAGES for each measurement
 BROWSER = {
     "Host": "127.0.0.1:5000",
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -51,7 +51,7 @@ BROWSER = {
 
 
 def rows() -> list[Row]:
-    """Measure the gateway, and Flask's own ways to recognise a person."""
+    """Measure the gateway, and how Flask's session and Flask-Login recognise a person."""
     with tempfile.TemporaryDirectory() as folder:
         secret, gateway, queries = _gateway(Path(folder) / "one")
         actions = _actions("", gateway, f"theme=dark; sp_session={secret}")
@@ -81,7 +81,7 @@ def rows() -> list[Row]:
 
 
 def _actions(kind: str, gateway: Gateway, cookie: str, pages: Iterable[int] = (0,)) -> dict[str, Callable[[], object]]:
-    """Return one request for each of *pages* in turns, through the gateway and without it."""
+    """Return functions that request *pages* in turn, through the gateway and without it."""
     asgi = AsgiGateway(_asgi_application, gateway.own)
     _turns_strangers_away(gateway, asgi, cookie)
     environs = cycle([_environ(cookie, f"/reports/{page}") for page in pages])
@@ -96,7 +96,7 @@ def _actions(kind: str, gateway: Gateway, cookie: str, pages: Iterable[int] = (0
 
 
 def _many_sites() -> str:
-    """Return a file of SP_CONFIG with 49 further sites, and ten rules for each and for home."""
+    """Return the text of an SP_CONFIG file with 49 more sites. Each site, also the home site, has ten rules."""
     rules = [(f"/forbidden/{number}/", '{ groups = ["admins"] }') for number in range(RULES - 1)]
     text = "".join(_rule("rules", *rule) for rule in (*rules, ("/reports/", '"signed-in"')))
     for number in range(SITES - 1):
@@ -151,7 +151,7 @@ def _application(_environ: WSGIEnvironment, start_response: StartResponse) -> It
 
 
 def _scope(cookie: str, path: str = "/reports") -> dict[str, Any]:
-    """Return the scope of the same request, as uvicorn makes it."""
+    """Return the ASGI scope of the same request, as uvicorn makes it."""
     lines = [*BROWSER.items(), *([("Cookie", cookie)] if cookie else [])]
     return {
         "type": "http",
@@ -234,7 +234,7 @@ def _secure_cookie_session() -> Callable[[], object]:
 
 
 def _flask_login(folder: Path) -> Callable[[], object]:
-    """Flask-Login with its user loaded through the ORM at each request, as its documentation shows."""
+    """Return a function that lets Flask-Login load its user through the ORM, as its documentation shows."""
 
     class Base(DeclarativeBase):
         pass

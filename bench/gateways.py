@@ -33,11 +33,11 @@ class RunningGateway:
     cookie: str
 
     def question(self) -> bytes:
-        """Return the request with which nginx asks about a request of the person."""
+        """Return the request with which nginx asks the gateway about a request of the person."""
         return get("/sso/auth/nginx", self.port, self.question_headers())
 
     def question_headers(self) -> dict[str, str]:
-        """Return the headers of that request: nginx's own headers, and the browser's headers that nginx passes on."""
+        """Return the headers of nginx's request: its own headers, and the browser's headers that nginx passes on."""
         return {
             "X-Original-URL": f"http://127.0.0.1:{self.port}{VISIT}",
             "X-Original-Method": "GET",
@@ -54,7 +54,7 @@ class RunningGateway:
 def start_gateway(
     stack: ExitStack, folder: Path, program: tuple[str, ...] = SHIPPED, *options: str, **environ: str
 ) -> RunningGateway:
-    """Start *program* with *options* and settings, and keep its state in *folder*. Check it, and sign a person in."""
+    """Start *program* with *options* and settings, keep its state in *folder*, and sign a person in (see `sign_in`)."""
     folder.mkdir()
     port, secret = free_port(), secrets.token_urlsafe(48)
     settings = folder / "sp.toml"
@@ -78,7 +78,7 @@ def sign_in(port: int, secret: str) -> str:
     """Sign Alice in and return her cookie.
 
     As a negative control, also check that the gateway rejects a second use of the token, and a forged token. Raises
-    AssertionError if it does not.
+    AssertionError if the gateway accepts one of them, or rejects the first use.
     """
     request, forged_request = sign_in_request(port, secret), sign_in_request(port, secrets.token_urlsafe(48))
     with Connection(port) as connection:

@@ -15,20 +15,20 @@ SECONDS = 1
 
 
 def requests_per_second(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> float:
-    """Return how many answers per second *url* gives, measured over SECONDS. Every answer must be 2xx."""
+    """Return how many answers per second *url* gives, measured for SECONDS seconds. Every answer must be 2xx."""
     return load(url, cookie, headers).rate
 
 
 @dataclass(frozen=True)
 class Load:
-    """Requests a second, and their total number."""
+    """The rate in requests per second, and the total number of requests."""
 
     rate: float
     requests: int
 
 
 def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> Load:
-    """Request *url* over CONNECTIONS for SECONDS. Every answer must be 2xx."""
+    """Request *url* over CONNECTIONS connections, for SECONDS seconds. Every answer must be 2xx."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("This part needs wrk: apt-get install wrk")

@@ -1,7 +1,7 @@
-"""Measure the administrators' pages with 100,000 accounts and 1,000,000 traces, in milliseconds a page over Flask.
+"""Measure the administrators' pages with 100,000 accounts and 1,000,000 traces, in milliseconds per page.
 
-Every account has an identity, and one account in four has a live session. After the pages, the clean-up is measured.
-The time of a clean-up step is the time of its write transaction, as in `bench.retention`. With
+Every account has an identity, and one account in four has a live session. After the pages, this part measures the
+clean-up. As in `bench.retention`, the time of a clean-up step is the time of its write transaction. With
 BENCH_DATABASE_URL=postgresql+psycopg://… everything is measured on that PostgreSQL database, which must be empty.
 """
 
@@ -39,21 +39,21 @@ LINES = 1_000_000
 BATCH = 2_000
 ROUNDS = 5
 A_ROUND = 3  # requests, of which the median counts
-MOST_SPREAD = 2.0  # of the median: a round is short, and the limit of 100 ms is far away
+MOST_SPREAD = 2.0  # of the median: rounds are short, and results are far below the 100 ms
 TRACES = 5_000  # different traces
 ON_THE_DISK = (  # of SQLite: the table and its indexes
     "SELECT sum(pgsize) FROM dbstat WHERE name IN (SELECT name FROM sqlite_master WHERE tbl_name = 'activity')"
 )
 OLD = 50_000  # expired lines
 DAY = 86_400  # seconds
-WANTED = 100.0  # milliseconds: what people feel as "at once"
+WANTED = 100.0  # milliseconds: people feel that such an answer comes at once
 ADMINISTRATOR, PASSWORD = "zz-carol@example.com", "keeper-of-keys-7741"
 GIVEN = ("Alice", "Bob", "Carol", "Dave", "Erin", "Frank", "Grace", "Heidi", "Ivan", "Judy")
 FAMILY = ("Liddell", "Sparrow", "Warden", "Miller", "Ngo", "Okafor", "Petrov", "Quinn", "Rossi", "Schmidt")
 
 
 def rows() -> Iterator[Row]:
-    """Measure each page, from its middle and with each filter."""
+    """Measure each page: the start and the middle of each list, and each filter."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {"SP_INSTANCE": folder, "SP_SECRET_KEY": "no secret, for nothing here is one: a benchmark"}
         if url := os.environ.get("BENCH_DATABASE_URL"):
@@ -140,7 +140,7 @@ def _disk(app: Flask) -> Iterator[Row]:
 
 
 def _clean_up(app: Flask) -> Iterator[Row]:
-    """Delete the oldest lines, in the steps of the gateway."""
+    """Measure how the oldest lines are deleted, in the steps of the gateway's clean-up."""
     core = app.extensions["lychgate"]
     now = int(time.time())
     steps = [*retention.steps(core.database, now - LINES + OLD + 90 * DAY, 90)]
@@ -155,7 +155,7 @@ def _clean_up(app: Flask) -> Iterator[Row]:
 
 
 def _traces() -> list[bytes | None]:
-    """Return traces of different tokens, of which every line gets one."""
+    """Return TRACES traces of different tokens. Every line of the activity log gets one of them."""
     return [_trace_of(number) for number in range(TRACES)]
 
 

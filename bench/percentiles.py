@@ -1,8 +1,8 @@
 """Measure how long people wait if requests arrive at even intervals, at a fraction of the highest rate.
 
 Each wait counts from the due time of the request. The highest rate is the rate that eight clients reach if each waits
-for its answer before it sends the next request. The percentiles are computed from all rounds together. The row with a
-target compares each round separately.
+for its answer before it sends the next request. The 95th and higher percentiles are computed from all rounds together.
+The row with a target is computed for each round separately.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bench.wire import get
 PARTS = (25, 50, 75, 90)  # percent of the highest rate
 HALF = 50
 SECONDS = 2.0  # of a round at each part
-FIRST = 400  # requests that show the highest rate, in each round
+FIRST = 400  # requests in each round that determine the highest rate
 PERCENTILES = (50, 95, 99, 99.9)
 MOST_SPREAD = 2.0  # of a ratio of two percentiles of a round
 
@@ -45,7 +45,7 @@ class Load:
             self.arrive(part, Rounds(self.highest) * part / 100)
 
     def arrive(self, part: int, rate: float) -> None:
-        """Do one round at *part* of the highest rate, which is *rate*."""
+        """Do one round at *part* percent of the highest rate, that is, at *rate* requests per second."""
         found = arriving(self.port, self.requests(max(50, int(rate * SECONDS))), self.accepts, rate)
         self.waits[part].append([wait * 1e3 for wait in found.waits])
 
@@ -66,7 +66,7 @@ class Load:
 
 
 def rows() -> Iterator[Row]:
-    """Measure questions of a proxy and sign-ins, in turns."""
+    """Measure forward-auth requests and sign-ins, in turns."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         gateway = start_gateway(stack, Path(folder) / "gateway")
         questions = Load("forward-auth", gateway.port, lambda count: [gateway.question()] * count, is_allowed)

@@ -1,9 +1,9 @@
-"""Measure sign-ins on PostgreSQL with fsync: our four workers, four workers of the ORM's way, and one worker of ours.
+"""Measure sign-ins on PostgreSQL with fsync: with four and with one of our workers, and with four of the ORM peer.
 
 This module starts a PostgreSQL server of the distribution for the run. Sixteen clients sign in at once. Each client
 signs in different people, because two sign-ins of one person at the same time would wait for each other, and two first
-sign-ins would collide. If two first sign-ins collide, our gateway finds the account. The peer is written as in a
-tutorial, and answers 500.
+sign-ins of one person would collide. After such a collision, our gateway finds the account that the other sign-in has
+created. The peer, which is written as in a tutorial, answers 500.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.stores import PostgreSQL, find_postgresql, running_postgresql
 
 SIGN_INS = 600  # in a round
 AT_ONCE = 16
-PEOPLE = 6 * AT_ONCE  # a multiple, so that `at_once` gives each person to one client
+PEOPLE = 6 * AT_ONCE  # a multiple of AT_ONCE, so that `at_once` gives each person to one client
 OURS, ONE, ORM = "ours", "one worker", "ORM"
 COSTLIEST = """
 SELECT calls, mean_exec_time * 1000, query FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
@@ -35,7 +35,7 @@ costliest: list[str] = []  # the statements of the last run that took most time 
 
 
 def rows() -> Iterator[Row]:
-    """Measure the three, in turns."""
+    """Measure the three servers, in turns."""
     binaries = find_postgresql()
     if binaries is None:
         raise SystemExit("This part needs PostgreSQL: apt-get install postgresql")

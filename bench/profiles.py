@@ -36,7 +36,10 @@ Request = Callable[[], EnvironBuilder]
 
 
 def profile_of(part: str) -> list[str]:
-    """Return the slowest functions of *part*, and its measured statements if any. Without a profile, return nothing."""
+    """Return the slowest functions of *part*, and its slowest database statements if these were measured.
+
+    If *part* has no profile, no functions are returned.
+    """
     lines = []
     if part == "tokens":
         lines = _lines([strict("HS256").verify] * 2 * REQUESTS, time.thread_time)
@@ -131,7 +134,7 @@ def _ask(gateway: Gateway, environ: Any) -> Answer:
     return told[0], told[1], body
 
 
-# By the name of the part: the request to the gateway
+# The request to the gateway, by the name of the part
 KINDS: dict[str, Callable[[Gateway], Request]] = {
     "signin": _sign_in,
     "postgresql": _sign_in,
@@ -142,4 +145,4 @@ KINDS: dict[str, Callable[[Gateway], Request]] = {
     "served": _page,
     "gateway": _page,
 }
-PROFILES = ("tokens", *KINDS)  # the parts that have one
+PROFILES = ("tokens", *KINDS)  # the parts that have a profile

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 30  # a busy machine needs several to import a program
+START_SECONDS = 30  # on a busy machine, the imports of a program take several seconds
 CPUCLOCK_SCHED = 2  # of Linux: the clock that counts a process's time on the processors, all threads included
 
 
@@ -26,7 +26,11 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: list[str], place: int | Path, environ: Mapping[str, str], log: Path) -> Iterator[int]:
-    """Run *command* until the block ends, and yield its process id. It must soon listen on a port or socket file."""
+    """Run *command* until the block ends, and yield its process ID.
+
+    Within START_SECONDS, the program must listen on *place*, which is a port or a socket file. Otherwise this function
+    raises RuntimeError.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_"))}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -46,7 +50,7 @@ def python(*arguments: str) -> list[str]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the seconds on a processor that a program and its processes have taken so far."""
+    """Return the processor time, in seconds, that a program and its child processes have used so far."""
     seconds = 0.0
     for each in processes(pid):
         with suppress(OSError):  # it has just ended
@@ -55,7 +59,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def processes(pid: int) -> list[int]:
-    """Return *pid* and the processes below it."""
+    """Return *pid* and the IDs of its child processes, their child processes, and so on."""
     found = [pid]
     for each in found:
         with suppress(OSError):

@@ -1,9 +1,10 @@
 """Measure how much of its speed a proxy keeps when it asks about each request before it serves a file.
 
 The proxies are nginx, which asks our gateway, and Apache with mod_auth_openidc. Each is compared with the same proxy
-without protection, in requests a second. There are two measurements of nginx: it serves the file itself, or passes
-requests on to another nginx that serves the file. Apache keeps its session in a cookie, and decides without asking
-another program.
+without protection, in requests per second. nginx is measured in three ways: it serves the file itself, it passes
+requests on to another nginx that serves the file, or it serves the file itself and caches our answer for five seconds.
+nginx that asks our gateway is also compared with nginx that asks LemonLDAP::NG. Apache keeps its session in a cookie,
+and decides without asking another program.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ LEMONLDAP = "LemonLDAP::NG"
 
 
 def rows() -> Iterator[Row]:
-    """Measure all, in turns."""
+    """Measure all proxies, in turns."""
     without_apache = "" if (APACHE_MODULES / "mod_auth_openidc.so").exists() else "tools/bench-packages: not installed"
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)

@@ -1,7 +1,7 @@
 """Measure what recording a trace costs: compare a sign-in that records a trace with one that does not.
 
-It uses Flask's test client on SQLite with synchronous=FULL. There is no server and no socket, which would hide a part
-of the cost. The two kinds of sign-in take turns, sign-in by sign-in, in one process and on one database.
+It uses Flask's test client on SQLite with synchronous=FULL. There is no server and no socket, because these would hide
+a part of the cost. The two kinds of sign-in alternate, in one process and on one database.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEY = secrets.token_urlsafe(48)
 
 
 def rows() -> Iterator[Row]:
-    """Measure both in turns, and then what explaining a refusal costs."""
+    """Measure both kinds of sign-in in turns, and then a rejection whose cause the gateway looks for."""
     logging.getLogger("lychgate").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         app = make_gateway(Path(folder), {"bench": {"keys": [KEY], "unsolicited": "accept"}}, SP_SESSION_CACHE="5")
@@ -93,7 +93,10 @@ def _was_recorded(app: Any) -> None:
 
 
 def _refusals(app: Any) -> Row:
-    """Measure a rejection because of a wrong secret. The gateway compares it with all common errors in secrets."""
+    """Measure a rejection because of a wrong secret. To find the cause, the gateway tries all common errors in secrets.
+
+    The row is the time of the whole request.
+    """
     client, wrong = app.test_client(use_cookies=False), load_key_set([KEY[::-1]], "HS256").keys[0]
     now = int(time.time())
     times = []

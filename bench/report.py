@@ -44,7 +44,7 @@ NUMBER = re.compile(r"\d+\.\d+[\w.+~-]*")
 
 @dataclass
 class Run:
-    """The results of a run: rows and profiles by part, and how busy the machine was before."""
+    """The results of a run: rows and profiles by part, and how busy the machine was before the run."""
 
     rounds: int
     titles: dict[str, str] = field(default_factory=dict)

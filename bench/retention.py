@@ -34,7 +34,7 @@ DAY = 86_400
 
 
 def rows() -> Iterator[Row]:
-    """Measure on a database in a separate folder."""
+    """Measure the flood and the clean-up on a database in a temporary folder."""
     logging.getLogger("lychgate").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         core = core_of(make_gateway(Path(folder)))

@@ -1,7 +1,7 @@
 """Compare a protected Flask page with the same page unprotected or protected by others, in requests per second.
 
-The page runs on two servers. One is our own server: run_sp.py, and the same server without a gateway. The other is
-granian, because it hides least of the difference; granian also runs the peers.
+The page runs on two servers. One is our own: run_sp.py is compared with the same server without a gateway. The other is
+granian, because it hides least of the difference between the pages. The peers run on granian.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Served:
     is_open: bool = False  # to everyone
 
     def rate(self) -> float:
-        """Return its requests a second."""
+        """Return the requests per second of this page."""
         return requests_per_second(self.url, self.cookie)
 
 
 def rows() -> Iterator[Row]:
-    """Measure all, in turns."""
+    """Measure all pages, in turns."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         here = Path(folder)
         pages = _shipped(stack, here)
@@ -85,7 +85,7 @@ def _on_granian(stack: ExitStack, here: Path, kind: str) -> Served:
     stack.enter_context(running(command, port, environ, state / "log"))
     url = f"http://127.0.0.1:{port}/reports"
     answer(url)  # waits until the worker has written the cookie
-    return Served(url, cookie.read_text() or FORGED, is_open=kind == "unprotected")  # all must parse a cookie
+    return Served(url, cookie.read_text() or FORGED, is_open=kind == "unprotected")  # every page must parse a cookie
 
 
 def _check(page: Served) -> None:

@@ -1,8 +1,8 @@
 """Compare a sign-in over HTTP on SQLite: ours against Flask's ORM with Flask-Login, and against Express on Node.js.
 
-Each program runs in one process with synchronous=FULL, and each sign-in is of a person who has an account. First, eight
-clients sign in at the same time, each client one sign-in after the other. This gives the sign-ins a second and the
-longest wait. Then one client signs in alone, to measure the time of one sign-in. The peer with the ORM runs on
+Each program runs in one process with synchronous=FULL, and the person of each sign-in already has an account. First,
+eight clients sign in at the same time, each client one sign-in after the other, to measure the sign-ins per second and
+the longest wait. Then one client signs in alone, to measure the time of one sign-in. The peer with the ORM runs on
 gunicorn.
 """
 
@@ -33,7 +33,7 @@ OURS, ORM, NODE = "ours", "ORM", "Node"
 
 
 def rows() -> Iterator[Row]:
-    """Measure all, in turns."""
+    """Measure all programs, in turns."""
     secret = secrets.token_urlsafe(48)
     missing = _what_node_lacks()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -101,10 +101,10 @@ def _rate(port: int, secret: str) -> float:
 
 
 def _alone(port: int, secret: str) -> float:
-    """Return the median milliseconds of sign-ins one after the other."""
+    """Return the median time, in milliseconds, of sign-ins one after the other."""
     return statistics.median(waits(port, _requests(port, secret, ALONE), is_signed_in, 1)) * 1e3
 
 
 def _longest(port: int, secret: str) -> float:
-    """Return the milliseconds of the slowest sign-in of a round."""
+    """Return the time, in milliseconds, of the slowest sign-in of a round."""
     return max(waits(port, _requests(port, secret, SIGN_INS), is_signed_in, AT_ONCE)) * 1e3

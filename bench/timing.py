@@ -1,7 +1,7 @@
 """Time two or more things in turns, so that a machine that slows down slows them all, and compare them round by round.
 
-A row shows the spread of its rounds. If the spread is above a stated limit, the row is void. A void row was measured,
-but counts as not met.
+A row shows the spread of its rounds. A row is void if the spread is above a stated limit, or if it could not be
+measured. A void row counts as not met.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import TypeVar
 PAIRS = int(os.environ.get("BENCH_ROUNDS", "9"))  # rounds in which all take turns
 MOST_SPREAD = 0.5  # of the median, between the lowest and the highest round
 MET, MISSED, VOID, TOLD = "met", "missed", "void", "told"
-NO_TARGET = math.inf  # as the most that is wanted: the row has no target
+NO_TARGET = math.inf  # as the highest value that meets the target: the row has no target
 
 Name = TypeVar("Name")
 
 
 class Rounds(float):
-    """The median of the rounds, as a number. Results of calculations with it keep their rounds."""
+    """The median of the rounds, as a number. Calculations with it are done for each round, and keep all rounds."""
 
     values: tuple[float, ...]
 
@@ -65,7 +65,8 @@ class Rounds(float):
 class Row:
     """One line of the report: the measured value, its target (at least or at most), and how it was measured.
 
-    If *value* is of type Rounds, the row knows its noise. *reason* says why nothing could be measured.
+    If *value* is of type Rounds, the row can show its noise, the lowest and the highest round. *reason* says why
+    nothing could be measured.
     """
 
     name: str
@@ -79,12 +80,12 @@ class Row:
 
     @property
     def rounds(self) -> tuple[float, ...]:
-        """The result of each round; empty if it was measured once."""
+        """The result of each round, or nothing if the value was measured once."""
         return self.value.values if isinstance(self.value, Rounds) else ()
 
     @property
     def void(self) -> str:
-        """Why the row says nothing, or an empty text."""
+        """Why the result cannot be used, or an empty text if it can."""
         if self.reason:
             return self.reason
         if isinstance(self.value, Rounds) and not self.value.spread <= self.most_spread:
@@ -98,7 +99,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Met, missed or void; or told, if there is no target."""
+        """The outcome: met, missed or void. If there is no target, it is "told"."""
         if self.void:
             return VOID
         if math.isinf(self.wanted):
@@ -107,7 +108,7 @@ class Row:
 
     @property
     def noise(self) -> str:
-        """The lowest and the highest round, and how many there were."""
+        """The lowest and the highest round, and the number of rounds."""
         if self.reason:
             return ""
         if not self.rounds:
@@ -128,7 +129,7 @@ def unmeasured(name: str, reason: str) -> Row:
 
 
 def told(name: str, value: float, unit: str, note: str = "", most_spread: float = math.inf) -> Row:
-    """Return a row without a target. By default no spread makes it void."""
+    """Return a row without a target. By default, the row is valid with any spread."""
     return Row(name, value, unit, NO_TARGET, at_most=True, note=note, most_spread=most_spread)
 
 

@@ -1,7 +1,7 @@
 """Compare two ways to open and verify a token: with all strict checks, and with the least that verification needs.
 
-The least is one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON decodings. It
-does not check the alphabet, duplicate names or claims.
+The minimal way does one HMAC or one signature verification by `cryptography`, three base64 decodings and two JSON
+decodings. It does not check the alphabet, duplicate names or claims. PyJWT is measured too, for HS256.
 """
 
 from __future__ import annotations

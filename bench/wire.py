@@ -1,7 +1,6 @@
-"""Send HTTP/1.1 requests over a plain socket with little processor time, so that it measures the server, not itself.
+"""Send HTTP/1.1 requests over a plain socket with little processor time, to measure the server and not the client.
 
-It reads the answers that our own servers send: with a Content-Length, in chunks, or without a body. It does not support
-other answers.
+This client reads only the answers that our own servers send: with a Content-Length, in chunks, or without a body.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-SECONDS = 30.0  # that an answer may take
+SECONDS = 30.0  # limit for each connection attempt, send and receive
 MAX_ANSWER = 1_000_000  # bytes
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding:[ \t]*chunked", re.IGNORECASE)
@@ -39,7 +38,7 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def open(self) -> socket.socket:
-        """Connect, if it is not connected."""
+        """Connect to the server, if not connected yet, and return the socket."""
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), SECONDS)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,7 +60,7 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

@@ -28,7 +28,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 SERVICE_URL = os.environ["SERVICE_URL"]  # tokens go only here; never taken from a request
 SERVICE_KEY = OctKey.import_key(os.environ["SERVICE_KEY"])
 PEOPLE = {email.lower(): person for email, person in json.loads(Path(os.environ["PEOPLE_FILE"]).read_text()).items()}
-UNKNOWN = {"password": generate_password_hash(secrets.token_hex())}  # so that unknown people take the same time
+UNKNOWN = {"password": generate_password_hash(secrets.token_hex())}  # so that an unknown e-mail takes the same time
 TOKEN_LIFETIME, SESSION_LIFETIME, MAX_SIGN_OUT_AGE = 60, 8 * 3600, 300  # seconds
 HTTPS = "INSECURE_HTTP" not in os.environ
 PAGE = """<!doctype html><html lang="en"><meta name="viewport" content="width=device-width"><title>{{ title }}</title>
@@ -51,12 +51,12 @@ app.after_request(lambda answer: (answer.headers.update(HEADERS), answer)[1])
 
 @app.route("/login-token/", methods=["GET", "POST"])
 def authentication() -> Response:
-    """Issue a token to a signed-in person; otherwise show the form, and check e-mail and password."""
+    """Issue a token to a signed-in person. To anyone else, show the form, and check e-mail and password."""
     if request.method == "GET":  # HEAD must not get a token
         known = session.get("email") in PEOPLE and time.time() - session["since"] < SESSION_LIFETIME
         return send_token(session["email"]) if known else show_form()
     csrf, typed = session.get("csrf") or secrets.token_hex(), request.form.get("csrf", "")
-    if not hmac.compare_digest(csrf.encode(), typed.encode()):  # as bytes: text with other than ASCII would raise
+    if not hmac.compare_digest(csrf.encode(), typed.encode()):  # bytes, because non-ASCII text would raise TypeError
         return show_form("This form has expired. Enter your e-mail and password again.", 400)
     email = request.form.get("email", "").strip().lower()
     right = check_password_hash(PEOPLE.get(email, UNKNOWN)["password"], request.form.get("password", ""))
@@ -69,7 +69,7 @@ def authentication() -> Response:
 
 @app.get("/logout")
 def logout() -> Response:
-    """Sign out the person whom the service's sign-out token names; 401 for any other token."""
+    """Sign out the person whom the service's sign-out token names. Any other token gets 401."""
     try:
         token = jwt.decode(request.args.get("jwt", ""), SERVICE_KEY, algorithms=["HS256"])
         email, fresh = str(token.claims["email"]), abs(time.time() - token.claims["iat"]) <= MAX_SIGN_OUT_AGE
@@ -83,7 +83,7 @@ def logout() -> Response:
 
 
 def send_token(email: str) -> Response:
-    """Sign a token that is valid once, for a minute; send it to the service with the service's own parameters."""
+    """Sign a token that is valid once, for a minute. Send it to the service, with the service's own parameters."""
     now, person = int(time.time()), PEOPLE[email]
     claims = {"iat": now, "jti": secrets.token_urlsafe(16), "exp": now + TOKEN_LIFETIME, "email": email}
     claims |= {name: person[name] for name in ("given_name", "family_name") if name in person}

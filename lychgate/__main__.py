@@ -69,7 +69,10 @@ def identity_provider(arguments: Sequence[str]) -> int:
 
 
 def demo(arguments: Sequence[str]) -> int:
-    """Run both programs for a first try. This command has no options; environment variables change its settings."""
+    """Run the gateway and the identity provider for a first try.
+
+    This command has no options. Environment variables change its settings.
+    """
     from lychgate import demo as the_demo
 
     argparse.ArgumentParser(

@@ -8,9 +8,9 @@
     def reports(user: Annotated[User, Depends(require_group("staff"))]): ...     # FastAPI
 
 Membership in one of the groups is enough. A signed-in person who is in none of the groups gets 403. A visitor who is
-not signed in gets 401; if SP_SIGN_IN_ON_401 is set, the gateway then starts a sign-in. A rule in SP_CONFIG also limits
-a path to groups, and rejects a request before it reaches the application. Prefer a rule if the path is enough to
-decide.
+not signed in gets 401; if SP_SIGN_IN_ON_401 is set, the gateway then starts a sign-in. A rule in SP_CONFIG can also
+limit a path to groups, and rejects a request before it reaches the application. Prefer a rule if the path alone decides
+which groups may use the view.
 
 This module imports no framework when it is loaded. It denies a request with the exception or the response class of the
 framework that made the request.
@@ -50,7 +50,7 @@ class RequiredGroup:
         self._groups = groups
 
     def __call__(self, view: Any = None, /, **given: Any) -> Any:
-        """Decorate *view*. If FastAPI calls this as a dependency, with the connection, return the user instead."""
+        """Decorate *view*. If FastAPI calls this object as a dependency, return the user of the connection instead."""
         if view is None:
             return self._user_of(given["connection"])
         return self._around_async(view) if inspect.iscoroutinefunction(view) else self._around(view)
@@ -89,7 +89,8 @@ class RequiredGroup:
     def _refusal(self, request: Any) -> Any:
         """Return None if the person may use the view, and otherwise deny the request with 401 or 403.
 
-        Usually this raises the framework's exception. Django has none for 401, so this returns Django's response.
+        Usually this method denies by raising the framework's exception. Django has no exception for 401, so in this
+        case the method returns a Django response.
         """
         if is_of_django(request) and current_user(request) is None:
             make = import_module("django.http").HttpResponse

@@ -1,10 +1,10 @@
 """Write the access log: one line for each request, with its path, but without the query, which may contain a token.
 
-A thread writes each line as an ordinary log record. The event loop cannot do so: it must not wait for the process that
-reads the log, and it needs more time to write a log record than to answer a request. So the event loop collects its
-lines. After each turn of the loop, it writes as many lines as the reader accepts. While unwritten lines are left,
-`is_open` is false, and the loop passes all requests to threads, because threads may wait. `is_open` is also false if
-the application has changed where log lines go.
+A thread writes each line as an ordinary log record. The event loop cannot write log records, for two reasons: it must
+not wait for the process that reads the log, and writing a log record takes longer than answering a request. So the
+event loop collects its lines. After each iteration, it writes as many lines as the log's reader accepts without
+waiting. While unwritten lines are left, `is_open` is false, and the loop passes all requests to threads, because
+threads may wait. `is_open` is also false if the application has changed where log lines go.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Atoms = Mapping[str, Any]  # the parts of a line, by gunicorn's names
 
 
 class AccessLog(Logger):  # type: ignore[misc]
-    """gunicorn's logger, which collects only the parts of a request that FORMAT uses."""
+    """gunicorn's logger, changed so that it collects only the parts of a request that FORMAT uses."""
 
     def atoms(self, resp: Any, req: Any, environ: WSGIEnvironment, request_time: timedelta) -> dict[str, Any]:
         """Return the parts of a line, by gunicorn's names."""
@@ -71,15 +71,15 @@ class LoopLog:
         self.is_open = self._handler is not None
 
     def add(self, request_id: str, atoms: Atoms) -> None:
-        """Add a line. It is written at the end of this turn of the loop."""
+        """Add a line. `write` writes it at the end of this iteration of the event loop."""
         self._lines.append(self._line(self, time_now(), request_id, atoms).encode("utf-8", "backslashreplace"))
 
     def write(self) -> None:
-        """Write as many lines as the reader accepts without waiting."""
+        """Write as many lines as the log's reader accepts without waiting."""
         if self._lines and self._handler is not None:
             lock = self._handler.lock
             if lock is None or not lock.acquire(blocking=False):
-                self.is_open = False  # a thread may be waiting for the reader
+                self.is_open = False  # a thread has the lock, and may wait for the log's reader
                 return
             try:
                 self._write(self._handler.stream.fileno())
@@ -97,7 +97,7 @@ class LoopLog:
             try:
                 written = os.write(file, together)
             except OSError:
-                continue  # the reader of the log has gone
+                continue  # the log's reader has closed its end
             if written < len(together):
                 self._lines.appendleft(together[written:])
 

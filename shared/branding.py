@@ -1,7 +1,8 @@
 """Read the operator's name, logo and colour, and the links to help and privacy.
 
 Each program has these five settings, whose names begin with its prefix. A page loads nothing from another host. So the
-logo is a file that the program reads once, when it starts, and serves itself. This module does no other I/O.
+logo is a file, which the program reads once, when it starts, and serves itself. Reading this file is the only I/O of
+this module.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ answer. One slow query is not a fault. If the store answers no query at all, the
 request a second, as a test. The first answer closes the breaker again. An error counts as an answer, because a store
 that sends an error does not hang.
 
-Pure code: it does no I/O, and its caller passes the clock.
+Pure code: it does no I/O, and the caller passes the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from itertools import count
 
 STALL = 1.0  # seconds without any answer, after which the store counts as hanging
-STALL_WHEN_FULL = 0.2  # seconds; used instead of STALL while PLACES queries are pending: other threads stay free
+STALL_WHEN_FULL = 0.2  # seconds; used instead of STALL while PLACES queries are pending, to keep threads free
 TEST_EVERY = 1.0  # seconds between two requests that are allowed through to a store in trouble
 PLACES = 12  # pending queries; a worker has 16 threads (shared/serving.py), so four can always answer
 
@@ -42,7 +42,7 @@ class Breaker:
     def asking(self, hangs: tuple[type[Exception], ...]) -> Iterator[None]:
         """Run one query inside this block. *hangs* are the exceptions that mean "no answer in time".
 
-        Raises StoreHangs at once, without a query, while the store is in trouble.
+        If the store is in trouble, this method raises StoreHangs at once, and the block does not run.
         """
         self.admit()
         ticket = self.asked()
@@ -57,7 +57,7 @@ class Breaker:
         self.answered(ticket)
 
     def admit(self) -> None:
-        """Allow this request to use the store, or raise StoreHangs. Call it before the first query."""
+        """Allow this request to use the store, or raise StoreHangs. Call this method before the first query."""
         with self._lock:
             now = self._clock()
             if self._is_full(now) or (self._in_trouble(now) and now - self._tested_at < TEST_EVERY):
@@ -76,7 +76,7 @@ class Breaker:
                 raise StoreHangs
 
     def asked(self) -> int:
-        """Record a query to the store; return its ticket, for `answered` or `gave_up`."""
+        """Record a query to the store. Return its ticket, to be passed to `answered`, `gave_up` or `withdrew`."""
         with self._lock:
             ticket = next(self._tickets)
             self._out[ticket] = self._clock()
@@ -97,7 +97,7 @@ class Breaker:
                 self._tested_at = self._clock()
 
     def withdrew(self, ticket: int) -> None:
-        """Remove a query that was never sent. It ended without an answer and without a timeout."""
+        """Remove a pending query that ended without an answer and without a timeout, because it was never sent."""
         with self._lock:
             del self._out[ticket]
 

@@ -1,8 +1,8 @@
 """Parse the claims of a token once into known types.
 
-This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not verify their values.
-Which expiry, issuer and so on are valid depends on the settings of the provider, so the modules that know the provider
-verify the values. Pure code: it does no I/O and reads no clock.
+This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not verify their values:
+the provider's settings decide which expiry, issuer and so on are valid, so the modules that know the provider verify
+the values. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ LATEST_TIME = 9_999_999_999
 
 
 class Claims(NamedTuple):
-    """The claims of a token. Times are seconds since 1970, whole or fractional. An absent claim is None.
+    """The claims of a token. Times are seconds since 1970, whole or fractional.
 
-    `raw` is the whole payload. Field matching uses it, and the person may see it.
+    An absent claim is None, and an absent audience is an empty tuple. `raw` is the whole payload. Field matching uses
+    it, and the person may see it.
     """
 
     raw: Mapping[str, Any]
@@ -36,7 +37,8 @@ class Claims(NamedTuple):
     def parse(cls, payload: Mapping[str, Any], *, numeric_token_id: bool = False) -> Claims:
         """Return the claims of *payload*, or raise ClaimInvalid, which names the first claim of a wrong type.
 
-        With *numeric_token_id* the jti may be a whole number, as in old Zendesk samples. It is kept as text.
+        With *numeric_token_id* the jti may be a whole number, as in old Zendesk samples. The number is converted to
+        text.
         """
         return cls(  # positional, in the order above: keyword arguments take a fifth longer
             payload,

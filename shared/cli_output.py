@@ -17,7 +17,7 @@ import click
 
 from shared.printable import printable, printable_cell, printable_json
 
-INDENT = 2  # of all JSON that the commands print
+INDENT = 2  # spaces; for all JSON that the commands print
 COLORS = {"FAILED": "red", "passed": "green", "advice": "yellow"}  # by the outcome that a line begins with
 _OUTCOME = re.compile(rf"(?:{'|'.join(COLORS)})(?= )")
 
@@ -89,7 +89,7 @@ class ProgressLine:
 
 
 def fail(*lines: object) -> NoReturn:
-    """Print *lines*, the reason, to standard error. Exit with status 1, which means a finding or a rejection."""
+    """Print the reason, *lines*, to standard error, and exit with status 1, which means a finding or a rejection."""
     say(*lines, err=True)
     sys.exit(1)
 

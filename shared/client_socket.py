@@ -1,7 +1,7 @@
 """A client's socket, with a limit on every wait of a thread that reads from it or writes to it.
 
-For larger uploads and long responses, a thread reads and writes through `ClientSocket`. While the thread waits for the
-client, another thread works in its place (`shared.threads`).
+If an upload is too large for the event loop, or the client does not accept a response at once, a thread reads or writes
+through `ClientSocket`. While the thread waits for the client, another thread works in its place (`shared.threads`).
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any, Self
 if TYPE_CHECKING:
     from shared.threads import Threads
 
-GRACE_SECONDS = 10  # and one second more for each LEAST_RATE bytes that have moved
+GRACE_SECONDS = 10  # limit for all waits in a request; plus one second for each LEAST_RATE bytes moved
 LEAST_RATE = 1_024  # bytes a second
 ROOM = 65_536  # bytes that count as moved at the start of a request, so that a new client is not the slowest
-IDLE_SECONDS = 60  # limit without a byte moved, for uploads to and downloads from the protected application
+IDLE_SECONDS = 60  # limit for one wait without progress; the protected application's bodies have only this limit
 
 
 class TooSlow(TimeoutError):
-    """The client is too slow. It has the errno of a lost connection, which gunicorn does not log."""
+    """The client is too slow. The errno is that of a lost connection, because gunicorn does not log such errors."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECONNRESET, "the client is too slow")
 
 
 class ClientSocket(socket.socket):
-    """A client's socket. In the threads that answer requests it limits every wait; elsewhere it is a plain socket."""
+    """A client's socket. In the threads that answer requests, it limits every wait. Elsewhere it is a plain socket."""
 
     _threads: Threads
     hurried = True  # if true, enforce a minimum rate; if false, limit only the time without progress
@@ -47,7 +47,7 @@ class ClientSocket(socket.socket):
         return own
 
     def begin_request(self) -> None:
-        """Start counting for a new request."""
+        """Reset the counts of bytes and waiting time, and the limits, for a new request."""
         self.hurried, self._moved, self._waited, self._given_up = True, 0, 0.0, False
         self._wait_began: float | None = None
 
@@ -56,9 +56,10 @@ class ClientSocket(socket.socket):
         self.hurried = False
 
     def slowness(self) -> float:
-        """Return how long this client has kept us waiting in this request, in seconds for each byte that it moved.
+        """Return how long this client has kept us waiting in this request, in seconds per byte received or sent.
 
-        If a client starts fast and then pauses, the pause still increases the result.
+        ROOM is added to the number of bytes. If a client starts fast and then pauses, the pause still increases the
+        result.
         """
         return self._seconds_waited() / (self._moved + ROOM)
 
@@ -82,7 +83,7 @@ class ClientSocket(socket.socket):
             return data
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive, after a bounded wait."""
+        """Receive at most *bufsize* bytes, after a bounded wait."""
         if not self._threads.include_this_one():
             return super().recv(bufsize, flags)
         self._wait_for(select.POLLIN)
@@ -131,7 +132,7 @@ class ClientSocket(socket.socket):
             except BlockingIOError:
                 self._wait_for(select.POLLOUT)
                 continue
-            if not sent:  # the client would read the next answer as the rest of this file
+            if not sent:  # otherwise the client would read the next answer as the rest of this file
                 raise OSError(errno.EIO, "a file has become shorter while it was sent")
             done += sent
             self._moved += sent

@@ -1,4 +1,4 @@
-"""Read the time of day. Both programs read it only here.
+"""Read the time of day. The gateway and the identity provider read it only through this module.
 
 Decisions that depend on the time of day use this clock; waits use `time.monotonic`. No setting or environment variable
 moves the clock. `ahead` is 0 in every program that serves people. Only `lab.clock` changes it, in a test that runs both

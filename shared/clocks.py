@@ -15,10 +15,11 @@ WORTH_SAYING = 5  # seconds; NTP keeps clocks within a tenth of a second
 
 
 def seconds_ahead(ask: Callable[[], float], clock: Callable[[], float] = time_now) -> float:
-    """Return by how many seconds the clock of *ask* is ahead of *clock*. If it is behind, the result is negative.
+    """Return by how many seconds the store's clock is ahead of *clock*. If it is behind, the result is negative.
 
-    The store read its clock at some time between our question and its answer. The clocks count as different only if the
-    store's time is outside of this interval. So a slow network causes no warning.
+    *ask* gets the time from the store. The store read its clock at some time between our question and its answer. The
+    clocks count as different only if the store's time is outside of the interval between these two moments. So a slow
+    network causes no warning.
     """
     before = clock()
     theirs = ask()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def nothing_to_collect() -> Iterator[None]:
-    """Load the program inside a `with` block of this. Afterwards the garbage collector scans only newer objects."""
+    """Load the program inside this `with` block. After the block, the garbage collector scans only newer objects."""
     gc.disable()
     try:
         yield

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 COLOUR = re.compile(r"#[0-9A-Fa-f]{6}\Z")
 BLACK, WHITE = "#000000", "#ffffff"
 TEXT, EDGE = 4.6, 3.0  # least contrast; TEXT is slightly more than the 4.5 of WCAG, because colours are rounded
-# The lightest and darkest backgrounds that text in the accent colour has in lychgate.css, light and dark.
+# The backgrounds in lychgate.css on which text in the accent colour has the least contrast: the darkest one of light
+# mode, and the lightest one of dark mode.
 LIGHT_BACKGROUND, DARK_BACKGROUND = "#eef2ef", "#222c28"
 STEPS = 50  # number of steps between a colour and black or white
 
@@ -20,7 +21,7 @@ Pair = tuple[str, str]  # a colour in light mode, and its partner in dark mode
 
 
 def accents(colour: str) -> Mapping[str, Pair]:
-    """Return the variables of lychgate.css that an accent *colour* (#rrggbb) decides."""
+    """Return the variables of lychgate.css that depend on the accent *colour* (#rrggbb)."""
     button = towards(colour, BLACK, LIGHT_BACKGROUND, EDGE), towards(colour, WHITE, DARK_BACKGROUND, EDGE)
     strong = tuple(mix(shade, text_on(shade), 0.0 if shade in (BLACK, WHITE) else -0.18) for shade in button)
     soft = mix(colour, WHITE, 0.88), mix(colour, "#19211e", 0.8)
@@ -38,7 +39,7 @@ def accents(colour: str) -> Mapping[str, Pair]:
 
 
 def stylesheet(colour: str) -> str:
-    """Return a stylesheet that puts *colour* in place of our accent."""
+    """Return a stylesheet that replaces our accent colour by *colour*."""
     pairs = accents(colour)
     plain = " ".join(f"--{name}: {light};" for name, (light, _dark) in pairs.items())
     both = " ".join(f"--{name}: light-dark({light}, {dark});" for name, (light, dark) in pairs.items())
@@ -57,7 +58,7 @@ def text_on(background: str) -> str:
 
 
 def towards(colour: str, end: str, background: str, least: float) -> str:
-    """Return *colour*, moved towards *end* (black or white) until its contrast with *background* is *least*."""
+    """Return *colour*, moved towards *end* (black or white) until its contrast with *background* is *least* or more."""
     shades = (mix(colour, end, step / STEPS) for step in range(STEPS + 1))
     return next((shade for shade in shades if contrast(shade, background) >= least), end)
 

@@ -1,9 +1,9 @@
-"""A connection in the worker's event loop: collect a request, with a deadline for each wait.
+"""Collect a request from a connection in the worker's event loop, with a deadline for each wait.
 
 The worker's event loop reads the head of a request, and its body if the body is small, before it assigns a thread. If
-gunicorn's parser will read the request, the loop only estimates how many bytes to collect: the parser gets every byte
-unchanged, and decides where the request ends. For larger uploads and long responses, a thread reads and writes through
-`shared.client_socket.ClientSocket`.
+gunicorn's parser has to read the request, the loop only estimates how many bytes to collect: the parser gets every byte
+unchanged, and decides where the request ends. If an upload is too large for the loop, or the client does not accept a
+response at once, a thread reads or writes through `shared.client_socket.ClientSocket`.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ class Connection(TConn):  # type: ignore[misc]
         self.phase, self.deadline = Phase.HEAD, time.monotonic() + HEAD_SECONDS
         self.head_is_too_large = False
         self.request: PlainRequest | None = None  # None: gunicorn's parser reads the request
-        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # who answers, if it is known yet
+        self.decided: tuple[WSGIEnvironment, WSGIApplication] | None = None  # the environ and who answers, if known yet
         self.ends = ends_of(client, server, sock)
         self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Wait for the next request. Its bytes *already* were received. Tell whether the request is complete."""
+        """Wait for the next request, whose bytes *already* have been received. Tell whether the request is complete."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 

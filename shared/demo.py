@@ -1,7 +1,8 @@
-"""Connect the two programs of a demo on one machine, through a file in the instance folder.
+"""Connect the gateway and the identity provider of a demo on one machine, through a file in the instance folder.
 
-The file contains generated secrets and the two URLs, and only its owner can read it. It is written under a lock,
-because both programs may start at once. It is created only if no secret key is configured; there is no default secret.
+The file contains generated secrets and the URLs of the two programs, and only its owner can read it. It is written
+under a lock, because both programs may start at once. The file is created only if no secret key is configured. There is
+no default secret.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def read(instance: Path) -> DemoPair:
 
 
 def announce(instance: Path, *, sp_url: str | None = None, idp_url: str | None = None) -> None:
-    """Tell the other program the URL of this one."""
+    """Store the URL of this program in the file, from which the other program reads it."""
     with _locked(instance):
         pair = _load(instance)
         _store(instance, replace(pair, sp_url=sp_url or pair.sp_url, idp_url=idp_url or pair.idp_url))
@@ -60,7 +61,7 @@ def _load(instance: Path) -> DemoPair:
 
 
 def _store(instance: Path, pair: DemoPair) -> None:
-    """Replace the file atomically, so that a reader never sees half of it, even after a crash."""
+    """Replace the file atomically, so that a reader never sees an incomplete file, even after a crash."""
     new = instance / f"{FILE}.new"
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ from pathlib import Path
 from shared.schema import Engine
 
 LEAST_FREE = 1024 * 1024  # bytes: enough for about 20 sign-ins and their log
-BELIEVED = 5  # seconds for which a result is cached: anyone may ask, and each check is a write
+BELIEVED = 5  # seconds for which a result is cached, because anyone may ask and each check is a write
 PATIENCE = 1  # seconds to wait for another writer; if another writer is active, the database can be written
 
 _lock = threading.Lock()

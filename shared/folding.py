@@ -89,7 +89,7 @@ Value = TypeVar("Value", bound=Sum)
 
 
 class Later(Generic[Key, Value]):
-    """Sums in memory by key, and passes the sums to *write* about a second after the first value.
+    """Adds up values in memory, by key, and passes the sums to *write* about a second after the first value.
 
     If *write* raises, the sums are kept, and are written together with the next ones.
     """
@@ -125,7 +125,7 @@ class Later(Generic[Key, Value]):
                     self._include(key, value)
 
     def pause(self) -> None:
-        """Stop writing until the next value comes, because the store was closed. The sums are kept."""
+        """Stop the timer, because the store was closed. The sums are kept. The next value starts the timer again."""
         with self._lock:
             self._stop()
 

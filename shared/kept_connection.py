@@ -1,7 +1,7 @@
 """Run transactions one after the other on one connection, which does not go back to the pool between them.
 
-It would take as long to take a connection out of SQLAlchemy's pool and give it back as to run the statements of a
-sign-in. If a transaction fails in any way, its connection goes back to the pool, which resets or replaces it.
+Taking a connection from SQLAlchemy's pool and returning it takes as long as running the statements of a sign-in. If a
+transaction fails in any way, its connection goes back to the pool, which resets or replaces it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from sqlalchemy import Connection, Engine, QueuePool
 class KeptConnection:
     """A connection of *engine* that is kept for callers that take turns.
 
-    After each transaction, this class calls *ended* with the connection. After `close`, the next transaction opens a
-    new connection.
+    After each committed transaction, this class calls *ended* with the connection. After `close`, the next transaction
+    opens a new connection.
     """
 
     def __init__(self, engine: Engine, ended: Callable[[Connection], object]) -> None:

@@ -3,8 +3,8 @@
 A key is validated once, when it is configured, so a `TokenKey` is always valid. Each key has one algorithm, which comes
 from a setting and never from a token (RFC 8725, section 3.1). Pure code: it does no I/O and reads no clock.
 
-Libraries accept some insecure keys silently or with a warning. The policy rejects them: short secrets, RSA keys that
-are short or can be factored, keys of another kind that were pasted as a secret, and sets that contain a key twice.
+Libraries accept some insecure keys silently or with a warning. The policy rejects such keys: short secrets, RSA keys
+that are short or can be factored, keys of another kind that were pasted as a secret, and sets that contain a key twice.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class TokenKey:
 
     @property
     def secret(self) -> bytes:
-        """The bytes of a shared secret, to sign other things than tokens. Raises ValueError for a key pair."""
+        """The bytes of a shared secret, to sign data other than tokens. Raises ValueError for a key pair."""
         if not isinstance(self.native, OctKey):
             raise ValueError("a key pair has no shared secret")
         return self.native.raw_value
@@ -168,7 +168,7 @@ def generate_key(algorithm: str) -> str:
 
 
 def public_pem(material: str) -> str:
-    """Return the public key of *material*, a private key as PEM. The public key is also a PEM."""
+    """Return the public key, as a PEM, of the private key in *material*, which is a PEM too."""
     key = _import_asymmetric(material)
     return key.public_key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
@@ -227,7 +227,8 @@ def _import_jwk(material: str) -> RSAKey | ECKey:
     jwk: Any = json.loads(material, object_pairs_hook=_members)
     if jwk.get("kty") not in ("RSA", "EC"):
         raise KeyRefused("only RSA and EC keys verify RS and ES signatures")
-    # A private key also verifies, with its public half. With its key_ops, the library would use it only to sign.
+    # We use a private key to sign and, with its public half, to verify. If its key_ops allow only signing, the library
+    # would refuse to verify, so the key_ops are removed and checked here.
     operations = jwk.pop("key_ops", ["sign", "verify"])
     if not isinstance(operations, list) or ("sign" if "d" in jwk else "verify") not in operations:
         raise KeyRefused("the JWK's key_ops do not allow signatures")

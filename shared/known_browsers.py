@@ -22,7 +22,8 @@ MAX_PEOPLE = 5  # people per browser; the person with the oldest sign-in is drop
 class KnownBrowsers:
     """Reads and makes the value of the cookie.
 
-    It is signed with *secret_keys*, newest first. The *salt* differs between the two programs.
+    The value is signed with the first of *secret_keys*, which is the newest; all of them verify. The gateway and the
+    identity provider use a different *salt* each.
     """
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
@@ -50,8 +51,8 @@ class KnownBrowsers:
 def _person(email: str) -> str:
     """Return a short name for the person that does not reveal the e-mail.
 
-    Two e-mails get the same name only if they differ in nothing but case. `throttling.account_key` treats more e-mails
-    as the same. This function must not do so: if two people have similar e-mails, the browser of one person must not
-    get the separate count of the other person.
+    Two e-mails get the same name only if they are equal except for case and surrounding spaces.
+    `throttling.account_key` treats more e-mails as equal. This function must not do so: if two people have similar
+    e-mails, the browser of one person must not get the separate count of the other person.
     """
     return hashlib.sha256(email.strip().lower().encode("utf-8", "replace")).hexdigest()[:32]

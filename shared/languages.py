@@ -1,8 +1,8 @@
 """Show pages in the language that the browser asks for: English, German, Spanish or French.
 
 Each part of the source has its catalogues in translations/LANGUAGE.po. A catalogue is compiled in memory when the first
-page in its language is shown, so no compiled file can be out of date. Answers to programs and pages for administrators
-are always in English. If a catalogue lacks a text, the text is shown in English.
+page in its language is shown, so no compiled file can be out of date. Answers to programs, and pages for
+administrators, are always in English. If a catalogue does not contain a text, the text is shown in English.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def speak_english() -> None:
 
 @lru_cache(maxsize=256)
 def accepted_language(header: str) -> str:
-    """Return the first of our languages that an Accept-Language *header* names, for any region."""
+    """Return the first of our languages that an Accept-Language *header* names. A region (de-AT) is ignored."""
     for tag, quality in parse_accept_header(header[:MAX_ACCEPT_LANGUAGE], LanguageAccept):
         found = tag.partition("-")[0].lower()
         if quality > 0 and found in LANGUAGES:

@@ -16,7 +16,8 @@ from werkzeug.routing import Rule
 class LazyRule(Rule):
     """A route for `Flask.url_rule_class`.
 
-    If a version of Werkzeug lacks this internal method, all routes are compiled at the start.
+    It overrides an internal method of Werkzeug. If a version of Werkzeug does not have this method, all routes are
+    compiled at the start.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:

@@ -1,9 +1,10 @@
 """Make sign-out tokens, and check their type, event and age.
 
-The rules come from OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. Both programs send and receive sign-out
-tokens. A token is a sign-out token because of its type or event, not because of the URL at which it arrives. So a
-sign-in token cannot sign anyone out, and a sign-out token cannot sign anyone in. Each program itself decides which
-senders it accepts and which person a token signs out. Pure code: it does no I/O and reads no clock.
+The rules come from OpenID Connect Back-Channel Logout 1.0, sections 2.4 to 2.6. The gateway and the identity provider
+both send and receive sign-out tokens. A token is a sign-out token because of its type or event, not because of the URL
+at which it arrives. So a sign-in token cannot sign anyone out, and a sign-out token cannot sign anyone in. Each program
+itself decides which senders it accepts and which person a token signs out. Pure code: it does no I/O and reads no
+clock.
 """
 
 from __future__ import annotations

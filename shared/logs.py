@@ -56,7 +56,7 @@ def install_log_redaction() -> None:
 def _clean_record(record: logging.LogRecord) -> None:
     """Clean the arguments, the message and the traceback of *record*.
 
-    The record keeps the number of its arguments, and an argument that is a number stays a number.
+    The number of arguments does not change, and an argument that is a number stays a number.
     """
     ours = record.name.partition(".")[0] == OURS
     clean = _redact_and_escape if ours else redact

@@ -1,6 +1,6 @@
 """List the common errors in a shared secret, so that the inspector can name the sender's error.
 
-These keys are never used to accept a token: otherwise a mistyped secret would be a second valid secret. Pure code: it
+These keys are never used to accept a token. Otherwise a mistyped secret would be a second valid secret. Pure code: it
 does no I/O and reads no clock.
 """
 

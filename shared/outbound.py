@@ -2,9 +2,9 @@
 
 The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us.
 This module follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only to
-this machine, unless the caller allows it. To check that, the module looks at the IP to which it is connected, because
-the host name may resolve to another IP than before. The module uses http.client, because the well-known libraries limit
-single reads, but not a whole exchange.
+this machine, unless the caller allows it. To decide whether the destination is this machine, the module checks the IP
+to which it is connected, because a host name may resolve to another IP each time. The module uses http.client, because
+the well-known libraries limit single reads, but not a whole exchange.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _read(response: http.client.HTTPResponse, most_bytes: int) -> bytes:
 
 
 class _Deadline:
-    """A point in time at which all waiting ends."""
+    """The time at which all waiting ends."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds

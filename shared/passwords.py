@@ -1,8 +1,8 @@
 """Hash passwords with argon2id, and verify them in the same time whether or not the account exists.
 
 The parameters are the second recommended choice of the OWASP Password Storage Cheat Sheet: 19 MiB, two passes, one
-lane. Tests use parameters that take less time, in their own process. The rules for a new password follow ASVS 5.0,
-section 6.2: it has a minimum length, and it may consist of any characters.
+lane. Only tests change them, in their own process, to save time. The rules for a new password follow ASVS 5.0, section
+6.2: it has a minimum length, and it may consist of any characters.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MIN_PASSWORD_LENGTH = 8  # ASVS 5.0, 6.2.1
 MEMORY_KIB, PASSES = 19 * 1024, 2
-MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; with a limit, no megabytes must be hashed
+MAX_PASSWORD_LENGTH = 1024  # ASVS 5.0, 6.2.9 asks for 64 or more; the limit keeps hashing fast
 
 
 class PasswordRefused(ValueError):

@@ -1,8 +1,8 @@
 """Recognise a key of a key pair that was entered as a shared secret, in any of its usual encodings.
 
 Everyone knows a public key, so if it is used as an HMAC secret, everyone can sign. A private key must not be used as a
-secret either. Such texts are recognised by their content, not only by their first letters. Ordinary secrets are not
-affected, even random ones in base64 or hexadecimal. To check an ordinary secret takes microseconds.
+secret either. This module recognises such keys by their content, not only by their first letters. It does not reject
+ordinary secrets, even random ones in base64 or hexadecimal. Checking an ordinary secret takes microseconds.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -1,7 +1,7 @@
 """Let the application answer plain requests, in a thread or at once in the event loop.
 
-An answer from the event loop is short and complete. The loop sends as much of it as the client accepts without waiting;
-if bytes are left, a thread sends them. `shared.worker` decides whether the loop or a thread answers a request.
+An answer from the event loop is short and complete. The loop sends as much of the answer as the client accepts without
+waiting. If bytes are left, a thread sends them. `shared.worker` decides whether the loop or a thread answers a request.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def is_lost(error: Exception) -> bool:
 
 
 class _Start:
-    """The start_response for an answer from the event loop, with the fields that the access log needs."""
+    """The start_response for an answer from the event loop. It also has the fields that the access log needs."""
 
     def __init__(self) -> None:
         self.status, self.sent = "", 0

@@ -3,7 +3,8 @@
 Most requests are plain: they have one request line, a few headers with different names, and no body or a body of a
 given length. This module reads these requests in a tenth of the time that gunicorn's parser needs. It never rejects a
 request: if a request is doubtful, unusual or long, it is not plain, and gunicorn's parser reads it. The test
-`tests/shared/test_plain_requests.py` compares the two parsers. Pure code: it does no I/O and reads no clock.
+`tests/shared/test_plain_requests.py` compares this parser with gunicorn's. Pure code: it does no I/O and reads no
+clock.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 MAX_HEAD = 8_190  # bytes: gunicorn's limit for one field, which is below its limit for the request line
 MAX_FIELDS = 100  # gunicorn's own limit
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # of header names: strangers choose them
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 2_048, 64  # header names in a cache: strangers choose them
 
 # The path must be printable ASCII. It has no "#", because gunicorn drops a fragment, and it does not begin with "//",
 # because some parsers read a host there.
@@ -31,12 +32,12 @@ _keys: dict[str, str] = {}
 
 
 class PlainRequest:
-    """A request with the attributes that gunicorn's `Response` and error handler need, and its environ so far."""
+    """A request with the attributes that gunicorn's `Response` and error handler need, and an environ of its head."""
 
     __slots__ = ("content_length", "environ", "keeps_connection", "method", "uri", "version")
 
     body = None
-    headers: tuple[tuple[str, str], ...] = ()  # for gunicorn's access log; our format uses none
+    headers: tuple[tuple[str, str], ...] = ()  # for gunicorn's access log; our format uses no headers
 
     def __init__(self, method: str, uri: str, minor: int, headers: dict[str, str]) -> None:
         self.method, self.uri, self.version = method, uri, (1, minor)

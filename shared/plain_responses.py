@@ -18,7 +18,7 @@ from shared.clock import time_now
 Headers = list[tuple[str, str]]
 
 TOGETHER = 65_536  # bytes of a body that are copied to send them together with the head
-_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # of header names: an application may invent them
+_MAX_REMEMBERED, _MAX_REMEMBERED_LENGTH = 1_024, 64  # header names in a cache: applications may invent them
 _ORDINARY, _LENGTH, _SPECIAL = 1, 2, 3
 
 _kinds: dict[str, int] = {}

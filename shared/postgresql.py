@@ -1,9 +1,10 @@
 """Limit every wait for PostgreSQL, so that a server that hangs does not block a thread for ever.
 
-The server's own limits end slow statements and waits for locks. They do not help if the server itself stops (a frozen
-machine, a full disk, SIGSTOP). The kernel of the server may still acknowledge our data, so TCP does not notice the stop
-either. So this module limits each wait for the server, and closes the connection when the limit is reached. While the
-server does not answer, the breaker rejects further requests at once. docs/deploying.md lists the limits.
+The server's own limits end slow statements and waits for locks. These limits do not help if the server itself stops (a
+frozen machine, a full disk, SIGSTOP). The kernel of the server's machine may still acknowledge our data, so TCP does
+not notice the stop either. So this module limits each wait for the server, and closes the connection when the limit is
+reached. While the server does not answer, the breaker rejects further requests at once. docs/deploying.md lists the
+limits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ CONNECT_SECONDS = 2.5  # in total: name resolution, all hosts of the URL, encryp
 POOL_SECONDS = 2.0  # to wait for a connection that other threads use
 POOL_LOOK = 0.05  # seconds between two checks of the breaker while waiting for a connection
 NETWORK = {
-    "connect_timeout": 2,  # seconds for one host; psycopg takes no less
+    "connect_timeout": 2,  # seconds for one host; psycopg's minimum
     "tcp_user_timeout": 5_000,  # ms that sent data may stay unacknowledged
     "keepalives_idle": 30,  # seconds; three lost probes, 5 seconds apart, end an idle connection
     "keepalives_interval": 5,
@@ -49,8 +50,8 @@ class Limits:
     idle_in_transaction: int  # ms
 
 
-# The server's own limits are shorter than ours, so that the connection survives. If a process freezes in a transaction,
-# the server releases its locks after half a minute.
+# The server's own limits are shorter than ours. So the server ends a slow statement first, and the connection stays
+# open. If a process freezes in a transaction, the server releases the process's locks after half a minute.
 SERVING = Limits(answer=2.5, statement=2_000, lock=1_500, idle_in_transaction=30_000)
 STARTING = Limits(answer=65.0, statement=60_000, lock=60_000, idle_in_transaction=0)  # nodes wait for one another
 MIGRATING = Limits(answer=0, statement=0, lock=0, idle_in_transaction=0)
@@ -105,7 +106,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     breaker: Breaker
     limits = SERVING
     _pipe: psycopg.Pipeline | None = None  # set while `pipelined` runs
-    _only_sends = False  # so that the end of a wait does not say that the server is alive
+    _only_sends = False  # true while statements are only sent: such a wait can end although the server hangs
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Do one exchange with the server."""
@@ -157,9 +158,9 @@ class BoundedConnection(psycopg.Connection[Any]):
     def catch_up(self) -> None:
         """While `pipelined` runs, wait for all answers. Raises psycopg.Error if an answer is an error.
 
-        To fetch a row would also wait for the row's answer, but it would not end the exchange. The server's limit for
-        idle transactions counts only after the end of the exchange. So if this process hung before that, the server
-        would keep the locks for ever.
+        Fetching a row would also wait for the row's answer, but it would not end the exchange with the server. The
+        server applies its limit for idle transactions only after the end of the exchange. So if this process froze
+        before the end, the server would keep the locks for ever.
         """
         if self._pipe is not None:
             self._only_sends = False
@@ -177,22 +178,22 @@ class BoundedConnection(psycopg.Connection[Any]):
         pipe.result_queue.append(None)
 
     def _check_not_failed(self) -> None:
-        """Raise an error if a statement failed and its error was not noticed. COMMIT would not raise an error then."""
+        """Raise an error if a statement failed and its error was not noticed, because COMMIT would not raise one."""
         if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.INERROR:
             raise psycopg.OperationalError("a statement of the transaction has failed")
 
     def take(self, limits: Limits) -> None:
-        """Set *limits* here and at the server. This uses no start-up options, because PgBouncer rejects them.
+        """Set *limits* here, and by a query at the server, because PgBouncer rejects start-up options.
 
-        A pooler such as PgBouncer may run each transaction in another server process. That process does not have the
-        statements that were prepared in an earlier one. So behind a pooler, no statement is prepared.
+        A pooler such as PgBouncer may run each transaction in another server process, which does not have the
+        statements that an earlier server process prepared. So behind a pooler, this connection prepares no statements.
         """
         self.limits = limits
         values = (limits.statement, limits.lock, limits.idle_in_transaction)
         self.autocommit = True
         found = self.execute(_SET_LIMITS, [str(value) for value in values]).fetchone()
         self.autocommit = False
-        if found is None or found[-1] != self.info.backend_pid:  # a pooler invents this identifier
+        if found is None or found[-1] != self.info.backend_pid:  # a pooler sends an invented process ID
             self.prepare_threshold = None
 
 
@@ -233,7 +234,7 @@ def prepare(engine: Engine) -> None:
 
     @event.listens_for(engine, "after_cursor_execute")
     def catch_up(connection: Connection, *_details: Any) -> None:
-        """SQLAlchemy looks at the answer to its statement at once."""
+        """Wait for all answers, because SQLAlchemy reads the answer to a statement at once."""
         cast(BoundedConnection, connection.connection.dbapi_connection).catch_up()
 
     @event.listens_for(engine, "checkout")
@@ -247,7 +248,7 @@ def prepare(engine: Engine) -> None:
 
 @contextmanager
 def patient(engine: Engine, *, migrating: bool = False) -> Iterator[None]:
-    """Let the connections of *engine* wait longer during the start, before it serves requests."""
+    """Let the connections of *engine* wait longer during the start or, with *migrating*, without a limit."""
     _pool(engine).limits = MIGRATING if migrating else STARTING
     engine.dispose()
     try:

@@ -1,6 +1,6 @@
 """Make text from strangers safe to print on one line of a log or of an administrator's terminal.
 
-After a newline, a text could look like a log line of ours. ESC and the C1 controls send commands to the terminal.
+The text after a newline could look like one of our log lines. ESC and the C1 controls send commands to the terminal.
 Bidirectional and other format characters change the visible order of a text. All of these characters are written as
 escapes. Pure code: it does no I/O and reads no clock.
 """
@@ -21,7 +21,7 @@ def printable(text: str) -> str:
 
 
 def printable_cell(text: str) -> str:
-    r"""Return *text* for a table cell. Columns are two spaces apart, so every second space in a row becomes \x20."""
+    r"""Return *text* for a table cell. Columns are two spaces apart, so a space after a space becomes \x20."""
     return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
 
 

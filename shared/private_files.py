@@ -29,7 +29,7 @@ def make_private_folder(folder: Path) -> Path:
 def make_private_file(path: str | Path) -> None:
     """Create an empty file for its owner only, if it does not exist.
 
-    An existing file is not opened. To close any handle of a file would drop every POSIX lock that this process holds on
+    An existing file is not opened. Closing any handle of a file would drop every POSIX lock that this process has on
     the file, and SQLite uses such locks.
     """
     with suppress(FileExistsError):

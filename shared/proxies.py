@@ -2,7 +2,8 @@
 
 Anyone can send a header that names an IP, but the peer's IP comes from the kernel. So X-Forwarded-For is read only if
 the peer is a trusted proxy. Its list is read from the end. IPs of trusted proxies are skipped, and the first IP that is
-not trusted is the client's. Entries before that IP may be forged. Pure code: it does no I/O and reads no clock.
+not trusted is the client's. All entries before the client's IP may be forged. Pure code: it does no I/O and reads no
+clock.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ MAX_REMEMBERED = 4096  # IPs in the cache; it is bounded, because anyone may con
 
 
 class TrustedProxies:
-    """The proxies that a setting names. Results are cached, because every request asks."""
+    """The proxies that a setting names. Results are cached, because every request needs one."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(trusted)
@@ -25,7 +26,10 @@ class TrustedProxies:
         """Tell whether an IP is a trusted proxy's."""
 
     def client(self, peer: str, forwarded_for: str) -> str:
-        """Return the nearest IP that is not a trusted proxy. *peer* counts as the last entry of the list."""
+        """Return the nearest IP that is not a trusted proxy's. *peer* counts as the last entry of the list.
+
+        The search ends before the first entry that is not an IP.
+        """
         if not forwarded_for:
             return peer
         ip = peer

@@ -18,7 +18,8 @@ class Reencrypted:
     def fresh(self, encrypted: str, vault: Vault) -> str:
         """Return the value encrypted with the newest key, and count it.
 
-        If no key decrypts the value, it is returned unchanged, because its key may be found later.
+        If no key decrypts the value, this method returns the value unchanged, because an operator may find its key
+        later.
         """
         if vault.is_newest(encrypted):
             self.before += 1

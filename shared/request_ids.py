@@ -37,8 +37,8 @@ def begin(environ: WSGIEnvironment, start_response: StartResponse, *, trusted: b
 def assign(environ: WSGIEnvironment, trusted: bool) -> None:
     """Give the request in *environ* its ID.
 
-    *trusted* says whether the peer is a trusted proxy. The protected application finds the same ID in the request's
-    header.
+    *trusted* says whether the peer is a trusted proxy. The protected application finds the ID in the header
+    X-Request-Id of its request.
     """
     given = environ.get(IN_ENVIRON) if trusted else None
     if given and _ACCEPTED.fullmatch(given):
@@ -53,7 +53,7 @@ def assign(environ: WSGIEnvironment, trusted: bool) -> None:
 
 
 def shown(environ: WSGIEnvironment, start_response: StartResponse) -> StartResponse:
-    """Return a *start_response* that adds the ID of the request to the answer."""
+    """Return *start_response*, changed so that it adds the ID of the request to the answer."""
     request_id = environ[IN_ENVIRON]
 
     def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
@@ -68,7 +68,7 @@ def shown(environ: WSGIEnvironment, start_response: StartResponse) -> StartRespo
 
 
 _drawn: list[str] = []
-"""Random IDs that are not given out yet: many at once, because the system call costs more than an ID."""
+"""Random IDs that are not assigned yet. Many are drawn at once, because the system call takes most of the time."""
 
 
 def _draw() -> str:

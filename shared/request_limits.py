@@ -1,7 +1,7 @@
 """Limit the body of a request, and reject values that no database accepts.
 
 The body of a stranger's request is limited to MAX_BODY. SQLite raises OverflowError if a number is too large for a
-column, and PostgreSQL rejects a NUL in any text. The number and the NUL are errors of the client, so this module gives
+column, and PostgreSQL rejects a NUL in any text. Such a number and a NUL are errors of the client, so this module gives
 them the same answer with every database.
 """
 
@@ -37,7 +37,7 @@ def install(app: Flask) -> None:
 
 
 def allow_body(size: int) -> None:
-    """Let this request have a body of at most *size* bytes, for an authenticated client."""
+    """Allow this request, of an authenticated client, to have a body of at most *size* bytes."""
     request.max_content_length = size
 
 

@@ -37,8 +37,8 @@ LOCK_KEY = 0x6C796368  # "lych": the advisory lock that PostgreSQL nodes take wh
 def engine_options(url: str, setting: str = "") -> dict[str, Any]:
     """Return the options for the engine of *url*: its pool and network limits.
 
-    *setting* is the name of the setting that contains the URL. Raises SettingsRefused, which names it, if the URL
-    cannot be parsed or its driver is not installed.
+    *setting* is the name of the setting that contains the URL. Raises SettingsRefused, which names the setting, if the
+    URL cannot be parsed or the driver for it is not installed.
     """
     try:
         parsed = make_url(url)
@@ -67,7 +67,7 @@ def make_engine(url: str) -> Engine:
 
 @contextmanager
 def starting(engine: Engine, setting: str, migrations: Path) -> Iterator[None]:
-    """Migrate the database, with longer time limits while a program starts.
+    """Migrate the database, and then run the block with the longer time limits of a start.
 
     Raises SettingsRefused, with *setting* and the reason, if the database cannot be used.
     """
@@ -115,8 +115,8 @@ def is_up_to_date(engine: Engine, migrations: Path) -> bool:
 def _head(migrations: Path) -> str | None:
     """Return the newest migration: the one that no other migration follows.
 
-    This function finds it by the assignments at the top of each migration file. It asks Alembic only if these
-    assignments do not name exactly one newest migration. It reads the files only once, because they belong to the
+    This function finds the migration by the assignments at the top of each migration file. It asks Alembic only if
+    these assignments do not name exactly one newest migration. It reads the files only once, because they belong to the
     running code.
     """
     texts = [path.read_text(encoding="utf-8") for path in (migrations / "versions").glob("*.py")]

@@ -60,8 +60,8 @@ def main(
 ) -> None:
     """Serve the package that *load* imports.
 
-    *arguments* are by default those of this process. *description* and the program's name, *called*, are for the help.
-    The package offers three functions:
+    *arguments* are by default the command-line arguments of this process. The help shows *description* and *called*,
+    the name of the program. The package offers three functions:
 
     - `log_format()` returns "text" or "json".
     - `prepare(host, port)` checks the settings, migrates the database and returns the banner to print.
@@ -154,7 +154,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         log_format: str = TEXT,
     ) -> None:
         self._create_wsgi = create_wsgi
-        # Whether the first worker has loaded the application, or has reported why it cannot. The workers share this
+        # 1 after the first worker has loaded the application, or has reported why it cannot. All workers share this
         # memory.
         self.first_is_done = mmap.mmap(-1, 1)
         self._settings = {
@@ -181,7 +181,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def run(self) -> None:
-        """Serve until a signal ends it."""
+        """Serve until a signal ends the server."""
         if self.reload_application is None:
             super().run()
         else:
@@ -200,7 +200,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 
 class Master(Arbiter):  # type: ignore[misc]
-    """gunicorn's main process, changed so that it passes SIGHUP to the workers. No worker is replaced."""
+    """gunicorn's main process, changed so that it passes SIGHUP to the workers instead of replacing them."""
 
     def handle_hup(self) -> None:
         """Send the signal to the workers."""

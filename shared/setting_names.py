@@ -24,7 +24,7 @@ MAX_BYTES = 65_536  # limit for the file of a secret
 
 @dataclass(frozen=True)
 class SettingNames:
-    """The settings of one program, with their descriptions. *secret* are the secret ones, *plain* all others.
+    """The settings of one program, with their descriptions. *secret* has the secret settings, *plain* all others.
 
     Each name begins with *prefix*.
     """
@@ -34,7 +34,7 @@ class SettingNames:
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values* with each secret read from its file, if it has one. If this fails, an error is recorded."""
+        """Return *values*, with the content of a secret's file if it has one. Record an error if reading fails."""
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -47,7 +47,7 @@ class SettingNames:
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
         """Return an error for each name in *values* that is not a setting.
 
-        Names in *asked_for* are also allowed, because configuration files refer to these variables.
+        Names in *asked_for* are also allowed: configuration files refer to these variables.
         """
         known = {*self.plain, *self.secret, *(name + FILE for name in self.secret)}
         return [

@@ -28,7 +28,7 @@ Network = IPv4Network | IPv6Network
 class SettingsRefused(click.ClickException):
     """The program cannot start. `mistakes` has one line for each error.
 
-    A command line prints them and ends with status 2, as `flask` does with click's own exceptions.
+    A command prints these lines and ends with status 2, as `flask` does with click's own exceptions.
     """
 
     exit_code = 2

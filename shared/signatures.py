@@ -1,8 +1,8 @@
 """Sign, and verify signatures, with HMAC, RSA and ECDSA as in RFC 7518, section 3.
 
 `cryptography` and `hmac` compute the signatures. joserfc calls them in the same way, but for each token it checks again
-whether the kind, the curve and the `key_ops` of the key fit the algorithm. This module does not check it again, because
-`shared.keys` checked it once, when the key was configured. Pure code: it does no I/O and reads no clock.
+whether the kind, the curve and the `key_ops` of the key fit the algorithm. This module does not repeat these checks,
+because `shared.keys` did them once, when the key was configured. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sign values that a browser keeps, and read them again. This uses itsdangerous, but derives each key only once.
+"""Sign values that a browser keeps, and read them again: itsdangerous, with each key derived only once.
 
 The newest key signs, and all keys verify. The signed values are the same as those of `URLSafeSerializer`.
 """
@@ -17,7 +17,7 @@ WORTH_COMPRESSING = 200  # bytes of JSON; for less, compression saves few bytes 
 
 
 class SignedValues(URLSafeSerializer):
-    """Signs and reads values for one purpose, the *salt*. Safe for use by several threads."""
+    """Signs and reads values for one purpose, the *salt*. Several threads may use it at the same time."""
 
     def __init__(self, secret_keys: Sequence[str], salt: str) -> None:
         # itsdangerous signs with the last key of its list and verifies with all
@@ -50,6 +50,6 @@ class _Hmac(HMACAlgorithm):
         self._begun = {key: hmac.new(key, digestmod=hashlib.sha1) for key in keys}
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        signature = self._begun[key].copy()  # OpenSSL looks the algorithm up for a new one, which takes longer
+        signature = self._begun[key].copy()  # for a new HMAC, OpenSSL would look up the algorithm, which takes longer
         signature.update(value)
         return signature.digest()

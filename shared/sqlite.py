@@ -43,11 +43,11 @@ def options(url: URL) -> dict[str, Any]:
 def prepare(engine: Engine) -> None:
     """Set the pragmas of each connection and let SQLAlchemy begin transactions itself.
 
-    WAL lets readers continue while one connection writes. With synchronous=FULL, a power cut loses no commit.
-    A connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
+    WAL lets readers continue while one connection writes. With synchronous=FULL, a power cut loses no commit. A
+    connection with the execution option `write` begins IMMEDIATE, so that two writers wait at the start instead of
     failing in the middle. The threads of a process first wait for a lock of their process (the "door"). Then one thread
-    of each process waits for a lock file (the "turnstile"). With SQLite's lock alone, writers would sleep longer and
-    longer while another process passes the lock from thread to thread.
+    of each process waits for a lock file (the "turnstile"). If writers used only SQLite's lock, they would sleep longer
+    and longer while the threads of another process take the lock one after the other.
     """
     database = _file(engine)
     if database:
@@ -95,9 +95,9 @@ def prepare(engine: Engine) -> None:
 
 
 def leave(engine: Engine, info: MutableMapping[Any, Any]) -> None:
-    """Release the lock of the process after a transaction of the connection with this *info*, committed or not.
+    """Release the lock of the process after a transaction, committed or not, of the connection with this *info*.
 
-    When a connection goes back to the pool, this is called automatically.
+    When a connection goes back to the pool, this function is called automatically.
     """
     state = info.pop("behind_door", None)
     if state is not None:
@@ -120,7 +120,8 @@ def turn_within(seconds: float) -> Iterator[None]:
 
 def breaker_of(engine: Engine) -> Breaker:
     """Return the breaker that watches the writers of *engine*."""
-    # One commit runs at a time, and takes tenths of a second on a busy disk.
+    # Only one commit runs at a time, and on a busy disk it takes tenths of a second. So the limit is STALL even if many
+    # writers wait.
     return _breakers.setdefault(engine, Breaker(time.monotonic, stall_when_full=STALL))
 
 
@@ -144,7 +145,7 @@ class _Turnstile:
 
     A writer releases the lock file as soon as it has SQLite's lock. While it writes, a waiting process takes the lock
     file, so that process writes next. The file stays open, because opening it takes longer than all other steps. The
-    caller makes sure that only one thread of this process uses it at a time.
+    caller makes sure that only one thread of this process uses the lock file at a time.
     """
 
     def __init__(self, path: str) -> None:
@@ -167,13 +168,15 @@ class _Turnstile:
         try:
             yield
         finally:
-            # To close the file would not be enough, because a child process may have been forked meanwhile.
+            # Closing the file would not release the lock if a child process was forked meanwhile, because the child
+            # shares the lock.
             fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def _file(self) -> int:
         """Return the open file. Open it again in a child process, or if another file has its path now.
 
-        A child process shares the lock of its parent's open file, so parent and child would both hold the lock.
+        A child process shares the open file of its parent, and with it the lock. So if the child used this file, parent
+        and child could both have the lock at the same time.
         """
         if not self._mark or self._mark != self._found():
             self.close()
@@ -184,7 +187,7 @@ class _Turnstile:
         return self._opened
 
     def close(self) -> None:
-        """Close the file, until it is needed again."""
+        """Close the file. `held` opens it again if necessary."""
         self._mark = ()
         self._close()
 

@@ -1,7 +1,7 @@
 """Describe the error in the URL of a store, without quoting any part of the URL, because it contains a password.
 
-A library that misreads such a URL may show a part of the password in its error message, as an unknown host or port. So
-a URL that can be read in two ways is rejected before a library sees it.
+A library that misreads such a URL may take a part of the password for a host or a port, and show it in an error
+message. So this module rejects a URL that can be read in two ways before a library sees the URL.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Run requests in a fixed number of working threads. Spare threads replace those that wait for a client.
+"""Run requests in a fixed number of working threads. A spare thread replaces each thread that waits for a client.
 
 A thread may have to wait in the middle of a request: for the rest of an upload, or for a client that reads slowly.
 Meanwhile a spare thread works in its place, so the number of working threads stays the same. If threads wait for more
 clients than there are spare threads, the client that has been slowest since its request began is dropped. The length of
-its current wait does not matter, because a client that sends byte by byte begins a new wait with each byte. So slow
-clients, however many, can neither occupy all threads nor displace a client that only pauses now and then.
+the current wait does not decide, because a client that sends byte by byte begins a new wait with each byte. So even
+many slow clients cannot occupy all threads, and a client that only pauses now and then is not dropped in their place.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Client(Protocol):
 
 
 class Threads:
-    """Runs tasks in *size* threads. A task never raises."""
+    """Runs tasks in *size* threads. A task must not raise an exception."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -67,7 +67,7 @@ class Threads:
 
     @contextmanager
     def waiting_for(self, client: Client) -> Iterator[None]:
-        """Let another thread work instead of this one while it waits for *client*."""
+        """Let another thread work while this thread waits for *client* inside the block."""
         with self._one_at_a_time:
             self._slow[client] = None
             if len(self._slow) > SPARE:
@@ -87,7 +87,7 @@ class Threads:
         """Do nothing, because these threads end with the process, even a thread that hangs."""
 
     def _give_up_the_slowest(self) -> None:
-        """Drop the slowest client. Its thread is soon free, so no spare thread replaces it."""
+        """Drop the slowest client. The thread that waits for it is soon free, so this thread needs no replacement."""
         slowest = max(self._slow, key=lambda client: client.slowness())
         del self._slow[slowest]
         slowest.give_up()
@@ -104,7 +104,7 @@ class Threads:
                 self._tasks.get()()
 
     def _steps_back(self) -> bool:
-        """Tell whether this thread is no longer needed, because the threads that waited are back."""
+        """Tell whether this thread must stop working, because threads that waited for clients work again."""
         if not self._too_many:
             return False
         with self._one_at_a_time:

@@ -1,12 +1,13 @@
 """Limit password attempts, without allowing a stranger to lock anyone out.
 
 All workers share the counts. There is one count for each IP network, and one for each account. If a person has signed
-in before in a browser, attempts from this browser for this account have a separate count instead of the counts of the
-network and the account (the "device cookies" of OWASP's authentication advice). So if an attacker uses up the counts of
-the network and the account, the real person can still sign in with their usual browser. An attempt is counted before
-the password is verified, so that attempts at the same time are all counted. If the password is correct, the attempt is
-subtracted again. Attempts beyond the limit are rejected without a write, so that many of them do not block the
-database.
+in before in a browser, attempts from this browser for this account have a separate count. They do not use the counts of
+the network and the account ("device cookies" in OWASP's authentication advice). So if an attacker uses up the counts of
+the network and the account, the real person can still sign in with their usual browser.
+
+An attempt is counted before the password is verified, so that attempts at the same time are all counted. If the
+password is correct, the attempt is subtracted again. An attempt beyond the limit is rejected without a write, so that a
+large number of attempts does not block the database.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class PasswordAttempt:
 class TooManyAttempts(RateLimited):
     """There were too many attempts, so the password was not verified.
 
-    `retry_after` is in seconds. `reference` is the reference in a log line.
+    `retry_after` is in seconds. `reference` names the log line about this rejection.
     """
 
     def __init__(self, retry_after: int) -> None:
@@ -63,7 +64,7 @@ class Throttle:
         self._limiter = FixedWindowRateLimiter(storage)
 
     def admit(self, email: str, ip: str, device: str | None) -> PasswordAttempt:
-        """Count an attempt at *email* from *ip*.
+        """Count a password attempt for *email* from *ip*, or raise TooManyAttempts.
 
         *device* is the name of the browser if this person has signed in with it before, else None.
         """
@@ -75,8 +76,8 @@ class Throttle:
     def admit_found(self, attempt: PasswordAttempt, typed: str, found: str) -> PasswordAttempt:
         """Count *attempt* also for the e-mail *found*, if its account key differs from that of *typed*.
 
-        The directory found this account for *typed*. The keys differ only if the directory ignores more differences
-        between e-mails than `account_key` does.
+        A directory found the account *found* for the e-mail *typed*. The keys of the two e-mails differ only if the
+        directory ignores more differences between e-mails than `account_key` does.
         """
         if account_key(found) == account_key(typed):
             return attempt
@@ -95,10 +96,10 @@ class Throttle:
 def account_key(email: str) -> str:
     """Return a short name for the typed e-mail that does not reveal it. The account may exist or not.
 
-    The gateway's lookup, or a directory, may treat several spellings as the same e-mail. They all get the same key:
-    case (ß is ss), accents, spaces, invisible characters and dots at the end are ignored. No lookup should ignore more
-    differences than these. So attempts are counted in the same way, whether or not an account exists. Two people may
-    share a count, so the key does not identify a person; see known_browsers.
+    The gateway's lookup, or a directory, may treat several spellings as the same e-mail. They get the same key: this
+    function ignores case (ß is ss), accents, spaces, invisible characters and dots at the end. No lookup should ignore
+    more differences than these. So attempts are counted in the same way, whether or not an account exists. Two people
+    may share a count, so the key does not identify a person; `known_browsers` uses a stricter name.
     """
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", email).casefold())
     spelling = "".join(c for c in folded if unicodedata.category(c)[0] not in "CMZ").rstrip(".")

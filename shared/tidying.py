@@ -17,10 +17,10 @@ MOST_ROWS = 100  # rows in a step; to delete a thousand rows takes 35 ms
 LEAST_ROWS = 20  # fewer rows do not make a step shorter, because the commit takes most of the time
 LONG_STEP = 0.010  # seconds of a write transaction; after a longer transaction the next step is half as large
 SHORT_STEP = 0.007  # seconds; after a shorter transaction the next step may be larger again
-PAUSE = 0.010  # seconds between two rounds, for other writers
+PAUSE = 0.010  # seconds after each step, for other writers
 
 Step = Callable[[Any, int], int]
-"""Deletes, on a connection, at most so many rows, and returns how many. It takes the oldest first."""
+"""Deletes at most the given number of rows on a connection, oldest first, and returns how many rows it deleted."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ def tidy(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Repeat *steps* in turns until no expired row is left, or for about *seconds*. Tell whether none is left.
+    """Repeat *steps* in turn until no expired row is left or about *seconds* have passed. Tell whether no row is left.
 
     *writing* opens a write transaction.
     """

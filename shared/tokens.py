@@ -1,9 +1,9 @@
 """Sign tokens, and open them. Only this module turns the text of a token into trusted data.
 
-Opening is strict, because attackers have used everything that a lenient parser accepts. A token must have at most 8 KiB
-and three canonical base64url parts. Its header and payload must be JSON objects without duplicate names, and its
-algorithm must be the configured one. Keys and URLs in the header are never used. Pure code: it does no I/O and reads no
-clock.
+To open a token is to parse it and to verify its signature. The parser is strict, because attackers have used everything
+that a lenient parser accepts. A token must have at most 8 KiB and three canonical base64url parts. Its header and
+payload must be JSON objects without duplicate names, and its algorithm must be the configured one. Keys and URLs in the
+header are never used. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from shared.keys import KeySet, TokenKey
 from shared.signatures import METHODS
 
 MAX_TOKEN_BYTES = 8192  # docs/protocol.md; tokens are sent in URLs, and servers reject longer ones
-MAX_DEPTH = 32  # levels of nested objects and lists; the value is serialised again, deeper in the stack
+MAX_DEPTH = 32  # levels of nested objects and lists; the value is serialised later, when the stack is deeper
 MAX_REMEMBERED_HEADER = 512  # characters: strangers choose headers, so the cache is bounded
 SIGN_IN_TYPE = "JWT"  # RFC 7519, section 5.1
 SIGN_OUT_TYPE = "logout+jwt"  # OpenID Connect Back-Channel Logout 1.0, section 2.4
@@ -186,7 +186,7 @@ def _decode(part: bytes, name: str) -> bytes:
 
 
 class _Unwanted(ValueError):
-    """Valid JSON that we reject. The message continues a sentence that begins with "the payload"."""
+    """Valid JSON that we reject. The message is the end of a sentence that begins with "the payload"."""
 
 
 def _check_depth(value: Any) -> None:

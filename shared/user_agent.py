@@ -35,7 +35,10 @@ _SYSTEMS = (
 
 
 def device_name(user_agent: str) -> Phrase:
-    """Return the browser and system in *user_agent* in a few words. For an unknown browser, return its first word."""
+    """Return the browser and system in *user_agent*, such as "Firefox on Linux".
+
+    If the browser is unknown, return the first word of *user_agent*, without its version.
+    """
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")
     if browser:

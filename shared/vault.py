@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class VaultLocked(Exception):
-    """A stored secret cannot be decrypted: the secret key was changed without keeping the old one as a fallback."""
+    """A stored secret cannot be decrypted, because the secret key was changed and the old key is not a fallback."""
 
 
 class Vault:

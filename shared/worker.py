@@ -7,10 +7,10 @@ and enforces the deadlines (`shared.connections`). A thread gets a request when 
 body is too large for the loop (`shared.threads`). The handling of signals and the graceful stop are gunicorn's own.
 gunicorn's parser reads every request that is not plain (`shared.plain_requests`).
 
-An application may answer some plain requests from memory, without a thread. For this it offers `answer_at_once(environ,
-start_response)`, which returns the body, or None if the request needs a thread. An application may also offer
-`collects_body(target)`. If it returns true, bodies for this target are small, and the event loop collects a chunked
-body.
+An application may answer some plain requests from memory, without a thread. To do so, it offers
+`answer_at_once(environ, start_response)`, which returns the body, or None if the request needs a thread. An application
+may also offer `collects_body(target)`. If this function returns true, bodies for this target are small, and the event
+loop collects a chunked body.
 
 If a worker has its maximum number of connections, a new connection replaces the connection that has waited longest.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 PIECE = 16_384  # bytes that are received at a time
 SWEEP_SECONDS = 0.5  # between two checks for expired connections
 RETRY_SECONDS = 1
-MOST_ACCEPTED = 16  # new connections in each turn of the event loop; then it handles the open connections
+MOST_ACCEPTED = 16  # new connections in each iteration of the event loop, before it handles the open ones
 MAX_WAITING = 2_048  # connections that wait to be accepted: gunicorn's backlog
 FIRST_SECONDS = 30  # limit for the first worker to load; gunicorn ends a worker that takes longer
 NOTHING_TO_ACCEPT = {errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK}
@@ -129,7 +129,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 listener.close()
 
     def accept(self, listener: Any) -> None:
-        """Accept waiting connections. If there is no room, accept only one, which replaces another connection."""
+        """Accept waiting connections. If the worker has no room, accept only one, which replaces another connection."""
         for _number in range(MOST_ACCEPTED):
             if not self._accept_one(listener) or self.nr_conns + 1 >= self.worker_connections:
                 break
@@ -178,7 +178,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return False
 
     def finish_request(self, conn: Connection, kept: bool) -> None:
-        """Wait for the next request, or close. Runs in the event loop, like all functions below."""
+        """Wait for the next request, or close the connection. This runs in the event loop."""
         if not kept:
             self._linger(conn)
         elif conn.await_next(conn.rest()):
@@ -202,7 +202,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Do nothing, because this worker has all waiting connections in one table."""
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Wake up in time for the next deadline."""
+        """Handle events, wake up for the next check of deadlines, write the log, and reload if necessary."""
         super().wait_for_and_dispatch_events(min(timeout, SWEEP_SECONDS))
         self._plain.write_log()
         if self._must_reload:
@@ -220,7 +220,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             return bool(super()._keepalive_after(conn, keepalive))
         except ParseException:
-            return False  # the request was answered; an error response would look like the answer to the next one
+            return False  # the request was answered; an error response would look like the answer to the next request
         finally:
             conn.sock.patient = True
 

@@ -1,1 +1,1 @@
-"""Commands for people who work on the project. The two programs do not import them."""
+"""Commands for people who work on the project. The gateway and the identity provider do not import them."""

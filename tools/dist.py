@@ -2,7 +2,7 @@
 
     python -m tools.dist [FOLDER]
 
-The wheel is built from the unpacked sdist. So if the sdist lacks a file, this is noticed here.
+The wheel is built from the unpacked sdist. So a file that is missing from the sdist is noticed here.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def write(path: Path, text: str) -> None:
 
 
 def finish(site: Path) -> None:
-    """Replace the script from another host by ours. Raises SiteRefused if a page loads another such file."""
+    """Replace the script from another host by our own file. Raises SiteRefused if a page loads another such file."""
     shutil.copy(ROOT / "tools" / "worker_from_file.js", site / OUR_SHIM)
     for path in sorted(site.rglob("*.html")):
         up = "../" * (len(path.relative_to(site).parts) - 1)

@@ -1,9 +1,9 @@
 """Change the most important modules in small ways, one at a time, and see whether a test fails: `make mutation`.
 
 There are two runs. mutmut changes code inside the functions of MODULES. The second run makes the changes in HAND_MADE.
-These are in code outside of functions, which mutmut does not change: the list of checks, the alphabets and the limits.
-Both runs change a copy of the source. A change that no test notices is called a survivor. A survivor is accepted only
-if docs/mutation.md shows its line and says why it is equivalent to the original.
+mutmut cannot make these changes, because the code is outside of functions (the list of checks, the alphabets, the
+limits) or runs only once. Both runs change a copy of the source. A change that no test notices is called a survivor. A
+survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = ROOT / "docs" / "mutation.md"
 TOKENS, SIGNATURES, VERIFICATION = "shared/tokens.py", "shared/signatures.py", "sp/signin/verification.py"
-# mutmut chooses a mutant at each call. The functions of SIGNATURES are made once, at import, too early for that.
+# mutmut chooses a mutant when a function is called. The functions in SIGNATURES are created once, when the module is
+# imported, which is too early for mutmut to choose a mutant.
 MODULES = (VERIFICATION, TOKENS)
 TESTS = (
     *("tests/shared/test_tokens.py", "tests/shared/test_signatures.py"),
@@ -127,7 +128,7 @@ pytest_add_cli_args_test_selection = {[*TESTS, "-k", DIRECT]}
 
 
 def main() -> int:
-    """Test both kinds of mutants, and print the survivors that are not explained. Return 1 if there are any, else 0."""
+    """Do both runs, and print the survivors that are not explained. Return 1 if there are any, else 0."""
     explained = {without_comment(line) for line in re.findall("`([^`\n]+)`", EXPLAINED.read_text())}
     with tempfile.TemporaryDirectory(prefix="lychgate-mutation-") as folder:
         copy = copy_source(Path(folder))

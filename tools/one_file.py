@@ -1,7 +1,8 @@
-"""Make lychgate.pyz, one file that Python can run. It contains the wheel and the pure-Python packages it needs.
+"""Make lychgate.pyz, one file that Python can run: the wheel, and the pure-Python packages that it requires.
 
-The packages come from the building environment, at its pinned versions, with their licences. Packages that must be
-compiled for a machine are left out; if one is missing, tools/one_file_main.py tells the user to install it.
+The packages and their licences are copied from the environment in which this command runs, in its pinned versions.
+Packages that must be compiled for a machine are left out. If such a package is missing at the start,
+tools/one_file_main.py tells the user to install it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 START = Path(__file__).with_name("one_file_main.py")
-# These packages have compiled parts only for speed. If the parts are missing, they use the same code in Python.
+# These packages have compiled parts only for speed. Without the parts, they run equivalent Python code.
 RUN_AS_PURE_PYTHON = ("markupsafe", "sqlalchemy", "wrapt")
 COMPILED = (".so", ".pyd", ".c", ".pyx", ".pxd")
 MADE_AT = 1_577_836_800  # 2020-01-01; a fixed time, so that the same content always makes the same archive
@@ -86,7 +87,7 @@ def copy(package: Distribution, tree: Path) -> None:
 
 
 def digest(stage: Path) -> str:
-    """Return a hash of the content of *stage*. It names the folder to unpack to, so each content has its own folder."""
+    """Return a hash of the content of *stage*. It is the name of the folder into which this content is unpacked."""
     found = hashlib.sha256()
     for file in sorted(path for path in stage.rglob("*") if path.is_file()):
         found.update(f"{file.relative_to(stage)}\0{file.stat().st_size}\0".encode())

@@ -1,4 +1,4 @@
-"""Start Lychgate out of lychgate.pyz: `python lychgate.pyz gateway|idp|demo`. tools/one_file.py makes that file.
+"""Start Lychgate from lychgate.pyz: `python lychgate.pyz gateway|idp|demo`. tools/one_file.py makes lychgate.pyz.
 
 Templates, migrations and the processes that Lychgate starts need real files. So the first start unpacks the archive
 into this user's cache folder, and later starts use the unpacked files. This module is the `__main__.py` of the archive.
@@ -46,7 +46,7 @@ def cache_folder() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         sys.exit(f"Lychgate unpacks itself into {folder}, which cannot be made: {error.strerror}. Set XDG_CACHE_HOME.")
-    found = folder.lstat()  # not stat, which follows a link: another user could change it later
+    found = folder.lstat()  # not stat, which follows a link: another user could change the link later
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         sys.exit(f"{folder} is not a folder that only you can write, so code is not run from it. Set XDG_CACHE_HOME.")
     return folder

@@ -8,8 +8,8 @@ its line and column. It changes:
 - dotted names in texts and comments, if the module exists here: "idp.stores.directory:open_directory";
 - commands for people, in any file: `flask --app sp`.
 
-The build stops if an old name would remain. This can be an import that was missed, or a module name that the code
-builds from parts. In the second case, use `__package__`.
+The build stops if an old name would remain: an import that this module did not recognise, or a module name that the
+code builds from parts. If the code builds a module name, use `__package__` there.
 """
 
 from __future__ import annotations

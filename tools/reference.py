@@ -145,7 +145,7 @@ def _url_rows(app: Flask) -> Iterator[tuple[str, ...]]:
 
 
 def _first_line(function: Callable[..., object]) -> str:
-    return re.sub(r" \[\w+\]$", "", (inspect.getdoc(function) or "").split("\n")[0])  # without PHP's name for it
+    return re.sub(r" \[\w+\]$", "", (inspect.getdoc(function) or "").split("\n")[0])  # drop PHP's name in brackets
 
 
 def _errors() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Take the screenshots for README.md of the real programs: `python -m tools.screenshots`.
+"""Take screenshots of the real programs for README.md: `python -m tools.screenshots`.
 
 This starts a real gateway and a real identity provider, as the tests do. A real Chromium visits their pages and takes
 the pictures.
@@ -15,7 +15,7 @@ from lab.journeys import expect_in, open_sign_in_form, type_password
 from lab.pair import running_pair
 
 IMAGES = Path(__file__).resolve().parent.parent / "docs" / "images"
-WIDTH, HEIGHT = 760, 620  # two of them fit side by side
+WIDTH, HEIGHT = 760, 620  # two pictures fit side by side
 
 
 def main() -> None:

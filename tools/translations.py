@@ -1,6 +1,6 @@
 """Bring the catalogues of all languages up to date with the source: `python -m tools.translations`.
 
-It adds each new text with an empty translation, and removes texts that are no longer used. It never guesses a
+The command adds each new text with an empty translation, and removes texts that are no longer used. It never guesses a
 translation from a similar text. tests/test_translations.py fails until every text is translated.
 """
 
@@ -13,7 +13,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-import shared.throttling  # noqa: F401  # it defines another rejection
+import shared.throttling  # noqa: F401  # the import defines another rejection
 from shared.errors import Rejection
 from shared.languages import ENGLISH, LANGUAGES
 

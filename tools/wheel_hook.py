@@ -1,7 +1,7 @@
 """Put all packages into the wheel under the one name `lychgate`. Hatchling runs this build hook.
 
-docs/decisions/0009-one-name-when-installed.md says why. The source distribution contains the unchanged repository. A
-wheel can be built from the repository and from the source distribution, so `pip install .` also works.
+docs/decisions/0009-one-name-when-installed.md gives the reasons. The source distribution contains the unchanged
+repository. A wheel can be built from the repository and from the source distribution, so `pip install .` also works.
 """
 
 from __future__ import annotations

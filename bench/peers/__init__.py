@@ -1,1 +1,1 @@
-"""The peers with which we compare: the same functions, written in the usual way."""
+"""The peers with which we compare our programs: the same functions, written in the usual way."""

@@ -1,6 +1,6 @@
 """An application without a gateway, on our own server: python -m bench.peers.bare --port PORT
 
-The server of both programs serves it. BENCH_APP is module:factory.
+It runs on the same server as the gateway and the identity provider. BENCH_APP names the application: module:factory.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Serve the gateway as version 0.1.0 first did: with gunicorn's own gthread worker, 16 threads and an access log.
+"""Serve the gateway as version 0.1.0 did at first: with gunicorn's own gthread worker, 16 threads and an access log.
 
-python -m bench.peers.gthread --port PORT [--workers 1] serves the gateway; `serve` any WSGI application.
+python -m bench.peers.gthread --port PORT [--workers 1] serves the gateway. The function `serve` serves any WSGI
+application.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""LemonLDAP::NG's handler for nginx: Debian's llng-fastcgi-server with a configuration and one session, in a folder.
+"""LemonLDAP::NG's handler for nginx: Debian's llng-fastcgi-server. A folder has its configuration and one session.
 
-Its portal is not started. The session is written into its store, as the portal would do.
+The portal of LemonLDAP::NG is not started. This module writes the session into the session store, as the portal would
+do.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ print $session->id;
 
 
 def start_lemonldap(stack: ExitStack, here: Path) -> tuple[Path, str]:
-    """Start the handler with one process; return its socket and the cookie of a session."""
+    """Start the handler with one process. Return its socket and the cookie of the session."""
     folders = {name: here / name for name in ("conf", "sessions", "lock", "cache", "run")}
     for folder in folders.values():
         folder.mkdir(parents=True)

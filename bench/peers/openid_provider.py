@@ -1,7 +1,7 @@
-"""The least that an OpenID provider must do for one person: an authorization code, and a signed ID token for it.
+"""A minimal OpenID provider for one person: it issues an authorization code, and a signed ID token for this code.
 
-It serves Apache's mod_auth_openidc, and runs in a thread of the benchmark. It gets requests only at the sign-in, which
-is not measured.
+Apache's mod_auth_openidc uses it. The provider runs in a thread of the benchmark, and gets requests only at the
+sign-in, which is not measured.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Provider(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
-        """Exchange a code for an ID token, once."""
+        """Exchange a code for an ID token. Each code works once."""
         form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
         expected = "Basic " + base64.b64encode(f"{CLIENT}:{SECRET}".encode()).decode()
         nonce = self.server.nonces.pop(form["code"][0], None)

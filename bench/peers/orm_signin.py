@@ -1,8 +1,9 @@
-"""The same sign-in as a Flask tutorial writes it: the ORM of Flask-SQLAlchemy, Flask-Login, and two commits.
+"""The same sign-in, written as in a Flask tutorial: with the ORM of Flask-SQLAlchemy, Flask-Login, and two commits.
 
-It uses the same database settings (on SQLite WAL, synchronous=FULL) and the same tables with the same indexes
-(sp.models). It writes the same rows: the spent token, the account, the identity, the session and a line of the activity
-log. joserfc opens the token. Of its claims, only the times, the jti and the fields of the person are read.
+It uses the same database settings as the gateway (on SQLite: WAL, synchronous=FULL), and the same tables with the same
+indexes (sp.database.models). It writes the same rows: the spent token, the account, the identity, the session and a
+line of the activity log. joserfc verifies the token. Only the times, the jti and the fields of the person are read from
+the claims.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Person(UserMixin):  # type: ignore[misc]
 
 
 def create_wsgi() -> Flask:
-    """Return the application; the secret and the database are named by the environment."""
+    """Return the application. Environment variables contain the secret and the URL of the database."""
     app = Flask(__name__)
     app.config.update(SECRET_KEY="s" * 48, SQLALCHEMY_DATABASE_URI=os.environ["PEER_DATABASE_URL"])
     db.init_app(app)
@@ -77,7 +78,7 @@ def create_wsgi() -> Flask:
 
 
 def create_tables(url: str) -> None:
-    """Create the tables of both peers in an empty database."""
+    """Create the tables of a peer (this one, or Express on Node.js) in an empty database."""
     engine = create_engine(url)
     db.metadata.create_all(engine)
     engine.dispose()

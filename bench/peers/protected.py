@@ -1,6 +1,6 @@
 """One Flask page, protected by our gateway, by Flask-Login, by Flask-JWT-Extended, by Authlib's client, or not at all.
 
-The cookie that opens it is written to BENCH_COOKIE at start.
+At the start, the cookie that opens the page is written to the file BENCH_COOKIE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def unprotected() -> WSGIApplication:
-    """Return the page as it is."""
+    """Return the page without protection."""
     app = Flask("unprotected")
 
     @app.get("/reports")
@@ -51,7 +51,7 @@ def ours() -> WSGIApplication:
 
 
 def flask_login() -> WSGIApplication:
-    """Return the page behind Flask-Login with a load through the ORM."""
+    """Return the page behind Flask-Login, which loads the user through the ORM at each request."""
 
     class Base(DeclarativeBase):
         pass
@@ -106,7 +106,8 @@ def jwt_extended() -> WSGIApplication:
 def authlib_client() -> WSGIApplication:
     """Return the page as Authlib's documentation protects it: after the sign-in, the user is in Flask's cookie.
 
-    Its sign-in, by an authorization code, is another protocol than ours, so it is not compared.
+    Authlib signs people in by an authorization code. This is another protocol than ours, so the sign-in is not
+    compared.
     """
     app = Flask("authlib_client")
     app.secret_key = "s" * 48

@@ -2,9 +2,9 @@
 
     python examples/behind_a_proxy/app.py --port 8000
 
-It represents a program in any language behind nginx, Caddy or Traefik. It must be reachable only through the proxy. It
-uses the server of the standard library. Like some other servers, this server treats Remote_User as Remote-User. So the
-proxy must remove both headers from the requests of clients.
+This example represents a program in any language behind nginx, Caddy or Traefik. It must be reachable only through the
+proxy. It uses the server of Python's standard library, which, like some other servers, treats Remote_User as
+Remote-User. So the proxy must remove both headers from the requests of clients.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_accounts.app:application
 
 Django's RemoteUserMiddleware and RemoteUserBackend make an account at a person's first visit. Here they also copy name,
-e-mail address and groups at each new session of the gateway, when the identity provider has just sent them. So
-`request.user.groups`, permissions and the admin site work as in any Django project. With ASGI, put `AsgiGateway` around
-`get_asgi_application()`; everything else stays the same.
+e-mail address and groups at the start of each session of the gateway, when the identity provider has just sent these.
+So `request.user.groups`, permissions and the admin site work as in any Django project. With ASGI, put `AsgiGateway`
+around `get_asgi_application()`; everything else stays the same.
 """
 
 import secrets
@@ -31,7 +31,7 @@ settings.configure(
 )
 django.setup()
 
-from django.contrib import auth  # noqa: E402  models and views need the settings
+from django.contrib import auth  # noqa: E402  imports of models and views need the settings
 from django.contrib.auth.backends import RemoteUserBackend  # noqa: E402
 from django.contrib.auth.middleware import RemoteUserMiddleware  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
@@ -47,10 +47,10 @@ SESSION = "lychgate_session"
 
 
 class GatewayMiddleware(RemoteUserMiddleware):
-    """Signs the gateway's person in to Django, again for each session of the gateway."""
+    """Signs the gateway's current user in to Django, again for each new session of the gateway."""
 
     def process_request(self, request: HttpRequest) -> None:
-        """Begin a new session of Django if the gateway has a new session. Without a person, Django signs out."""
+        """Begin a new Django session for a new session of the gateway. If the gateway reports no person, sign out."""
         person = current_user(request)
         if person is None:
             request.META.pop(self.header, None)
@@ -67,7 +67,7 @@ class GatewayBackend(RemoteUserBackend):
     """Copies the gateway's data about a person to the account."""
 
     def configure_user(self, request: HttpRequest, user: Any, created: bool = True) -> Any:
-        """Set name, e-mail address and groups. Groups that Django does not have yet are made, without permissions."""
+        """Set name, e-mail address and groups. A group that Django does not have is created, without permissions."""
         person = current_user(request)
         if person is not None:
             user.email, user.first_name, user.last_name = (

@@ -1,9 +1,10 @@
-"""A Django application in one file, protected in process: one line at the end does it.
+"""A Django application in one file, with the gateway in the same process: the last line adds the gateway.
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.django_app.app:application
 
-The settings are the gateway's (docs/deploying.md). An application with its own accounts adds Django's
-RemoteUserMiddleware and RemoteUserBackend instead of reading the key itself, because REMOTE_USER is set too.
+Configure it with the settings of the gateway (docs/deploying.md). This example reads the key "sso.user". The gateway
+also sets REMOTE_USER. So an application with its own accounts does not need to read the key: it adds Django's
+RemoteUserMiddleware and RemoteUserBackend.
 """
 
 import secrets

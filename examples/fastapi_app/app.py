@@ -1,9 +1,9 @@
-"""A FastAPI application protected in process: one line at the end does it.
+"""A FastAPI application that the gateway protects in the same process: the last line of this file adds the gateway.
 
     SP_CONFIG=gateway.toml uvicorn --no-proxy-headers examples.fastapi_app.app:application
 
-The settings are the gateway's (docs/deploying.md). uvicorn is configured to trust no proxy, because the gateway decides
-which proxies to trust.
+Configure it with the settings of the gateway (docs/deploying.md). uvicorn is configured to trust no proxy, because the
+gateway decides which proxies to trust.
 """
 
 from html import escape
@@ -19,7 +19,7 @@ app = FastAPI(title="FastAPI behind Lychgate")
 
 
 def visitor(connection: HTTPConnection) -> User | None:
-    """Return the signed-in person; None only if a rule has `allow = "anyone"`."""
+    """Return the signed-in person. The result is None only for paths that have a rule with `allow = "anyone"`."""
     return current_user(connection)
 
 

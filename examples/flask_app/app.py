@@ -1,9 +1,9 @@
-"""A Flask application protected in process: one line at the end does it.
+"""A Flask application that the gateway protects in the same process: the last line of this file adds the gateway.
 
     SP_CONFIG=gateway.toml gunicorn --forwarder-headers= --forwarded-allow-ips= examples.flask_app.app:application
 
-The settings are the gateway's (docs/deploying.md). gunicorn is configured to trust no peer, because the gateway decides
-which proxies to trust.
+Configure it with the settings of the gateway (docs/deploying.md). gunicorn is configured to trust no peer, because the
+gateway decides which proxies to trust.
 """
 
 from flask import Flask, request

@@ -27,7 +27,7 @@ def staff() -> dict[str, object]:
 @app.get("/members")
 @login_required
 def members() -> str:
-    """Greet a signed-in person. Flask-Login answers 401 to visitors: see SP_SIGN_IN_ON_401."""
+    """Greet a signed-in person. Flask-Login answers 401 to visitors; SP_SIGN_IN_ON_401 starts a sign-in instead."""
     return f"Hello {current_user.name}"
 
 

@@ -1,4 +1,4 @@
-"""A Starlette application whose own `request.user` and `@requires` know the person: AuthenticationMiddleware.
+"""A Starlette application in which AuthenticationMiddleware gives the gateway's user to `request.user` and `@requires`.
 
     SP_CONFIG=gateway.toml uvicorn --no-proxy-headers examples.starlette_app.app:application
 
@@ -22,7 +22,7 @@ class OfTheGateway(AuthenticationBackend):
     """Takes the person from the gateway, which has already checked the session."""
 
     async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, User] | None:  # type: ignore[override]
-        """Return the person and the scopes; None for a visitor, on public paths."""
+        """Return the person and the scopes, or None for a visitor who is not signed in (only on public paths)."""
         user = current_user(conn)
         return None if user is None else (AuthCredentials(["authenticated", *user.groups]), user)
 

@@ -1,8 +1,8 @@
 """Start the gateway and the identity provider for a first try, with demo users, and print the URL to open.
 
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
-the demo users with the commands of an administrator. Without SP_SECRET_KEY, the programs start as a demo: they keep
-generated secrets in their instance folder, so a second start uses the data of the first.
+the demo users with the same commands as an administrator. The programs run without SP_SECRET_KEY and IDP_SECRET_KEY,
+that is, as a demo: they store generated secrets in the instance folder. So a second start uses the data of the first.
 
 SP_INSTANCE or IDP_INSTANCE sets the folder, by default `instance` in the current folder. DEMO_SP_PORT and
 DEMO_IDP_PORT set the ports to try first. OPEN=1 opens the browser.
@@ -46,7 +46,7 @@ def main() -> int:
 
 
 def run(stop: Event, cleanup: contextlib.ExitStack) -> None:
-    """Start the two programs, print the introduction, and watch the programs.
+    """Start the gateway and the identity provider, print the introduction, and watch the two programs.
 
     *cleanup* stops each program that was started.
     """

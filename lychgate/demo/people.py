@@ -1,4 +1,4 @@
-"""Create the accounts of the demo users with the commands of the two programs, and store their passwords."""
+"""Create the demo users with the commands of the gateway and the identity provider, and store their passwords."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Start, watch and stop the two programs as child processes of the demo."""
+"""Start, watch and stop the gateway and the identity provider as child processes of the demo."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ LOG_LINES = 20  # number of lines that are shown of the log of a program that en
 
 @dataclass
 class Program:
-    """One of the two programs as a child process."""
+    """The gateway or the identity provider, as a child process."""
 
     name: str
     command: str
