@@ -15,7 +15,7 @@ SECONDS = 1
 
 
 def requests_per_second(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> float:
-    """Return how many answers per second *url* gives, measured for SECONDS seconds. Every answer must be 2xx."""
+    """Return how many answers per second *url* gives, measured for SECONDS seconds. Each status must be below 400."""
     return load(url, cookie, headers).rate
 
 
@@ -28,7 +28,7 @@ class Load:
 
 
 def load(url: str, cookie: str = "", headers: Mapping[str, str] | None = None) -> Load:
-    """Request *url* over CONNECTIONS connections, for SECONDS seconds. Every answer must be 2xx."""
+    """Request *url* over CONNECTIONS connections, for SECONDS seconds. Each status must be below 400."""
     wrk = shutil.which("wrk")
     if wrk is None:
         raise SystemExit("This part needs wrk: apt-get install wrk")

@@ -53,7 +53,7 @@ FAMILY = ("Liddell", "Sparrow", "Warden", "Miller", "Ngo", "Okafor", "Petrov", "
 
 
 def rows() -> Iterator[Row]:
-    """Measure each page: the start and the middle of each list, and each filter."""
+    """Measure the administrators' pages, the disk space of a line of activity, and the clean-up."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {"SP_INSTANCE": folder, "SP_SECRET_KEY": "no secret, for nothing here is one: a benchmark"}
         if url := os.environ.get("BENCH_DATABASE_URL"):

@@ -29,7 +29,7 @@ MOST_SPREAD = 2.0  # of a ratio of two percentiles of a round
 
 @dataclass
 class Load:
-    """One kind of request and its measurements: the waits of each round, by the fraction of the highest rate."""
+    """One kind of request and its measurements: the waits of each round, by the percentage of the highest rate."""
 
     name: str
     port: int

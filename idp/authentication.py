@@ -114,9 +114,11 @@ def check_password(email: str, password: str) -> Person:
 
 
 def admit_attempt(email: str) -> PasswordAttempt:
-    """Count the attempt for the typed e-mail, and for the account that the directory finds. Raises TooManyAttempts.
+    """Count the attempt, before the password is verified. Raises TooManyAttempts and DirectoryUnavailable.
 
-    A directory may accept many spellings for one person. Without the count for the account, each spelling would allow
+    In a browser in which the person has signed in before, only the count of this browser is used. In another browser,
+    the attempt counts for the IP address, for the typed e-mail, and for the account that the directory finds. A
+    directory may accept many spellings for one person. Without the count for the account, each spelling would allow
     more guesses.
     """
     throttle, device = context().throttle, known_browsers.known_device(email)

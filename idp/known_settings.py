@@ -1,7 +1,7 @@
 """List the settings of the identity provider, and what each does.
 
-If a variable begins with IDP_ and is not in this list, the program does not start. docs/reference/settings.md is made
-from this list.
+If a variable begins with IDP_ and is not in this list, the program does not start, unless the services file names the
+variable. A secret of this list may also be given as NAME_FILE. docs/reference/settings.md is made from this list.
 """
 
 from __future__ import annotations

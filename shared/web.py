@@ -69,11 +69,11 @@ def install(
 ) -> None:
     """Give *app* the common pages, headers and error handlers; its static files are below *prefix*/static.
 
-    The head of each page shows *role*, so that a person sees whether the gateway or the identity provider asks for a
-    password. *theme_cookie* is the name of the cookie for light or dark. Each program needs a different name, because
-    browsers send cookies to all ports of a host. *translations* are folders with catalogues. Templates whose name
-    begins with *english_pages* stay in English. *wants_json* tells whether errors of the current request are answered
-    in JSON. If it is not given, the Accept header decides.
+    If the branding has no name, the head of each page shows *role*, so that a person sees that the identity provider,
+    and not the gateway, asks for a password. *theme_cookie* is the name of the cookie for light or dark. Each program
+    needs a different name, because browsers send cookies to all ports of a host. *translations* are folders with
+    catalogues. Templates whose name begins with *english_pages* stay in English. *wants_json* tells whether errors of
+    the current request are answered in JSON. If it is not given, the Accept header decides.
     """
     look = install_look(app, branding, role=role, cookie=theme_cookie, https=https)
     ui = _ui(prefix)
@@ -162,8 +162,8 @@ def when(time: datetime | int | None) -> Markup | str:
 def allow_form_target(url: str) -> None:
     """Allow the forms of this page to lead to the origin of *url*.
 
-    Browsers apply the CSP directive form-action also to a redirect after the form is sent. So without this call, they
-    would block a redirect to that origin.
+    Some browsers, such as Chrome, apply the CSP directive form-action also to a redirect after the form is sent. So
+    without this call, they would block a redirect to that origin.
     """
     parts = urlsplit(url)
     if parts.scheme and parts.netloc:

@@ -109,7 +109,9 @@ class SqlRegistry:
     def rotate(self, name: str, *, sign_after: int = SIGN_AFTER, accept_after: int = ACCEPT_AFTER) -> str:
         """Give the service a new key that signs *sign_after* seconds from now; return its material.
 
-        The older keys are accepted for another *accept_after* seconds after that. A later rotation deletes them.
+        The key that was the newest until now is accepted for another *accept_after* seconds after that. Keys that were
+        replaced earlier keep their end. A later rotation deletes keys that are no longer accepted. Raises
+        ServiceUnknown, and RotationRefused if the services file has the keys.
         """
         with writing() as session:
             row = session.get(ServiceRow, name)

@@ -1,8 +1,9 @@
 """Read filtered pages of the activity log, newest first, and fast even if the log has a million rows.
 
 A page begins after the last row of the previous page (keyset pagination). Codes and whole e-mail addresses have an
-index whose last column is the row's number, so the database reads only one page of rows, anywhere in the log. For all
-other filters it reads a limited number of rows, and the page shows how far back it searched.
+index whose last column is the row's number, so the database reads only one page of rows, anywhere in the log.
+Rejections and times are found by an index too. For a provider, an event or a part of an e-mail address, it reads a
+limited number of rows, and the page shows how far back it searched.
 """
 
 from __future__ import annotations

@@ -145,7 +145,9 @@ def explain_claim(name: str, value: Any) -> str:
 
 
 def misspelt(wanted: str, names: Iterable[str]) -> str:
-    """Name the misspelled claim that was probably meant as *wanted*; empty if no name is similar.
+    """Name the misspelled claim that was probably meant as *wanted*, or say that a claim has an empty name.
+
+    The result is empty if neither is found.
 
     Only the first MOST_CLAIMS names are compared, because a stranger may send any number of names.
     """

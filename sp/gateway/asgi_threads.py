@@ -1,9 +1,9 @@
 """Run blocking work in threads for an event loop, with a fixed number of threads and a limit on each wait.
 
 A database that does not answer must neither block the event loop nor fill it with waiting requests. So if work does not
-begin and end in time, the caller gets StoreUnavailable. The thread continues to wait until the database's own time
-limits (shared/schema.py) end the wait. Meanwhile the circuit breaker (shared/breaker.py) prevents other threads from
-waiting too.
+begin and end in time, the caller gets StoreUnavailable. The thread continues to wait until the time limits of the
+gateway's database connection (shared/schema.py) end the wait. Meanwhile the circuit breaker (shared/breaker.py)
+prevents other threads from waiting too.
 """
 
 from __future__ import annotations

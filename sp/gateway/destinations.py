@@ -48,7 +48,10 @@ class Destinations(dict[Key, Destination]):
     """The destinations of one set of sites and rules. Reading needs no lock. Long hosts and paths are not cached."""
 
     def remember(self, key: Key, destination: Destination) -> Destination:
-        """Store and return *destination*. A full cache is cleared, because finding a destination again is fast."""
+        """Return *destination*, and store it unless *key* is too long.
+
+        A full cache is cleared, because finding a destination again is fast.
+        """
         if sum(map(len, key)) <= MAX_REMEMBERED_LENGTH:
             if len(self) >= MAX_REMEMBERED:
                 self.clear()

@@ -1,7 +1,7 @@
 """Store providers in the database: apply them from a file, remove them, and audit every change.
 
-Keys are encrypted before they are stored. A change is validated as a whole before anything is written. If the same file
-is applied a second time, nothing changes.
+Keys are encrypted before they are stored. A change is one transaction, so if any part of it is refused, nothing is
+stored. If the same file is applied a second time, nothing changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Record a provider change for the audit trail: the settings before and after, and the fingerprints of the keys.
+"""Record a provider change for the audit trail: the settings before and after, and keys only by fingerprint.
 
 For a new provider, the record has the preset, the algorithm, and the settings that differ from the preset. For a
 removed provider, it has all settings, because the preset may have changed since. The record is written in the

@@ -1,13 +1,15 @@
 """Fetch and cache the keys that an identity provider publishes at its JWKS endpoint.
 
-A sign-in must depend on that endpoint as little as possible. So the keys are fetched at most every few minutes, in a
-separate thread, and one fetch at a time.
+A sign-in must depend on that endpoint as little as possible. So fetched keys are used for five minutes without another
+fetch. After a failure, the next fetch begins at least 30 seconds later, or one second later if there are no keys to
+use. Fetches run in a separate thread, one at a time.
 
-If the endpoint fails, the last good keys stay in use, but for at most a day, even after a restart. This limits an
-attacker who has stolen a key and can block the endpoint. Each published key set replaces the old keys, even if none of
-its keys can be used, because a provider withdraws a key by no longer publishing it.
+If the endpoint fails, the last good keys stay in use for at most SP_JWKS_MAX_STALE seconds (by default a day), even
+after a restart. So an attacker who has stolen a key, and can block the endpoint, cannot use that key for longer. Each
+published key set replaces the old keys, even if none of its keys can be used, because a provider withdraws a key by no
+longer publishing it.
 
-A token cannot choose where keys come from. It can only cause another fetch of the same URL, and only from time to time.
+A token cannot choose where keys come from. It can only cause another fetch of the same URL, at most every 10 seconds.
 """
 
 from __future__ import annotations
@@ -133,7 +135,9 @@ class KeyEndpoint:
         return self._clock() - self._confirmed_at >= self._max_stale
 
     def newer_than(self, tried: KeySet, patience: Patience | None = None) -> KeySet | None:
-        """Return newer keys than *tried*, or None. If the last such fetch was not recent, fetch again.
+        """Return newer keys than *tried*, or None.
+
+        If there are none yet, and the last such fetch was not recent, fetch again.
 
         Raises KeyUnavailable if too many requests are already waiting for keys.
         """

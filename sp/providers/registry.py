@@ -1,7 +1,8 @@
 """Cache the providers that a worker trusts, with their settings and decrypted keys.
 
-At most every SP_SESSION_CACHE seconds, the registry asks the database whether the settings have changed. If they have,
-it reads them again. It imports keys only then, because importing a key takes longer than a whole sign-in.
+The registry asks the database whether the settings have changed: at most every SP_SESSION_CACHE seconds, and also after
+a change by this process, or if the caller needs the newest settings. If they have changed, it reads them again. It
+imports keys only then, because importing a key takes longer than a whole sign-in.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class ProviderRegistry:
         return trusted
 
     def find(self, name: str | None) -> Trusted:
-        """Return the provider *name*, even if it is disabled. If *name* is None, return the default provider.
+        """Return the provider *name*. If *name* is None, return the default provider. Either may be disabled.
 
         Raises ProviderUnknown.
         """

@@ -3,8 +3,9 @@
 Proxies tell applications in headers who a person is, but any client can send such a header. So every header that could
 be read as an identity is removed, in every spelling that a server or a framework treats as the same name. For example,
 X-Forwarded-User, X_Forwarded_User and x.forwarded.user are treated as one name. The gateway sets the true identity in
-environ keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user). It sets identity headers only if the operator
-has configured them.
+environ keys that a header cannot set (REMOTE_USER, AUTH_TYPE, sso.user). It sets identity headers for an application in
+its own process only if the operator has configured them. To a proxy that asks (forward-auth), it always returns them,
+by default the set `remote`.
 
 Pure code: it does no I/O and reads no clock.
 """

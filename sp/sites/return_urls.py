@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
     """Return *url* as a path of the site *here*, or as an absolute URL if it belongs to another site of the gateway.
 
-    Return None if *url* belongs to no site. Origins are compared as browsers compare them: case is ignored, and the
-    standard port may be omitted.
+    Return None if *url* is missing or belongs to no site, or if its path is not plain or too long. Origins are compared
+    as browsers compare them: case is ignored, and the standard port may be omitted.
     """
     site = site_of(url, here, in_force)
     path = own_path(url, site.url) if site is not None else None
