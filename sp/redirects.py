@@ -53,10 +53,11 @@ def is_plain_as_it_stands(path: str) -> bool:
 
 
 def own_path(url: str | None, external_url: str) -> str | None:
-    """Return *url* as a path at *external_url*, which is an origin without a path. Return None if it leads elsewhere.
+    """Return *url* as a path at *external_url*, or None if it is empty, leads elsewhere or is not plain.
 
-    If *url* is an absolute URL with that origin, return its path and query. Origins are compared as browsers compare
-    them: the case of scheme and host is ignored, and the scheme's default port may be omitted.
+    *external_url* is an origin without a path. If *url* is an absolute URL with that origin, return the rest of it: the
+    path, the query and the fragment. Origins are compared as browsers compare them: the case of scheme and host is
+    ignored, and the scheme's default port may be omitted.
     """
     if not url:
         return None

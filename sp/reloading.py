@@ -1,8 +1,8 @@
 """Put the file of SP_CONFIG in force, at start and again when it has changed, without a restart.
 
-Each worker of each node checks the file on its own disk. It compares the file's times and size with the last ones, at
-least once within SP_SESSION_CACHE seconds, and at once after SIGHUP. Only threads of this module do this, so no request
-and no event loop waits for the disk, the database, or another process that writes the file.
+Each worker checks the file of its own node. It compares the file's times and size with the last ones, at least once
+within SP_SESSION_CACHE seconds, and at once after SIGHUP. Only threads of this module do this, so no request and no
+event loop waits for the disk, the database, or another process that writes the file.
 
 A changed file is put in force in these steps:
 
@@ -155,11 +155,11 @@ class Reloader:
         threading.Thread(target=self.look, kwargs={"force": force}, name="lychgate-reload", daemon=True).start()
 
     def look(self, *, force: bool = False) -> None:
-        """Put the file in force if it has changed. It may wait: until the file no longer changes, then for the
-        database.
+        """Put the file in force if it has changed.
 
-        With *force*, the file is read even if it seems unchanged. Without *force*, return at once if another thread is
-        already checking the file.
+        It may wait until the file no longer changes, and then for the database. With *force*, the file is read even if
+        it seems unchanged, after a check in another thread has ended. Without *force*, return at once if another thread
+        is already checking the file.
         """
         file = self._config.file
         if file is None or (not force and time.monotonic() < self._not_before):
@@ -178,7 +178,7 @@ class Reloader:
             self._lock.release()
 
     def after_fork(self) -> None:
-        """Start the thread that checks the file in the child of a fork. Threads do not survive a fork."""
+        """Start the thread that checks the file in the child of a fork. Only the thread that forked survives a fork."""
         self._lock = threading.Lock()
         _start_thread(self)
 

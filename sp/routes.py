@@ -78,9 +78,10 @@ class Routes:
         return path.startswith(self.prefixes) or path in self.exact
 
     def path_at(self, url: str) -> str | None:
-        """Return the path of *url*, completely decoded and without the query. Return None if it leads to another site.
+        """Return the path of *url*, completely decoded, without the query and the fragment.
 
-        *url* is a path or an absolute URL.
+        *url* is a path or an absolute URL. Return None if it is empty, leads to another site or has a path that is not
+        plain.
         """
         path = own_path(url, self.origin)
         if path is None:
@@ -95,7 +96,7 @@ class Routes:
         return path in (ERROR_PAGE, *self.at(ERROR_PAGE))
 
     def is_sign_in(self, path: str) -> bool:
-        """Tell whether *path* is a step of a sign-in. Such a step redirects the browser to the next one."""
+        """Tell whether *path* begins like the steps of a sign-in, which redirect the browser further."""
         return f"{path}/".startswith(self.at(*SIGN_IN))
 
     def meet(self, rule_path: str) -> str | None:

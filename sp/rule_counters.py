@@ -4,10 +4,10 @@ As in `sp.metrics_counters`, each worker of `run_sp.py` keeps its numbers in a f
 files are in one folder, so any worker can add up the numbers. The name of a file says to which set of rules it belongs.
 When the rules change, a rule that stays the same keeps its numbers.
 
-Single differences are stored too. For each account and rule, the latest difference is stored. For visitors, one
-difference is stored for each rule, without the path of the request, because visitors choose the path. The number of
-differences is limited, separately for accounts and for visitors, so that visitors cannot displace the differences of
-accounts.
+Single differences are stored too. For each account, rule and kind of difference, the latest one is stored. For
+visitors, the latest one is stored for each rule and kind, without the path of the request, because visitors choose the
+path. The number of differences is limited, separately for accounts and for visitors, so that visitors cannot displace
+the differences of accounts.
 """
 
 from __future__ import annotations

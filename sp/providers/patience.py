@@ -24,7 +24,10 @@ class Patience:
         self._left = seconds
 
     def wait(self, fetched: threading.Event, glance: float, at_most: float) -> bool | None:
-        """Wait *glance* seconds for *fetched*. Then wait up to *at_most* seconds more, if few requests are waiting.
+        """Wait up to *glance* seconds for *fetched*, then up to *at_most* seconds more.
+
+        The second wait is possible only if fewer than WAITERS requests are in it. Both together last at most as long as
+        this request may still wait.
 
         Return whether *fetched* is set, or None if too many requests were already waiting.
         """

@@ -73,8 +73,8 @@ class Trusted:
     def keys(self, patience: Patience | None = None) -> KeySet:
         """Return the keys that verify: the endpoint's keys if there is an endpoint, otherwise the configured keys.
 
-        Raises KeyUnavailable if the configured keys cannot be decrypted, or if the endpoint's keys are missing or too
-        old.
+        Raises KeyUnavailable if there are configured keys but none of them can be used, or if the endpoint's keys are
+        missing or too old.
         """
         if self.endpoint is not None:
             return self.endpoint.keys(patience)
@@ -151,7 +151,7 @@ class ProviderRegistry:
         return self.find(name)
 
     def in_force(self, stored: StoredProvider) -> StoredProvider:
-        """Return *stored* with the settings in use. In a demo, they contain the URL of the demo's identity provider."""
+        """Return *stored* with the settings in use. For a demo's provider, they have the identity provider's URLs."""
         return replace(stored, provider=self._adjust(stored.provider))
 
     def forget(self) -> None:
@@ -198,7 +198,7 @@ class ProviderRegistry:
         return Trusted(provider, stored.managed_by_file, usable, ids, self._endpoint(provider))
 
     def _endpoint(self, provider: Provider) -> KeyEndpoint | None:
-        """Return the provider's key endpoint. It caches keys, so it stays the same object while its URL is the same."""
+        """Return the provider's key endpoint. It is the same object until its URL or algorithm changes."""
         known = self._endpoints.get(provider.name)
         if not provider.jwks_url:
             self._endpoints.pop(provider.name, None)

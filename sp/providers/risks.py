@@ -1,7 +1,7 @@
 """Warn about settings that are valid but risky.
 
 If a setting can never be right, it is an error, and `sp.providers.settings_parser` rejects it. The settings in this
-module work, but operators easily overlook whom they allow or reject.
+module work, but they may let strangers in, show secrets, or lock people out. Operators easily overlook that.
 
 Pure code: it does no I/O and reads no clock.
 """

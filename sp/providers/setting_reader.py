@@ -152,9 +152,9 @@ class Reader:
         )
 
     def expectation(self, name: str) -> Expectation:
-        """Return an expectation. If the setting is a text, it is the expected value.
+        """Return an expectation. The setting is a table, or a text with only the expected value.
 
-        If the setting is a table, members that are missing in it come from the preset.
+        The members that are missing come from the preset, or else from the defaults of `Expectation`.
         """
         value = self.settings[name]
         if isinstance(value, Expectation):

@@ -102,7 +102,11 @@ def _mistakes_together(provider: Provider) -> Iterator[tuple[str, str]]:
 
 
 def _circles(provider: Provider, own: Routes) -> Iterator[tuple[str, str]]:
-    """Yield an error for each URL of the gateway itself that would restart the sign-in that has just ended."""
+    """Yield an error for each URL of the gateway itself to which an ended sign-in must not redirect.
+
+    Such a redirect could restart the sign-in. `error_url` may be no URL of the gateway except the error page.
+    `return_url` may be no step of a sign-in.
+    """
     path = own.path_at(provider.error_url)
     if path is not None and own.include(path) and not own.is_error_page(path):
         yield (

@@ -86,7 +86,7 @@ _MAX_PEOPLE = 1024  # people whose headers are cached, because a page causes man
 
 
 class Sender(IntEnum):
-    """The sender of the request, known by the IP of the socket's peer. A more trusted sender may set more headers."""
+    """The sender of a request, by the IP of the socket's peer and the path. A more trusted one may set more headers."""
 
     STRANGER = 0
     PROXY = 1  # a proxy that reports where the request came from

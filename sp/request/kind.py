@@ -49,8 +49,8 @@ def is_of_a_window(environ: Mapping[str, Any]) -> bool:
 def is_from_elsewhere(environ: Mapping[str, Any]) -> bool:
     """Tell whether the browser reports that a page of another origin caused this request (Fetch Metadata).
 
-    If a page of another site links to the gateway, the request still counts as caused by that page after a redirect. If
-    a person types a URL or opens it from another program, no page caused the request.
+    If a page of another origin links to the gateway, the request still counts as caused by that page after a redirect.
+    If a person types a URL or opens it from another program, no page caused the request.
     """
     return environ.get("HTTP_SEC_FETCH_SITE", "none") not in ("none", "same-origin")
 

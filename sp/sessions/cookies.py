@@ -38,7 +38,10 @@ _SET = re.compile(
 
 
 class FormSessions(SecureCookieSessionInterface):
-    """Flask's own session. It contains only the secret of a form, so it is not needed for requests without a form."""
+    """Flask's own session, which most requests do not need.
+
+    It has only the secret of a form, messages for the next page, and data of the tour.
+    """
 
     def open_session(self, app: flask.Flask, request: flask.Request) -> SecureCookieSession | None:
         """Return the content of the browser's cookie. If there is no cookie, return an empty session at once."""
@@ -108,17 +111,18 @@ def set_device_cookie(response: Response, value: str, *, max_age: int, https: bo
 
 
 def without_ours(header: str) -> str:
-    """Return a Cookie *header* without the gateway's cookies. Applications do not need them, and must not leak them.
+    """Return a Cookie *header* without the gateway's cookies. Only THEME_NAME stays.
 
-    A server may have joined two Cookie headers with a comma, so the text after a comma counts as a cookie too.
+    Applications do not need the other cookies, and must not leak them. A server may have joined two Cookie headers with
+    a comma, so the text after a comma counts as a cookie too.
     """
     return _OURS.sub("", header).strip(" \t;,") if "sp_" in header else header
 
 
 def ours_set_by(header: str) -> str:
-    """Return the name of the gateway's cookie that a Set-Cookie *header* sets, as at least one browser reads it.
+    """Return the name of the gateway's cookie that a Set-Cookie *header* sets, as any browser or parser reads it.
 
-    Return an empty text if it sets none.
+    Return an empty text if it sets none, or only THEME_NAME.
     """
     found = _SET.search(header) if "sp_" in header.lower() else None
     return (found[1] or found[2]) if found else ""

@@ -1,9 +1,10 @@
 """End sessions, by name or by a provider's sign-out, always with their families.
 
 A family is a browser's session at home, the sessions at further sites that were opened with it, and an access token
-from its sign-in. If a browser's session is ended, at home or at a further site, its whole family ends. There is one
-exception: if only the access token is revoked, the rest of the family continues. All code of the gateway ends sessions
-by one statement in this module, so no caller can forget the rest of a family.
+from its sign-in. If a browser's session is ended, at home or at a further site, its whole family ends. There are two
+exceptions, after which the rest of the family continues: only the access token is revoked, or a new session at a
+further site replaces the old one there (`sp.sessions.at_sites`). Except for that replacement, all code of the gateway
+ends sessions by one statement in this module, so no caller can forget the rest of a family.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _account: Any = Account.__table__
 
 
 def provider_session_of(claims: Claims) -> str | None:
-    """Return the provider's name for its own session (`sid`), or None if the name is invalid.
+    """Return the provider's name for its own session (`sid`), or None if it is missing or invalid.
 
     With this name, the provider can later end the gateway's session.
     """

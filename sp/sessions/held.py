@@ -28,7 +28,10 @@ _identity: Any = Identity.__table__
 
 
 class NotHeld(Exception):
-    """The token is no longer held. It is too old, its question was answered, or a sign-out deleted it."""
+    """The token is no longer held.
+
+    It is too old, its question was answered, or it was deleted because sessions were ended.
+    """
 
 
 class HeldTokens:

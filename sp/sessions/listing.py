@@ -38,7 +38,8 @@ _DETAIL = (
 class SessionDetail:
     """The details of a session for its owner and administrators. Times are in seconds since 1970.
 
-    `sites` are the names of the further sites where sessions were opened with this session.
+    `sites` are the names of the further sites where sessions were opened with this session. Only
+    `SessionFinder.list_of` fills it.
     """
 
     public_id: str
@@ -69,7 +70,7 @@ class SessionFinder:
         return SessionDetail(*row) if row else None
 
     def list_of(self, account_id: int) -> list[SessionDetail]:
-        """Return a person's live sessions at home, newest first, each with the names of its further sites."""
+        """Return a person's live sessions at home and access tokens, newest first, with the names of further sites."""
         now = int(time_now())
         seen = func.coalesce(_session.c.last_seen_at, _session.c.created_at)
         query = (
