@@ -83,7 +83,7 @@ def arriving(port: int, requests: Sequence[bytes], accepts: Accepts, rate: float
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
-    """Return the smallest of *values* that at least *percent* of the values do not exceed."""
+    """Return the smallest of *values* that at least *percent* percent of the values do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 

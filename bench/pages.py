@@ -1,7 +1,8 @@
 """Measure the administrators' pages with 100,000 accounts and 1,000,000 traces, in milliseconds per page.
 
-Every account has an identity, and one account in four has a live session. After the pages, this part measures the
-clean-up. As in `bench.retention`, the time of a clean-up step is the time of its write transaction. With
+Flask's test client requests the pages, without a server. Every account has an identity, and one account in four has a
+live session. After the pages, this part measures the size of the activity log on the disk, and the clean-up. As in
+`bench.retention`, the time of a clean-up step is the time of its write transaction. With
 BENCH_DATABASE_URL=postgresql+psycopg://… everything is measured on that PostgreSQL database, which must be empty.
 """
 

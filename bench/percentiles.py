@@ -45,7 +45,7 @@ class Load:
             self.arrive(part, Rounds(self.highest) * part / 100)
 
     def arrive(self, part: int, rate: float) -> None:
-        """Do one round at *part* percent of the highest rate, that is, at *rate* requests per second."""
+        """Do one round at *rate* requests per second. Store its waits under *part*, in percent of the highest rate."""
         found = arriving(self.port, self.requests(max(50, int(rate * SECONDS))), self.accepts, rate)
         self.waits[part].append([wait * 1e3 for wait in found.waits])
 

@@ -2,7 +2,8 @@
 
 Only the thread of the request is profiled. If this thread waits for another thread, the profile shows the wait as a
 line. A sign-in is timed by the clock, because it waits for the disk. All other parts are timed by processor time.
-cProfile makes calls look slower than they are, so the first line gives the time of a request without cProfile.
+cProfile makes calls look slower than they are, so the first line gives the processor time of a request without
+cProfile.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ Request = Callable[[], EnvironBuilder]
 
 
 def profile_of(part: str) -> list[str]:
-    """Return the slowest functions of *part*, and its slowest database statements if these were measured.
+    """Return the functions of *part* that took most time, and the database statements that did, if they were measured.
 
-    If *part* has no profile, no functions are returned.
+    If *part* has no profile, no functions are returned. The list is empty if there are no statements either.
     """
     lines = []
     if part == "tokens":

@@ -25,7 +25,10 @@ Name = TypeVar("Name")
 
 
 class Rounds(float):
-    """The median of the rounds, as a number. Calculations with it are done for each round, and keep all rounds."""
+    """The median of the rounds, as a number.
+
+    Division, multiplication and the subtraction of another value are done for each round, and keep all rounds.
+    """
 
     values: tuple[float, ...]
 
@@ -80,7 +83,7 @@ class Row:
 
     @property
     def rounds(self) -> tuple[float, ...]:
-        """The result of each round, or nothing if the value was measured once."""
+        """The result of each round. The tuple is empty if the value was measured once."""
         return self.value.values if isinstance(self.value, Rounds) else ()
 
     @property
@@ -99,7 +102,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """The outcome: met, missed or void. If there is no target, it is "told"."""
+        """The outcome: void, met or missed. If the row has no target and is not void, it is "told"."""
         if self.void:
             return VOID
         if math.isinf(self.wanted):
@@ -108,7 +111,7 @@ class Row:
 
     @property
     def noise(self) -> str:
-        """The lowest and the highest round, and the number of rounds."""
+        """The lowest and the highest round and their number, "measured once", or "" if nothing was measured."""
         if self.reason:
             return ""
         if not self.rounds:

@@ -109,7 +109,10 @@ def _token(private: str, algorithm: str) -> str:
 
 
 def _refuses_forgery(ours: Strict) -> None:
-    """Check that a changed signature is refused. If it were accepted, the measurement would not count."""
+    """Check that a changed signature is refused (the negative control).
+
+    Otherwise raise AssertionError, which makes the row void.
+    """
     forged = ours.token[:-8] + ("A" * 8 if ours.token[-8:] != "A" * 8 else "B" * 8)
     try:
         replace(ours, token=forged).verify()

@@ -56,7 +56,8 @@ def create_app(
     """Build the program, migrate its database, and apply the services of IDP_CONFIG. Raises SettingsRefused.
 
     *people* and *services* replace the directory of people and the registry of services. By default, IDP_PEOPLE names
-    the directory, and the services are in the program's own database.
+    the directory, and the services are in the program's own database. IDP_CONFIG is applied only to an `SqlRegistry`,
+    which is the default registry.
     """
     app = assemble(settings or config.load(), people=people, services=services, clock=clock)
     bring_up_to_date(app)

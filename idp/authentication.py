@@ -264,7 +264,7 @@ def _plain(text: str) -> bool:
 def session_over(_error: SessionOver) -> ResponseReturnValue:
     """Show the sign-in form again.
 
-    During this request, the session was ended in another tab or by an administrator.
+    The session ended during this request, for example in another tab or by an administrator.
     """
     query = request.query_string.decode("latin-1")
     return redirect(f"{url_for('authentication.process_authorization')}?{query}", 303)

@@ -1,8 +1,8 @@
 """Notify services that a session ended, from server to server (OpenID Connect Back-Channel Logout 1.0).
 
 All services are notified in parallel, and the person waits at most DELIVERY_SECONDS. If a notification fails, it is
-retried later: each worker has a thread that looks for notifications that are due, and the first thread that finds one
-sends it (housekeeping.py).
+retried later, a limited number of times: each worker has a thread that looks for notifications that are due, and the
+first thread that finds one sends it (housekeeping.py).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class DeliveryFailed(Exception):
 class Outcome:
     """The result of notifying one service that a session ended.
 
-    `ended` is the number of sessions that the service ended, or None if the service reports no number. If the
-    notification failed, `problem` says why, and `again` whether it will be retried. A notified service has not
-    necessarily ended a session.
+    `ended` is the number of sessions that the service ended, or None if the service reports no number. If the service
+    was not notified, `problem` says why, and `again` whether it will be retried. A notified service has not necessarily
+    ended a session.
     """
 
     title: str
@@ -97,7 +97,8 @@ def tell(ended: Ended) -> list[Outcome]:
 def deliver(notice_ids: Sequence[str]) -> list[Outcome]:
     """Deliver the notices in parallel and return the outcomes, sorted by the titles of the services.
 
-    Wait at most DELIVERY_SECONDS. A delivery that has not finished by then counts as failed, and is retried.
+    Wait at most DELIVERY_SECONDS. A delivery that has not finished by then counts as failed. A failed delivery is
+    retried later, except after the last attempt (outbox.RETRY_AFTER).
     """
     notices = [notice for notice_id in notice_ids if (notice := outbox.claim(notice_id))]
     if not notices:

@@ -1,7 +1,8 @@
 """Define the commands for people and for the audit log: flask --app idp users|audit.
 
-The exit status is 0 for success, 1 for an error, whose reason is printed, and 2 for wrong usage. Secrets are read from
-standard input or a prompt, never from the command line, because every process of the machine could read them there.
+The exit status is 0 for success, 1 for an error, whose reason is printed, and 2 for wrong usage or wrong settings.
+Secrets are read from standard input or a prompt, never from the command line, because every process of the machine
+could read them there.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def load_to_serve(host: str, port: int) -> Settings:
 
     *port* becomes part of the default URL. This URL is put into the environment, because the workers are other
     processes, which inherit it. A demo tells its gateway its URL through the instance folder. It refuses a *host* that
-    other machines can reach.
+    other machines can reach. Raises SettingsRefused.
     """
     if not _values().get("IDP_EXTERNAL_URL", "").strip():
         os.environ["IDP_EXTERNAL_URL"] = f"http://127.0.0.1:{port}"
@@ -122,8 +122,8 @@ def read_services_file(path: Path) -> Mapping[str, ServiceDefinition]:
 def setting(name: str, default: str = "") -> str:
     """Return the value of an integrator's own setting, such as the URL of a directory server.
 
-    If its name begins with IDP_, add it to known_settings.py. Raises SettingsRefused if the setting names a file that
-    cannot be read.
+    If its name begins with IDP_, add it to known_settings.py. Raises SettingsRefused if the file of any secret setting
+    cannot be used, even if it is not the file of this setting.
     """
     environment = NAMES.environment(_values())
     environment.finish()

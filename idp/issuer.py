@@ -26,7 +26,7 @@ METHODS = ["pwd"]  # RFC 8176, section 2: people can sign in only with a passwor
 
 @dataclass(frozen=True)
 class SignInRequest:
-    """The request of a service: its nonce and its parameters, which are returned unchanged with the token."""
+    """The request of a service: its nonce, and the parameters to return with the token. Both are unchanged."""
 
     nonce: str = ""
     echoed: Mapping[str, str] = field(default_factory=dict)

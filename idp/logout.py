@@ -61,7 +61,8 @@ def check_token(unverified_token: str) -> SignOut:
 def sign_out_person(sign_out: SignOut) -> Response:
     """End this browser's session if it belongs to the person whom the token names.
 
-    If the token was used before, it ends no session.
+    If the token was used before, it ends no session. This does not apply to a token without a jti, which cannot be
+    recognised.
     """
     signed_in = signed_in_here()
     if signed_in is not None and signed_in.person.email.lower() != sign_out.email.lower():

@@ -1,8 +1,9 @@
 """Verify the sign-out tokens of services, and make sign-out tokens for services.
 
-A sign-out token is marked by its type or by an `events` claim. So a sign-out token cannot be used as a sign-in token,
-and a sign-in token cannot sign anyone out. This is necessary because one secret may sign tokens in both directions. A
-token that we issued to a service is never accepted as a token from that service.
+A sign-out token is marked by its type or by an `events` claim. Only a service with `untyped_logout` may send a token
+without this mark, which must have a jti that was not issued here. So a sign-out token cannot be used as a sign-in
+token, and a sign-in token cannot sign anyone out. This is necessary because one secret may sign tokens in both
+directions. A token that we issued to a service is never accepted as a token from that service.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -135,7 +135,7 @@ REFUSED = text("event IN ('sign_in_refused', 'service_denied')")
 
 
 class AuditRow(Base):
-    """One event: a sign-in, a rejection, an issued token or a sign-out. It never contains a token or a password.
+    """One event, for example a sign-in, a rejection or a sign-out. It never contains a token or a password.
 
     A row with a `fold` counts similar rejections: `times` is their number, `at` the time of the first one, and
     `last_at` the time of the last one. See idp/stores/refusals.py.

@@ -37,7 +37,10 @@ def jwks() -> Response:
 
 
 def let_caches_keep(response: Response) -> Response:
-    """Allow caches to store this answer if it has no personal data. Caches do not store any other answer."""
+    """Allow caches to store this answer if the view has set `cacheable_seconds`, because it has no personal data.
+
+    Caches store no other answer, except static files (`shared.web`).
+    """
     seconds = g.get("cacheable_seconds")
     if seconds is not None:
         response.headers["Cache-Control"] = f"public, max-age={seconds}"
@@ -53,7 +56,7 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """Answer 200 if sign-in works, with `warnings` of what may fail soon; otherwise 503, with what is `missing`."""
+    """Answer 200 if the database works, with `warnings` of what may fail soon, or 503 with what is `missing`."""
     missing = database.missing(context().services)
     if missing:
         return jsonify(status="not ready", missing=missing), 503

@@ -1,7 +1,7 @@
 """Make tokens in every spelling, valid and faulty, with only the standard library and `cryptography`.
 
 It uses no code of `shared/`. If it did, an error in that code could be in the tests too, and they would not find it.
-Keys are made once for each test process.
+`key_for` makes each key once for each test process.
 """
 
 import hashlib

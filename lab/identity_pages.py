@@ -156,9 +156,10 @@ def _name(kid: str) -> Mapping[str, Any]:
 
 
 def refuse_other_hosts() -> None:
-    """Answer 403 to a request that a page of another site may have sent.
+    """Answer 403 to a request that a page of another origin may have sent.
 
-    This is a request under another host name (DNS rebinding), or a request from another site to a URL below /__lab__/.
+    This is a request under another host name (DNS rebinding), or a request from another origin to a URL below
+    /__lab__/.
     """
     if request.path.startswith("/__lab__/") and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         abort(403, "a page of another site may not control this")

@@ -4,14 +4,15 @@
         idp.next(user="carol@example.org", claims={"groups": ["admins"]})
         ...                       # send the browser to idp.login_url, or to the application that does so
 
-The first of these that names a person or a fault decides a sign-in:
+The first of these that exists decides a sign-in:
 
 1. the parameters `user` and `fault` of the request to /login-token/;
 2. `next`, or POST /__lab__/next;
 3. the earlier sign-in of this browser: the same person signs in again.
 
-If none of them does, a page asks for the person. The token goes to the configured service, with `return_to` and `nonce`
-echoed, as from a real identity provider.
+If there is none of them, a page asks for the person. A request with only `fault` is for the person of 3, or else for
+alice@example.org. A decision by `next` without a person is also for alice@example.org. The token goes to the configured
+service, with `return_to` and `nonce` echoed, as from a real identity provider.
 
 The identity provider gives a token to everyone, so it listens on this machine only.
 """

@@ -26,7 +26,9 @@ class KeyUnreadable(ValueError):
 
 
 def read_key(given: str, algorithm: str = "") -> ForgingKey:
-    """Return the key that *given* names, for *algorithm*. If *algorithm* is empty, use the key's usual algorithm.
+    """Return the key that *given* names, for *algorithm*.
+
+    If *algorithm* is empty, use the `alg` of a JWK, or else the key's usual algorithm.
 
     *given* is `env:NAME`, `file:PATH`, the path of a file, or the key itself. Raises KeyUnreadable.
     """

@@ -1,8 +1,8 @@
 """Choose ports for servers that live as long as a test.
 
-The two programs must know each other's URL before they start, so their ports are chosen before they are used. Each
-xdist worker has its own range, which is below the system's range for outgoing connections. So no other worker and no
-outgoing connection takes a port between its choice and its use.
+The two programs must know each other's URL before they start, so their ports are chosen before they are used. Each of
+up to twelve xdist workers has its own range, which is below the system's range for outgoing connections. So no other
+worker and no outgoing connection takes a port between its choice and its use.
 """
 
 import os

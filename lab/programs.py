@@ -183,7 +183,7 @@ def command_of(script: Path) -> list[str]:
 
 
 def private_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a program under test: ours without settings of our programs, and with *extra*."""
+    """Return the environment of a program under test: ours without settings of our programs or Flask, with *extra*."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SP_", "IDP_", "FLASK_"))}
     return inherited | {"PYTHONPATH": str(IMPORTED_FROM), "PYTHONUNBUFFERED": "1"} | dict(extra)
 

@@ -29,7 +29,7 @@ class User:
     `provider` is None after a sign-in with a local password. `is_admin` says whether the person administers the
     gateway.
 
-    Flask-Login and Starlette expect the members that follow the fields in this class.
+    Flask-Login and Starlette expect the members that follow the fields, except `is_in` and `of`.
     """
 
     id: int

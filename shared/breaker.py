@@ -1,7 +1,7 @@
 """Reject requests at once while a store does not answer, instead of letting them wait (a circuit breaker).
 
 The breaker watches the pending queries (statements, connection attempts, waits for a lock) and the time of the last
-answer. One slow query is not a fault. If the store answers no query at all, the breaker opens: it allows only one
+answer. One slow query is not a fault. If the store answers no query at all, the breaker opens: it allows at most one
 request a second, as a test. The first answer closes the breaker again. An error counts as an answer, because a store
 that sends an error does not hang.
 
@@ -42,7 +42,7 @@ class Breaker:
     def asking(self, hangs: tuple[type[Exception], ...]) -> Iterator[None]:
         """Run one query inside this block. *hangs* are the exceptions that mean "no answer in time".
 
-        If the store is in trouble, this method raises StoreHangs at once, and the block does not run.
+        If `admit` rejects the request, this method raises StoreHangs at once, and the block does not run.
         """
         self.admit()
         ticket = self.asked()
@@ -97,7 +97,7 @@ class Breaker:
                 self._tested_at = self._clock()
 
     def withdrew(self, ticket: int) -> None:
-        """Remove a pending query that ended without an answer and without a timeout, because it was never sent."""
+        """Remove a pending query that ended without an answer and without a timeout, because it was only sent."""
         with self._lock:
             del self._out[ticket]
 

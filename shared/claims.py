@@ -1,8 +1,9 @@
 """Parse the claims of a token once into known types.
 
-This module validates the JSON types of the registered claims (RFC 7519, section 4.1). It does not verify their values:
-the provider's settings decide which expiry, issuer and so on are valid, so the modules that know the provider verify
-the values. Pure code: it does no I/O and reads no clock.
+This module validates the JSON types of the registered claims (RFC 7519, section 4.1) and of `nonce`. It also rejects
+null, an empty text, and a time that is negative or in milliseconds. It does not verify the values in any other way: the
+provider's settings decide which expiry, issuer and so on are valid, so the modules that know the provider verify the
+values. Pure code: it does no I/O and reads no clock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Claims(NamedTuple):
 
     @classmethod
     def parse(cls, payload: Mapping[str, Any], *, numeric_token_id: bool = False) -> Claims:
-        """Return the claims of *payload*, or raise ClaimInvalid, which names the first claim of a wrong type.
+        """Return the claims of *payload*, or raise ClaimInvalid, which names the first invalid claim.
 
         With *numeric_token_id* the jti may be a whole number, as in old Zendesk samples. The number is converted to
         text.

@@ -2,8 +2,9 @@
 
 The worker's event loop reads the head of a request, and its body if the body is small, before it assigns a thread. If
 gunicorn's parser has to read the request, the loop only estimates how many bytes to collect: the parser gets every byte
-unchanged, and decides where the request ends. If an upload is too large for the loop, or the client does not accept a
-response at once, a thread reads or writes through `shared.client_socket.ClientSocket`.
+unchanged, and decides where the request ends. If the loop does not collect a body (it is too large, or its length is
+not certain), or if the client does not accept a response at once, a thread reads or writes through
+`shared.client_socket.ClientSocket`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Connection(TConn):  # type: ignore[misc]
         self._came, self._head_bytes, self._awaited, self._drained = bytearray(), 0, 0, 0
 
     def await_next(self, already: bytes) -> bool:
-        """Wait for the next request, whose bytes *already* have been received. Tell whether the request is complete."""
+        """Wait for the next request, of which the bytes *already* were received. Return the result of `take`."""
         self.phase, self.deadline = Phase.IDLE, time.monotonic() + self.cfg.keepalive
         return bool(already) and self.take(already)
 

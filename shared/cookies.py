@@ -1,9 +1,12 @@
-"""Name cookies and set their flags. Only this module writes Set-Cookie headers.
+"""Name cookies and set their flags. Only this module writes Set-Cookie headers, with two exceptions.
 
 Every cookie of the gateway and the identity provider is hidden from scripts (HttpOnly). Browsers send it only to this
 host, for every path. Under https the cookie is Secure, and its name begins with `__Host-`. Browsers accept such a name
 only if the cookie is Secure, is valid for every path, and has no domain. So another subdomain cannot set it (RFC
 6265bis, section 4.1.3.2).
+
+The exceptions are Flask, which writes the cookie of `form_cookie`, and the doctor's echo, which sets two test cookies
+without the prefix.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class Rejection(Exception):
-    """A rejection with a code. Functions raise it and never return it, so that no caller can overlook it.
+    """A rejection with a code. A function that rejects something raises it, so that no caller can overlook it.
 
     *detail* is one line for the log and for `error_description`. If a claim is wrong, *claim* is its name.
     """

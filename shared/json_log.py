@@ -22,7 +22,7 @@ _REQUEST = {"client": "h", "method": "m", "path": "U", "status": "s", "bytes": "
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON. The caller passes `event`, `reference` and `code` in `extra`."""
+    """Formats a record as one line of JSON. The caller may pass `event`, `reference` and `code` in `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""

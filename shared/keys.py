@@ -3,8 +3,9 @@
 A key is validated once, when it is configured, so a `TokenKey` is always valid. Each key has one algorithm, which comes
 from a setting and never from a token (RFC 8725, section 3.1). Pure code: it does no I/O and reads no clock.
 
-Libraries accept some insecure keys silently or with a warning. The policy rejects such keys: short secrets, RSA keys
-that are short or can be factored, keys of another kind that were pasted as a secret, and sets that contain a key twice.
+Libraries accept some insecure keys silently or with a warning. The policy rejects such keys: short secrets (unless a
+setting allows them), RSA keys that are short or can be factored, keys of another kind that were pasted as a secret, and
+sets that contain a key twice.
 """
 
 from __future__ import annotations

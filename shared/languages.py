@@ -67,7 +67,10 @@ def speak_english() -> None:
 
 @lru_cache(maxsize=256)
 def accepted_language(header: str) -> str:
-    """Return the first of our languages that an Accept-Language *header* names. A region (de-AT) is ignored."""
+    """Return the one of our languages that an Accept-Language *header* prefers, or English if it names none.
+
+    A region (de-AT) is ignored. Only the first MAX_ACCEPT_LANGUAGE characters are read.
+    """
     for tag, quality in parse_accept_header(header[:MAX_ACCEPT_LANGUAGE], LanguageAccept):
         found = tag.partition("-")[0].lower()
         if quality > 0 and found in LANGUAGES:

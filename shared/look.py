@@ -1,8 +1,8 @@
 """Give the pages of the gateway and the identity provider their look: name, logo, colour, and light or dark.
 
-Whether a page is light or dark follows the browser's preference. At the foot of each page, a person can choose light or
-dark, and a cookie keeps the choice. The program itself serves all files that a page loads. The colour is in a
-stylesheet, because pages have no inline styles.
+Whether a page is light or dark follows the browser's preference. At the foot of each page, except the answer to a form,
+a person can choose light or dark, and a cookie keeps the choice. The program itself serves all files that a page loads.
+The colour is in a stylesheet, because pages have no inline styles.
 """
 
 from __future__ import annotations

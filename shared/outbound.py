@@ -1,10 +1,11 @@
 """Send a request to another server, with limits on time, size and destination.
 
 The time limit is for the whole exchange, not for each read, so a server that sends a byte a second cannot block us.
-This module follows no redirect, and uses no proxy or other setting of the environment. Plain http is allowed only to
-this machine, unless the caller allows it. To decide whether the destination is this machine, the module checks the IP
-to which it is connected, because a host name may resolve to another IP each time. The module uses http.client, because
-the well-known libraries limit single reads, but not a whole exchange.
+This module follows no redirect, and uses no proxy. Of the environment, it uses only OpenSSL's variables for
+certificates (SSL_CERT_FILE, SSL_CERT_DIR). Plain http is allowed only to this machine, unless the caller allows it. To
+decide whether the destination is this machine, the module checks the IP to which it is connected, because a host name
+may resolve to another IP each time. The module uses http.client, because the well-known libraries limit single reads,
+but not a whole exchange.
 """
 
 from __future__ import annotations

@@ -46,7 +46,11 @@ class PlainAnswers:
 
     @property
     def may_answer_at_once(self) -> bool:
-        """Whether the event loop may answer. It may if all its log lines are written and the worker is not stopping."""
+        """Whether the event loop may answer.
+
+        It may if the application has `answer_at_once`, the access log is open (`LoopLog.is_open`), and the worker is
+        not stopping.
+        """
         return self._at_once is not None and self._lines.is_open and self._worker.alive
 
     def in_thread(self, conn: Connection, request: PlainRequest) -> bool:

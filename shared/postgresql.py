@@ -2,9 +2,9 @@
 
 The server's own limits end slow statements and waits for locks. These limits do not help if the server itself stops (a
 frozen machine, a full disk, SIGSTOP). The kernel of the server's machine may still acknowledge our data, so TCP does
-not notice the stop either. So this module limits each wait for the server, and closes the connection when the limit is
-reached. While the server does not answer, the breaker rejects further requests at once. docs/deploying.md lists the
-limits.
+not notice the stop either. So this module limits each wait for the server, except during migrations, and closes the
+connection when the limit is reached. While the server does not answer, the breaker rejects further requests at once.
+docs/deploying.md lists the limits.
 """
 
 from __future__ import annotations

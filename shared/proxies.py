@@ -28,7 +28,8 @@ class TrustedProxies:
     def client(self, peer: str, forwarded_for: str) -> str:
         """Return the nearest IP that is not a trusted proxy's. *peer* counts as the last entry of the list.
 
-        The search ends before the first entry that is not an IP.
+        The search ends before the first entry that is not an IP. If it finds only trusted proxies, the result is the
+        last IP that it has read.
         """
         if not forwarded_for:
             return peer

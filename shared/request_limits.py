@@ -1,4 +1,4 @@
-"""Limit the body of a request, and reject values that no database accepts.
+"""Limit the body of a request, and reject values that not every database accepts.
 
 The body of a stranger's request is limited to MAX_BODY. SQLite raises OverflowError if a number is too large for a
 column, and PostgreSQL rejects a NUL in any text. Such a number and a NUL are errors of the client, so this module gives
@@ -37,7 +37,10 @@ def install(app: Flask) -> None:
 
 
 def allow_body(size: int) -> None:
-    """Allow this request, of an authenticated client, to have a body of at most *size* bytes."""
+    """Allow this request, of an authenticated client, to have a body of at most *size* bytes.
+
+    The limit of a chunked body stays MAX_BODY.
+    """
     request.max_content_length = size
 
 

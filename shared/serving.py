@@ -67,8 +67,9 @@ def main(
     - `prepare(host, port)` checks the settings, migrates the database and returns the banner to print.
     - `create_wsgi()` returns the application. Each worker calls it.
 
-    If `prepare` or `create_wsgi` raises SettingsRefused, the program ends with status 2. If the package also offers
-    `reload(application)`, a SIGHUP makes each worker call it. Otherwise a SIGHUP replaces the workers, as in gunicorn.
+    If `prepare` raises SettingsRefused, or `create_wsgi` raises it in the first worker, the program ends with status 2.
+    If the package also offers `reload(application)`, a SIGHUP makes each worker call it. Otherwise a SIGHUP replaces
+    the workers, as in gunicorn.
     """
     options = command_line(description, default_port, called).parse_args(arguments)
     keep_to_owner()

@@ -34,7 +34,11 @@ class SettingNames:
     secret: Mapping[str, str]
 
     def environment(self, values: Mapping[str, str]) -> Environment:
-        """Return *values*, with the content of a secret's file if it has one. Record an error if reading fails."""
+        """Return *values*, with the content of a secret's file if it has one.
+
+        Record an error if the file cannot be read or its content is invalid, or if a secret is set directly and by a
+        file.
+        """
         environment = Environment(values)
         for name in sorted(self.secret):
             try:
@@ -45,7 +49,7 @@ class SettingNames:
         return environment
 
     def unknown(self, values: Mapping[str, str], asked_for: Collection[str] = ()) -> list[str]:
-        """Return an error for each name in *values* that is not a setting.
+        """Return an error for each name in *values* that begins with the prefix but is not a setting.
 
         Names in *asked_for* are also allowed: configuration files refer to these variables.
         """

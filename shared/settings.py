@@ -1,8 +1,8 @@
 """Read settings from an environment and from TOML, and report every error at once.
 
 After an error, a reader records it and continues, so that an operator can correct all errors together. At the end
-`finish` raises an exception if there were errors. The process environment is read only by the `config.py` of each
-program.
+`finish` raises an exception if there were errors. Only the `config.py` of each program reads settings from the process
+environment.
 
 Pure code, except that `read_toml` reads files.
 """

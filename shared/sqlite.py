@@ -173,7 +173,7 @@ class _Turnstile:
             fcntl.flock(turnstile, fcntl.LOCK_UN)
 
     def _file(self) -> int:
-        """Return the open file. Open it again in a child process, or if another file has its path now.
+        """Return the open file. Open it again in a child process, or if it is no longer the file at its path.
 
         A child process shares the open file of its parent, and with it the lock. So if the child used this file, parent
         and child could both have the lock at the same time.

@@ -186,7 +186,7 @@ def _decode(part: bytes, name: str) -> bytes:
 
 
 class _Unwanted(ValueError):
-    """Valid JSON that we reject. The message is the end of a sentence that begins with "the payload"."""
+    """Valid JSON that we reject. The message ends a sentence that begins with the part, such as "the payload"."""
 
 
 def _check_depth(value: Any) -> None:

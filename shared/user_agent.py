@@ -37,7 +37,8 @@ _SYSTEMS = (
 def device_name(user_agent: str) -> Phrase:
     """Return the browser and system in *user_agent*, such as "Firefox on Linux".
 
-    If the browser is unknown, return the first word of *user_agent*, without its version.
+    If the system is unknown, return only the browser. If the browser is unknown, return the first word of *user_agent*,
+    without its version. If there is no such word, return "an unknown device".
     """
     browser = next((name for mark, name in _BROWSERS if mark in user_agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in user_agent), "")

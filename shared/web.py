@@ -1,8 +1,8 @@
 """Give the gateway and the identity provider the same common pages, headers and error pages.
 
 `install` gives a Flask application the common style, the security headers and the two error pages. One page is for
-errors in the request, the other for errors in the program. A page never shows a stack trace. Instead it shows a
-reference, and the log has the same reference next to the stack trace.
+errors in the request, the other for errors in the program. A page never shows a stack trace. The page for errors in the
+program shows a reference instead, and the log has the same reference next to the stack trace.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 gunicorn 27's own worker assigns a thread to each connection after its first byte. The thread reads the head of the
 request without a deadline. When gunicorn's worker closes a connection, its only accepting thread waits up to two
 seconds for the client. In this worker, the event loop reads heads and small bodies, closes connections without waiting,
-and enforces the deadlines (`shared.connections`). A thread gets a request when the request is complete, or when its
-body is too large for the loop (`shared.threads`). The handling of signals and the graceful stop are gunicorn's own.
-gunicorn's parser reads every request that is not plain (`shared.plain_requests`).
+and enforces the deadlines (`shared.connections`). A thread gets a request when the request is complete, or when the
+loop does not collect its body, because it is too large or its length is not certain (`shared.threads`). The handling of
+signals, except SIGHUP, and most of the graceful stop are gunicorn's own. gunicorn's parser reads every request that is
+not plain (`shared.plain_requests`).
 
 An application may answer some plain requests from memory, without a thread. To do so, it offers
 `answer_at_once(environ, start_response)`, which returns the body, or None if the request needs a thread. An application

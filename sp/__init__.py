@@ -78,7 +78,10 @@ def create_wsgi() -> Gateway:
 
 
 def reload(application: Gateway) -> None:
-    """Load the file of SP_CONFIG again, in the background. Each worker calls this at SIGHUP."""
+    """Load the file of SP_CONFIG again and put it in force, in the background.
+
+    This happens only if the file, or a file that it refers to, has changed. Each worker calls this at SIGHUP.
+    """
     application.reload()
 
 

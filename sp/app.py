@@ -57,8 +57,9 @@ def create_app_in_force(refusal: SettingsRefused) -> Flask:
 def create_app(config: Config | None = None, rejected: SettingsRefused | None = None) -> Flask:
     """Return the Flask application of the gateway's own URLs, for `sp.gateway.Gateway`. Raises SettingsRefused.
 
-    Bring the database up to date, and apply the operator's file. If the file was *rejected*, it is not applied:
-    *config* has the rules that were last in force, and the stored providers stay.
+    Bring the database up to date, and apply the operator's file. For a command, `_apply_file` does this later. If the
+    file was *rejected*, it is not applied: *config* has the rules that were last in force, and the stored providers
+    stay.
     """
     for_command = _only_a_command_is_looked_up()
     refusal = None
@@ -102,7 +103,8 @@ def create_app(config: Config | None = None, rejected: SettingsRefused | None = 
 def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
     """Return the settings for a command, and the reason if the gateway would not start with them.
 
-    The `config` commands work even if the file of SP_CONFIG has errors, because they report these errors.
+    The `config` commands work even if the file of SP_CONFIG has errors, because they report these errors. Raises
+    SettingsRefused if other settings have errors.
     """
     try:
         return settings.load(), None
@@ -114,10 +116,11 @@ def _settings_for_command() -> tuple[Config, SettingsRefused | None]:
 
 
 def _apply_file(core: Components, refusal: SettingsRefused | None) -> None:
-    """Prepare for any command except those that only read files. Raises SettingsRefused.
+    """Prepare for any command except `config`. Raises SettingsRefused.
 
-    A command applies the operator's file only if a gateway has never put a file in force. After that, only the gateway
-    applies the file, because a command could apply a file that the gateway rejects, or a half-written file.
+    A command applies the providers of the operator's file only if no gateway has stored its rules in this database yet,
+    and if the tests in the file do not fail. After that, only the gateway applies the file, because a command could
+    apply a file that the gateway rejects, or a half-written file.
     """
     if refusal is not None:
         raise refusal

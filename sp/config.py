@@ -1,8 +1,8 @@
-"""Read the gateway's settings from the environment, the `.env` file and TOML, once, into frozen dataclasses.
+"""Read the gateway's settings from the environment, the `.env` file and TOML into frozen dataclasses.
 
-Only this module reads the process environment. If there are errors, it reports all of them at once, and the gateway
-does not start. It never guesses the operator's intention, because a wrong guess could open pages that should be
-protected.
+Only this module reads settings from the process environment. If there are errors, it reports all of them at once, and
+the gateway does not start. If only the file of SP_CONFIG has errors, it can start with the rules that were last in
+force. It never guesses the operator's intention, because a wrong guess could open pages that should be protected.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ def _read(path: Path, look_up: Callable[[str], str | None]) -> dict[str, Any]:
 def read_document(path: Path, own: Routes) -> dict[str, Any]:
     """Return the content of a TOML file in the format of SP_CONFIG, with its `env:` and `file:` texts resolved.
 
-    The rules of the file are not parsed here. Raises SettingsRefused with every other error.
+    The rules, sites and tests of the file are not parsed here. Raises SettingsRefused with every error in the rest.
     """
     document = _read(path, _environment().get)
     if mistakes := list(_document_mistakes(str(path), document, own)):
@@ -302,7 +302,11 @@ class ReadFile:
 
 
 def read_file(config: Config, path: Path) -> ReadFile:
-    """Return the content of a file, even if it has errors. Raises SettingsRefused if it cannot be read as TOML."""
+    """Return the content of a file, with the errors in its settings.
+
+    Raises SettingsRefused if it is not readable TOML, or if an `env:` text, a `file:` text or an icon cannot be
+    resolved.
+    """
     document = _read(path, config.environ().get)
     access, mistakes = parse_access(document, config.host, Routes(config.prefix))
     of_providers = _document_mistakes(str(path), document, Routes(config.prefix, config.external_url))

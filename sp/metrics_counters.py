@@ -1,8 +1,8 @@
 """Count events and measure durations for the metrics.
 
-Each process has its own counters. If `run_sp.py` starts several workers, each worker keeps its counters in a separate
-file, which is mapped into memory. All the files are in one folder, so any worker that receives a request for /metrics
-can add them up. All names and labels are fixed, so a request cannot add new ones.
+Each process has its own counters. Each worker of `run_sp.py` keeps its counters in a separate file, which is mapped
+into memory. All the files are in one folder, so any worker that receives a request for /metrics can add them up. All
+names and labels are fixed, so a request cannot add new ones.
 
 A duration is counted in one of a few fixed buckets, and added to a sum in nanoseconds. There are very many protected
 requests, and each takes only a short time. So only one decision in TIMED_EVERY is timed. The proportions between the

@@ -1,8 +1,8 @@
 """Put the file of SP_CONFIG in force, at start and again when it has changed, without a restart.
 
-Each worker checks the file of its own node. It compares the file's times and size with the last ones, at least once
-within SP_SESSION_CACHE seconds, and at once after SIGHUP. Only threads of this module do this, so no request and no
-event loop waits for the disk, the database, or another process that writes the file.
+Each worker checks the file on its node. It compares the file's times and size with the last ones, at least once within
+SP_SESSION_CACHE seconds, and at once after SIGHUP. Only threads of this module do this, so no request and no event loop
+waits for the disk, the database, or another process that writes the file.
 
 A changed file is put in force in these steps:
 

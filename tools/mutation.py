@@ -1,9 +1,10 @@
 """Change the most important modules in small ways, one at a time, and see whether a test fails: `make mutation`.
 
 There are two runs. mutmut changes code inside the functions of MODULES. The second run makes the changes in HAND_MADE.
-mutmut cannot make these changes, because the code is outside of functions (the list of checks, the alphabets, the
-limits) or runs only once. Both runs change a copy of the source. A change that no test notices is called a survivor. A
-survivor is accepted only if docs/mutation.md shows its line and says why it is equivalent to the original.
+They are in code for which mutmut has no mutants: code outside of functions (the list of checks, the alphabets, the
+limits), and shared/signatures.py, whose functions are created when it is imported, too early for mutmut. Both runs
+change a copy of the source. A change that no test notices is called a survivor. A survivor is accepted only if
+docs/mutation.md shows its line and says why it is equivalent to the original.
 """
 
 from __future__ import annotations

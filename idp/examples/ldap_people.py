@@ -93,7 +93,7 @@ class LdapPeople:
             return self._person(reader, entry)
 
     def _entry(self, connection: Connection, email: str) -> Entry | None:
-        """Return the only entry with this e-mail.
+        """Return the only entry with this e-mail, or None if there is no entry or more than one.
 
         LDAP ignores more differences than upper and lower case (a NUL, double spaces). So compare the e-mails again
         here.

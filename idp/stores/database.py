@@ -39,7 +39,10 @@ def hang_up() -> None:
 
 
 def missing(registry: ServiceRegistry) -> list[str]:
-    """Return the reasons why sign-in does not work. The list is empty if it works."""
+    """Return the reasons why sign-in does not work. The list is empty if the database and the stored keys can be used.
+
+    The directory of people is not asked.
+    """
     try:
         if not schema.is_up_to_date(db.engine, MIGRATIONS):
             return ["the database schema is not up to date"]

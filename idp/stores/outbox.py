@@ -71,7 +71,7 @@ def due(limit: int = 20) -> list[str]:
 
 
 def claim(notice_id: str) -> Notice | None:
-    """Return the notice for this worker to deliver, or None if another worker has it or has delivered it.
+    """Return the notice for this worker to deliver, or None if another worker has it or it is gone.
 
     This function MUST be atomic.
     """

@@ -1,7 +1,8 @@
 """Store services and their encrypted keys in the database. This is the default registry.
 
-One key of a service signs at a time. A change of keys never interrupts sign-in: the new key is published, or entered at
-the service, before it signs, and the old key stays published and accepted for some time afterwards.
+One key of a service signs at a time. `rotate` does not interrupt sign-in: the new key is published, or entered at the
+service, before it signs, and the old key stays published and accepted for some time afterwards. New keys in a services
+file replace the old ones at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Delete ended sessions and counters, and audit entries that are older than IDP_ACTIVITY_DAYS.
 
 Anyone can cause rejections, so their number is limited too. All other audit entries are limited only by age. Each step
-deletes a few rows that an index finds. shared/tidying.py decides how often a step runs.
+deletes a few rows that an index finds. idp/housekeeping.py decides when the clean-up runs, and shared/tidying.py
+repeats its steps.
 """
 
 from __future__ import annotations

@@ -3,7 +3,9 @@
 The browser has a random ID, and the database has only the hash of this ID. So a stolen table cannot be used to sign in,
 and an ID cannot be guessed. A session ends in these cases:
 
-- The person signs out.
+- The person signs out, here or at a service.
+- Someone signs in again in the same browser.
+- An operator sets a new password for the person.
 - There was no request for some time.
 - The session reaches its absolute limit.
 - The directory no longer finds the person, for example because the person was disabled.
@@ -68,8 +70,8 @@ def open_session(person: Person, *, stay: bool, before: SignedInUser | None = No
 
     If the limit is None, the cookie ends when the browser is closed. *before* is the earlier session of the browser,
     which ends. If *before* belonged to the same person, its services now belong to the new session. If it belonged to
-    another person, its services are notified. Raises WrongCredentials if the person's password was changed since it was
-    checked.
+    another person, its services are notified. Raises WrongCredentials if the person was disabled, or the password was
+    changed, since the password was checked.
     """
     settings, now = context().settings, context().now()
     value = secrets.token_urlsafe(ID_BYTES)

@@ -12,9 +12,10 @@ accepted token from a rejected one. These features are used, the most reliable f
 5. the status of the answer;
 6. the names of its JSON members, or its text.
 
-The first feature that shows this difference decides. If it is feature 1 or 2, and the page looks neither signed
-in nor signed out (for example, a name is missing), the next feature decides. With the other features, a response that
-does not look like the answer to a valid token counts as a rejection.
+The first feature that shows this difference decides. If it is feature 1 or 2, and the page looks neither signed in nor
+signed out (for example, a name is missing), the next feature decides. With the other features, a response that does not
+look like the answer to a valid token counts as a rejection. If no feature decides, the answer also counts as a
+rejection.
 
 Pure code: it does no I/O and reads no clock.
 """

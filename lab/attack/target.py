@@ -45,7 +45,8 @@ class Visit:
 
     `asked` are the parameters of the service's request to the identity provider: nonce and return_to. `answer` is the
     answer to the last token. `trail` has the Location header of every redirect on the way, unchanged, and `set_cookies`
-    has every Set-Cookie header. Raises ExchangeFailed if the service does not answer.
+    has every Set-Cookie header. Neither has those of the requests that begin at `start`. Raises ExchangeFailed if the
+    service does not answer.
     """
 
     def __init__(self, target: Target) -> None:

@@ -38,7 +38,8 @@ def check_service(
 ) -> Iterator[Finding]:
     """Yield the findings.
 
-    If *strict* is true, each accepted fault is a failure. If it is false, only an accepted "hole" is a failure.
+    If *strict* is true, each accepted fault is a failure. If it is false, an accepted fault is a failure only if its
+    level is "hole". Otherwise it is advice.
     """
     try:
         told_by = attack.control()

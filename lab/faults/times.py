@@ -1,4 +1,4 @@
-"""Faults of time: tokens that are too old or not yet valid, and claims that should be times but are not."""
+"""Faults of time: tokens that are too old, not yet valid or valid for too long, and times that are missing or wrong."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ class Lychgate:
         """Sign *person* (or Alice) in, with Playwright's page, Selenium's driver, or a client of httpx or requests.
 
         This follows the redirects and fills in the form. If *fast* is true, it opens a session directly instead. A
-        browser then shows *path*. Raises SignInFailed with the gateway's code.
+        browser then shows *path*. Raises SignInFailed with the gateway's code, or TypeError for another kind of
+        visitor.
         """
         person = person or self.alice
         if fast:

@@ -1,8 +1,9 @@
 """Run the two programs in threads of this process, configured as an administrator would configure them.
 
-They are the real programs, on real ports of this machine, with real databases in a folder. Two things differ from
+They are the real programs, on real ports of this machine, with real databases in a folder. These things differ from
 production: they use another server (lab/server.py), and a worker always reads a session from the database, never from a
-cache.
+cache. The databases are not synced to the disk, the identity provider has no housekeeping thread, and a test can decide
+a sign-in (lab/in_process/scripted.py).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sign a person in with the test's library: Playwright's page, Selenium's driver, a client of httpx or requests.
 
-Such an object is called a visitor here. Its type shows the library, so no library is imported. If a browser is already
-signed in as another person, its session is replaced.
+Such an object is called a visitor here. Its type shows the library, so no library is imported. If a visitor is already
+signed in, its session is replaced.
 """
 
 from __future__ import annotations

@@ -30,7 +30,10 @@ ACTIVE_ADMINISTRATORS = select(_account.c.id).where(_account.c.is_admin, _accoun
 
 
 class LastAdministrator(Exception):
-    """The last active administrator would be disabled or dismissed. Then no administrator could undo this."""
+    """The last active administrator would be disabled or dismissed.
+
+    Then no administrator could undo this on the pages. The command line could.
+    """
 
 
 class PasswordChanged(Exception):
@@ -77,7 +80,7 @@ class Appointed:
     """The administrator that the command line created, with notes for the operator.
 
     `enabled` is True if the account was disabled before. `kept` has the ids that sign in to the account. `beyond_limit`
-    is True if there are now more active accounts than seats.
+    is True if the command made an account active although no seat was free.
     """
 
     person: AccountSummary
@@ -145,6 +148,8 @@ class People:
 
     def create_administrator(self, email: str, password: str, *, keep_identities: bool = False) -> Appointed:
         """Create an administrator, or make the account with this e-mail an administrator. Set the password.
+
+        A disabled account is enabled. Raises PasswordRefused if the password is too short or too long.
 
         Raises ControlledByProviders if the account has ids at providers, because these providers could then sign in as
         an administrator. If *keep_identities* is True, the operator allows this. The sessions that were opened with the
@@ -224,7 +229,7 @@ class People:
 
 
 def confirm(connection: Connection, proven: Proven) -> None:
-    """Raise PasswordChanged if the password was changed, or the account disabled, since the password was checked.
+    """Raise PasswordChanged if, since the check, the password was changed or the account was disabled or removed.
 
     The row stays locked until the caller's transaction ends. A change of the password waits until then, and then ends
     the new session.

@@ -1,13 +1,14 @@
 """Export or remove all data about one person (GDPR, articles 15, 17 and 20).
 
 If a person is removed, the account is deleted with its IDs at providers, its sessions and its trials. The person's
-lines in the activity log and in the list of changes stay, because they count sign-ins and refusals. These lines keep
-time, event, code, provider and reference, and lose e-mail, ID, IP, browser, detail and trace. Lines about the account
-then name "removed account 17".
+lines in the activity log and in the list of changes stay, because they count sign-ins and refusals. The lines in the
+activity log keep time, event, code, provider and reference, and lose e-mail, ID, IP, browser, detail and trace. In the
+list of changes, "removed account 17" replaces the e-mail, and lines about the account lose their detail. Lines about
+changes that the person made keep their detail.
 
 If the claims of a rejected token with a valid signature name the person, the line about this token also belongs to the
-person; only the trace of the line shows this. Data that expires within a day (spent tokens, counters of wrong
-passwords) contains only hashes.
+person; only the trace of the line shows this. Spent tokens and counters of wrong passwords identify the person only by
+hashes, and expire: by default within a day. Held tokens of the account are deleted with its sessions.
 """
 
 from __future__ import annotations

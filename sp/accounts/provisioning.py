@@ -62,7 +62,8 @@ class AccountState:
     """What is known about an account before the sign-in.
 
     `synchronised_at` is the iat of the newest token, of any provider, with which the account was synchronised.
-    `identity_claim` is the claim of the id by which the account was found. It is "" if this claim is not known yet.
+    `identity_claim` is the claim of the id by which the account was found. It is "" if this claim is not known yet, and
+    None if the account was found by its e-mail.
     """
 
     id: int
@@ -182,7 +183,7 @@ def _changes(
     An older token changes no column of the profile. It can only end the right of an administrator by a group.
 
     "Older" means older than the newest token of any provider, because another provider may have sent a newer name. A
-    token without iat counts as older than every other token.
+    token without iat counts as older than every token with an iat.
     """
     changes = _change_of_right(profile, provider, account)
     if profile.is_older_than(account):

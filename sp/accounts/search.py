@@ -1,7 +1,8 @@
 """Search accounts for lists and pages, fast even if there are a hundred thousand accounts.
 
 A page begins after the last e-mail of the previous page (keyset pagination). The database reads the unique index of
-e-mails and stops after one page, so each page takes the same time.
+e-mails and stops after one page, so every page of the whole list takes the same time. A search that matches few
+accounts reads the whole index.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Filter:
 
     `since` and `until` are in seconds since 1970, `until` is excluded.
 
-    `email` is a whole e-mail address or a part of it, compared without case. `refused` selects the lines that have any
-    code.
+    `email` is a whole e-mail address or a part of it. The case of A-Z is ignored. If a line has exactly this e-mail
+    address, longer e-mail addresses that contain it do not match. `refused` selects the lines that have any code.
     """
 
     email: str = ""
@@ -64,8 +64,9 @@ ALL = Filter()
 def page(database: Database, wanted: Filter = ALL, before: int | None = None, rows: int = PAGE_ROWS) -> LogPage:
     """Return a page of the lines that *wanted* describes, before the line *before*.
 
-    An index finds a whole e-mail address or a code, even in old lines. Other filters are compared line by line, with at
-    most SCAN_ROWS lines for one page, so the time does not depend on the size of the log.
+    An index finds a whole e-mail address, a code, all rejections or a time, even in old lines. Provider, event and a
+    part of an e-mail address are compared line by line, with at most SCAN_ROWS lines for one page, so the time does not
+    depend on the size of the log.
     """
     with database.reading() as connection:
         return _page(connection, wanted, before, rows)

@@ -84,9 +84,10 @@ def clip(text: str, size: int) -> str:
 
 
 def clip_bytes(text: str, size: int) -> str:
-    """Return *text*, clipped to *size* bytes of UTF-8, with MARK at its end if it was clipped.
+    """Return *text* in at most *size* bytes of UTF-8, with MARK at its end if it was clipped.
 
-    *text* must be a result of `storable`: an unpaired surrogate could not be encoded."""
+    *text* must be a result of `storable`: an unpaired surrogate could not be encoded.
+    """
     octets = text.encode()
     if len(octets) <= size:
         return text

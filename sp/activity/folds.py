@@ -29,7 +29,7 @@ _table: Any = Activity.__table__
 class Fold:
     """The code, provider and hour that one line counts.
 
-    A stranger cannot cause any number of lines, because only existing providers count.
+    A stranger cannot cause an unlimited number of lines, because only existing providers count.
     """
 
     code: str

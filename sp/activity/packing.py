@@ -130,7 +130,7 @@ def _names_of_claims(facts: Facts) -> Facts:
 
 
 def _bare(facts: Facts) -> Facts:
-    """Keep only the fields by which the details can be found in the logs, and mark the trace as clipped."""
+    """Keep only delivery, key and request ID, which leads to the logs, and mark the trace as clipped."""
     return Facts(facts.delivery, key=facts.key, clipped=True, request_id=facts.request_id)
 
 

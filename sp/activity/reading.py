@@ -48,7 +48,7 @@ class Wanted:
 
 
 def by_reference(database: Database, reference: str) -> Trace | None:
-    """Return the trace with this reference, or None. If an older version wrote the line, its trace is empty."""
+    """Return the trace with this reference, or None. Its facts are empty if the line has none that can be read."""
     with database.reading() as connection:
         row = connection.execute(select(*_COLUMNS).where(_table.c.reference == reference)).first()
     return _trace(row) if row else None

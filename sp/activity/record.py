@@ -99,10 +99,10 @@ def searched_as(email: str) -> str:
 
 
 def restarted_in_vain(connection: Connection, provider: str, subject: str, since: int) -> bool:
-    """Tell whether a sign-in of this person was restarted after *since*, and no sign-in followed.
+    """Tell whether a sign-in of this person was restarted after *since*, with no sign-in or question after it.
 
-    *subject* has the form of the log (see `clean_id`). This happens only if the browser does not return cookies. Such a
-    browser would be redirected for ever.
+    *subject* has the form of the log (see `clean_id`). The usual reason is a browser that does not return cookies. Such
+    a browser would be redirected for ever.
     """
     last = connection.execute(
         select(_table.c.event)

@@ -29,7 +29,7 @@ _refusal: ColumnElement[bool] = _activity.c.code.is_not(None)
 
 
 def steps(database: Database, now: int, days: int, most: int = MAX_REFUSALS) -> Sequence[Step]:
-    """Return the steps that delete rows older than *days*, and rejections if there are more than *most*.
+    """Return the steps that delete rows older than *days*, and all rejections except the newest *most*.
 
     If *days* is 0, no row is deleted because of its age.
     """

@@ -127,7 +127,7 @@ def _content(file: str, provider: Provider, key: str) -> str:
 
 
 def _is_key_of(stored: StoredProvider, key: str) -> bool:
-    """Tell whether *key* is a key of the provider: its secret, or the private key of a stored public key."""
+    """Tell whether *key* is a key of the provider: a secret, or a private or public key with a stored fingerprint."""
     provider = stored.provider
     try:
         given = load_key(key, provider.algorithm, allow_short_secret=provider.allow_short_secret)

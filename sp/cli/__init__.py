@@ -39,7 +39,7 @@ def install_commands(app: Flask, before_others: Callable[[], None] | None = None
 
 
 class Commands(AppGroup):
-    """The commands. *before_others* runs before a command is looked up, unless the command is `config`."""
+    """The commands. *before_others* runs once, before a command other than `config` is looked up, or all are listed."""
 
     def __init__(self, name: str | None, before_others: Callable[[], None] | None) -> None:
         super().__init__(name)

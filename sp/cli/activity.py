@@ -100,8 +100,8 @@ def diff(reference: str, other: str | None, as_json: bool) -> None:
     """Compare the attempt REFERENCE with OTHER, and list the differences, the most significant first.
 
     Without OTHER, the attempt is compared with the last good sign-in at the same provider before it: with one of the
-    same person if there is one, otherwise with one of any person. The exit status is 1 if there is nothing to compare
-    with.
+    same person if there is one, otherwise with one of any person. The exit status is 1 if a reference does not exist,
+    or if there is nothing to compare with.
 
     Example: flask --app sp activity diff RKQ7M2PD
     """

@@ -39,8 +39,8 @@ A_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 def check(file: Path | None, as_json: bool) -> None:
     """List every error in FILE, and every test in FILE that fails.
 
-    Without FILE, the file of SP_CONFIG is checked. Nothing is put in force. The exit status is 1 if there are errors,
-    or tests that fail or cannot be decided.
+    Without FILE, the file of SP_CONFIG is checked. Nothing is put in force. The tests run only if the rules, sites and
+    tests have no errors. The exit status is 1 if there are errors, or tests that fail or cannot be decided.
 
     Example: flask --app sp config check new.toml
     """

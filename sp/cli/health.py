@@ -20,8 +20,9 @@ from sp.diagnosis.health import ON_ITS_WAY_OUT, ProviderHealth, amount
 def health(name: str | None, as_json: bool) -> None:
     """Show how near the sign-ins of each provider come to a rejection, and the age of its keys.
 
-    The exit status is 1 if a provider is "on its way out". This means that a trend of the last days will reach a limit.
-    If nothing changes, people are refused from the day that the column refuses_on shows (in UTC).
+    The exit status is 1 if a provider is "on its way out", or if the provider NAME does not exist. "On its way out"
+    means that a trend of the last days will reach a limit. If nothing changes, people are refused from the day that the
+    column refuses_on shows (in UTC).
 
     Example: flask --app sp providers health corporate
     """

@@ -1,4 +1,4 @@
-"""`flask --app sp providers`: manage the identity providers. A stored key is shown only by its fingerprint."""
+"""`flask --app sp providers`: manage the identity providers. Keys are shown by fingerprint, a generated one in full."""
 
 from __future__ import annotations
 

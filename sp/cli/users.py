@@ -122,9 +122,10 @@ def sign_out(email: str, as_json: bool) -> None:
 @users.command("export")
 @click.argument("email")
 def export(email: str) -> None:
-    """Print everything that is stored about a person, as JSON: account, IDs at providers, sessions, activity, changes.
+    """Print what is stored about a person, as JSON: account, IDs at providers, sessions, activity, changes.
 
-    Hashes of passwords, sessions and tokens are left out.
+    Hashes of passwords, sessions and tokens are left out, and data that is deleted within a day: trial sign-ins, and
+    tokens whose person is asked "Continue as X?".
 
     Example: flask --app sp users export alice@example.org > alice.json
     """
@@ -141,8 +142,9 @@ def export(email: str) -> None:
 def remove(email: str, yes: bool, as_json: bool) -> None:
     """Remove a person: the account, its IDs at providers and its sessions.
 
-    The person's lines in the activity log stay, without e-mail, ID, IP and browser. If a provider still sends tokens
-    for the person, the next sign-in can create a new account. To keep the person out, disable the account instead.
+    The person's lines in the activity log stay, without e-mail, ID, IP, browser, detail and trace. If a provider still
+    sends tokens for the person, the next sign-in can create a new account. To keep the person out, disable the account
+    instead.
 
     Example: flask --app sp users remove alice@example.org
     """

@@ -42,7 +42,7 @@ def what_if(name: str, file: Path, last: int, as_json: bool) -> None:
     """Say which recorded sign-ins of the provider NAME would have another result with the settings in FILE.
 
     FILE is a TOML file with [providers.NAME], as for `providers apply`. Nothing is changed. The exit status is 1 if a
-    sign-in would have another result.
+    sign-in would have another result, or if FILE has errors or no [providers.NAME].
 
     Example: flask --app sp what-if corporate strict.toml --last 500
     """

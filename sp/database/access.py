@@ -57,7 +57,7 @@ class Database:
         On SQLite, transactions that run at the same time share one commit, and `sp.database.shared_commits` says what
         *work* must not do. On PostgreSQL, the statements of *work* are `pipelined`.
 
-        Raises StoreUnavailable, or OutcomeUnknown if the commit took too long.
+        Raises StoreUnavailable. On SQLite this is OutcomeUnknown if the commit took too long.
         """
         if self._shared is None:
             # `pipelined` sends BEGIN and COMMIT itself. So the commit at the end of `writing` finds nothing left to do.

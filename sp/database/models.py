@@ -193,7 +193,8 @@ class SessionRecord(Base):
 
     `site` is the further site at which the session is open; NULL means home. `opened_with` is the browser's session at
     home to which this session belongs, if it belongs to one. Then this session is an access token that was issued with
-    the session at home, or a session at a further site. Both sessions end together (see sp.sessions.ending).
+    the session at home, or a session at a further site. Both sessions end together, but an access token that is revoked
+    ends alone (see sp.sessions.ending).
     """
 
     __tablename__ = "session"
@@ -223,7 +224,7 @@ Index("session_opened_with", _opened_with, sqlite_where=_is_beside, postgresql_w
 
 
 class Activity(Base):
-    """Every sign-in, successful or rejected, restart and sign-out, found by its reference. It never contains a token.
+    """Each sign-in, rejection, restart, question, hand-over, trial and sign-out, by reference. It contains no token.
 
     `email` is stored with A-Z in lower case, as it is searched; see `sp.activity.record.searched_as`. A line with a
     `last_at` counts similar rejections: `times` of them, from `at` to `last_at`; see `sp.activity.folds`. `trace`
@@ -290,7 +291,7 @@ class AssertionKey(Base):
 
 
 class Counter(Base):
-    """The number of attempts within a time. It counts wrong passwords, by account and by IP."""
+    """The number of password attempts within a time, by IP network, account or known browser, without correct ones."""
 
     __tablename__ = "counter"
 

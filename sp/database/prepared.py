@@ -107,7 +107,7 @@ def pipelined(connection: Connection) -> Iterator[None]:
     """On PostgreSQL, run the block as a transaction whose statements are sent without waiting for one another.
 
     `BoundedConnection.pipelined` explains this mode. The transaction ends with the block. Raises DBAPIError if the
-    transaction was not committed.
+    commit failed or was not confirmed.
     """
     driver: Any = connection.connection.dbapi_connection
     try:

@@ -7,8 +7,8 @@ thread leads at most one group, and a thread that is alone waits for no other th
 
 If one piece of work fails, only its savepoint is rolled back. If the group fails (the commit, a full disk, an exception
 that ends the thread), all members fail, and nothing is stored. Each wait has a limit. If a wait ends before the
-thread's turn, nothing was changed. If it ends during the commit, the outcome is unknown, and the thread raises
-OutcomeUnknown.
+thread's turn, nothing was changed. If it ends later, while the group works or commits, the outcome is unknown, and the
+thread raises OutcomeUnknown.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class SharedCommits:
     def run(self, work: Work[Result]) -> Result:
         """Return the result of *work* after its commit; or raise its exception after its rollback.
 
-        Raises StoreUnavailable if the group failed, or its turn did not come in time. *work* may run in another thread,
-        so it must use no other connection, and must not wait for anything else. It may be rolled back, and on
-        PostgreSQL repeated; so what it changes in memory must be harmless then, as a counter or a dropped entry of a
-        cache is.
+        Raises StoreUnavailable if the group failed, or its turn did not come in time, or the database hangs, and
+        OutcomeUnknown if the answer did not come in time. *work* may run in another thread, so it must use no other
+        connection, and must not wait for anything else. It may be rolled back, and on PostgreSQL repeated; so what it
+        changes in memory must be harmless then, as a counter or a dropped entry of a cache is.
         """
         member = _Member(work)
         try:

@@ -43,7 +43,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer and its URL. `next` is the target of a redirect. It is empty if the answer is not a redirect.
+    """An answer and its URL. `next` is the target of a redirect or an immediate refresh, or empty.
 
     `text` is the visible text. `seconds` is the time from the request to the end of the answer.
     """

@@ -67,7 +67,10 @@ def _detail(check: CheckResult, claims: Mapping[str, Any], secrets: Collection[s
 
 
 def _findings(evidence: Evidence) -> list[Finding]:
-    """Return a finding for every check of a rejected sign-in token. For other attempts, return an empty list."""
+    """Return a finding for every check of a rejected sign-in token. For other attempts, return an empty list.
+
+    Without a provider, the list is empty too.
+    """
     token, provider = evidence.arrival.token, evidence.provider
     if token is None or provider is None or evidence.purpose != "sign_in" or evidence.verified is not None:
         return []
@@ -142,7 +145,7 @@ def _result(finding: Finding, values: Mapping[str, str]) -> CheckResult:
 
 
 def _fingerprint(evidence: Evidence, findings: list[Finding]) -> str | None:
-    """Return the fingerprint of the key that made the signature, or None if the signature is not valid."""
+    """Return the fingerprint of the key that made the signature, or None if no check found it valid."""
     if evidence.verified is not None:
         return evidence.verified.key.fingerprint
     if evidence.keys is None or not any(f.check == "signature" and f.outcome == PASSED for f in findings):

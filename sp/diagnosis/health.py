@@ -57,7 +57,9 @@ class Limit:
 class LimitReport:
     """How near the sign-ins of the last day were to one limit, and the trend, if it reaches the limit.
 
-    - `latest` is the mean of the last hour.
+    The last day is the 24 hours up to the last measured hour.
+
+    - `latest` is the mean of the last measured hour.
     - `nearest` is the value of the last day that is nearest to the limit, and `room` is its distance to the limit.
     - `usual` is the median of the values that were nearest to the limit in each hour of the last day.
     - `hours` are the measured hours in which a trend was sought.
@@ -114,9 +116,10 @@ class KeyReport:
 
 @dataclass(frozen=True)
 class ProviderHealth:
-    """A provider, how near its sign-ins of the last day came to each limit, and its keys.
+    """A provider, how near its sign-ins came to each limit, and its keys.
 
-    `sign_ins` is the number of these sign-ins.
+    `sign_ins` is the number of sign-ins in the last 24 hours. `limits` is about the 24 hours up to the last measured
+    hour, which may be earlier.
     """
 
     provider: Provider

@@ -31,7 +31,7 @@ class Journey:
 
     - `target` is the URL to which the token was sent, and `parameters` are the other parameters of that request.
     - `carrier` is the response that contained the token.
-    - `typed_at` is the number of the page that answered the password.
+    - `typed_at` is the index in `pages` of the page that answered the password.
     - `password_sent_on` is the origin to which that page would have made a browser forward the password.
     - `cookies_before` has the values of the cookies when the password was sent.
     """
@@ -166,7 +166,8 @@ def _typed(form: Form, credentials: Credentials) -> dict[str, str]:
 def _go_on(browser: Browser, journey: Journey, page: Page, credentials: Credentials | None) -> Page | None:
     """Handle a page without a password field.
 
-    Such a page asks only for the name, or it has one form, which a script would send.
+    If the page asks only for the name, send the name. If it has only one form, which a script would send, send that.
+    Otherwise return None; `stuck` then says why.
     """
     if page.status >= 400:
         journey.stuck = f"the identity provider answered {page.status}: {page.title or 'a page without a title'}"

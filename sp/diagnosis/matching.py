@@ -1,6 +1,7 @@
 """Show which claim fills which field, and which claims and fields are not used.
 
-A wrong name in the field matching causes no error, but leaves a field empty. This report makes the mistake visible.
+A wrong name in the field matching leaves a field empty, and causes no error unless the field is `id` or `email`. This
+report makes the mistake visible.
 
 Pure code: it does no I/O and reads no clock.
 """

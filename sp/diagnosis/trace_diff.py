@@ -2,7 +2,9 @@
 
 Values that differ between any two tokens (jti, iat, exp, the nonce) are not listed. Instead, the ages of the tokens at
 their arrival and their lifetimes are compared. A difference that explains the code of the rejection comes first. Then
-come differences in the key, the recipient, the names and types of claims, the clock, and finally the values of claims.
+come differences in the delivery, the header, the key, the issuer, the recipient, the names and types of claims, the
+times, new claims, and the values of claims. Differences in the person, the cookies, the account, the URL and the
+provider come last.
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -113,7 +113,7 @@ def storable(value: Any) -> Any:
 
 
 def _verify(unverified_token: str, trusted: Trusted, now: float) -> tuple[Verified | None, KeySet | None]:
-    """Verify the token as a sign-in does, and return the verified token and the keys that were tried.
+    """Verify the token as a sign-in does, and return the verified token and the last keys that were tried.
 
     The token is None if it was rejected. The keys are None if none were tried.
     """

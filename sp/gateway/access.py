@@ -47,7 +47,11 @@ AS_BROWSERS_SEND = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) 
 
 
 class Presented(NamedTuple):
-    """A Cookie header's content: `id_hash` is the hash of the gateway's session id; `others` are the other cookies."""
+    """The content of a Cookie header.
+
+    `id_hash` is the hash of the gateway's session id, or None if there is none. `others` are the cookies for the
+    application, without those of the gateway.
+    """
 
     id_hash: bytes | None
     others: str
@@ -92,7 +96,10 @@ class SiteAccess:
         self._start = f"{site.url}{config.prefix}/sso/start"
 
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
-        """Return the possible decisions about a request, as `Policy.possible` does. With shadow rules, return none."""
+        """Return the possible decisions about a request, as `Policy.possible` does.
+
+        If there are shadow rules, the result is empty.
+        """
         return self._policy.possible(method, path) if self._trial is None else ()
 
     def presented(self, environ: Mapping[str, Any]) -> Presented:
@@ -129,7 +136,8 @@ class SiteAccess:
     ) -> Decision:
         """Return the decision about *method* *path*. *spellings* are other forms of the path in the request line.
 
-        *host* is the Host header that the client sent. The raw *query* is read only to find a method override.
+        *host* is the host to which the client sent the request, as the server or the proxy reports it. The raw *query*
+        is read only to find a method override.
         """
         methods = overrides.in_query(query) if query else ()
         if environ.keys().isdisjoint(UNUSUAL):
@@ -249,8 +257,9 @@ class AccessControl:
     def _adopt(self, current: InForce) -> SitesInForce:
         """Return access to each site.
 
-        Strangers can fill the caches, so their total size is limited. Sites with the same cookie name share a cache of
-        Cookie headers; the other caches are divided among the sites.
+        Strangers can fill the caches, so their total size is limited. There is one cache of Cookie headers for each
+        cookie name, and one cache of decisions for each site. The caches of a kind share one limit, but each has room
+        for at least LEAST_REMEMBERED entries.
         """
         sites, config = current.sites, self.config
         self._counts.adopt({site.name: site.rules for site in sites})

@@ -7,7 +7,8 @@ It decides by the same code as the WSGI middleware (`sp.gateway.in_process`). Th
 `scope["lychgate.user"]`, which only the gateway can set. It is None for a visitor without a session on a public path.
 The application handles `lifespan`. Bodies, events and extensions pass through unchanged in both directions. From the
 headers of a response, the middleware removes cookies that have the name of a gateway cookie, and replaces the ID of the
-request.
+request. With *sign_in_on_401*, a 401 is replaced by a redirect to the sign-in if a visitor without a session asked for
+a page.
 
 The event loop never waits for the database. If a session is in the cache, it is used at once. If it is not, a thread
 reads it from the database. The gateway's own pages are WSGI applications, and run in threads.
@@ -99,7 +100,10 @@ class AsgiGateway:
         self._lifespans = Lifespans(self.app, self._of_sites)
 
     def reload(self) -> None:
-        """Load the file of SP_CONFIG again if it, or a file that it refers to, has changed. Returns at once."""
+        """Read the file of SP_CONFIG again, in a thread, and return at once.
+
+        If the file, or what it refers to, has changed, it is put in force.
+        """
         self._steps.reload()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

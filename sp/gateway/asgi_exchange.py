@@ -1,7 +1,7 @@
 """Read an ASGI request and send its answer from a thread, through the event loop. Each wait has a time limit.
 
-While a thread waits for a client, the client counts as slow, and another thread works instead. If too many threads wait
-for clients, the slowest client is dropped (`shared.threads`).
+If a thread waits longer than PATIENCE for a client, the client counts as slow, and another thread works instead. If too
+many threads wait for clients, the slowest client is dropped (`shared.threads`).
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ def start_message(status: str, headers: Iterable[tuple[str, str]]) -> Message:
 
 
 class Exchange:
-    """One request and its answer. While a thread waits for the client, the client counts as slow.
+    """One request and its answer.
 
-    If *receive* is None, the body of the request is not read.
+    If a thread waits longer than PATIENCE for the client, the client counts as slow. If *receive* is None, the body of
+    the request is not read.
     """
 
     def __init__(self, threads: Threads, receive: Receive | None, send: Send) -> None:
@@ -85,7 +86,8 @@ class Exchange:
     async def wait_until_closed(self) -> None:
         """Wait until the client closes the connection, and then call `give_up`.
 
-        While the body is still arriving, this only waits, because the thread that reads the body notices the end.
+        While the body is still arriving, this only waits, because the thread that reads the body notices that the
+        connection is closed.
         """
         while not self.is_complete:
             await asyncio.sleep(1)
@@ -109,7 +111,10 @@ class Exchange:
         await self._send(message)  # a server may return an awaitable that is not a coroutine
 
     def slowness(self) -> float:
-        """Return how many seconds a thread has waited for this client, for each byte that was read or sent."""
+        """Return how many seconds a thread has waited for this client, for each byte that was read or sent.
+
+        ROOM is added to the number of bytes.
+        """
         began = self._wait_began
         waited = self._waited + (time.monotonic() - began if began is not None else 0.0)
         return waited / (self._moved + ROOM)

@@ -60,7 +60,10 @@ class _Member:
         self._task = asyncio.ensure_future(self._live(app, scope))
 
     async def tell(self, event: str) -> str | None:
-        """Send *event* to the application, and wait for its answer. Return why it failed, or None if it did not."""
+        """Send *event* to the application, and wait for its answer.
+
+        Return the reason if the application reports a failure. Otherwise, or if it raises an exception, return None.
+        """
         if self._task.done() and self._said.empty():
             return None
         await self._asked.put({"type": event})

@@ -1,6 +1,7 @@
 """Change the ASGI messages of an application: add the ID of the request, and remove the gateway's cookies.
 
-Only the message that begins a response is read. All other messages pass unchanged, and are not copied.
+Only the message that begins a response is read. All other messages pass unchanged, and are not copied. Only
+`instead_of_401` discards the other messages of a response that it has replaced.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class HeadersTooLarge(Exception):
 def environ_of(scope: Scope) -> WSGIEnvironment:
     """Return the metadata of a request as an environ. Raises HeadersTooLarge.
 
-    Keys of the scope that begin with `lychgate.` or `sso.` are not copied.
+    Only keys that ASGI defines are read, so keys that begin with `lychgate.` or `sso.` are not copied.
     """
     if len(scope["headers"]) > MAX_LINES:
         raise HeadersTooLarge

@@ -41,8 +41,9 @@ LookUp = Callable[[bool], Awaitable["Session | None"]]
 async def reject(answer: WSGIApplication | None, environ: WSGIEnvironment, scope: Any, send: Send) -> None:
     """Close a WebSocket before it is accepted.
 
-    The server sends *answer* if it supports the extension "websocket.http.response", otherwise a bare 403. A client
-    without a session gets 403 and not 401, because browsers ignore a challenge in a WebSocket handshake.
+    If there is an *answer*, and the server supports the extension "websocket.http.response", the server sends *answer*.
+    Otherwise it sends a bare 403. A client without a session gets 403 and not 401, because browsers ignore a challenge
+    in a WebSocket handshake.
     """
     if answer is None or "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": NOT_ALLOWED})
@@ -96,7 +97,11 @@ class WatchedSocket:
         await self._send(message)
 
     async def watch(self, look_up: LookUp, may_stay: Callable[[Session | None], bool]) -> None:
-        """Close the socket as soon as its session has ended, or *may_stay* returns False."""
+        """Close the socket when its session has ended, or *may_stay* returns False.
+
+        Both are checked after each pause of `_seconds_until_next`. If the session cannot be checked, the socket is
+        closed too.
+        """
         try:
             code, reason = await self._end_of_stay(look_up, may_stay)
         except StoreUnavailable:
@@ -134,7 +139,8 @@ class WatchedSocket:
     def _seconds_until_next(self) -> float:
         """Return the seconds until the cached session expires, but at least MOMENT.
 
-        If there is no cached session, return SP_SESSION_CACHE, but at least SHORTEST.
+        If there is no session, or the cached session has already expired, return SP_SESSION_CACHE, but at least
+        SHORTEST.
         """
         believed = self._session.good_until - time.monotonic() if self._session is not None else 0.0
         return max(believed, MOMENT) if believed > 0 else self._pause

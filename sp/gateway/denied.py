@@ -82,7 +82,8 @@ def _unknown_port(host: str, guess: str, status: int) -> Denial:
 def no_application() -> Denial:
     """Return the denial of a request that came directly to the gateway, for a site that has no application here.
 
-    The application of that site is behind a proxy, which asks the gateway through forward-auth.
+    Usually, the application of that site is behind a proxy, which asks the gateway through forward-auth. Or the
+    application is new in the file of SP_CONFIG, and the gateway was not restarted since.
     """
     text = Phrase(
         "You reached this site by a way that leads to no page. Try its usual URL. If you run the site, see the "
@@ -92,7 +93,7 @@ def no_application() -> Denial:
 
 
 def store_down() -> Denial:
-    """Return the denial of a request whose session cannot be read, because the database does not answer."""
+    """Return the denial of a request that cannot be answered now, because the database does not answer."""
     explanation, remedy = Phrase(StoreUnavailable.explanation), Phrase(StoreUnavailable.remedy)
     text = Phrase("%(explanation)s %(remedy)s", explanation=explanation, remedy=remedy)
     return Denial(503, StoreUnavailable.code, Phrase("Temporarily unavailable"), text, headers=(("Retry-After", "10"),))

@@ -27,9 +27,10 @@ Key = tuple[str, str, str]
 class Destination:
     """Where a request goes: to the site of *access*, and there to *own* if it is one of the gateway's URLs.
 
-    *possible* contains the decision for each verdict that the matching rule can give about a person. It is empty if
-    the decision depends on more than method and path. *signed_in* is the decision about every signed-in person. It is
-    None if the rule allows only some of them. *is_probe* is true if the doctor may ask for this path.
+    *possible* contains one decision for each verdict that a rule can give about a person. It is empty if method and
+    path do not select one rule, if there are shadow rules, if *own* is given, or after `with_care`. *signed_in* is the
+    decision about every signed-in person. It is None if the rule allows only some of them, or if *possible* is empty.
+    *is_probe* is true if the doctor may ask for this path.
     """
 
     path: str

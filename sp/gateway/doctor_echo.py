@@ -1,9 +1,9 @@
 """Show `flask --app sp doctor` a request as it arrived.
 
 The request needs a ticket, and the answer contains no data of the application. A ticket allows only that a request for
-a path below /lychgate-doctor/ is echoed. If the application runs in the gateway's process, the gateway answers with the
-echo. Behind a proxy, the program `doctor-echo` does. A ticket does not name a person, and does not allow a path that
-the gateway rejects.
+/sso/doctor, or for a path below /lychgate-doctor/, is echoed. If the application runs in the gateway's process, the
+gateway answers with the echo. Behind a proxy, the program `doctor-echo` does. A ticket does not name a person, and does
+not allow a path that the gateway rejects.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ KEY = "HTTP_DOCTOR_TICKET"
 
 
 def is_for_echo(decision: Decision, path: str) -> bool:
-    """Tell whether the doctor's echo may answer *path*. It may if the rules allow the path, or require only sign-in."""
+    """Tell whether the doctor's echo may answer *path*.
+
+    It may if *path* is below /lychgate-doctor/, and the *decision* is to allow the request or to ask for a sign-in.
+    """
     return path.startswith(PATH) and decision.verdict in (Verdict.SIGN_IN, Verdict.LET_IN)
 
 

@@ -2,8 +2,8 @@
 
 There are two endpoints, because proxies expect two kinds of answer. nginx (auth_request) understands only 2xx, 401 and
 403, and turns every other status into 500. Caddy and Traefik pass the gateway's answer to the browser unchanged. Every
-answer that allows a request contains every identity header, even if its value is empty, so that the proxy overwrites
-headers that the client sent.
+answer that allows a request contains every header of the site's set of identity headers, even if its value is empty, so
+that the proxy overwrites the headers of this set that the client sent.
 
 The endpoints are not Flask views, because they must be fast: a proxy asks at every request, even for each image in a
 page.
@@ -184,16 +184,17 @@ class ForwardAuth:
         return self._answers.say(environ, start_response, status, "Sign in first.", headers=[location])
 
     def _check_route(self, asked: Asked, decision: Decision) -> None:
-        """Raise Misreported if a proxy asks about the sign-in URL instead of passing it on to the gateway.
+        """Raise Misreported if a proxy asks about a path below /sso/ instead of passing it on to the gateway.
 
-        The redirect to the sign-in would lead to the same question again, in an endless loop.
+        It is raised only if the *decision* is to ask for a sign-in. The redirect to the sign-in would lead to the same
+        question again, in an endless loop.
         """
         if decision.verdict is Verdict.SIGN_IN and asked.path.startswith(self._keeper.own.at("/sso/")):
             raise Misreported(f"{asked.path} is a path of the gateway itself: the proxy must pass it on without asking")
 
 
 class _Reply(NamedTuple):
-    """The reply to a proxy. *is_short* is true if the reply needs no database, no page and no line in the log."""
+    """The reply to a proxy. If *is_short* is true, the reply needs no database, no page and no line in the log."""
 
     answer: WSGIApplication
     is_short: bool = False

@@ -1,8 +1,9 @@
 """Decide about requests to applications in this process, in the same way for WSGI and ASGI.
 
 The WSGI and the ASGI middleware describe a request as a WSGI environ, and call the same steps in this order: `arrive`,
-`decide`, `instead`, `hand_over`. So neither middleware can allow more than the other. They look up a session in
-different threads: WSGI in the request's own thread, ASGI in another one. They also send answers in different ways.
+`decide`, `instead`, `hand_over`. So neither middleware can allow more than the other. They look up a session that is
+not cached in different threads: WSGI in the request's own thread, ASGI in another one. They also send answers in
+different ways.
 
 If `instead` returns a WSGI application, that application answers the request. If it returns None, the next step runs.
 """
@@ -76,7 +77,8 @@ class InProcess:
     def arrive(self, environ: WSGIEnvironment) -> Destination | None:
         """Give the request its ID, and remove headers that its sender may not set.
 
-        Return the destination of the request, or None if its host belongs to none of the gateway's sites.
+        Return the destination of the request. Return None if its host belongs to none of the gateway's sites, unless
+        the path may be used with any host name: a forward-auth endpoint, or one of FOR_MACHINES.
         """
         path = environ.get("PATH_INFO") or "/"
         peer = environ["lychgate.peer"] = environ.get("REMOTE_ADDR", "")
@@ -139,7 +141,10 @@ class InProcess:
     def instead(
         self, decision: Decision, environ: WSGIEnvironment, destination: Destination, session: Session | None
     ) -> WSGIApplication | None:
-        """Return what answers instead of the application, or None if the *decision* allows the request."""
+        """Return what answers instead of the application, or None if the application answers.
+
+        The application answers if the *decision* allows the request, unless the doctor's echo answers it.
+        """
         may_be_shown = destination.is_probe and is_for_echo(decision, destination.path)
         if may_be_shown and (ticket := self._doctor.ticket(environ)) is not None:
             return partial(self._doctor.echo, ticket)

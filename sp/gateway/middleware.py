@@ -7,7 +7,8 @@ It is safe if it is the outermost layer, and the WSGI server passes requests on 
 identity headers from the request, in every spelling. Then it sets the true identity in environ keys that no header can
 set. It never calls the application before it has decided. PATH_INFO, SCRIPT_NAME, bodies, streams, `wsgi.file_wrapper`
 and `close()` pass through unchanged. From the response, it removes cookies that have the name of a gateway cookie, and
-replaces the ID of the request.
+replaces the ID of the request. With *sign_in_on_401*, a 401 is replaced by a redirect to the sign-in if a visitor
+without a session asked for a page.
 """
 
 from __future__ import annotations
@@ -65,7 +66,10 @@ class Gateway:
         self._steps = InProcess(self.own, IN_PROCESS, sign_in_on_401=sign_in_on_401)
 
     def reload(self) -> None:
-        """Load the file of SP_CONFIG again if it, or a file that it refers to, has changed. Returns at once."""
+        """Read the file of SP_CONFIG again, in a thread, and return at once.
+
+        If the file, or what it refers to, has changed, it is put in force.
+        """
         self._steps.reload()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

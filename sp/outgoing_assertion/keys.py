@@ -1,8 +1,8 @@
 """Store and rotate the keys of the identity assertion. They are encrypted in the database, which all nodes share.
 
-A new key is published first, and signs an hour later. So a verifier never gets an assertion with the ID of a key that
-it does not know yet. The previous key stays published for at least an hour more. A worker reads the keys from the
-database once a minute.
+A new key is published first, and signs an hour later. So verifiers know the key before they get an assertion that it
+signed. But if there is no other key, it signs at once. The previous key stays published for at least an hour more. To
+sign, a worker reads the keys from the database at most once a minute. To publish them, it reads them each time.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class AssertionKeys:
     def _read(self, connection: Connection) -> list[tuple[KeyAge, TokenKey]]:
         """Return the keys that can be decrypted, oldest first.
 
-        If SP_SECRET_KEY was changed without a fallback, the list is empty.
+        If SP_SECRET_KEY was changed without a fallback, the keys from before the change are left out.
         """
         found = []
         for row in connection.execute(select(_table).order_by(_table.c.created_at, _table.c.kid)):

@@ -31,7 +31,7 @@ MAX_REMEMBERED_LENGTH = 512  # characters of method and path together; limited b
 
 
 class Verdict(IntEnum):
-    """What to do with a request. If two readings of its path get different verdicts, the greater verdict counts."""
+    """What to do with a request. If readings of its path or method get different verdicts, the greatest counts."""
 
     LET_IN = 0
     SIGN_IN = 1
@@ -112,7 +112,8 @@ SIGNED_IN = Rule(path="/")  # no rule matches: any signed-in person
 class Decision:
     """A verdict, the rule that gave it, and the reading of the path that the rule matched.
 
-    `number` is the rule's position in the file, from 1. It is 0 if no rule matches, or no rule was evaluated.
+    `number` is the rule's position in the file, from 1. It is 0 if no rule matches, or if the verdict does not come
+    from a rule (FOREIGN_PAGE, AMBIGUOUS).
     """
 
     verdict: Verdict
@@ -176,7 +177,7 @@ class Policy:
 
         There is one decision for each verdict, LET_IN, SIGN_IN and FORBID, in this order, and all have the same rule.
         So the rule's verdict about a person is the index of the decision. The result is empty if the path is not
-        ordinary, or if different rules match different readings of the path.
+        ordinary, or if different rules match different readings of the path, or match HEAD and GET.
         """
         if not _ONE_READING.match(path):
             return ()

@@ -3,7 +3,8 @@
 A *place* is a site, a method and a path that a rule names in either set. For a rule with a prefix, there are two
 places: the path of the prefix, and a page below it. A rule without methods applies to every method. So it has a place
 for each method that some rule of the site names, and for one other method, usually GET. The other method represents all
-methods that no rule names, because the rules treat those alike.
+methods that no rule names, because the rules treat those alike. Only HEAD is an exception if a rule names GET, because
+HEAD is also checked as GET.
 
 `sp.policy.decision` makes every decision. There may be many accounts. So accounts that match the same groups, users and
 domains in the rules of a place are decided together, because the rules treat them alike. A set of accounts is an
@@ -131,7 +132,7 @@ def _methods_of(rules: Iterable[Rule]) -> list[str]:
 
 
 def _child_of(rules: Iterable[Rule]) -> str:
-    """Return a name for a page below a prefix. No rule contains this name."""
+    """Return a name for a page below a prefix. No rule's path has a part with this name."""
     parts = {part for rule in rules for part in rule.path.split("/")}
     return next(name for name in (PAGE, *(f"{PAGE}-{number}" for number in range(len(parts) + 1))) if name not in parts)
 

@@ -55,7 +55,9 @@ def _path_of(target: str) -> str:
 
 
 def _below_mount(raw_path: str, environ: Mapping[str, Any]) -> str:
-    """Return *raw_path* as `spelled` does, without the SCRIPT_NAME at its beginning, if it has one.
+    """Return *raw_path* as `spelled` does, without the SCRIPT_NAME at its beginning.
+
+    The SCRIPT_NAME is removed only if the decoded raw path is SCRIPT_NAME followed by PATH_INFO.
 
     The application may be mounted below another path (SCRIPT_NAME). Rules apply to the path that the application sees,
     and PATH_INFO does not contain the SCRIPT_NAME either.

@@ -2,8 +2,8 @@
 
 A rule is written for one spelling of a path, but the application may serve the same page for other spellings. A
 stranger can send a path that has hundreds of readings, or whose readings take long to compute. So the work is limited,
-and if a path needs more work, it counts as ambiguous. A path without percent-encoding has one or two readings, and
-never exceeds the limit.
+and if a path needs more work, it counts as ambiguous. An ASCII path without percent signs and without `;` has at most
+two readings, and never exceeds the limit if it has at most 64 KiB.
 
 Pure code: it does no I/O and reads no clock.
 """

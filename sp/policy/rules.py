@@ -5,7 +5,8 @@ rules at the start, and reports all errors at once. A rule is rejected if:
 
 - its path contains a pattern, or is spelled as no request can spell it
 - it is never reached, because earlier rules match all of its requests
-- it is public and covers the gateway's own paths
+- its path is a path of the gateway itself, where rules do not apply
+- it is public, and its prefix includes a path of the gateway; only `/` with `everything = true` is accepted
 
 Pure code: it does no I/O and reads no clock.
 """

@@ -86,8 +86,8 @@ class ProviderStore:
     ) -> Applied:
         """Create or change the providers of *document*, a table of names and settings.
 
-        If `keys` is missing or empty, the stored keys stay. A new provider with an HS algorithm then gets a generated
-        key.
+        If `keys` is missing or empty, the stored keys stay. If there are no stored keys either, a provider with an HS
+        algorithm gets a generated key.
 
         *managed_by_file* means that the document is the operator's own file. If the file no longer names a provider,
         that provider is removed if *removes* is true. Otherwise it is disabled and keeps its keys, because the file may

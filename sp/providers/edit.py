@@ -1,9 +1,9 @@
 """Apply changes from the settings page, to one provider at a time. Validate each change as a whole, and audit it.
 
-If two administrators edit at the same time, they cannot overwrite each other's changes without noticing: a change names
-the version that it is based on, and is rejected if that version is no longer current. A provider from the operator's
-file can be changed only in that file. This module encrypts keys. A generated key is returned once, and no stored key is
-shown again.
+If two administrators edit at the same time, they cannot overwrite each other's settings without noticing: a change that
+saves settings or adds a key names the version that it is based on, and is rejected if that version is no longer
+current. A provider from the operator's file can be changed only in that file. This module encrypts keys. A generated
+key is returned once, and no stored key is shown again.
 """
 
 from __future__ import annotations
@@ -130,8 +130,9 @@ class ProviderEditor:
     def add_key(self, name: str, material: str, *, version: str, actor: str) -> NewKey:
         """Add a key at the end. If *material* is empty, generate one. The key verifies at once, but does not sign yet.
 
-        The identity provider must get the key only after this call, so that no sign-in is rejected in between. Raises
-        ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
+        The identity provider must get the key only after this call, so that no sign-in is rejected in between. If no
+        stored key can sign, the new key can sign at once. If the provider has a JWKS endpoint, only the endpoint's keys
+        verify. Raises ProviderRefused, ChangedMeanwhile, ManagedByFile, ProviderUnknown.
         """
         with self._editing(name, version) as (connection, stored):
             mistakes: dict[str, str] = {}
@@ -159,7 +160,7 @@ class ProviderEditor:
             audit.record(connection, actor, "key retired", name, {"keys": [fingerprint, None]})
 
     def sign_with(self, name: str, fingerprint: str, *, actor: str) -> None:
-        """Put a key first. The first key signs the sign-out tokens for the provider's logout URL."""
+        """Put a key first. The first key that can sign signs the sign-out tokens for its logout URL."""
         with self._editing(name) as (connection, stored):
             order = sorted((key.fingerprint for key in stored.keys), key=lambda one: one != fingerprint)
             if not order or order[0] != fingerprint or stored.keys[0].fingerprint == fingerprint:

@@ -13,8 +13,8 @@ from sp.providers.setting_reader import MARKS_AND_INITIALS
 def with_images(document: Mapping[str, Any], folder: Path, mistakes: list[str]) -> dict[str, Any]:
     """Return *document* with images in place of file names. Paths are relative to *folder*.
 
-    If a text begins with `<`, it is not a file name but an SVG image, which the setting `file:logo.svg` has read. Each
-    error is added to *mistakes*.
+    If a text begins with `<`, it is not a file name but an SVG image. For example, the setting `file:logo.svg` gives
+    the content of that file. Each error is added to *mistakes*.
     """
     tables = document.get("providers")
     if not isinstance(tables, Mapping):

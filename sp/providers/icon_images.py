@@ -33,7 +33,9 @@ def icon_from(content: bytes) -> str:
 
 
 def image_of(icon: str) -> Logo | None:
-    """Return the image in the setting *icon*, or None if *icon* is empty or the name of a built-in icon.
+    """Return the image in the setting *icon*, or None if *icon* is not a data URL.
+
+    Without a data URL, *icon* should be empty or the name of a built-in mark, but this is not checked here.
 
     Raises IconRefused.
     """

@@ -53,6 +53,6 @@ def icon_of(provider: Provider) -> Icon:
 
 
 def initials_of(title: str) -> str:
-    """Return the first letter or digit of each of the first two words, or "?" if no word has one."""
+    """Return the first letter or digit of each of the first two words that have one, or "?" if no word has one."""
     words = ("".join(filter(str.isalnum, word)) for word in unicodedata.normalize("NFC", title).split())
     return "".join(word[0].upper()[0] for word in words if word)[:MOST_INITIALS] or "?"

@@ -20,7 +20,11 @@ PRIVATE_KEY = (
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key to store. If it was generated, `shown_once` is the part of it that the identity provider needs."""
+    """A key to store.
+
+    If it was generated, `shown_once` is the part of it that the identity provider needs. Otherwise `shown_once` is
+    empty.
+    """
 
     material: str
     key: TokenKey
@@ -64,9 +68,13 @@ def keys_after(
 ) -> dict[str, str | None]:
     """Return the provider's keys after the change: the key material by fingerprint.
 
-    If a key is already stored, its material is None. A new key is added at the end. It verifies at once, but signs only
-    after an administrator has chosen it. If the algorithm changes, the stored keys stay only if all of them fit the new
-    algorithm.
+    If a key is already stored, its material is None. A new key is added at the end. It verifies at once if the provider
+    has no JWKS endpoint. If the stored keys stay, they come before the new key, so the new key does not sign until an
+    administrator puts it first, unless no stored key can sign.
+
+    If the algorithm changes, the stored keys stay only if all of them fit the new algorithm. Otherwise the new key or
+    the JWKS endpoint replaces them. If the keys cannot be used together, or if there is none, an error is added to
+    *mistakes*.
     """
     added: dict[str, str | None] = {new.key.fingerprint: new.material} if new else {}
     before = stored.provider

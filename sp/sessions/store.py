@@ -182,7 +182,10 @@ class SessionStore:
         return session if session is not None and session.kind == kind else None
 
     def find_at_once(self, id_hash: bytes, kind: str = BROWSER) -> Session | None:
-        """Find a session as `find_by_hash` does, but only in the cache. Raises NotCached if it is not there."""
+        """Find a session as `find_by_hash` does, but only in the cache.
+
+        Raises NotCached if it is not there, or must be read again.
+        """
         session = self._cache.get(id_hash)
         if session is None or time.monotonic() >= session.good_until:
             raise NotCached
@@ -239,7 +242,7 @@ class SessionStore:
         """End the sessions, and delete the held tokens, that a provider's sign-out names. Return how many ended.
 
         Like `end_within`, this runs within the caller's transaction. *only* is the hash of a session's id. If it is
-        given, only this session and its family end.
+        given, at most this session and its family end: they end if the sign-out names this session.
         """
         held.close_by_sign_out(connection, sign_out)
         return end_sessions(connection, by_provider(sign_out, only))

@@ -28,6 +28,7 @@ A browser brings a token to `/sso/login/jwt`. These are the steps, in the order 
 
 If a new person signs in twice at the same moment, on PostgreSQL one of the two ends with an IntegrityError. Then
 `with_token` repeats steps 5 to 8, at most three times in all, and finds the account. A rejection of any step goes to
-`sp.views.refusals`, which logs it and answers. There is one exception: if the same browser sends its token again, as
-after a double click, `sp.views.double_submit` redirects it to its page.
+`sp.views.refusals`, which logs it and answers. There are two exceptions, if the same browser sends its token again, as
+after a double click: `sp.views.double_submit` redirects it to its page, or `sp.views.questions` shows a question that
+is still open again.
 """

@@ -74,9 +74,10 @@ def never_used(_key: bytes, _subject: str) -> EarlierUse | None:
 class Evidence:
     """All known facts about a rejected attempt.
 
-    `others` are the other providers, by name, with their keys. `asked` are the sign-ins that the browser started.
-    `earlier` looks up the first use of a token by its key and the person's ID at the provider. `now` is in seconds
-    since 1970. `secrets` are texts to remove from everything that is stored.
+    `others` are all providers, by name, with their configured keys. The provider of the token may be among them.
+    `asked` are the sign-ins that the browser started. `earlier` looks up the first use of a token by its key and the
+    person's ID at the provider. `now` is in seconds since 1970. `secrets` are texts to remove from everything that is
+    stored.
     """
 
     rejection: Rejection

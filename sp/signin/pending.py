@@ -1,7 +1,7 @@
 """Remember the sign-ins that a browser has started, each with a nonce and the page to return to.
 
 A pending sign-in binds a token to the browser that asked for it, which stops login CSRF. Each has a separate signed
-cookie, so several tabs do not overwrite each other, and starting a sign-in does not use the database. The cookie
+cookie, so several tabs do not overwrite each other, and a pending sign-in is not stored in the database. The cookie
 cannot be confused with a session cookie: its name, content and signature are different.
 """
 

@@ -35,7 +35,8 @@ class OwnSignOuts:
     def provider_of(self, session: Session) -> Trusted | None:
         """Return the provider that opened the session.
 
-        Return None if the session is from a local sign-in, or if the provider is not enabled.
+        Return None if the session is from a local sign-in, or if the provider was deleted, is disabled, or cannot be
+        read.
         """
         if session.provider is None:
             return None
@@ -47,8 +48,8 @@ class OwnSignOuts:
     def end(self, secret: str, session: Session | None, visitor: Visitor, *, reference: str) -> str | None:
         """End the session with this id, and return the provider's logout URL, if it has one.
 
-        *session* is None if it has reached the idle limit. Its row is deleted too, because the access token that was
-        opened with it may still be in use.
+        *session* is None if it is no longer valid, for example because it has reached the idle limit. If its row still
+        exists, it is deleted too, because the access token that was opened with it may still be in use.
         """
         trusted = self.provider_of(session) if session else None
         onward = self._logout_url(session, trusted) if session and trusted and trusted.provider.logout_url else None
@@ -58,7 +59,10 @@ class OwnSignOuts:
         return onward
 
     def _logout_url(self, session: Session, trusted: Trusted) -> str:
-        """Return the provider's logout URL with a signed sign-out token in the query, as `jwt` (read by logout.php)."""
+        """Return the provider's logout URL with a signed sign-out token in the query, as `jwt` (read by logout.php).
+
+        If there is no key to sign with, return the URL without a token.
+        """
         key = trusted.signing_key
         if key is None:
             return trusted.provider.logout_url

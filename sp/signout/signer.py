@@ -34,8 +34,8 @@ def verify_by_any(
     """Return the provider that signed the token, and the sign-out that the token asks for. Do not spend the token.
 
     *clock* returns the seconds since 1970. It is called after the keys were fetched, because fetching may take seconds.
-    Raises the Rejection of the provider that signed the token. If no provider signed it, each provider gives a
-    Rejection; the one after the most passed checks is raised.
+    If the algorithm, the keys, the audience or the issuer do not fit a provider, the next provider is tried. If none
+    fits, the Rejection after the most passed checks is raised. Any other Rejection is raised at once.
     """
     refusals: list[Rejection] = []
     patience = Patience()  # one limit for fetching the keys of all providers together

@@ -43,7 +43,11 @@ def verify_sign_out(
 
 
 def check_origin(claims: Claims, provider: Provider, our_url: str) -> None:
-    """Check that the provider issued the token for the gateway, and the gateway did not issue it itself."""
+    """Check that the gateway did not issue the token itself, and that issuer and audience are as expected.
+
+    Issuer and audience are compared only if the provider's settings require it. Raises IssuerMismatch,
+    AudienceMismatch.
+    """
     if claims.issuer == our_url:
         raise IssuerMismatch("this token was issued by the gateway, not by the provider")
     issuer, audience = provider.issuer, provider.audience

@@ -69,7 +69,7 @@ class InForce:
 
 
 class Rulebook:
-    """The sites and rules in force in this worker. Each request reads `current` once."""
+    """The sites and rules in force in this worker. `current` is replaced as a whole when a new file is put in force."""
 
     def __init__(self, current: InForce) -> None:
         self.current = current

@@ -1,8 +1,9 @@
 """Open a browser's session at a further site with a ticket, in one transaction with one commit.
 
-The transaction spends the ticket first, by the same atomic insert as for a token. So if two requests use the same
-ticket, even on different nodes, exactly one of them opens a session. Before the transaction, `sp.sites.tickets` and
-`sp.sites.hand_overs` decide whether the ticket is for this site and this browser.
+The ticket is spent first, in the same atomic way as a token: by the first statement of the transaction or, if Redis
+keeps the spent tokens, in Redis before it. So if two requests use the same ticket, even on different nodes, exactly one
+of them opens a session. Before that, `sp.sites.tickets` and `sp.sites.hand_overs` decide whether the ticket is for this
+site and this browser.
 """
 
 from __future__ import annotations

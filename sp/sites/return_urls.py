@@ -31,6 +31,9 @@ def return_target(url: str | None, here: Site, in_force: InForce) -> str | None:
 
 
 def site_of(url: str | None, here: Site, in_force: InForce) -> Site | None:
-    """Return the site that *url* leads to, or None if that site is not listed. A path leads to the site *here*."""
+    """Return the site that *url* leads to, or None if that site is not listed.
+
+    A text that is not an absolute http or https URL leads to the site *here*, and so does None.
+    """
     origin = origin_of(url)
     return here if origin is None else in_force.at_origin(origin)

@@ -49,7 +49,7 @@ def provider_for(name: str | None) -> Provider | None:
 
     It is the provider in the URL. If the URL names none, it is the default provider, or the only enabled provider. If
     there is no default provider and several are enabled, it is the only one with a button, or the one that this browser
-    remembers. Raises ProviderUnknown, ProviderDisabled.
+    remembers, if it can still be chosen. Raises ProviderUnknown, ProviderDisabled.
     """
     if name is None and (offer := _offer()).must_choose:
         return offer.settled(remembered())
@@ -80,7 +80,11 @@ def show() -> ResponseReturnValue:
 
 @views.get("/sso/choose/<name>")
 def choose(name: str) -> ResponseReturnValue:
-    """Start a sign-in with the provider, and remember the provider unless the link is on another site."""
+    """Start a sign-in with the provider. Remember the provider if the person chose it here.
+
+    It is not remembered if it cannot be chosen, if a page of another origin caused the request, or if the request is
+    not for a whole window.
+    """
     response = redirect(url_for("sso.start", provider_name=name, return_to=_return_to()), 303)
     chosen_here = is_of_a_window(request.environ) and not is_from_elsewhere(request.environ)
     if chosen_here and (provider := _offer().named(name)) is not None:

@@ -22,7 +22,7 @@ views = Blueprint("denied", __name__)
 
 @dataclass(frozen=True)
 class Denial:
-    """Why a request is denied. `missing` has a phrase for each thing that the person needs. `link` leads on."""
+    """Why a request is denied. `missing` has a phrase for each thing that the person needs. `link` is where to go."""
 
     status: int
     code: str

@@ -13,10 +13,11 @@ from sp.views.people import browser_secret, browser_session
 
 
 def landing_of_token(key: bytes, started: list[Pending]) -> str | None:
-    """Return where to redirect this browser after a second use of the token, or None if another browser used it first.
+    """Return where to redirect this browser after a second use of the token, or None if it is not redirected.
 
-    A page refresh, the back button or a double click sends the token again. The browser is redirected if it has the
-    session that the token opened, or the pending sign-in that the token answered. No new session is opened.
+    A page refresh, the back button or a double click sends the token again. The browser is redirected only if it has
+    the session that the token opened, and this session is still valid, or the pending sign-in that the token answered.
+    No new session is opened.
     """
     use = components().sign_in.first_use(key)
     if use is not None and use.return_path is None:

@@ -17,7 +17,11 @@ views = Blueprint("icons", __name__)
 
 @views.get("/sso/icon/<name>")
 def image(name: str) -> Response:
-    """Return the image of a provider's icon. The query of its URL changes whenever the image changes."""
+    """Return the image of a provider's icon, or 404 if there is none, or this client may not see it.
+
+    Administrators see every icon. Other clients see it only if the sign-in page can show the provider. The query of its
+    URL changes whenever the image changes.
+    """
     try:
         provider = components().provider_registry.find(name).provider  # cached, because strangers may request it
     except ProviderUnknown:

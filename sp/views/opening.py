@@ -99,11 +99,12 @@ def still_ours(landing: str, provider: Provider) -> str:
 
 
 def lead_on(url: str) -> Response:
-    """Redirect the browser to *url* or, if a redirect would be blocked, show a page that leads there.
+    """Redirect the browser to *url* or, if a redirect could be blocked, show a page that leads there.
 
     *url* may be on another of our sites. After a form at the identity provider, browsers apply the form-action of the
     form's page to each redirect. That page allows only redirects to home, so browsers would block a redirect to another
-    site. An intermediate page begins a new navigation.
+    site. So if the request came from another origin and *url* is absolute, an intermediate page begins a new
+    navigation.
     """
     if url.startswith("/") or not is_from_elsewhere(current_request().environ):
         return redirect(url, 303)

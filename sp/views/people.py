@@ -85,7 +85,10 @@ def visitor(way: str = "none") -> Visitor:
 
 
 def way_of(parameter: str) -> str:
-    """Return how this request delivers a token, in *parameter* or in the header, for the log. Reject nothing."""
+    """Return how this request delivers a token, for the log. Reject nothing.
+
+    The token may be in the header, or in the form field or query parameter *parameter*.
+    """
     request = current_request()
     if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
         return "header"

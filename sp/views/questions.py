@@ -38,7 +38,8 @@ def ask(
 ) -> ResponseReturnValue:
     """Spend the token and show the question, but open no session.
 
-    If the same browser sends the token again, it gets the question again.
+    If the same browser sends the token again while the question is still open, it gets the question again. If the
+    question is closed, raises TokenReplayed.
 
     If the person is already signed in with the account of the token, the session is opened without a question.
     """

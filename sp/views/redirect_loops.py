@@ -9,8 +9,8 @@ gateway recognises this case by the requested URL, which contains the code and t
 shows them on its own error page.
 
 A browser that returns no cookies at all can be signed in only if unsolicited tokens are accepted. In that case, the
-gateway looks for a session that was just opened from the same IP and never used. If it finds one, it sets a cookie and
-redirects the browser, to test whether the browser comes back with the cookie.
+gateway looks for a session that was just opened for the same IP, user agent and page, and never used. If it finds one,
+it sets a cookie and redirects the browser, to test whether the browser comes back with the cookie.
 
 A hand-over to a further site can loop in the same way, and it has four redirects itself. A sign-in at home and the
 hand-over together may have at most ten redirects. So a hand-over is stopped after one round if the browser returns no

@@ -1,8 +1,8 @@
 """Sign people out, if they ask for it, or if an identity provider asks, through the browser or server to server.
 
 The two endpoints for providers accept only a sign-out token, and never start a sign-in. The endpoint that is called
-through the browser ends only the session of that browser, with its access token, and only if the sign-out token names
-the person of that session.
+through the browser ends only the session of that browser, with its access token and its sessions at further sites, and
+only if the sign-out token names the person of that session.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from sp.views.people import visitor, way_of
 def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
     """Receive the token of a trial sign-in, and return a redirect to its report.
 
-    Return None if this browser has no such trial; the caller then handles the token as an ordinary one. *read_token*
-    returns the request's token for a given provider, or raises a Rejection.
+    Return None if the token answers no trial of this browser, and for a HEAD request. The caller then handles the token
+    as an ordinary one. *read_token* returns the request's token for a given provider, or raises a Rejection.
     """
     request = current_request()
     if request.method == "HEAD":

@@ -41,7 +41,7 @@ def both_ways(chain: Chain) -> Iterator[Finding]:
 
 
 def to_the_application(chain: Chain) -> Iterator[Finding]:
-    """Probe that the application does not get the session cookie, and that a long answer of the gateway passes."""
+    """Probe that the application gets no session cookie and, behind a proxy, that the gateway's long answer passes."""
     cookie = f"first=1; {chain.session_cookie}={SECRET}; last=2"
     echo = chain.ask_application(headers=(("Cookie", cookie),)).echo
     yield chain.judge(

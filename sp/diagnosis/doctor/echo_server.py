@@ -15,7 +15,10 @@ SECONDS = 10.0  # for one request
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers each request with a description of it. The names of headers are spelled as they arrived."""
+    """Answers a request that has a ticket with a description of it, and refuses others.
+
+    The names of headers are spelled as they arrived.
+    """
 
     timeout = SECONDS
     protocol_version = "HTTP/1.1"

@@ -1,8 +1,8 @@
 """Sign and open the doctor's tickets, without which no echo answers.
 
 An echo shows a request as it arrived, with the IPs of proxies and the headers that they added. Strangers must not see
-this information. The command line has the gateway's settings, so it can sign tickets. A ticket is valid for two minutes
-and for one site. It only makes an echo answer, and gives no other access.
+this information. The command line has the gateway's settings, so it can sign tickets. A ticket is valid for two
+minutes, at the sites of one gateway. It only makes an echo answer, and gives no other access.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class Ticket:
 
 
 class Tickets:
-    """Signs and opens tickets for the site at *external_url*, with the gateway's secret keys.
+    """Signs and opens tickets for the gateway at *external_url*, with the gateway's secret keys.
 
-    Gateways of several sites may share the keys. Even then, a ticket is valid for one site only.
+    Several gateways may share the keys. Even then, a ticket is valid for one gateway only, at all of its sites.
     """
 
     def __init__(self, secret_keys: Sequence[str], external_url: str) -> None:

@@ -61,7 +61,7 @@ def _connect(server: SplitResult, deadline: float) -> socket.socket:
 def _receive(connection: socket.socket, deadline: float) -> bytes:
     """Read until the answer is complete, the server closes the connection, or MAX_ANSWER bytes have arrived.
 
-    Every request asks the server to close the connection.
+    Requests ask the server to close the connection, except the probe that asks for an upgrade to h2c.
     """
     received = bytearray()
     while len(received) < MAX_ANSWER:
