@@ -77,6 +77,7 @@ def unpack(packed: bytes | None) -> Facts:
         sent_to=found.get("s"),
         clipped=found.get("t", False),
         request_id=found.get("r"),
+        checked_at=found.get("q"),
     )
 
 
@@ -98,6 +99,7 @@ def _short(facts: Facts) -> dict[str, Any]:
         "s": facts.sent_to,
         "t": facts.clipped or None,
         "r": facts.request_id,
+        "q": facts.checked_at,
     }
     return {name: value for name, value in members.items() if value is not None and value != () and value != []}
 

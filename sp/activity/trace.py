@@ -44,7 +44,8 @@ class Facts:
     """The facts about an attempt that its line in the activity log has no columns for.
 
     `header` and `claims` of a rejected token are unverified. `clipped` says that something was too long to keep.
-    `request_id` is the ID of the request in the logs.
+    `request_id` is the ID of the request in the logs. `checked_at` is the time, in seconds since 1970, at which the
+    token was checked, if that was in an earlier request.
     """
 
     delivery: str = "none"
@@ -57,6 +58,7 @@ class Facts:
     sent_to: str | None = None
     clipped: bool = False
     request_id: str | None = None
+    checked_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,11 @@ class Trace:
             "sent_to": facts.sent_to,
             "request_id": facts.request_id,
         }
+
+    @property
+    def checked_at(self) -> int:
+        """The time at which the token was checked, in seconds since 1970."""
+        return self.at if self.facts.checked_at is None else self.facts.checked_at
 
     def check(self, name: str) -> CheckResult | None:
         """Return the result of the check *name*, or None if there is none."""

@@ -53,6 +53,7 @@ def explain(evidence: Evidence) -> Explained:
         account=account if rejection.code in ABOUT_THE_ACCOUNT else None,
         sent_to=clean_url(evidence.sent_to),
         clipped=clipped,
+        checked_at=evidence.verified.checked_earlier if evidence.verified else None,
     )
     return Explained(clean_text(cause_of(evidence, claims or {}), secrets), facts)
 

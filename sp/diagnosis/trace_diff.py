@@ -155,7 +155,7 @@ def _between(trace: Trace, first: str, second: str | None) -> float | None:
     Return None unless both times are given in seconds.
     """
     claims = trace.facts.claims or {}
-    begin, end = _seconds(claims.get(first)), trace.at if second is None else _seconds(claims.get(second))
+    begin, end = _seconds(claims.get(first)), trace.checked_at if second is None else _seconds(claims.get(second))
     return None if begin is None or end is None else end - begin
 
 

@@ -145,7 +145,7 @@ def _verify(trace: Trace, provider: Provider) -> Claims:
         raise TokenMalformed
     claims = Claims.parse(trace.facts.claims or {}, numeric_token_id=provider.numeric_token_id)
     for check in checks_of(provider):
-        check(Case(header, claims, provider, _ANY_KEY, trace.at))
+        check(Case(header, claims, provider, _ANY_KEY, trace.checked_at))
     return claims
 
 

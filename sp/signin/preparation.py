@@ -114,6 +114,7 @@ class TokenSignIn:
             checks=(*passed_checks(verified, provider, secrets), *of_browser),
             sent_to=clean_url(sent_to),
             clipped=clipped,
+            checked_at=verified.checked_earlier,
         )
 
     def spending(self, prepared: SignInWrites) -> Spending:

@@ -23,7 +23,7 @@ class Question:
     """The claims of a token that was verified and spent. `key` is the fingerprint of the key that signed it.
 
     `pending` is the hash of the pending sign-in's nonce in hexadecimal, `landing` is where the browser goes after the
-    person has confirmed, `asked_at` the time of the question, in seconds since 1970, which its signature contains.
+    person has confirmed.
     """
 
     provider: str
@@ -31,7 +31,6 @@ class Question:
     key: str
     pending: str
     landing: str
-    asked_at: float = 0.0
 
 
 class Questions:
@@ -42,14 +41,15 @@ class Questions:
 
     def write(self, question: Question) -> str:
         """Return *question* as signed text for the form, which also contains the time."""
-        content = [value for name, value in vars(question).items() if name != "asked_at"]
-        return str(self._serializer.dumps(content))
+        return str(self._serializer.dumps(list(vars(question).values())))
 
-    def read(self, text: str) -> Question | None:
-        """Return the question in the submitted form, or None if it is forged or too old."""
+    def read(self, text: str) -> tuple[Question, float] | None:
+        """Return the question in the submitted form and its time, or None if it is forged or too old.
+
+        The time is in seconds since 1970.
+        """
         try:
             content, signed_at = self._serializer.loads(text, max_age=LIFETIME, return_timestamp=True)
         except BadData:
             return None
-        provider, claims, key, pending, landing = content
-        return Question(provider, claims, key, pending, landing, signed_at.timestamp())
+        return Question(*content), signed_at.timestamp()

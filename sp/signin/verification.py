@@ -77,6 +77,11 @@ class Verified(NamedTuple):
         return cls(claims, key, token_key(provider.name, claims.token_id or ""), checked_at, received)
 
     @property
+    def checked_earlier(self) -> int | None:
+        """The time of the checks, in whole seconds since 1970, or None if this request did them."""
+        return None if self.received else int(self.checked_at)
+
+    @property
     def header(self) -> Mapping[str, Any] | None:
         """The token's header, or None if it was not kept."""
         return self.received.header if self.received else None

@@ -17,9 +17,12 @@ from sp.current import components
 from sp.providers.provider import Provider
 from sp.signin.attempt import Attempt
 from sp.signin.evidence import Arrival, EarlierUse, Evidence, Purpose
+from sp.views.delivery import WAYS, sent_tokens, way_of
 
-SIGN_OUT = {"sign_out.back_channel": "logout_token", "sign_out.front_channel": "jwt"}
+SIGN_OUT = ("sign_out.back_channel", "sign_out.front_channel")
 CLIENTS = "api.token"
+# Endpoints that take a token in one place only, as (parameter, way).
+PLACES = {SIGN_OUT[0]: ("logout_token", "form"), SIGN_OUT[1]: ("jwt", "query"), CLIENTS: ("assertion", "form")}
 REMEMBERED = 2 * 86_400  # seconds for which an earlier use of a token is looked up
 MOST_FIELDS = 50  # of a request that are searched, because a stranger may send any number
 MAX_NAME = 40  # characters
@@ -50,9 +53,15 @@ def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Ev
 
 def parameter_of(provider: Provider | None) -> str:
     """Return the name of the parameter in which the token of this request is expected."""
-    if request.endpoint == CLIENTS:
-        return "assertion"
-    return SIGN_OUT.get(request.endpoint or "") or (provider.token_parameter if provider else "jwt")
+    if request.endpoint in PLACES:
+        return PLACES[request.endpoint][0]
+    return provider.token_parameter if provider else "jwt"
+
+
+def delivery_of(provider: Provider | None) -> str:
+    """Return how this request delivers the token that its endpoint takes, for the log."""
+    place = PLACES.get(request.endpoint or "")
+    return way_of(parameter_of(provider), WAYS if place is None else place[1:])
 
 
 def _arrival(provider: Provider | None) -> Arrival:
@@ -60,12 +69,9 @@ def _arrival(provider: Provider | None) -> Arrival:
     parameter = parameter_of(provider)
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"
-    sent = [("header", credentials.strip())] if is_bearer else []
-    sent += [("form", value) for value in request.form.getlist(parameter)]
-    sent += [("query", value) for value in request.args.getlist(parameter)] if request.endpoint != CLIENTS else []
     return Arrival(
         parameter=parameter,
-        tokens=tuple((way, token) for way, token in sent if token),
+        tokens=tuple(sent_tokens(parameter, ("header", "form") if request.endpoint == CLIENTS else WAYS)),
         elsewhere=tuple(_elsewhere(parameter)),
         names=tuple(_name(name) for name in [*request.form, *request.args][:MOST_FIELDS]),
         scheme=_name(scheme) if credentials and not is_bearer else "",

@@ -31,7 +31,7 @@ from sp.current import components
 from sp.sessions.store import API, Session
 from sp.signin.attempt import known, verify_with_keys
 from sp.signin.opening import Opening
-from sp.views.people import visitor, way_of
+from sp.views.people import visitor
 from sp.views.refusals import write_down
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -181,7 +181,7 @@ def _open_session(unverified_token: str, provider_name: str | None) -> str:
         verified = verify_with_keys(unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
         signed_in = components().sign_in.with_token(
-            verified, trusted, Opening(visitor(way_of("assertion")), new_reference(), API, is_bound=False)
+            verified, trusted, Opening(visitor("form"), new_reference(), API, is_bound=False)
         )
     return signed_in.secret
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask, Request, redirect, request, url_for
 from flask_login import LoginManager, UserMixin, current_user
-from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from shared import request_ids
@@ -82,18 +81,3 @@ def visitor(way: str = "none") -> Visitor:
         cookie_names(request.cookies),
         request_ids.current() or None,
     )
-
-
-def way_of(parameter: str) -> str:
-    """Return how this request delivers a token, for the log. Reject nothing.
-
-    The token may be in the header, or in the form field or query parameter *parameter*.
-    """
-    request = current_request()
-    if request.headers.get("Authorization", "")[:7].lower() == "bearer ":
-        return "header"
-    try:
-        is_form = bool(request.form.get(parameter))
-    except HTTPException:
-        is_form = False  # the body is too large, so it was never read
-    return "form" if is_form else "query" if request.args.get(parameter) else "none"

@@ -76,11 +76,12 @@ def ask(
 @views.post("/sso/continue")
 def take_answer() -> ResponseReturnValue:
     """Open the session if the person confirmed it."""
-    question = components().questions.read(request.form.get("sign_in", ""))
-    if question is None or not AnswerForm().validate_on_submit():
+    signed = components().questions.read(request.form.get("sign_in", ""))
+    if signed is None or not AnswerForm().validate_on_submit():
         return page("sp/question_closed.html", 400)
+    question, asked_at = signed
     trusted = components().provider_registry.get(question.provider)
-    verified = _verified(question, trusted)
+    verified = _verified(question, asked_at, trusted)
     if verified is None:
         return page("sp/question_closed.html", 400)
     with known(trusted.provider, verified):
@@ -111,13 +112,13 @@ def _held_for(verified: Verified, started: list[Pending]) -> Pending | None:
     return next((pending for pending in started if pending.nonce_hash == held_for), None)
 
 
-def _verified(question: Question, trusted: Trusted) -> Verified | None:
+def _verified(question: Question, asked_at: float, trusted: Trusted) -> Verified | None:
     """Return the claims of *question* as verified, or None if the key that signed them is no longer trusted."""
     key = next((key for key in trusted.keys().keys if key.fingerprint == question.key), None)
     if key is None:
         return None
     claims = Claims.parse(question.claims, numeric_token_id=trusted.provider.numeric_token_id)
-    return Verified.of(claims, key, trusted.provider, question.asked_at)
+    return Verified.of(claims, key, trusted.provider, asked_at)
 
 
 def _answered(question: Question) -> Pending | None:

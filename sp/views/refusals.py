@@ -30,8 +30,8 @@ from sp.redirects import add_query
 from sp.signin.attempt import Attempt, attempt_of
 from sp.views import redirect_loops as loops
 from sp.views.double_submit import landing_of_refusal
-from sp.views.evidence import evidence_of, parameter_of
-from sp.views.people import browser_session, visitor, way_of
+from sp.views.evidence import delivery_of, evidence_of
+from sp.views.people import browser_session, visitor
 
 views = Blueprint("refusals", __name__)
 OF_THE_ACCOUNT = (UserUnknown, UserDisabled, EmailConflict, EmailNotAllowed, SeatLimitReached)
@@ -148,7 +148,7 @@ def write_down(rejection: Rejection, attempt: Attempt | None = None, *, sent_to:
     known = attempt or attempt_of(rejection)
     return components().logbook.note_refusal(
         rejection,
-        visitor(way_of(parameter_of(known.provider))),
+        visitor(delivery_of(known.provider)),
         reference=new_reference(),
         attempt=known,
         explain=lambda: components().explain(evidence_of(rejection, known, sent_to)),

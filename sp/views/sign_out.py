@@ -20,7 +20,7 @@ from sp.current import components, current_site
 from sp.sessions.cookies import clear_session_cookie
 from sp.sessions.store import hash_id
 from sp.views.opening import page_of_ours
-from sp.views.people import browser_secret, browser_session, visitor, way_of
+from sp.views.people import browser_secret, browser_session, visitor
 from sp.views.refusals import write_down
 
 views = Blueprint("sign_out", __name__)
@@ -70,7 +70,7 @@ def back_channel() -> ResponseReturnValue:
     """
     try:
         tokens = request.form.getlist("logout_token")
-        ended = components().sign_outs.back_channel(tokens, visitor(way_of("logout_token")), reference=new_reference())
+        ended = components().sign_outs.back_channel(tokens, visitor("form"), reference=new_reference())
     except Rejection as rejection:
         reference = write_down(rejection)
         body = {"error": rejection.code, "error_description": rejection.description, "reference": reference}
@@ -87,9 +87,7 @@ def front_channel() -> ResponseReturnValue:
     try:
         only = hash_id(secret) if secret else b""  # even if the session has expired: its access token may be in use
         tokens = request.args.getlist("jwt")
-        ended = components().sign_outs.front_channel(
-            tokens, visitor(way_of("jwt")), reference=new_reference(), only=only
-        )
+        ended = components().sign_outs.front_channel(tokens, visitor("query"), reference=new_reference(), only=only)
     except TokenReplayed as rejection:
         if session is not None:
             return _refused(rejection)

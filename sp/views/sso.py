@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from flask import Blueprint, jsonify, redirect, url_for
 from flask.typing import ResponseReturnValue
 
@@ -11,14 +9,11 @@ from shared.clock import time_now
 from shared.current import current_request
 from shared.errors import (
     CookiesBlocked,
-    DeliveryNotAllowed,
     NonceMismatch,
-    TokenMalformed,
-    TokenMissing,
     TokenReplayed,
     Unsolicited,
 )
-from shared.web import answers_json, new_reference, prefers_json
+from shared.web import answers_json, new_reference
 from sp.activity.record import Visitor
 from sp.current import components, current_site
 from sp.providers.provider import Provider
@@ -34,6 +29,7 @@ from sp.signin.verification import Verified
 from sp.views import redirect_loops as loops
 from sp.views import trial_token
 from sp.views.choice import ask_for_provider, provider_for
+from sp.views.delivery import Delivery, delivery_for
 from sp.views.double_submit import landing_of_token
 from sp.views.opening import enter, page_of_ours, pending_of, require_window, return_page
 from sp.views.people import browser_session, visitor
@@ -42,15 +38,6 @@ from sp.views.site_start import begin_hand_over
 
 views = Blueprint("sso", __name__)
 RESTARTED = "restarted"  # parameter of /sso/start: an unsolicited token started the sign-in, not the person
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A token and how it arrived. If `wants_json` is true, the answer is an access token instead of a cookie."""
-
-    unverified_token: str
-    way: str
-    wants_json: bool
 
 
 @views.get("/sso/start", endpoint="start", defaults={"provider_name": None})
@@ -95,40 +82,18 @@ def _start(provider: Provider) -> ResponseReturnValue:
 @views.route("/access/jwt/<provider_name>", endpoint="access_jwt", methods=["GET", "POST"])
 def take_token(provider_name: str | None) -> ResponseReturnValue:
     """Receive a token, and open a session with it."""
-    if not answers_json() and (report := trial_token.answer(provider_name, lambda p: _delivery(p).unverified_token)):
+    if not answers_json() and (report := trial_token.answer(provider_name)):
         return report
     trusted = components().provider_registry.get(provider_name)
     if current_request().method == "HEAD":
         return "", 200  # link previews and mail scanners spend no token
     with known(trusted.provider):
-        delivery = _delivery(trusted.provider)
+        delivery = delivery_for(trusted.provider)
         verified = verify_with_keys(delivery.unverified_token, trusted, time_now)
     with known(trusted.provider, verified):
         if delivery.wants_json:
             return _open_for_client(verified, trusted, delivery)
         return _open_for_browser(verified, trusted, visitor(delivery.way))
-
-
-def _delivery(provider: Provider) -> Delivery:
-    """Return the token and how it arrived.
-
-    Raises TokenMissing, TokenMalformed if there are several tokens, or DeliveryNotAllowed.
-    """
-    request, name = current_request(), provider.token_parameter
-    scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
-    sent = [("header", credentials.strip() if scheme.lower() == "bearer" else "")]
-    sent += [("form", value) for value in request.form.getlist(name)]
-    sent += [("query", value) for value in request.args.getlist(name)]
-    found = [(way, unverified_token) for way, unverified_token in sent if unverified_token]
-    if len(found) > 1:
-        raise TokenMalformed(
-            f"the request has {len(found)} tokens, but must have one: {', '.join(way for way, _token in found[:5])}"
-        )
-    for way, unverified_token in found:
-        if way not in provider.deliveries:
-            raise DeliveryNotAllowed(f"the token arrived by {way}; allowed: {', '.join(provider.deliveries)}")
-        return Delivery(unverified_token, way, way == "header" or prefers_json())
-    raise TokenMissing(f"the token is missing; it is expected in the parameter {provider.token_parameter}")
 
 
 def _open_for_client(verified: Verified, trusted: Trusted, delivery: Delivery) -> ResponseReturnValue:

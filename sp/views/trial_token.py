@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from flask import redirect
 from flask.typing import ResponseReturnValue
 
@@ -13,14 +11,15 @@ from shared.tokens import read_object, take_apart
 from shared.web import new_reference
 from sp.current import components
 from sp.signin.pending import Pending
-from sp.views.people import visitor, way_of
+from sp.views.delivery import delivery_for, way_of
+from sp.views.people import visitor
 
 
-def answer(provider_name: str | None, read_token: Callable[..., str]) -> ResponseReturnValue | None:
+def answer(provider_name: str | None) -> ResponseReturnValue | None:
     """Receive the token of a trial sign-in, and return a redirect to its report.
 
     Return None if the token answers no trial of this browser, and for a HEAD request. The caller then handles the token
-    as an ordinary one. *read_token* returns the request's token for a given provider, or raises a Rejection.
+    as an ordinary one.
     """
     request = current_request()
     if request.method == "HEAD":
@@ -30,15 +29,16 @@ def answer(provider_name: str | None, read_token: Callable[..., str]) -> Respons
         return None
     trusted = components().provider_registry.find_now(name)  # not cached: the trial tests the newest settings
     provider = trusted.provider
-    token, refusal = "", None
+    token, way, refusal = "", "", None
     try:
-        token = read_token(provider)
+        delivery = delivery_for(provider)
+        token, way = delivery.unverified_token, delivery.way
     except Rejection as rejection:
-        refusal = rejection
+        way, refusal = way_of(provider.token_parameter), rejection
     pending = _answered_trial(provider.name, token)
     if pending is None:
         return None
-    here = visitor(way_of(provider.token_parameter))
+    here = visitor(way)
     if refusal is not None:
         components().trials.fail(pending, refusal, provider.name, here, reference=new_reference())
     else:

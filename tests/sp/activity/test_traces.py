@@ -89,6 +89,37 @@ def test_a_good_sign_in_says_what_was_compared_what_was_decided_and_where_it_led
     assert {check["outcome"] for check in told["checks"]} == {"passed", "skipped"}
 
 
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+@pytest.mark.parametrize("way", ["query", "form", "header"])
+def test_an_accepted_token_says_how_it_was_delivered(gateway: MakeGateway, way: str, accept: str) -> None:
+    app = gateway({"corporate": {**CORPORATE, "unsolicited": "accept", "deliveries": ["query", "form", "header"]}})
+    token = mint(claims(), KEY)
+    places: dict[str, dict[str, Any]] = {
+        "query": {"query_string": {"jwt": token}},
+        "form": {"method": "POST", "data": {"jwt": token}},
+        "header": {"method": "POST", "headers": {"Authorization": f"Bearer {token}"}},
+    }
+    more = places[way]
+    more["headers"] = {"Accept": accept, **more.get("headers", {})}
+    app.test_client().open("/sso/login/jwt", **more)
+    assert (last(app).event, last(app).facts.delivery) == ("sign_in", way)
+
+
+def test_an_empty_parameter_before_the_token_does_not_hide_how_it_came(app: Flask) -> None:
+    app.test_client().get(f"/sso/login/jwt?jwt=&jwt={mint(claims(), KEY)}")
+    assert (last(app).event, last(app).facts.delivery) == ("sign_in", "query")
+    app.test_client().get(f"/sso/login/jwt?jwt=&jwt={mint(claims(exp=1), KEY)}")
+    assert (last(app).event, last(app).facts.delivery) == ("refused", "query")
+
+
+def test_an_assertion_came_by_form_whatever_the_authorization_header_says(app: Flask) -> None:
+    grant = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+    for token, event in ((mint(claims(), KEY), "sign_in"), (mint(claims(exp=1), KEY), "refused")):
+        stray = {"Authorization": f"Bearer {FOREIGN}"}
+        app.test_client().post("/sso/token", data={**grant, "assertion": token}, headers=stray)
+        assert (last(app).event, last(app).facts.delivery) == (event, "form")
+
+
 def test_a_second_sign_in_says_that_the_account_was_found_and_what_changed(app: Flask) -> None:
     sent(app, mint(claims(), KEY))
     account = sent(app, mint(claims(given_name="Alice"), KEY)).facts.account

@@ -18,8 +18,11 @@ from werkzeug.test import TestResponse
 from lab.clock import Clock
 from lab.minting import mint
 from sp.activity import reading
+from sp.activity.trace import Trace
 from sp.components import Components
 from sp.database.models import Activity
+from sp.diagnosis.what_if import AccountsNow, decide_again
+from sp.signin.questions import Questions
 from tests.support.gateway import core_of, make_gateway, migrated_postgresql
 from tests.support.question import NOT_ME, answer_of
 from tests.support.stores import Redis
@@ -230,10 +233,50 @@ def test_the_log_has_the_age_that_the_token_had_when_it_was_checked(
     question = restarted(client)
     clock.tick(seconds=200)
     answer(client, question)
-    trace = next(iter(reading.latest(core_of(app).database, reading.Wanted(event="sign_in"), 1)))
+    trace = last(app)
+    assert (trace.event, trace.facts.delivery) == ("sign_in", "none")
+    assert was_checked_at_once(trace)
+    provider = core_of(app).provider_registry.get("corporate").provider
+    again = decide_again(trace, provider, lambda _profile: AccountsNow(None, None, True))
+    assert (again.before, again.after) == ("accepted", "accepted")
+
+
+def test_a_refused_answer_has_the_age_that_the_token_had_when_it_was_checked(
+    app: Flask, client: FlaskClient, clock: Clock
+) -> None:
+    answer(client, restarted(client))  # creates the account
+    other = app.test_client()
+    question = restarted(other)
+    people = core_of(app).people
+    person = people.find(MALLORY)
+    assert person is not None
+    people.disable(person.id, actor="test")
+    clock.tick(seconds=200)
+    answer(other, question)
+    trace = last(app)
+    assert trace.code == "user_disabled"
+    assert was_checked_at_once(trace)
+
+
+def last(app: Flask) -> Trace:
+    return reading.latest(core_of(app).database, reading.Wanted(), 1)[0]
+
+
+def was_checked_at_once(trace: Trace) -> bool:
     checks = {check.name: check.detail for check in trace.facts.checks}
-    assert re.match(r"(58|59|60) s left", checks["expiry"] or "")
-    assert re.match(r"[012] s; at most", checks["age"] or "")
+    left, age = re.match(r"(\d+) s left", checks["expiry"]), re.match(r"(\d+) s; at most", checks["age"])
+    assert left is not None, checks
+    assert age is not None, checks
+    return int(left[1]) > 50 and int(age[1]) < 10 and trace.at - trace.checked_at >= 200
+
+
+def test_a_question_has_the_five_values_that_the_previous_version_reads() -> None:
+    questions, values = Questions([KEY]), ["corporate", {"iat": 1}, "fingerprint", "pending", "/page"]
+    text = questions._serializer.dumps(values)
+    signed = questions.read(text)
+    assert signed is not None
+    assert [*vars(signed[0]).values()] == values
+    assert questions._serializer.loads(questions.write(signed[0])) == values
 
 
 # --- Refresh, back and double click end where they should ---

@@ -76,4 +76,4 @@ def test_the_listed_steps_run_in_their_order(gateway: MakeGateway) -> None:
         sys.setprofile(None)
     assert answer.status_code == 303
     assert called == list(listed.values())
-    assert len(called) == 16
+    assert len(called) == 17

@@ -15,9 +15,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-import sp
 from lab.minting import mint
-from sp.database.models import Activity, SessionRecord
+from sp.database.models import Activity, SessionRecord, db
 from sp.gateway import Gateway
 from sp.signin import attempt
 from sp.views import sign_in_steps, sso
@@ -108,11 +107,17 @@ def _unreached(_environ: Any, _start_response: Any) -> Any:
     raise AssertionError("this is a URL of ours")
 
 
-def test_the_only_teardown_that_the_short_way_leaves_out_ends_a_session_that_nobody_opens(app: Flask) -> None:
+def test_the_only_teardown_that_the_short_way_leaves_out_ends_a_session_that_nobody_opens(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert [function.__qualname__ for function in app.teardown_appcontext_funcs] == ["SQLAlchemy._teardown_session"]
     assert not app.teardown_request_funcs
-    users = [file.name for file in Path(sp.__path__[0]).rglob("*.py") if "db.session" in file.read_text()]
-    assert users == []
+    opened: list[str] = []
+    monkeypatch.setattr(db.session.registry, "createfunc", lambda: opened.append("a session"))
+    token = mint(claims(), KEY)
+    assert app.test_client().get("/sso/start/open", headers=PAGE).status_code == 303
+    assert app.test_client().get("/sso/login/jwt/open", query_string={"jwt": token}, headers=PAGE).status_code == 303
+    assert opened == []
 
 
 def claims(**changed: Any) -> dict[str, Any]:
