@@ -10,7 +10,7 @@ import asyncio
 import io
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any
 
 from shared.client_socket import GRACE_SECONDS, IDLE_SECONDS, LEAST_RATE, ROOM
@@ -132,8 +132,14 @@ class Exchange:
         """
         if self.is_given_up:
             work.close()
-            raise ConnectionAbortedError("the client has closed the connection")
-        self._wait = wait = asyncio.run_coroutine_threadsafe(work, self._loop)
+            raise closed()
+        self._wait = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return self._result_of(self._wait)
+        except CancelledError:  # by `give_up`, while this thread waited
+            raise closed() from None
+
+    def _result_of(self, wait: Future[Any]) -> Any:
         try:
             return wait.result(PATIENCE)
         except TimeoutError:
@@ -150,6 +156,11 @@ class Exchange:
             self._wait_began, self._waited = None, self._waited + time.monotonic() - began
 
 
+def closed() -> ConnectionAbortedError:
+    """Return the error for a client that has closed the connection."""
+    return ConnectionAbortedError("the client has closed the connection")
+
+
 class _Rest(io.RawIOBase):
     """A body whose end has not arrived yet."""
 
@@ -163,7 +174,7 @@ class _Rest(io.RawIOBase):
         while not self._left:
             piece = self._exchange.read()
             if piece is None:
-                raise ConnectionAbortedError("the client has closed the connection")
+                raise closed()
             if not piece and self._exchange.is_complete:
                 return 0
             self._left = piece

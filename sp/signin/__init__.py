@@ -5,7 +5,8 @@ A browser brings a token to `/sso/login/jwt`. These are the steps, in the order 
 1. `sp.gateway.middleware.Gateway.__call__` calls `sp.gateway.in_process.InProcess.arrive`, which sees that the URL is
    one of ours. Then our own application answers: `sp.views.sign_in_steps.SignInSteps`, which `sp.app` puts in front of
    Flask, calls the view; for an unusual request, Flask calls it. The view `sp.views.sso.take_token` takes the token out
-   of the request (`sp.views.delivery.delivery_for`). If an administrator's trial sign-in asked for the token, `sp.views.trial_token` takes over.
+   of the request (`sp.views.delivery.delivery_for`). If an administrator's trial sign-in asked for the token,
+   `sp.views.trial_token` takes over.
 2. `attempt.verify_with_keys` gets the provider's keys and calls `verification.verify`, which opens the token
    (`shared.tokens.open_signed`) and runs every check of the token alone. Nothing is stored yet.
 3. `binding.bind` checks the nonce, and decides what the token answers: a sign-in that this browser started, or none.

@@ -13,6 +13,7 @@ import pytest
 from lab.cast import ALICE, CAROL, Person
 from lab.minting import mint
 from shared.request_limits import MAX_BODY
+from shared.threads import Threads
 from sp.gateway import AsgiGateway, asgi_answers, asgi_exchange
 from sp.gateway.asgi_scope import key_of
 from tests.sp.gateway.asgi_client import Exchange, Recorder, around, cookie, respond, run, scope
@@ -221,6 +222,30 @@ def test_each_request_has_an_id_in_both_directions(gate: Gate) -> None:
     ]
     assert headers[b"x-request-id"] != b"mine"
     assert len(ask(around(gate, app), scope("http", "/login", HTML))[1][b"x-request-id"]) == 16
+
+
+def test_attack_a_client_that_closes_in_the_middle_of_an_upload_is_a_lost_connection() -> None:
+    """Flask answers an OSError while it reads a body, and logs no traceback. It knows no CancelledError."""
+
+    async def test() -> None:
+        closed = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await closed.wait()
+            return {"type": "http.disconnect"}
+
+        exchange = asgi_exchange.Exchange(Threads(1), receive, receive)  # type: ignore[arg-type]
+        body = exchange.input(b"the beginning")
+        reading = asyncio.ensure_future(asyncio.to_thread(body.read))
+        while exchange._wait is None:
+            await asyncio.sleep(0.001)
+        closed.set()
+        with pytest.raises(ConnectionAbortedError):
+            await reading
+        with pytest.raises(ConnectionAbortedError):
+            body.read()
+
+    run(test)
 
 
 def test_bodies_and_events_pass_piece_by_piece(gate: Gate) -> None:
