@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from flask import has_request_context, request
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from idp.context import context
@@ -70,7 +70,7 @@ def services_of(email: str) -> set[str]:
 def latest(count: int, email: str = "") -> Sequence[AuditRow]:
     """Return the latest entries, newest first. If *email* is given, return only the entries of this person."""
     query = select(AuditRow).order_by(AuditRow.id.desc()).limit(count)
-    return db.session.scalars(query.where(AuditRow.email.ilike(email)) if email else query).all()
+    return db.session.scalars(query.where(func.lower(AuditRow.email) == func.lower(email)) if email else query).all()
 
 
 def _ip() -> str:

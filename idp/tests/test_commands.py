@@ -148,6 +148,15 @@ def test_the_audit_tells_who_did_what(app: Flask) -> None:
     assert {entry["address"] for entry in entries} == {"192.0.2.77"}
 
 
+def test_the_audit_of_one_person_has_no_line_of_another(app: Flask) -> None:
+    for typed in ("bob_smith@example.com", "bobXsmith@example.com", "BOB_SMITH@example.com"):
+        Browser(app, "192.0.2.77").sign_in(Cast(typed, "a wrong password"))
+    entries = json.loads(run(app, "audit", "--email", "Bob_Smith@example.com", "--json").stdout)
+    assert {entry["email"].lower() for entry in entries} == {"bob_smith@example.com"}
+    assert len(entries) == 2
+    assert json.loads(run(app, "audit", "--email", "%", "--json").stdout) == []
+
+
 def test_a_table_is_readable_without_json(app: Flask) -> None:
     lines = run(app, "users", "list").output.splitlines()
     assert lines[0].split() == ["email", "name", "groups", "state"]

@@ -101,8 +101,9 @@ def demo_environment() -> dict[str, str]:
     folder = folders.pop() if folders else Path("instance").resolve()
     environment.update(dict.fromkeys(names, str(folder)))
     for name in ("SP_SECRET_KEY", "SP_SECRET_KEY_FILE", "IDP_SECRET_KEY", "IDP_SECRET_KEY_FILE"):
-        if environment.pop(name, None):
+        if environment.get(name):
             say(f"{name} is set, which belongs to a real deployment; the demo starts without it.")
+        environment[name] = ""  # not removed, because the programs also read `.env`, which this overrides
     return environment
 
 
