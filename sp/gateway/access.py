@@ -173,22 +173,11 @@ class SiteAccess:
         self.count(decision.number)
         if self._trial is not None:
             trial = self._trial.decide(method, path, session, **more)
-            if trial.verdict is not decision.verdict and (
-                number := self._shadow_behind(self._trial, trial, method, path)
-            ):
+            if trial.verdict is not decision.verdict and (number := self._policy.shadow_behind(trial, method, path)):
                 asked = method, path, session.account_id if session is not None else None
                 found = difference(self.name, number, (decision.verdict, trial.verdict), asked)
                 self._counts.differs(self.site.rules[number - 1], found)
         return decision
-
-    def _shadow_behind(self, trial: Policy, decision: Decision, method: str, path: str) -> int:
-        """Return the number of the shadow rule that changes the decision, or 0 if there is none.
-
-        A path may have several readings. If the strictest reading was not decided by a shadow rule, a shadow rule that
-        matches another reading is returned.
-        """
-        numbers = (decision.number, *map(trial.number_of, trial.asked(method, path)))
-        return next((number for number in numbers if number and self.site.rules[number - 1].shadow), 0)
 
     def _is_own_page(self, origin: str, host: str) -> bool:
         """Tell whether the page that opens a WebSocket belongs to this host.

@@ -200,6 +200,17 @@ class Policy:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
+    def shadow_behind(self, trial: Decision, method: str, path: str) -> int:
+        """Return the number of the shadow rule because of which the `trial` policy decided *trial*, or 0 if none did.
+
+        A path may have several readings. If the strictest reading was not decided by a shadow rule, a shadow rule that
+        matches another reading is returned.
+        """
+        numbers = [trial.number]
+        if self.trial is not None:
+            numbers += map(self.trial.number_of, self.trial.asked(method, path))
+        return next((number for number in numbers if number and self.rules[number - 1].shadow), 0)
+
     def number_of(self, rule: Rule) -> int:
         """Return the position of *rule*, from 1. The default rule has the number 0."""
         return self._numbers.get(id(rule), 0)

@@ -114,9 +114,10 @@ def explain(
     if policy.trial is not None:
         trial = policy.trial.decide(method, path, person, spellings=spellings, overrides=methods)
         differs = trial.verdict is not decision.verdict
-        if trial.number and (differs or policy.rules[trial.number - 1].shadow):
+        number = policy.shadow_behind(trial, method, path)
+        if number and (differs or number == trial.number):
             too = "" if differs else " too"
-            shadow = f"the shadow rule {trial.number} would {WOULD[decided(trial.verdict)]}{too}"
+            shadow = f"the shadow rule {number} would {WOULD[decided(trial.verdict)]}{too}"
     return Explanation(
         method=method,
         path=path or raw_path,
