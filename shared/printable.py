@@ -22,7 +22,7 @@ def printable(text: str) -> str:
 
 def printable_cell(text: str) -> str:
     r"""Return *text* for a table cell. Columns are two spaces apart, so a space after a space becomes \x20."""
-    return _MORE_SPACE.sub(lambda found: f"\\x{ord(found[0]):02x}", printable(text))
+    return _MORE_SPACE.sub(lambda found: "\\x20" if found[0] == " " else _escape(found[0]), printable(text))
 
 
 def printable_json(value: Any, indent: int | None = None) -> str:

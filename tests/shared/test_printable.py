@@ -26,7 +26,7 @@ def test_names_of_all_scripts_stay_as_they_are() -> None:
 
 def test_a_cell_makes_no_further_columns() -> None:
     assert printable_cell("Bob  active  administrator") == r"Bob \x20active \x20administrator"
-    assert printable_cell("Bob\u2003\u3000 active") == "Bob\u2003\\x3000\\x20active"
+    assert printable_cell("Bob\u2003\u3000 active") == "Bob\u2003\\u3000\\x20active"
 
 
 @pytest.mark.parametrize("indent", [None, 2])
