@@ -3,6 +3,7 @@
 `make demo` and `lychgate demo` run this. It chooses the ports, sets SP_EXTERNAL_URL and IDP_EXTERNAL_URL, and creates
 the demo users with the same commands as an administrator. The programs run without SP_SECRET_KEY and IDP_SECRET_KEY,
 that is, as a demo: they store generated secrets in the instance folder. So a second start uses the data of the first.
+Secret keys and URLs of databases in `.env` are ignored, because they belong to a deployment.
 
 SP_INSTANCE or IDP_INSTANCE sets the folder, by default `instance` in the current folder. DEMO_SP_PORT and
 DEMO_IDP_PORT set the ports to try first. OPEN=1 opens the browser.
@@ -27,6 +28,13 @@ from lychgate.demo.people import (
 )
 from lychgate.demo.ports import HOST, choose_port, wished_port
 from lychgate.demo.programs import Program, wait_until_healthy, watch
+
+KEYS_OF_A_DEPLOYMENT = tuple(
+    f"{program}_SECRET_KEY{end}" for program in ("SP", "IDP") for end in ("", "_FILE", "_FALLBACKS", "_FALLBACKS_FILE")
+)
+STORES = tuple(
+    name + end for name in ("SP_DATABASE_URL", "SP_REPLAY_URL", "IDP_DATABASE_URL") for end in ("", "_FILE")
+)  # of the environment, but not of `.env`: the demo must not write its people into the database of a deployment
 
 
 def main() -> int:
@@ -100,10 +108,11 @@ def demo_environment() -> dict[str, str]:
         raise DemoFailed("SP_INSTANCE and IDP_INSTANCE differ; a demo keeps both programs in one folder.")
     folder = folders.pop() if folders else Path("instance").resolve()
     environment.update(dict.fromkeys(names, str(folder)))
-    for name in ("SP_SECRET_KEY", "SP_SECRET_KEY_FILE", "IDP_SECRET_KEY", "IDP_SECRET_KEY_FILE"):
-        if environment.get(name):
+    for name in KEYS_OF_A_DEPLOYMENT:
+        if environment.pop(name, None):
             say(f"{name} is set, which belongs to a real deployment; the demo starts without it.")
-        environment[name] = ""  # not removed, because the programs also read `.env`, which this overrides
+    for name in (*KEYS_OF_A_DEPLOYMENT, *STORES):
+        environment.setdefault(name, "")  # overrides `.env`, which both programs also read
     return environment
 
 

@@ -15,12 +15,17 @@ from sp.signin.evidence import Evidence
 MANY_NAMES = 6
 
 
+OTHER_PLACE = {"form field": "query parameter", "query parameter": "form field"}
+
+
 def token_missing(evidence: Evidence, _claims: Mapping[str, Any]) -> str:
     """Say where the token is instead, or what the request contains."""
     arrival, wanted = evidence.arrival, evidence.arrival.parameter
     names = set(arrival.names)
     if arrival.elsewhere:
         place, name = arrival.elsewhere[0]
+        if name == wanted and place in OTHER_PLACE:
+            return f"The token arrived in the {place} {name}; this URL takes it only in a {OTHER_PLACE[place]}."
         return f"The token arrived in the {place} {name}; it is expected in the parameter {wanted}."
     if arrival.scheme:
         return f"The Authorization header has the scheme {arrival.scheme}; a token needs the scheme Bearer."

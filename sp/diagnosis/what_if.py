@@ -4,9 +4,9 @@ The same functions as at a sign-in decide: the checks of `sp.signin.verification
 decision about the account. But a trace does not contain everything:
 
 - Signatures are not checked again, because traces do not contain them. An attempt with an invalid signature keeps its
-result, and all other attempts count as correctly signed.
+  result, and all other attempts count as correctly signed.
 - An attempt also keeps its result if a store did not answer, if the provider had no key or was not known, if the
-browser blocked cookies, if there was no token or more than one, or if the token could not be read or was used before.
+  browser blocked cookies, if there was no token or more than one, or if the token could not be read or was used before.
 
 Even then, an earlier step can reject the attempt now, for example because the provider is disabled.
 

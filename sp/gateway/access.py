@@ -173,7 +173,8 @@ class SiteAccess:
         self.count(decision.number)
         if self._trial is not None:
             trial = self._trial.decide(method, path, session, **more)
-            if trial.verdict is not decision.verdict and (number := self._policy.shadow_behind(trial, method, path)):
+            number = 0 if trial.verdict is decision.verdict else self._policy.shadow_behind(trial, method, path, **more)
+            if number:
                 asked = method, path, session.account_id if session is not None else None
                 found = difference(self.name, number, (decision.verdict, trial.verdict), asked)
                 self._counts.differs(self.site.rules[number - 1], found)

@@ -144,7 +144,7 @@ class Exchange:
             return wait.result(PATIENCE)
         except TimeoutError:
             if wait.done():
-                raise  # an error of the work itself
+                return wait.result()  # it has just ended, or the error is of the work itself
         self._wait_began = began = time.monotonic()
         try:
             with self._threads.waiting_for(self):

@@ -163,13 +163,17 @@ class Policy:
         different = list(dict.fromkeys(meant if meant in self._methods else "" for meant in methods))
         return self._decide_with_care(different, (path, *spellings), person, foreign_page)
 
-    def asked(self, method: str, path: str) -> tuple[Rule, ...]:
+    def asked(
+        self, method: str, path: str, *, spellings: Collection[str] = (), overrides: Collection[str] = ()
+    ) -> tuple[Rule, ...]:
         """Return the rules that match the readings of a request. The strictest of these rules decides.
 
-        The result is empty if the path is ambiguous.
+        The result is empty if the path is ambiguous. The arguments are those of `decide`.
         """
-        methods = dict.fromkeys(meant if meant in self._methods else "" for meant in meant_by(method))
-        found = (find(self._rules, meant, reading) for reading in readings(path) for meant in methods)
+        meant = (each for name in (method, *overrides) for each in meant_by(name))
+        methods = dict.fromkeys(each if each in self._methods else "" for each in meant)
+        every = (reading for spelling in (path, *spellings) for reading in readings(spelling))
+        found = (find(self._rules, each, reading) for reading in every for each in methods)
         return tuple({id(rule): rule for rule in found}.values())
 
     def possible(self, method: str, path: str) -> tuple[Decision, ...]:
@@ -200,15 +204,25 @@ class Policy:
             return Decision(Verdict.FOREIGN_PAGE, found[0].rule, spellings[0])
         return max(found, key=lambda decision: decision.verdict)
 
-    def shadow_behind(self, trial: Decision, method: str, path: str) -> int:
-        """Return the number of the shadow rule because of which the `trial` policy decided *trial*, or 0 if none did.
+    def shadow_behind(
+        self,
+        trial: Decision,
+        method: str,
+        path: str,
+        *,
+        spellings: Collection[str] = (),
+        overrides: Collection[str] = (),
+        foreign_page: bool = False,
+    ) -> int:
+        """Return the number of the shadow rule to name for the decision *trial* of the `trial` policy, or 0 for none.
 
-        A path may have several readings. If the strictest reading was not decided by a shadow rule, a shadow rule that
-        matches another reading is returned.
+        It is the rule that made the decision, if that is a shadow rule. Otherwise a shadow rule takes its place that
+        matches another reading of the path, or another method that is meant. The arguments are those of `decide`.
         """
         numbers = [trial.number]
-        if self.trial is not None:
-            numbers += map(self.trial.number_of, self.trial.asked(method, path))
+        if self.trial is not None and not foreign_page:
+            matching = self.trial.asked(method, path, spellings=spellings, overrides=overrides)
+            numbers += map(self.trial.number_of, matching)
         return next((number for number in numbers if number and self.rules[number - 1].shadow), 0)
 
     def number_of(self, rule: Rule) -> int:

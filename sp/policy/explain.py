@@ -114,7 +114,7 @@ def explain(
     if policy.trial is not None:
         trial = policy.trial.decide(method, path, person, spellings=spellings, overrides=methods)
         differs = trial.verdict is not decision.verdict
-        number = policy.shadow_behind(trial, method, path)
+        number = policy.shadow_behind(trial, method, path, spellings=spellings, overrides=methods)
         if number and (differs or number == trial.number):
             too = "" if differs else " too"
             shadow = f"the shadow rule {number} would {WOULD[decided(trial.verdict)]}{too}"

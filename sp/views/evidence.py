@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
 from flask import request
@@ -19,10 +19,9 @@ from sp.signin.attempt import Attempt
 from sp.signin.evidence import Arrival, EarlierUse, Evidence, Purpose
 from sp.views.delivery import WAYS, sent_tokens, way_of
 
-SIGN_OUT = ("sign_out.back_channel", "sign_out.front_channel")
-CLIENTS = "api.token"
+BACK_CHANNEL, FRONT_CHANNEL, CLIENTS = "sign_out.back_channel", "sign_out.front_channel", "api.token"
 # Endpoints that take a token in one place only, as (parameter, way).
-PLACES = {SIGN_OUT[0]: ("logout_token", "form"), SIGN_OUT[1]: ("jwt", "query"), CLIENTS: ("assertion", "form")}
+PLACES = {BACK_CHANNEL: ("logout_token", "form"), FRONT_CHANNEL: ("jwt", "query"), CLIENTS: ("assertion", "form")}
 REMEMBERED = 2 * 86_400  # seconds for which an earlier use of a token is looked up
 MOST_FIELDS = 50  # of a request that are searched, because a stranger may send any number
 MAX_NAME = 40  # characters
@@ -33,7 +32,7 @@ def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Ev
     provider = known.provider
     every = _providers()
     own = every.get(provider.name, (provider, None))[1] if provider else None
-    purpose: Purpose = "sign_out" if request.endpoint in SIGN_OUT else "sign_in"
+    purpose: Purpose = "sign_out" if request.endpoint in (BACK_CHANNEL, FRONT_CHANNEL) else "sign_in"
     return Evidence(
         rejection=rejection,
         now=time_now(),
@@ -51,28 +50,32 @@ def evidence_of(rejection: Rejection, known: Attempt, sent_to: str | None) -> Ev
     )
 
 
-def parameter_of(provider: Provider | None) -> str:
-    """Return the name of the parameter in which the token of this request is expected."""
-    if request.endpoint in PLACES:
-        return PLACES[request.endpoint][0]
-    return provider.token_parameter if provider else "jwt"
-
-
 def delivery_of(provider: Provider | None) -> str:
-    """Return how this request delivers the token that its endpoint takes, for the log."""
-    place = PLACES.get(request.endpoint or "")
-    return way_of(parameter_of(provider), WAYS if place is None else place[1:])
+    """Return how this request delivers the token that its endpoint takes, for the log.
+
+    If the token is not in the place where the endpoint takes it, return where else it is.
+    """
+    parameter, ways = _expected(provider)
+    way = way_of(parameter, ways)
+    return way_of(parameter) if way == "none" else way
+
+
+def _expected(provider: Provider | None) -> tuple[str, tuple[str, ...]]:
+    """Return the parameter in which this request's token is expected, and the ways in which the endpoint takes it."""
+    if (place := PLACES.get(request.endpoint or "")) is not None:
+        return place[0], place[1:]
+    return provider.token_parameter if provider else "jwt", WAYS
 
 
 def _arrival(provider: Provider | None) -> Arrival:
     """Return the tokens in this request, and their places."""
-    parameter = parameter_of(provider)
+    parameter, ways = _expected(provider)
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"
     return Arrival(
         parameter=parameter,
-        tokens=tuple(sent_tokens(parameter, ("header", "form") if request.endpoint == CLIENTS else WAYS)),
-        elsewhere=tuple(_elsewhere(parameter)),
+        tokens=tuple(sent_tokens(parameter, ways) or sent_tokens(parameter, ["header"])),
+        elsewhere=tuple(_elsewhere(parameter, ways)),
         names=tuple(_name(name) for name in [*request.form, *request.args][:MOST_FIELDS]),
         scheme=_name(scheme) if credentials and not is_bearer else "",
         content_type=request.mimetype,
@@ -81,7 +84,7 @@ def _arrival(provider: Provider | None) -> Arrival:
     )
 
 
-def _elsewhere(parameter: str) -> Iterator[tuple[str, str]]:
+def _elsewhere(parameter: str, ways: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield each place, except the expected one, that contains something like a token."""
     body = request.get_json(silent=True) if request.is_json else None
     places = (
@@ -93,7 +96,7 @@ def _elsewhere(parameter: str) -> Iterator[tuple[str, str]]:
     )
     for place, values in places:
         for name, value in values[:MOST_FIELDS]:
-            is_expected = name == parameter and place in ("form field", "query parameter")
+            is_expected = name == parameter and place.partition(" ")[0] in ways
             if not is_expected and isinstance(value, str) and _looks_like_a_token(value):
                 yield place, _name(name)
 

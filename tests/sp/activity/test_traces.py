@@ -17,6 +17,7 @@ from lab.cast import ALICE, CAROL
 from lab.minting import mint
 from shared import request_ids
 from shared.errors import ClaimInvalid, SignatureInvalid
+from shared.logout_tokens import LOGOUT_EVENT
 from shared.look_alikes import looks_like
 from shared.tokens import SIGN_OUT_TYPE
 from sp.activity import packing, reading
@@ -118,6 +119,33 @@ def test_an_assertion_came_by_form_whatever_the_authorization_header_says(app: F
         stray = {"Authorization": f"Bearer {FOREIGN}"}
         app.test_client().post("/sso/token", data={**grant, "assertion": token}, headers=stray)
         assert (last(app).event, last(app).facts.delivery) == (event, "form")
+        assert (last(app).facts.claims or {})["email"] == ALICE.email
+        assert last(app).check("delivery") is None
+
+
+@pytest.mark.parametrize("expires", [60, -600])
+def test_a_sign_out_token_came_as_it_must_whatever_the_authorization_header_says(app: Flask, expires: int) -> None:
+    ends, stray = int(time.time()) + expires, {"Authorization": f"Bearer {FOREIGN}"}
+    for method, path, place, parameter, way in (
+        ("POST", "/sso/logout/backchannel", "data", "logout_token", "form"),
+        ("GET", "/sso/logout/jwt", "query_string", "jwt", "query"),
+    ):
+        told = claims(exp=ends, iat=ends - 60, sub="alice", events={LOGOUT_EVENT: {}})
+        token = mint(told, KEY, {"typ": SIGN_OUT_TYPE, "alg": "HS256"})
+        more: dict[str, Any] = {place: {parameter: token}}
+        app.test_client().open(path, method=method, headers=stray, **more)
+        trace = last(app)
+        assert trace.facts.delivery == way, trace
+        assert trace.check("delivery") is None
+
+
+def test_a_sign_out_token_in_the_wrong_place_is_found_there(app: Flask) -> None:
+    token = mint(claims(), KEY, {"typ": SIGN_OUT_TYPE, "alg": "HS256"})
+    app.test_client().post("/sso/logout/backchannel", query_string={"logout_token": token})
+    assert (last(app).code, last(app).facts.delivery) == ("token_missing", "query")
+    assert last(app).cause == (
+        "The token arrived in the query parameter logout_token; this URL takes it only in a form field."
+    )
 
 
 def test_a_second_sign_in_says_that_the_account_was_found_and_what_changed(app: Flask) -> None:

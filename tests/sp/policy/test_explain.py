@@ -6,6 +6,7 @@ from sp.policy.decision import Policy, Rule
 from sp.policy.explain import Someone, explain
 from sp.routes import Routes
 
+DELETE = frozenset({"DELETE"})
 STAFF = Someone("alice@example.com", ("staff",))
 OPEN = Rule("/pub;v/x", allow="anyone")
 ALL_OPEN = Rule("/pub/", allow="anyone")
@@ -30,11 +31,23 @@ PRIVATE = Rule("/pub/", allow="members", groups=frozenset({"admins"}))
             STAFF,
             (1, "allow it too"),
         ),
+        (
+            [Rule("/x", DELETE, "anyone", shadow=True), Rule("/x", DELETE, "members"), Rule("/", allow="anyone")],
+            "/x?_method=DELETE",
+            STAFF,
+            (1, "allow it"),
+        ),
+        (
+            [Rule("/a%2Fb", allow="anyone", shadow=True), Rule("/a%2Fb", allow="members"), Rule("/", allow="anyone")],
+            "/a%2Fb",
+            STAFF,
+            (1, "allow it"),
+        ),
         ([Rule("/other/", allow="anyone", shadow=True), PRIVATE], "/pub/x", STAFF, None),
     ],
 )
 def test_only_the_shadow_rule_that_makes_the_difference_is_named(
     rules: list[Rule], url: str, person: Someone, wanted: tuple[int, str] | None
 ) -> None:
-    found = explain(Policy(rules), Routes(""), "GET", url, person).shadow
+    found = explain(Policy(rules), Routes(""), "POST", url, person).shadow
     assert found == (f"the shadow rule {wanted[0]} would {wanted[1]}" if wanted else "")

@@ -15,6 +15,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+import sp
 from lab.minting import mint
 from sp.database.models import Activity, SessionRecord, db
 from sp.gateway import Gateway
@@ -117,7 +118,12 @@ def test_the_only_teardown_that_the_short_way_leaves_out_ends_a_session_that_nob
     token = mint(claims(), KEY)
     assert app.test_client().get("/sso/start/open", headers=PAGE).status_code == 303
     assert app.test_client().get("/sso/login/jwt/open", query_string={"jwt": token}, headers=PAGE).status_code == 303
+    refused = app.test_client().get("/sso/login/jwt/open", query_string={"jwt": token}, headers=PAGE)
+    assert "code=token_replayed" in refused.location
+    as_json = app.test_client().get("/sso/login/jwt", headers={"Accept": "application/json"})
+    assert as_json.status_code == 400
     assert opened == []
+    assert [file for file in Path(sp.__path__[0]).rglob("*.py") if "db.session" in file.read_text()] == []
 
 
 def claims(**changed: Any) -> dict[str, Any]:
