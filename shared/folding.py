@@ -96,7 +96,7 @@ class Later(Generic[Key, Value]):
 
     def __init__(self, write: Callable[[Mapping[Key, Value]], None], after: float = FLUSH_AFTER) -> None:
         self._write, self._after = write, after
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._sums: dict[Key, Value] = {}
         self._timer: threading.Timer | None = None
 
@@ -110,19 +110,20 @@ class Later(Generic[Key, Value]):
                 self._timer.start()
 
     def flush(self) -> None:
-        """Write the sums."""
-        with self._lock:
-            sums, self._sums = self._sums, {}
-            self._stop()
-        if not sums:
-            return
-        try:
-            self._write(sums)
-        except Exception as error:
-            log.error("counts could not be written; the next try includes them: %s", type(error).__name__)
+        """Write the sums. If another thread has begun to write some, wait for it first."""
+        with self._writing:
             with self._lock:
-                for key, value in sums.items():
-                    self._include(key, value)
+                sums, self._sums = self._sums, {}
+                self._stop()
+            if not sums:
+                return
+            try:
+                self._write(sums)
+            except Exception as error:
+                log.error("counts could not be written; the next try includes them: %s", type(error).__name__)
+                with self._lock:
+                    for key, value in sums.items():
+                        self._include(key, value)
 
     def pause(self) -> None:
         """Stop the timer, because the store was closed. The sums are kept. The next value starts the timer again."""

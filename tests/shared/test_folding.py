@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
-from shared.folding import BURST, KIND_BURST, KIND_PER_MINUTE, PER_MINUTE, Budget
+from shared.folding import BURST, KIND_BURST, KIND_PER_MINUTE, PER_MINUTE, Budget, Count, Tally
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
@@ -57,3 +59,24 @@ def test_a_program_that_ends_writes_its_last_counts() -> None:
         [sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "{'refused': Count(times=7, first=100, last=103)}\n"
+
+
+def test_a_flush_waits_for_a_write_that_its_timer_has_begun() -> None:
+    began, may_end, written = threading.Event(), threading.Event(), list[str]()
+
+    def write(counts: Mapping[str, Count]) -> None:
+        began.set()
+        assert may_end.wait(10)
+        written.extend(counts)
+
+    tally = Tally(write, after=0)
+    tally.count("refused", 100)
+    assert began.wait(10)
+    flush = threading.Thread(target=tally.flush)
+    flush.start()
+    flush.join(0.05)
+    was_waiting = flush.is_alive()
+    may_end.set()
+    flush.join(10)
+    assert was_waiting
+    assert written == ["refused"]
