@@ -1,7 +1,8 @@
 """A client's socket, with a limit on every wait of a thread that reads from it or writes to it.
 
-If an upload is too large for the event loop, or the client does not accept a response at once, a thread reads or writes
-through `ClientSocket`. While the thread waits for the client, another thread works in its place (`shared.threads`).
+If the event loop does not collect a body, or the client does not accept a response at once, a thread reads or writes
+through `ClientSocket` (`shared.connections`). While the thread waits for the client, another thread works in its place
+(`shared.threads`).
 """
 
 from __future__ import annotations

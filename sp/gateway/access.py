@@ -166,15 +166,27 @@ class SiteAccess:
     def _decide(self, method: str, path: str, session: Session | None, **more: Any) -> Decision:
         return self._counted(self._policy.decide(method, path, session, **more), method, path, session, **more)
 
-    def _counted(self, decision: Decision, method: str, path: str, session: Session | None, **more: Any) -> Decision:
+    def _counted(
+        self,
+        decision: Decision,
+        method: str,
+        path: str,
+        session: Session | None,
+        *,
+        spellings: Collection[str] = (),
+        overrides: Collection[str] = (),
+        foreign_page: bool = False,
+    ) -> Decision:
         """Count a decision, and compare it with the decision that the shadow rules would make."""
         if decision.verdict > _BY_RULES:
             return decision  # rejected before the rules
         self.count(decision.number)
         if self._trial is not None:
-            trial = self._trial.decide(method, path, session, **more)
-            number = 0 if trial.verdict is decision.verdict else self._policy.shadow_behind(trial, method, path, **more)
-            if number:
+            more = {"spellings": spellings, "overrides": overrides}
+            trial = self._trial.decide(method, path, session, foreign_page=foreign_page, **more)
+            if trial.verdict is not decision.verdict and (
+                number := self._policy.shadow_behind(trial, method, path, **more)
+            ):
                 asked = method, path, session.account_id if session is not None else None
                 found = difference(self.name, number, (decision.verdict, trial.verdict), asked)
                 self._counts.differs(self.site.rules[number - 1], found)

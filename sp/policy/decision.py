@@ -212,18 +212,21 @@ class Policy:
         *,
         spellings: Collection[str] = (),
         overrides: Collection[str] = (),
-        foreign_page: bool = False,
     ) -> int:
         """Return the number of the shadow rule to name for the decision *trial* of the `trial` policy, or 0 for none.
 
         It is the rule that made the decision, if that is a shadow rule. Otherwise a shadow rule takes its place that
         matches another reading of the path, or another method that is meant. The arguments are those of `decide`.
         """
-        numbers = [trial.number]
-        if self.trial is not None and not foreign_page:
-            matching = self.trial.asked(method, path, spellings=spellings, overrides=overrides)
-            numbers += map(self.trial.number_of, matching)
-        return next((number for number in numbers if number and self.rules[number - 1].shadow), 0)
+        if self.trial is None:
+            return 0
+        if self._is_shadow(trial.number):
+            return trial.number  # nearly always
+        matching = self.trial.asked(method, path, spellings=spellings, overrides=overrides)
+        return next((number for number in map(self.trial.number_of, matching) if self._is_shadow(number)), 0)
+
+    def _is_shadow(self, number: int) -> bool:
+        return number > 0 and self.rules[number - 1].shadow
 
     def number_of(self, rule: Rule) -> int:
         """Return the position of *rule*, from 1. The default rule has the number 0."""

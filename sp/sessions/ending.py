@@ -10,13 +10,15 @@ ends sessions by one statement in this module, so no caller can forget the rest 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, delete, func, or_, select
 
 from shared.claims import Claims
 from sp.database.models import Account, SessionRecord
-from sp.sessions.provider_sign_out import SignOut
+
+if TYPE_CHECKING:
+    from sp.sessions.provider_sign_out import SignOut
 
 MAX_PROVIDER_SESSION = 512  # characters
 Conditions = Sequence[ColumnElement[bool]]

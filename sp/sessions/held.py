@@ -8,7 +8,7 @@ the answer "not me".
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select
 
@@ -18,7 +18,9 @@ from sp.database.access import Database
 from sp.database.models import Account, HeldToken, Identity
 from sp.emails import email_key
 from sp.sessions.ending import named_by, provider_session_of
-from sp.sessions.provider_sign_out import SignOut
+
+if TYPE_CHECKING:
+    from sp.sessions.provider_sign_out import SignOut
 
 LIFETIME = 300  # seconds in which a question can be answered
 

@@ -19,7 +19,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, bindparam, delete, func, insert, select, update
 
@@ -32,7 +32,9 @@ from sp.routes import HOME
 from sp.sessions import held
 from sp.sessions.cache import NotCached, SessionCache
 from sp.sessions.ending import by_name, by_provider, end_sessions
-from sp.sessions.provider_sign_out import SignOut
+
+if TYPE_CHECKING:
+    from sp.sessions.provider_sign_out import SignOut
 
 BROWSER, API = "browser", "api"
 ID_BYTES = 32

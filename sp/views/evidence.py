@@ -72,6 +72,7 @@ def _arrival(provider: Provider | None) -> Arrival:
     parameter, ways = _expected(provider)
     scheme, _space, credentials = request.headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer"
+    # A token in a form or query where the endpoint does not take it is in `elsewhere`. The header is never in there.
     return Arrival(
         parameter=parameter,
         tokens=tuple(sent_tokens(parameter, ways) or sent_tokens(parameter, ["header"])),

@@ -54,6 +54,18 @@ def test_a_shadow_rule_is_never_enforced_and_what_would_differ_is_counted(
     assert counted(gate) == expected
 
 
+def test_a_shadow_rule_for_the_method_that_the_query_names_is_counted(tmp_path: Path) -> None:
+    delete = {"path": "/x", "methods": ["DELETE"]}
+    rules: list[dict[str, Any]] = [
+        {**delete, "allow": "anyone", "shadow": True},
+        {**delete, "allow": {"groups": ["admins"]}},
+        {"path": "/", "allow": "anyone", "everything": True},
+    ]
+    gate = make_gate(tmp_path, rules)
+    assert gate.ask("/x", "POST", query="_method=DELETE", secret=gate.sign_in(ALICE)).status == 403
+    assert counted(gate) == {("home", 2, "decided"): 1, ("home", 1, "would-allow"): 1}
+
+
 def test_forward_auth_counts_as_well(tmp_path: Path) -> None:
     gate = make_gate(tmp_path, RULES, SP_TRUSTED_PROXIES="127.0.0.1")
     told = {"X-Original-Method": "GET", "X-Original-URL": "http://127.0.0.1:5000/admin/x"}
